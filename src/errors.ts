@@ -1,0 +1,28 @@
+/** Base of every error that slimgrad throws on purpose. Its message names what failed, what was expected, what came, and the remedy. */
+export class SlimgradError extends Error {
+  override readonly name: string = new.target.name;
+}
+
+/** An op was given tensors whose shapes do not fit together. */
+export class ShapeError extends SlimgradError {}
+
+/** A setting, flag or configuration key is unknown, of the wrong type, or out of range. */
+export class ConfigError extends SlimgradError {}
+
+/** A file or data set is missing, truncated, foreign or otherwise unusable. */
+export class DataError extends SlimgradError {}
+
+/** No usable adapter, or one that lacks what was asked of it. */
+export class DeviceError extends SlimgradError {}
+
+/** The device went away (driver reset, tab suspended, unplugged). Nothing on it can be read any more. */
+export class DeviceLostError extends DeviceError {}
+
+/** The adapter cannot hold what was asked of it; thrown before anything is allocated where the size is known. */
+export class OutOfMemoryError extends DeviceError {}
+
+/** The GPU refused a command: a bug of slimgrad or of the driver, never of the caller's data. */
+export class ValidationError extends DeviceError {}
+
+/** The loss or a tensor became NaN or infinite. */
+export class NonFiniteError extends SlimgradError {}
