@@ -1,0 +1,143 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DeviceError } from '../errors.js';
+import { type Device, openDevice as openOn, type DeviceOptions } from '../runtime/device.js';
+import { loadSoftware, noAdapterError } from './software.js';
+import { throttle } from './throttle.js';
+
+const choices = ['auto', 'system', 'lavapipe', 'swiftshader', 'software'] as const;
+
+/**
+ * Which adapter to open. `system`: what the drivers of this machine offer, a real GPU before a software one; `lavapipe`:
+ * Mesa's software driver of this machine; `swiftshader` or `software`: the embedded one, from @sparticuz/chromium;
+ * `auto`: the system's, else the embedded one.
+ */
+export type AdapterChoice = (typeof choices)[number];
+
+export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter'> {
+  /** Which adapter, or the caller's own; the environment's SLIMGRAD_ADAPTER where nothing is given, else `auto`. */
+  readonly adapter?: AdapterChoice | GPUAdapter;
+  /** Told in one line that the embedded adapter stands in for a missing one; `console.error` where nothing is given. */
+  readonly onNotice?: (line: string) => void;
+}
+
+type Driver = 'system' | 'lavapipe' | 'swiftshader';
+
+/** An adapter that was found, and the driver that offers it. */
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter;
+  readonly driver: Driver;
+}
+
+// Dawn crashes the process when the object that create() returned is collected before its devices: one a driver, for ever.
+const instances = new Map<Driver, GPU>();
+
+interface Dawn {
+  create(flags: string[]): GPU;
+  globals: Record<string, unknown>;
+}
+
+/** Dawn's bindings, with the WebGPU constants and classes made global where they are missing. */
+async function dawn(): Promise<Dawn> {
+  let module: Dawn;
+  try {
+    module = (await import('webgpu')) as Dawn;
+  } catch (error) {
+    throw new DeviceError(
+      `The package "webgpu" (Dawn) cannot be loaded on ${process.platform}-${process.arch}: ${String(error)}. ` +
+        'It needs macOS, Windows, or Linux with glibc 2.34 or newer; reinstall it: npm i webgpu',
+    );
+  }
+  const scope = globalThis as unknown as Record<string, unknown>;
+  for (const [name, value] of Object.entries(module.globals)) scope[name] ??= value;
+  return module;
+}
+
+/** The Vulkan manifest of Mesa's lavapipe, if this machine has it. */
+export function lavapipeManifest(
+  folders = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'],
+): string | undefined {
+  for (const folder of folders) {
+    if (!existsSync(folder)) continue;
+    const name = readdirSync(folder).find((file) => /^lvp_icd.*\.json$/.test(file));
+    if (name) return join(folder, name);
+  }
+  return undefined;
+}
+
+/** Runs `ask` while the Vulkan loader sees only the driver that `manifest` names; undefined leaves it the whole system. */
+function withDriver<T>(manifest: string | undefined, ask: () => T): T {
+  if (manifest === undefined) return ask();
+  const before = process.env.VK_DRIVER_FILES;
+  process.env.VK_DRIVER_FILES = manifest;
+  try {
+    return ask();
+  } finally {
+    if (before === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = before;
+  }
+}
+
+async function request(
+  driver: Driver,
+  manifest: string | undefined,
+  powerPreference: GPUPowerPreference = 'high-performance',
+): Promise<FoundAdapter | undefined> {
+  const { create } = await dawn();
+  const pending = withDriver(manifest, () => {
+    const instance = instances.get(driver) ?? create([]);
+    instances.set(driver, instance);
+    return instance.requestAdapter({ powerPreference });
+  });
+  const adapter = await pending;
+  return adapter ? { adapter, driver } : undefined;
+}
+
+/**
+ * The adapter that `choice` names. Throws ConfigError for an unknown choice, and DeviceError naming the remedies where
+ * there is no such adapter.
+ */
+export async function findAdapter(
+  choice: AdapterChoice = 'auto',
+  powerPreference?: GPUPowerPreference,
+): Promise<FoundAdapter> {
+  if (!choices.includes(choice)) {
+    throw new ConfigError(`adapter: expected one of ${choices.join(', ')}, got '${choice}'`);
+  }
+  if (choice === 'lavapipe') {
+    const manifest = lavapipeManifest();
+    const found = manifest && (await request('lavapipe', manifest, powerPreference));
+    if (!found) throw noAdapterError(manifest ? `Dawn refuses lavapipe (${manifest}); it is too old` : 'no lavapipe here');
+    return found;
+  }
+  if (choice === 'system' || choice === 'auto') {
+    const found = await request('system', undefined, powerPreference);
+    if (found) return found;
+    if (choice === 'system') throw noAdapterError('the system has no Vulkan, Metal or D3D12 driver that Dawn accepts');
+  }
+  const found = await request('swiftshader', loadSoftware().manifest, powerPreference);
+  if (!found) throw new DeviceError('The embedded software adapter was loaded, but Dawn finds no adapter in it.');
+  return found;
+}
+
+/**
+ * Opens a device in Node, through Dawn: on the caller's own device or adapter, or on the one that `options.adapter` names.
+ * Throws ConfigError for an unknown choice, and DeviceError naming the remedies where there is no usable adapter.
+ */
+export async function openDevice(options: NodeDeviceOptions = {}): Promise<Device> {
+  const { adapter, onNotice = console.error, ...rest } = options;
+  if (rest.device || rest.gpu || typeof adapter === 'object') {
+    return openOn({ ...rest, ...(typeof adapter === 'object' && { adapter }) });
+  }
+  const choice = adapter ?? (process.env.SLIMGRAD_ADAPTER as AdapterChoice | undefined) ?? 'auto';
+  const found = await findAdapter(choice, rest.powerPreference);
+  if (choice === 'auto' && found.driver === 'swiftshader') {
+    onNotice('No GPU driver found: computing on the CPU with the embedded software adapter (SwiftShader).');
+  }
+  return openOn({ ...(isSoftware(found.adapter) && { throttle }), ...rest, adapter: found.adapter });
+}
+
+/** Whether the adapter computes on the CPU. */
+export function isSoftware({ info }: GPUAdapter): boolean {
+  return info.isFallbackAdapter || /software|swiftshader/i.test(info.architecture);
+}
