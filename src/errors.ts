@@ -1,6 +1,10 @@
 /** Base of every error that slimgrad throws on purpose. Its message names what failed, what was expected, what came, and the remedy. */
 export class SlimgradError extends Error {
-  override readonly name: string = new.target.name;
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    // new.target is undefined in a field's initialiser.
+    this.name = new.target.name;
+  }
 }
 
 /** An op was given tensors whose shapes do not fit together. */
