@@ -1,0 +1,77 @@
+// Builds everything that is not written by hand.
+//
+//   node build.mjs             kernels → src/generated, library → dist (JavaScript and types)
+//   node build.mjs kernels     kernels → src/generated
+//   node build.mjs test [PATH…] kernels, then test/PATH.ts → build/test/PATH.mjs (all tests where none is named)
+//   node build.mjs bench       kernels, then bench/*.ts → build/bench
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { build } from 'esbuild';
+import { reflect } from './kernels/reflect.mjs';
+
+const [target = 'library', ...paths] = process.argv.slice(2);
+
+function generateKernels() {
+  mkdirSync('src/generated', { recursive: true });
+  const stems = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
+  const wanted = new Set();
+  for (const file of stems) {
+    const name = basename(file, '.wgsl').replaceAll('.', '_');
+    wanted.add(`${name}.ts`);
+    const path = join('src/generated', `${name}.ts`);
+    const text = reflect(name, `kernels/${file}`, readFileSync(join('kernels', file), 'utf8'));
+    writeIfChanged(path, text);
+  }
+  for (const file of readdirSync('src/generated')) if (!wanted.has(file)) rmSync(join('src/generated', file));
+}
+
+function writeIfChanged(path, text) {
+  let old;
+  try {
+    old = readFileSync(path, 'utf8');
+  } catch {
+    old = undefined;
+  }
+  if (old !== text) writeFileSync(path, text);
+}
+
+const shared = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning' };
+
+async function buildLibrary() {
+  rmSync('dist', { recursive: true, force: true });
+  await build({
+    ...shared,
+    entryPoints: ['src/index.ts', 'src/node.ts', 'src/node/cli.ts'],
+    outdir: 'dist',
+    outbase: 'src',
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    packages: 'external',
+    platform: 'neutral',
+    external: ['node:*'],
+  });
+  execFileSync('npx', ['tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+}
+
+async function buildScripts(folder, names) {
+  const all = readdirSync(folder, { recursive: true })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith('peers'))
+    .map((file) => file.replace(/\.ts$/, ''));
+  const chosen = names.length > 0 ? names : all;
+  if (names.length === 0) rmSync(join('build', folder), { recursive: true, force: true });
+  await build({
+    ...shared,
+    entryPoints: chosen.map((name) => join(folder, `${name}.ts`)),
+    outdir: join('build', folder),
+    outbase: folder,
+    outExtension: { '.js': '.mjs' },
+    packages: 'external',
+    platform: 'node',
+  });
+}
+
+generateKernels();
+if (target === 'library') await buildLibrary();
+else if (target === 'test' || target === 'bench') await buildScripts(target, paths);
+else if (target !== 'kernels') throw new Error(`build: expected library, kernels, test or bench, got ${target}`);

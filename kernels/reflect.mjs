@@ -1,0 +1,62 @@
+// Turns a kernel's source into the TypeScript module that the runtime binds and packs by: the .wgsl file is
+// the only declaration of its parameters, bindings and tunable constants.
+import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
+
+const scalars = new Set(['u32', 'i32', 'f32']);
+
+/** @returns the text of src/generated/NAME.ts for the WGSL `code` of the file at `path`. */
+export function reflect(name, path, code) {
+  const fail = (what) => {
+    throw new Error(`${path}: ${what}`);
+  };
+  let wgsl;
+  try {
+    wgsl = new WgslReflect(code);
+  } catch (error) {
+    fail(`does not parse: ${error.message ?? error}`);
+  }
+  const buffers = new Map();
+  for (const { name: key, binding, type } of wgsl.uniforms) buffers.set(key, { binding, type: 'uniform', of: type });
+  for (const { name: key, binding, access } of wgsl.storage)
+    buffers.set(key, { binding, type: access === 'read' ? 'read-only-storage' : 'storage' });
+
+  const numbers = [...buffers.values()].map((buffer) => buffer.binding);
+  if (new Set(numbers).size !== numbers.length) fail('two bindings share a number');
+
+  const fields = (uniform) => {
+    if (!uniform) return { size: 0, fields: {} };
+    const members = uniform.of.members.map(({ name: key, type, offset }) => {
+      if (!scalars.has(type.name)) fail(`expected u32, i32 or f32 for ${key}, got ${type.name}`);
+      return [key, [type.name, offset]];
+    });
+    return { size: Math.ceil(uniform.of.size / 16) * 16, fields: Object.fromEntries(members) };
+  };
+
+  const consts = {};
+  for (const [, key, type, value] of code.matchAll(/^const (\w+): (u32|i32|f32|bool) = ([^;]+);/gm)) {
+    consts[key] = { type, value: type === 'bool' ? value === 'true' : Number.parseFloat(value) };
+  }
+
+  const entries = {};
+  for (const entry of wgsl.entry.compute) {
+    const size = entry.attributes.find((attribute) => attribute.name === 'workgroup_size')?.value;
+    const workgroup = [size].flat().map((side) => consts[side]?.value ?? Number.parseInt(side, 10));
+    const bindings = {};
+    for (const { name: key } of entry.resources) {
+      const buffer = buffers.get(key);
+      if (buffer) bindings[key] = { binding: buffer.binding, type: buffer.type };
+    }
+    const storages = Object.values(bindings).filter((binding) => binding.type !== 'uniform').length;
+    if (storages > 8) fail(`${entry.name} binds ${storages} storage buffers; the design floor is 8`);
+    entries[entry.name] = { workgroup: [...workgroup, 1, 1].slice(0, 3), bindings };
+  }
+  if (Object.keys(entries).length === 0) fail('has no entry point');
+
+  const facts = { consts, params: fields(buffers.get('params')), step: fields(buffers.get('step')), entries };
+  return [
+    `// Generated from ${path} by build.mjs; edit that file instead.`,
+    `const code: string = ${JSON.stringify(code)};`,
+    `export const ${name} = {\n  "stem": "${name}",\n  code,${JSON.stringify(facts, null, 2).slice(1)} as const;`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,190 @@
+import { DeviceError, DeviceLostError, OutOfMemoryError, type SlimgradError, ValidationError } from '../errors.js';
+import { PipelineCache } from './kernel.js';
+
+export interface DeviceOptions {
+  /** An adapter to open a device on. */
+  adapter?: GPUAdapter;
+  /** The caller's own device; slimgrad uses it and never destroys it. */
+  device?: GPUDevice;
+  /** Where adapters come from; `navigator.gpu` where nothing is given. */
+  gpu?: GPU;
+  powerPreference?: GPUPowerPreference;
+  /** Called once if the device is lost for a reason other than `dispose()`. */
+  onLost?: (error: DeviceLostError) => void;
+  /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
+  throttle?: <T>(pending: Promise<T>) => Promise<T>;
+}
+
+const wantedFeatures: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
+const wantedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+const defaultUsage = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST, readable before any adapter is asked for
+
+/** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  if (options.device) return new Device(options.device, options.device.adapterInfo, options);
+  const gpu = options.gpu ?? globalThis.navigator?.gpu;
+  const adapter =
+    options.adapter ?? (await gpu?.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' }));
+  if (!adapter)
+    throw new DeviceError(
+      gpu
+        ? 'device: expected a WebGPU adapter, but the system offers none; update the GPU driver or enable WebGPU'
+        : 'device: this environment has no WebGPU (navigator.gpu is missing); use a current browser over https or ' +
+            'localhost, or in Node import openDevice from "slimgrad/node"',
+    );
+  const requiredLimits: Record<string, number> = {};
+  for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];
+  const device = await adapter.requestDevice({
+    label: 'slimgrad',
+    requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
+    requiredLimits,
+  });
+  return new Device(device, adapter.info, options, true);
+}
+
+/** A GPUDevice with what slimgrad knows of it: its buffers, its pipelines, its errors. Free it by `dispose()` or `using`. */
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  /** The adapter in words, for logs. */
+  readonly name: string;
+  /** Whether shaders run on the CPU. */
+  readonly software: boolean;
+  /** The smallest subgroup that a kernel may count on; 0 where subgroups are missing. */
+  readonly subgroupSize: number;
+  readonly pipelines: PipelineCache;
+  readonly #owned: boolean;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
+  #failure: SlimgradError | undefined;
+  #disposed = false;
+
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, options: DeviceOptions, owned = false) {
+    this.gpu = gpu;
+    this.info = info;
+    this.name = info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
+    this.software =
+      info.isFallbackAdapter || /software|swiftshader|llvmpipe/i.test(`${info.architecture} ${info.device} ${this.name}`);
+    this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
+    this.pipelines = new PipelineCache(gpu);
+    this.#owned = owned;
+    this.#throttle = options.throttle ?? ((pending) => pending);
+    gpu.addEventListener('uncapturederror', (event) => {
+      const { message } = event.error;
+      this.#failure ??=
+        event.error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(message) : new ValidationError(message);
+    });
+    gpu.lost.then(({ reason, message }) => {
+      if (this.#disposed || (reason === 'destroyed' && !message)) return;
+      const error = new DeviceLostError(`device: ${this.name} was lost: ${message || reason}; open a new device and resume`);
+      this.#failure = error;
+      options.onLost?.(error);
+    });
+  }
+
+  get limits(): GPUSupportedLimits {
+    return this.gpu.limits;
+  }
+
+  get features(): ReadonlySet<string> {
+    return this.gpu.features;
+  }
+
+  /** Bytes held by buffers that were made here and not yet freed. */
+  get allocated(): number {
+    let bytes = 0;
+    for (const buffer of this.#buffers) bytes += buffer.size;
+    return bytes;
+  }
+
+  /**
+   * A storage buffer of `bytes`, rounded up to 16.
+   * @throws OutOfMemoryError before anything is allocated where the adapter's limits are too small.
+   */
+  buffer(label: string, bytes: number, usage: number = defaultUsage): GPUBuffer {
+    this.check(label, bytes);
+    const buffer = this.gpu.createBuffer({ label, size: Math.max(16, Math.ceil(bytes / 16) * 16), usage });
+    this.#buffers.add(buffer);
+    return buffer;
+  }
+
+  /** @throws OutOfMemoryError where one binding of `bytes` is more than the adapter can hold. */
+  check(label: string, bytes: number): void {
+    const limit = Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
+    if (bytes > limit)
+      throw new OutOfMemoryError(
+        `${label}: needs ${bytes} bytes in one buffer, but ${this.name} allows ${limit}; use a smaller batch, width or image size`,
+      );
+  }
+
+  free(buffer: GPUBuffer): void {
+    if (this.#buffers.delete(buffer)) buffer.destroy();
+  }
+
+  write(buffer: GPUBuffer, data: ArrayBufferView<ArrayBuffer> | ArrayBuffer, offset = 0): void {
+    if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, offset, data);
+    else this.gpu.queue.writeBuffer(buffer, offset, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Copies `bytes` of a buffer back, after all work submitted so far. */
+  async read(buffer: GPUBuffer, offset = 0, bytes: number = buffer.size - offset): Promise<ArrayBuffer> {
+    const size = Math.ceil(bytes / 4) * 4;
+    const staging = this.gpu.createBuffer({
+      label: `${buffer.label}.read`,
+      size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    try {
+      const encoder = this.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
+      this.gpu.queue.submit([encoder.finish()]);
+      await this.wait(staging.mapAsync(GPUMapMode.READ));
+      return staging.getMappedRange().slice(0, bytes);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words. */
+  async wait<T>(pending: Promise<T>): Promise<T> {
+    try {
+      const value = await this.#throttle(pending);
+      this.assertHealthy();
+      return value;
+    } catch (error) {
+      this.assertHealthy();
+      throw error;
+    }
+  }
+
+  /** Waits until all submitted work is done. */
+  async settled(): Promise<void> {
+    await this.wait(this.gpu.queue.onSubmittedWorkDone());
+  }
+
+  /** @throws the first error that the GPU reported since the device was opened. */
+  assertHealthy(): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#disposed) throw new DeviceError('device: used after dispose()');
+  }
+
+  /** Frees every buffer made here, and the device itself unless it is the caller's own. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#buffers.clear();
+    if (this.#owned) this.gpu.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,136 @@
+import { ValidationError } from '../errors.js';
+
+type Scalar = 'u32' | 'i32' | 'f32';
+type Fields = Readonly<Record<string, readonly [Scalar, number]>>;
+
+/** A uniform struct: its size in bytes, and every field's type and byte offset. */
+export interface Layout {
+  readonly size: number;
+  readonly fields: Fields;
+}
+
+interface EntryPoint {
+  readonly workgroup: readonly [number, number, number];
+  readonly bindings: Readonly<
+    Record<string, { readonly binding: number; readonly type: 'uniform' | 'read-only-storage' | 'storage' }>
+  >;
+}
+
+/** What the build reflects from one .wgsl file (`src/generated`). */
+export interface Kernel {
+  readonly stem: string;
+  readonly code: string;
+  readonly consts: Readonly<
+    Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>
+  >;
+  readonly params: Layout;
+  readonly step: Layout;
+  readonly entries: Readonly<Record<string, EntryPoint>>;
+}
+
+export type EntryName<K extends Kernel> = keyof K['entries'] & string;
+export type Params<K extends Kernel> = { readonly [F in keyof K['params']['fields']]: number };
+export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: number | boolean };
+/** The storage bindings of an entry point; `params` and `step` are bound by the plan. */
+export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
+  keyof K['entries'][E]['bindings'],
+  'params' | 'step'
+> &
+  string;
+
+/** Writes scalars into a uniform struct's bytes, by the names and types of the shader. */
+export function pack(layout: Layout, values: Readonly<Record<string, number>>, label: string): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(layout.size));
+  for (const [name, [type, offset]] of Object.entries(layout.fields)) {
+    const value = values[name];
+    const fits =
+      type === 'f32'
+        ? typeof value === 'number'
+        : Number.isInteger(value) && value <= 0xffffffff && value >= (type === 'u32' ? 0 : -0x80000000);
+    if (!fits) throw new ValidationError(`internal: ${label}: expected ${type} for "${name}", got ${value}`);
+    if (type === 'f32') view.setFloat32(offset, value, true);
+    else if (type === 'i32') view.setInt32(offset, value, true);
+    else view.setUint32(offset, value, true);
+  }
+  return view.buffer;
+}
+
+/** The kernel's source with the values of some of its module-scope constants replaced. */
+export function specialize(kernel: Kernel, consts: Readonly<Record<string, number | boolean | undefined>>): string {
+  let code = kernel.code;
+  for (const [name, value] of Object.entries(consts)) {
+    if (value === undefined) continue;
+    const declared = kernel.consts[name];
+    if (!declared) throw new ValidationError(`internal: ${kernel.stem}: no constant "${name}"`);
+    const { type } = declared;
+    if ((type === 'bool') !== (typeof value === 'boolean'))
+      throw new ValidationError(`internal: ${kernel.stem}: expected ${type} for ${name}, got ${value}`);
+    const pattern = new RegExp(`^const ${name}: ${type} = [^;]+;`, 'gm');
+    if (code.match(pattern)?.length !== 1)
+      throw new ValidationError(`internal: ${kernel.stem}: expected one declaration of ${name}`);
+    const literal = type === 'f32' && Number.isInteger(value) ? `${value}.0` : `${value}`;
+    code = code.replace(pattern, `const ${name}: ${type} = ${literal};`);
+  }
+  return code;
+}
+
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** Compiles each (kernel, constants, entry point) once for a device. */
+export class PipelineCache {
+  readonly #gpu: GPUDevice;
+  readonly #modules = new Map<string, GPUShaderModule>();
+  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+
+  constructor(gpu: GPUDevice) {
+    this.#gpu = gpu;
+  }
+
+  get(kernel: Kernel, entry: string, consts: Readonly<Record<string, number | boolean | undefined>>): Promise<Pipeline> {
+    const specialization = `${kernel.stem}${JSON.stringify(consts, Object.keys(consts).sort())}`;
+    const key = `${specialization}.${entry}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#compile(kernel, entry, specialization, consts);
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile(
+    kernel: Kernel,
+    entry: string,
+    specialization: string,
+    consts: Readonly<Record<string, number | boolean | undefined>>,
+  ): Promise<Pipeline> {
+    const label = `${kernel.stem}.${entry}`;
+    let module = this.#modules.get(specialization);
+    if (!module) {
+      module = this.#gpu.createShaderModule({ label: kernel.stem, code: specialize(kernel, consts) });
+      this.#modules.set(specialization, module);
+    }
+    const layout = this.#gpu.createBindGroupLayout({
+      label,
+      entries: Object.values(kernel.entries[entry].bindings).map(({ binding, type }) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type },
+      })),
+    });
+    try {
+      const pipeline = await this.#gpu.createComputePipelineAsync({
+        label,
+        layout: this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: entry },
+      });
+      return { pipeline, layout };
+    } catch (error) {
+      const lines = (await module.getCompilationInfo()).messages.map((m) => `  ${m.lineNum}:${m.linePos} ${m.message}`);
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ValidationError(`internal: ${label} does not compile: ${[reason, ...lines].join('\n')}`);
+    }
+  }
+}

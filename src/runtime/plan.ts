@@ -1,0 +1,473 @@
+import { DeviceError, ValidationError } from '../errors.js';
+import type { Device } from './device.js';
+import { type BindingName, type Consts, type EntryName, type Kernel, type Layout, type Params, type Pipeline, pack } from './kernel.js';
+import { assign, type Lifetime } from './memory.js';
+
+/** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
+export interface Slot {
+  readonly label: string;
+  readonly bytes: number;
+}
+
+/** A range of a buffer or of a slot; offset and length in bytes. */
+export interface Binding {
+  readonly storage: GPUBuffer | Slot;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The scalars that change from step to step. Every kernel that reads them declares this struct as `step`. */
+export interface StepScalars {
+  step: number;
+  seed: number;
+  lr: number;
+  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam. */
+  bias1: number;
+  bias2: number;
+}
+
+const stepLayout: Layout = {
+  size: 32,
+  fields: { step: ['u32', 0], seed: ['u32', 4], lr: ['f32', 8], bias1: ['f32', 12], bias2: ['f32', 16] },
+};
+
+/** One of several ways to compute the same thing. */
+export interface Candidate {
+  readonly name: string;
+  /** The smallest subgroup size it needs; it also runs on larger ones. */
+  readonly subgroups?: number;
+}
+
+export interface PlanOptions {
+  label?: string;
+  /** Kernel variants by key, where the first candidate that runs is not wanted. */
+  variants?: Readonly<Record<string, string>>;
+}
+
+export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
+  params: Params<K>;
+  bindings: { readonly [B in BindingName<K, E>]: Binding };
+  /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
+  workgroups: number | readonly [number, number, number];
+  consts?: Consts<K>;
+  /** Multiply-adds of this dispatch, and bytes that it must move: what the ledger and the bench go by. */
+  macs?: number;
+  bytes?: number;
+}
+
+interface Dispatch {
+  readonly kind: 'dispatch';
+  readonly label: string;
+  readonly phase: string;
+  readonly kernel: Kernel;
+  readonly entry: string;
+  readonly params: ArrayBuffer;
+  readonly bindings: ReadonlyMap<string, Binding>;
+  readonly workgroups: readonly [number, number, number];
+  readonly consts: Readonly<Record<string, number | boolean | undefined>>;
+  readonly macs: number;
+  readonly bytes: number;
+}
+type Command =
+  | Dispatch
+  | { readonly kind: 'clear'; readonly phase: string; readonly target: Binding }
+  | { readonly kind: 'copy'; readonly phase: string; readonly from: Binding; readonly to: Binding };
+
+type Encoded =
+  | { kind: 'dispatch'; pipeline: GPUComputePipeline; group: GPUBindGroup; x: number; y: number; z: number }
+  | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number }
+  | { kind: 'copy'; from: GPUBuffer; fromOffset: number; to: GPUBuffer; toOffset: number; bytes: number };
+
+/** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */
+export interface ProfileEntry {
+  readonly label: string;
+  readonly phase: string;
+  readonly ms: number;
+  readonly macs: number;
+  readonly bytes: number;
+}
+
+/**
+ * A list of GPU commands, recorded once and replayed every step.
+ *
+ * Recording notes when each slot is first and last used; `compile()` gives slots buffers by these lifetimes, compiles
+ * the pipelines and makes the bind groups; `run()` only encodes and submits, and creates nothing.
+ */
+export class Plan {
+  readonly device: Device;
+  readonly label: string;
+  /** The variant chosen for each key while recording. */
+  readonly choices = new Map<string, string>();
+  readonly #variants: Readonly<Record<string, string>>;
+  readonly #commands: Command[] = [];
+  readonly #lifetimes = new Map<Slot, Lifetime>();
+  readonly #buffers = new Map<Slot, GPUBuffer>();
+  readonly #owned = new Set<GPUBuffer>();
+  #phase = '';
+  #step: GPUBuffer | undefined;
+  #encoded: Encoded[] | undefined;
+
+  constructor(device: Device, options: PlanOptions = {}) {
+    this.device = device;
+    this.label = options.label ?? 'plan';
+    this.#variants = options.variants ?? {};
+  }
+
+  /** Transient memory of `bytes`. Its contents are undefined before the plan's first write to it. */
+  slot(label: string, bytes: number): Slot {
+    this.device.check(label, bytes);
+    const slot = { label, bytes: Math.max(16, Math.ceil(bytes / 16) * 16) };
+    this.#lifetimes.set(slot, { label, bytes: slot.bytes, first: Number.POSITIVE_INFINITY, last: -1 });
+    return slot;
+  }
+
+  /** The first candidate that runs on this device, or the one that the plan's options name for the key. */
+  choose<C extends Candidate>(key: string, candidates: readonly C[]): C {
+    const runs = candidates.filter(({ subgroups = 0 }) => subgroups <= this.device.subgroupSize);
+    const wanted = this.#variants[key];
+    const chosen = wanted === undefined ? runs[0] : runs.find(({ name }) => name === wanted);
+    if (!chosen)
+      throw new DeviceError(
+        `${key}: expected variant ${wanted ?? 'of any kind'} among those that ${this.device.name} can run: ${runs.map(({ name }) => name).join(', ')}`,
+      );
+    this.choices.set(key, chosen.name);
+    return chosen;
+  }
+
+  /** Appends one dispatch of a kernel's entry point. */
+  dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
+    const label = `${kernel.stem}.${entry}`;
+    const bindings = new Map<string, Binding>(Object.entries(options.bindings));
+    const declared = Object.keys(kernel.entries[entry].bindings).filter((name) => name !== 'params' && name !== 'step');
+    for (const name of declared)
+      if (!bindings.has(name)) throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
+    for (const name of bindings.keys())
+      if (!declared.includes(name)) throw new ValidationError(`internal: ${label}: unknown binding "${name}"`);
+    this.#append({
+      kind: 'dispatch',
+      label,
+      phase: this.#phase,
+      kernel,
+      entry,
+      params: pack(kernel.params, options.params as Readonly<Record<string, number>>, label),
+      bindings,
+      workgroups: this.#fold(label, options.workgroups),
+      consts: options.consts ?? {},
+      macs: options.macs ?? 0,
+      bytes: options.bytes ?? 0,
+    });
+    for (const binding of bindings.values()) this.#touch(binding);
+  }
+
+  /** Appends a fill with zeros. */
+  clear(target: Binding): void {
+    this.#append({ kind: 'clear', phase: this.#phase, target });
+    this.#touch(target);
+  }
+
+  /** Appends a copy; both ranges have the same length. */
+  copy(from: Binding, to: Binding): void {
+    if (from.bytes !== to.bytes)
+      throw new ValidationError(`internal: copy: expected equal lengths, got ${from.bytes} and ${to.bytes} bytes`);
+    this.#append({ kind: 'copy', phase: this.#phase, from, to });
+    this.#touch(from);
+    this.#touch(to);
+  }
+
+  /** Gives a slot memory of its own, so that it can be written before a run and read after it. */
+  keep(binding: Binding): void {
+    const lifetime = this.#lifetimes.get(binding.storage as Slot);
+    if (!lifetime) return;
+    lifetime.first = 0;
+    lifetime.last = Number.POSITIVE_INFINITY;
+  }
+
+  /** Names what is recorded inside, for profiles. */
+  phase<T>(name: string, record: () => T): T {
+    const outer = this.#phase;
+    this.#phase = outer ? `${outer}/${name}` : name;
+    try {
+      return record();
+    } finally {
+      this.#phase = outer;
+    }
+  }
+
+  /** Compiles all pipelines at once, gives slots their buffers, and makes the bind groups. */
+  async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
+    if (this.#encoded) throw new ValidationError(`internal: ${this.label}: compiled twice`);
+    const pipelines = await this.#compilePipelines(onProgress);
+    this.device.gpu.pushErrorScope('out-of-memory');
+    this.device.gpu.pushErrorScope('validation');
+    try {
+      this.#allocate();
+      this.#encoded = this.#bind(pipelines);
+    } finally {
+      const errors = [await this.device.gpu.popErrorScope(), await this.device.gpu.popErrorScope()];
+      for (const error of errors) if (error) throw new ValidationError(`internal: ${this.label}: ${error.message}`);
+    }
+    return this;
+  }
+
+  /** Encodes and submits the recorded commands; does not wait for them. */
+  run(scalars: Partial<StepScalars> = {}): void {
+    const encoded = this.#ready();
+    this.#writeScalars(scalars);
+    const encoder = this.device.gpu.createCommandEncoder({ label: this.label });
+    let pass: GPUComputePassEncoder | undefined;
+    let bound: GPUComputePipeline | undefined;
+    for (const command of encoded) {
+      if (command.kind === 'dispatch') {
+        pass ??= encoder.beginComputePass();
+        if (bound !== command.pipeline) pass.setPipeline(command.pipeline);
+        bound = command.pipeline;
+        pass.setBindGroup(0, command.group);
+        pass.dispatchWorkgroups(command.x, command.y, command.z);
+        continue;
+      }
+      pass?.end();
+      pass = bound = undefined;
+      transfer(encoder, command);
+    }
+    pass?.end();
+    this.device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** Runs once with a pass and a pair of timestamps a dispatch. For measurement only: it creates a query set. */
+  async profile(scalars: Partial<StepScalars> = {}): Promise<ProfileEntry[]> {
+    const { gpu } = this.device;
+    if (!gpu.features.has('timestamp-query')) throw new DeviceError(`profile: ${this.device.name} has no timestamp queries`);
+    const encoded = this.#ready();
+    this.#writeScalars(scalars);
+    const dispatches = this.#commands.filter((command) => command.kind === 'dispatch');
+    const perSet = 2048; // WebGPU allows 4096 queries a set
+    const sets: GPUQuerySet[] = [];
+    for (let i = 0; i < dispatches.length; i += perSet)
+      sets.push(gpu.createQuerySet({ type: 'timestamp', count: 2 * Math.min(perSet, dispatches.length - i) }));
+    const size = dispatches.length * 16;
+    const resolved = gpu.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+    try {
+      const encoder = gpu.createCommandEncoder({ label: `${this.label}.profile` });
+      let at = 0;
+      for (const command of encoded) {
+        if (command.kind !== 'dispatch') {
+          transfer(encoder, command);
+          continue;
+        }
+        const query = (at % perSet) * 2;
+        const pass = encoder.beginComputePass({
+          timestampWrites: {
+            querySet: sets[Math.floor(at / perSet)],
+            beginningOfPassWriteIndex: query,
+            endOfPassWriteIndex: query + 1,
+          },
+        });
+        pass.setPipeline(command.pipeline);
+        pass.setBindGroup(0, command.group);
+        pass.dispatchWorkgroups(command.x, command.y, command.z);
+        pass.end();
+        at++;
+      }
+      sets.forEach((set, i) => {
+        encoder.resolveQuerySet(set, 0, set.count, resolved, i * perSet * 16);
+      });
+      gpu.queue.submit([encoder.finish()]);
+      const times = new BigUint64Array(await this.device.read(resolved));
+      return dispatches.map(({ label, phase, macs, bytes }, i) => ({
+        label,
+        phase,
+        ms: Number(times[2 * i + 1] - times[2 * i]) / 1e6,
+        macs,
+        bytes,
+      }));
+    } finally {
+      resolved.destroy();
+      for (const set of sets) set.destroy();
+    }
+  }
+
+  /** The buffer and offset behind a binding, once compiled. */
+  resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
+    if (storage instanceof GPUBuffer) return { buffer: storage, offset };
+    const buffer = this.#buffers.get(storage);
+    if (!buffer) throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" is used by no command, or not compiled`);
+    return { buffer, offset };
+  }
+
+  /** Copies a binding's bytes back. Slots keep their contents after a run only where `keep()` was called. */
+  async read(binding: Binding): Promise<Float32Array<ArrayBuffer>> {
+    const { buffer, offset } = this.resolve(binding);
+    return new Float32Array(await this.device.read(buffer, offset, binding.bytes));
+  }
+
+  /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
+  poison(): void {
+    for (const buffer of this.#owned)
+      if (buffer.usage & GPUBufferUsage.STORAGE)
+        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
+  }
+
+  /** Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it). */
+  stats() {
+    const dispatches = this.#commands.filter((command) => command.kind === 'dispatch');
+    const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
+    let peak = 0;
+    for (let at = 0; at < this.#commands.length; at++) {
+      let bytes = 0;
+      for (const slot of live) if (slot.first <= at && at <= slot.last) bytes += slot.bytes;
+      peak = Math.max(peak, bytes);
+    }
+    const largest = [...this.#buffers.values()].reduce((most, { size }) => Math.max(most, size), 0);
+    const held = [...this.#owned].reduce((sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0), 0);
+    return {
+      dispatches: dispatches.length,
+      pipelines: new Set(dispatches.map((d) => `${d.label}${JSON.stringify(d.consts)}`)).size,
+      macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
+      slots: live.length,
+      peakBytes: peak,
+      heldBytes: held,
+      largestBinding: largest,
+    };
+  }
+
+  /** The recorded dispatches, in order. */
+  get dispatches(): readonly { label: string; phase: string; macs: number; bytes: number }[] {
+    return this.#commands.filter((command) => command.kind === 'dispatch');
+  }
+
+  dispose(): void {
+    for (const buffer of this.#owned) this.device.free(buffer);
+    this.#owned.clear();
+    this.#buffers.clear();
+    this.#encoded = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #append(command: Command): void {
+    if (this.#encoded) throw new ValidationError(`internal: ${this.label}: recorded after compile()`);
+    this.#commands.push(command);
+  }
+
+  #touch({ storage }: Binding): void {
+    if (storage instanceof GPUBuffer) return;
+    const lifetime = this.#lifetimes.get(storage);
+    if (!lifetime) throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" belongs to another plan`);
+    const at = this.#commands.length - 1;
+    lifetime.first = Math.min(lifetime.first, at);
+    lifetime.last = Math.max(lifetime.last, at);
+  }
+
+  #fold(label: string, workgroups: number | readonly [number, number, number]): readonly [number, number, number] {
+    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
+    if (typeof workgroups !== 'number') {
+      if (workgroups.every((side) => Number.isInteger(side) && side > 0 && side <= limit)) return workgroups;
+      throw new ValidationError(`internal: ${label}: expected workgroups from 1 to ${limit} a dimension, got ${workgroups}`);
+    }
+    if (!(Number.isInteger(workgroups) && workgroups > 0 && workgroups <= limit * limit))
+      throw new ValidationError(`internal: ${label}: expected from 1 to ${limit ** 2} workgroups, got ${workgroups}`);
+    const rows = Math.ceil(workgroups / limit);
+    return [Math.ceil(workgroups / rows), rows, 1];
+  }
+
+  async #compilePipelines(onProgress?: (done: number, total: number) => void): Promise<Map<Command, Pipeline>> {
+    const pending = new Map<Command, Promise<Pipeline>>();
+    for (const command of this.#commands)
+      if (command.kind === 'dispatch')
+        pending.set(command, this.device.pipelines.get(command.kernel, command.entry, command.consts));
+    const distinct = new Set(pending.values());
+    let done = 0;
+    for (const pipeline of distinct) pipeline.then(() => onProgress?.(++done, distinct.size), () => undefined);
+    const pipelines = new Map<Command, Pipeline>();
+    for (const [command, pipeline] of pending) pipelines.set(command, await this.device.wait(pipeline));
+    return pipelines;
+  }
+
+  #allocate(): void {
+    const slots = [...this.#lifetimes].filter(([, { last }]) => last >= 0);
+    const { places, sizes } = assign(slots.map(([, lifetime]) => lifetime));
+    const buffers = sizes.map((bytes, i) => this.#own(this.device.buffer(`${this.label}.memory${i}`, bytes)));
+    slots.forEach(([slot], i) => {
+      this.#buffers.set(slot, buffers[places[i]]);
+    });
+  }
+
+  #bind(pipelines: ReadonlyMap<Command, Pipeline>): Encoded[] {
+    const { gpu } = this.device;
+    const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    this.#step = this.#own(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
+    const { offsets, bytes } = this.#layoutParams();
+    const params = this.#own(this.device.buffer(`${this.label}.params`, bytes.byteLength, uniform));
+    this.device.write(params, bytes);
+
+    return this.#commands.map((command): Encoded => {
+      if (command.kind === 'clear') {
+        const { buffer, offset } = this.resolve(command.target);
+        return { kind: 'clear', buffer, offset, bytes: command.target.bytes };
+      }
+      if (command.kind === 'copy') {
+        const [from, to] = [this.resolve(command.from), this.resolve(command.to)];
+        return { kind: 'copy', from: from.buffer, fromOffset: from.offset, to: to.buffer, toOffset: to.offset, bytes: command.from.bytes };
+      }
+      const { pipeline, layout } = pipelines.get(command) as Pipeline;
+      const declared = command.kernel.entries[command.entry].bindings;
+      const entries = Object.entries(declared).map(([name, { binding }]): GPUBindGroupEntry => {
+        if (name === 'params')
+          return { binding, resource: { buffer: params, offset: offsets.get(command) ?? 0, size: command.params.byteLength } };
+        if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: stepLayout.size } };
+        const bound = command.bindings.get(name) as Binding;
+        const size = Math.ceil(bound.bytes / 16) * 16;
+        return { binding, resource: { ...this.resolve(bound), size } };
+      });
+      const group = gpu.createBindGroup({ label: command.label, layout, entries });
+      const [x, y, z] = command.workgroups;
+      return { kind: 'dispatch', pipeline, group, x, y, z };
+    });
+  }
+
+  /** Packs the parameters of all dispatches into one buffer; equal parameters share a place. */
+  #layoutParams(): { offsets: Map<Command, number>; bytes: Uint8Array<ArrayBuffer> } {
+    const align = this.device.limits.minUniformBufferOffsetAlignment;
+    const places = new Map<string, number>();
+    const offsets = new Map<Command, number>();
+    const blocks: [number, Uint8Array][] = [];
+    let end = 0;
+    for (const command of this.#commands) {
+      if (command.kind !== 'dispatch') continue;
+      const key = new Uint32Array(command.params).join();
+      let place = places.get(key);
+      if (place === undefined) {
+        place = end;
+        places.set(key, place);
+        blocks.push([place, new Uint8Array(command.params)]);
+        end += Math.ceil(command.params.byteLength / align) * align;
+      }
+      offsets.set(command, place);
+    }
+    const bytes = new Uint8Array(Math.max(end, 16));
+    for (const [place, block] of blocks) bytes.set(block, place);
+    return { offsets, bytes };
+  }
+
+  #own(buffer: GPUBuffer): GPUBuffer {
+    this.#owned.add(buffer);
+    return buffer;
+  }
+
+  #ready(): Encoded[] {
+    this.device.assertHealthy();
+    if (!this.#encoded) throw new ValidationError(`internal: ${this.label}: run before compile()`);
+    return this.#encoded;
+  }
+
+  #writeScalars({ step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1 }: Partial<StepScalars>): void {
+    this.device.write(this.#step as GPUBuffer, pack(stepLayout, { step, seed, lr, bias1, bias2 }, this.label));
+  }
+}
+
+function transfer(encoder: GPUCommandEncoder, command: Exclude<Encoded, { kind: 'dispatch' }>): void {
+  if (command.kind === 'clear') encoder.clearBuffer(command.buffer, command.offset, command.bytes);
+  else encoder.copyBufferToBuffer(command.from, command.fromOffset, command.to, command.toOffset, command.bytes);
+}

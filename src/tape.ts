@@ -1,0 +1,101 @@
+import { ShapeError, ValidationError } from './errors.js';
+import { add } from './generated/add.js';
+import type { Plan } from './runtime/plan.js';
+import { numel, reshape, shapeText, type Tensor, tensor } from './tensor.js';
+
+interface Step {
+  readonly op: string;
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  /** One gradient per input; null where none flows. Gradients of parameters are accumulated in place by the kernel. */
+  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
+}
+
+export interface TapeOptions {
+  /** Record no backward: for the frozen passes and for inference. */
+  frozen?: boolean;
+}
+
+/** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
+export class Tape {
+  readonly plan: Plan;
+  readonly frozen: boolean;
+  readonly #steps: Step[] = [];
+  readonly #tracked = new Set<Tensor>();
+  readonly #gradients = new Map<Tensor, Tensor>();
+
+  constructor(plan: Plan, { frozen = false }: TapeOptions = {}) {
+    this.plan = plan;
+    this.frozen = frozen;
+  }
+
+  /** An uninitialised tensor in the plan's transient memory. */
+  empty(label: string, shape: readonly number[]): Tensor {
+    return tensor(this.plan.slot(label, numel(shape) * 4), label, shape);
+  }
+
+  /** Notes how `output` came about. Returns it. */
+  record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Step['backward']): Tensor {
+    if (!this.frozen && inputs.some((input) => this.needsGrad(input))) {
+      this.#steps.push({ op, inputs, output, backward });
+      this.#tracked.add(output);
+    }
+    return output;
+  }
+
+  /** Marks an input whose gradient is wanted, as tests do. */
+  track(x: Tensor): Tensor {
+    this.#tracked.add(x);
+    return x;
+  }
+
+  /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
+  needsGrad(x: Tensor): boolean {
+    return !this.frozen && (x.grad !== undefined || this.#tracked.has(x));
+  }
+
+  /** Appends the backward of all that led to `output`, given its gradient `dy`. */
+  backward(output: Tensor, dy: Tensor): void {
+    if (numel(output.shape) !== numel(dy.shape))
+      throw new ShapeError(`backward: expected dy ${shapeText(output.shape)}, got ${shapeText(dy.shape)}`);
+    const gradients = new Map<Tensor, Tensor>([[output, dy]]);
+    for (const { op, inputs, output: y, backward } of this.#steps.toReversed()) {
+      const gradient = gradients.get(y);
+      if (!gradient) continue;
+      const results = backward(gradient);
+      if (results.length !== inputs.length)
+        throw new ValidationError(`internal: ${op}: expected ${inputs.length} gradients, got ${results.length}`);
+      results.forEach((dx, i) => {
+        if (!dx || !this.needsGrad(inputs[i])) return;
+        const sum = gradients.get(inputs[i]);
+        gradients.set(inputs[i], sum ? this.sum(sum, dx) : dx);
+      });
+    }
+    for (const [x, dx] of gradients) this.#gradients.set(x, dx);
+  }
+
+  /** The gradient of an activation, after `backward()`. */
+  gradient(x: Tensor): Tensor | undefined {
+    return this.#gradients.get(x);
+  }
+
+  /** The same elements under another shape. */
+  reshape(x: Tensor, shape: readonly number[]): Tensor {
+    if (numel(shape) !== numel(x.shape))
+      throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
+    return this.record('reshape', [x], reshape(x, shape), (dy) => [reshape(dy, x.shape)]);
+  }
+
+  /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
+  sum(a: Tensor, b: Tensor): Tensor {
+    const y = this.empty('add.y', a.shape);
+    const n = numel(a.shape);
+    this.plan.dispatch(add, 'forward', {
+      params: { n },
+      bindings: { a, b, y },
+      workgroups: Math.ceil(n / 256),
+      bytes: 12 * n,
+    });
+    return y;
+  }
+}

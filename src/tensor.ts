@@ -1,0 +1,47 @@
+import type { Binding, Slot } from './runtime/plan.js';
+
+/** A strided f32 view of a buffer or slot. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
+export interface Tensor extends Binding {
+  readonly label: string;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  /** For a parameter: the same view of the gradient buffer. Kernels accumulate into it in place. */
+  readonly grad?: Tensor;
+}
+
+/** The number of elements of a shape. */
+export function numel(shape: readonly number[]): number {
+  return shape.reduce((product, side) => product * side, 1);
+}
+
+/** Row-major strides of a contiguous tensor. */
+export function contiguous(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+/** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
+export function tensor(storage: GPUBuffer | Slot, label: string, shape: readonly number[], offset = 0): Tensor {
+  return { storage, label, shape, strides: contiguous(shape), offset, bytes: numel(shape) * 4 };
+}
+
+/** The same elements under another shape; only for contiguous tensors. */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  return { ...x, shape, strides: contiguous(shape) };
+}
+
+/** The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay. */
+export function prefix(x: Tensor, shape: readonly number[]): Tensor {
+  const bytes = numel(shape) === 0 ? 0 : (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * 4;
+  return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
+}
+
+/** `(8, 3, 32, 32)`, as error messages show shapes. */
+export function shapeText(shape: readonly number[]): string {
+  return `(${shape.join(', ')})`;
+}

@@ -1,0 +1,156 @@
+import * as assert from 'uvu/assert';
+import type { Device } from '../src/runtime/device.js';
+import { Plan } from '../src/runtime/plan.js';
+import { Tape } from '../src/tape.js';
+import { numel, prefix, type Tensor, tensor } from '../src/tensor.js';
+import { generator, randoms, seed } from './random.js';
+
+type Values = Record<string, Float64Array>;
+
+export interface OpCase {
+  /** Activations by name and shape. */
+  inputs: Record<string, readonly number[]>;
+  /** Parameters: the host's shape, and the leading block that the op is given (the host's where left out). */
+  weights?: Record<string, { host: readonly number[]; slim?: readonly number[] }>;
+  /** Records the op. */
+  run(tape: Tape, tensors: Record<string, Tensor>): Tensor;
+  /** In f64: the output as `y`, and with `dy` among the values also every gradient as `d` + name. Slices come contiguous. */
+  reference(values: Values): Values;
+  /** Largest |a − b| / max |b| of a tensor. */
+  tolerance?: number;
+  variants?: Record<string, string>;
+  /** Mean and spread of the inputs. */
+  mean?: number;
+  spread?: number;
+  seed?: number;
+}
+
+/** max |a − b| / max |b|; NaN where anything is not a number. */
+export function error(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  assert.is(a.length, b.length, 'length');
+  let worst = 0;
+  let scale = 0;
+  for (let i = 0; i < b.length; i++) {
+    const difference = Math.abs(a[i] - b[i]);
+    if (!(difference <= worst)) worst = difference;
+    if (Number.isNaN(worst)) return Number.NaN;
+    scale = Math.max(scale, Math.abs(b[i]));
+  }
+  return worst / (scale || 1);
+}
+
+/** Fails unless `a` is within `tolerance` of `b`, relative to the largest |b|. */
+export function close(a: ArrayLike<number>, b: ArrayLike<number>, what: string, tolerance = 1e-5): void {
+  const worst = error(a, b);
+  assert.ok(worst <= tolerance, `${what}: error ${worst} over ${tolerance} (seed ${seed})`);
+}
+
+/** An f32 tensor with these values in a buffer of its own, and a gradient view where `gradient` is given. */
+export function upload(device: Device, label: string, shape: readonly number[], values: Float32Array<ArrayBuffer>, gradient?: Float32Array<ArrayBuffer>): Tensor {
+  const buffer = device.buffer(label, values.byteLength);
+  device.write(buffer, values);
+  const grad = gradient && upload(device, `d${label}`, shape, gradient);
+  return { ...tensor(buffer, label, shape), ...(grad && { grad }) };
+}
+
+/** Calls `visit(host index, slice index)` for each element of the leading block `slim` of a tensor of shape `host`. */
+function eachOfPrefix(host: readonly number[], slim: readonly number[], visit: (h: number, s: number) => void): void {
+  for (let s = 0; s < numel(slim); s++) {
+    let rest = s;
+    let h = 0;
+    let stride = 1;
+    for (let d = host.length - 1; d >= 0; d--) {
+      h += (rest % slim[d]) * stride;
+      rest = Math.floor(rest / slim[d]);
+      stride *= host[d];
+    }
+    visit(h, s);
+  }
+}
+
+/**
+ * Runs an op forward and backward on poisoned memory, twice, and compares all it wrote with the f64 reference.
+ * Parameter gradients start from random values: inside the slice the op must add to them, outside leave them alone.
+ *
+ * @returns the f32 results by name (`y`, `dx`, …), to compare variants with each other.
+ */
+export async function checkOp(device: Device, name: string, op: OpCase): Promise<Record<string, Float32Array>> {
+  const random = generator(op.seed ?? seed);
+  const { mean, spread, tolerance } = { mean: 0.3, spread: 1, tolerance: 1e-5, ...op };
+  const plan = new Plan(device, { variants: op.variants });
+  const tape = new Tape(plan);
+  const tensors: Record<string, Tensor> = {};
+  const values: Values = {};
+  const weights: { key: string; host: readonly number[]; slim: readonly number[]; tensor: Tensor; before: Float32Array<ArrayBuffer> }[] = [];
+  const buffers: GPUBuffer[] = [];
+  try {
+    for (const [key, shape] of Object.entries(op.inputs)) {
+      const data = randoms(random, numel(shape), mean, spread);
+      values[key] = Float64Array.from(data);
+      tensors[key] = tape.track(upload(device, key, shape, data));
+    }
+    for (const [key, { host, slim = host }] of Object.entries(op.weights ?? {})) {
+      const data = randoms(random, numel(host), 0.2, 1);
+      const before = randoms(random, numel(host), -0.4, 1);
+      const whole = upload(device, key, host, data, before);
+      const slice = new Float64Array(numel(slim));
+      eachOfPrefix(host, slim, (h, s) => {
+        slice[s] = data[h];
+      });
+      values[key] = slice;
+      tensors[key] = prefix(whole, slim);
+      weights.push({ key, host, slim, tensor: whole, before });
+    }
+    for (const t of Object.values(tensors)) buffers.push(t.storage as GPUBuffer, ...(t.grad ? [t.grad.storage as GPUBuffer] : []));
+
+    const y = op.run(tape, tensors);
+    plan.keep(y);
+    const dyData = randoms(random, numel(y.shape), 0.1, 1);
+    const dy = upload(device, 'dy', y.shape, dyData);
+    buffers.push(dy.storage as GPUBuffer);
+    tape.backward(y, dy);
+    const outputs = new Map<string, Tensor>([['y', y]]);
+    for (const key of Object.keys(op.inputs)) {
+      const dx = tape.gradient(tensors[key]);
+      if (dx) outputs.set(`d${key}`, dx);
+    }
+    for (const t of outputs.values()) plan.keep(t);
+    await plan.compile();
+
+    const runOnce = async () => {
+      plan.poison();
+      for (const { tensor: whole, before } of weights) device.write(whole.grad?.storage as GPUBuffer, before);
+      plan.run();
+      const results: Record<string, Float32Array> = {};
+      for (const [key, t] of outputs) results[key] = (await plan.read(t)).slice(0, numel(t.shape));
+      for (const { key, tensor: whole } of weights) results[`d${key}`] = await plan.read(whole.grad as Tensor);
+      return results;
+    };
+    const results = await runOnce();
+    const again = await runOnce();
+
+    const expected = op.reference({ ...values, dy: Float64Array.from(dyData) });
+    for (const key of Object.keys(expected)) assert.ok(results[key], `${name}: the op wrote no ${key}`);
+    for (const [key, result] of Object.entries(results)) {
+      assert.equal(new Uint32Array(result.buffer), new Uint32Array(again[key].buffer), `${name}: ${key} repeats bit for bit (seed ${seed})`);
+      const weight = weights.find((w) => `d${w.key}` === key);
+      let reference = expected[key];
+      assert.ok(reference, `${name}: the reference gives no ${key}`);
+      if (weight) {
+        reference = Float64Array.from(weight.before);
+        eachOfPrefix(weight.host, weight.slim, (h, s) => {
+          reference[h] += expected[key][s];
+        });
+        const inside = new Set<number>();
+        eachOfPrefix(weight.host, weight.slim, (h) => inside.add(h));
+        for (let i = 0; i < result.length; i++)
+          if (!inside.has(i)) assert.is(result[i], weight.before[i], `${name}: ${key}[${i}] is outside the slice (seed ${seed})`);
+      }
+      close(result, reference, `${name}: ${key}`, tolerance);
+    }
+    return results;
+  } finally {
+    plan.dispose();
+    for (const buffer of buffers) device.free(buffer);
+  }
+}
