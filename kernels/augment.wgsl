@@ -1,0 +1,440 @@
+// Augmentation: a view x (N,3,S,S) f32 of N stored 8-bit pictures, in the order
+//   random resized crop, horizontal flip, colour jitter, grayscale, Gaussian blur, solarise, normalise,
+// or, with RANDOM = 0, resize, centre crop and normalise. Dispatches, each reading what the one before wrote:
+//   draw -> crop_rows -> crop_columns -> tone_finish                          without blur
+//                                        tone -> blur_rows -> blur_finish     with blur
+// N batch, S side of x, W H a stored picture's sides, R rows that `rows` can hold for a picture (R >= H, R >= S).
+//
+// Colours between dispatches are 16-bit fixed point in 0..1 (two words a pixel): 1/257 of a grey level of the stored
+// pictures, at half the memory traffic of f32. Resizing clamps to 0..1 after either direction, as Pillow does.
+//
+// A view is a function of (seed, step, sample, view) alone, with sample the picture's number in the data set, so that
+// it does not depend on who shares the batch or on which machine computes it. The draws of such a counter, i-th word
+// of philox((seed, step, sample, view), (i / 4, 0)):
+//    0 flip?   1 jitter?      2 grayscale?   3 blur?     4 solarise?   5 blur sigma   6 order of jitter   7 -
+//    8 brightness   9 contrast   10 saturation   11 hue  12 crop left  13 crop top    14 -                15 -
+//   16 + 2t, 17 + 2t: area and log aspect ratio of the crop's try t, t = 0..9
+
+const BLOCKS: u32 = 9; // of four draws
+
+struct Params {
+  N: u32, S: u32, R: u32,
+  first: u32,                                // these N pictures are first.. of the batch
+  view: u32,                                 // 0 or 1
+  random: u32,                               // 0: resize the shorter side to `resize`, take the centre
+  resize: u32,
+  scale_min: f32, scale_max: f32,            // of the crop's area
+  ratio_min: f32, ratio_max: f32,            // of the crop's width to its height
+  flip: f32, jitter: f32, grayscale: f32, blur: f32, solarize: f32, // probabilities
+  brightness: f32, contrast: f32, saturation: f32, hue: f32,
+  radius: u32,                               // the blur's window is 2 radius + 1
+  sigma_min: f32, sigma_max: f32,
+  mean_r: f32, mean_g: f32, mean_b: f32,
+  std_r: f32, std_g: f32, std_b: f32,
+}
+
+struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, pad0: f32, pad1: f32, pad2: f32 }
+
+// What becomes of one picture.
+struct Draw {
+  origin: u32,               // pixel index of the window's top left corner
+  pitch: u32,                // pixels from row to row
+  left: u32, top: u32,       // the window within the picture; nothing outside of it is seen
+  width: u32, height: u32,
+  start_x: f32, start_y: f32, // where the view's corner lies in the window
+  step_x: f32, step_y: f32,  // pixels of the picture per pixel of the view
+  flip: u32,
+  order: u32,                // of the four jitters, two bits each, first lowest; 256: no jitter
+  brightness: f32, contrast: f32, saturation: f32, hue: f32,
+  grayscale: u32,
+  sigma: f32,                // 0: no blur
+  solarize: u32,
+  pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> pixels: array<u32>;            // RGBA, 8 bits each, red lowest; alpha is ignored
+@group(0) @binding(3) var<storage, read> table: array<vec4u>;           // a stored picture: first pixel, W, H, -
+@group(0) @binding(4) var<storage, read> batch: array<vec4u>;           // a place in the batch: sample, entry of view 0, of view 1, -
+@group(0) @binding(5) var<storage, read> draws: array<Draw>;            // (N)
+@group(0) @binding(6) var<storage, read_write> drawn: array<Draw>;      // (N), the same memory in `draw`
+@group(0) @binding(7) var<storage, read_write> words: array<vec4u>;     // (N, BLOCKS)
+@group(0) @binding(8) var<storage, read> rows: array<vec2u>;            // (N,R,S)
+@group(0) @binding(9) var<storage, read_write> new_rows: array<vec2u>;  // (N,R,S)
+@group(0) @binding(10) var<storage, read> image: array<vec2u>;          // (N,S,S)
+@group(0) @binding(11) var<storage, read_write> new_image: array<vec2u>; // (N,S,S)
+@group(0) @binding(12) var<storage, read_write> x: array<f32>;          // (N,3,S,S)
+
+// --- draws
+
+// Upper 32 bits of a product.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a0 = a & 0xffffu;
+  let a1 = a >> 16u;
+  let b0 = b & 0xffffu;
+  let b1 = b >> 16u;
+  let middle = a1 * b0 + ((a0 * b0) >> 16u);
+  let carry = ((middle & 0xffffu) + a0 * b1) >> 16u;
+  return a1 * b1 + (middle >> 16u) + carry;
+}
+
+// Philox4x32-10; the twin of src/data/philox.ts.
+fn philox(counter: vec4u, quad: u32) -> vec4u {
+  var c = counter;
+  var key = vec2u(quad, 0u);
+  for (var i = 0u; i < 10u; i++) {
+    c = vec4u(
+      multiply_high(0xcd9e8d57u, c.z) ^ c.y ^ key.x, 0xcd9e8d57u * c.z,
+      multiply_high(0xd2511f53u, c.x) ^ c.w ^ key.y, 0xd2511f53u * c.x
+    );
+    key += vec2u(0x9e3779b9u, 0xbb67ae85u);
+  }
+  return c;
+}
+
+fn counter(n: u32) -> vec4u {
+  return vec4u(step.seed, step.step, batch[params.first + n].x, params.view);
+}
+
+// Words as numbers in [0, 1): their upper 24 bits by 2^-24.
+fn unit(random: vec4u) -> vec4f { return vec4f(random >> vec4u(8u)) * 5.9604644775390625e-8; }
+
+// The index-th order of four things, two bits each.
+fn order_of_four(index: u32) -> u32 {
+  var rest = index;
+  var pool = 0xe4u; // 3, 2, 1, 0
+  var order = 0u;
+  for (var left = 4u; left > 0u; left--) {
+    let at = 2u * (rest % left);
+    rest /= left;
+    order |= ((pool >> at) & 3u) << (8u - 2u * left);
+    let below = (1u << at) - 1u;
+    pool = (pool & below) | ((pool >> 2u) & ~below);
+  }
+  return order;
+}
+
+struct Window { left: u32, top: u32, width: u32, height: u32 }
+
+// torchvision's RandomResizedCrop: the first of ten tries that fits, else the largest centre crop of a legal ratio.
+fn random_window(at: vec4u, size: vec2u) -> Window {
+  let extent = vec2f(size);
+  let log_ratio = log(vec2f(params.ratio_min, params.ratio_max));
+  for (var t = 0u; t < 10u; t++) {
+    let u = unit(philox(at, 4u + t / 2u));
+    let area = extent.x * extent.y * mix(params.scale_min, params.scale_max, select(u.x, u.z, t % 2u == 1u));
+    let ratio = exp(mix(log_ratio.x, log_ratio.y, select(u.y, u.w, t % 2u == 1u)));
+    let side = vec2u(round(vec2f(sqrt(area * ratio), sqrt(area / ratio))));
+    if (all(side > vec2u(0u)) && all(side <= size)) {
+      let place = philox(at, 3u);
+      let left = multiply_high(place.x, size.x - side.x + 1u);
+      let top = multiply_high(place.y, size.y - side.y + 1u);
+      return Window(left, top, side.x, side.y);
+    }
+  }
+  var side = size;
+  if (extent.x / extent.y < params.ratio_min) { side.y = u32(round(extent.x / params.ratio_min)); }
+  else if (extent.x / extent.y > params.ratio_max) { side.x = u32(round(extent.y * params.ratio_max)); }
+  side = clamp(side, vec2u(1u), size);
+  let corner = (size - side) / 2u;
+  return Window(corner.x, corner.y, side.x, side.y);
+}
+
+// A factor around 1.
+fn around_one(strength: f32, u: f32) -> f32 { return mix(max(0.0, 1.0 - strength), 1.0 + strength, u); }
+
+fn random_draw(n: u32, entry: vec4u) -> Draw {
+  let at = counter(n);
+  let window = random_window(at, entry.yz);
+  let first = philox(at, 0u);
+  let second = philox(at, 1u);
+  let factor = unit(philox(at, 2u));
+  let happens = unit(first) < vec4f(params.flip, params.jitter, params.grayscale, params.blur);
+  let u = unit(second);
+  var draw: Draw;
+  draw.origin = entry.x + window.top * entry.y + window.left;
+  draw.pitch = entry.y;
+  draw.left = window.left;
+  draw.top = window.top;
+  draw.width = window.width;
+  draw.height = window.height;
+  draw.step_x = f32(window.width) / f32(params.S);
+  draw.step_y = f32(window.height) / f32(params.S);
+  draw.flip = u32(happens.x);
+  draw.order = select(256u, order_of_four(multiply_high(second.z, 24u)), happens.y);
+  draw.brightness = around_one(params.brightness, factor.x);
+  draw.contrast = around_one(params.contrast, factor.y);
+  draw.saturation = around_one(params.saturation, factor.z);
+  draw.hue = params.hue * (2.0 * factor.w - 1.0);
+  draw.grayscale = u32(happens.z);
+  draw.sigma = select(0.0, mix(params.sigma_min, params.sigma_max, u.y), happens.w);
+  draw.solarize = u32(u.x < params.solarize);
+  return draw;
+}
+
+// torchvision's Resize(resize), then CenterCrop(S).
+fn centre_draw(entry: vec4u) -> Draw {
+  let size = entry.yz;
+  let shorter = min(size.x, size.y);
+  let resized = size * params.resize / shorter;
+  let pixels_per = vec2f(size) / vec2f(resized);
+  let corner = round(vec2f(resized - params.S) / 2.0);
+  var draw: Draw;
+  draw.origin = entry.x;
+  draw.pitch = entry.y;
+  draw.width = size.x;
+  draw.height = size.y;
+  draw.start_x = corner.x * pixels_per.x;
+  draw.start_y = corner.y * pixels_per.y;
+  draw.step_x = pixels_per.x;
+  draw.step_y = pixels_per.y;
+  draw.order = 256u;
+  return draw;
+}
+
+// One thread a picture.
+@compute @workgroup_size(64)
+fn draw(@builtin(global_invocation_id) id: vec3u) {
+  let n = id.x;
+  if (n >= params.N) { return; }
+  let place = batch[params.first + n];
+  let entry = table[select(place.y, place.z, params.view == 1u)];
+  if (params.random == 1u) { drawn[n] = random_draw(n, entry); } else { drawn[n] = centre_draw(entry); }
+}
+
+// One thread a block of four draws: the raw words behind `draw`, for those who want to check or continue them.
+@compute @workgroup_size(64)
+fn draw_words(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.N * BLOCKS) { return; }
+  words[id.x] = philox(counter(id.x / BLOCKS), id.x % BLOCKS);
+}
+
+// --- colours
+
+fn pack(colour: vec3f) -> vec2u { return vec2u(pack2x16unorm(colour.rg), pack2x16unorm(vec2f(colour.b, 0.0))); }
+fn unpack(packed: vec2u) -> vec3f { return vec3f(unpack2x16unorm(packed.x), unpack2x16unorm(packed.y).x); }
+
+fn grey(colour: vec3f) -> f32 { return dot(colour, vec3f(0.2989, 0.587, 0.114)); }
+
+fn blend(colour: vec3f, other: vec3f, factor: f32) -> vec3f {
+  return saturate(factor * colour + (1.0 - factor) * other);
+}
+
+// Turns the hue by `turn` of a full circle, through HSV.
+fn turn_hue(colour: vec3f, turn: f32) -> vec3f {
+  let high = max(colour.r, max(colour.g, colour.b));
+  let low = min(colour.r, min(colour.g, colour.b));
+  let chroma = high - low;
+  let d = (vec3f(high) - colour) / select(chroma, 1.0, chroma == 0.0);
+  var hue = select(4.0 + d.g - d.r, 2.0 + d.r - d.b, high == colour.g);
+  hue = fract(select(hue, d.b - d.g, high == colour.r) / 6.0 + 1.0 + turn);
+  // f(n) = V - V S max(0, min(k, 4 - k, 1)), k = (n + 6 H) mod 6, for n = 5, 3, 1; V S is the chroma
+  let k = fract((vec3f(5.0, 3.0, 1.0) + 6.0 * hue) / 6.0) * 6.0;
+  return saturate(vec3f(high) - chroma * saturate(min(k, vec3f(4.0) - k)));
+}
+
+// The jitters of `order` from its from-th to before its to-th. `mean` is the grey mean that contrast blends with.
+fn jitter(colour: vec3f, draw: Draw, from: u32, to: u32, mean: f32) -> vec3f {
+  var c = colour;
+  for (var i = from; i < to; i++) {
+    switch ((draw.order >> (2u * i)) & 3u) {
+      case 0u: { c = blend(c, vec3f(0.0), draw.brightness); }
+      case 1u: { c = blend(c, vec3f(mean), draw.contrast); }
+      case 2u: { c = blend(c, vec3f(grey(c)), draw.saturation); }
+      default: { if (draw.hue != 0.0) { c = turn_hue(c, draw.hue); } }
+    }
+  }
+  return c;
+}
+
+// Solarises, normalises and stores pixel p of picture n.
+fn finish(n: u32, p: u32, colour: vec3f, solarize: bool) {
+  let c = select(colour, 1.0 - colour, vec3<bool>(solarize) & (colour >= vec3f(0.5)));
+  let plane = params.S * params.S;
+  let at = (params.first + n) * 3u * plane + p;
+  x[at] = (c.r - params.mean_r) / params.std_r;
+  x[at + plane] = (c.g - params.mean_g) / params.std_g;
+  x[at + 2u * plane] = (c.b - params.mean_b) / params.std_b;
+}
+
+// --- resizing: bicubic, a = -1/2, widened by the step where it shrinks the picture (antialias), taps inside the window
+
+fn cubic(distance: f32) -> f32 {
+  let d = abs(distance);
+  let near = (1.5 * d - 2.5) * d * d + 1.0;
+  let far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0;
+  return select(select(0.0, far, d < 2.0), near, d < 1.0);
+}
+
+struct Taps { from: u32, to: u32, centre: f32, shrink: f32 }
+
+fn taps(at: u32, start: f32, pace: f32, length: u32) -> Taps {
+  let centre = start + (f32(at) + 0.5) * pace;
+  let width = max(pace, 1.0);
+  let from = u32(max(centre - 2.0 * width + 0.5, 0.0));
+  let to = min(u32(max(centre + 2.0 * width + 0.5, 1.0)), length);
+  return Taps(min(from, length - 1u), to, centre, 1.0 / width);
+}
+
+const ROWS: u32 = 4; // that a thread of crop_rows makes: they share the weights
+
+// One thread per (column of x, ROWS rows of the window); the grid's y counts pictures.
+@compute @workgroup_size(64)
+fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+  let n = group.y;
+  let draw = draws[n];
+  let column = id.x % params.S;
+  let row = id.x / params.S * ROWS;
+  if (row >= draw.height) { return; }
+  let t = taps(select(column, params.S - 1u - column, draw.flip == 1u), draw.start_x, draw.step_x, draw.width);
+  let last = draw.height - 1u;
+  let row0 = draw.origin + row * draw.pitch;
+  let row1 = draw.origin + min(row + 1u, last) * draw.pitch;
+  let row2 = draw.origin + min(row + 2u, last) * draw.pitch;
+  let row3 = draw.origin + min(row + 3u, last) * draw.pitch;
+  var c0 = vec4f();
+  var c1 = vec4f();
+  var c2 = vec4f();
+  var c3 = vec4f();
+  var total = 0.0;
+  for (var i = t.from; i < t.to; i++) {
+    let weight = cubic((f32(i) + 0.5 - t.centre) * t.shrink);
+    total += weight;
+    c0 += weight * unpack4x8unorm(pixels[row0 + i]);
+    c1 += weight * unpack4x8unorm(pixels[row1 + i]);
+    c2 += weight * unpack4x8unorm(pixels[row2 + i]);
+    c3 += weight * unpack4x8unorm(pixels[row3 + i]);
+  }
+  let to = (n * params.R + row) * params.S + column;
+  new_rows[to] = pack(c0.rgb / total);
+  if (row + 1u <= last) { new_rows[to + params.S] = pack(c1.rgb / total); }
+  if (row + 2u <= last) { new_rows[to + 2u * params.S] = pack(c2.rgb / total); }
+  if (row + 3u <= last) { new_rows[to + 3u * params.S] = pack(c3.rgb / total); }
+}
+
+// One thread per pixel of x; the grid's y counts pictures.
+@compute @workgroup_size(64)
+fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+  let n = group.y;
+  if (id.x >= params.S * params.S) { return; }
+  let draw = draws[n];
+  let t = taps(id.x / params.S, draw.start_y, draw.step_y, draw.height);
+  let from = n * params.R * params.S + id.x % params.S;
+  var c = vec3f();
+  var total = 0.0;
+  for (var i = t.from; i < t.to; i++) {
+    let weight = cubic((f32(i) + 0.5 - t.centre) * t.shrink);
+    total += weight;
+    c += weight * unpack(rows[from + i * params.S]);
+  }
+  new_image[n * params.S * params.S + id.x] = pack(c / total);
+}
+
+// --- colour jitter and grayscale
+
+var<workgroup> sums: array<f32, 64>;
+
+// The mean grey of picture n as the contrast jitter finds it, after the jitters that come before. All threads call it.
+fn contrast_mean(n: u32, lane: u32, draw: Draw, contrast_at: u32) -> f32 {
+  let plane = params.S * params.S;
+  var sum = 0.0;
+  if (contrast_at < 4u) {
+    for (var p = lane; p < plane; p += 64u) {
+      sum += grey(jitter(unpack(new_image[n * plane + p]), draw, 0u, contrast_at, 0.0));
+    }
+  }
+  sums[lane] = sum;
+  for (var half = 32u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { sums[lane] += sums[lane + half]; }
+  }
+  workgroupBarrier();
+  return sums[0] / f32(plane);
+}
+
+fn contrast_place(draw: Draw) -> u32 {
+  for (var i = 0u; i < 4u; i++) {
+    if (draw.order < 256u && ((draw.order >> (2u * i)) & 3u) == 1u) { return i; }
+  }
+  return 4u;
+}
+
+fn toned(colour: vec3f, draw: Draw, mean: f32) -> vec3f {
+  let c = jitter(colour, draw, 0u, select(4u, 0u, draw.order == 256u), mean);
+  return select(c, vec3f(grey(c)), draw.grayscale == 1u);
+}
+
+// One workgroup a picture, in place: a pixel is read and written by one thread.
+@compute @workgroup_size(64)
+fn tone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = group.x;
+  let draw = draws[n];
+  let plane = params.S * params.S;
+  let mean = contrast_mean(n, lane, draw, contrast_place(draw));
+  for (var p = lane; p < plane; p += 64u) {
+    new_image[n * plane + p] = pack(toned(unpack(new_image[n * plane + p]), draw, mean));
+  }
+}
+
+// One workgroup a picture; where no blur follows.
+@compute @workgroup_size(64)
+fn tone_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = group.x;
+  let draw = draws[n];
+  let plane = params.S * params.S;
+  let mean = contrast_mean(n, lane, draw, contrast_place(draw));
+  for (var p = lane; p < plane; p += 64u) {
+    finish(n, p, toned(unpack(new_image[n * plane + p]), draw, mean), draw.solarize == 1u);
+  }
+}
+
+// --- Gaussian blur: window 2 radius + 1, borders reflected without repeating the edge
+
+fn gauss(distance: u32, sigma: f32) -> f32 {
+  let d = f32(distance) / max(sigma, 1e-6);
+  return exp(-0.5 * d * d);
+}
+
+fn reflect(at: i32) -> u32 {
+  let last = i32(params.S) - 1;
+  return u32(last - abs(last - abs(at)));
+}
+
+// One thread per pixel; the grid's y counts pictures.
+@compute @workgroup_size(64)
+fn blur_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+  let n = group.y;
+  if (id.x >= params.S * params.S) { return; }
+  let sigma = draws[n].sigma;
+  let line = n * params.S * params.S + id.x / params.S * params.S;
+  let column = i32(id.x % params.S);
+  let radius = select(params.radius, 0u, sigma == 0.0);
+  var c = unpack(image[line + u32(column)]);
+  var total = 1.0;
+  for (var d = 1u; d <= radius; d++) {
+    let weight = gauss(d, sigma);
+    total += 2.0 * weight;
+    c += weight * (unpack(image[line + reflect(column - i32(d))]) + unpack(image[line + reflect(column + i32(d))]));
+  }
+  new_rows[(n * params.R + id.x / params.S) * params.S + u32(column)] = pack(c / total);
+}
+
+// One thread per pixel of x; the grid's y counts pictures.
+@compute @workgroup_size(64)
+fn blur_finish(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+  let n = group.y;
+  if (id.x >= params.S * params.S) { return; }
+  let draw = draws[n];
+  let column = n * params.R * params.S + id.x % params.S;
+  let row = i32(id.x / params.S);
+  let radius = select(params.radius, 0u, draw.sigma == 0.0);
+  var c = unpack(rows[column + u32(row) * params.S]);
+  var total = 1.0;
+  for (var d = 1u; d <= radius; d++) {
+    let weight = gauss(d, draw.sigma);
+    total += 2.0 * weight;
+    c += weight * (unpack(rows[column + reflect(row - i32(d)) * params.S]) + unpack(rows[column + reflect(row + i32(d)) * params.S]));
+  }
+  finish(n, id.x, c / total, draw.solarize == 1u);
+}
