@@ -1,0 +1,95 @@
+import { type Activation, batchnorm } from '../ops/batchnorm.js';
+import { conv2d } from '../ops/conv2d.js';
+import { depthwise } from '../ops/depthwise.js';
+import { linear } from '../ops/linear.js';
+import type { Channels } from '../parameters.js';
+import { constant, kaimingNormal, uniformFanIn } from './init.js';
+import { type Module, sequential } from './module.js';
+
+interface ConvOptions {
+  /** K, the side of the kernel. */
+  kernel?: number;
+  stride?: number;
+  padding?: number;
+}
+
+/** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses its leading block. */
+export function conv(name: string, input: Channels, output: Channels, options: ConvOptions = {}): Module {
+  const { kernel = 1, stride = 1, padding = Math.floor(kernel / 2) } = options;
+  const weight = `${name}.weight`;
+  const shape = (width: 'host' | 'slim') => [output[width], input[width], kernel, kernel];
+  return {
+    parameters: [
+      { name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host * kernel * kernel) },
+    ],
+    statistics: [],
+    forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
+  };
+}
+
+/** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
+export function depthwiseConv(name: string, channels: Channels, options: ConvOptions = {}): Module {
+  const { kernel = 3, stride = 1, padding = Math.floor(kernel / 2) } = options;
+  const weight = `${name}.weight`;
+  const shape = (width: 'host' | 'slim') => [channels[width], 1, kernel, kernel];
+  return {
+    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(kernel * kernel) }],
+    statistics: [],
+    forward: ({ tape, parameters, width }, x) => depthwise(tape, x, parameters.tensor(weight, width), { stride, padding }),
+  };
+}
+
+interface NormOptions {
+  activation?: Activation;
+  momentum?: number;
+  eps?: number;
+}
+
+/** Batchnorm and activation in one. Weight and bias are shared as a prefix; each encoder has running statistics of its own. */
+export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {
+  const [weight, bias] = [`${name}.weight`, `${name}.bias`];
+  const [mean, variance] = [`${name}.running_mean`, `${name}.running_var`];
+  const shape = { shape: [channels.host], slim: [channels.slim] };
+  return {
+    parameters: [
+      { name: weight, ...shape, init: constant(1) },
+      { name: bias, ...shape, init: constant(0) },
+    ],
+    statistics: [
+      { name: mean, channels, init: 0 },
+      { name: variance, channels, init: 1 },
+    ],
+    forward: ({ tape, parameters, width, training, updateStats }, x) =>
+      batchnorm(
+        tape,
+        x,
+        {
+          gamma: parameters.tensor(weight, width),
+          beta: parameters.tensor(bias, width),
+          runningMean: parameters.statistic(mean, width),
+          runningVar: parameters.statistic(variance, width),
+        },
+        { training, updateStats, ...options },
+      ),
+  };
+}
+
+/** A fully connected layer, weight (O, I) and bias (O). The slim encoder uses the first input columns. */
+export function dense(name: string, input: Channels, output: number): Module {
+  const [weight, bias] = [`${name}.weight`, `${name}.bias`];
+  const init = uniformFanIn(input.host);
+  return {
+    parameters: [
+      { name: weight, shape: [output, input.host], slim: [output, input.slim], init },
+      { name: bias, shape: [output], slim: [output], init },
+    ],
+    statistics: [],
+    forward: ({ tape, parameters, width }, x) =>
+      linear(tape, x, parameters.tensor(weight, width), parameters.tensor(bias, width)),
+  };
+}
+
+/** Convolution, batchnorm, activation. */
+export function convNorm(conv: Module, name: string, channels: Channels, activation: Activation = 'relu'): Module {
+  return sequential(conv, norm(name, channels, { activation }));
+}

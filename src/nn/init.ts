@@ -1,0 +1,14 @@
+import type { Random } from '../parameters.js';
+
+/** A standard normal number (Box and Muller). */
+function normal(random: Random): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
+
+/** Kaiming normal for ReLU: mean 0, variance 2 / fanOut. A depthwise filter's fan-out is its own K². */
+export const kaimingNormal = (fanOut: number) => (random: Random) => normal(random) * Math.sqrt(2 / fanOut);
+
+/** PyTorch's start for a Linear: uniform within ±1/√fanIn. */
+export const uniformFanIn = (fanIn: number) => (random: Random) => (2 * random() - 1) / Math.sqrt(fanIn);
+
+export const constant = (value: number) => () => value;

@@ -1,0 +1,30 @@
+import type { Parameter, Parameters, Statistic, Width } from '../parameters.js';
+import type { Tape } from '../tape.js';
+import type { Tensor } from '../tensor.js';
+
+/** One pass of a network over a batch: on which tape, at which width, and what batchnorm does. */
+export interface Pass {
+  readonly tape: Tape;
+  readonly parameters: Parameters;
+  readonly width: Width;
+  /** Batch statistics (true) or running ones (false). */
+  readonly training: boolean;
+  /** Whether running statistics move; the frozen passes leave them alone. */
+  readonly updateStats: boolean;
+}
+
+/** A part of a network: what it owns, and how it computes at either width. */
+export interface Module {
+  readonly parameters: readonly Parameter[];
+  readonly statistics: readonly Statistic[];
+  forward(pass: Pass, x: Tensor): Tensor;
+}
+
+/** Modules in a row. */
+export function sequential(...modules: readonly Module[]): Module {
+  return {
+    parameters: modules.flatMap((module) => module.parameters),
+    statistics: modules.flatMap((module) => module.statistics),
+    forward: (pass, x) => modules.reduce((y, module) => module.forward(pass, y), x),
+  };
+}

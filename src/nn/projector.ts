@@ -1,0 +1,18 @@
+import type { Channels } from '../parameters.js';
+import { dense, norm } from './blocks.js';
+import { type Module, sequential } from './module.js';
+
+/**
+ * The head h that both encoders share: Linear(F, P), BN, ReLU, Linear(P, P), BN, ReLU, Linear(P, P).
+ * Only the input columns of the first Linear are sliced. Names are those of an nn.Sequential.
+ */
+export function projector(features: Channels, units: number): Module {
+  const hidden = { host: units, slim: units };
+  return sequential(
+    dense('projector.0', features, units),
+    norm('projector.1', hidden, { activation: 'relu' }),
+    dense('projector.3', hidden, units),
+    norm('projector.4', hidden, { activation: 'relu' }),
+    dense('projector.6', hidden, units),
+  );
+}

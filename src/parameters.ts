@@ -1,0 +1,175 @@
+import type { Device } from './runtime/device.js';
+import { numel, prefix, type Tensor, tensor } from './tensor.js';
+
+/** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
+export type Width = 'host' | 'slim';
+
+/** A count of channels in the host and in the slim encoder. */
+export interface Channels {
+  readonly host: number;
+  readonly slim: number;
+}
+
+/** Draws a number in [0, 1). */
+export type Random = () => number;
+
+/** A trainable tensor: its shape in the host, the leading block of it that is the slim encoder's, and how it starts. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly slim: readonly number[];
+  readonly init: (random: Random) => number;
+}
+
+/** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
+export interface Statistic {
+  readonly name: string;
+  readonly channels: Channels;
+  readonly init: number;
+}
+
+/** Where a tensor lies in its buffer: offset and length in floats. */
+export interface Place {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+}
+
+const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
+
+function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): { places: Map<string, Place>; size: number } {
+  const places = new Map<string, Place>();
+  let size = 0;
+  for (const { name, shape } of tensors) {
+    if (places.has(name)) throw new Error(`internal: parameters: two tensors are named "${name}"`);
+    const length = numel(shape);
+    places.set(name, { name, shape, offset: size, length });
+    size += Math.ceil(length / boundary) * boundary;
+  }
+  return { places, size: Math.max(size, boundary) };
+}
+
+/**
+ * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
+ *
+ * The host's tensors are the buffers' contents; a slim tensor is the leading block of the host's, with the host's
+ * strides. Nothing is copied to be sliced. Running statistics are kept apart for each encoder, at host length.
+ */
+export class Parameters {
+  readonly weights: GPUBuffer;
+  readonly grads: GPUBuffer;
+  readonly stats: GPUBuffer;
+  /** Every trainable tensor in the order of its place. */
+  readonly places: readonly Place[];
+  /** Floats in `weights`, padding included. */
+  readonly size: number;
+  readonly #device: Device;
+  readonly #parameters: ReadonlyMap<string, Parameter>;
+  readonly #places: ReadonlyMap<string, Place>;
+  readonly #statistics: ReadonlyMap<string, Statistic>;
+  readonly #statPlaces: ReadonlyMap<string, Place>;
+  readonly #statSize: number;
+  readonly #tensors = new Map<string, Tensor>();
+  readonly #split: boolean;
+
+  /** @param split whether host and slim keep running statistics of their own; a lone encoder has one set. */
+  constructor(device: Device, parameters: readonly Parameter[], statistics: readonly Statistic[], { split = true } = {}) {
+    this.#device = device;
+    this.#split = split;
+    const trained = layOut(parameters);
+    const widths: Width[] = split ? ['host', 'slim'] : ['host'];
+    const tracked = layOut(
+      widths.flatMap((width) => statistics.map(({ name, channels }) => ({ name: `${width}.${name}`, shape: [channels.host] }))),
+    );
+    this.#parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+    this.#statistics = new Map(statistics.map((statistic) => [statistic.name, statistic]));
+    this.#places = trained.places;
+    this.#statPlaces = tracked.places;
+    this.#statSize = tracked.size;
+    this.places = [...trained.places.values()];
+    this.size = trained.size;
+    this.weights = device.buffer('weights', trained.size * 4);
+    this.grads = device.buffer('grads', trained.size * 4);
+    this.stats = device.buffer('stats', tracked.size * 4);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#places.keys()];
+  }
+
+  /** Names of the running statistics, `host.` or `slim.` before the encoder's own name of each. */
+  get statisticNames(): readonly string[] {
+    return [...this.#statPlaces.keys()];
+  }
+
+  /** Fills weights and running statistics with their first values: those of a network of the host's width. */
+  initialize(random: Random): void {
+    const weights = new Float32Array(this.size);
+    for (const { name, offset, length } of this.places) {
+      const { init } = this.#parameter(name);
+      for (let i = 0; i < length; i++) weights[offset + i] = init(random);
+    }
+    this.#device.write(this.weights, weights);
+    const stats = new Float32Array(this.#statSize);
+    for (const { name, offset, length } of this.#statPlaces.values())
+      stats.fill(this.#statistic(name.replace(/^(host|slim)\./, '')).init, offset, offset + length);
+    this.#device.write(this.stats, stats);
+  }
+
+  /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's leading block. */
+  tensor(name: string, width: Width): Tensor {
+    const key = `${width} ${name}`;
+    let found = this.#tensors.get(key);
+    if (!found) {
+      const { shape, slim } = this.#parameter(name);
+      const { offset } = this.#places.get(name) as Place;
+      const grad = tensor(this.grads, `grad ${name}`, shape, offset * 4);
+      const host = { ...tensor(this.weights, name, shape, offset * 4), grad };
+      found = width === 'host' ? host : prefix(host, slim);
+      this.#tensors.set(key, found);
+    }
+    return found;
+  }
+
+  /** A running statistic of one encoder: its first channels where the encoder is slim. */
+  statistic(name: string, width: Width): Tensor {
+    const { channels } = this.#statistic(name);
+    const place = this.#statPlaces.get(`${this.#split ? width : 'host'}.${name}`) as Place;
+    return tensor(this.stats, name, [channels[width]], place.offset * 4);
+  }
+
+  /** Reads all trainable tensors and running statistics back, by name. */
+  async read(): Promise<Map<string, { shape: readonly number[]; data: Float32Array<ArrayBuffer> }>> {
+    const weights = new Float32Array(await this.#device.read(this.weights));
+    const stats = new Float32Array(await this.#device.read(this.stats));
+    const slice = (from: Float32Array<ArrayBuffer>) => ({ name, shape, offset, length }: Place) =>
+      [name, { shape, data: from.slice(offset, offset + length) }] as const;
+    return new Map([...this.places.map(slice(weights)), ...[...this.#statPlaces.values()].map(slice(stats))]);
+  }
+
+  /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
+  write(name: string, data: Float32Array<ArrayBuffer>): void {
+    const place = this.#places.get(name) ?? this.#statPlaces.get(name);
+    if (!place) throw new Error(`internal: parameters: no tensor "${name}"`);
+    if (data.length !== place.length)
+      throw new Error(`internal: parameters: expected ${place.length} values for ${name}, got ${data.length}`);
+    this.#device.write(this.#places.has(name) ? this.weights : this.stats, data, place.offset * 4);
+  }
+
+  dispose(): void {
+    for (const buffer of [this.weights, this.grads, this.stats]) this.#device.free(buffer);
+  }
+
+  #parameter(name: string): Parameter {
+    const parameter = this.#parameters.get(name);
+    if (!parameter) throw new Error(`internal: parameters: no parameter "${name}"`);
+    return parameter;
+  }
+
+  #statistic(name: string): Statistic {
+    const statistic = this.#statistics.get(name);
+    if (!statistic) throw new Error(`internal: parameters: no statistic "${name}"`);
+    return statistic;
+  }
+}
