@@ -1,0 +1,82 @@
+// The house rules that a machine can hold: imports run one way, every kernel has all its faces, files stay small.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+/** From the bottom up; a file imports from its own row and the rows above it in this list. */
+const layers: readonly (readonly string[])[] = [
+  ['errors', 'generated'],
+  ['runtime'],
+  ['tensor', 'tape', 'parameters'],
+  ['ops'],
+  ['nn'],
+  ['encoders', 'optim'],
+  ['methods'],
+  ['data', 'eval', 'io'],
+  ['config'],
+  ['train', 'encoder'],
+  ['index'],
+  ['node'],
+];
+
+/** Lines that a file may have; raise a number here, in plain sight, or split the file. */
+const budget = { default: 400, 'src/runtime/plan.ts': 480 } as Record<string, number>;
+
+/** Kernels that belong to another folder than ops. */
+const homes: Record<string, string> = { sgd: 'optim', lars: 'optim', adamw: 'optim', augment: 'data' };
+
+const files = (folder: string, ending: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => join(folder, file))
+    .sort();
+
+const layer = (file: string): number => {
+  const top = relative('src', file).split(/[/.]/)[0];
+  const found = layers.findIndex((names) => names.includes(top));
+  assert.ok(found >= 0, `${file}: its folder is in no layer; add it to test/house.ts`);
+  return found;
+};
+
+const imports = (file: string): string[] =>
+  [...readFileSync(file, 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)].map(([, path]) => path);
+
+const sources = files('src', '.ts');
+
+test('imports run one way', () => {
+  assert.ok(sources.length > 10, `expected the sources of the library, found ${sources.length} files`);
+  for (const file of sources)
+    for (const path of imports(file).filter((name) => name.startsWith('.'))) {
+      const target = join(dirname(file), path);
+      assert.ok(layer(target) <= layer(file), `${file} must not import ${target}, which is above it`);
+    }
+});
+
+test('only src/node knows Node', () => {
+  for (const file of sources.filter((name) => !name.startsWith('src/node')))
+    for (const path of imports(file)) assert.ok(path.startsWith('.'), `${file} must not import ${path}`);
+});
+
+test('every kernel has an op, a test and a bench row of its name', () => {
+  const bench = readFileSync('bench/ops.ts', 'utf8');
+  const stems = new Set(files('kernels', '.wgsl').map((file) => basename(file).split('.')[0]));
+  assert.ok(stems.size > 5, `expected the kernels, found ${stems.size}`);
+  for (const stem of stems) {
+    const home = homes[stem] ?? 'ops';
+    for (const face of [`src/${home}/${stem}.ts`, `test/${home}/${stem}.ts`])
+      assert.ok(existsSync(face), `kernels/${stem}.wgsl has no ${face}`);
+    if (home === 'ops') assert.match(bench, new RegExp(`\\b${stem}\\b`), `bench/ops.ts has no row of ${stem}`);
+  }
+});
+
+test('files stay small', () => {
+  for (const file of [...sources, ...files('kernels', '.wgsl'), ...files('test', '.ts'), ...files('bench', '.ts')]) {
+    if (file.startsWith('src/generated')) continue;
+    const lines = readFileSync(file, 'utf8').split('\n').length;
+    const limit = budget[file] ?? budget.default;
+    assert.ok(lines <= limit, `${file} has ${lines} lines, over its budget of ${limit}`);
+  }
+});
+
+test.run();
