@@ -1,0 +1,74 @@
+import { DataError } from '../errors.js';
+import { gunzip } from './gzip.js';
+import { planarSource, type ImageSource } from './source.js';
+
+/** An IDX file of unsigned bytes: sizes of the axes, slowest first, and the values (a view of the file's bytes). */
+export interface Idx {
+  readonly shape: readonly number[];
+  readonly values: Uint8Array;
+}
+
+/**
+ * Reads an IDX file (the format of MNIST): bytes 0, 0, type, rank, then a big-endian u32 per axis, then the values.
+ * Only unsigned bytes (type 8) are read. Nothing is allocated by what the header says.
+ */
+export function parseIdx(bytes: Uint8Array, name: string): Idx {
+  if (bytes.length < 4 || bytes[0] !== 0 || bytes[1] !== 0) {
+    throw new DataError(`${name}: not an IDX file: expected it to begin with 0, 0, got ${describe(bytes)}`);
+  }
+  const [, , type, rank] = bytes;
+  if (type !== 8) throw new DataError(`${name}: expected IDX values of type 8 (unsigned byte), got type ${type}`);
+  if (rank < 1 || rank > 4) throw new DataError(`${name}: expected 1 to 4 axes in an IDX file, got ${rank}`);
+  const start = 4 + 4 * rank;
+  if (bytes.length < start) {
+    throw new DataError(`${name}: the IDX header takes ${start} bytes, the file has ${bytes.length}: it is cut short`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const shape = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
+  // A product of four u32 may pass 2^53, but never rounds down to the length of a real file.
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (bytes.length - start !== count) {
+    throw new DataError(
+      `${name}: the IDX header tells ${shape.join(' x ')} = ${count} bytes, the file holds ${bytes.length - start}; ` +
+        `it is ${bytes.length - start < count ? 'cut short' : 'followed by something else'}: fetch it again`,
+    );
+  }
+  return { shape, values: bytes.subarray(start) };
+}
+
+/**
+ * Grey images (N, H, W) and their labels (N) from two IDX files, each plain or gzipped.
+ * Every label must be below `classes.length` where classes are named.
+ */
+export async function openIdx(files: {
+  name: string;
+  images: Uint8Array;
+  labels?: Uint8Array;
+  classes?: readonly string[];
+}): Promise<ImageSource> {
+  const { name, classes } = files;
+  const images = parseIdx(await gunzip(files.images, `${name} images`), `${name} images`);
+  const [length, height, width] = images.shape;
+  if (images.shape.length !== 3 || images.values.length === 0) {
+    throw new DataError(`${name} images: expected N x H x W with at least one pixel, got ${images.shape.join(' x ')}`);
+  }
+  let labels: Int32Array | undefined;
+  if (files.labels) {
+    const read = parseIdx(await gunzip(files.labels, `${name} labels`), `${name} labels`);
+    if (read.shape.length !== 1 || read.shape[0] !== length) {
+      throw new DataError(`${name} labels: expected ${length}, one an image, got ${read.shape.join(' x ')}`);
+    }
+    labels = Int32Array.from(read.values);
+    const highest = labels.reduce((most, label) => Math.max(most, label), 0);
+    if (classes && highest >= classes.length) {
+      throw new DataError(`${name} labels: expected labels from 0 to ${classes.length - 1}, got ${highest}`);
+    }
+  }
+  const area = height * width;
+  const planes = Array.from({ length }, (_, item) => images.values.subarray(item * area, (item + 1) * area));
+  return planarSource({ name, width, height, ...(labels && { labels }), ...(classes && { classes }) }, 1, planes);
+}
+
+function describe(bytes: Uint8Array): string {
+  return bytes.length === 0 ? 'an empty file' : Array.from(bytes.subarray(0, 4)).join(', ');
+}

@@ -1,0 +1,116 @@
+import { DataError } from '../errors.js';
+import { permutation, stream } from './philox.js';
+
+/** A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB, alpha always 255. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly pixels: Uint8Array;
+}
+
+/** Pictures by number. Item numbers and labels stay the same for as long as the files behind them do. */
+export interface ImageSource {
+  readonly name: string;
+  readonly length: number;
+  /** Pictures an item has: 1 (both views are augmentations of it) or 2 (one for each view). */
+  readonly pictures: 1 | 2;
+  /** One class number an item, counted from 0; absent where nothing is labelled. */
+  readonly labels?: Int32Array;
+  /** Names of the classes, by class number. */
+  readonly classes?: readonly string[];
+  /** Rejects with a DataError where the picture cannot be had. `picture` is 0 where items have one. */
+  load(item: number, picture: 0 | 1): Promise<Picture>;
+}
+
+/** Throws a DataError unless `source` has this item and this picture of it. */
+export function checkItem(source: Pick<ImageSource, 'name' | 'length' | 'pictures'>, item: number, picture: number): void {
+  if (!Number.isInteger(item) || item < 0 || item >= source.length) {
+    throw new DataError(`${source.name}: expected an item from 0 to ${source.length - 1}, got ${item}`);
+  }
+  if (picture !== 0 && !(picture === 1 && source.pictures === 2)) {
+    throw new DataError(`${source.name}: an item has ${source.pictures} picture(s), got picture ${picture}`);
+  }
+}
+
+/** A source of pictures whose bytes are grey (channels = 1) or planar RGB (channels = 3), one picture after another. */
+export function planarSource(
+  about: { name: string; width: number; height: number; labels?: Int32Array; classes?: readonly string[] },
+  channels: 1 | 3,
+  planes: readonly Uint8Array[],
+): ImageSource {
+  const { width, height } = about;
+  const area = width * height;
+  const source: ImageSource = {
+    name: about.name,
+    length: planes.length,
+    pictures: 1,
+    ...(about.labels && { labels: about.labels }),
+    ...(about.classes && { classes: about.classes }),
+    async load(item, picture) {
+      checkItem(source, item, picture);
+      const from = planes[item];
+      const pixels = new Uint8Array(area * 4);
+      for (let p = 0; p < area; p++) {
+        for (let c = 0; c < 3; c++) pixels[p * 4 + c] = from[channels === 1 ? p : c * area + p];
+        pixels[p * 4 + 3] = 255;
+      }
+      return { width, height, pixels };
+    },
+  };
+  return source;
+}
+
+/** The items of `source` that `items` names, in that order. */
+export function subset(source: ImageSource, items: readonly number[], name = source.name): ImageSource {
+  for (const item of items) checkItem(source, item, 0);
+  const part: ImageSource = {
+    name,
+    length: items.length,
+    pictures: source.pictures,
+    ...(source.labels && { labels: Int32Array.from(items, (item) => source.labels![item]) }),
+    ...(source.classes && { classes: source.classes }),
+    async load(item, picture) {
+      checkItem(part, item, picture);
+      return source.load(items[item], picture);
+    },
+  };
+  return part;
+}
+
+/** Every picture as an item of its own: item 2i + p is picture p of item i. A source of single pictures stays as it is. */
+export function eachPicture(source: ImageSource): ImageSource {
+  if (source.pictures === 1) return source;
+  const { labels } = source;
+  const all: ImageSource = {
+    name: source.name,
+    length: source.length * 2,
+    pictures: 1,
+    ...(labels && { labels: Int32Array.from({ length: source.length * 2 }, (_, item) => labels[item >> 1]) }),
+    ...(source.classes && { classes: source.classes }),
+    async load(item, picture) {
+      checkItem(all, item, picture);
+      return source.load(item >> 1, (item & 1) as 0 | 1);
+    },
+  };
+  return all;
+}
+
+/**
+ * Splits by item (twins stay together): `floor(fraction * length)` items, drawn by `seed`, are held out for testing.
+ * Both parts keep the source's order. The same seed and length give the same split everywhere.
+ */
+export function holdOut(source: ImageSource, fraction: number, seed: number): { train: ImageSource; test: ImageSource } {
+  const held = Math.floor(fraction * source.length);
+  if (!(held >= 1 && held < source.length)) {
+    throw new DataError(
+      `${source.name}: holding out ${fraction} of ${source.length} items leaves ${held} to test and ` +
+        `${source.length - held} to train; expected at least one of each`,
+    );
+  }
+  const drawn = new Set(permutation(source.length, seed, 0, stream.split).subarray(0, held));
+  const items = Array.from({ length: source.length }, (_, item) => item);
+  return {
+    train: subset(source, items.filter((item) => !drawn.has(item)), `${source.name} (train)`),
+    test: subset(source, items.filter((item) => drawn.has(item)), `${source.name} (held out)`),
+  };
+}

@@ -1,0 +1,75 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { eachPicture, holdOut, type ImageSource, subset } from '../../src/data/source.js';
+import { DataError } from '../../src/errors.js';
+
+const test = suite('data/source');
+
+/** Items whose one pixel tells item and picture. */
+function numbered(length: number, pictures: 1 | 2): ImageSource {
+  return {
+    name: 'numbered',
+    length,
+    pictures,
+    labels: Int32Array.from({ length }, (_, item) => item % 3),
+    classes: ['a', 'b', 'c'],
+    load: async (item, picture) => ({ width: 1, height: 1, pixels: Uint8Array.of(item, picture, 0, 255) }),
+  };
+}
+
+async function contents(source: ImageSource): Promise<string[]> {
+  const all: string[] = [];
+  for (let item = 0; item < source.length; item++) {
+    for (let picture = 0; picture < source.pictures; picture++) {
+      const { pixels } = await source.load(item, picture as 0 | 1);
+      all.push(`${pixels[0]}/${pixels[1]}:${source.labels?.[item]}`);
+    }
+  }
+  return all;
+}
+
+const refused = (message: RegExp) => (error: Error) => error instanceof DataError && message.test(error.message);
+
+async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await promise.then(() => undefined, (reason: unknown) => reason);
+  assert.instance(error, DataError);
+  assert.match((error as DataError).message, message);
+}
+
+test('subset keeps pictures and labels together, in the order asked for', async () => {
+  const part = subset(numbered(6, 2), [5, 0, 4], 'some');
+  assert.equal(await contents(part), ['5/0:2', '5/1:2', '0/0:0', '0/1:0', '4/0:1', '4/1:1']);
+  assert.equal([part.name, part.length, part.pictures], ['some', 3, 2]);
+  assert.equal(part.classes, ['a', 'b', 'c']);
+  assert.throws(() => subset(numbered(6, 2), [6]), refused(/numbered: expected an item from 0 to 5, got 6/));
+  await refuses(part.load(3, 0), /some: expected an item from 0 to 2, got 3/);
+});
+
+test('eachPicture makes every picture an item with its label', async () => {
+  const all = eachPicture(numbered(3, 2));
+  assert.is(all.pictures, 1);
+  assert.equal(await contents(all), ['0/0:0', '0/1:0', '1/0:1', '1/1:1', '2/0:2', '2/1:2']);
+  await refuses(all.load(0, 1), /an item has 1 picture/);
+  const single = numbered(3, 1);
+  assert.is(eachPicture(single), single);
+});
+
+test('holdOut parts the items without loss, the same for the same seed, and otherwise for another', async () => {
+  const source = numbered(101, 2);
+  const { train, test: held } = holdOut(source, 0.2, 7);
+  assert.equal([train.length, held.length], [81, 20]);
+  const both = [...(await contents(train)), ...(await contents(held))];
+  assert.equal(both.toSorted(), (await contents(source)).toSorted());
+  assert.equal(await contents(holdOut(source, 0.2, 7).test), await contents(held));
+  assert.not.equal(await contents(holdOut(source, 0.2, 8).test), await contents(held));
+  const order = (await contents(held)).map((text) => Number.parseInt(text, 10));
+  assert.equal(order, order.toSorted((a, b) => a - b));
+});
+
+test('holdOut refuses to leave a part empty', () => {
+  assert.throws(() => holdOut(numbered(4, 1), 0.2, 0), refused(/leaves 0 to test and 4 to train/));
+  assert.throws(() => holdOut(numbered(4, 1), 1, 0), refused(/leaves 4 to test and 0 to train/));
+  assert.throws(() => holdOut(numbered(4, 1), Number.NaN, 0), refused(/holding out NaN/));
+});
+
+test.run();
