@@ -22,10 +22,10 @@ export interface Collapse {
 export function collapse(data: Float32Array, features: number): Collapse {
   const rows = rowsOf('collapse', data, features);
   const mean = new Float64Array(features);
-  for (let i = 0; i < data.length; i++) mean[i % features]! += data[i]!;
-  const centred = Float64Array.from(data, (value, i) => value - mean[i % features]! / rows);
+  for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
+  const centred = Float64Array.from(data, (value, i) => value - mean[i % features] / rows);
   const variance = new Float64Array(features);
-  for (let i = 0; i < centred.length; i++) variance[i % features]! += centred[i]! ** 2 / rows;
+  for (let i = 0; i < centred.length; i++) variance[i % features] += centred[i] ** 2 / rows;
 
   const total = variance.reduce((sum, v) => sum + v, 0);
   if (!Number.isFinite(total)) {
@@ -42,7 +42,7 @@ export function collapse(data: Float32Array, features: number): Collapse {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = 0;
-      for (let n = 0; n < inner; n++) sum += centred[i * stepOut + n * stepIn]! * centred[j * stepOut + n * stepIn]!;
+      for (let n = 0; n < inner; n++) sum += centred[i * stepOut + n * stepIn] * centred[j * stepOut + n * stepIn];
       matrix[i * size + j] = matrix[j * size + i] = sum / rows;
     }
   }
@@ -73,71 +73,71 @@ function tridiagonalise(a: Float64Array, n: number, diagonal: Float64Array, off:
   for (let k = 0; k < n - 1; k++) {
     let norm = 0;
     for (let i = k + 1; i < n; i++) {
-      v[i] = a[k * n + i]!;
-      norm += v[i]! ** 2;
+      v[i] = a[k * n + i];
+      norm += v[i] ** 2;
     }
     norm = Math.sqrt(norm);
-    diagonal[k] = a[k * n + k]!;
+    diagonal[k] = a[k * n + k];
     off[k] = 0;
     if (norm === 0) continue;
-    const head = v[k + 1]! > 0 ? -norm : norm;
+    const head = v[k + 1] > 0 ? -norm : norm;
     off[k] = head;
-    v[k + 1]! -= head;
+    v[k + 1] -= head;
     let square = 0;
-    for (let i = k + 1; i < n; i++) square += v[i]! ** 2;
+    for (let i = k + 1; i < n; i++) square += v[i] ** 2;
     if (square === 0) continue;
     const beta = 2 / square;
     let projection = 0;
     for (let i = k + 1; i < n; i++) {
       let sum = 0;
-      for (let j = k + 1; j < n; j++) sum += a[i * n + j]! * v[j]!;
+      for (let j = k + 1; j < n; j++) sum += a[i * n + j] * v[j];
       p[i] = beta * sum;
-      projection += p[i]! * v[i]!;
+      projection += p[i] * v[i];
     }
-    for (let i = k + 1; i < n; i++) p[i]! -= (beta / 2) * projection * v[i]!;
+    for (let i = k + 1; i < n; i++) p[i] -= (beta / 2) * projection * v[i];
     for (let i = k + 1; i < n; i++) {
-      for (let j = k + 1; j < n; j++) a[i * n + j]! -= v[i]! * p[j]! + p[i]! * v[j]!;
+      for (let j = k + 1; j < n; j++) a[i * n + j] -= v[i] * p[j] + p[i] * v[j];
     }
   }
-  diagonal[n - 1] = a[n * n - 1]!;
+  diagonal[n - 1] = a[n * n - 1];
 }
 
 function implicitQl(d: Float64Array, e: Float64Array, n: number): void {
   let size = 0;
-  for (let i = 0; i < n; i++) size = Math.max(size, Math.abs(d[i]!) + Math.abs(e[i]!));
+  for (let i = 0; i < n; i++) size = Math.max(size, Math.abs(d[i]) + Math.abs(e[i]));
   const negligible = Number.EPSILON * size;
   for (let first = 0; first < n; first++) {
     for (let sweep = 0; sweep < 60; sweep++) {
       let last = first;
-      while (last < n - 1 && Math.abs(e[last]!) > negligible) last++;
+      while (last < n - 1 && Math.abs(e[last]) > negligible) last++;
       if (last === first) break;
-      let g = (d[first + 1]! - d[first]!) / (2 * e[first]!);
+      let g = (d[first + 1] - d[first]) / (2 * e[first]);
       const r = Math.hypot(g, 1);
-      g = d[last]! - d[first]! + e[first]! / (g + (g < 0 ? -r : r));
+      g = d[last] - d[first] + e[first] / (g + (g < 0 ? -r : r));
       let sine = 1;
       let cosine = 1;
       let shift = 0;
       let i = last - 1;
       for (; i >= first; i--) {
-        const f = sine * e[i]!;
-        const b = cosine * e[i]!;
+        const f = sine * e[i];
+        const b = cosine * e[i];
         const length = Math.hypot(f, g);
         e[i + 1] = length;
         if (length === 0) {
-          d[i + 1]! -= shift;
+          d[i + 1] -= shift;
           e[last] = 0;
           break;
         }
         sine = f / length;
         cosine = g / length;
-        const t = d[i + 1]! - shift;
-        const u = (d[i]! - t) * sine + 2 * cosine * b;
+        const t = d[i + 1] - shift;
+        const u = (d[i] - t) * sine + 2 * cosine * b;
         shift = sine * u;
         d[i + 1] = t + shift;
         g = cosine * u - b;
       }
       if (i >= first) continue;
-      d[first]! -= shift;
+      d[first] -= shift;
       e[first] = g;
       e[last] = 0;
     }

@@ -30,7 +30,8 @@ export function knn(
 ): KnnResult {
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
-  if (!Number.isInteger(k) || k < 1) throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
+  if (!Number.isInteger(k) || k < 1)
+    throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   const a = unitRows('knn bank', bank.data, features);
   const b = unitRows('knn queries', queries.data, features);
   const near = Math.min(k, bankRows);
@@ -45,11 +46,11 @@ export function knn(
     let found = 0;
     for (let m = 0; m < bankRows; m++) {
       const s = dot(b, n, a, m, features);
-      if (found === near && s <= similarity[near - 1]!) continue;
+      if (found === near && s <= similarity[near - 1]) continue;
       let at = found < near ? found++ : near - 1;
-      for (; at > 0 && s > similarity[at - 1]!; at--) {
-        similarity[at] = similarity[at - 1]!;
-        neighbour[at] = neighbour[at - 1]!;
+      for (; at > 0 && s > similarity[at - 1]; at--) {
+        similarity[at] = similarity[at - 1];
+        neighbour[at] = neighbour[at - 1];
       }
       similarity[at] = s;
       neighbour[at] = m;
@@ -57,10 +58,10 @@ export function knn(
     votes.fill(0);
     // Relative to the nearest neighbour, so that a small temperature cannot overflow.
     for (let i = 0; i < near; i++) {
-      votes[bank.labels[neighbour[i]!]!]! += Math.exp((similarity[i]! - similarity[0]!) / temperature);
+      votes[bank.labels[neighbour[i]]] += Math.exp((similarity[i] - similarity[0]) / temperature);
     }
     let best = 0;
-    for (let c = 1; c < classes; c++) if (votes[c]! > votes[best]!) best = c;
+    for (let c = 1; c < classes; c++) if (votes[c] > votes[best]) best = c;
     predictions[n] = best;
     if (best === queries.labels[n]) right++;
   }
@@ -73,7 +74,7 @@ function checkLabels(what: string, { data, labels }: Labelled, features: number)
     throw new ShapeError(`${what}: expected one label for each of ${rows} embeddings, got ${labels.length} labels`);
   }
   for (let n = 0; n < rows; n++) {
-    const label = labels[n]!;
+    const label = labels[n];
     if (!Number.isInteger(label) || label < 0) {
       throw new ShapeError(`${what}: expected labels to be whole numbers from 0, got ${label} at ${n}`);
     }
@@ -83,6 +84,6 @@ function checkLabels(what: string, { data, labels }: Labelled, features: number)
 
 function largest(values: ArrayLike<number>): number {
   let top = 0;
-  for (let i = 0; i < values.length; i++) top = Math.max(top, values[i]!);
+  for (let i = 0; i < values.length; i++) top = Math.max(top, values[i]);
   return top;
 }

@@ -5,18 +5,18 @@ export function unitRows(what: string, data: Float32Array, features: number, cen
   const rows = rowsOf(what, data, features);
   const mean = new Float64Array(features);
   if (centre) {
-    for (let i = 0; i < data.length; i++) mean[i % features]! += data[i]!;
+    for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
   }
   const unit = new Float32Array(data.length);
   for (let n = 0; n < rows; n++) {
     const start = n * features;
     let square = 0;
-    for (let f = 0; f < features; f++) square += (data[start + f]! - mean[f]! / rows) ** 2;
+    for (let f = 0; f < features; f++) square += (data[start + f] - mean[f] / rows) ** 2;
     if (!Number.isFinite(square)) {
       throw new NonFiniteError(`${what}: row ${n} of ${rows} holds a NaN or infinity; embeddings must be finite`);
     }
     const scale = square > 0 ? 1 / Math.sqrt(square) : 0;
-    for (let f = 0; f < features; f++) unit[start + f] = (data[start + f]! - mean[f]! / rows) * scale;
+    for (let f = 0; f < features; f++) unit[start + f] = (data[start + f] - mean[f] / rows) * scale;
   }
   return unit;
 }
@@ -42,11 +42,11 @@ export function dot(a: Float32Array, i: number, b: Float32Array, j: number, feat
   let s3 = 0;
   let f = 0;
   for (; f + 3 < features; f += 4) {
-    s0 += a[p + f]! * b[q + f]!;
-    s1 += a[p + f + 1]! * b[q + f + 1]!;
-    s2 += a[p + f + 2]! * b[q + f + 2]!;
-    s3 += a[p + f + 3]! * b[q + f + 3]!;
+    s0 += a[p + f] * b[q + f];
+    s1 += a[p + f + 1] * b[q + f + 1];
+    s2 += a[p + f + 2] * b[q + f + 2];
+    s3 += a[p + f + 3] * b[q + f + 3];
   }
-  for (; f < features; f++) s0 += a[p + f]! * b[q + f]!;
+  for (; f < features; f++) s0 += a[p + f] * b[q + f];
   return s0 + s1 + (s2 + s3);
 }

@@ -19,18 +19,22 @@ function reference({ k, bank, bankLabels, queries }: Case): number[] {
   return queries.map((query) => {
     const q = unit(query);
     const near = bank
-      .map((row, i) => ({ label: bankLabels[i]!, s: unit(row).reduce((sum, v, f) => sum + v * q[f]!, 0) }))
+      .map((row, i) => ({ label: bankLabels[i], s: unit(row).reduce((sum, v, f) => sum + v * q[f], 0) }))
       .sort((a, b) => b.s - a.s)
       .slice(0, k);
     const votes = new Map<number, number>();
     for (const { label, s } of near) votes.set(label, (votes.get(label) ?? 0) + Math.exp(s / 0.07));
-    return [...votes].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0]![0];
+    return [...votes].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
   });
 }
 
 // Offsets of +3 keep the means away from zero; 21-bit values keep ties out.
 const cases: fc.Arbitrary<Case> = fc
-  .record({ features: fc.integer({ min: 2, max: 9 }), rows: fc.integer({ min: 1, max: 40 }), n: fc.integer({ min: 1, max: 9 }) })
+  .record({
+    features: fc.integer({ min: 2, max: 9 }),
+    rows: fc.integer({ min: 1, max: 40 }),
+    n: fc.integer({ min: 1, max: 9 }),
+  })
   .chain(({ features, rows, n }) => {
     const row = fc.array(
       fc.integer({ min: -(1 << 20), max: 1 << 20 }).map((v) => v / (1 << 19) + 3),
@@ -79,18 +83,39 @@ test('knn weighs votes: one close neighbour outvotes two far ones', () => {
 
 test('knn ignores length and takes the k nearest only', () => {
   const bank = { data: Float32Array.of(100, 0, 0.001, 0, 0, 5, 0, 5, 0, 5), labels: [0, 0, 1, 1, 1] };
-  assert.equal([...knn(bank, { data: Float32Array.of(2, 0.1), labels: [0] }, 2, { k: 2, temperature: 1e6 }).predictions], [0]);
-  assert.equal([...knn(bank, { data: Float32Array.of(2, 0.1), labels: [0] }, 2, { k: 5, temperature: 1e6 }).predictions], [1]);
+  assert.equal(
+    [...knn(bank, { data: Float32Array.of(2, 0.1), labels: [0] }, 2, { k: 2, temperature: 1e6 }).predictions],
+    [0],
+  );
+  assert.equal(
+    [...knn(bank, { data: Float32Array.of(2, 0.1), labels: [0] }, 2, { k: 5, temperature: 1e6 }).predictions],
+    [1],
+  );
 });
 
 test('knn refuses what does not fit', () => {
   const good = { data: Float32Array.of(1, 2, 3, 4), labels: [0, 1] };
-  assert.throws(() => knn({ ...good, labels: [0] }, good, 2), (e: Error) => e instanceof ShapeError && /got 1 labels/.test(e.message));
-  assert.throws(() => knn(good, good, 3), (e: Error) => e instanceof ShapeError && /N x 3/.test(e.message));
-  assert.throws(() => knn(good, { ...good, labels: [0, -1] }, 2), (e: Error) => e instanceof ShapeError && /-1 at 1/.test(e.message));
-  assert.throws(() => knn(good, good, 2, { k: 0 }), (e: Error) => e instanceof ShapeError && /got 0/.test(e.message));
+  assert.throws(
+    () => knn({ ...good, labels: [0] }, good, 2),
+    (e: Error) => e instanceof ShapeError && /got 1 labels/.test(e.message),
+  );
+  assert.throws(
+    () => knn(good, good, 3),
+    (e: Error) => e instanceof ShapeError && /N x 3/.test(e.message),
+  );
+  assert.throws(
+    () => knn(good, { ...good, labels: [0, -1] }, 2),
+    (e: Error) => e instanceof ShapeError && /-1 at 1/.test(e.message),
+  );
+  assert.throws(
+    () => knn(good, good, 2, { k: 0 }),
+    (e: Error) => e instanceof ShapeError && /got 0/.test(e.message),
+  );
   const bad = { data: Float32Array.of(1, 2, Number.NaN, 4), labels: [0, 1] };
-  assert.throws(() => knn(good, bad, 2), (e: Error) => e instanceof NonFiniteError && /queries: row 1 of 2/.test(e.message));
+  assert.throws(
+    () => knn(good, bad, 2),
+    (e: Error) => e instanceof NonFiniteError && /queries: row 1 of 2/.test(e.message),
+  );
 });
 
 test.run();

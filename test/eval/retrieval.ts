@@ -7,10 +7,13 @@ import { retrieval } from '../../src/eval/retrieval.js';
 const sets = fc
   .record({ features: fc.integer({ min: 2, max: 8 }), count: fc.integer({ min: 2, max: 24 }) })
   .chain(({ features, count }) => {
-    const values = fc.array(fc.integer({ min: -(1 << 20), max: 1 << 20 }).map((v) => v / (1 << 19) + 2), {
-      minLength: features * count,
-      maxLength: features * count,
-    });
+    const values = fc.array(
+      fc.integer({ min: -(1 << 20), max: 1 << 20 }).map((v) => v / (1 << 19) + 2),
+      {
+        minLength: features * count,
+        maxLength: features * count,
+      },
+    );
     return fc.record({ features: fc.constant(features), count: fc.constant(count), a: values, b: values });
   });
 
@@ -18,12 +21,13 @@ const sets = fc
 function ranks(a: number[], b: number[], features: number): number[] {
   const centred = (flat: number[]) => {
     const rows = Array.from({ length: flat.length / features }, (_, n) => flat.slice(n * features, (n + 1) * features));
-    const mean = rows[0]!.map((_, f) => rows.reduce((sum, row) => sum + row[f]!, 0) / rows.length);
-    return rows.map((row) => row.map((v, f) => v - mean[f]!));
+    const mean = rows[0].map((_, f) => rows.reduce((sum, row) => sum + row[f], 0) / rows.length);
+    return rows.map((row) => row.map((v, f) => v - mean[f]));
   };
-  const cosine = (p: number[], q: number[]) => p.reduce((s, v, f) => s + v * q[f]!, 0) / (Math.hypot(...p) * Math.hypot(...q));
+  const cosine = (p: number[], q: number[]) =>
+    p.reduce((s, v, f) => s + v * q[f], 0) / (Math.hypot(...p) * Math.hypot(...q));
   const [left, right] = [centred(a), centred(b)];
-  return left.map((p, i) => right.filter((q, j) => j !== i && cosine(p, q) >= cosine(p, right[i]!)).length);
+  return left.map((p, i) => right.filter((q, j) => j !== i && cosine(p, q) >= cosine(p, right[i])).length);
 }
 
 test('retrieval counts twins as its definition does, and a shift of either set changes nothing', () => {
@@ -33,7 +37,11 @@ test('retrieval counts twins as its definition does, and a shift of either set c
     fc.property(sets, ({ features, count, a, b }) => {
       const expected = ranks(a, b, features);
       const found = retrieval(Float32Array.from(a), Float32Array.from(b), features);
-      const shifted = retrieval(Float32Array.from(a), Float32Array.from(b, (v, i) => v + 4 * (i % features)), features);
+      const shifted = retrieval(
+        Float32Array.from(a),
+        Float32Array.from(b, (v, i) => v + 4 * (i % features)),
+        features,
+      );
       assert.is(found.count, count);
       assert.ok(found.top1 <= found.top5);
       trials += 2;
@@ -60,8 +68,14 @@ test('a collapsed encoder scores nothing', () => {
 
 test('retrieval refuses what does not fit', () => {
   const data = Float32Array.of(1, 2, 3, 4);
-  assert.throws(() => retrieval(data, data.slice(2), 2), (e: Error) => e instanceof ShapeError && /2 queries, got 1/.test(e.message));
-  assert.throws(() => retrieval(data, Float32Array.of(1, 2, 3, Number.POSITIVE_INFINITY), 2), (e: Error) => e instanceof NonFiniteError);
+  assert.throws(
+    () => retrieval(data, data.slice(2), 2),
+    (e: Error) => e instanceof ShapeError && /2 queries, got 1/.test(e.message),
+  );
+  assert.throws(
+    () => retrieval(data, Float32Array.of(1, 2, 3, Number.POSITIVE_INFINITY), 2),
+    (e: Error) => e instanceof NonFiniteError,
+  );
 });
 
 test.run();

@@ -1,0 +1,534 @@
+import { ConfigError } from './errors.js';
+
+/** One row of the table below: everything that is known about a setting. */
+interface Setting<T> extends Options<T> {
+  doc: string;
+  default: Default<T>;
+  /** Placeholder of the value in help text; a switch has none. */
+  value: string;
+  /** Plain words for what is accepted, as in "expected ...". */
+  expected: string;
+  /** The value as it is stored, or undefined when `raw` is not acceptable. */
+  accept(raw: unknown): T | undefined;
+  /** The JSON value that a command line's text stands for. */
+  fromText(text: string): unknown;
+}
+
+interface Options<T> {
+  /** Replaces the printed default where that is computed. */
+  shown?: string;
+  /** What to do about a refused value. */
+  remedy?: string;
+  /** Only these methods or optimizers use the setting; given elsewhere it is refused. */
+  only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
+  /** Leaves the weights as they are: may differ between a run and its continuation. */
+  free?: true;
+}
+
+type Default<T> = T | typeof required | ((above: Settled) => T);
+/** Values of the settings above the one whose default is computed. */
+type Settled = Readonly<Record<string, unknown>>;
+interface Choices {
+  method: (typeof methods)[number];
+  optimizer: (typeof optimizers)[number];
+}
+
+const required = Symbol('required');
+const methods = ['sacl_xd', 'sacl', 'xd', 'barlow_twins'] as const;
+const optimizers = ['lars', 'sgd', 'adamw'] as const;
+
+interface Limits {
+  min?: number;
+  max?: number;
+  /** As min and max, themselves excluded. */
+  above?: number;
+  below?: number;
+}
+
+function number(doc: string, standard: Default<number>, options: Options<number> & Limits = {}): Setting<number> {
+  const { min, max, above, below, ...rest } = options;
+  const limits = [
+    min !== undefined && max !== undefined ? `from ${min} to ${max}` : '',
+    min !== undefined && max === undefined ? `of at least ${min}` : '',
+    min === undefined && max !== undefined ? `of at most ${max}` : '',
+    above !== undefined ? `above ${above}` : '',
+    below !== undefined ? `below ${below}` : '',
+  ];
+  return {
+    ...rest,
+    doc,
+    default: standard,
+    value: 'NUMBER',
+    expected: ['a number', limits.filter(Boolean).join(' and ')].filter(Boolean).join(' '),
+    accept(raw) {
+      if (typeof raw !== 'number' || !Number.isFinite(raw)) return undefined;
+      if (raw < (min ?? raw) || raw > (max ?? raw)) return undefined;
+      return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : raw;
+    },
+    fromText: asNumber,
+  };
+}
+
+function integer<T extends number | null = number>(
+  doc: string,
+  standard: Default<T>,
+  { min, max = Number.MAX_SAFE_INTEGER, ...rest }: Options<T> & { min: number; max?: number },
+): Setting<T> {
+  const isWithin = (raw: unknown) => Number.isSafeInteger(raw) && (raw as number) >= min && (raw as number) <= max;
+  return {
+    ...rest,
+    doc,
+    default: standard,
+    value: 'N',
+    expected: `a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`,
+    accept: (raw) => (isWithin(raw) ? (raw as T) : undefined),
+    fromText: asNumber,
+  };
+}
+
+function choice<const C extends string>(
+  doc: string,
+  standard: Default<NoInfer<C>>,
+  choices: readonly C[],
+  options: Options<C> = {},
+): Setting<C> {
+  return {
+    ...options,
+    doc,
+    default: standard,
+    value: choices.join('|'),
+    expected: choices.length === 1 ? `'${choices[0]}'` : `one of ${choices.join(', ')}`,
+    accept: (raw) => choices.find((c) => c === raw),
+    fromText: (text) => text,
+  };
+}
+
+function text(doc: string, standard: Default<string>, value: string, options: Options<string> = {}): Setting<string> {
+  return {
+    ...options,
+    doc,
+    default: standard,
+    value,
+    expected: 'a text that is not empty',
+    accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? raw : undefined),
+    fromText: (given) => given,
+  };
+}
+
+function toggle(doc: string, standard: Default<boolean>, options: Options<boolean> = {}): Setting<boolean> {
+  return {
+    ...options,
+    doc,
+    default: standard,
+    value: '',
+    expected: 'true or false',
+    accept: (raw) => (typeof raw === 'boolean' ? raw : undefined),
+    fromText: (given) => (given === 'true' ? true : given === 'false' ? false : given),
+  };
+}
+
+/** Output channels at base width 1, and stride, of each depthwise-separable block. */
+export type Blocks = readonly (readonly [channels: number, stride: number])[];
+
+function blockList(doc: string, options: Options<Blocks | null>): Setting<Blocks | null> {
+  const isBlock = (part: unknown): part is [number, number] =>
+    Array.isArray(part) &&
+    part.length === 2 &&
+    Number.isInteger(part[0]) &&
+    part[0] >= 1 &&
+    part[0] <= 65536 &&
+    (part[1] === 1 || part[1] === 2);
+  return {
+    ...options,
+    doc,
+    default: null,
+    value: '"64/1 128/2 ..."',
+    expected: 'a list of 1 to 64 CHANNELS/STRIDE, as "64/1 128/2", strides 1 or 2',
+    accept(raw) {
+      const words = typeof raw === 'string' ? raw.trim().split(/[\s,]+/) : undefined;
+      const parts: unknown = words?.map((word) => word.split('/').map(Number)) ?? raw;
+      if (!Array.isArray(parts) || parts.length === 0 || parts.length > 64 || !parts.every(isBlock)) return undefined;
+      return Object.freeze(parts.map(([channels, stride]) => Object.freeze([channels, stride] as const)));
+    },
+    fromText: (given) => given,
+  };
+}
+
+function asNumber(given: string): unknown {
+  return given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given);
+}
+
+function probability(what: string, standard: Default<number>, options: Options<number> = {}): Setting<number> {
+  return number(`probability of ${what}`, standard, { min: 0, max: 1, ...options });
+}
+
+const slices = (above: Settled) => above.method === 'sacl_xd' || above.method === 'sacl';
+const distils = (above: Settled) => above.method === 'sacl_xd' || above.method === 'xd';
+const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
+const rates = { lars: 0.3, sgd: 0.005, adamw: 0.002 };
+
+const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
+const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
+const forAdamw = { only: { key: 'optimizer', values: ['adamw'] } } as const;
+const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as const;
+
+/**
+ * Every setting of a run, in the order of help texts and config.json; flags are the keys in kebab-case. Flags, JSON
+ * keys, help, defaults and checks all come from here. Defaults are the small-image recipe of the paper (method.md 3)
+ * unless they say otherwise; a computed default sees the rows above it.
+ */
+const groups = {
+  Data: {
+    data: text(
+      'what to train on: a folder of images (sub-folder = label), or a named set',
+      required,
+      'DIR|emoji|fashion-mnist|cifar10:DIR',
+      { remedy: 'Give a folder, emoji, fashion-mnist, or cifar10:DIR.' },
+    ),
+    imageSize: integer('side of the squares that the encoders see, in pixels', 32, { min: 8, max: 1024 }),
+    protocol: choice(
+      'views: two drawings of one emoji, or one picture augmented twice',
+      (above) => (above.data === 'emoji' ? 'paired' : 'augmented'),
+      ['paired', 'augmented'],
+      { shown: 'paired for emoji, else augmented' },
+    ),
+  },
+  Encoder: {
+    encoder: choice('architecture of host and slim encoder', 'mobilenet_v1', ['mobilenet_v1']),
+    width: number('width multiplier of the slim encoder (the 1x network)', 1, { min: 1 / 32, max: 16 }),
+    stemStride: integer('stride of the first convolution', (above) => (isSmall(above) ? 1 : 2), {
+      min: 1,
+      max: 2,
+      shown: '1 up to 64 px, else 2',
+    }),
+    blocks: blockList('blocks after the first convolution, for small experiments', { shown: "the encoder's own 13" }),
+    bn: choice('batchnorm: shared affine, running statistics a width', 'split', ['split']),
+    projector: integer("units of the projector's three layers (D of the loss)", 2048, { min: 2, max: 65536 }),
+  },
+  Method: {
+    method: choice('what is trained', 'sacl_xd', methods),
+    ratio: number('K of Kx-1x: the host is K times as wide as the slim encoder', (above) => (slices(above) ? 1.5 : 1), {
+      min: 1,
+      max: 16,
+      shown: '1.5 for sacl_xd and sacl, else 1',
+      remedy: 'The slim encoder is a slice of the host, which cannot be the narrower one: give 1.5, say.',
+    }),
+    alpha: number(
+      'share of the contrast; the rest, 1 - alpha, is cross distillation',
+      (above) => (distils(above) ? 0.95 : 1),
+      { min: 0, max: 1, shown: '0.95 for sacl_xd and xd, else 1' },
+    ),
+    lambda: number('weight of the off-diagonal correlations', 0.0051, { min: 0 }),
+    scale: number('factor s of the loss', (above) => 196 / (above.projector as number), {
+      above: 0,
+      shown: '196 / projector',
+    }),
+  },
+  Optimizer: {
+    optimizer: choice('update rule', 'lars', optimizers),
+    lr: number(
+      'peak learning rate for a batch of 256; scaled by batch / 256',
+      (above) => rates[above.optimizer as keyof typeof rates],
+      { min: 0, shown: '0.3 lars, 0.005 sgd, 0.002 adamw' },
+    ),
+    weightDecay: number('weight decay', 1e-4, { min: 0 }),
+    decayAll: toggle('decay biases and batchnorm too', (above) => above.optimizer === 'sgd', {
+      ...forSgd,
+      shown: 'true for sgd, else false',
+      remedy: 'LARS and AdamW decay weights of two or more dimensions only.',
+    }),
+    momentum: number('momentum', 0.9, { min: 0, below: 1, ...forMomentum }),
+    nesterov: toggle('Nesterov momentum', false, forSgd),
+    trust: number('trust coefficient of LARS', 0.02, { above: 0, ...forLars }),
+    clip: toggle("keep LARS steps within the plain step's length", true, forLars),
+    beta1: number('decay of the first moment', 0.9, { min: 0, below: 1, ...forAdamw }),
+    beta2: number('decay of the second moment', 0.999, { min: 0, below: 1, ...forAdamw }),
+    eps: number("added to AdamW's denominator", 1e-8, { above: 0, ...forAdamw }),
+  },
+  Schedule: {
+    epochs: integer<number | null>('passes over the data (or give --steps)', null, { min: 1, shown: '100' }),
+    steps: integer<number | null>('optimizer steps (or give --epochs)', null, { min: 1, shown: 'from the epochs' }),
+    warmup: integer<number | null>('steps of linear warm-up', null, {
+      min: 0,
+      shown: '10 epochs, at most 10 % of the steps',
+    }),
+    batch: integer('images in a step; a last partial batch is dropped', 256, {
+      min: 2,
+      max: 65536,
+      remedy: 'Batchnorm and the correlation need two images at least to have a variance.',
+    }),
+    seed: integer('of initial weights, order of the data and augmentations', 0, { min: 0, max: 2 ** 32 - 1 }),
+  },
+  Augmentation: {
+    cropMin: number('least share of the area that a crop keeps', 0.08, { above: 0, max: 1 }),
+    cropMax: number('largest share of the area that a crop keeps', 1, { above: 0, max: 1 }),
+    flip: probability('horizontal flip', 0.5),
+    jitter: probability('colour jitter', 0.8),
+    brightness: number('strength of the jitter of brightness', 0.4, { min: 0, max: 1 }),
+    contrast: number('strength of the jitter of contrast', 0.4, { min: 0, max: 1 }),
+    saturation: number('strength of the jitter of saturation', 0.2, { min: 0, max: 1 }),
+    hue: number('strength of the jitter of hue, in turns', 0.1, { min: 0, max: 0.5 }),
+    gray: probability('grayscale', 0.2),
+    blurA: probability('Gaussian blur in view A', (above) => (isSmall(above) ? 0 : 1), {
+      shown: '0 up to 64 px, else 1',
+    }),
+    blurB: probability('Gaussian blur in view B', (above) => (isSmall(above) ? 0 : 0.1), {
+      shown: '0 up to 64 px, else 0.1',
+    }),
+    solarizeA: probability('solarisation in view A', 0),
+    solarizeB: probability('solarisation in view B', 0.2),
+  },
+  Run: {
+    checkpointEvery: integer('steps between checkpoints', 200, { min: 1, free: true }),
+    out: text('run folder', (above) => `runs/${shortName(above.data as string)}-${above.method}-${above.seed}`, 'DIR', {
+      shown: 'runs/DATA-METHOD-SEED',
+      free: true,
+    }),
+    resume: toggle('continue the run in --out; an empty folder starts afresh', false, { free: true }),
+  },
+};
+
+const table = {
+  ...groups.Data,
+  ...groups.Encoder,
+  ...groups.Method,
+  ...groups.Optimizer,
+  ...groups.Schedule,
+  ...groups.Augmentation,
+  ...groups.Run,
+};
+
+type Table = typeof table;
+type Mutable = { -readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never };
+
+/** A run's settings, complete and checked. What JSON.stringify makes of it parses to an equal one. */
+export type TrainConfig = Readonly<Mutable>;
+/** Name of a setting, as JSON configuration files spell it. */
+export type SettingKey = keyof TrainConfig;
+
+/** Names of all settings, in the order of the table. */
+export const settingKeys = Object.keys(table) as SettingKey[];
+
+const rows = table as unknown as Record<string, Setting<unknown>>;
+
+/** Settings that leave a run's weights as they are, and so may change between a run and its continuation. */
+export const freeKeys: readonly SettingKey[] = settingKeys.filter((key) => rows[key].free);
+
+/** Last part of a folder's name, or the name of a set without its folder. */
+function shortName(data: string): string {
+  return (/^cifar10:/.test(data) ? 'cifar10' : data.split(/[/\\]+/).findLast((part) => /[^.]/.test(part))) ?? 'data';
+}
+
+/**
+ * Checks `raw` (an object with the keys of `TrainConfig`, missing or null ones taking their defaults) and completes it.
+ *
+ * @throws ConfigError naming the key, what was expected, what came, and the remedy
+ */
+export function parseConfig(raw: unknown): TrainConfig {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
+    throw new ConfigError(`configuration: expected an object of settings such as {"data": "emoji"}, got ${show(raw)}`);
+  }
+  const given = raw as Record<string, unknown>;
+  for (const key of Object.keys(given)) {
+    if (!Object.hasOwn(table, key)) throw unknown('setting', key, settingKeys);
+  }
+  const config: Record<string, unknown> = {};
+  for (const key of settingKeys) config[key] = settle(key, given[key], config);
+  const complete = config as Mutable;
+  crossCheck(complete);
+  return Object.freeze(complete);
+}
+
+function settle(key: string, value: unknown, above: Settled): unknown {
+  const row = rows[key];
+  if (value === undefined || value === null) {
+    if (row.default === required) throw new ConfigError(`${named(key)}: needed, but not given. ${row.remedy}`);
+    return typeof row.default === 'function' ? row.default(above) : row.default;
+  }
+  const accepted = row.accept(value);
+  if (accepted !== undefined) return accepted;
+  const close = typeof value === 'string' ? nearest(value, row.value.split('|')) : undefined;
+  const remedy = close ? `Did you mean '${close}'?` : (row.remedy ?? '');
+  throw new ConfigError(`${named(key)}: expected ${row.expected}, got ${show(value)}. ${remedy}`.trim());
+}
+
+function crossCheck(config: Mutable): void {
+  const { data, method, ratio, alpha, epochs, steps, warmup } = config;
+  const refuse = (key: string, message: string): never => {
+    throw new ConfigError(`${named(key)}: ${message}`);
+  };
+  for (const key of settingKeys) {
+    const { only, default: standard, remedy } = rows[key];
+    if (!only || (only.values as readonly string[]).includes(config[only.key])) continue;
+    if (config[key] === (typeof standard === 'function' ? standard(config) : standard)) continue;
+    const meaning = `means something with ${named(only.key)} ${only.values.join(' or ')} only`;
+    const advice = remedy ?? `Leave it out, or choose ${only.values[0]}.`;
+    refuse(key, `${meaning}, got ${show(config[key])} with ${config[only.key]}. ${advice}`);
+  }
+  if (config.protocol === 'paired' && data !== 'emoji') {
+    const why = `'paired' needs two drawings of each thing, which only the emoji have`;
+    refuse('protocol', `${why}; got data ${show(data)}. Use 'augmented'.`);
+  }
+  if (!slices(config) && ratio !== 1) {
+    const why = `expected 1 with method ${method}, whose host is its slim encoder, got ${ratio}`;
+    refuse('ratio', `${why}. Leave it out, or use --method sacl_xd to train a slice of a wider host.`);
+  }
+  if (!distils(config) && alpha !== 1) {
+    const why = `expected 1 with method ${method}, which has no cross distillation to weigh, got ${alpha}`;
+    refuse('alpha', `${why}. Leave it out, or use --method ${method === 'sacl' ? 'sacl_xd' : 'xd'}.`);
+  }
+  if (epochs !== null && steps !== null) {
+    refuse('epochs', `expected epochs or steps, got ${epochs} epochs and ${steps} steps. Leave one out.`);
+  }
+  if (epochs === null && steps === null) config.epochs = 100;
+  if (steps !== null && warmup !== null && warmup > steps) {
+    refuse('warmup', `expected at most the run's ${steps} steps, got ${warmup}`);
+  }
+  if (config.cropMin > config.cropMax) {
+    refuse('cropMin', `expected at most cropMax, ${config.cropMax}, got ${config.cropMin}`);
+  }
+  // The thirteen blocks of MobileNet-V1 halve the side four times.
+  const total = config.stemStride * (config.blocks?.reduce((product, [, stride]) => product * stride, 1) ?? 16);
+  if (config.imageSize < total) {
+    const why = `expected at least the encoder's total stride, ${total}, got ${config.imageSize}`;
+    refuse('imageSize', `${why}. Give larger images, or fewer strides by --stem-stride and --blocks.`);
+  }
+}
+
+/** How long a run is, once the number of training images is known. */
+export interface Schedule {
+  steps: number;
+  stepsPerEpoch: number;
+  /** Steps of linear warm-up. */
+  warmup: number;
+  /** Learning rate at the end of warm-up: `lr` x batch / 256. */
+  peak: number;
+}
+
+/**
+ * Steps, steps an epoch, warm-up and peak learning rate of `config` on `images` training images.
+ *
+ * @throws ConfigError when there are fewer images than one batch
+ */
+export function scheduleOf(config: TrainConfig, images: number): Schedule {
+  const stepsPerEpoch = Math.floor(images / config.batch);
+  if (stepsPerEpoch < 1) {
+    throw new ConfigError(
+      `${named('batch')}: expected at most the ${images} training images of ${show(config.data)}, got ${config.batch}. ` +
+        `Give a smaller batch, or more images.`,
+    );
+  }
+  const steps = config.steps ?? config.epochs! * stepsPerEpoch;
+  const warmup = config.warmup ?? Math.min(10 * stepsPerEpoch, Math.floor(steps / 10));
+  if (warmup > steps) {
+    throw new ConfigError(`${named('warmup')}: expected at most the run's ${steps} steps, got ${warmup}`);
+  }
+  return { steps, stepsPerEpoch, warmup, peak: (config.lr * config.batch) / 256 };
+}
+
+/** Ready-made settings, to be spread under one's own. */
+export const presets = {
+  /** Minutes on two cores: the small paired-emoji network of method.md 9, about 15,000 images. */
+  demo: {
+    data: 'emoji',
+    protocol: 'paired',
+    width: 0.25,
+    stemStride: 2,
+    blocks: '64/1 128/2 256/2 512/1',
+    ratio: 1.5,
+    projector: 256,
+    method: 'sacl_xd',
+    alpha: 0.5,
+    lambda: 0.02,
+    optimizer: 'sgd',
+    lr: 0.005,
+    decayAll: false,
+    batch: 128,
+    steps: 118,
+    cropMin: 0.3,
+    flip: 0,
+    saturation: 0.4,
+    blurA: 0.2,
+    blurB: 0.2,
+    checkpointEvery: 50,
+  },
+} as const satisfies Record<string, { readonly [K in SettingKey]?: unknown }>;
+
+/** The flag of a setting: its key in kebab-case. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** What a command line needs to know about a setting. */
+export interface SettingFlag {
+  key: string;
+  flag: string;
+  group: string;
+  doc: string;
+  /** Placeholder of the value; '' for a switch. */
+  value: string;
+  default: string;
+  fromText(text: string): unknown;
+}
+
+/** The settings as flags, in the order of the table. */
+export function settingFlags(): SettingFlag[] {
+  return Object.entries(groups).flatMap(([group, settings]) =>
+    Object.keys(settings).map((key) => {
+      const { doc, value, shown, default: standard, fromText } = rows[key];
+      const printed = shown ?? (standard === required ? 'needed' : String(standard));
+      return { key, flag: flagOf(key), group, doc, value, default: printed, fromText };
+    }),
+  );
+}
+
+/** The name among `names` closest to `given` by edit distance, unless none is close. */
+export function nearest(given: string, names: readonly string[]): string | undefined {
+  const bare = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '');
+  let best: string | undefined;
+  let least = Math.max(2, Math.floor(bare(given).length / 3)) + 1;
+  for (const name of names) {
+    const distance = editDistance(bare(given), bare(name));
+    if (distance < least) {
+      least = distance;
+      best = name;
+    }
+  }
+  return best;
+}
+
+/** The error for a name that is not among `names`. */
+export function unknown(kind: string, given: string, names: readonly string[]): ConfigError {
+  const close = nearest(given, names);
+  return new ConfigError(
+    `unknown ${kind} '${given}': ${close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`}`,
+  );
+}
+
+/** Levenshtein distance, with a swap of neighbours as one edit. */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j], before[j - 2] + 1);
+    }
+    before = last;
+    last = row;
+  }
+  return last[b.length];
+}
+
+function named(key: string): string {
+  return `${key} (${flagOf(key)})`;
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'number' || value === undefined) return String(value);
+  const json = JSON.stringify(value) ?? typeof value;
+  return json.length > 60 ? `${json.slice(0, 57)}...` : json;
+}
