@@ -32,6 +32,13 @@ export interface FoundAdapter {
 // Dawn crashes the process when the object that create() returned is collected before its devices: one a driver, for ever.
 const instances = new Map<Driver, GPU>();
 
+// SwiftShader's threads crash a process that exits under them, so what is still open then is destroyed first.
+const open = new Set<GPUDevice>();
+
+function destroyOpen(): void {
+  for (const device of open) device.destroy();
+}
+
 interface Dawn {
   create(flags: string[]): GPU;
   globals: Record<string, unknown>;
@@ -134,7 +141,14 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   if (choice === 'auto' && found.driver === 'swiftshader') {
     onNotice('No GPU driver found: computing on the CPU with the embedded software adapter (SwiftShader).');
   }
-  return openOn({ ...(isSoftware(found.adapter) && { throttle }), ...rest, adapter: found.adapter });
+  const device = await openOn({ ...(isSoftware(found.adapter) && { throttle }), ...rest, adapter: found.adapter });
+  if (open.size === 0) process.once('exit', destroyOpen);
+  open.add(device.gpu);
+  device.gpu.lost.then(() => {
+    open.delete(device.gpu);
+    if (open.size === 0) process.off('exit', destroyOpen);
+  });
+  return device;
 }
 
 /** Whether the adapter computes on the CPU. */
