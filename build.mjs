@@ -49,9 +49,8 @@ async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true });
   await build({
     ...shared,
-    entryPoints: ['src/index.ts', 'src/node.ts', 'src/node/cli.ts'],
+    entryPoints: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/node/cli.ts' },
     outdir: 'dist',
-    outbase: 'src',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
     packages: 'external',
