@@ -1,0 +1,158 @@
+import { ShapeError } from '../errors.js';
+import { conv2d as kernel } from '../generated/conv2d.js';
+import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor } from '../tensor.js';
+import { pointwise } from './pointwise.js';
+
+/** How a kernel moves over the map, in pixels. */
+export interface ConvOptions {
+  stride?: number;
+  padding?: number;
+}
+
+/**
+ * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW), OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
+ *
+ * The weight may be the leading (O, I) block of a wider host's; its gradient is added to the same block of the host's.
+ * K = 1, stride 1, padding 0 is `pointwise`.
+ *
+ * @throws ShapeError where the shapes do not fit.
+ */
+export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
+  const shape = check(x, weight, stride, padding);
+  if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
+  const y = tape.empty('conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
+  forward(tape.plan, shape, x, weight, y);
+  return tape.record('conv2d', [x, weight], y, (dy) => {
+    if (weight.grad) backwardWeight(tape.plan, shape, x, dy, weight.grad);
+    if (!tape.needsGrad(x)) return [null, null];
+    const dx = tape.empty('conv2d.dx', x.shape);
+    backwardInput(tape.plan, shape, weight, dy, dx);
+    return [dx, null];
+  });
+}
+
+interface Shape {
+  readonly N: number;
+  readonly I: number;
+  readonly O: number;
+  readonly H: number;
+  readonly W: number;
+  readonly OH: number;
+  readonly OW: number;
+  readonly K: number;
+  readonly S: number;
+  readonly P: number;
+  readonly ldw: number;
+}
+
+function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
+  if (x.shape.length !== 4) throw new ShapeError(`conv2d: expected x (N, I, H, W), got ${shapeText(x.shape)}`);
+  const [N, I, H, W] = x.shape;
+  const [O, , K] = weight.shape;
+  if (weight.shape.length !== 4 || weight.shape[1] !== I || weight.shape[3] !== K || !(O > 0) || !(K > 0))
+    throw new ShapeError(`conv2d: expected weight (O, ${I}, K, K), got ${shapeText(weight.shape)}`);
+  if (!Number.isInteger(S) || S < 1) throw new ShapeError(`conv2d: expected a whole stride of at least 1, got ${S}`);
+  if (!Number.isInteger(P) || P < 0) throw new ShapeError(`conv2d: expected a whole padding of at least 0, got ${P}`);
+  if (H + 2 * P < K || W + 2 * P < K)
+    throw new ShapeError(
+      `conv2d: expected a padded map of at least ${K}x${K}, got ${shapeText(x.shape)} with padding ${P}; pad more, or use a smaller kernel`,
+    );
+  const OH = Math.floor((H + 2 * P - K) / S) + 1;
+  const OW = Math.floor((W + 2 * P - K) / S) + 1;
+  return { N, I, O, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
+}
+
+const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;
+const octets = (channels: number): number => Math.ceil(channels / 8);
+
+/** Every pass has the same three ways; the plain form is the reference and never the first choice. */
+const candidates = [
+  { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 }, window: true },
+  { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 }, window: true },
+  { name: 'window', kernel, consts: {}, window: true },
+  { name: 'plain', kernel, consts: {}, window: false },
+] as const;
+
+function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
+  const { N, O, OH, OW, K, S } = shape;
+  const form = plan.choose('conv2d.forward', candidates);
+  const common = {
+    params: { ...shape, splits: 1 },
+    bindings: { x, weight, y },
+    macs: macsOf(shape),
+    bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
+  };
+  const consts = { K, S, THREADS: 64 };
+  if (!form.window) {
+    plan.dispatch(kernel, 'forward', { ...common, consts, workgroups: Math.ceil((N * O * OH * OW) / 64) });
+    return;
+  }
+  const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
+  plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+}
+
+function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
+  const { N, I, H, W, K, S } = shape;
+  const form = plan.choose('conv2d.backward_input', candidates);
+  const common = {
+    params: { ...shape, splits: 1 },
+    bindings: { weight, dy, dx },
+    macs: macsOf(shape),
+    bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape),
+  };
+  const consts = { K, S, THREADS: 64 };
+  if (!form.window) {
+    plan.dispatch(kernel, 'backward_input', { ...common, consts, workgroups: Math.ceil((N * I * H * W) / 64) });
+    return;
+  }
+  const tiles = N * Math.ceil(H / S) * Math.ceil(Math.ceil(W / S) / 4);
+  const workgroups = octets(I) * S * S * Math.ceil(tiles / 64);
+  plan.dispatch(form.kernel, 'backward_input_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+}
+
+function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  const { N, I, O, OH, OW, K, S } = shape;
+  const form = plan.choose('conv2d.backward_weight', candidates);
+  const weights = O * I * K * K;
+  const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
+  if (!form.window) {
+    plan.dispatch(kernel, 'backward_weight', {
+      ...common,
+      params: { ...shape, splits: 1 },
+      bindings: { x, dy, dweight },
+      consts: { K, S, THREADS: 32 },
+      workgroups: Math.ceil(weights / 32),
+    });
+    return;
+  }
+  const threads = I * K * Math.ceil(K / 3);
+  const THREADS = threads <= 16 ? 16 : 32;
+  const groups = Math.ceil(threads / THREADS) * octets(O);
+  const splits = splitsFor(groups, N * OH, Math.ceil(OW / 4));
+  const params = { ...shape, splits };
+  const partial = plan.slot('conv2d.partial', splits * weights * 4);
+  const bindings = { storage: partial, offset: 0, bytes: partial.bytes };
+  plan.dispatch(form.kernel, 'backward_weight_window', {
+    ...common,
+    params,
+    bindings: { x, dy, partial: bindings },
+    consts: { K, S, THREADS, ...form.consts },
+    workgroups: groups * splits,
+  });
+  plan.dispatch(kernel, 'backward_weight_sum', {
+    params,
+    bindings: { partial: bindings, dweight },
+    consts: { K, S, THREADS: 64 },
+    workgroups: Math.ceil(weights / 64),
+    bytes: 4 * weights * (splits + 2),
+  });
+}
+
+/** Enough splits to keep a GPU busy, as long as each has a few hundred tiles of dy to go through. */
+function splitsFor(groups: number, rows: number, tilesPerRow: number): number {
+  const wanted = Math.ceil(256 / groups);
+  return Math.max(1, Math.min(wanted, Math.floor((rows * tilesPerRow) / 256), rows));
+}
