@@ -1,0 +1,337 @@
+// Batch normalisation with the activation that follows it.
+//
+//   xhat = (x - mean[c]) / sqrt(var[c] + eps)      y = act(gamma[c] xhat + beta[c])
+//
+// N samples, C channels, P = H·W pixels a plane, M = N·P elements a channel; x, y, dy, dx are (N, C, P), contiguous.
+// Two layouts share the mathematics:
+//   planes   P a multiple of 4: a workgroup walks the quads (4 pixels) of one channel;
+//   columns  any P, meant for P = 1 and small odd planes: x is a matrix of N rows and C·P columns, a thread a column.
+// Either may cut its reduction into `splits` parts; a channel then has `partials` = splits · width partial results
+// (width: 1 in planes, P in columns), stored (splits, C, width), which a merge adds up in a fixed order.
+//
+// Variance is taken in one pass: each partial is shifted by its own first element, so a large mean cancels before
+// anything is squared, and partials are merged by Chan's formula. The backward pass keeps only `channel` and
+// recomputes xhat and the activation's slope from x.
+
+const THREADS: u32 = 64;
+const ACT: u32 = 0; // 0 none, 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 silu, 6 sigmoid
+
+struct Params {
+  N: u32, C: u32, P: u32,
+  splits: u32,
+  chunk: u32,    // quads (planes) or rows (columns) a split
+  tiles: u32,    // columns: workgroups side by side over C·P
+  width: u32,
+  partials: u32,
+  update: u32,   // 1: fold the batch into the running statistics
+  momentum: f32,
+  eps: f32,
+  inverse: f32,  // 1 / M; 0 where the statistics are constants (evaluation mode)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;                      // (N, C, P)
+@group(0) @binding(2) var<storage, read> x4: array<vec4f>;                   // (N, C, P / 4)
+@group(0) @binding(3) var<storage, read> dy: array<f32>;                     // (N, C, P)
+@group(0) @binding(4) var<storage, read> dy4: array<vec4f>;                  // (N, C, P / 4)
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;                // (N, C, P)
+@group(0) @binding(6) var<storage, read_write> y4: array<vec4f>;             // (N, C, P / 4)
+@group(0) @binding(7) var<storage, read_write> dx: array<f32>;               // (N, C, P)
+@group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;            // (N, C, P / 4)
+@group(0) @binding(9) var<storage, read> gamma: array<f32>;                  // (C), a prefix of the host's
+@group(0) @binding(10) var<storage, read> beta: array<f32>;                  // (C)
+@group(0) @binding(11) var<storage, read_write> running_mean: array<f32>;    // (C)
+@group(0) @binding(12) var<storage, read_write> running_var: array<f32>;     // (C), unbiased
+@group(0) @binding(13) var<storage, read_write> moments: array<vec4f>;       // (splits, C, width): count, mean, M2
+@group(0) @binding(14) var<storage, read_write> channel_out: array<vec4f>;   // (C): mean, 1 / sd, gamma, beta
+@group(0) @binding(15) var<storage, read> channel: array<vec4f>;             // (C), the same
+@group(0) @binding(16) var<storage, read_write> sums_part: array<vec2f>;     // (splits, C, width)
+@group(0) @binding(17) var<storage, read_write> sums_out: array<vec2f>;      // (C): sum of dy', sum of dy'·xhat
+@group(0) @binding(18) var<storage, read> sums: array<vec2f>;                // (C), the same
+@group(0) @binding(19) var<storage, read_write> dgamma: array<f32>;          // (C), accumulated
+@group(0) @binding(20) var<storage, read_write> dbeta: array<f32>;           // (C), accumulated
+
+// The activation. NaN passes through it; exp's argument is kept in range, and its result
+// gives both sigmoid(v) and 1 - sigmoid(v) without cancellation.
+fn is_nan(v: vec4f) -> vec4<bool> { return (bitcast<vec4u>(v) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+fn floored(v: vec4f) -> vec4f { return select(v, vec4f(-80.0), v < vec4f(-80.0)); }
+fn decay(v: vec4f) -> vec4f { return exp(-floored(v)); }
+fn ramp(v: vec4f) -> vec4f {
+  return select(select(v / 6.0 + 0.5, vec4f(1.0), v >= vec4f(3.0)), vec4f(), v <= vec4f(-3.0));
+}
+
+fn activate(v: vec4f) -> vec4f {
+  if (ACT == 1u) { return select(v, vec4f(), v < vec4f()); }
+  if (ACT == 2u) { return select(select(v, vec4f(6.0), v > vec4f(6.0)), vec4f(), v < vec4f()); }
+  if (ACT == 3u) { return v * ramp(v); }
+  if (ACT == 4u) { return ramp(v); }
+  if (ACT == 5u) { return floored(v) / (1.0 + decay(v)); }
+  if (ACT == 6u) { return select(1.0 / (1.0 + decay(v)), v, is_nan(v)); }
+  return v;
+}
+
+// d activate / d v; at a kink the outer piece's slope, as PyTorch.
+fn slope(v: vec4f) -> vec4f {
+  let inside = abs(v) < vec4f(3.0);
+  if (ACT == 1u) { return select(vec4f(), vec4f(1.0), v > vec4f()); }
+  if (ACT == 2u) { return select(vec4f(), vec4f(1.0), (v > vec4f()) & (v < vec4f(6.0))); }
+  if (ACT == 3u) { return select(select(vec4f(), vec4f(1.0), v >= vec4f(3.0)), v / 3.0 + 0.5, inside); }
+  if (ACT == 4u) { return select(vec4f(), vec4f(1.0 / 6.0), inside); }
+  if (ACT == 0u) { return vec4f(1.0); }
+  let e = decay(v);
+  let s = 1.0 / (1.0 + e);
+  if (ACT == 5u) { return s * (1.0 + floored(v) * (e * s)); }
+  return s * (e * s);
+}
+
+// Chan's merge of (count, mean, M2); an empty side changes nothing.
+fn merge(a: vec4f, b: vec4f) -> vec4f {
+  let count = a.x + b.x;
+  let share = b.x / max(count, 1.0);
+  let delta = b.y - a.y;
+  return vec4f(count, a.y + delta * share, a.z + b.z + delta * delta * a.x * share, 0.0);
+}
+
+fn finish_statistics(c: u32, moment: vec4f) {
+  let variance = moment.z / moment.x;
+  channel_out[c] = vec4f(moment.y, 1.0 / sqrt(variance + params.eps), gamma[c], beta[c]);
+  if (params.update == 1u) {
+    running_mean[c] += params.momentum * (moment.y - running_mean[c]);
+    running_var[c] += params.momentum * (moment.z / (moment.x - 1.0) - running_var[c]);
+  }
+}
+
+fn finish_sums(c: u32, sum: vec2f) {
+  sums_out[c] = sum;
+  dbeta[c] += sum.x;
+  dgamma[c] += sum.y;
+}
+
+// dy' = dy · act'(gamma xhat + beta)
+fn through_activation(xhat: vec4f, g: vec4f, ch: vec4f) -> vec4f { return g * slope(xhat * ch.z + ch.w); }
+
+var<workgroup> tree: array<vec4f, THREADS>;
+var<workgroup> tree2: array<vec2f, THREADS>;
+
+// Both trees leave their result in element 0, visible to the whole workgroup.
+fn tree_merge(lane: u32) {
+  workgroupBarrier();
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (lane < half) { tree[lane] = merge(tree[lane], tree[lane + half]); }
+    workgroupBarrier();
+  }
+}
+fn tree_sum(lane: u32) {
+  workgroupBarrier();
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (lane < half) { tree2[lane] += tree2[lane + half]; }
+    workgroupBarrier();
+  }
+}
+
+// A thread's way through the quads of channel c: every THREADS-th quad of one split, without a division a step.
+struct Walk { at: u32, end: u32, n: u32, q: u32, step_n: u32, step_q: u32, quads: u32 }
+
+fn walk(split: u32, lane: u32) -> Walk {
+  let quads = params.P / 4u;
+  let at = split * params.chunk + lane;
+  let end = min(split * params.chunk + params.chunk, params.N * quads);
+  return Walk(at, end, at / quads, at % quads, THREADS / quads, THREADS % quads, quads);
+}
+fn quad(w: Walk, c: u32) -> u32 { return (w.n * params.C + c) * w.quads + w.q; }
+fn advance(w: ptr<function, Walk>) {
+  (*w).at += THREADS;
+  (*w).n += (*w).step_n;
+  (*w).q += (*w).step_q;
+  if ((*w).q >= (*w).quads) { (*w).q -= (*w).quads; (*w).n += 1u; }
+}
+
+// A thread's column j of the (N, C·P) matrix and its split's rows; j is out of range in the last tile's tail.
+struct Column { j: u32, split: u32, begin: u32, end: u32 }
+
+fn column(group: u32, lane: u32) -> Column {
+  let split = group / params.tiles;
+  let begin = split * params.chunk;
+  return Column(group % params.tiles * THREADS + lane, split, begin, min(begin + params.chunk, params.N));
+}
+
+// One workgroup per (channel, split); its threads meet in a tree, thread 0 alone writes.
+@compute @workgroup_size(THREADS)
+fn statistics_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = wid.x;
+  var w = walk(wid.y, lane);
+  var count = 0f;
+  var sum = vec4f();
+  var squares = vec4f();
+  var shift = vec4f();
+  if (w.at < w.end) { shift = x4[quad(w, c)]; }
+  for (; w.at < w.end; advance(&w)) {
+    let d = x4[quad(w, c)] - shift;
+    sum += d;
+    squares += d * d;
+    count += 1.0;
+  }
+  // four partials of equal count, one a component
+  let off = sum / max(count, 1.0);
+  let m2 = dot(squares - sum * off, vec4f(1.0));
+  let means = shift + off;
+  let mean = dot(means, vec4f(0.25));
+  let spread = means - mean;
+  tree[lane] = select(vec4f(), vec4f(4.0 * count, mean, m2 + count * dot(spread, spread), 0.0), count > 0.0);
+  tree_merge(lane);
+  if (lane == 0u) {
+    if (params.partials == 1u) { finish_statistics(c, tree[0]); } else { moments[wid.y * params.C + c] = tree[0]; }
+  }
+}
+
+// One thread per (column, split).
+@compute @workgroup_size(THREADS)
+fn statistics_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                      @builtin(local_invocation_index) lane: u32) {
+  let at = column(wid.x + wid.y * num.x, lane);
+  let columns = params.C * params.P;
+  if (at.j >= columns || at.split >= params.splits) { return; }
+  let shift = x[at.begin * columns + at.j];
+  var sum = 0f;
+  var squares = 0f;
+  for (var n = at.begin; n < at.end; n++) {
+    let d = x[n * columns + at.j] - shift;
+    sum += d;
+    squares += d * d;
+  }
+  let count = f32(at.end - at.begin);
+  let moment = vec4f(count, shift + sum / count, squares - sum * (sum / count), 0.0);
+  if (params.partials == 1u) { finish_statistics(at.j, moment); } else { moments[at.split * columns + at.j] = moment; }
+}
+
+// One workgroup per channel: threads take every THREADS-th partial, then meet in a tree; thread 0 alone writes.
+@compute @workgroup_size(THREADS)
+fn merge_statistics(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var total = vec4f();
+  for (var k = lane; k < params.partials; k += THREADS) {
+    total = merge(total, moments[(k / params.width * params.C + wid.x) * params.width + k % params.width]);
+  }
+  tree[lane] = total;
+  tree_merge(lane);
+  if (lane == 0u) { finish_statistics(wid.x, tree[0]); }
+}
+
+// One thread per channel: evaluation mode, the running statistics take the batch's place.
+@compute @workgroup_size(THREADS)
+fn running_statistics(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                      @builtin(local_invocation_index) lane: u32) {
+  let c = (wid.x + wid.y * num.x) * THREADS + lane;
+  if (c >= params.C) { return; }
+  channel_out[c] = vec4f(running_mean[c], 1.0 / sqrt(running_var[c] + params.eps), gamma[c], beta[c]);
+}
+
+// One workgroup per (channel, split), a thread per quad: each quad is written once.
+@compute @workgroup_size(THREADS)
+fn forward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = wid.x;
+  let ch = channel[c];
+  let scale = ch.z * ch.y;
+  for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
+    let at = quad(w, c);
+    y4[at] = activate((x4[at] - ch.x) * scale + ch.w);
+  }
+}
+
+// One thread per (column, split) writes its rows.
+@compute @workgroup_size(THREADS)
+fn forward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                   @builtin(local_invocation_index) lane: u32) {
+  let at = column(wid.x + wid.y * num.x, lane);
+  let columns = params.C * params.P;
+  if (at.j >= columns || at.split >= params.splits) { return; }
+  let ch = channel[at.j / params.P];
+  let scale = ch.z * ch.y;
+  for (var n = at.begin; n < at.end; n++) {
+    let i = n * columns + at.j;
+    y[i] = activate(vec4f((x[i] - ch.x) * scale + ch.w)).x;
+  }
+}
+
+// One workgroup per (channel, split), as statistics_planes.
+@compute @workgroup_size(THREADS)
+fn sums_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = wid.x;
+  let ch = channel[c];
+  var sum = vec4f();
+  var product = vec4f();
+  for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
+    let at = quad(w, c);
+    let xhat = (x4[at] - ch.x) * ch.y;
+    let g = through_activation(xhat, dy4[at], ch);
+    sum += g;
+    product += g * xhat;
+  }
+  tree2[lane] = vec2f(dot(sum, vec4f(1.0)), dot(product, vec4f(1.0)));
+  tree_sum(lane);
+  if (lane == 0u) {
+    if (params.partials == 1u) { finish_sums(c, tree2[0]); } else { sums_part[wid.y * params.C + c] = tree2[0]; }
+  }
+}
+
+// One thread per (column, split), as statistics_columns.
+@compute @workgroup_size(THREADS)
+fn sums_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                @builtin(local_invocation_index) lane: u32) {
+  let at = column(wid.x + wid.y * num.x, lane);
+  let columns = params.C * params.P;
+  if (at.j >= columns || at.split >= params.splits) { return; }
+  let ch = channel[at.j / params.P];
+  var sum = vec2f();
+  for (var n = at.begin; n < at.end; n++) {
+    let i = n * columns + at.j;
+    let xhat = (x[i] - ch.x) * ch.y;
+    let g = through_activation(vec4f(xhat), vec4f(dy[i]), ch).x;
+    sum += vec2f(g, g * xhat);
+  }
+  if (params.partials == 1u) { finish_sums(at.j, sum); } else { sums_part[at.split * columns + at.j] = sum; }
+}
+
+// One workgroup per channel, as merge_statistics.
+@compute @workgroup_size(THREADS)
+fn merge_sums(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var total = vec2f();
+  for (var k = lane; k < params.partials; k += THREADS) {
+    total += sums_part[(k / params.width * params.C + wid.x) * params.width + k % params.width];
+  }
+  tree2[lane] = total;
+  tree_sum(lane);
+  if (lane == 0u) { finish_sums(wid.x, tree2[0]); }
+}
+
+// dx = gamma / sd · (dy' - mean(dy') - xhat · mean(dy'·xhat)); the means vanish in evaluation mode.
+// One workgroup per (channel, split), a thread per quad: each quad is written once.
+@compute @workgroup_size(THREADS)
+fn backward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = wid.x;
+  let ch = channel[c];
+  let mean = sums[c] * params.inverse;
+  let scale = ch.z * ch.y;
+  for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
+    let at = quad(w, c);
+    let xhat = (x4[at] - ch.x) * ch.y;
+    dx4[at] = scale * (through_activation(xhat, dy4[at], ch) - mean.x - xhat * mean.y);
+  }
+}
+
+// One thread per (column, split) writes its rows.
+@compute @workgroup_size(THREADS)
+fn backward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                    @builtin(local_invocation_index) lane: u32) {
+  let at = column(wid.x + wid.y * num.x, lane);
+  let columns = params.C * params.P;
+  if (at.j >= columns || at.split >= params.splits) { return; }
+  let c = at.j / params.P;
+  let ch = channel[c];
+  let mean = sums[c] * params.inverse;
+  let scale = ch.z * ch.y;
+  for (var n = at.begin; n < at.end; n++) {
+    let i = n * columns + at.j;
+    let xhat = (x[i] - ch.x) * ch.y;
+    dx[i] = scale * (through_activation(vec4f(xhat), vec4f(dy[i]), ch).x - mean.x - xhat * mean.y);
+  }
+}

@@ -1,0 +1,28 @@
+import { activation as kernel } from '../generated/activation.js';
+import type { Tape } from '../tape.js';
+import { numel, type Tensor } from '../tensor.js';
+
+/** The activations, by the number that their kernels know them by (`ACT`). */
+export const activations = { none: 0, relu: 1, relu6: 2, hardswish: 3, hardsigmoid: 4, silu: 5, sigmoid: 6 } as const;
+
+export type Activation = keyof typeof activations;
+
+/**
+ * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
+ * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm` instead: it costs nothing there.
+ */
+export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
+  if (name === 'none') return x;
+  const n = numel(x.shape);
+  const params = { quads: Math.ceil(n / 4) };
+  const workgroups = Math.ceil(params.quads / kernel.consts.THREADS.value);
+  const consts = { ACT: activations[name] };
+  const y = tape.empty(`${name}.y`, x.shape);
+  tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 8 * n });
+  return tape.record(name, [x], y, (dy) => {
+    const dx = tape.empty(`${name}.dx`, x.shape);
+    const bindings = { x, dy, dx };
+    tape.plan.dispatch(kernel, 'backward_input', { params, bindings, workgroups, consts, macs: n, bytes: 12 * n });
+    return [dx];
+  });
+}

@@ -1,0 +1,87 @@
+import { ShapeError } from '../errors.js';
+import { pool as kernel } from '../generated/pool.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor } from '../tensor.js';
+
+const threads = kernel.consts.THREADS.value;
+const lanes = kernel.consts.LANES.value;
+
+export interface PoolOptions {
+  /** Side of the square window. */
+  kernelSize: number;
+  /** Step of the window; the kernel size where left out. */
+  stride?: number;
+}
+
+/** The mean of each plane: x (N, C, H, W) → (N, C). */
+export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
+  const [N, C, H, W] = planesOf('globalAveragePool', x);
+  const params = { NC: N * C, H, W, OH: 1, OW: 1, K: 1, stride: 1, padding: 0 };
+  const workgroups = Math.ceil((N * C * lanes) / threads);
+  const bytes = 4 * N * C * (H * W + 1);
+  const y = tape.empty('pool.y', [N, C]);
+  tape.plan.dispatch(kernel, 'global_forward', { params, bindings: { x, y }, workgroups, bytes });
+  return tape.record('globalAveragePool', [x], y, (dy) => {
+    const dx = tape.empty('pool.dx', x.shape);
+    tape.plan.dispatch(kernel, 'global_backward', { params, bindings: { dy, dx }, workgroups, bytes });
+    return [dx];
+  });
+}
+
+/** Means over windows, without padding; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
+export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernelSize }: PoolOptions): Tensor {
+  const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
+  const y = tape.empty('pool.y', shape);
+  const bytes = 4 * (numel(x.shape) + numel(shape));
+  tape.plan.dispatch(kernel, 'average_forward', { params, bindings: { x, y }, workgroups: flat(shape), bytes });
+  return tape.record('averagePool', [x], y, (dy) => {
+    const dx = tape.empty('pool.dx', x.shape);
+    tape.plan.dispatch(kernel, 'average_backward', { params, bindings: { dy, dx }, workgroups: flat(x.shape), bytes });
+    return [dx];
+  });
+}
+
+/**
+ * Maxima over windows: (N, C, H, W) → (N, C, OH, OW). Padding never wins; of equal values the first in reading order
+ * does, and it alone gets the gradient, as in PyTorch.
+ */
+export function maxPool(
+  tape: Tape,
+  x: Tensor,
+  { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions & { padding?: number },
+): Tensor {
+  const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
+  const y = tape.empty('pool.y', shape);
+  const choice = tape.empty('pool.choice', shape);
+  const bytes = 4 * (numel(x.shape) + 2 * numel(shape));
+  tape.plan.dispatch(kernel, 'max_forward', { params, bindings: { x, y, choice }, workgroups: flat(shape), bytes });
+  return tape.record('maxPool', [x], y, (dy) => {
+    const dx = tape.empty('pool.dx', x.shape);
+    const bindings = { dy, chosen: choice, dx };
+    tape.plan.dispatch(kernel, 'max_backward', { params, bindings, workgroups: flat(x.shape), bytes });
+    return [dx];
+  });
+}
+
+function planesOf(op: string, { shape }: Tensor): readonly number[] {
+  if (shape.length !== 4) throw new ShapeError(`${op}: expected x (N, C, H, W), got ${shapeText(shape)}`);
+  return shape;
+}
+
+function windows(op: string, x: Tensor, K: number, stride: number, padding: number) {
+  const [N, C, H, W] = planesOf(op, x);
+  const whole = [K, stride].every((value) => Number.isInteger(value) && value > 0) && Number.isInteger(padding);
+  if (!whole || padding < 0 || 2 * padding > K)
+    throw new ShapeError(
+      `${op}: expected a whole kernelSize and stride of at least 1 and a padding from 0 to kernelSize / 2, ` +
+        `got ${K}, ${stride} and ${padding}`,
+    );
+  const [OH, OW] = [H, W].map((side) => Math.floor((side + 2 * padding - K) / stride) + 1);
+  if (OH < 1 || OW < 1)
+    throw new ShapeError(`${op}: expected x of at least ${K - 2 * padding} pixels a side, got ${shapeText(x.shape)}`);
+  return {
+    params: { NC: N * C, H, W, OH, OW, K, stride, padding },
+    shape: [N, C, OH, OW],
+    flat: (shape: readonly number[]) => Math.ceil(numel(shape) / threads),
+  };
+}
