@@ -42,12 +42,15 @@ export function readCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
     );
   }
   if (!/^(0|[1-9]\d{0,14})$/.test(step ?? '') || adapter === undefined) {
-    throw new DataError(`${file}: the checkpoint has no valid step and adapter in its metadata: it was not written by us`);
+    throw new DataError(
+      `${file}: the checkpoint has no valid step and adapter in its metadata: it was not written by us`,
+    );
   }
   const settings = parseObject(config, `${file}: config`);
   const choices = parseObject(variants, `${file}: variants`);
   for (const [key, choice] of Object.entries(choices)) {
-    if (typeof choice !== 'string') throw new DataError(`${file}: variants: expected a name for ${key}, got ${JSON.stringify(choice)}`);
+    if (typeof choice !== 'string')
+      throw new DataError(`${file}: variants: expected a name for ${key}, got ${JSON.stringify(choice)}`);
   }
   return { step: Number(step), config: settings, variants: choices as Record<string, string>, adapter, tensors };
 }
@@ -56,7 +59,12 @@ export function readCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
  * Throws a DataError that lists every key whose value differs between a checkpoint's config and this run's.
  * Keys in `free` may differ: those that do not change what is computed.
  */
-export function checkConfig(checkpoint: Checkpoint, config: Checkpoint['config'], file: string, free: readonly string[] = []): void {
+export function checkConfig(
+  checkpoint: Checkpoint,
+  config: Checkpoint['config'],
+  file: string,
+  free: readonly string[] = [],
+): void {
   const keys = new Set([...Object.keys(checkpoint.config), ...Object.keys(config)]);
   const show = (value: Json | undefined) => (value === undefined ? 'unset' : JSON.stringify(sorted(value)));
   const differing = [...keys]
@@ -108,7 +116,11 @@ function parseObject(text: string | undefined, what: string): { [key: string]: J
 function sorted(value: Json): Json {
   if (typeof value !== 'object' || value === null) return value;
   if (isArray(value)) return value.map(sorted);
-  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sorted(value[key])]),
+  );
 }
 
 function isArray(value: Json): value is readonly Json[] {
