@@ -60,7 +60,7 @@ export function readCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
  * Keys in `free` may differ: those that do not change what is computed.
  */
 export function checkConfig(
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, 'config'>,
   config: Checkpoint['config'],
   file: string,
   free: readonly string[] = [],
