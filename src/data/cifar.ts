@@ -1,12 +1,13 @@
 import { DataError } from '../errors.js';
-import { planarSource, type ImageSource } from './source.js';
+import { type ImageSource, planarSource } from './source.js';
 
 const SIDE = 32;
 const PIXELS = 3 * SIDE * SIDE;
 
 /** The classes of CIFAR-10, by label. */
-export const CIFAR10_CLASSES: readonly string[] =
-  'airplane automobile bird cat deer dog frog horse ship truck'.split(' ');
+export const CIFAR10_CLASSES: readonly string[] = 'airplane automobile bird cat deer dog frog horse ship truck'.split(
+  ' ',
+);
 
 /**
  * CIFAR's binary files, one after another: records of a label (CIFAR-100: a coarse one, then a fine one, which is used)

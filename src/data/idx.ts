@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js';
 import { gunzip } from './gzip.js';
-import { planarSource, type ImageSource } from './source.js';
+import { type ImageSource, planarSource } from './source.js';
 
 /** An IDX file of unsigned bytes: sizes of the axes, slowest first, and the values (a view of the file's bytes). */
 export interface Idx {

@@ -23,7 +23,11 @@ export interface ImageSource {
 }
 
 /** Throws a DataError unless `source` has this item and this picture of it. */
-export function checkItem(source: Pick<ImageSource, 'name' | 'length' | 'pictures'>, item: number, picture: number): void {
+export function checkItem(
+  source: Pick<ImageSource, 'name' | 'length' | 'pictures'>,
+  item: number,
+  picture: number,
+): void {
   if (!Number.isInteger(item) || item < 0 || item >= source.length) {
     throw new DataError(`${source.name}: expected an item from 0 to ${source.length - 1}, got ${item}`);
   }
@@ -99,7 +103,11 @@ export function eachPicture(source: ImageSource): ImageSource {
  * Splits by item (twins stay together): `floor(fraction * length)` items, drawn by `seed`, are held out for testing.
  * Both parts keep the source's order. The same seed and length give the same split everywhere.
  */
-export function holdOut(source: ImageSource, fraction: number, seed: number): { train: ImageSource; test: ImageSource } {
+export function holdOut(
+  source: ImageSource,
+  fraction: number,
+  seed: number,
+): { train: ImageSource; test: ImageSource } {
   const held = Math.floor(fraction * source.length);
   if (!(held >= 1 && held < source.length)) {
     throw new DataError(
@@ -110,7 +118,15 @@ export function holdOut(source: ImageSource, fraction: number, seed: number): { 
   const drawn = new Set(permutation(source.length, seed, 0, stream.split).subarray(0, held));
   const items = Array.from({ length: source.length }, (_, item) => item);
   return {
-    train: subset(source, items.filter((item) => !drawn.has(item)), `${source.name} (train)`),
-    test: subset(source, items.filter((item) => drawn.has(item)), `${source.name} (held out)`),
+    train: subset(
+      source,
+      items.filter((item) => !drawn.has(item)),
+      `${source.name} (train)`,
+    ),
+    test: subset(
+      source,
+      items.filter((item) => drawn.has(item)),
+      `${source.name} (held out)`,
+    ),
   };
 }

@@ -53,7 +53,9 @@ export function writeSafetensors(
   const names = new Set<string>();
   const meta = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
   if (meta.length > 0) {
-    lines.push(`"__metadata__":{${meta.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join()}}`);
+    lines.push(
+      `"__metadata__":{${meta.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join()}}`,
+    );
   }
   let end = 0;
   for (const [name, { dtype, shape, data }] of entries) {
@@ -97,7 +99,9 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   if (bytes.length < 8) fail(`expected at least 8 bytes, got ${bytes.length}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > HEADER_LIMIT || length > bytes.length - 8) {
-    fail(`its header claims ${length} bytes, the file has ${bytes.length - 8} after it; it is cut short or something else`);
+    fail(
+      `its header claims ${length} bytes, the file has ${bytes.length - 8} after it; it is cut short or something else`,
+    );
   }
   const start = 8 + Number(length);
   let text = '';
@@ -123,7 +127,9 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
     const { dtype, shape, data_offsets: offsets, ...more } = entry;
     if (Object.keys(more).length > 0) fail(`tensor ${quoted} has an unknown key ${brief(Object.keys(more)[0])}`);
     if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
-      return fail(`tensor ${quoted} has type ${brief(dtype)}; read are ${Object.keys(ARRAYS).join(', ')}: convert it first`);
+      return fail(
+        `tensor ${quoted} has type ${brief(dtype)}; read are ${Object.keys(ARRAYS).join(', ')}: convert it first`,
+      );
     }
     if (!isSizes(shape)) return fail(`tensor ${quoted} has no valid shape`);
     if (!isSizes(offsets) || offsets.length !== 2) return fail(`tensor ${quoted} has no valid data_offsets`);
@@ -131,7 +137,9 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
     const expected = shape.reduce((product, size) => product * size, widthOf(dtype as DType));
     // Written so that a product grown to infinity or NaN is refused too.
     if (!(begin <= end && end - begin === expected)) {
-      fail(`tensor ${quoted}, ${dtype} of shape ${brief(shape)}, needs ${expected} bytes, its offsets are ${begin} to ${end}`);
+      fail(
+        `tensor ${quoted}, ${dtype} of shape ${brief(shape)}, needs ${expected} bytes, its offsets are ${begin} to ${end}`,
+      );
     }
     spans.push({ name, dtype: dtype as DType, shape, begin, end });
   }
@@ -142,7 +150,9 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
     at = end;
   }
   if (at !== bytes.length - start) {
-    fail(`its tensors take ${at} bytes, the file holds ${bytes.length - start}; it is cut short or followed by something`);
+    fail(
+      `its tensors take ${at} bytes, the file holds ${bytes.length - start}; it is cut short or followed by something`,
+    );
   }
   const tensors = new Map<string, SavedTensor>();
   for (const { name, dtype, shape, begin, end } of spans) {

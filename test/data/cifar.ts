@@ -9,7 +9,10 @@ const test = suite('data/cifar');
 /** Records with these heads; pixel values tell record, plane, row and column apart. */
 function records(heads: number[][]): Uint8Array {
   return Uint8Array.from(
-    heads.flatMap((head, r) => [...head, ...Array.from({ length: 3072 }, (_, i) => (i * 31 + (i >> 10) * 101 + r * 57) & 255)]),
+    heads.flatMap((head, r) => [
+      ...head,
+      ...Array.from({ length: 3072 }, (_, i) => (i * 31 + (i >> 10) * 101 + r * 57) & 255),
+    ]),
   );
 }
 
@@ -26,16 +29,24 @@ test('CIFAR-10: several files, labels, planes become RGBA', async () => {
   assert.equal([source.length, source.pictures], [3, 1]);
   assert.equal([...source.labels!], [3, 9, 0]);
   assert.is(source.classes![9], 'truck');
-  for (const [item, bytes, start] of [[1, first, 3074], [2, second, 1]] as const) {
+  for (const [item, bytes, start] of [
+    [1, first, 3074],
+    [2, second, 1],
+  ] as const) {
     const { width, height, pixels } = await source.load(item, 0);
     assert.equal([width, height, pixels.length], [32, 32, 4096]);
-    const expected = Array.from({ length: 1024 }, (_, p) => [0, 1, 2].map((c) => bytes[start + c * 1024 + p]).concat(255));
+    const expected = Array.from({ length: 1024 }, (_, p) =>
+      [0, 1, 2].map((c) => bytes[start + c * 1024 + p]).concat(255),
+    );
     assert.equal([...pixels], expected.flat());
   }
 });
 
 test('CIFAR-100: the fine label is used', async () => {
-  const bytes = records([[19, 99], [0, 42]]);
+  const bytes = records([
+    [19, 99],
+    [0, 42],
+  ]);
   const source = openCifar('cifar100', 'cifar100', [{ name: 'train.bin', bytes }]);
   assert.equal([...source.labels!], [99, 42]);
   assert.is((await source.load(1, 0)).pixels[4 * 1023 + 2], bytes[3074 * 2 - 1]);

@@ -49,7 +49,10 @@ for (const packed of [false, true]) {
     assert.equal([...source.labels!], [7, 1]);
     const { width, height, pixels } = await source.load(1, 0);
     assert.equal([width, height], [4, 3]);
-    assert.equal([...pixels], Array.from(pictures.subarray(12)).flatMap((grey) => [grey, grey, grey, 255]));
+    assert.equal(
+      [...pixels],
+      Array.from(pictures.subarray(12)).flatMap((grey) => [grey, grey, grey, 255]),
+    );
     await refuses(source.load(2, 0), /toy: expected an item from 0 to 1, got 2/);
     await refuses(source.load(0.5, 0), /got 0.5/);
     await refuses(source.load(0, 1), /an item has 1 picture/);
@@ -58,11 +61,17 @@ for (const packed of [false, true]) {
 
 test('every prefix of a file is refused, plain and gzipped, and so is a byte too many', async () => {
   for (let length = 0; length < images.length; length++) {
-    await refuses(openIdx({ name: 'toy', images: images.slice(0, length) }), /^toy images: .*(cut short|not an IDX file)/);
+    await refuses(
+      openIdx({ name: 'toy', images: images.slice(0, length) }),
+      /^toy images: .*(cut short|not an IDX file)/,
+    );
   }
   const packed = new Uint8Array(gzipSync(images));
   for (let length = 0; length < packed.length; length++) {
-    await refuses(openIdx({ name: 'toy', images: packed.slice(0, length) }), /not a complete gzip file|not an IDX file/);
+    await refuses(
+      openIdx({ name: 'toy', images: packed.slice(0, length) }),
+      /not a complete gzip file|not an IDX file/,
+    );
   }
   await refuses(openIdx({ name: 'toy', images: Uint8Array.of(...images, 0) }), /followed by something else/);
 });
@@ -87,8 +96,18 @@ test('any bytes and any damage give images or a DataError, nothing else', async 
   const open = (bytes: Uint8Array) => survives(openIdx({ name: 'x', images: bytes, labels }));
   await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 40 }), open), { numRuns: 300 });
   const size = fc.oneof(fc.nat(4), fc.nat(2 ** 32 - 1));
-  const file = fc.tuple(fc.array(size, { maxLength: 5 }), fc.uint8Array({ maxLength: 40 }), fc.constantFrom(8, 8, 8, 9, 0));
-  await fc.assert(fc.asyncProperty(file.map(([shape, values, type]) => idx(shape, values, type)), open), { numRuns: 500 });
+  const file = fc.tuple(
+    fc.array(size, { maxLength: 5 }),
+    fc.uint8Array({ maxLength: 40 }),
+    fc.constantFrom(8, 8, 8, 9, 0),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      file.map(([shape, values, type]) => idx(shape, values, type)),
+      open,
+    ),
+    { numRuns: 500 },
+  );
   const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
   const whole = gzipSync(images);
   const damaged = (changes: [number, number][]) => {

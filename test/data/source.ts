@@ -31,7 +31,10 @@ async function contents(source: ImageSource): Promise<string[]> {
 const refused = (message: RegExp) => (error: Error) => error instanceof DataError && message.test(error.message);
 
 async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert.instance(error, DataError);
   assert.match((error as DataError).message, message);
 }
@@ -63,7 +66,10 @@ test('holdOut parts the items without loss, the same for the same seed, and othe
   assert.equal(await contents(holdOut(source, 0.2, 7).test), await contents(held));
   assert.not.equal(await contents(holdOut(source, 0.2, 8).test), await contents(held));
   const order = (await contents(held)).map((text) => Number.parseInt(text, 10));
-  assert.equal(order, order.toSorted((a, b) => a - b));
+  assert.equal(
+    order,
+    order.toSorted((a, b) => a - b),
+  );
 });
 
 test('holdOut refuses to leave a part empty', () => {

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DataError } from '../../src/errors.js';
-import { type Checkpoint, checkConfig, checkTensors, readCheckpoint, writeCheckpoint } from '../../src/io/checkpoint.js';
+import {
+  type Checkpoint,
+  checkConfig,
+  checkTensors,
+  readCheckpoint,
+  writeCheckpoint,
+} from '../../src/io/checkpoint.js';
 import { f32, writeSafetensors } from '../../src/io/safetensors.js';
 
 const test = suite('io/checkpoint');

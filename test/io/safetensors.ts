@@ -32,7 +32,11 @@ const tensor: fc.Arbitrary<SavedTensor> = fc
   .tuple(sizes, fc.constantFrom('F32', 'I32', 'U32', 'U8', 'I64', 'F16' as const), fc.nat())
   .map(([shape, dtype, seed]): SavedTensor => {
     const values = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => (seed + i * 7919) % 65521);
-    if (dtype === 'F32') return f32(shape, Float32Array.from(values, (v) => v / 17 - 5));
+    if (dtype === 'F32')
+      return f32(
+        shape,
+        Float32Array.from(values, (v) => v / 17 - 5),
+      );
     if (dtype === 'I32') return { dtype, shape, data: Int32Array.from(values, (v) => v - 30000) };
     if (dtype === 'U32') return { dtype, shape, data: Uint32Array.from(values, (v) => v * 65521) };
     if (dtype === 'U8') return { dtype, shape, data: Uint8Array.from(values) };
@@ -58,8 +62,12 @@ test('what is written is read back, and the file has the published layout', () =
 });
 
 test('a known file, byte by byte', () => {
-  const bytes = writeSafetensors([['b', { dtype: 'U8', shape: [2], data: Uint8Array.of(7, 8) }], ['a', f32([1], Float32Array.of(1))]]);
-  const header = '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}}';
+  const bytes = writeSafetensors([
+    ['b', { dtype: 'U8', shape: [2], data: Uint8Array.of(7, 8) }],
+    ['a', f32([1], Float32Array.of(1))],
+  ]);
+  const header =
+    '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}}';
   const padded = header.padEnd(Math.ceil(header.length / 8) * 8);
   assert.equal([...bytes.subarray(0, 8)], [padded.length, 0, 0, 0, 0, 0, 0, 0]);
   assert.is(new TextDecoder().decode(bytes.subarray(8, 8 + padded.length)), padded);
@@ -144,9 +152,28 @@ test('headers that are no tensor lists are refused with the reason', () => {
 });
 
 test('names that JavaScript or JSON treats specially are only names', () => {
-  const names = ['__proto__', 'constructor', 'hasOwnProperty', '', '"', '\\', '{', 'a:b', '\u2028', 'ä', '\ud83d\ude00', '{"x":'];
+  const names = [
+    '__proto__',
+    'constructor',
+    'hasOwnProperty',
+    '',
+    '"',
+    '\\',
+    '{',
+    'a:b',
+    '\u2028',
+    'ä',
+    '\ud83d\ude00',
+    '{"x":',
+  ];
   const one = f32([1], Float32Array.of(0.5));
-  const read = readSafetensors(writeSafetensors(names.map((n) => [n, one] as const), { __proto__x: 'y' }), 'x');
+  const read = readSafetensors(
+    writeSafetensors(
+      names.map((n) => [n, one] as const),
+      { __proto__x: 'y' },
+    ),
+    'x',
+  );
   assert.equal([...read.tensors.keys()].sort(), [...names].sort());
   for (const found of read.tensors.values()) assert.equal(found, one);
 });
@@ -169,13 +196,23 @@ test('any bytes and any damage give a tensor list or a DataError, nothing else',
     }
   };
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), survives), { numRuns: 500 });
-  fc.assert(fc.property(fc.json(), fc.nat(16), (json, data) => survives(file(json, data))), { numRuns: 500 });
+  fc.assert(
+    fc.property(fc.json(), fc.nat(16), (json, data) => survives(file(json, data))),
+    { numRuns: 500 },
+  );
   const entry = fc.record(
-    { dtype: fc.oneof(fc.constant('F32'), fc.jsonValue()), shape: fc.oneof(sizes, fc.jsonValue()), data_offsets: fc.oneof(sizes, fc.jsonValue()) },
+    {
+      dtype: fc.oneof(fc.constant('F32'), fc.jsonValue()),
+      shape: fc.oneof(sizes, fc.jsonValue()),
+      data_offsets: fc.oneof(sizes, fc.jsonValue()),
+    },
     { requiredKeys: [] },
   );
   const entries = fc.dictionary(fc.oneof(fc.constant('__metadata__'), fc.string()), fc.oneof(entry, fc.jsonValue()));
-  fc.assert(fc.property(entries, fc.nat(16), (header, data) => survives(file(header, data))), { numRuns: 500 });
+  fc.assert(
+    fc.property(entries, fc.nat(16), (header, data) => survives(file(header, data))),
+    { numRuns: 500 },
+  );
   const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
   fc.assert(
     fc.property(tensors, metadata, damage, (given, meta, changes) => {
@@ -197,9 +234,35 @@ test('a deeply nested or a very long header is refused without running out of st
 });
 
 test('F16 widens exactly: zeros, subnormals, ordinary, infinities, NaN', () => {
-  const data = Uint16Array.of(0x0000, 0x8000, 0x0001, 0x03ff, 0x0400, 0x3c00, 0xc000, 0x3555, 0x7bff, 0x7c00, 0xfc00, 0x7e00);
+  const data = Uint16Array.of(
+    0x0000,
+    0x8000,
+    0x0001,
+    0x03ff,
+    0x0400,
+    0x3c00,
+    0xc000,
+    0x3555,
+    0x7bff,
+    0x7c00,
+    0xfc00,
+    0x7e00,
+  );
   const wide = toFloat32({ dtype: 'F16', shape: [12], data }, 'x');
-  const expected = [0, -0, 2 ** -24, 1023 * 2 ** -24, 2 ** -14, 1, -2, 1365 * 2 ** -12, 65504, Infinity, -Infinity, NaN];
+  const expected = [
+    0,
+    -0,
+    2 ** -24,
+    1023 * 2 ** -24,
+    2 ** -14,
+    1,
+    -2,
+    1365 * 2 ** -12,
+    65504,
+    Infinity,
+    -Infinity,
+    NaN,
+  ];
   assert.ok(wide.every((value, i) => Object.is(value, expected[i])));
   assert.throws(
     () => toFloat32({ dtype: 'I64', shape: [1], data: BigInt64Array.of(1n) }, 'n'),
@@ -208,9 +271,15 @@ test('F16 widens exactly: zeros, subnormals, ordinary, infinities, NaN', () => {
 });
 
 test('a tensor whose shape and values disagree, or a name given twice, is not written', () => {
-  const writes = (...entries: [string, SavedTensor][]) => () => writeSafetensors(entries);
+  const writes =
+    (...entries: [string, SavedTensor][]) =>
+    () =>
+      writeSafetensors(entries);
   const refused = (message: RegExp) => (error: Error) => error instanceof DataError && message.test(error.message);
-  assert.throws(writes(['a', f32([2, 2], new Float32Array(3))]), refused(/a is F32 of shape \(2, 2\): expected 4 values/));
+  assert.throws(
+    writes(['a', f32([2, 2], new Float32Array(3))]),
+    refused(/a is F32 of shape \(2, 2\): expected 4 values/),
+  );
   const wrong = { dtype: 'F32', shape: [1], data: Int32Array.of(1) } as unknown as SavedTensor;
   assert.throws(writes(['a', wrong]), refused(/1 values in a Float32Array, got 1 in a Int32Array/));
   const one = f32([], Float32Array.of(1));

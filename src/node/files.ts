@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { constants, type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DataError } from '../errors.js';
+
+// Without O_NONBLOCK (which Windows has not), opening a pipe that nobody writes to would wait for ever.
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+const PARTIAL = /^\..+\.[0-9a-f]{12}\.partial$/;
+
+/**
+ * Writes a file so that, whatever happens and whenever, `path` holds either its old contents or all of `bytes`:
+ * a temporary file beside it is written and forced to disk, then takes its name. A DataError tells why it failed;
+ * the old file is intact then and the temporary one removed. Only a killed process leaves one: see `removePartials`.
+ */
+export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+  const folder = dirname(path);
+  const partial = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.partial`);
+  const size = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(partial, 'wx');
+    await handle.writeFile(bytes);
+    await handle.sync();
+    await handle.close();
+    handle = undefined;
+    await rename(partial, path);
+    await syncFolder(folder);
+  } catch (cause) {
+    await handle?.close().catch(() => {});
+    await rm(partial, { force: true }).catch(() => {});
+    throw fileError(`cannot write ${path} (${size} bytes)`, cause);
+  }
+}
+
+/** Removes what killed writers left of `writeFileAtomic` in `folder`. Not while another process writes there. */
+export async function removePartials(folder: string): Promise<void> {
+  for (const name of await listFolder(folder)) {
+    if (PARTIAL.test(name)) await rm(join(folder, name), { force: true });
+  }
+}
+
+/** Appends a line and hands it to the system. A DataError tells why it failed. */
+export async function appendLine(path: string, line: string): Promise<void> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, 'a');
+    await handle.writeFile(`${line}\n`);
+  } catch (cause) {
+    throw fileError(`cannot append to ${path}`, cause);
+  } finally {
+    await handle?.close().catch(() => {});
+  }
+}
+
+/** The contents of a regular file (never of a pipe, which might not end). A DataError tells why it failed. */
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, READ);
+    const stat = await handle.stat();
+    if (stat.isDirectory()) throw new DataError(`cannot read ${path}: it is a folder; expected a file`);
+    if (!stat.isFile()) throw new DataError(`cannot read ${path}: it is neither a file nor a link to one`);
+    const buffer = await handle.readFile();
+    return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
+  } catch (cause) {
+    throw cause instanceof DataError ? cause : fileError(`cannot read ${path}`, cause);
+  } finally {
+    await handle?.close().catch(() => {});
+  }
+}
+
+/** Names in a folder, sorted by code units. A DataError tells why it failed. */
+export async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (cause) {
+    throw fileError(`cannot list the folder ${folder}`, cause);
+  }
+}
+
+/** Makes a folder and those above it where they are missing. A DataError tells why it failed. */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw fileError(`cannot make the folder ${folder}`, cause);
+  }
+}
+
+/** Whether the cause is the system saying that there is no such file. */
+export function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException)?.code === 'ENOENT';
+}
+
+/** A DataError that says what could not be done, why in plain words, and the remedy. */
+export function fileError(what: string, cause: unknown): DataError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new DataError(`${what}: ${(code && REASONS[code]) ?? message}`, { cause });
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  ENOSPC: 'the disk is full; free some space and try again',
+  EDQUOT: 'your disk quota is used up; free some space and try again',
+  EFBIG: 'it would be larger than files may be here (ulimit -f, or the file system)',
+  EACCES: 'permission denied; choose a place that you may use or change its permissions',
+  EPERM: 'the system does not permit it; choose another place',
+  EROFS: 'the file system is read-only; choose another place',
+  EISDIR: 'a folder stands in its place; choose another name',
+  ENOTDIR: 'part of its path is a file, not a folder',
+  EEXIST: 'a file stands in its place; choose another name',
+  ENAMETOOLONG: 'the name is too long; choose a shorter one',
+  ELOOP: 'its links lead in a circle',
+  EMFILE: 'too many files are open (ulimit -n)',
+  EIO: 'the disk reports an error',
+  ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB, the most that is read at once',
+};
+
+/** Makes the new name itself survive a power cut, where the system can do that for folders. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!['EINVAL', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** An empty folder of its own for `work`, removed afterwards. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'slimgrad-test-')));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Runs `source` (TypeScript that imports from '#/…', the src folder) in a Node process of its own whose folder has no
+ * packages installed around it. `before` is shell text run first, as in 'ulimit -f 8'.
+ */
+export async function runOutside(
+  source: string,
+  folder: string,
+  before = 'true',
+): Promise<{ code: number; out: string }> {
+  const outfile = join(folder, 'outside.mjs');
+  await build({
+    stdin: { contents: source, resolveDir: process.cwd(), loader: 'ts' },
+    alias: { '#': join(process.cwd(), 'src') },
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    external: ['sharp'],
+    outfile,
+    logLevel: 'silent',
+  });
+  return new Promise((resolve) => {
+    const command = `${before} && exec "${process.execPath}" outside.mjs`;
+    execFile(
+      '/bin/bash',
+      ['-c', command],
+      { cwd: folder, timeout: 60_000, env: { PATH: process.env.PATH } },
+      (error, out, err) => {
+        resolve({ code: error ? Number(error.code ?? -1) : 0, out: out + err });
+      },
+    );
+  });
+}
