@@ -100,6 +100,18 @@ async function request(
   return adapter ? { adapter, driver } : undefined;
 }
 
+/** The adapters that this machine's own drivers offer, in Dawn's words: backend and name. */
+export async function systemAdapters(): Promise<string[]> {
+  const { create } = await dawn();
+  try {
+    // Dawn lists its adapters only when it is asked for one by a name that it does not find.
+    await create(['adapter=(none of this name)']).requestAdapter();
+    return [];
+  } catch (error) {
+    return [...String(error).matchAll(/backend: '([^']*)', name: '([^']*)'/g)].map(([, backend, name]) => `${name} (${backend})`);
+  }
+}
+
 /**
  * The adapter that `choice` names. Throws ConfigError for an unknown choice, and DeviceError naming the remedies where
  * there is no such adapter.
