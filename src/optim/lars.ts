@@ -1,0 +1,69 @@
+import { lars as kernel } from '../generated/lars.js';
+import type { Plan } from '../runtime/plan.js';
+import { tensor } from '../tensor.js';
+import { moment, type Optimizer, type Trainable, within } from './optimizer.js';
+
+export interface LarsOptions {
+  momentum?: number;
+  weightDecay?: number;
+  /** Trust coefficient η. */
+  eta?: number;
+  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1). */
+  clip?: boolean;
+}
+
+const chunkQuads = 4096; // 64 KiB of weights a workgroup
+
+/**
+ * Records two dispatches: the norms of every tensor's weights and gradients, then the update of all weights
+ * (`method.md` 3). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
+ */
+export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
+  const { momentum: m = 0.9, weightDecay = 0, eta = 1e-3, clip = false } = options;
+  within('lars', { momentum: m }, 0, 1);
+  within('lars', { weightDecay, eta }, 0, Infinity);
+  const { device } = plan;
+  const { places, size } = parameters;
+
+  const rows = places.flatMap(({ shape, offset, length }) => {
+    const begin = offset / 4;
+    const end = begin + Math.ceil(length / 4);
+    const count = Math.ceil((end - begin) / chunkQuads);
+    return Array.from({ length: count }, (_, k) => {
+      const from = begin + k * chunkQuads;
+      return { begin: from, end: Math.min(from + chunkQuads, end), index: k, count, adapt: shape.length > 1 ? 1 : 0 };
+    });
+  });
+  // begin, end, first chunk of the tensor, its number of chunks, adapt
+  const table = Uint32Array.from(rows.flatMap((row, i) => [row.begin, row.end, i - row.index, row.count, row.adapt]));
+  const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length]);
+  device.write(chunks.storage as GPUBuffer, table);
+
+  const momentum = moment(device, 'momentum', parameters);
+  const squares = tensor(plan.slot('lars.squares', rows.length * 8), 'lars.squares', [rows.length, 2]);
+  const weights = tensor(parameters.weights, 'weights', [size]);
+  const grads = tensor(parameters.grads, 'grads', [size]);
+  const shared = {
+    params: { chunks: rows.length, momentum: m, weight_decay: weightDecay, eta, clip: clip ? 1 : 0 },
+    workgroups: rows.length,
+  };
+  plan.dispatch(kernel, 'norms', {
+    ...shared,
+    bindings: { weights_in: weights, grads, chunks, squares_out: squares },
+    macs: 2 * size,
+    bytes: 8 * size,
+  });
+  plan.dispatch(kernel, 'update', {
+    ...shared,
+    bindings: { weights, grads, momentum, chunks, squares },
+    macs: 4 * size,
+    bytes: 20 * size,
+  });
+  return {
+    state: { momentum },
+    scalars: () => ({}),
+    dispose: () => {
+      for (const { storage } of [momentum, chunks]) device.free(storage as GPUBuffer);
+    },
+  };
+}
