@@ -1,0 +1,310 @@
+// Pointwise (1x1) convolution, NCHW, no bias: y[n,o,p] = sum over i of weight[o,i] x[n,i,p].
+// N batch, I input channels, O output channels, P pixels of one plane (H W). The weight may be the leading block of a
+// host's tensor: row and column are its strides.
+//
+// forward, backward_input and backward_weight are the plain reference. The _register forms give a thread 8 x 4 outputs,
+// the _shared forms, for GPUs, a workgroup 64 x 64 outputs through workgroup memory; pointwise.subgroup.wgsl has more.
+// forward_register and forward_shared also compute backward_input, as dx is dy times the transposed weight: bind
+// x = dy, y = dx, and swap I with O and row with column.
+// All sums run in one fixed order; nothing is shared between workgroups.
+
+const THREADS: u32 = 64;
+// Threads of backward_weight_register.
+const COLUMNS: u32 = 16;
+
+struct Params {
+  N: u32, I: u32, O: u32, P: u32,
+  row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
+  splits: u32,           // backward_weight: parts of the sum over pixels
+  steps: u32,            // backward_weight: groups of four pixels in a part
+  accumulate: u32,       // backward_weight: 1 adds to what is there
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;              // (N, I, P)
+@group(0) @binding(2) var<storage, read> weight: array<f32>;         // (O, I), strides row and column
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;        // (N, O, P)
+@group(0) @binding(4) var<storage, read> dy: array<f32>;             // (N, O, P)
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;       // (N, I, P)
+@group(0) @binding(6) var<storage, read_write> dweight: array<f32>;  // (O, I), as the weight; or (splits, O, I)
+@group(0) @binding(7) var<storage, read> partials: array<f32>;       // (splits, O, I)
+
+// One thread per output pixel.
+@compute @workgroup_size(THREADS)
+fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+           @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  if (id >= params.N * params.O * params.P) { return; }
+  let p = id % params.P;
+  let o = id / params.P % params.O;
+  let n = id / (params.P * params.O);
+  var sum = 0f;
+  for (var i = 0u; i < params.I; i++) {
+    sum = fma(weight[o * params.row + i * params.column], x[(n * params.I + i) * params.P + p], sum);
+  }
+  y[id] = sum;
+}
+
+// One thread per input pixel: it gathers from every output channel, so nothing races.
+@compute @workgroup_size(THREADS)
+fn backward_input(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                  @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  if (id >= params.N * params.I * params.P) { return; }
+  let p = id % params.P;
+  let i = id / params.P % params.I;
+  let n = id / (params.P * params.I);
+  var sum = 0f;
+  for (var o = 0u; o < params.O; o++) {
+    sum = fma(weight[o * params.row + i * params.column], dy[(n * params.O + o) * params.P + p], sum);
+  }
+  dx[id] = sum;
+}
+
+// One thread per weight.
+@compute @workgroup_size(THREADS)
+fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                   @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  if (id >= params.O * params.I) { return; }
+  let i = id % params.I;
+  let o = id / params.I;
+  var sum = 0f;
+  for (var n = 0u; n < params.N; n++) {
+    for (var p = 0u; p < params.P; p++) {
+      sum = fma(dy[(n * params.O + o) * params.P + p], x[(n * params.I + i) * params.P + p], sum);
+    }
+  }
+  dweight[o * params.row + i * params.column] += sum;
+}
+
+// Second pass of a split backward_weight, one thread per weight: adds up the parts in their order.
+@compute @workgroup_size(THREADS)
+fn add_partials(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  let size = params.O * params.I;
+  if (id >= size) { return; }
+  var sum = 0f;
+  for (var split = 0u; split < params.splits; split++) { sum += partials[split * size + id]; }
+  dweight[id / params.I * params.row + id % params.I * params.column] += sum;
+}
+
+// Eight rows of four columns. Named members, not an array: SwiftShader runs arrays several times slower.
+struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
+
+// Adds the product of a column of eight and a row of four.
+fn multiply(tile: ptr<function, Tile>, a: vec4f, b: vec4f, v: vec4f) {
+  tile.c0 = fma(vec4f(a.x), v, tile.c0);
+  tile.c1 = fma(vec4f(a.y), v, tile.c1);
+  tile.c2 = fma(vec4f(a.z), v, tile.c2);
+  tile.c3 = fma(vec4f(a.w), v, tile.c3);
+  tile.c4 = fma(vec4f(b.x), v, tile.c4);
+  tile.c5 = fma(vec4f(b.y), v, tile.c5);
+  tile.c6 = fma(vec4f(b.z), v, tile.c6);
+  tile.c7 = fma(vec4f(b.w), v, tile.c7);
+}
+
+fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
+fn gradients(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]); }
+fn weights(at: vec4u) -> vec4f { return vec4f(weight[at.x], weight[at.y], weight[at.z], weight[at.w]); }
+
+fn store(out: vec4u, o: u32, count: u32, v: vec4f) {
+  if (o >= params.O) { return; }
+  let at = out + o * params.P;
+  if (count > 0u) { y[at.x] = v.x; }
+  if (count > 1u) { y[at.y] = v.y; }
+  if (count > 2u) { y[at.z] = v.z; }
+  if (count > 3u) { y[at.w] = v.w; }
+}
+
+// One thread per 8 output channels x 4 neighbours among the pixels of all images.
+@compute @workgroup_size(THREADS)
+fn forward_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                    @builtin(local_invocation_index) li: u32) {
+  let total = params.N * params.P;
+  let rows = (params.O + 7u) / 8u;
+  let group = wid.x + wid.y * num.x;
+  let o = group % rows * 8u;
+  let id = (group / rows * THREADS + li) * 4u;
+  if (id >= total) { return; }
+  let pixel = min(id + vec4u(0u, 1u, 2u, 3u), vec4u(total - 1u));
+  let n = pixel / params.P;
+  let p = pixel % params.P;
+
+  let last = vec4u(params.O - 1u);
+  var lo = min(o + vec4u(0u, 1u, 2u, 3u), last) * params.row;
+  var hi = min(o + vec4u(4u, 5u, 6u, 7u), last) * params.row;
+  var at = n * params.I * params.P + p;
+  var tile: Tile;
+  for (var i = 0u; i < params.I; i++) {
+    multiply(&tile, weights(lo), weights(hi), pixels(at));
+    lo += params.column;
+    hi += params.column;
+    at += params.P;
+  }
+
+  let out = n * params.O * params.P + p;
+  let count = total - id;
+  store(out, o, count, tile.c0);
+  store(out, o + 1u, count, tile.c1);
+  store(out, o + 2u, count, tile.c2);
+  store(out, o + 3u, count, tile.c3);
+  store(out, o + 4u, count, tile.c4);
+  store(out, o + 5u, count, tile.c5);
+  store(out, o + 6u, count, tile.c6);
+  store(out, o + 7u, count, tile.c7);
+}
+
+// One thread per 8 output channels x 4 input channels x split. Each split sums its own range of the pixels in their
+// order, four at a time; a plane's last four are filled up with zeros.
+@compute @workgroup_size(COLUMNS)
+fn backward_weight_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                            @builtin(local_invocation_index) li: u32) {
+  let plane = (params.P + 3u) / 4u;
+  let rows = (params.O + 7u) / 8u;
+  let columns = (params.I + 4u * COLUMNS - 1u) / (4u * COLUMNS);
+  let group = wid.x + wid.y * num.x;
+  let o = group % rows * 8u;
+  let i = group / rows % columns * 4u * COLUMNS + li;
+  let split = group / rows / columns;
+
+  let total = params.N * plane;
+  let begin = min(split * params.steps, total);
+  let count = min(params.steps, total - begin);
+  let last = vec4u(params.O - 1u);
+  let lo = min(o + vec4u(0u, 1u, 2u, 3u), last) * params.P;
+  let hi = min(o + vec4u(4u, 5u, 6u, 7u), last) * params.P;
+  let channels = min(i + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.I - 1u)) * params.P;
+  var n = begin / plane;
+  var p = begin % plane;
+  var tile: Tile;
+  for (var s = 0u; s < count; s++) {
+    for (var pixel = 4u * p; pixel < min(4u * p + 4u, params.P); pixel++) {
+      let dy_at = n * params.O * params.P + pixel;
+      let x_at = n * params.I * params.P + pixel;
+      multiply(&tile, gradients(dy_at + lo), gradients(dy_at + hi), pixels(x_at + channels));
+    }
+    p++;
+    let wrap = p == plane;
+    p = select(p, 0u, wrap);
+    n += select(0u, 1u, wrap);
+  }
+
+  store_row(split, o, i, COLUMNS, tile.c0);
+  store_row(split, o + 1u, i, COLUMNS, tile.c1);
+  store_row(split, o + 2u, i, COLUMNS, tile.c2);
+  store_row(split, o + 3u, i, COLUMNS, tile.c3);
+  store_row(split, o + 4u, i, COLUMNS, tile.c4);
+  store_row(split, o + 5u, i, COLUMNS, tile.c5);
+  store_row(split, o + 6u, i, COLUMNS, tile.c6);
+  store_row(split, o + 7u, i, COLUMNS, tile.c7);
+}
+
+fn store_row(split: u32, o: u32, i: u32, apart: u32, v: vec4f) {
+  if (o >= params.O || split >= params.splits) { return; }
+  let at = split * params.O * params.I + o * params.row;
+  store_weight(at, i, v.x);
+  store_weight(at, i + apart, v.y);
+  store_weight(at, i + 2u * apart, v.z);
+  store_weight(at, i + 3u * apart, v.w);
+}
+
+fn store_weight(row: u32, i: u32, v: f32) {
+  if (i >= params.I) { return; }
+  let at = row + i * params.column;
+  if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
+}
+
+// The operands of one step of a 64 x 64 tile: 16 columns of 64 rows, and 16 rows of 64 columns, four to a vector.
+var<workgroup> left: array<vec4f, 256>;
+var<workgroup> right: array<vec4f, 256>;
+
+struct Square { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
+
+// Adds the 16 products of the step to a thread's 4 x 4 outputs.
+fn multiply_shared(tile: ptr<function, Square>, row: u32, column: u32) {
+  for (var k = 0u; k < 16u; k++) {
+    let a = left[k * 16u + row];
+    let v = right[k * 16u + column];
+    tile.c0 = fma(vec4f(a.x), v, tile.c0);
+    tile.c1 = fma(vec4f(a.y), v, tile.c1);
+    tile.c2 = fma(vec4f(a.z), v, tile.c2);
+    tile.c3 = fma(vec4f(a.w), v, tile.c3);
+  }
+}
+
+// One workgroup per 64 output channels x 64 neighbours among the pixels of all images; one thread per 4 x 4 of them.
+@compute @workgroup_size(256)
+fn forward_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                  @builtin(local_invocation_index) li: u32) {
+  let total = params.N * params.P;
+  let rows = (params.O + 63u) / 64u;
+  let group = wid.x + wid.y * num.x;
+  let o = group % rows * 64u;
+  let id = group / rows * 64u + li % 16u * 4u;
+  let pixel = min(id + vec4u(0u, 1u, 2u, 3u), vec4u(total - 1u));
+  let n = pixel / params.P;
+  let p = pixel % params.P;
+  let source = n * params.I * params.P + p;
+  let mine = min(o + li / 16u * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
+
+  var tile: Square;
+  for (var i = 0u; i < params.I; i += 16u) {
+    let wi = i + li % 16u;
+    let w = weights(mine + min(wi, params.I - 1u) * params.column);
+    left[li % 16u * 16u + li / 16u] = select(vec4f(), w, wi < params.I);
+    let xi = i + li / 16u;
+    right[li] = select(vec4f(), pixels(source + min(xi, params.I - 1u) * params.P), xi < params.I);
+    workgroupBarrier();
+    multiply_shared(&tile, li / 16u, li % 16u);
+    workgroupBarrier();
+  }
+
+  let out = n * params.O * params.P + p;
+  let count = select(0u, total - id, id < total);
+  let top = o + li / 16u * 4u;
+  store(out, top, count, tile.c0);
+  store(out, top + 1u, count, tile.c1);
+  store(out, top + 2u, count, tile.c2);
+  store(out, top + 3u, count, tile.c3);
+}
+
+// One workgroup per 64 output channels x 64 input channels x split; one thread per 4 x 4 of them. Splits as in
+// backward_weight_register; sixteen pixels a step.
+@compute @workgroup_size(256)
+fn backward_weight_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                          @builtin(local_invocation_index) li: u32) {
+  let plane = (params.P + 3u) / 4u;
+  let rows = (params.O + 63u) / 64u;
+  let columns = (params.I + 63u) / 64u;
+  let group = wid.x + wid.y * num.x;
+  let o = group % rows * 64u + li / 16u * 4u;
+  let i = group / rows % columns * 64u + li / 16u * 4u;
+  let split = group / rows / columns;
+
+  let total = params.N * plane;
+  let begin = min(split * params.steps, total);
+  let end = begin + min(params.steps, total - begin);
+  let outputs = min(o + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.P;
+  let inputs = min(i + vec4u(0u, 1u, 2u, 3u), vec4u(params.I - 1u)) * params.P;
+  var tile: Square;
+  for (var s = begin; s < end; s += 4u) {
+    let step = s + li % 16u / 4u;
+    let n = min(step, total - 1u) / plane;
+    let pixel = min(step, total - 1u) % plane * 4u + li % 4u;
+    let inside = step < end && pixel < params.P;
+    let p = min(pixel, params.P - 1u);
+    left[li % 16u * 16u + li / 16u] = select(vec4f(), gradients(outputs + n * params.O * params.P + p), inside);
+    right[li % 16u * 16u + li / 16u] = select(vec4f(), pixels(inputs + n * params.I * params.P + p), inside);
+    workgroupBarrier();
+    multiply_shared(&tile, li / 16u, li % 16u);
+    workgroupBarrier();
+  }
+
+  let first = group / rows % columns * 64u + li % 16u * 4u;
+  store_row(split, o, first, 1u, tile.c0);
+  store_row(split, o + 1u, first, 1u, tile.c1);
+  store_row(split, o + 2u, first, 1u, tile.c2);
+  store_row(split, o + 3u, first, 1u, tile.c3);
+}

@@ -1,0 +1,172 @@
+import { ShapeError } from '../errors.js';
+import { pointwise as kernel } from '../generated/pointwise.js';
+import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
+import type { Candidate, Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+
+interface Form extends Candidate {
+  /** Lanes that share the rows of the common operand. */
+  readonly share?: number;
+}
+
+/** The forms of the kernel, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
+function forms(software: boolean): readonly Form[] {
+  const subgroup: Form[] = [
+    { name: 'subgroup8', subgroups: 8, share: 8 },
+    { name: 'subgroup4', subgroups: 4, share: 4 },
+  ];
+  const register: Form = { name: 'register' };
+  const shared: Form = { name: 'shared' };
+  const plain: Form = { name: 'plain' };
+  return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
+}
+
+const wantedWorkgroups = 256; // enough to occupy an adapter; more splits only add partial sums
+const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
+
+/**
+ * Pointwise (1x1) convolution, stride 1, no bias: y[n,o] = Σ_i weight[o,i] x[n,i].
+ *
+ * @param x (N, I, H, W)
+ * @param weight (O, I) or (O, I, 1, 1); may be the leading block of a host's tensor
+ * @returns (N, O, H, W)
+ * @throws ShapeError where the shapes do not fit
+ */
+export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
+  const [N, I, H, W] = x.shape;
+  const [O, , KH = 1, KW = 1] = weight.shape;
+  const planar = x.shape.length === 4 && numel(x.shape) > 0;
+  if (!planar) throw new ShapeError(`pointwise: expected x (N, I, H, W), none of them 0, got ${shapeText(x.shape)}`);
+  const matches = (weight.shape.length === 2 || weight.shape.length === 4) && weight.shape[1] === I && KH === 1 && KW === 1;
+  if (!matches || O === 0)
+    throw new ShapeError(
+      `pointwise: expected weight (O, ${I}) or (O, ${I}, 1, 1) for x ${shapeText(x.shape)}, got ${shapeText(weight.shape)}`,
+    );
+  const { plan } = tape;
+  const sizes = { N, I, O, P: H * W };
+  const y = tape.empty('pointwise.y', [N, O, H, W]);
+  forward(plan, sizes, x, weight, y);
+  return tape.record('pointwise', [x, weight], y, (dy) => {
+    let dx: Tensor | null = null;
+    if (tape.needsGrad(x)) {
+      dx = tape.empty('pointwise.dx', x.shape);
+      backwardInput(plan, sizes, dy, weight, dx);
+    }
+    if (weight.grad) backwardWeight(plan, sizes, x, dy, weight.grad);
+    return [dx, null];
+  });
+}
+
+interface Sizes {
+  readonly N: number;
+  readonly I: number;
+  readonly O: number;
+  readonly P: number;
+}
+
+const unsplit = { splits: 1, steps: 0, accumulate: 1 };
+
+function cost({ N, I, O, P }: Sizes) {
+  return { macs: N * I * O * P, bytes: 4 * (N * I * P + N * O * P + I * O) };
+}
+
+function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
+  const form = plan.choose('pointwise.forward', forms(plan.device.software));
+  const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
+  if (form.name !== 'plain') return project(plan, form, params, x, weight, y);
+  const workgroups = Math.ceil(numel(y.shape) / kernel.consts.THREADS.value);
+  plan.dispatch(kernel, 'forward', { params, bindings: { x, weight, y }, workgroups, ...cost(sizes) });
+}
+
+function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
+  const form = plan.choose('pointwise.backward_input', forms(plan.device.software));
+  const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
+  if (form.name !== 'plain') {
+    const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
+    return project(plan, form, transposed, dy, weight, dx);
+  }
+  const workgroups = Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value);
+  plan.dispatch(kernel, 'backward_input', { params, bindings: { dy, weight, dx }, workgroups, ...cost(sizes) });
+}
+
+type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
+
+/** y = weight times every pixel of x, in the given form. */
+function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weight: Tensor, y: Tensor): void {
+  const { N, O, P } = params;
+  const pixels = N * P;
+  if (form.share) {
+    const { value: threads } = subgroupKernel.consts.THREADS;
+    const common = {
+      params,
+      workgroups: Math.ceil(O / 8) * Math.ceil(pixels / (4 * threads)),
+      consts: { SHARE: form.share },
+      ...cost(params),
+    };
+    if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
+    else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y } });
+    return;
+  }
+  const common = { params, bindings: { x, weight, y }, ...cost(params) };
+  if (form.name === 'shared')
+    plan.dispatch(kernel, 'forward_shared', { ...common, workgroups: Math.ceil(O / 64) * Math.ceil(pixels / 64) });
+  else
+    plan.dispatch(kernel, 'forward_register', {
+      ...common,
+      workgroups: Math.ceil(O / 8) * Math.ceil(pixels / (4 * kernel.consts.THREADS.value)),
+    });
+}
+
+/** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight alone is too small to fill the adapter. */
+function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  const { N, I, O, P } = sizes;
+  const form = plan.choose('pointwise.backward_weight', forms(plan.device.software));
+  const view = { row: dweight.strides[0], column: dweight.strides[1] };
+  if (form.name === 'plain') {
+    const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
+    const params = { ...sizes, ...view, ...unsplit };
+    plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
+    return;
+  }
+  const columns = form.share ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize) : kernel.consts.COLUMNS.value;
+  const tiles =
+    form.name === 'shared' ? Math.ceil(O / 64) * Math.ceil(I / 64) : Math.ceil(O / 8) * Math.ceil(I / (4 * columns));
+  const allSteps = N * Math.ceil(P / 4);
+  const wanted = Math.min(Math.ceil(wantedWorkgroups / tiles), Math.ceil(allSteps / leastSteps));
+  const steps = Math.ceil(allSteps / wanted);
+  const splits = Math.ceil(allSteps / steps);
+  const workgroups = tiles * splits;
+
+  const length = splits * O * I;
+  const partials = splits > 1 ? tensor(plan.slot('pointwise.partials', 4 * length), 'pointwise.partials', [length]) : undefined;
+  const params = partials
+    ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0 }
+    : { ...sizes, ...view, splits, steps, accumulate: 1 };
+  const target = partials ?? dweight;
+  const common = { params, workgroups, ...cost(sizes) };
+  if (form.share && P % 4 === 0)
+    plan.dispatch(subgroupKernel, 'backward_weight4', {
+      ...common,
+      bindings: { x4: x, dy4: dy, dweight: target },
+      consts: { SHARE: form.share, COLUMNS: columns },
+    });
+  else if (form.share)
+    plan.dispatch(subgroupKernel, 'backward_weight', {
+      ...common,
+      bindings: { x, dy, dweight: target },
+      consts: { SHARE: form.share, COLUMNS: columns },
+    });
+  else
+    plan.dispatch(kernel, form.name === 'shared' ? 'backward_weight_shared' : 'backward_weight_register', {
+      ...common,
+      bindings: { x, dy, dweight: target },
+    });
+  if (!partials) return;
+  plan.dispatch(kernel, 'add_partials', {
+    params: { ...params, ...view },
+    bindings: { partials, dweight },
+    workgroups: Math.ceil((O * I) / kernel.consts.THREADS.value),
+    bytes: 4 * O * I * (splits + 2),
+  });
+}

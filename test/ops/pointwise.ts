@@ -1,0 +1,115 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ShapeError } from '../../src/errors.js';
+import { pointwise } from '../../src/ops/pointwise.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { checkOp, close, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+type Values = Record<string, Float64Array>;
+
+/** The definition, in f64. */
+function reference([N, I, O, P]: readonly number[], { x, weight, dy }: Values): Values {
+  const y = new Float64Array(N * O * P);
+  const dx = new Float64Array(x.length);
+  const dweight = new Float64Array(weight.length);
+  for (let n = 0; n < N; n++)
+    for (let o = 0; o < O; o++)
+      for (let i = 0; i < I; i++)
+        for (let p = 0; p < P; p++) {
+          const [at, to, w] = [(n * I + i) * P + p, (n * O + o) * P + p, o * I + i];
+          y[to] += weight[w] * x[at];
+          dx[at] += weight[w] * dy[to];
+          dweight[w] += dy[to] * x[at];
+        }
+  return { y, dx, dweight };
+}
+
+interface Case {
+  N: number;
+  I: number;
+  O: number;
+  H: number;
+  W: number;
+  /** The host's channels, where the weight is a slice. */
+  host?: [number, number];
+}
+
+const cases: Case[] = [
+  { N: 1, I: 1, O: 1, H: 1, W: 1 },
+  { N: 2, I: 3, O: 5, H: 7, W: 7 },
+  { N: 3, I: 16, O: 24, H: 4, W: 4, host: [40, 16] },
+  { N: 2, I: 43, O: 85, H: 8, W: 8, host: [128, 64] },
+  { N: 3, I: 13, O: 9, H: 33, W: 31, host: [12, 20] },
+  { N: 67, I: 5, O: 17, H: 1, W: 1 },
+  { N: 9, I: 70, O: 66, H: 2, W: 2 },
+  { N: 5, I: 33, O: 8, H: 1, W: 3 },
+  { N: 17, I: 64, O: 31, H: 16, W: 16 },
+];
+const forms = ['plain', 'register', 'shared', 'subgroup4', 'subgroup8'];
+
+const check = (c: Case, form: string | undefined, seed?: number) => {
+  const { N, I, O, H, W, host = [O, I] } = c;
+  const key = (name: string) => [`pointwise.${name}`, form];
+  const variants = form && Object.fromEntries(['forward', 'backward_input', 'backward_weight'].map(key));
+  return checkOp(device, `pointwise ${form ?? 'default'}`, {
+    inputs: { x: [N, I, H, W] },
+    weights: { weight: { host: [...host, 1, 1], slim: [O, I, 1, 1] } },
+    run: (tape, { x, weight }) => pointwise(tape, x, weight),
+    reference: (values) => reference([N, I, O, H * W], values),
+    ...(variants && { variants }),
+    seed,
+  });
+};
+
+for (const c of cases) {
+  const { N, I, O, H, W, host } = c;
+  const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
+  test(`N${N} ${I} -> ${O} ${H}x${W}${host ? ` in a host of ${host}` : ''}: every form agrees`, async () => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    const plain = await check(c, 'plain', seed);
+    for (const form of forms.filter(runs)) {
+      const results = await check(c, form, seed);
+      for (const [name, values] of Object.entries(results)) close(values, plain[name], `${form} ${name} against plain, seed ${seed}`);
+    }
+    await check(c, undefined);
+  });
+}
+
+test('an input that needs no gradient gets none', () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const x = upload(device, 'x', [1, 2, 2, 2], new Float32Array(8));
+  const weight = upload(device, 'weight', [3, 2], new Float32Array(6), new Float32Array(6));
+  const y = pointwise(tape, x, weight);
+  const recorded = plan.dispatches.length;
+  tape.backward(y, y);
+  assert.is(tape.gradient(x), undefined);
+  assert.is(plan.dispatches.length, recorded + 1);
+  assert.is(plan.dispatches[0].macs, 1 * 2 * 3 * 4);
+});
+
+test('shapes that do not fit are refused by name', () => {
+  const tape = new Tape(new Plan(device));
+  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(shape.reduce((a, b) => a * b)));
+  const refuse = (x: number[], weight: number[], pattern: RegExp) =>
+    assert.throws(
+      () => pointwise(tape, make(x), make(weight)),
+      (error: Error) => error instanceof ShapeError && pattern.test(error.message),
+    );
+  refuse([2, 3, 4, 4], [8, 4], /pointwise: expected weight \(O, 3\) .* got \(8, 4\)/);
+  refuse([2, 3, 4, 4], [8, 3, 3, 3], /pointwise: expected weight .* got \(8, 3, 3, 3\)/);
+  refuse([2, 3, 4, 4], [8, 3, 1], /pointwise: expected weight/);
+  refuse([2, 3, 16], [8, 3], /pointwise: expected x \(N, I, H, W\)/);
+  refuse([0, 3, 4, 4], [8, 3], /pointwise: expected x/);
+});
+
+test.run();
