@@ -1,0 +1,117 @@
+import { openDevice, type Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { tensor } from '../../src/tensor.js';
+import { runCase, worst } from '../conform/cases.js';
+import { generator, randoms } from '../random.js';
+import type { Result } from './serve.js';
+
+type Measured = Pick<Result, 'error' | 'tolerance'>;
+
+/** A shader of the page's own, without the library: an integer hash, checked on the CPU. */
+async function adapterComputes(device: Device): Promise<Measured> {
+  const code = `
+    @group(0) @binding(0) var<storage, read_write> x: array<u32>;
+    @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+      var h = x[id.x] ^ (id.x * 0x9e3779b9u);
+      h = (h ^ (h >> 16u)) * 0x7feb352du;
+      x[id.x] = h ^ (h >> 15u);
+    }`;
+  const gpu = device.gpu;
+  const start = crypto.getRandomValues(new Uint32Array(1024));
+  const buffer = device.buffer('hash', start.byteLength);
+  device.write(buffer, start);
+  const module = gpu.createShaderModule({ code });
+  const pipeline = await gpu.createComputePipelineAsync({ layout: 'auto', compute: { module } });
+  const group = gpu.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer } }],
+  });
+  const encoder = gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(start.length / 64);
+  pass.end();
+  gpu.queue.submit([encoder.finish()]);
+  const got = new Uint32Array(await device.read(buffer));
+  const wrong = start.filter((value, i) => {
+    let h = value ^ Math.imul(i, 0x9e3779b9);
+    h = Math.imul(h ^ (h >>> 16), 0x7feb352d);
+    return got[i] !== (h ^ (h >>> 15)) >>> 0;
+  });
+  device.free(buffer);
+  return { error: wrong.length, tolerance: 0 };
+}
+
+/** The library's own way: a tape, a plan, one kernel, replayed. f32 addition has one right answer. */
+async function planReplays(device: Device): Promise<Measured> {
+  const n = 10_007;
+  const random = generator(crypto.getRandomValues(new Uint32Array(1))[0]);
+  const [a, b] = [randoms(random, n, 0.5, 2), randoms(random, n, -1, 3)];
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const upload = (label: string) => tensor(device.buffer(label, 4 * n), label, [n]);
+  const [left, right] = [upload('a'), upload('b')];
+  const y = tape.sum(left, right);
+  plan.keep(y);
+  await plan.compile();
+  let wrong = 0;
+  for (const sign of [1, -1]) {
+    device.write(left.storage as GPUBuffer, a);
+    device.write(right.storage as GPUBuffer, b.map((value) => sign * value));
+    plan.poison();
+    plan.run();
+    const got = await plan.read(y);
+    wrong += a.filter((value, i) => got[i] !== Math.fround(value + sign * b[i])).length;
+  }
+  plan.dispose();
+  for (const { storage } of [left, right]) device.free(storage as GPUBuffer);
+  return { error: wrong, tolerance: 0 };
+}
+
+/** A case of test/fixtures: an operator, or a trajectory of training steps. */
+async function fixture(device: Device, name: string): Promise<Measured> {
+  const response = await fetch(`/fixtures/${name}`);
+  if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
+  return worst(await runCase(device, name, new Uint8Array(await response.arrayBuffer())));
+}
+
+/** What the page runs: a check and its name. Fixtures come from the address: ?fixture=a&fixture=b. */
+export const checks: readonly (readonly [string, (device: Device) => Promise<Measured>])[] = [
+  ['the adapter computes', adapterComputes],
+  ['a plan replays', planReplays],
+  ...new URLSearchParams(location.search)
+    .getAll('fixture')
+    .map((name) => [name, (device: Device) => fixture(device, name)] as const),
+];
+
+async function post(path: string, value?: Result): Promise<void> {
+  // JSON has no infinity, which is what a comparison with NaN gives.
+  const body = JSON.stringify(value, (_, part) => (typeof part === 'number' && !Number.isFinite(part) ? 'Infinity' : part));
+  await fetch(path, { method: 'POST', body });
+}
+
+async function main(): Promise<void> {
+  for (const [name, check] of checks) {
+    const started = performance.now();
+    const nothing = { name, error: Number.POSITIVE_INFINITY, tolerance: 0 };
+    let result: Result;
+    // A device of its own for each check: what one breaks, the next does not inherit.
+    const device = await openDevice();
+    try {
+      result = { ...nothing, ...(await check(device)), ms: performance.now() - started };
+    } catch (error) {
+      result = { ...nothing, failure: String(error), ms: performance.now() - started };
+    } finally {
+      device.dispose();
+    }
+    await post('/result', { ...result, name });
+  }
+  await post('/done');
+}
+
+main().catch(async (error) => {
+  await post('/result', { name: 'the page', error: Number.POSITIVE_INFINITY, tolerance: 0, failure: String(error), ms: 0 });
+  await post('/done');
+});
