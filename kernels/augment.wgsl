@@ -5,8 +5,7 @@
 //                                        tone -> blur_rows -> blur_finish     with blur
 // N batch, S side of x, W H a stored picture's sides, R rows that `rows` can hold for a picture (R >= H, R >= S).
 //
-// Colours between dispatches are 16-bit fixed point in 0..1 (two words a pixel): 1/257 of a grey level of the stored
-// pictures, at half the memory traffic of f32. Resizing clamps to 0..1 after either direction, as Pillow does.
+// Colours are f32 in 0..1, unrounded; resizing clamps after either direction, as Pillow's does by storing bytes.
 //
 // A view is a function of (seed, step, sample, view) alone, with sample the picture's number in the data set, so that
 // it does not depend on who shares the batch or on which machine computes it. The draws of such a counter, i-th word
@@ -41,15 +40,17 @@ struct Draw {
   pitch: u32,                // pixels from row to row
   left: u32, top: u32,       // the window within the picture; nothing outside of it is seen
   width: u32, height: u32,
-  start_x: f32, start_y: f32, // where the view's corner lies in the window
-  step_x: f32, step_y: f32,  // pixels of the picture per pixel of the view
+  whole_x: u32, whole_y: u32, // what the window is resized to
+  part_x: u32, part_y: u32,  // where the view's corner lies in that
   flip: u32,
-  order: u32,                // of the four jitters, two bits each, first lowest; 256: no jitter
+  jitters: u32,              // how many: 4, or 0
+  order: u32,                // of the four jitters, two bits each, first lowest
+  contrast_at: u32, hue_at: u32, // their places in the order
   brightness: f32, contrast: f32, saturation: f32, hue: f32,
   grayscale: u32,
   sigma: f32,                // 0: no blur
   solarize: u32,
-  pad: u32,
+  pad0: u32, pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -60,10 +61,10 @@ struct Draw {
 @group(0) @binding(5) var<storage, read> draws: array<Draw>;            // (N)
 @group(0) @binding(6) var<storage, read_write> drawn: array<Draw>;      // (N), the same memory in `draw`
 @group(0) @binding(7) var<storage, read_write> words: array<vec4u>;     // (N, BLOCKS)
-@group(0) @binding(8) var<storage, read> rows: array<vec2u>;            // (N,R,S)
-@group(0) @binding(9) var<storage, read_write> new_rows: array<vec2u>;  // (N,R,S)
-@group(0) @binding(10) var<storage, read> image: array<vec2u>;          // (N,S,S)
-@group(0) @binding(11) var<storage, read_write> new_image: array<vec2u>; // (N,S,S)
+@group(0) @binding(8) var<storage, read> rows: array<vec4f>;            // (N,R,S)
+@group(0) @binding(9) var<storage, read_write> new_rows: array<vec4f>;  // (N,R,S)
+@group(0) @binding(10) var<storage, read> image: array<vec4f>;          // (N,S,S)
+@group(0) @binding(11) var<storage, read_write> new_image: array<vec4f>; // (N,S,S)
 @group(0) @binding(12) var<storage, read_write> x: array<f32>;          // (N,3,S,S)
 
 // --- draws
@@ -115,6 +116,14 @@ fn order_of_four(index: u32) -> u32 {
   return order;
 }
 
+// Where `item` stands in an order.
+fn place_of(item: u32, order: u32) -> u32 {
+  for (var i = 0u; i < 3u; i++) {
+    if (((order >> (2u * i)) & 3u) == item) { return i; }
+  }
+  return 3u;
+}
+
 struct Window { left: u32, top: u32, width: u32, height: u32 }
 
 // torchvision's RandomResizedCrop: the first of ten tries that fits, else the largest centre crop of a legal ratio.
@@ -159,10 +168,13 @@ fn random_draw(n: u32, entry: vec4u) -> Draw {
   draw.top = window.top;
   draw.width = window.width;
   draw.height = window.height;
-  draw.step_x = f32(window.width) / f32(params.S);
-  draw.step_y = f32(window.height) / f32(params.S);
+  draw.whole_x = params.S;
+  draw.whole_y = params.S;
   draw.flip = u32(happens.x);
-  draw.order = select(256u, order_of_four(multiply_high(second.z, 24u)), happens.y);
+  draw.jitters = select(0u, 4u, happens.y);
+  draw.order = order_of_four(multiply_high(second.z, 24u));
+  draw.contrast_at = place_of(1u, draw.order);
+  draw.hue_at = place_of(3u, draw.order);
   draw.brightness = around_one(params.brightness, factor.x);
   draw.contrast = around_one(params.contrast, factor.y);
   draw.saturation = around_one(params.saturation, factor.z);
@@ -178,18 +190,16 @@ fn centre_draw(entry: vec4u) -> Draw {
   let size = entry.yz;
   let shorter = min(size.x, size.y);
   let resized = size * params.resize / shorter;
-  let pixels_per = vec2f(size) / vec2f(resized);
-  let corner = round(vec2f(resized - params.S) / 2.0);
+  let corner = vec2u(round(vec2f(resized - params.S) / 2.0));
   var draw: Draw;
   draw.origin = entry.x;
   draw.pitch = entry.y;
   draw.width = size.x;
   draw.height = size.y;
-  draw.start_x = corner.x * pixels_per.x;
-  draw.start_y = corner.y * pixels_per.y;
-  draw.step_x = pixels_per.x;
-  draw.step_y = pixels_per.y;
-  draw.order = 256u;
+  draw.whole_x = resized.x;
+  draw.whole_y = resized.y;
+  draw.part_x = corner.x;
+  draw.part_y = corner.y;
   return draw;
 }
 
@@ -212,9 +222,6 @@ fn draw_words(@builtin(global_invocation_id) id: vec3u) {
 
 // --- colours
 
-fn pack(colour: vec3f) -> vec2u { return vec2u(pack2x16unorm(colour.rg), pack2x16unorm(vec2f(colour.b, 0.0))); }
-fn unpack(packed: vec2u) -> vec3f { return vec3f(unpack2x16unorm(packed.x), unpack2x16unorm(packed.y).x); }
-
 fn grey(colour: vec3f) -> f32 { return dot(colour, vec3f(0.2989, 0.587, 0.114)); }
 
 fn blend(colour: vec3f, other: vec3f, factor: f32) -> vec3f {
@@ -234,17 +241,20 @@ fn turn_hue(colour: vec3f, turn: f32) -> vec3f {
   return saturate(vec3f(high) - chroma * saturate(min(k, vec3f(4.0) - k)));
 }
 
-// The jitters of `order` from its from-th to before its to-th. `mean` is the grey mean that contrast blends with.
-fn jitter(colour: vec3f, draw: Draw, from: u32, to: u32, mean: f32) -> vec3f {
+// The i-th jitter in the picture's order, if it is one of the blends: brightness 0, contrast 1, saturation 2.
+fn jitter_blend(c: vec3f, draw: Draw, i: u32, mean: f32) -> vec3f {
+  let what = (draw.order >> (2u * i)) & 3u;
+  let other = select(select(0.0, grey(c), what == 2u), mean, what == 1u);
+  return blend(c, vec3f(other), select(select(draw.brightness, draw.saturation, what == 2u), draw.contrast, what == 1u));
+}
+
+// The picture's jitters before its end-th; `mean` is the grey mean that contrast blends with. A loop of one turn for
+// the hue, between two of blends: a software adapter computes both sides of a branch, but skips an empty loop.
+fn jitter(colour: vec3f, draw: Draw, end: u32, mean: f32) -> vec3f {
   var c = colour;
-  for (var i = from; i < to; i++) {
-    switch ((draw.order >> (2u * i)) & 3u) {
-      case 0u: { c = blend(c, vec3f(0.0), draw.brightness); }
-      case 1u: { c = blend(c, vec3f(mean), draw.contrast); }
-      case 2u: { c = blend(c, vec3f(grey(c)), draw.saturation); }
-      default: { if (draw.hue != 0.0) { c = turn_hue(c, draw.hue); } }
-    }
-  }
+  for (var i = 0u; i < min(draw.hue_at, end); i++) { c = jitter_blend(c, draw, i, mean); }
+  for (var i = draw.hue_at; i < min(draw.hue_at + 1u, end); i++) { c = turn_hue(c, draw.hue); }
+  for (var i = draw.hue_at + 1u; i < end; i++) { c = jitter_blend(c, draw, i, mean); }
   return c;
 }
 
@@ -267,15 +277,22 @@ fn cubic(distance: f32) -> f32 {
   return select(select(0.0, far, d < 2.0), near, d < 1.0);
 }
 
-struct Taps { from: u32, to: u32, centre: f32, shrink: f32 }
+// Taps begin.. before end around `pixel` + `inside` (0 to 1), both in pixels of the window.
+struct Taps { begin: u32, end: u32, pixel: i32, inside: f32, shrink: f32 }
 
-fn taps(at: u32, start: f32, pace: f32, length: u32) -> Taps {
-  let centre = start + (f32(at) + 0.5) * pace;
-  let width = max(pace, 1.0);
-  let from = u32(max(centre - 2.0 * width + 0.5, 0.0));
-  let to = min(u32(max(centre + 2.0 * width + 0.5, 1.0)), length);
-  return Taps(min(from, length - 1u), to, centre, 1.0 / width);
+// The taps of the at-th of `whole` pixels that `length` pixels are resized to. The centre is a fraction of integers:
+// its place is as precise at the far end of a large picture as at the near one.
+fn taps(at: u32, whole: u32, length: u32) -> Taps {
+  let centre = (2u * at + 1u) * length;
+  let pixel = i32(centre / (2u * whole));
+  let inside = f32(centre % (2u * whole)) / f32(2u * whole);
+  let width = max(f32(length) / f32(whole), 1.0);
+  let begin = clamp(pixel + i32(floor(inside - 2.0 * width + 0.5)), 0, i32(length) - 1);
+  let end = clamp(pixel + i32(floor(inside + 2.0 * width + 0.5)), 1, i32(length));
+  return Taps(u32(begin), u32(end), pixel, inside, 1.0 / width);
 }
+
+fn weight_of(tap: u32, t: Taps) -> f32 { return cubic((f32(i32(tap) - t.pixel) + 0.5 - t.inside) * t.shrink); }
 
 const ROWS: u32 = 4; // that a thread of crop_rows makes: they share the weights
 
@@ -287,7 +304,7 @@ fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
   let column = id.x % params.S;
   let row = id.x / params.S * ROWS;
   if (row >= draw.height) { return; }
-  let t = taps(select(column, params.S - 1u - column, draw.flip == 1u), draw.start_x, draw.step_x, draw.width);
+  let t = taps(draw.part_x + select(column, params.S - 1u - column, draw.flip == 1u), draw.whole_x, draw.width);
   let last = draw.height - 1u;
   let row0 = draw.origin + row * draw.pitch;
   let row1 = draw.origin + min(row + 1u, last) * draw.pitch;
@@ -298,8 +315,8 @@ fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
   var c2 = vec4f();
   var c3 = vec4f();
   var total = 0.0;
-  for (var i = t.from; i < t.to; i++) {
-    let weight = cubic((f32(i) + 0.5 - t.centre) * t.shrink);
+  for (var i = t.begin; i < t.end; i++) {
+    let weight = weight_of(i, t);
     total += weight;
     c0 += weight * unpack4x8unorm(pixels[row0 + i]);
     c1 += weight * unpack4x8unorm(pixels[row1 + i]);
@@ -307,10 +324,10 @@ fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
     c3 += weight * unpack4x8unorm(pixels[row3 + i]);
   }
   let to = (n * params.R + row) * params.S + column;
-  new_rows[to] = pack(c0.rgb / total);
-  if (row + 1u <= last) { new_rows[to + params.S] = pack(c1.rgb / total); }
-  if (row + 2u <= last) { new_rows[to + 2u * params.S] = pack(c2.rgb / total); }
-  if (row + 3u <= last) { new_rows[to + 3u * params.S] = pack(c3.rgb / total); }
+  new_rows[to] = saturate(c0 / total);
+  if (row + 1u <= last) { new_rows[to + params.S] = saturate(c1 / total); }
+  if (row + 2u <= last) { new_rows[to + 2u * params.S] = saturate(c2 / total); }
+  if (row + 3u <= last) { new_rows[to + 3u * params.S] = saturate(c3 / total); }
 }
 
 // One thread per pixel of x; the grid's y counts pictures.
@@ -319,16 +336,16 @@ fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id)
   let n = group.y;
   if (id.x >= params.S * params.S) { return; }
   let draw = draws[n];
-  let t = taps(id.x / params.S, draw.start_y, draw.step_y, draw.height);
-  let from = n * params.R * params.S + id.x % params.S;
+  let t = taps(draw.part_y + id.x / params.S, draw.whole_y, draw.height);
+  let column = n * params.R * params.S + id.x % params.S;
   var c = vec3f();
   var total = 0.0;
-  for (var i = t.from; i < t.to; i++) {
-    let weight = cubic((f32(i) + 0.5 - t.centre) * t.shrink);
+  for (var i = t.begin; i < t.end; i++) {
+    let weight = weight_of(i, t);
     total += weight;
-    c += weight * unpack(rows[from + i * params.S]);
+    c += weight * rows[column + i * params.S].rgb;
   }
-  new_image[n * params.S * params.S + id.x] = pack(c / total);
+  new_image[n * params.S * params.S + id.x] = vec4f(saturate(c / total), 1.0);
 }
 
 // --- colour jitter and grayscale
@@ -336,12 +353,12 @@ fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id)
 var<workgroup> sums: array<f32, 64>;
 
 // The mean grey of picture n as the contrast jitter finds it, after the jitters that come before. All threads call it.
-fn contrast_mean(n: u32, lane: u32, draw: Draw, contrast_at: u32) -> f32 {
+fn contrast_mean(n: u32, lane: u32, draw: Draw) -> f32 {
   let plane = params.S * params.S;
   var sum = 0.0;
-  if (contrast_at < 4u) {
+  if (draw.jitters > 0u) {
     for (var p = lane; p < plane; p += 64u) {
-      sum += grey(jitter(unpack(new_image[n * plane + p]), draw, 0u, contrast_at, 0.0));
+      sum += grey(jitter(new_image[n * plane + p].rgb, draw, draw.contrast_at, 0.0));
     }
   }
   sums[lane] = sum;
@@ -353,15 +370,8 @@ fn contrast_mean(n: u32, lane: u32, draw: Draw, contrast_at: u32) -> f32 {
   return sums[0] / f32(plane);
 }
 
-fn contrast_place(draw: Draw) -> u32 {
-  for (var i = 0u; i < 4u; i++) {
-    if (draw.order < 256u && ((draw.order >> (2u * i)) & 3u) == 1u) { return i; }
-  }
-  return 4u;
-}
-
 fn toned(colour: vec3f, draw: Draw, mean: f32) -> vec3f {
-  let c = jitter(colour, draw, 0u, select(4u, 0u, draw.order == 256u), mean);
+  let c = jitter(colour, draw, draw.jitters, mean);
   return select(c, vec3f(grey(c)), draw.grayscale == 1u);
 }
 
@@ -371,9 +381,9 @@ fn tone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let n = group.x;
   let draw = draws[n];
   let plane = params.S * params.S;
-  let mean = contrast_mean(n, lane, draw, contrast_place(draw));
+  let mean = contrast_mean(n, lane, draw);
   for (var p = lane; p < plane; p += 64u) {
-    new_image[n * plane + p] = pack(toned(unpack(new_image[n * plane + p]), draw, mean));
+    new_image[n * plane + p] = vec4f(toned(new_image[n * plane + p].rgb, draw, mean), 1.0);
   }
 }
 
@@ -383,9 +393,9 @@ fn tone_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
   let n = group.x;
   let draw = draws[n];
   let plane = params.S * params.S;
-  let mean = contrast_mean(n, lane, draw, contrast_place(draw));
+  let mean = contrast_mean(n, lane, draw);
   for (var p = lane; p < plane; p += 64u) {
-    finish(n, p, toned(unpack(new_image[n * plane + p]), draw, mean), draw.solarize == 1u);
+    finish(n, p, toned(new_image[n * plane + p].rgb, draw, mean), draw.solarize == 1u);
   }
 }
 
@@ -410,14 +420,14 @@ fn blur_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
   let line = n * params.S * params.S + id.x / params.S * params.S;
   let column = i32(id.x % params.S);
   let radius = select(params.radius, 0u, sigma == 0.0);
-  var c = unpack(image[line + u32(column)]);
+  var c = image[line + u32(column)].rgb;
   var total = 1.0;
   for (var d = 1u; d <= radius; d++) {
     let weight = gauss(d, sigma);
     total += 2.0 * weight;
-    c += weight * (unpack(image[line + reflect(column - i32(d))]) + unpack(image[line + reflect(column + i32(d))]));
+    c += weight * (image[line + reflect(column - i32(d))].rgb + image[line + reflect(column + i32(d))].rgb);
   }
-  new_rows[(n * params.R + id.x / params.S) * params.S + u32(column)] = pack(c / total);
+  new_rows[(n * params.R + id.x / params.S) * params.S + u32(column)] = vec4f(c / total, 1.0);
 }
 
 // One thread per pixel of x; the grid's y counts pictures.
@@ -429,12 +439,12 @@ fn blur_finish(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) 
   let column = n * params.R * params.S + id.x % params.S;
   let row = i32(id.x / params.S);
   let radius = select(params.radius, 0u, draw.sigma == 0.0);
-  var c = unpack(rows[column + u32(row) * params.S]);
+  var c = rows[column + u32(row) * params.S].rgb;
   var total = 1.0;
   for (var d = 1u; d <= radius; d++) {
     let weight = gauss(d, draw.sigma);
     total += 2.0 * weight;
-    c += weight * (unpack(rows[column + reflect(row - i32(d)) * params.S]) + unpack(rows[column + reflect(row + i32(d)) * params.S]));
+    c += weight * (rows[column + reflect(row - i32(d)) * params.S].rgb + rows[column + reflect(row + i32(d)) * params.S].rgb);
   }
   finish(n, id.x, c / total, draw.solarize == 1u);
 }

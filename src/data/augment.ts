@@ -150,8 +150,8 @@ function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop)
   };
 }
 
-const drawBytes = 80;
-const pixelBytes = 8; // of the pictures between passes
+const drawBytes = 96;
+const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
 function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean): Tensor {
