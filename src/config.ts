@@ -316,7 +316,8 @@ export const freeKeys: readonly SettingKey[] = settingKeys.filter((key) => rows[
 
 /** Last part of a folder's name, or the name of a set without its folder. */
 function shortName(data: string): string {
-  return (/^cifar10:/.test(data) ? 'cifar10' : data.split(/[/\\]+/).findLast((part) => /[^.]/.test(part))) ?? 'data';
+  const [, kind] = /^([\w-]{2,}):/.exec(data) ?? [];
+  return kind ?? data.split(/[/\\]+/).findLast((part) => /[^.]/.test(part)) ?? 'data';
 }
 
 /**

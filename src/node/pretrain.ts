@@ -1,0 +1,238 @@
+import { freeKeys, type TrainConfig } from '../config.js';
+import { NonFiniteError, SlimgradError } from '../errors.js';
+import { f32, toFloat32, writeSafetensors } from '../io/safetensors.js';
+import { openProgress, type Progress, type Screen } from './progress.js';
+import { type Evaluation, renderReport } from './report.js';
+import { RunFolder } from './run_folder.js';
+
+/**
+ * What a step tells. `epoch` counts from 0. Other keys are parts of the loss (`sacl`, `xd`) and, for each pair of views
+ * (`live`: z^A and z^B; `frozenA`, `frozenB`: each with its frozen twin; `features`: the backbones), the mean of C_ii as
+ * `onDiagonal.PAIR` and the sum of C_ij^2 over i != j as `offDiagonal.PAIR` (method.md 2).
+ */
+export interface StepMetrics {
+  step: number;
+  epoch: number;
+  lr: number;
+  loss: number;
+  [part: string]: number;
+}
+
+/** Named f32 tensors. */
+export type Tensors = Map<string, { shape: number[]; data: Float32Array }>;
+
+/** The part of a run that computes. */
+export interface Trainer {
+  /** Steps done, and in all. */
+  readonly step: number;
+  readonly steps: number;
+  /** Kernel variants in use, by choice key. */
+  readonly choices: Record<string, string>;
+  /** Does one step, and resolves when its log is read back: `step` is the log's then. */
+  train(): Promise<StepMetrics>;
+  /** Every tensor that defines the run at `step`. */
+  save(): Promise<Tensors>;
+  load(step: number, tensors: Tensors): Promise<void>;
+  /** One encoder under torchvision's names. */
+  encoderState(width: 'slim' | 'host'): Promise<Tensors>;
+  /** The first tensor that holds a NaN or infinity. */
+  firstNonFinite(): Promise<string | undefined>;
+  /** C of (z^A, z^B), (size, size). */
+  correlation(): Promise<{ size: number; data: Float32Array }>;
+  dispose(): void;
+}
+
+/** A trainer with what surrounds it. */
+export interface Session {
+  trainer: Trainer;
+  /** Name of the adapter. */
+  adapter: string;
+  /** Images (or pairs) to train on. */
+  images: number;
+  /** Measures the slim encoder as it is now, beside its untrained self and raw pixels. */
+  evaluate?(): Promise<Evaluation>;
+  dispose(): void | Promise<void>;
+}
+
+/** Opens device, data and trainer. `variants` are a checkpoint's kernel choices, to be used again. */
+export type OpenSession = (
+  config: TrainConfig,
+  options: { variants?: Readonly<Record<string, string>>; note(line: string): void },
+) => Promise<Session>;
+
+/** SIGINT or SIGTERM ended a run; its checkpoint is written. */
+export class Interrupted extends SlimgradError {
+  readonly signal: 'SIGINT' | 'SIGTERM';
+
+  constructor(signal: 'SIGINT' | 'SIGTERM', message: string) {
+    super(message);
+    this.signal = signal;
+  }
+}
+
+export interface PretrainResult {
+  folder: string;
+  metrics: Record<string, number | string>[];
+  evaluation?: Evaluation;
+}
+
+/**
+ * Runs `config` to its end in the folder `config.out`, from its checkpoint where there is one and `config.resume` is set.
+ *
+ * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite, with
+ * the last good checkpoint left as it is; Interrupted after SIGINT or SIGTERM
+ */
+export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
+  const { folder, checkpoint } = await RunFolder.open(config.out, config);
+  const signals = new Signals();
+  let session: Session | undefined;
+  let progress: Progress | undefined;
+  const note = (line: string) => (progress ? progress.note(line) : screen.write(`${line}\n`));
+  try {
+    session = await open(config, { ...(checkpoint && { variants: checkpoint.variants }), note });
+    const { trainer, adapter } = session;
+    const run = { config, folder, trainer, adapter };
+    if (checkpoint) {
+      const file = `${config.out}/checkpoint.safetensors`;
+      const tensors: Tensors = new Map();
+      for (const [name, t] of checkpoint.tensors) {
+        tensors.set(name, { shape: [...t.shape], data: toFloat32(t, `${file}: ${name}`) });
+      }
+      await trainer.load(checkpoint.step, tensors);
+      warnOfOtherBits(checkpoint, run, note);
+      note(`Resumed ${config.out} at step ${checkpoint.step} of ${trainer.steps}.`);
+    }
+    progress = openProgress(screen, { steps: trainer.steps, done: trainer.step, batch: config.batch });
+    await loop(run, progress, signals);
+    progress.close();
+    progress = undefined;
+    return await finish(run, session, note);
+  } finally {
+    progress?.close();
+    signals.close();
+    await session?.dispose();
+    await folder.close();
+  }
+}
+
+interface Run {
+  config: TrainConfig;
+  folder: RunFolder;
+  trainer: Trainer;
+  adapter: string;
+}
+
+async function loop(run: Run, progress: Progress, signals: Signals): Promise<void> {
+  const { config, folder, trainer } = run;
+  let saved = trainer.step;
+  while (trainer.step < trainer.steps) {
+    if (!signals.received) {
+      const metrics = await trainer.train();
+      if (!Number.isFinite(metrics.loss)) await stop(run, metrics.step, `the loss is ${metrics.loss}`, saved);
+      await folder.log({ ...metrics, time: new Date().toISOString() });
+      progress.step(metrics);
+    }
+    const { step } = trainer;
+    if (signals.received || step % config.checkpointEvery === 0 || step === trainer.steps) {
+      await saveCheckpoint(run, saved);
+      saved = step;
+    }
+    if (signals.received && step < trainer.steps) {
+      const remedy = `slimgrad pretrain --config ${config.out}/config.json --out ${config.out} --resume`;
+      throw new Interrupted(
+        signals.received,
+        `Stopped by ${signals.received} after step ${step} of ${trainer.steps}; its checkpoint is written. Continue: ${remedy}`,
+      );
+    }
+  }
+}
+
+/** Writes a checkpoint, but never one that holds a NaN or infinity. */
+async function saveCheckpoint(run: Run, saved: number): Promise<void> {
+  const { config, folder, trainer, adapter } = run;
+  const { step } = trainer;
+  const tensors = await trainer.save();
+  for (const [name, { data }] of tensors) {
+    if (!data.every(Number.isFinite)) await stop(run, step, `${name} holds a NaN or infinity`, saved);
+  }
+  await folder.save({
+    step,
+    // Only what the weights depend on: a continued run's checkpoint equals an uninterrupted one's byte for byte.
+    config: Object.fromEntries(
+      Object.entries(config).filter(([key]) => !(freeKeys as readonly string[]).includes(key)),
+    ),
+    variants: trainer.choices,
+    adapter,
+    tensors: new Map(Array.from(tensors, ([name, t]) => [name, f32(t.shape, t.data)])),
+  });
+}
+
+async function stop({ config, trainer }: Run, step: number, what: string, saved: number): Promise<never> {
+  const first = await trainer.firstNonFinite();
+  const where = first ? `; the first tensor that is not finite is ${first}` : '';
+  const kept = saved > 0 ? `The checkpoint of step ${saved} is intact` : 'There is no checkpoint yet';
+  throw new NonFiniteError(
+    `step ${step}: ${what}${where}. ${kept}. Try a lower --lr than ${config.lr}, or a longer --warmup, in a new folder.`,
+  );
+}
+
+function warnOfOtherBits(
+  checkpoint: { adapter: string; variants: Readonly<Record<string, string>> },
+  { adapter, trainer }: Run,
+  note: (line: string) => void,
+): void {
+  const last = 'so the last bits will not be those of an uninterrupted run.';
+  if (checkpoint.adapter !== adapter) {
+    note(`Warning: the checkpoint was made on '${checkpoint.adapter}', this is '${adapter}', ${last}`);
+  }
+  const keys = new Set([...Object.keys(checkpoint.variants), ...Object.keys(trainer.choices)]);
+  const other = [...keys].filter((key) => checkpoint.variants[key] !== trainer.choices[key]);
+  if (other.length > 0) note(`Warning: other kernels than the checkpoint's are in use (${other.join(', ')}), ${last}`);
+}
+
+/** Writes the encoders and the report. */
+async function finish(run: Run, session: Session, note: (line: string) => void): Promise<PretrainResult> {
+  const { config, folder, trainer, adapter } = run;
+  for (const width of ['slim', 'host'] as const) {
+    const state = await trainer.encoderState(width);
+    const about = {
+      format: 'slimgrad encoder 1',
+      encoder: config.encoder,
+      part: width,
+      width: String(config.width),
+      ratio: String(config.ratio),
+      imageSize: String(config.imageSize),
+      stemStride: String(config.stemStride),
+      blocks: JSON.stringify(config.blocks),
+      step: String(trainer.step),
+    };
+    const tensors = Array.from(state, ([name, t]) => [name, f32(t.shape, t.data)] as const);
+    await folder.write(`${width}.safetensors`, writeSafetensors(tensors, about));
+  }
+  const evaluation = await session.evaluate?.();
+  const metrics = await folder.metrics();
+  const correlation = await trainer.correlation();
+  const report = renderReport({ config, adapter, images: session.images, metrics, correlation, evaluation });
+  await folder.write('report.html', report);
+  note(`Wrote slim.safetensors, host.safetensors and report.html to ${folder.path}`);
+  return { folder: folder.path, metrics, ...(evaluation && { evaluation }) };
+}
+
+/** Notes the first SIGINT or SIGTERM instead of dying of it; the second one kills. */
+class Signals {
+  received: 'SIGINT' | 'SIGTERM' | undefined;
+  #listen = (signal: NodeJS.Signals) => {
+    if (this.received) process.exit(signal === 'SIGINT' ? 130 : 143);
+    this.received = signal as 'SIGINT' | 'SIGTERM';
+  };
+
+  constructor() {
+    process.on('SIGINT', this.#listen);
+    process.on('SIGTERM', this.#listen);
+  }
+
+  close(): void {
+    process.off('SIGINT', this.#listen);
+    process.off('SIGTERM', this.#listen);
+  }
+}

@@ -1,0 +1,235 @@
+import { constants, readFileSync } from 'node:fs';
+import { type FileHandle, link, open, readFile, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { freeKeys, parseConfig, type TrainConfig } from '../config.js';
+import { DataError } from '../errors.js';
+import { type Checkpoint, checkConfig, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
+import { fileError, isMissing, listFolder, makeFolder, readBytes, removePartials, writeFileAtomic } from './files.js';
+
+const names = {
+  lock: '.lock',
+  config: 'config.json',
+  metrics: 'metrics.jsonl',
+  checkpoint: 'checkpoint.safetensors',
+} as const;
+
+/** Leaves out of config.json where the run is and how it was started, so that the folder may move. */
+const withoutPlace = (key: string, value: unknown) => (key === 'out' || key === 'resume' ? undefined : value);
+
+/**
+ * The folder of one run, held by one process at a time. Its files are whole at every moment: each is replaced under a
+ * temporary name, but for metrics.jsonl, which grows a line a step and is cut back to the checkpoint on resume.
+ */
+export class RunFolder {
+  readonly path: string;
+  #metrics: FileHandle | undefined;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * Takes hold of `path` for a run with `config`, making it where it is missing.
+   *
+   * @returns the folder, and the checkpoint to go on from, if there is one
+   * @throws DataError when the folder holds something and `resume` is false, holds no run, a run of another config, or is
+   * in use by another process
+   */
+  static async open(path: string, config: TrainConfig): Promise<{ folder: RunFolder; checkpoint?: Checkpoint }> {
+    await makeFolder(path);
+    await lock(path);
+    const folder = new RunFolder(path);
+    try {
+      return { folder, ...(await folder.#begin(config)) };
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
+  }
+
+  async #begin(config: TrainConfig): Promise<{ checkpoint?: Checkpoint }> {
+    await removePartials(this.path);
+    const found = (await listFolder(this.path)).filter((name) => name !== names.lock);
+    if (found.length > 0 && !config.resume) {
+      const what = found.includes(names.config)
+        ? 'holds a run already'
+        : `is not empty (${found.slice(0, 3).join(', ')})`;
+      throw new DataError(`${this.path} ${what}: give --resume to continue it, or another folder as --out`);
+    }
+    if (found.length > 0 && !found.includes(names.config)) {
+      throw new DataError(
+        `${this.path}: there is no ${names.config}, so no run to resume: give another folder as --out`,
+      );
+    }
+    if (found.length > 0) await this.#checkConfig(config);
+    else await this.write(names.config, `${JSON.stringify(config, withoutPlace, 2)}\n`);
+
+    const file = join(this.path, names.checkpoint);
+    const checkpoint = found.includes(names.checkpoint) ? readCheckpoint(await readBytes(file), file) : undefined;
+    if (checkpoint) checkConfig(checkpoint, config, file, freeKeys);
+    await this.#cutMetrics(checkpoint?.step ?? 0);
+    return checkpoint ? { checkpoint } : {};
+  }
+
+  async #checkConfig(config: TrainConfig): Promise<void> {
+    const file = join(this.path, names.config);
+    let stored: TrainConfig;
+    try {
+      stored = parseConfig(JSON.parse(new TextDecoder().decode(await readBytes(file))));
+    } catch (cause) {
+      throw new DataError(`${file}: not a usable configuration: ${(cause as Error).message}`, { cause });
+    }
+    checkConfig({ config: stored }, config, file, freeKeys);
+  }
+
+  /** Keeps the lines of steps 1 to `step`, and drops the rest, a torn last one too. */
+  async #cutMetrics(step: number): Promise<void> {
+    const lines: string[] = [];
+    for (const line of await readLines(join(this.path, names.metrics))) {
+      const at = parseLine(line)?.step;
+      if (at !== lines.length + 1 || at > step) break;
+      lines.push(line);
+    }
+    await this.write(names.metrics, lines.map((line) => `${line}\n`).join(''));
+    const file = join(this.path, names.metrics);
+    this.#metrics = await open(file, constants.O_WRONLY | constants.O_APPEND).catch((cause) => {
+      throw fileError(`cannot append to ${file}`, cause);
+    });
+  }
+
+  /** Adds a line to metrics.jsonl. */
+  async log(values: Readonly<Record<string, number | string>>): Promise<void> {
+    try {
+      await this.#metrics?.appendFile(`${JSON.stringify(values)}\n`);
+    } catch (cause) {
+      throw fileError(`cannot append to ${join(this.path, names.metrics)}`, cause);
+    }
+  }
+
+  /** Replaces the checkpoint; the metrics up to it are on disk before it is. */
+  async save(checkpoint: Checkpoint): Promise<void> {
+    await this.#metrics?.datasync();
+    await this.write(names.checkpoint, writeCheckpoint(checkpoint));
+  }
+
+  /** Replaces the file `name`. */
+  async write(name: string, bytes: Uint8Array | string): Promise<void> {
+    await writeFileAtomic(join(this.path, name), bytes);
+  }
+
+  /** The lines of metrics.jsonl. */
+  async metrics(): Promise<Record<string, number | string>[]> {
+    const lines = (await readLines(join(this.path, names.metrics))).map(parseLine);
+    return lines.filter((line) => line !== undefined);
+  }
+
+  /** Lets go of the folder. */
+  async close(): Promise<void> {
+    await this.#metrics?.close();
+    this.#metrics = undefined;
+    await rm(join(this.path, names.lock), { force: true });
+  }
+}
+
+async function readLines(file: string): Promise<string[]> {
+  try {
+    return (await readFile(file, 'utf8')).split('\n').slice(0, -1);
+  } catch (cause) {
+    if (isMissing(cause)) return [];
+    throw fileError(`cannot read ${file}`, cause);
+  }
+}
+
+function parseLine(line: string): Record<string, number | string> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Record<string, number | string>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+interface Holder {
+  pid: number;
+  host: string;
+  /** Tells two processes with one pid apart, where the system says when a process began. */
+  started?: string;
+}
+
+/** Claims `folder` for this process; a claim whose process is gone is void. */
+async function lock(folder: string): Promise<void> {
+  const file = join(folder, names.lock);
+  const self: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  for (let attempt = 0; attempt < 5; attempt++) {
+    if (await create(file, JSON.stringify(self))) return;
+    const text = await readFile(file, 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    const holder = parseHolder(text);
+    // A claim may be read before its process has written it.
+    if (!holder && attempt < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      continue;
+    }
+    if (holder && isAlive(holder)) {
+      const who = holder.host === hostname() ? `process ${holder.pid}` : `process ${holder.pid} on ${holder.host}`;
+      throw new DataError(`${folder} is in use by ${who}: wait for it, or, if it is gone, remove ${file}`);
+    }
+    await discard(file, text);
+  }
+  throw new DataError(`${folder}: other processes keep claiming it; try again, or give another folder as --out`);
+}
+
+async function create(file: string, text: string): Promise<boolean> {
+  try {
+    const handle = await open(file, 'wx');
+    await handle.writeFile(text).finally(() => handle.close());
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw fileError(`cannot write ${file}`, cause);
+  }
+}
+
+/** Removes the void claim `text`; another process's fresh one, put there meanwhile, is put back. */
+async function discard(file: string, text: string): Promise<void> {
+  const aside = `${file}.${process.pid}`;
+  try {
+    await rename(file, aside);
+    if ((await readFile(aside, 'utf8')) !== text) await link(aside, file);
+  } catch (cause) {
+    if (!isMissing(cause) && (cause as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw fileError(`cannot replace ${file}`, cause);
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const { pid, host, started } = JSON.parse(text) as Holder;
+    return Number.isInteger(pid) && pid > 0 && typeof host === 'string' ? { pid, host, started } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive({ pid, host, started }: Holder): boolean {
+  if (host !== hostname()) return true;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return started === undefined || startOf(pid) === started;
+}
+
+/** When a process began, in the kernel's ticks since boot, on Linux. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,263 @@
+import { spawn } from 'node:child_process';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseConfig, type TrainConfig } from '../../src/config.js';
+import { DataError, NonFiniteError } from '../../src/errors.js';
+import { readCheckpoint } from '../../src/io/checkpoint.js';
+import { readSafetensors } from '../../src/io/safetensors.js';
+import { type Interrupted, pretrain } from '../../src/node/pretrain.js';
+import { RunFolder } from '../../src/node/run_folder.js';
+import { generator, seed } from '../random.js';
+import { fakeSession } from './fake_trainer.js';
+
+const silent = { write: () => true };
+const random = generator();
+const root = mkdtempSync(join(tmpdir(), 'slimgrad-run-'));
+let count = 0;
+const fresh = () => join(root, `run-${count++}`);
+const settings = (out: string, more: object = {}): TrainConfig =>
+  parseConfig({ data: 'emoji', steps: 30, batch: 128, checkpointEvery: 7, seed: 5, out, ...more });
+
+/** The files that a continued run must share with an uninterrupted one, times left out. */
+function essence(folder: string): Record<string, string> {
+  const files: Record<string, string> = {};
+  for (const name of ['config.json', 'checkpoint.safetensors', 'slim.safetensors', 'host.safetensors']) {
+    files[name] = readFileSync(join(folder, name)).toString('latin1');
+  }
+  files.metrics = readFileSync(join(folder, 'metrics.jsonl'), 'utf8').replace(/"time":"[^"]*"/g, '"time":""');
+  return files;
+}
+
+async function rejected(
+  run: Promise<unknown>,
+  kind: new (message: string) => Error,
+  ...parts: string[]
+): Promise<void> {
+  const error = await run.then(
+    () => undefined,
+    (e: Error) => e,
+  );
+  assert.instance(error, kind, String(error?.stack));
+  for (const part of parts) assert.ok(error?.message.includes(part), `'${part}' in: ${error?.message}`);
+}
+
+const childMark = '--as-a-child';
+/** This file again, as a process of its own that trains in `folder`. */
+function child(folder: string, delay: number, options: string[] = []) {
+  const args = ['--enable-source-maps', fileURLToPath(import.meta.url), childMark, folder, String(delay), ...options];
+  const run = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  run.stdout.on('data', (data) => {
+    output += data;
+  });
+  run.stderr.on('data', (data) => {
+    output += data;
+  });
+  const ended = new Promise<{ code: number | null; signal: string | null; output: string }>((resolve) =>
+    run.on('close', (code, signal) => resolve({ code, signal, output })),
+  );
+  return { run, ended };
+}
+
+async function beChild(folder: string, delay: number): Promise<void> {
+  try {
+    await pretrain(settings(folder, { resume: true }), fakeSession({ delay }), process.stdout);
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exitCode = (error as Interrupted).signal === 'SIGTERM' ? 143 : 1;
+  }
+}
+
+test('a run leaves its files, readable and complete', async () => {
+  const folder = fresh();
+  const lines: string[] = [];
+  const result = await pretrain(settings(folder), fakeSession(), { write: (text: string) => lines.push(text) });
+  assert.equal(readdirSync(folder).sort(), [
+    'checkpoint.safetensors',
+    'config.json',
+    'host.safetensors',
+    'metrics.jsonl',
+    'report.html',
+    'slim.safetensors',
+  ]);
+  const stored = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  assert.equal({ ...parseConfig(stored), out: '' }, { ...settings(folder), out: '' });
+  const metrics = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((l) => JSON.parse(l));
+  assert.equal(
+    metrics.map((m) => m.step),
+    Array.from({ length: 30 }, (_, i) => i + 1),
+  );
+  assert.ok(metrics.every((m) => !Number.isNaN(Date.parse(m.time))));
+  const checkpoint = readCheckpoint(readFileSync(join(folder, 'checkpoint.safetensors')), 'checkpoint');
+  assert.equal(
+    [checkpoint.step, checkpoint.adapter, checkpoint.variants],
+    [30, 'fake adapter', { pointwise: 'subgroup' }],
+  );
+  const { tensors, metadata } = readSafetensors(readFileSync(join(folder, 'slim.safetensors')), 'slim');
+  assert.equal([...tensors.keys()], ['features.0.0.weight']);
+  assert.equal([metadata.encoder, metadata.part, metadata.width], ['mobilenet_v1', 'slim', '1']);
+  assert.is(result.metrics.length, 30);
+  assert.match(lines.join(''), 'step 30/30');
+  assert.match(lines.join(''), 'Wrote slim.safetensors');
+});
+
+test('a folder that holds something is refused without --resume, and nothing in it changes', async () => {
+  const folder = fresh();
+  await pretrain(settings(folder), fakeSession(), silent);
+  const before = essence(folder);
+  await rejected(pretrain(settings(folder), fakeSession(), silent), DataError, 'holds a run already', '--resume');
+  assert.equal(essence(folder), before);
+  const photos = fresh();
+  await RunFolder.open(photos, settings(photos)).then(({ folder: f }) => f.close());
+  rmSync(join(photos, 'config.json'));
+  writeFileSync(join(photos, 'holiday.jpg'), 'x');
+  await rejected(pretrain(settings(photos), fakeSession(), silent), DataError, 'is not empty (holiday.jpg');
+  await rejected(pretrain(settings(photos, { resume: true }), fakeSession(), silent), DataError, 'no config.json');
+});
+
+test('--resume starts afresh in an empty folder, and repeats nothing in a finished one', async () => {
+  const [folder, plain] = [fresh(), fresh()];
+  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  await pretrain(settings(plain), fakeSession(), silent);
+  assert.equal(essence(folder), essence(plain));
+  const metrics = readFileSync(join(folder, 'metrics.jsonl'), 'utf8');
+  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.is(readFileSync(join(folder, 'metrics.jsonl'), 'utf8'), metrics);
+});
+
+test('a run killed at any moment and resumed equals one never interrupted', async () => {
+  const expected = fresh();
+  await pretrain(settings(expected), fakeSession(), silent);
+  const folder = fresh();
+  let kills = 0;
+  for (let attempt = 0; attempt < 40; attempt++) {
+    const { run, ended } = child(folder, 8);
+    const timer = setTimeout(() => run.kill('SIGKILL'), 100 + random() * 260);
+    const { code, signal, output } = await ended;
+    clearTimeout(timer);
+    if (signal === 'SIGKILL') kills++;
+    else assert.is(code, 0, output);
+    if (code === 0) break;
+  }
+  assert.ok(kills >= 1, 'no process was killed');
+  assert.equal(essence(folder), essence(expected), `seed ${seed}`);
+  assert.equal(
+    readdirSync(folder).filter((name) => name.startsWith('.')),
+    [],
+  );
+});
+
+test('metrics after the checkpoint, and a torn last line, are cut back', async () => {
+  const [folder, expected] = [fresh(), fresh()];
+  await pretrain(settings(expected), fakeSession(), silent);
+  await rejected(pretrain(settings(folder), fakeSession({ nanAt: 18 }), silent), NonFiniteError, 'step 18');
+  const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8');
+  assert.is(lines.trim().split('\n').length, 17);
+  truncateSync(join(folder, 'metrics.jsonl'), lines.length - 20);
+  appendFileSync(join(folder, 'metrics.jsonl'), '\0\0{"step": 3');
+  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.equal(essence(folder), essence(expected));
+});
+
+test('SIGTERM finishes the step, writes a checkpoint and exits with 143; the run goes on from there', async () => {
+  const [folder, expected] = [fresh(), fresh()];
+  await pretrain(settings(expected), fakeSession(), silent);
+  const { run, ended } = child(folder, 30);
+  const running = join(folder, 'metrics.jsonl');
+  for (let i = 0; i < 200; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (readText(running).split('\n').length > 2) break;
+  }
+  run.kill('SIGTERM');
+  const { code, output } = await ended;
+  assert.is(code, 143, output);
+  assert.match(output, /Stopped by SIGTERM after step \d+ of 30; its checkpoint is written/);
+  const steps = readText(running).trim().split('\n').length;
+  assert.is(readCheckpoint(readFileSync(join(folder, 'checkpoint.safetensors')), 'checkpoint').step, steps);
+  assert.ok(steps < 30);
+  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.equal(essence(folder), essence(expected));
+});
+
+test('a NaN stops the run with step and tensor, and leaves the last good checkpoint', async () => {
+  const folder = fresh();
+  const run = pretrain(settings(folder), fakeSession({ nanAt: 14 }), silent);
+  await rejected(run, NonFiniteError, 'step 14: the loss is NaN', 'features.0.0.weight', 'step 7 is intact', '--lr');
+  assert.is(readCheckpoint(readFileSync(join(folder, 'checkpoint.safetensors')), 'checkpoint').step, 7);
+  const early = pretrain(settings(fresh()), fakeSession({ nanAt: 2 }), silent);
+  await rejected(early, NonFiniteError, 'There is no checkpoint yet');
+});
+
+test('a run of another configuration, or a damaged one, is not resumed', async () => {
+  const folder = fresh();
+  await rejected(pretrain(settings(folder), fakeSession({ nanAt: 18 }), silent), NonFiniteError);
+  const other = settings(folder, { resume: true, lr: 0.7 });
+  await rejected(pretrain(other, fakeSession(), silent), DataError, 'lr (there 0.3, here 0.7)');
+  const file = join(folder, 'checkpoint.safetensors');
+  truncateSync(file, 300);
+  const again = settings(folder, { resume: true, checkpointEvery: 5 });
+  await rejected(pretrain(again, fakeSession(), silent), DataError, file);
+  writeFileSync(join(folder, 'config.json'), '{"data": ');
+  await rejected(pretrain(again, fakeSession(), silent), DataError, 'config.json: not a usable configuration');
+});
+
+test('another adapter or other kernels are told of, and the run goes on', async () => {
+  const folder = fresh();
+  await rejected(pretrain(settings(folder), fakeSession({ nanAt: 18 }), silent), NonFiniteError);
+  const lines: string[] = [];
+  const elsewhere = fakeSession({ adapter: 'other adapter', choices: { pointwise: 'plain' } });
+  const screen = { write: (text: string) => lines.push(text) };
+  await pretrain(settings(folder, { resume: true }), elsewhere, screen);
+  assert.match(lines.join(''), "Warning: the checkpoint was made on 'fake adapter', this is 'other adapter'");
+  assert.match(lines.join(''), 'other kernels than the checkpoint');
+});
+
+test('one process at a time: a living holder is respected, a dead one is not', async () => {
+  const folder = fresh();
+  const { folder: held } = await RunFolder.open(folder, settings(folder));
+  await rejected(
+    RunFolder.open(folder, settings(folder, { resume: true })),
+    DataError,
+    `process ${process.pid}`,
+    '.lock',
+  );
+  await held.close();
+  const claims = [{ pid: 2 ** 22 + 1, host: hostname() }, { pid: process.pid, host: hostname(), started: 'never' }, {}];
+  for (const claim of claims) {
+    writeFileSync(join(folder, '.lock'), JSON.stringify(claim));
+    const { folder: taken } = await RunFolder.open(folder, settings(folder, { resume: true }));
+    await taken.close();
+  }
+  writeFileSync(join(folder, '.lock'), JSON.stringify({ pid: 1, host: 'elsewhere' }));
+  const there = RunFolder.open(folder, settings(folder, { resume: true }));
+  await rejected(there, DataError, 'process 1 on elsewhere');
+  rmSync(join(folder, '.lock'));
+});
+
+test('two processes that start at once do not both train', async () => {
+  const folder = fresh();
+  const ends = await Promise.all([child(folder, 20).ended, child(folder, 20).ended]);
+  const codes = ends.map(({ code }) => code).sort();
+  assert.equal(codes, [0, 1], ends.map((e) => e.output).join('\n---\n'));
+  assert.match(ends.find(({ code }) => code === 1)!.output, /in use by process \d+/);
+});
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+test.after(() => rmSync(root, { recursive: true, force: true }));
+
+if (process.argv[2] === childMark) await beChild(process.argv[3], Number(process.argv[4]));
+else test.run();
