@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { DeviceError, DeviceLostError, OutOfMemoryError, type SlimgradError, ValidationError } from '../errors.js';
 import { PipelineCache } from './kernel.js';
 
