@@ -1,166 +1,22 @@
+import {
+  type Blocks,
+  blockList,
+  choice,
+  integer,
+  methods,
+  number,
+  optimizers,
+  probability,
+  required,
+  type Setting,
+  type Settled,
+  text,
+  toggle,
+} from './config/kinds.js';
+import { nearest, unknown } from './config/names.js';
 import { ConfigError } from './errors.js';
 
-/** One row of the table below: everything that is known about a setting. */
-interface Setting<T> extends Options<T> {
-  doc: string;
-  default: Default<T>;
-  /** Placeholder of the value in help text; a switch has none. */
-  value: string;
-  /** Plain words for what is accepted, as in "expected ...". */
-  expected: string;
-  /** The value as it is stored, or undefined when `raw` is not acceptable. */
-  accept(raw: unknown): T | undefined;
-  /** The JSON value that a command line's text stands for. */
-  fromText(text: string): unknown;
-}
-
-interface Options<T> {
-  /** Replaces the printed default where that is computed. */
-  shown?: string;
-  /** What to do about a refused value. */
-  remedy?: string;
-  /** Only these methods or optimizers use the setting; given elsewhere it is refused. */
-  only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
-  /** Leaves the weights as they are: may differ between a run and its continuation. */
-  free?: true;
-}
-
-type Default<T> = T | typeof required | ((above: Settled) => T);
-/** Values of the settings above the one whose default is computed. */
-type Settled = Readonly<Record<string, unknown>>;
-interface Choices {
-  method: (typeof methods)[number];
-  optimizer: (typeof optimizers)[number];
-}
-
-const required = Symbol('required');
-const methods = ['sacl_xd', 'sacl', 'xd', 'barlow_twins'] as const;
-const optimizers = ['lars', 'sgd', 'adamw'] as const;
-
-interface Limits {
-  min?: number;
-  max?: number;
-  /** As min and max, themselves excluded. */
-  above?: number;
-  below?: number;
-}
-
-function number(doc: string, standard: Default<number>, options: Options<number> & Limits = {}): Setting<number> {
-  const { min, max, above, below, ...rest } = options;
-  const limits = [
-    min !== undefined && max !== undefined ? `from ${min} to ${max}` : '',
-    min !== undefined && max === undefined ? `of at least ${min}` : '',
-    min === undefined && max !== undefined ? `of at most ${max}` : '',
-    above !== undefined ? `above ${above}` : '',
-    below !== undefined ? `below ${below}` : '',
-  ];
-  return {
-    ...rest,
-    doc,
-    default: standard,
-    value: 'NUMBER',
-    expected: ['a number', limits.filter(Boolean).join(' and ')].filter(Boolean).join(' '),
-    accept(raw) {
-      if (typeof raw !== 'number' || !Number.isFinite(raw)) return undefined;
-      if (raw < (min ?? raw) || raw > (max ?? raw)) return undefined;
-      return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : raw;
-    },
-    fromText: asNumber,
-  };
-}
-
-function integer<T extends number | null = number>(
-  doc: string,
-  standard: Default<T>,
-  { min, max = Number.MAX_SAFE_INTEGER, ...rest }: Options<T> & { min: number; max?: number },
-): Setting<T> {
-  const isWithin = (raw: unknown) => Number.isSafeInteger(raw) && (raw as number) >= min && (raw as number) <= max;
-  return {
-    ...rest,
-    doc,
-    default: standard,
-    value: 'N',
-    expected: `a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`,
-    accept: (raw) => (isWithin(raw) ? (raw as T) : undefined),
-    fromText: asNumber,
-  };
-}
-
-function choice<const C extends string>(
-  doc: string,
-  standard: Default<NoInfer<C>>,
-  choices: readonly C[],
-  options: Options<C> = {},
-): Setting<C> {
-  return {
-    ...options,
-    doc,
-    default: standard,
-    value: choices.join('|'),
-    expected: choices.length === 1 ? `'${choices[0]}'` : `one of ${choices.join(', ')}`,
-    accept: (raw) => choices.find((c) => c === raw),
-    fromText: (text) => text,
-  };
-}
-
-function text(doc: string, standard: Default<string>, value: string, options: Options<string> = {}): Setting<string> {
-  return {
-    ...options,
-    doc,
-    default: standard,
-    value,
-    expected: 'a text that is not empty',
-    accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? raw : undefined),
-    fromText: (given) => given,
-  };
-}
-
-function toggle(doc: string, standard: Default<boolean>, options: Options<boolean> = {}): Setting<boolean> {
-  return {
-    ...options,
-    doc,
-    default: standard,
-    value: '',
-    expected: 'true or false',
-    accept: (raw) => (typeof raw === 'boolean' ? raw : undefined),
-    fromText: (given) => (given === 'true' ? true : given === 'false' ? false : given),
-  };
-}
-
-/** Output channels at base width 1, and stride, of each depthwise-separable block. */
-export type Blocks = readonly (readonly [channels: number, stride: number])[];
-
-function blockList(doc: string, options: Options<Blocks | null>): Setting<Blocks | null> {
-  const isBlock = (part: unknown): part is [number, number] =>
-    Array.isArray(part) &&
-    part.length === 2 &&
-    Number.isInteger(part[0]) &&
-    part[0] >= 1 &&
-    part[0] <= 65536 &&
-    (part[1] === 1 || part[1] === 2);
-  return {
-    ...options,
-    doc,
-    default: null,
-    value: '"64/1 128/2 ..."',
-    expected: 'a list of 1 to 64 CHANNELS/STRIDE, as "64/1 128/2", strides 1 or 2',
-    accept(raw) {
-      const words = typeof raw === 'string' ? raw.trim().split(/[\s,]+/) : undefined;
-      const parts: unknown = words?.map((word) => word.split('/').map(Number)) ?? raw;
-      if (!Array.isArray(parts) || parts.length === 0 || parts.length > 64 || !parts.every(isBlock)) return undefined;
-      return Object.freeze(parts.map(([channels, stride]) => Object.freeze([channels, stride] as const)));
-    },
-    fromText: (given) => given,
-  };
-}
-
-function asNumber(given: string): unknown {
-  return given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given);
-}
-
-function probability(what: string, standard: Default<number>, options: Options<number> = {}): Setting<number> {
-  return number(`probability of ${what}`, standard, { min: 0, max: 1, ...options });
-}
+export type { Blocks };
 
 const slices = (above: Settled) => above.method === 'sacl_xd' || above.method === 'sacl';
 const distils = (above: Settled) => above.method === 'sacl_xd' || above.method === 'xd';
@@ -481,47 +337,6 @@ export function settingFlags(): SettingFlag[] {
       return { key, flag: flagOf(key), group, doc, value, default: printed, fromText };
     }),
   );
-}
-
-/** The name among `names` closest to `given` by edit distance, unless none is close. */
-export function nearest(given: string, names: readonly string[]): string | undefined {
-  const bare = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '');
-  let best: string | undefined;
-  let least = Math.max(2, Math.floor(bare(given).length / 3)) + 1;
-  for (const name of names) {
-    const distance = editDistance(bare(given), bare(name));
-    if (distance < least) {
-      least = distance;
-      best = name;
-    }
-  }
-  return best;
-}
-
-/** The error for a name that is not among `names`. */
-export function unknown(kind: string, given: string, names: readonly string[]): ConfigError {
-  const close = nearest(given, names);
-  return new ConfigError(
-    `unknown ${kind} '${given}': ${close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`}`,
-  );
-}
-
-/** Levenshtein distance, with a swap of neighbours as one edit. */
-function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j], before[j - 2] + 1);
-    }
-    before = last;
-    last = row;
-  }
-  return last[b.length];
 }
 
 function named(key: string): string {

@@ -4,7 +4,6 @@ import * as assert from 'uvu/assert';
 import {
   flagOf,
   freeKeys,
-  nearest,
   parseConfig,
   presets,
   scheduleOf,
@@ -12,6 +11,7 @@ import {
   settingKeys,
   type TrainConfig,
 } from '../src/config.js';
+import { nearest } from '../src/config/names.js';
 import { ConfigError } from '../src/errors.js';
 
 /** Fails unless `raw` is refused with a message that holds every one of `parts`. */

@@ -1,4 +1,4 @@
-import { nearest } from '../config.js';
+import { nearest } from '../config/names.js';
 import { ConfigError } from '../errors.js';
 
 /** A flag of a command. */
