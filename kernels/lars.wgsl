@@ -1,5 +1,5 @@
 // LARS: SGD with momentum whose step is scaled per tensor. For tensors of more than one dimension with nonzero norms
-//   q = eta |w| / (|g| + wd |w| + 1e-8),  clipped: q = min(q / lr, 1);   g = (g + wd w) q
+//   q = trust |w| / (|g| + wd |w| + 1e-8),  clipped: q = min(q / lr, 1);   g = (g + wd w) q
 // others take g as it is. Then buf = m buf + g (buf starts at 0),  w -= lr buf.
 // Parameters, gradients and momentum lie alike. Tensors are cut into chunks, so that a large one keeps many workgroups
 // busy.
@@ -7,7 +7,7 @@
 const THREADS: u32 = 64;
 
 struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, pad0: f32, pad1: f32, pad2: f32 }
-struct Params { chunks: u32, momentum: f32, weight_decay: f32, eta: f32, clip: u32 }
+struct Params { chunks: u32, momentum: f32, weight_decay: f32, trust: f32, clip: u32 }
 // begin, end: quads; first, count: the chunks of the whole tensor; adapt: 1 for more than one dimension
 struct Chunk { begin: u32, end: u32, first: u32, count: u32, adapt: u32 }
 
@@ -63,7 +63,7 @@ fn update(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
   var decay = 0f;
   if (chunk.adapt == 1u && norm.x > 0.0 && norm.y > 0.0) {
     decay = params.weight_decay;
-    q = params.eta * norm.x / (norm.y + decay * norm.x + 1e-8);
+    q = params.trust * norm.x / (norm.y + decay * norm.x + 1e-8);
     // at lr = 0 the ratio is unbounded, so the clip is what holds
     if (params.clip == 1u) { q = select(1.0, q / step.lr, q < step.lr); }
   }

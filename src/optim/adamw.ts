@@ -1,7 +1,7 @@
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
 import { tensor } from '../tensor.js';
-import { type Decay, decayTable, moment, type Optimizer, type Trainable, within } from './optimizer.js';
+import { decayTable, type Optimizer, type Trainable, within } from './optimizer.js';
 
 export interface AdamWOptions {
   beta1?: number;
@@ -9,27 +9,31 @@ export interface AdamWOptions {
   eps?: number;
   /** Decoupled: w *= 1 − lr·weightDecay. */
   weightDecay?: number;
-  decay?: Decay;
+  /** Decay tensors of one dimension too, that is biases and batchnorm. */
+  decayAll?: boolean;
 }
 
-/** Records one dispatch that updates all weights by AdamW (Loshchilov and Hutter), moments bias-corrected. */
+/**
+ * Records one dispatch that updates all weights by AdamW (Loshchilov and Hutter). The bias corrections come with each
+ * step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
+ */
 export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decay = 'matrices' } = options;
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
   const { device } = plan;
   const { size } = parameters;
-  const first = moment(device, 'first', parameters);
-  const second = moment(device, 'second', parameters);
-  const decays = decayTable(device, parameters, decay);
+  const first = device.buffer('first', size * 4);
+  const second = device.buffer('second', size * 4);
+  const decays = decayTable(device, parameters, decayAll);
   const quads = size / 4;
   plan.dispatch(kernel, 'update', {
     params: { quads, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps, weight_decay: weightDecay },
     bindings: {
       weights: tensor(parameters.weights, 'weights', [size]),
       grads: tensor(parameters.grads, 'grads', [size]),
-      first,
-      second,
+      first: tensor(first, 'first', [size]),
+      second: tensor(second, 'second', [size]),
       decays,
     },
     workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
@@ -37,10 +41,9 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
     bytes: 28 * size,
   });
   return {
-    state: { first, second },
-    scalars: (step) => ({ bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) }),
+    moments: { first, second },
     dispose: () => {
-      for (const { storage } of [first, second, decays]) device.free(storage as GPUBuffer);
+      for (const buffer of [first, second, decays.storage as GPUBuffer]) device.free(buffer);
     },
   };
 }

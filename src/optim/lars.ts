@@ -1,13 +1,13 @@
 import { lars as kernel } from '../generated/lars.js';
 import type { Plan } from '../runtime/plan.js';
 import { tensor } from '../tensor.js';
-import { moment, type Optimizer, type Trainable, within } from './optimizer.js';
+import { type Optimizer, type Trainable, within } from './optimizer.js';
 
 export interface LarsOptions {
   momentum?: number;
   weightDecay?: number;
   /** Trust coefficient η. */
-  eta?: number;
+  trust?: number;
   /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1). */
   clip?: boolean;
 }
@@ -19,9 +19,9 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * (`method.md` 3). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
-  const { momentum: m = 0.9, weightDecay = 0, eta = 1e-3, clip = false } = options;
+  const { momentum: m = 0.9, weightDecay = 0, trust = 1e-3, clip = false } = options;
   within('lars', { momentum: m }, 0, 1);
-  within('lars', { weightDecay, eta }, 0, Infinity);
+  within('lars', { weightDecay, trust }, 0, Infinity);
   const { device } = plan;
   const { places, size } = parameters;
 
@@ -39,12 +39,12 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length]);
   device.write(chunks.storage as GPUBuffer, table);
 
-  const momentum = moment(device, 'momentum', parameters);
+  const momentum = device.buffer('momentum', size * 4);
   const squares = tensor(plan.slot('lars.squares', rows.length * 8), 'lars.squares', [rows.length, 2]);
   const weights = tensor(parameters.weights, 'weights', [size]);
   const grads = tensor(parameters.grads, 'grads', [size]);
   const shared = {
-    params: { chunks: rows.length, momentum: m, weight_decay: weightDecay, eta, clip: clip ? 1 : 0 },
+    params: { chunks: rows.length, momentum: m, weight_decay: weightDecay, trust, clip: clip ? 1 : 0 },
     workgroups: rows.length,
   };
   plan.dispatch(kernel, 'norms', {
@@ -55,15 +55,14 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   });
   plan.dispatch(kernel, 'update', {
     ...shared,
-    bindings: { weights, grads, momentum, chunks, squares },
+    bindings: { weights, grads, momentum: tensor(momentum, 'momentum', [size]), chunks, squares },
     macs: 4 * size,
     bytes: 20 * size,
   });
   return {
-    state: { momentum },
-    scalars: () => ({}),
+    moments: { momentum },
     dispose: () => {
-      for (const { storage } of [momentum, chunks]) device.free(storage as GPUBuffer);
+      for (const buffer of [momentum, chunks.storage as GPUBuffer]) device.free(buffer);
     },
   };
 }

@@ -1,7 +1,6 @@
 import { ConfigError } from '../errors.js';
 import type { Place } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
-import type { StepScalars } from '../runtime/plan.js';
 import { type Tensor, tensor } from '../tensor.js';
 
 /** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (see `Parameters`). */
@@ -15,26 +14,16 @@ export interface Trainable {
 
 /** An optimizer whose update has been recorded into a plan; its learning rate is the step's `lr`. */
 export interface Optimizer {
-  /** What it carries from step to step, by name: all that a checkpoint needs beside the weights. Zero at first. */
-  readonly state: Readonly<Record<string, Tensor>>;
-  /** Scalars that `plan.run()` wants beside `step` and `lr`, for a step counted from 0. */
-  scalars(step: number): Partial<StepScalars>;
+  /** What it carries from step to step, by name, lying like the weights; all that a checkpoint needs. Zero at first. */
+  readonly moments: Readonly<Record<string, GPUBuffer>>;
   dispose(): void;
 }
 
-/** Which tensors weight decay applies to: those of more than one dimension (no bias, no batchnorm), or all. */
-export type Decay = 'matrices' | 'all';
-
-/** A zeroed buffer that lies like the weights. */
-export function moment(device: Device, name: string, { size }: Trainable): Tensor {
-  return tensor(device.buffer(name, size * 4), name, [size]);
-}
-
 /** One float for every 64 weights: 1 where the tensor that they belong to decays. */
-export function decayTable(device: Device, { places, size }: Trainable, decay: Decay): Tensor {
+export function decayTable(device: Device, { places, size }: Trainable, decayAll: boolean): Tensor {
   const table = new Float32Array(size / 64);
   for (const { shape, offset, length } of places)
-    if (decay === 'all' || shape.length > 1) table.fill(1, offset / 64, Math.ceil((offset + length) / 64));
+    if (decayAll || shape.length > 1) table.fill(1, offset / 64, Math.ceil((offset + length) / 64));
   const decays = tensor(device.buffer('decays', table.byteLength), 'decays', [table.length]);
   device.write(decays.storage as GPUBuffer, table);
   return decays;

@@ -13,10 +13,10 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 function reference(options: AdamWOptions): Update {
-  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decay = 'matrices' } = options;
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;
   return (tensor, gradient, step, lr) => {
     const [m, v] = [momentOf(tensor, 'first'), momentOf(tensor, 'second')];
-    const wd = decay === 'all' || tensor.shape.length > 1 ? weightDecay : 0;
+    const wd = decayAll || tensor.shape.length > 1 ? weightDecay : 0;
     const t = step + 1;
     gradient.forEach((g, i) => {
       m[i] = beta1 * m[i] + (1 - beta1) * g;
@@ -30,11 +30,11 @@ function reference(options: AdamWOptions): Update {
 for (const options of [
   {},
   { weightDecay: 0 },
-  { weightDecay: 0.3, decay: 'all' },
+  { weightDecay: 0.3, decayAll: true },
   { beta1: 0.5, beta2: 0.9, eps: 1e-3 },
 ] as const)
   test(`adamw ${JSON.stringify(options)}`, () =>
-    train(device, (plan, parameters) => adamw(plan, parameters, options), reference(options)));
+    train(device, (plan, parameters) => adamw(plan, parameters, options), reference(options), options));
 
 test('adamw leaves weights without gradient or decay alone', () =>
   train(device, (plan, parameters) => adamw(plan, parameters, { weightDecay: 0 }), reference({ weightDecay: 0 }), {

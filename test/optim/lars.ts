@@ -14,12 +14,12 @@ test.after(() => device.dispose());
 
 const norm = (values: Float64Array) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
 
-function reference({ momentum = 0.9, weightDecay = 0, eta = 1e-3, clip = false }: LarsOptions): Update {
+function reference({ momentum = 0.9, weightDecay = 0, trust = 1e-3, clip = false }: LarsOptions): Update {
   return (tensor, gradient, step, lr) => {
     const buf = momentOf(tensor, 'momentum');
     const [w, g] = [norm(tensor.w), norm(gradient)];
     const adapted = tensor.shape.length > 1 && w > 0 && g > 0;
-    const ratio = (eta * w) / (g + weightDecay * w + 1e-8);
+    const ratio = (trust * w) / (g + weightDecay * w + 1e-8);
     const q = !adapted ? 1 : clip ? Math.min(ratio / lr, 1) : ratio;
     gradient.forEach((d, i) => {
       const scaled = (d + (adapted ? weightDecay * tensor.w[i] : 0)) * q;
@@ -31,9 +31,9 @@ function reference({ momentum = 0.9, weightDecay = 0, eta = 1e-3, clip = false }
 
 for (const options of [
   {},
-  { eta: 0.02, clip: true },
-  { weightDecay: 0.1, momentum: 0.5, eta: 0.5 },
-  { clip: true, eta: 1 },
+  { trust: 0.02, clip: true },
+  { weightDecay: 0.1, momentum: 0.5, trust: 0.5 },
+  { clip: true, trust: 1 },
 ])
   for (const still of [-1, 3])
     test(`lars ${JSON.stringify(options)}${still < 0 ? '' : ', one tensor without gradient'}`, () =>
@@ -43,8 +43,8 @@ test('a learning rate of 0 moves nothing and poisons nothing, clipped or not', a
   for (const clip of [true, false])
     await train(
       device,
-      (plan, parameters) => lars(plan, parameters, { clip, eta: 0.02 }),
-      reference({ clip, eta: 0.02 }),
+      (plan, parameters) => lars(plan, parameters, { clip, trust: 0.02 }),
+      reference({ clip, trust: 0.02 }),
       {
         lrs: [0, 0.1, 0],
       },
@@ -59,7 +59,7 @@ test('settings out of range are refused by name', () => {
     () => lars(plan, parameters, { momentum: -0.1 }),
     /lars: expected momentum of at least 0 and below 1, got -0.1/,
   );
-  assert.throws(() => lars(plan, parameters, { eta: -1 }), /lars: expected eta of at least 0, got -1/);
+  assert.throws(() => lars(plan, parameters, { trust: -1 }), /lars: expected trust of at least 0, got -1/);
   device.free(buffer);
 });
 

@@ -12,10 +12,10 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-function reference({ momentum = 0.9, weightDecay = 0, nesterov = false, decay = 'matrices' }: SgdOptions): Update {
+function reference({ momentum = 0.9, weightDecay = 0, nesterov = false, decayAll = false }: SgdOptions): Update {
   return (tensor, gradient, step, lr) => {
     const buf = momentOf(tensor, 'momentum');
-    const wd = decay === 'all' || tensor.shape.length > 1 ? weightDecay : 0;
+    const wd = decayAll || tensor.shape.length > 1 ? weightDecay : 0;
     gradient.forEach((d, i) => {
       const g = d + wd * tensor.w[i];
       buf[i] = step === 0 ? g : momentum * buf[i] + g;
@@ -28,7 +28,7 @@ for (const options of [
   {},
   { momentum: 0 },
   { weightDecay: 0.1 },
-  { weightDecay: 0.1, decay: 'all' },
+  { weightDecay: 0.1, decayAll: true },
   { nesterov: true, weightDecay: 0.05, momentum: 0.8 },
 ] as const)
   test(`sgd ${JSON.stringify(options)}`, () =>
