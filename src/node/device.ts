@@ -32,6 +32,9 @@ export interface FoundAdapter {
 // Dawn crashes the process when the object that create() returned is collected before its devices: one a driver, for ever.
 const instances = new Map<Driver, GPU>();
 
+// Dawn rounds timestamps to 65 µs to keep web pages from spying on each other; in Node they only blur a profile.
+const dawnFlags = ['disable-dawn-features=timestamp_quantization'];
+
 // SwiftShader's threads crash a process that exits under them, so what is still open then is destroyed first.
 const open = new Set<GPUDevice>();
 
@@ -92,7 +95,7 @@ async function request(
 ): Promise<FoundAdapter | undefined> {
   const { create } = await dawn();
   const pending = withDriver(manifest, () => {
-    const instance = instances.get(driver) ?? create([]);
+    const instance = instances.get(driver) ?? create(dawnFlags);
     instances.set(driver, instance);
     return instance.requestAdapter({ powerPreference });
   });
