@@ -1,0 +1,132 @@
+// The package as a user gets it: packed, installed into an empty project, imported, bundled by Vite.
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { softwareVersion } from '../src/node/software.js';
+
+const project = mkdtempSync(join(tmpdir(), 'slimgrad-package-'));
+const npmFlags = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+let tarball = '';
+let trouble: unknown;
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command to its end in `cwd`; a command that does not end by itself within two minutes counts as code -1. */
+function run(command: string, args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Ran> {
+  const options = { cwd, env: { ...process.env, ...env }, timeout: 120_000, maxBuffer: 1 << 26 };
+  return new Promise((done) => {
+    execFile(command, args, options, (error, out, err) => {
+      done({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, out, err });
+    });
+  });
+}
+
+async function mustRun(command: string, args: readonly string[], cwd = '.'): Promise<string> {
+  const { code, out, err } = await run(command, args, cwd);
+  assert.is(code, 0, `${command} ${args.join(' ')}:\n${out}${err}`);
+  return out;
+}
+
+const tool = (path: string) => resolve('node_modules', path);
+
+test.before(async () => {
+  try {
+    if (!existsSync('dist/index.js')) await mustRun('node', ['build.mjs']);
+    const packed = await mustRun('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project]);
+    tarball = join(project, JSON.parse(packed)[0].filename);
+    writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+    await mustRun('npm', ['i', ...npmFlags, tarball], project);
+  } catch (error) {
+    trouble = error;
+  }
+});
+test.before.each(() => {
+  if (trouble) throw trouble;
+});
+test.after(() => rmSync(project, { recursive: true, force: true }));
+
+const program = `
+import { Plan, Tape, add, tensor } from 'slimgrad';
+import { openDevice } from 'slimgrad/node';
+try {
+  const device = await openDevice();
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const upload = (label, values) => {
+    const buffer = device.buffer(label, 4 * values.length);
+    device.write(buffer, Float32Array.from(values));
+    return tensor(buffer, label, [values.length]);
+  };
+  const y = add(tape, upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
+  plan.keep(y);
+  await plan.compile();
+  plan.run();
+  console.log([...(await plan.read(y))].join(' '));
+} catch (error) {
+  console.log(error.name, error.message);
+  process.exitCode = 3;
+}
+`;
+
+test('without a driver, the error says what to install', async () => {
+  writeFileSync(join(project, 'program.js'), program);
+  const { code, out } = await run('node', ['program.js'], project, { SLIMGRAD_ADAPTER: 'swiftshader' });
+  assert.is(code, 3, out);
+  assert.match(out, /^DeviceError /);
+  assert.ok(out.includes(`npm i -D @sparticuz/chromium@${softwareVersion}\n`), out);
+  assert.ok(out.includes('mesa-vulkan-drivers'), out);
+});
+
+test('that line makes the embedded adapter work, and the process ends by itself', async () => {
+  await mustRun('npm', ['i', '-D', ...npmFlags, `@sparticuz/chromium@${softwareVersion}`], project);
+  writeFileSync(join(project, 'program.js'), program);
+  const { code, out, err } = await run('node', ['program.js'], project, { SLIMGRAD_ADAPTER: 'swiftshader' });
+  assert.is(code, 0, out + err);
+  assert.is(out, '11 22 33\n');
+});
+
+test('types resolve in a strict TypeScript project', async () => {
+  writeFileSync(
+    join(project, 'typed.ts'),
+    `import { Plan, Tape, type Device } from 'slimgrad';
+import { doctor, openDevice } from 'slimgrad/node';
+const device: Device = await openDevice({ adapter: 'auto' });
+export const tape: Tape = new Tape(new Plan(device));
+export const gpu: GPUDevice = device.gpu;
+export const well: boolean = (await doctor()).ok;
+`,
+  );
+  const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022'];
+  await mustRun('node', [tool('typescript/bin/tsc'), ...flags, 'typed.ts'], project);
+});
+
+test('Vite bundles it for a browser, without Node and without the shader parser', async () => {
+  writeFileSync(join(project, 'index.html'), '<script type="module" src="/main.js"></script>');
+  writeFileSync(
+    join(project, 'main.js'),
+    `import { Plan, Tape, openDevice } from 'slimgrad';
+document.title = String(new Tape(new Plan(await openDevice())));`,
+  );
+  const out = await mustRun('node', [tool('vite/bin/vite.js'), 'build', '--target', 'es2022'], project);
+  assert.not.match(out, /externalized for browser compatibility/);
+  const assets = join(project, 'dist/assets');
+  const bundle = readdirSync(assets).map((file) => readFileSync(join(assets, file), 'utf8')).join('\n');
+  assert.ok(bundle.includes('@compute'), 'the bundle holds a kernel');
+  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'dawn.node']) assert.not.ok(bundle.includes(alien), alien);
+});
+
+test('publint and are-the-types-wrong find nothing', async () => {
+  const lint = await mustRun('node', [tool('publint/src/cli.js'), 'run', '--strict', tarball]);
+  assert.match(lint, /All good!/);
+  const types = await mustRun('node', [tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'esm-only', '--no-color']);
+  assert.match(types, /🟢 \(ESM\)/);
+});
+
+test.run();
