@@ -37,7 +37,7 @@ export function f32(shape: readonly number[], data: Float32Array): SavedTensor<'
 export function toFloat32(tensor: SavedTensor, name: string): Float32Array {
   if (tensor.data instanceof Float32Array) return tensor.data;
   if (tensor.dtype === 'F16') return Float32Array.from(tensor.data as Uint16Array, half);
-  throw new DataError(`tensor ${name}: expected F32 or F16, got ${tensor.dtype}`);
+  throw new DataError(`${name}: expected a tensor of F32 or F16, got ${tensor.dtype}`);
 }
 
 /**

@@ -39,19 +39,6 @@ export async function removePartials(folder: string): Promise<void> {
   }
 }
 
-/** Appends a line and hands it to the system. A DataError tells why it failed. */
-export async function appendLine(path: string, line: string): Promise<void> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(path, 'a');
-    await handle.writeFile(`${line}\n`);
-  } catch (cause) {
-    throw fileError(`cannot append to ${path}`, cause);
-  } finally {
-    await handle?.close().catch(() => {});
-  }
-}
-
 /** The contents of a regular file (never of a pipe, which might not end). A DataError tells why it failed. */
 export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
   let handle: FileHandle | undefined;

@@ -266,7 +266,7 @@ test('F16 widens exactly: zeros, subnormals, ordinary, infinities, NaN', () => {
   assert.ok(wide.every((value, i) => Object.is(value, expected[i])));
   assert.throws(
     () => toFloat32({ dtype: 'I64', shape: [1], data: BigInt64Array.of(1n) }, 'n'),
-    (error: Error) => error instanceof DataError && /tensor n: expected F32 or F16, got I64/.test(error.message),
+    (error: Error) => error instanceof DataError && /^n: expected a tensor of F32 or F16, got I64/.test(error.message),
   );
 });
 
