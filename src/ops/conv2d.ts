@@ -54,15 +54,23 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
   const [O, , K] = weight.shape;
   if (weight.shape.length !== 4 || weight.shape[1] !== I || weight.shape[3] !== K || !(O > 0) || !(K > 0))
     throw new ShapeError(`conv2d: expected weight (O, ${I}, K, K), got ${shapeText(weight.shape)}`);
-  if (!Number.isInteger(S) || S < 1) throw new ShapeError(`conv2d: expected a whole stride of at least 1, got ${S}`);
-  if (!Number.isInteger(P) || P < 0) throw new ShapeError(`conv2d: expected a whole padding of at least 0, got ${P}`);
-  if (H + 2 * P < K || W + 2 * P < K)
-    throw new ShapeError(
-      `conv2d: expected a padded map of at least ${K}x${K}, got ${shapeText(x.shape)} with padding ${P}; pad more, or use a smaller kernel`,
-    );
-  const OH = Math.floor((H + 2 * P - K) / S) + 1;
-  const OW = Math.floor((W + 2 * P - K) / S) + 1;
+  const [OH, OW] = outputSize('conv2d', x, K, S, P);
   return { N, I, O, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
+}
+
+/** Rows and columns of the output of a K x K window that moves over x (…, H, W). @throws ShapeError in the op's name. */
+export function outputSize(op: string, x: Tensor, K: number, stride: number, padding: number): [OH: number, OW: number] {
+  if (!Number.isInteger(stride) || stride < 1)
+    throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
+  if (!Number.isInteger(padding) || padding < 0)
+    throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
+  const [H, W] = x.shape.slice(-2);
+  if (H + 2 * padding < K || W + 2 * padding < K)
+    throw new ShapeError(
+      `${op}: expected a padded map of at least ${K}x${K}, got ${shapeText(x.shape)} with padding ${padding}; ` +
+        'pad more, or use a smaller kernel',
+    );
+  return [Math.floor((H + 2 * padding - K) / stride) + 1, Math.floor((W + 2 * padding - K) / stride) + 1];
 }
 
 const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;

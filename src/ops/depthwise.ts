@@ -1,0 +1,157 @@
+import { ShapeError } from '../errors.js';
+import { depthwise as kernel } from '../generated/depthwise.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor } from '../tensor.js';
+import { type ConvOptions, outputSize } from './conv2d.js';
+
+/**
+ * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),
+ * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
+ *
+ * The weight may be the first C channels of a wider host's; its gradient is added to the same channels of the host's.
+ *
+ * @throws ShapeError where the shapes do not fit.
+ */
+export function depthwise(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
+  const shape = check(x, weight, stride, padding);
+  const y = tape.empty('depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
+  forward(tape.plan, shape, x, weight, y);
+  return tape.record('depthwise', [x, weight], y, (dy) => {
+    if (weight.grad) backwardWeight(tape.plan, shape, x, dy, weight.grad);
+    if (!tape.needsGrad(x)) return [null, null];
+    const dx = tape.empty('depthwise.dx', x.shape);
+    backwardInput(tape.plan, shape, weight, dy, dx);
+    return [dx, null];
+  });
+}
+
+interface Shape {
+  readonly N: number;
+  readonly C: number;
+  readonly H: number;
+  readonly W: number;
+  readonly OH: number;
+  readonly OW: number;
+  readonly K: number;
+  readonly S: number;
+  readonly P: number;
+  readonly ldw: number;
+}
+
+function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
+  if (x.shape.length !== 4) throw new ShapeError(`depthwise: expected x (N, C, H, W), got ${shapeText(x.shape)}`);
+  const [N, C, H, W] = x.shape;
+  const [, , K] = weight.shape;
+  if (weight.shape.length !== 4 || weight.shape[0] !== C || weight.shape[1] !== 1 || weight.shape[3] !== K || !(K > 0))
+    throw new ShapeError(`depthwise: expected weight (${C}, 1, K, K), got ${shapeText(weight.shape)}`);
+  const [OH, OW] = outputSize('depthwise', x, K, S, P);
+  return { N, C, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
+}
+
+type Form = 'strip' | 'row' | 'plain';
+
+/** A strip needs K = 3; the row form takes any shape; plain is the reference. */
+function choose(plan: Plan, pass: string, strip: boolean): Form {
+  const forms: Form[] = strip ? ['strip', 'row', 'plain'] : ['row', 'plain'];
+  return plan.choose(`depthwise.${pass}`, forms.map((name) => ({ name }))).name;
+}
+
+/** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
+function stripRows(plan: Plan, rows: number): number {
+  return Math.min(rows, plan.device.software ? 16 : 4);
+}
+
+const groupsOf = (threads: number): number => Math.ceil(threads / 64);
+
+function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
+  const { N, C, OH, OW, K, S } = shape;
+  const form = choose(plan, 'forward', K === 3 && S <= 2);
+  const rows = stripRows(plan, OH);
+  const options = {
+    params: { ...shape, rows, turn: 0, splits: 1 },
+    bindings: { x, weight, y },
+    consts: { K, S },
+    macs: N * C * OH * OW * K * K,
+    bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
+  };
+  if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, workgroups: groupsOf(N * C * OH * OW) });
+  const tiles = N * C * Math.ceil(OW / 4);
+  if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, workgroups: groupsOf(tiles * OH) });
+  if (form === 'strip')
+    plan.dispatch(kernel, 'forward_strip', { ...options, workgroups: groupsOf(tiles * Math.ceil(OH / rows)) });
+}
+
+function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
+  const { N, C, H, W, OH, OW, K, S, P } = shape;
+  const form = choose(plan, 'backward_input', K === 3 && ((S === 1 && P <= 2) || (S === 2 && P === 1)));
+  const rows = stripRows(plan, S === 1 ? H : OH);
+  const options = {
+    params: { ...shape, rows, turn: 0, splits: 1 },
+    bindings: { weight, dy, dx },
+    consts: { K, S },
+    macs: N * C * OH * OW * K * K,
+    bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape),
+  };
+  if (form === 'plain') plan.dispatch(kernel, 'backward_input', { ...options, workgroups: groupsOf(N * C * H * W) });
+  if (form === 'row') {
+    const tiles = S * Math.ceil(Math.ceil(W / S) / 4);
+    plan.dispatch(kernel, 'backward_input_row', { ...options, workgroups: groupsOf(N * C * H * tiles) });
+  }
+  if (form === 'strip' && S === 1)
+    plan.dispatch(kernel, 'forward_strip', {
+      ...options,
+      params: { ...options.params, H: OH, W: OW, OH: H, OW: W, P: 2 - P, turn: 1 },
+      bindings: { x: dy, weight, y: dx },
+      workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
+    });
+  if (form === 'strip' && S === 2)
+    plan.dispatch(kernel, 'backward_input_strip', {
+      ...options,
+      workgroups: groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4)),
+    });
+}
+
+function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  const { N, C, OH, OW, K, S } = shape;
+  const form = choose(plan, 'backward_weight', K === 3 && S <= 2);
+  const weights = C * K * K;
+  const common = { macs: N * weights * OH * OW, bytes: x.bytes + dy.bytes + 8 * weights };
+  if (form === 'plain') {
+    plan.dispatch(kernel, 'backward_weight', {
+      ...common,
+      params: { ...shape, rows: OH, turn: 0, splits: 1 },
+      bindings: { x, dy, dweight },
+      consts: { K, S },
+      workgroups: groupsOf(weights),
+    });
+    return;
+  }
+  // One thread's share on a CPU adapter is one lane of a vector: its workgroups are small, and barriers dear.
+  const THREADS = plan.device.software ? 8 : 64;
+  const rows = form === 'strip' ? stripRows(plan, OH) : 1;
+  const groups = form === 'strip' ? C : C * K * Math.ceil(K / 7);
+  const splits = splitsFor(groups, (N * Math.ceil(OH / rows) * Math.ceil(OW / 4)) / THREADS);
+  const params = { ...shape, rows, turn: 0, splits };
+  const slot = plan.slot('depthwise.partial', splits * weights * 4);
+  const partial = { storage: slot, offset: 0, bytes: slot.bytes };
+  plan.dispatch(kernel, form === 'strip' ? 'backward_weight_strip' : 'backward_weight_row', {
+    ...common,
+    params,
+    bindings: { x, dy, partial },
+    consts: { K, S, THREADS },
+    workgroups: groups * splits,
+  });
+  plan.dispatch(kernel, 'backward_weight_sum', {
+    params,
+    bindings: { partial, dweight },
+    consts: { K, S },
+    workgroups: groupsOf(weights),
+    bytes: 4 * weights * (splits + 2),
+  });
+}
+
+/** Enough splits to keep a GPU busy, as long as a thread of each has a few strips to go through. */
+function splitsFor(groups: number, stripsPerThread: number): number {
+  return Math.max(1, Math.min(Math.ceil(256 / groups), Math.floor(stripsPerThread / 4)));
+}

@@ -1,0 +1,156 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { depthwise } from '../../src/ops/depthwise.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { checkOp, close, type OpCase, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+interface Case {
+  x: [N: number, C: number, H: number, W: number];
+  K: number;
+  host?: number;
+  stride?: number;
+  padding?: number;
+}
+
+/** All three passes in f64, one multiply-add at a time. */
+function reference({ x: [N, C, H, W], K, stride = 1, padding = 0 }: Case): OpCase['reference'] {
+  const OH = Math.floor((H + 2 * padding - K) / stride) + 1;
+  const OW = Math.floor((W + 2 * padding - K) / stride) + 1;
+  return ({ x, weight, dy }) => {
+    const y = new Float64Array(N * C * OH * OW);
+    const dx = new Float64Array(x.length);
+    const dweight = new Float64Array(weight.length);
+    for (let nc = 0; nc < N * C; nc++)
+      for (let p = 0; p < OH; p++)
+        for (let q = 0; q < OW; q++)
+          for (let tap = 0; tap < K * K; tap++) {
+            const h = p * stride + Math.floor(tap / K) - padding;
+            const w = q * stride + (tap % K) - padding;
+            if (h < 0 || w < 0 || h >= H || w >= W) continue;
+            const j = (nc % C) * K * K + tap;
+            const from = (nc * H + h) * W + w;
+            const to = (nc * OH + p) * OW + q;
+            y[to] += x[from] * weight[j];
+            dx[from] += dy[to] * weight[j];
+            dweight[j] += dy[to] * x[from];
+          }
+    return { y, dx, dweight };
+  };
+}
+
+function opCase(shape: Case): OpCase {
+  const { x, K, host = x[1], stride, padding } = shape;
+  return {
+    inputs: { x },
+    weights: { weight: { host: [host, 1, K, K], slim: [x[1], 1, K, K] } },
+    run: (tape, { x, weight }) => depthwise(tape, x, weight, { stride, padding }),
+    reference: reference(shape),
+  };
+}
+
+/** Checks a case in every form that each pass has for its shape; returns the forms it met. */
+async function checkForms(shape: Case): Promise<Set<string>> {
+  const { x: [, C], K, stride = 1, padding = 0 } = shape;
+  const strips = {
+    forward: K === 3 && stride <= 2,
+    backward_input: K === 3 && (stride === 1 ? padding <= 2 : stride === 2 && padding === 1),
+    backward_weight: K === 3 && stride <= 2,
+  };
+  const variants = (form: string) =>
+    Object.fromEntries(
+      Object.entries(strips).map(([pass, strip]) => [`depthwise.${pass}`, form === 'strip' && !strip ? 'row' : form]),
+    );
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const plain = await checkOp(device, 'depthwise plain', { ...opCase(shape), variants: variants('plain'), seed });
+  const forms = strips.forward ? ['row', 'strip'] : ['row'];
+  for (const form of forms) {
+    const results = await checkOp(device, `depthwise ${form}`, { ...opCase(shape), variants: variants(form), seed });
+    for (const [key, values] of Object.entries(plain)) close(results[key], values, `depthwise ${form}, C ${C}: ${key} (case seed ${seed})`);
+  }
+  return new Set(['plain', ...forms]);
+}
+
+const cases: Record<string, Case> = {
+  '3x3 on an odd map, slim': { x: [2, 5, 9, 7], K: 3, host: 8, padding: 1 },
+  '3x3 without padding': { x: [2, 3, 8, 6], K: 3 },
+  '3x3, padding 2': { x: [2, 3, 17, 19], K: 3, host: 5, padding: 2 },
+  '3x3, padding 3: wider than the kernel reaches': { x: [1, 2, 5, 6], K: 3, padding: 3 },
+  '3x3, stride 2, odd map': { x: [3, 5, 9, 7], K: 3, host: 6, stride: 2, padding: 1 },
+  '3x3, stride 2, even map': { x: [2, 4, 20, 34], K: 3, stride: 2, padding: 1 },
+  '3x3, stride 2 without padding': { x: [2, 3, 8, 7], K: 3, stride: 2 },
+  '3x3, stride 3': { x: [2, 3, 10, 11], K: 3, stride: 3, padding: 1 },
+  '5x5, slim': { x: [2, 6, 9, 11], K: 5, host: 9, padding: 2 },
+  '5x5, stride 2': { x: [2, 4, 12, 9], K: 5, stride: 2, padding: 2 },
+  '7x7': { x: [1, 3, 8, 9], K: 7, padding: 3 },
+  '7x7, stride 2': { x: [2, 3, 12, 13], K: 7, stride: 2, padding: 3 },
+  '9x9: more taps a row than one part holds': { x: [1, 2, 17, 14], K: 9, padding: 4 },
+  '2x2, stride 2': { x: [2, 7, 6, 5], K: 2, stride: 2 },
+  '4x4, stride 3': { x: [2, 3, 9, 10], K: 4, stride: 3, padding: 2 },
+  '2x2, stride 3: gaps between the windows': { x: [1, 2, 9, 9], K: 2, stride: 3, padding: 1 },
+  '1x1': { x: [2, 3, 5, 6], K: 1, host: 4 },
+  '7x7 maps': { x: [5, 12, 7, 7], K: 3, host: 18, padding: 1 },
+  '4x4 maps of many images': { x: [33, 6, 4, 4], K: 3, host: 8, padding: 1 },
+  '2x2 maps of many images': { x: [65, 5, 2, 2], K: 3, host: 7, padding: 1 },
+  '1x1 maps, stride 2': { x: [19, 3, 1, 1], K: 3, stride: 2, padding: 1 },
+  'a few channels, several splits': { x: [48, 2, 16, 16], K: 3, host: 3, padding: 1 },
+  'a few channels, several splits, stride 2': { x: [48, 2, 32, 16], K: 3, stride: 2, padding: 1 },
+};
+
+for (const [name, shape] of Object.entries(cases)) {
+  test(`${name}: every form agrees with f64 and with the plain form`, async () => {
+    const forms = await checkForms(shape);
+    assert.ok(forms.size >= 2);
+  });
+}
+
+test('no gradient is computed for an input that needs none', () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const x = upload(device, 'x', [1, 2, 4, 4], new Float32Array(32));
+  const weight = upload(device, 'weight', [2, 1, 3, 3], new Float32Array(18), new Float32Array(18));
+  const y = depthwise(tape, x, weight, { padding: 1 });
+  tape.backward(y, y);
+  const labels = plan.dispatches.map(({ label }) => label);
+  assert.equal(labels, ['depthwise.forward_strip', 'depthwise.backward_weight_strip', 'depthwise.backward_weight_sum']);
+});
+
+test('every multiply-add is declared once a pass', () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const x = tape.track(upload(device, 'x', [2, 3, 8, 8], new Float32Array(384)));
+  const weight = upload(device, 'weight', [3, 1, 3, 3], new Float32Array(27), new Float32Array(27));
+  const y = depthwise(tape, x, weight, { stride: 2, padding: 1 });
+  tape.backward(y, y);
+  assert.is(plan.stats().macs, 3 * (2 * 3 * 4 * 4 * 9));
+});
+
+const refused: [string, number[], number[], object, RegExp][] = [
+  ['a flat input', [4, 8], [4, 1, 3, 3], {}, /depthwise: expected x \(N, C, H, W\), got \(4, 8\)/],
+  ['other channels', [1, 8, 9, 9], [4, 1, 3, 3], {}, /depthwise: expected weight \(8, 1, K, K\), got \(4, 1, 3, 3\)/],
+  ['a full kernel', [1, 4, 8, 8], [4, 4, 3, 3], {}, /depthwise: expected weight \(4, 1, K, K\), got \(4, 4, 3, 3\)/],
+  ['an oblong kernel', [1, 4, 8, 8], [4, 1, 3, 5], {}, /depthwise: expected weight \(4, 1, K, K\), got \(4, 1, 3, 5\)/],
+  ['a kernel larger than the map', [1, 1, 2, 9], [1, 1, 3, 3], {}, /depthwise: expected a padded map of at least 3x3/],
+  ['stride 0', [1, 1, 5, 5], [1, 1, 3, 3], { stride: 0 }, /depthwise: expected a whole stride of at least 1, got 0/],
+  ['negative padding', [1, 1, 5, 5], [1, 1, 3, 3], { padding: -1 }, /depthwise: expected a whole padding of at least 0, got -1/],
+];
+for (const [what, xShape, weightShape, options, message] of refused) {
+  test(`${what} is refused by name`, () => {
+    const make = (label: string, shape: number[]) =>
+      upload(device, label, shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+    assert.throws(
+      () => depthwise(new Tape(new Plan(device)), make('x', xShape), make('weight', weightShape), options),
+      message,
+    );
+  });
+}
+
+test.run();
