@@ -4,8 +4,10 @@ import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_sub
 import type { Candidate, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+import { linear } from './linear.js';
 
 interface Form extends Candidate {
+  readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared' | 'plain';
   /** Lanes that share the rows of the common operand. */
   readonly share?: number;
 }
@@ -36,13 +38,17 @@ const leastSteps = 32; // groups of four pixels that a split is worth its partia
 export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
   const [N, I, H, W] = x.shape;
   const [O, , KH = 1, KW = 1] = weight.shape;
-  const planar = x.shape.length === 4 && numel(x.shape) > 0;
-  if (!planar) throw new ShapeError(`pointwise: expected x (N, I, H, W), none of them 0, got ${shapeText(x.shape)}`);
-  const matches = (weight.shape.length === 2 || weight.shape.length === 4) && weight.shape[1] === I && KH === 1 && KW === 1;
-  if (!matches || O === 0)
+  if (x.shape.length !== 4 || numel(x.shape) === 0)
+    throw new ShapeError(`pointwise: expected x (N, I, H, W), none of them 0, got ${shapeText(x.shape)}`);
+  const { length } = weight.shape;
+  if ((length !== 2 && length !== 4) || O === 0 || weight.shape[1] !== I || KH !== 1 || KW !== 1)
     throw new ShapeError(
-      `pointwise: expected weight (O, ${I}) or (O, ${I}, 1, 1) for x ${shapeText(x.shape)}, got ${shapeText(weight.shape)}`,
+      `pointwise: expected weight (O, ${I}) or (O, ${I}, 1, 1) for x ${shapeText(x.shape)}, ` +
+        `got ${shapeText(weight.shape)}`,
     );
+  // a map of one pixel is a row of a matrix
+  if (H * W === 1) return tape.reshape(linear(tape, tape.reshape(x, [N, I]), matrix(weight)), [N, O, 1, 1]);
+
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };
   const y = tape.empty('pointwise.y', [N, O, H, W]);
@@ -56,6 +62,12 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
     if (weight.grad) backwardWeight(plan, sizes, x, dy, weight.grad);
     return [dx, null];
   });
+}
+
+/** (O, I) of (O, I, 1, 1), strides kept. */
+function matrix(weight: Tensor): Tensor {
+  const grad = weight.grad && matrix(weight.grad);
+  return { ...weight, shape: weight.shape.slice(0, 2), strides: weight.strides.slice(0, 2), ...(grad && { grad }) };
 }
 
 interface Sizes {
@@ -74,20 +86,30 @@ function cost({ N, I, O, P }: Sizes) {
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
   const form = plan.choose('pointwise.forward', forms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  if (form.name !== 'plain') return project(plan, form, params, x, weight, y);
-  const workgroups = Math.ceil(numel(y.shape) / kernel.consts.THREADS.value);
-  plan.dispatch(kernel, 'forward', { params, bindings: { x, weight, y }, workgroups, ...cost(sizes) });
+  if (form.name === 'plain')
+    plan.dispatch(kernel, 'forward', {
+      params,
+      bindings: { x, weight, y },
+      workgroups: Math.ceil(numel(y.shape) / kernel.consts.THREADS.value),
+      ...cost(sizes),
+    });
+  else project(plan, form, params, x, weight, y);
 }
 
 function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
   const form = plan.choose('pointwise.backward_input', forms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  if (form.name !== 'plain') {
+  if (form.name === 'plain')
+    plan.dispatch(kernel, 'backward_input', {
+      params,
+      bindings: { dy, weight, dx },
+      workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
+      ...cost(sizes),
+    });
+  else {
     const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
-    return project(plan, form, transposed, dy, weight, dx);
+    project(plan, form, transposed, dy, weight, dx);
   }
-  const workgroups = Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value);
-  plan.dispatch(kernel, 'backward_input', { params, bindings: { dy, weight, dx }, workgroups, ...cost(sizes) });
 }
 
 type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
@@ -118,7 +140,12 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
     });
 }
 
-/** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight alone is too small to fill the adapter. */
+function transient(plan: Plan, shape: readonly number[]): Tensor {
+  const label = 'pointwise.partials';
+  return tensor(plan.slot(label, 4 * numel(shape)), label, shape);
+}
+
+/** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, P } = sizes;
   const form = plan.choose('pointwise.backward_weight', forms(plan.device.software));
@@ -129,7 +156,9 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
     plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
     return;
   }
-  const columns = form.share ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize) : kernel.consts.COLUMNS.value;
+  const columns = form.share
+    ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize)
+    : kernel.consts.COLUMNS.value;
   const tiles =
     form.name === 'shared' ? Math.ceil(O / 64) * Math.ceil(I / 64) : Math.ceil(O / 8) * Math.ceil(I / (4 * columns));
   const allSteps = N * Math.ceil(P / 4);
@@ -138,8 +167,7 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
   const splits = Math.ceil(allSteps / steps);
   const workgroups = tiles * splits;
 
-  const length = splits * O * I;
-  const partials = splits > 1 ? tensor(plan.slot('pointwise.partials', 4 * length), 'pointwise.partials', [length]) : undefined;
+  const partials = splits > 1 ? transient(plan, [splits, O, I]) : undefined;
   const params = partials
     ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0 }
     : { ...sizes, ...view, splits, steps, accumulate: 1 };

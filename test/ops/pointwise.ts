@@ -5,6 +5,7 @@ import { pointwise } from '../../src/ops/pointwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
+import { numel } from '../../src/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 
@@ -78,7 +79,8 @@ for (const c of cases) {
     const plain = await check(c, 'plain', seed);
     for (const form of forms.filter(runs)) {
       const results = await check(c, form, seed);
-      for (const [name, values] of Object.entries(results)) close(values, plain[name], `${form} ${name} against plain, seed ${seed}`);
+      for (const [name, values] of Object.entries(results))
+        close(values, plain[name], `${form} ${name} against plain, seed ${seed}`);
     }
     await check(c, undefined);
   });
@@ -99,7 +101,7 @@ test('an input that needs no gradient gets none', () => {
 
 test('shapes that do not fit are refused by name', () => {
   const tape = new Tape(new Plan(device));
-  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(shape.reduce((a, b) => a * b)));
+  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(numel(shape)));
   const refuse = (x: number[], weight: number[], pattern: RegExp) =>
     assert.throws(
       () => pointwise(tape, make(x), make(weight)),

@@ -1,0 +1,176 @@
+// Matrix product C = scale op(A) op(B), or C += scale op(A) op(B); op is the identity or the transpose.
+// op(A) is (M, K), op(B) is (K, N), C is (M, N). Strides say where an element lies, so a transpose or a slice of
+// columns is only another set of strides.
+//
+// plain is the reference, one thread an output. register_tile gives a thread 8 x 4 outputs; shared_tile, for GPUs, a
+// workgroup 64 x 64 outputs through workgroup memory; matmul.subgroup.wgsl has more. Where M and N alone give too few
+// threads, the sum over k falls into splits, whose results add_partials adds up in their order. Nothing races, and
+// every order is fixed.
+
+const THREADS: u32 = 64;
+// Threads of register_tile.
+const COLUMNS: u32 = 16;
+
+struct Params {
+  M: u32, N: u32, K: u32,
+  am: u32, ak: u32, // strides of op(A): of a row, of a column
+  bk: u32, bn: u32, // strides of op(B)
+  ldc: u32,         // row stride of C
+  splits: u32,      // parts of the sum over k
+  steps: u32,       // its length in each part, a multiple of 4
+  accumulate: u32,  // 1 adds to what is in C
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;         // op(A) (M, K), strides am and ak
+@group(0) @binding(2) var<storage, read> b: array<f32>;         // op(B) (K, N), strides bk and bn
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;   // (M, N), row stride ldc; or (splits, M, N)
+@group(0) @binding(4) var<storage, read> partials: array<f32>;  // (splits, M, N)
+
+fn store(split: u32, m: u32, n: u32, v: f32) {
+  if (m >= params.M || n >= params.N || split >= params.splits) { return; }
+  let at = split * params.M * params.N + m * params.ldc + n;
+  if (params.accumulate == 1u) { c[at] += params.scale * v; } else { c[at] = params.scale * v; }
+}
+
+// One thread per element of C.
+@compute @workgroup_size(THREADS)
+fn plain(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+         @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  let m = id / params.N;
+  let n = id % params.N;
+  if (m >= params.M) { return; }
+  var sum = 0f;
+  for (var k = 0u; k < params.K; k++) {
+    sum = fma(a[m * params.am + k * params.ak], b[k * params.bk + n * params.bn], sum);
+  }
+  store(0u, m, n, sum);
+}
+
+// One thread per element of C: the parts of its sum in their order.
+@compute @workgroup_size(THREADS)
+fn add_partials(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                @builtin(local_invocation_index) li: u32) {
+  let id = (wid.x + wid.y * num.x) * THREADS + li;
+  let m = id / params.N;
+  if (m >= params.M) { return; }
+  var sum = 0f;
+  for (var split = 0u; split < params.splits; split++) { sum += partials[split * params.M * params.N + id]; }
+  store(0u, m, id % params.N, sum);
+}
+
+// Eight rows of four columns. Named members, not an array: SwiftShader runs arrays several times slower.
+struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
+
+// Adds the product of a column of eight and a row of four.
+fn multiply(tile: ptr<function, Tile>, lo: vec4f, hi: vec4f, v: vec4f) {
+  tile.c0 = fma(vec4f(lo.x), v, tile.c0);
+  tile.c1 = fma(vec4f(lo.y), v, tile.c1);
+  tile.c2 = fma(vec4f(lo.z), v, tile.c2);
+  tile.c3 = fma(vec4f(lo.w), v, tile.c3);
+  tile.c4 = fma(vec4f(hi.x), v, tile.c4);
+  tile.c5 = fma(vec4f(hi.y), v, tile.c5);
+  tile.c6 = fma(vec4f(hi.z), v, tile.c6);
+  tile.c7 = fma(vec4f(hi.w), v, tile.c7);
+}
+
+fn load_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
+fn load_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
+
+fn store_row(split: u32, m: u32, n: u32, apart: u32, v: vec4f) {
+  store(split, m, n, v.x);
+  store(split, m, n + apart, v.y);
+  store(split, m, n + 2u * apart, v.z);
+  store(split, m, n + 3u * apart, v.w);
+}
+
+// One thread per 8 rows x 4 columns (COLUMNS apart) x split.
+@compute @workgroup_size(COLUMNS)
+fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+            @builtin(local_invocation_index) li: u32) {
+  let rows = (params.M + 7u) / 8u;
+  let columns = (params.N + 4u * COLUMNS - 1u) / (4u * COLUMNS);
+  let group = wid.x + wid.y * num.x;
+  let m = group % rows * 8u;
+  let n = group / rows % columns * 4u * COLUMNS + li;
+  let split = group / rows / columns;
+
+  let begin = min(split * params.steps, params.K);
+  let end = begin + min(params.steps, params.K - begin);
+  var lo = min(m + vec4u(0u, 1u, 2u, 3u), vec4u(params.M - 1u)) * params.am + begin * params.ak;
+  var hi = min(m + vec4u(4u, 5u, 6u, 7u), vec4u(params.M - 1u)) * params.am + begin * params.ak;
+  var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + begin * params.bk;
+  var tile: Tile;
+  for (var k = begin; k < end; k++) {
+    multiply(&tile, load_a(lo), load_a(hi), load_b(at));
+    lo += params.ak;
+    hi += params.ak;
+    at += params.bk;
+  }
+
+  store_row(split, m, n, COLUMNS, tile.c0);
+  store_row(split, m + 1u, n, COLUMNS, tile.c1);
+  store_row(split, m + 2u, n, COLUMNS, tile.c2);
+  store_row(split, m + 3u, n, COLUMNS, tile.c3);
+  store_row(split, m + 4u, n, COLUMNS, tile.c4);
+  store_row(split, m + 5u, n, COLUMNS, tile.c5);
+  store_row(split, m + 6u, n, COLUMNS, tile.c6);
+  store_row(split, m + 7u, n, COLUMNS, tile.c7);
+}
+
+// The operands of one step of a 64 x 64 tile: 16 columns of 64 rows, and 16 rows of 64 columns, four to a vector.
+var<workgroup> left: array<vec4f, 256>;
+var<workgroup> right: array<vec4f, 256>;
+
+// One workgroup per 64 x 64 elements of C x split; one thread per 4 x 4 of them. Threads load with neighbours along
+// whichever side of an operand is contiguous.
+@compute @workgroup_size(256)
+fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+               @builtin(local_invocation_index) li: u32) {
+  let rows = (params.M + 63u) / 64u;
+  let columns = (params.N + 63u) / 64u;
+  let group = wid.x + wid.y * num.x;
+  let m = group % rows * 64u;
+  let n = group / rows % columns * 64u;
+  let split = group / rows / columns;
+
+  let begin = min(split * params.steps, params.K);
+  let end = begin + min(params.steps, params.K - begin);
+  let fast = li % 16u;
+  let slow = li / 16u;
+  let k_of_a = select(slow, fast, params.ak == 1u);
+  let row = select(fast, slow, params.ak == 1u);
+  let k_of_b = select(slow, fast, params.bk == 1u);
+  let column = select(fast, slow, params.bk == 1u);
+  let four = vec4u(0u, 1u, 2u, 3u);
+  let a_at = min(m + row * 4u + four, vec4u(params.M - 1u)) * params.am;
+  let b_at = min(n + column * 4u + four, vec4u(params.N - 1u)) * params.bn;
+
+  var c0 = vec4f();
+  var c1 = vec4f();
+  var c2 = vec4f();
+  var c3 = vec4f();
+  for (var k = begin; k < end; k += 16u) {
+    let ka = min(k + k_of_a, params.K - 1u);
+    let kb = min(k + k_of_b, params.K - 1u);
+    left[k_of_a * 16u + row] = select(vec4f(), load_a(a_at + ka * params.ak), k + k_of_a < end);
+    right[k_of_b * 16u + column] = select(vec4f(), load_b(b_at + kb * params.bk), k + k_of_b < end);
+    workgroupBarrier();
+    for (var j = 0u; j < 16u; j++) {
+      let r = left[j * 16u + slow];
+      let v = right[j * 16u + fast];
+      c0 = fma(vec4f(r.x), v, c0);
+      c1 = fma(vec4f(r.y), v, c1);
+      c2 = fma(vec4f(r.z), v, c2);
+      c3 = fma(vec4f(r.w), v, c3);
+    }
+    workgroupBarrier();
+  }
+
+  store_row(split, m + slow * 4u, n + fast * 4u, 1u, c0);
+  store_row(split, m + slow * 4u + 1u, n + fast * 4u, 1u, c1);
+  store_row(split, m + slow * 4u + 2u, n + fast * 4u, 1u, c2);
+  store_row(split, m + slow * 4u + 3u, n + fast * 4u, 1u, c3);
+}

@@ -1,0 +1,59 @@
+import { ShapeError } from '../errors.js';
+import { linear as kernel } from '../generated/linear.js';
+import type { Tape } from '../tape.js';
+import { shapeText, type Tensor } from '../tensor.js';
+import { matmul } from './matmul.js';
+
+/**
+ * Fully connected layer: y = x weightᵀ + bias.
+ *
+ * @param x (N, I)
+ * @param weight (O, I); may be the leading columns of a host's tensor
+ * @param bias (O)
+ * @returns (N, O)
+ * @throws ShapeError where the shapes do not fit
+ */
+export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const [N, I] = x.shape;
+  const [O] = weight.shape;
+  if (x.shape.length !== 2 || N * I === 0)
+    throw new ShapeError(`linear: expected x (N, I), none of them 0, got ${shapeText(x.shape)}`);
+  if (weight.shape.length !== 2 || weight.shape[1] !== I || O === 0)
+    throw new ShapeError(
+      `linear: expected weight (O, ${I}) for x ${shapeText(x.shape)}, got ${shapeText(weight.shape)}`,
+    );
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== O))
+    throw new ShapeError(
+      `linear: expected bias (${O}) for weight ${shapeText(weight.shape)}, got ${shapeText(bias.shape)}`,
+    );
+
+  const { plan } = tape;
+  const { value: threads } = kernel.consts.THREADS;
+  const params = { N, O };
+  const y = tape.empty('linear.y', [N, O]);
+  matmul(plan, { a: x, b: weight, out: y, transposeB: true });
+  if (bias)
+    plan.dispatch(kernel, 'forward', {
+      params,
+      bindings: { bias, y },
+      workgroups: Math.ceil((N * O) / threads),
+      bytes: 8 * N * O + 4 * O,
+    });
+  const inputs = bias ? [x, weight, bias] : [x, weight];
+  return tape.record('linear', inputs, y, (dy) => {
+    let dx: Tensor | null = null;
+    if (tape.needsGrad(x)) {
+      dx = tape.empty('linear.dx', x.shape);
+      matmul(plan, { a: dy, b: weight, out: dx });
+    }
+    if (weight.grad) matmul(plan, { a: dy, b: x, out: weight.grad, transposeA: true, accumulate: true });
+    if (bias?.grad)
+      plan.dispatch(kernel, 'backward_bias', {
+        params,
+        bindings: { dy, dbias: bias.grad },
+        workgroups: Math.ceil(O / threads),
+        bytes: 4 * N * O + 8 * O,
+      });
+    return bias ? [dx, null, null] : [dx, null];
+  });
+}

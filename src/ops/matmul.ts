@@ -1,0 +1,128 @@
+import { ShapeError } from '../errors.js';
+import { matmul as kernel } from '../generated/matmul.js';
+import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
+import type { Candidate, Plan } from '../runtime/plan.js';
+import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+
+export interface MatmulOptions {
+  /** (M, K), or (K, M) where transposed. Rows may lie apart (a slice of columns); elements of a row lie together. */
+  a: Tensor;
+  /** (K, N), or (N, K) where transposed. May be `a` itself: A Aᵀ is a Gram matrix. */
+  b: Tensor;
+  /** (M, N); neither `a` nor `b`. */
+  out: Tensor;
+  transposeA?: boolean;
+  transposeB?: boolean;
+  scale?: number;
+  /** Add to what is in `out`. */
+  accumulate?: boolean;
+}
+
+interface Form extends Candidate {
+  readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared' | 'plain';
+  /** Lanes that share the rows of op(A). */
+  readonly share?: number;
+}
+
+/** The forms of the kernel, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
+function forms(software: boolean): readonly Form[] {
+  const subgroup: Form[] = [
+    { name: 'subgroup8', subgroups: 8, share: 8 },
+    { name: 'subgroup4', subgroups: 4, share: 4 },
+  ];
+  const register: Form = { name: 'register' };
+  const shared: Form = { name: 'shared' };
+  const plain: Form = { name: 'plain' };
+  return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
+}
+
+const wantedWorkgroups = 256; // enough to occupy an adapter; more splits only add partial sums
+const leastSteps = 128; // elements of k that a split is worth its partial sums for
+const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
+
+/**
+ * out = scale · op(a) · op(b), or out += the same. Recorded into the plan without a tape.
+ *
+ * @throws ShapeError where the shapes do not fit, or a view is none that the kernel can read
+ */
+export function matmul(plan: Plan, options: MatmulOptions): void {
+  const { a, b, out, transposeA = false, transposeB = false, scale = 1, accumulate = false } = options;
+  for (const view of [a, b, out]) checkView(view);
+  const [[M, K], [am, ak]] = orient(a, transposeA);
+  const [[inner, N], [bk, bn]] = orient(b, transposeB);
+  if (K !== inner || out.shape[0] !== M || out.shape[1] !== N)
+    throw new ShapeError(
+      `matmul: expected op(A) (M, K), op(B) (K, N) and out (M, N), ` +
+        `got ${shapeText([M, K])}, ${shapeText([inner, N])} and ${shapeText(out.shape)}`,
+    );
+  const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
+  const form = plan.choose(key, forms(plan.device.software));
+  const columns = form.share
+    ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize)
+    : kernel.consts.COLUMNS.value;
+  const { splits, steps, tiles } = split(form, M, N, K, columns);
+  const partials = splits > 1 ? transient(plan, [splits, M, N]) : undefined;
+  const whole = { M, N, K, am, ak, bk, bn, ldc: out.strides[0], splits, steps, accumulate: Number(accumulate), scale };
+  const params = partials ? { ...whole, ldc: N, accumulate: 0, scale: 1 } : whole;
+  const c = partials ?? out;
+  const workgroups = tiles * splits;
+  const cost = { macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
+  if (form.share) {
+    const common = { params, workgroups, consts: { SHARE: form.share, COLUMNS: columns }, ...cost };
+    if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...common, bindings: { a, b4: b, c } });
+    else if (bk === 1 && bn % 4 === 0 && ak === 1 && am % 4 === 0)
+      plan.dispatch(subgroupKernel, 'along_k', { ...common, bindings: { a4: a, b4: b, c } });
+    else plan.dispatch(subgroupKernel, 'scalar', { ...common, bindings: { a, b, c } });
+  } else {
+    const entry = form.name === 'plain' ? 'plain' : form.name === 'shared' ? 'shared_tile' : 'register_tile';
+    plan.dispatch(kernel, entry, { params, bindings: { a, b, c }, workgroups, ...cost });
+  }
+  if (!partials) return;
+  plan.dispatch(kernel, 'add_partials', {
+    params: whole,
+    bindings: { partials, c: out },
+    workgroups: Math.ceil((M * N) / kernel.consts.THREADS.value),
+    bytes: 4 * M * N * (splits + 1),
+  });
+}
+
+function transient(plan: Plan, shape: readonly number[]): Tensor {
+  const label = 'matmul.partials';
+  return tensor(plan.slot(label, 4 * numel(shape)), label, shape);
+}
+
+function checkView({ label, shape, strides, offset }: Tensor): void {
+  if (shape.length !== 2 || shape[0] * shape[1] === 0)
+    throw new ShapeError(`matmul: expected matrices, none of their sides 0, got ${shapeText(shape)} of ${label}`);
+  if (strides[1] !== 1 || strides[0] < shape[1])
+    throw new ShapeError(
+      `matmul: expected rows of neighbouring elements, got strides ${shapeText(strides)} of ${label}`,
+    );
+  if (offset % offsetAlignment !== 0)
+    throw new ShapeError(
+      `matmul: expected a view that starts on a multiple of ${offsetAlignment} bytes, got ${offset} of ${label}`,
+    );
+}
+
+/** Shape and strides of a matrix or its transpose. */
+function orient({ shape: [rows, columns], strides: [row, column] }: Tensor, transpose: boolean) {
+  return transpose
+    ? [
+        [columns, rows],
+        [column, row],
+      ]
+    : [
+        [rows, columns],
+        [row, column],
+      ];
+}
+
+/** Workgroups for the tiles of the product, and how the sum over k falls into parts where they are too few. */
+function split(form: Form, M: number, N: number, K: number, columns: number) {
+  if (form.name === 'plain') return { tiles: Math.ceil((M * N) / kernel.consts.THREADS.value), splits: 1, steps: K };
+  const tiles =
+    form.name === 'shared' ? Math.ceil(M / 64) * Math.ceil(N / 64) : Math.ceil(M / 8) * Math.ceil(N / (4 * columns));
+  const wanted = Math.min(Math.ceil(wantedWorkgroups / tiles), Math.ceil(K / leastSteps));
+  const steps = Math.ceil(K / wanted / 16) * 16;
+  return { tiles, splits: Math.ceil(K / steps), steps };
+}

@@ -1,0 +1,126 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ShapeError } from '../../src/errors.js';
+import { linear } from '../../src/ops/linear.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { checkOp, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+type Values = Record<string, Float64Array>;
+
+/** The definition, in f64. */
+function reference([N, I, O]: readonly number[], { x, weight, bias, dy }: Values): Values {
+  const y = new Float64Array(N * O);
+  const dx = new Float64Array(N * I);
+  const dweight = new Float64Array(O * I);
+  const dbias = new Float64Array(O);
+  for (let n = 0; n < N; n++)
+    for (let o = 0; o < O; o++) {
+      const to = n * O + o;
+      y[to] = bias?.[o] ?? 0;
+      dbias[o] += dy[to];
+      for (let i = 0; i < I; i++) {
+        y[to] += x[n * I + i] * weight[o * I + i];
+        dx[n * I + i] += dy[to] * weight[o * I + i];
+        dweight[o * I + i] += dy[to] * x[n * I + i];
+      }
+    }
+  return { y, dx, dweight, ...(bias && { dbias }) };
+}
+
+interface Case {
+  N: number;
+  I: number;
+  O: number;
+  /** Columns of the host's weight. */
+  host?: number;
+}
+
+const cases: Case[] = [
+  { N: 1, I: 1, O: 1 },
+  { N: 3, I: 7, O: 5, host: 9 },
+  { N: 16, I: 32, O: 40, host: 64 },
+  { N: 33, I: 43, O: 21, host: 64 },
+  { N: 130, I: 96, O: 67 },
+  { N: 5, I: 300, O: 66, host: 301 },
+];
+for (const { N, I, O, host = I } of cases) {
+  const weight = { host: [O, host], slim: [O, I] };
+  test(`N${N} ${I} -> ${O}${host === I ? '' : ` in a host of ${host}`}: with and without bias`, async () => {
+    await checkOp(device, 'linear with bias', {
+      inputs: { x: [N, I] },
+      weights: { weight, bias: { host: [O] } },
+      run: (tape, tensors) => linear(tape, tensors.x, tensors.weight, tensors.bias),
+      reference: (values) => reference([N, I, O], values),
+    });
+    await checkOp(device, 'linear', {
+      inputs: { x: [N, I] },
+      weights: { weight },
+      run: (tape, tensors) => linear(tape, tensors.x, tensors.weight),
+      reference: (values) => reference([N, I, O], values),
+    });
+  });
+}
+
+test('an input that needs no gradient gets none', () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const x = upload(device, 'x', [4, 3], new Float32Array(12));
+  const weight = upload(device, 'weight', [5, 3], new Float32Array(15), new Float32Array(15));
+  const y = linear(tape, x, weight);
+  const recorded = plan.dispatches.length;
+  tape.backward(y, y);
+  assert.is(tape.gradient(x), undefined);
+  assert.is(plan.dispatches.length, recorded + 1);
+});
+
+test('shapes that do not fit are refused by name', () => {
+  const tape = new Tape(new Plan(device));
+  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(Math.max(1, shape[0] * shape[1])));
+  const refuse = (shapes: number[][], pattern: RegExp) => {
+    const [x, weight, bias] = shapes.map(make);
+    assert.throws(
+      () => linear(tape, x, weight, bias),
+      (error: Error) => error instanceof ShapeError && pattern.test(error.message),
+    );
+  };
+  refuse(
+    [
+      [2, 3],
+      [8, 4],
+    ],
+    /linear: expected weight \(O, 3\) for x \(2, 3\), got \(8, 4\)/,
+  );
+  refuse([[2, 3], [8, 3], [7]], /linear: expected bias \(8\) for weight \(8, 3\), got \(7\)/);
+  refuse(
+    [
+      [2, 3, 1],
+      [8, 3],
+    ],
+    /linear: expected x \(N, I\), none of them 0, got \(2, 3, 1\)/,
+  );
+  refuse(
+    [
+      [0, 3],
+      [8, 3],
+    ],
+    /linear: expected x/,
+  );
+  refuse(
+    [
+      [2, 3],
+      [0, 3],
+    ],
+    /linear: expected weight/,
+  );
+});
+
+test.run();

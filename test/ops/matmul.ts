@@ -1,0 +1,135 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ShapeError } from '../../src/errors.js';
+import { type MatmulOptions, matmul } from '../../src/ops/matmul.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { numel, prefix, type Tensor } from '../../src/tensor.js';
+import { close, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, randoms, seed } from '../random.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+const forms = ['plain', 'register', 'shared', 'subgroup4', 'subgroup8'];
+const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
+
+interface Case {
+  M: number;
+  N: number;
+  K: number;
+  /** Elements beyond the columns of a, b and out. */
+  beyond?: [number, number, number];
+  scale?: number;
+  accumulate?: boolean;
+  /** b is a. */
+  gram?: boolean;
+}
+
+/** A matrix whose rows go on beyond its columns, with NaN. */
+function matrix(label: string, [rows, columns]: number[], beyond: number, random: () => number) {
+  const ld = columns + beyond;
+  const data = new Float32Array(rows * ld).fill(Number.NaN);
+  for (let r = 0; r < rows; r++) data.set(randoms(random, columns), r * ld);
+  const whole = upload(device, label, [rows, ld], data);
+  return { data, ld, view: prefix(whole, [rows, columns]), whole };
+}
+
+/** The product by `form`, checked against f64, that it repeats bit for bit, and that nothing else is written. */
+async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: string): Promise<Float32Array> {
+  const { M, N, K, beyond = [0, 0, 0], scale = 1, accumulate = false, gram = false } = c;
+  const random = generator(seed);
+  const a = matrix('a', transposeA ? [K, M] : [M, K], beyond[0], random);
+  const b = gram ? a : matrix('b', transposeB ? [N, K] : [K, N], beyond[1], random);
+  const out = matrix('out', [M, N], beyond[2], random);
+  if (!accumulate) out.data.fill(Number.NaN);
+
+  const expected = new Float64Array(M * N);
+  for (let m = 0; m < M; m++)
+    for (let n = 0; n < N; n++) {
+      let sum = 0;
+      for (let k = 0; k < K; k++)
+        sum += a.data[transposeA ? k * a.ld + m : m * a.ld + k] * b.data[transposeB ? n * b.ld + k : k * b.ld + n];
+      expected[m * N + n] = scale * sum + (accumulate ? out.data[m * out.ld + n] : 0);
+    }
+
+  const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
+  using plan = new Plan(device, form ? { variants: { [key]: form } } : {});
+  matmul(plan, { a: a.view, b: b.view, out: out.view, transposeA, transposeB, scale, accumulate });
+  assert.is(plan.stats().macs, M * N * K);
+  await plan.compile();
+  const once = async () => {
+    plan.poison();
+    device.write(out.whole.storage as GPUBuffer, out.data);
+    plan.run();
+    return plan.read(out.whole);
+  };
+  const first = await once();
+  const second = await once();
+  assert.equal(new Uint32Array(first.buffer), new Uint32Array(second.buffer), `${form} repeats bit for bit`);
+  const result = new Float32Array(M * N);
+  for (let m = 0; m < M; m++) {
+    result.set(first.subarray(m * out.ld, m * out.ld + N), m * N);
+    const rest = first.subarray(m * out.ld + N, (m + 1) * out.ld);
+    assert.ok(rest.every(Number.isNaN), `${form} writes nothing beyond row ${m} (seed ${seed})`);
+  }
+  close(result, expected, `${key} ${form ?? 'default'}`);
+  for (const { storage } of [a.whole, b.whole, out.whole]) device.free(storage as GPUBuffer);
+  return result;
+}
+
+const cases: Case[] = [
+  { M: 1, N: 1, K: 1 },
+  { M: 5, N: 3, K: 7, beyond: [2, 1, 3] },
+  { M: 16, N: 64, K: 32, scale: 0.25 },
+  { M: 33, N: 45, K: 43, beyond: [21, 23, 19], accumulate: true },
+  { M: 24, N: 42, K: 30, beyond: [2, 2, 2], scale: -1.5, accumulate: true },
+  { M: 70, N: 129, K: 17, beyond: [1, 3, 0] },
+  { M: 9, N: 10, K: 1030, beyond: [2, 2, 5], scale: 0.1 },
+  { M: 8, N: 40, K: 700, beyond: [4, 4, 4], scale: 2, accumulate: true },
+];
+for (const c of cases)
+  for (const [transposeA, transposeB] of [
+    [false, true],
+    [false, false],
+    [true, false],
+    [true, true],
+  ]) {
+    const layout = `${transposeA ? 'Aᵀ' : 'A'} ${transposeB ? 'Bᵀ' : 'B'}`;
+    test(`${layout}, M${c.M} N${c.N} K${c.K}${c.accumulate ? ' accumulated' : ''}: every form agrees`, async () => {
+      const plain = await check(c, transposeA, transposeB, 'plain');
+      for (const form of forms.filter(runs))
+        close(await check(c, transposeA, transposeB, form), plain, `${form} against plain`);
+      await check(c, transposeA, transposeB);
+    });
+  }
+
+test('a Gram matrix A Aᵀ is symmetric in every form', async () => {
+  for (const form of forms.filter(runs)) {
+    const [N, D] = [37, 200];
+    const gram = await check({ M: N, N, K: D, gram: true, beyond: [4, 0, 1] }, false, true, form);
+    for (let i = 0; i < N; i++) for (let j = 0; j < i; j++) assert.is(gram[i * N + j], gram[j * N + i], form);
+  }
+});
+
+test('views that do not fit are refused by name', () => {
+  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(numel(shape)));
+  const refuse = (options: MatmulOptions, pattern: RegExp) =>
+    assert.throws(
+      () => matmul(new Plan(device), options),
+      (error: Error) => error instanceof ShapeError && pattern.test(error.message),
+    );
+  const [a, b] = [make([4, 6]), make([6, 5])];
+  refuse({ a, b, out: make([4, 6]) }, /matmul: expected .* out \(M, N\), got \(4, 6\), \(6, 5\) and \(4, 6\)/);
+  refuse({ a, b, out: make([4, 5]), transposeB: true }, /got \(4, 6\), \(5, 6\) and \(4, 5\)/);
+  refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
+  const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
+  refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighbouring elements/);
+  refuse({ a, b: { ...b, offset: 4 }, out: make([4, 5]) }, /matmul: expected a view that starts on a multiple of 256/);
+});
+
+test.run();
