@@ -156,7 +156,8 @@ const chunkBytes = 64 << 20; // the most that these may take: larger batches go 
 
 function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean): Tensor {
   const { N, S, R } = params;
-  const x = tensor(plan.slot('augment.x', N * 3 * S * S * 4), 'augment.x', [N, 3, S, S]);
+  const label = `augment.x${params.view}`;
+  const x = tensor(plan.slot(label, N * 3 * S * S * 4), label, [N, 3, S, S]);
   const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)

@@ -1,0 +1,262 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/data/augment.js';
+import { Loader, type LoaderOptions } from '../../src/data/loader.js';
+import type { ImageSource, Picture } from '../../src/data/source.js';
+import { ConfigError, DataError } from '../../src/errors.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { close } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, seed } from '../random.js';
+import { centreDraw, view as referenceView } from './augment_reference.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+const random = generator();
+const integer = (below: number) => Math.floor(random() * below);
+
+interface CountedSource extends ImageSource {
+  readonly all: readonly Picture[];
+  loads: number;
+  /** Makes loading this item fail. */
+  broken?: number;
+}
+
+function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + integer(20)): CountedSource {
+  const all = Array.from({ length: length * pictures }, () => {
+    const [width, height] = [side(), side()];
+    return { width, height, pixels: Uint8Array.from({ length: width * height * 4 }, () => integer(256)) };
+  });
+  const source: CountedSource = {
+    name: 'random pictures', length, pictures, all, loads: 0,
+    async load(item, picture) {
+      source.loads++;
+      if (item === source.broken) throw new DataError(`item ${item} is broken`);
+      await new Promise((resolve) => setTimeout(resolve, random() * 3)); // they come in any order
+      return all[item * pictures + picture];
+    },
+  };
+  return source;
+}
+
+/** What the bindings show: every place's sample and its pictures for either view. */
+async function shown(loader: Loader): Promise<{ sample: number; views: Picture[] }[]> {
+  const read = async (name: 'pixels' | 'table' | 'batch') => device.read(loader.bindings[name].storage as GPUBuffer);
+  const pixels = new Uint8Array(await read('pixels'));
+  const [table, places] = [new Uint32Array(await read('table')), new Uint32Array(await read('batch'))];
+  return Array.from({ length: loader.batch }, (_, n) => ({
+    sample: places[4 * n],
+    views: [1, 2].map((view) => {
+      const [first, width, height] = table.subarray(4 * places[4 * n + view]);
+      return { width, height, pixels: pixels.slice(first * 4, (first + width * height) * 4) };
+    }),
+  }));
+}
+
+const expectShown = async (loader: Loader, source: CountedSource, items: ArrayLike<number>, what: string) => {
+  const expected = Array.from(items, (sample) => ({
+    sample,
+    views: [0, source.pictures - 1].map((picture) => source.all[sample * source.pictures + picture]),
+  }));
+  assert.equal(await shown(loader), expected, `${what}, seed ${seed}`);
+};
+
+async function withLoader(source: ImageSource, options: LoaderOptions, use: (loader: Loader) => Promise<void>): Promise<void> {
+  const loader = await Loader.open(device, source, options);
+  try {
+    await use(loader);
+  } finally {
+    loader.dispose();
+  }
+}
+
+for (const pictures of [1, 2] as const) {
+  for (const budget of [undefined, 0]) {
+    const how = `${budget === 0 ? 'streamed' : 'cached'}, ${pictures} picture(s) an item`;
+    test(`every step's own items are shown: ${how}`, async () => {
+      const source = randomSource(90, pictures);
+      await withLoader(source, { batch: 16, seed, budget }, async (loader) => {
+        assert.is(loader.cached, budget !== 0);
+        assert.is(loader.stepsPerEpoch, 5);
+        for (const step of [0, 1, 2, 7, 4, 5]) {
+          await loader.prepare(step);
+          await expectShown(loader, source, loader.batchAt(step), `step ${step}`);
+          if (step !== 2) loader.prefetch(step + 1); // also one that is not the next to be asked for
+        }
+        await loader.show([3, 1, 2]);
+        await expectShown(loader, source, [3, 1, ...Array(14).fill(2)], 'shown');
+      });
+    });
+  }
+}
+
+test('an epoch shows every item at most once, in an order of its own that depends on seed and epoch alone', async () => {
+  const source = randomSource(50);
+  const open = (seed: number) => Loader.open(device, source, { batch: 8, seed });
+  const [loader, again, other] = [await open(7), await open(7), await open(8)];
+  const epochs = [0, 1, 2].map((epoch) => Array.from({ length: 6 }, (_, i) => [...loader.batchAt(epoch * 6 + i)]).flat());
+  for (const epoch of epochs) assert.is(new Set(epoch).size, 48);
+  assert.is.not(epochs[0].join(), epochs[1].join());
+  assert.is.not(epochs[1].join(), epochs[2].join());
+  assert.equal([...again.batchAt(13)], epochs[2].slice(8, 16), 'step 13 alone');
+  assert.is.not(other.batchAt(0).join(), loader.batchAt(0).join());
+  for (const each of [loader, again, other]) each.dispose();
+});
+
+test('cached and streamed pictures make the same views, bit for bit, whatever was shown before', async () => {
+  const source = randomSource(40, 2);
+  const [options] = defaultViews(12);
+  const results: Float32Array[] = [];
+  for (const [budget, steps] of [[undefined, [6]], [0, [6]], [0, [5, 6]]] as const) {
+    await withLoader(source, { batch: 8, seed, budget }, async (loader) => {
+      const plan = new Plan(device);
+      const x = [augment(plan, loader, 0, options), augment(plan, loader, 1, options)];
+      for (const view of x) plan.keep(view);
+      await plan.compile();
+      for (const step of steps) {
+        await loader.prepare(step);
+        plan.poison();
+        plan.run({ step, seed });
+        loader.prefetch(step + 1);
+      }
+      results.push(new Float32Array([...(await plan.read(x[0])), ...(await plan.read(x[1]))]));
+      plan.dispose();
+    });
+  }
+  assert.ok(results[0].every(Number.isFinite));
+  assert.equal(results[1], results[0], `streamed, seed ${seed}`);
+  assert.equal(results[2], results[0], `after another step, seed ${seed}`);
+});
+
+test('view 0 is made of picture 0, view 1 of picture 1', async () => {
+  const source = randomSource(4, 2);
+  await withLoader(source, { batch: 4 }, async (loader) => {
+    const plan = new Plan(device);
+    const views = ([0, 1] as const).map((view) => centreCrop(plan, loader, { size: 9, ...imagenetStatistics }, view));
+    for (const x of views) plan.keep(x);
+    await plan.compile();
+    await loader.show([2, 0, 3, 1]);
+    plan.poison();
+    plan.run();
+    for (const [view, x] of views.entries()) {
+      const expected = [2, 0, 3, 1].flatMap((item) => {
+        const picture = source.all[2 * item + view];
+        const blur = { p: 0, sigma: [1, 1], window: 1 } as const;
+        return [...referenceView(picture, centreDraw(picture, 9, 9), { size: 9, blur, ...imagenetStatistics })];
+      });
+      close((await plan.read(x)).subarray(0, expected.length), expected, `view ${view}`);
+    }
+    plan.dispose();
+  });
+});
+
+test('a batch is decoded while another is in use, once', async () => {
+  const source = randomSource(40);
+  await withLoader(source, { batch: 8, seed, budget: 0 }, async (loader) => {
+    await loader.prepare(0);
+    source.loads = 0;
+    loader.prefetch(1);
+    loader.prefetch(1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.is(source.loads, 8, 'before prepare()');
+    await loader.prepare(1);
+    assert.is(source.loads, 8, 'after it');
+    await expectShown(loader, source, loader.batchAt(1), 'step 1');
+  });
+});
+
+test('steps make no buffers', async () => {
+  for (const budget of [undefined, 0]) {
+    await withLoader(randomSource(40), { batch: 8, seed, budget }, async (loader) => {
+      await loader.prepare(0);
+      const { gpu } = device;
+      const { createBuffer } = gpu;
+      let made = 0;
+      gpu.createBuffer = (descriptor) => {
+        made++;
+        return createBuffer.call(gpu, descriptor);
+      };
+      try {
+        for (let step = 1; step < 12; step++) {
+          loader.prefetch(step);
+          await loader.prepare(step);
+        }
+      } finally {
+        gpu.createBuffer = createBuffer;
+      }
+      assert.is(made, 0);
+    });
+  }
+  assert.is(device.allocated, 0, 'bytes held after dispose()');
+});
+
+test('a streamed picture larger than those seen on opening is halved, by means of 2 x 2', async () => {
+  const source = randomSource(70, 1, () => 6); // 64 are seen
+  const pixels = Uint8Array.from({ length: 13 * 9 * 4 }, () => integer(256));
+  (source.all as Picture[])[69] = { width: 13, height: 9, pixels };
+  await withLoader(source, { batch: 2, budget: 0 }, async (loader) => {
+    assert.is(loader.maxSide, 6);
+    await loader.show([69, 0]);
+    const [{ views: [half] }, { views: [whole] }] = await shown(loader);
+    assert.equal(whole, source.all[0]);
+    // 13 x 9 → 7 x 5 → 4 x 3: the last column and row stand for themselves
+    assert.equal([half.width, half.height], [4, 3]);
+    const at = (x: number, y: number) => pixels[4 * (Math.min(y, 8) * 13 + Math.min(x, 12))];
+    const means = (x: number, y: number, of: (x: number, y: number) => number) =>
+      Math.floor((of(x, y) + of(x + 1, y) + of(x, y + 1) + of(x + 1, y + 1) + 2) / 4);
+    const once = (x: number, y: number) => means(2 * Math.min(x, 6), 2 * Math.min(y, 4), at);
+    for (const [x, y] of [[0, 0], [1, 1], [3, 0], [0, 2], [3, 2]])
+      assert.is(half.pixels[4 * (y * 4 + x)], means(2 * x, 2 * y, once), `${x}, ${y}, seed ${seed}`);
+  });
+});
+
+test('a picture that cannot be had fails the step that needs it, and no other', async () => {
+  const source = randomSource(100);
+  await withLoader(source, { batch: 10, seed, budget: 0 }, async (loader) => {
+    source.broken = loader.batchAt(3)[4];
+    loader.prefetch(3);
+    await new Promise((resolve) => setTimeout(resolve, 30)); // a rejection that nobody caught would end the process here
+    let caught: unknown;
+    await loader.prepare(3).catch((error) => {
+      caught = error;
+    });
+    assert.instance(caught, DataError);
+    assert.match((caught as Error).message, `item ${source.broken} is broken`);
+    await loader.prepare(4);
+    await expectShown(loader, source, loader.batchAt(4), 'step 4');
+  });
+});
+
+test('what cannot be loaded is refused', async () => {
+  const refuses = async (source: ImageSource, options: LoaderOptions, kind: typeof DataError | typeof ConfigError, message: RegExp) => {
+    let caught: unknown;
+    await Loader.open(device, source, options).catch((error) => {
+      caught = error;
+    });
+    assert.instance(caught, kind);
+    assert.match((caught as Error).message, message);
+  };
+  await refuses(randomSource(7), { batch: 8, seed }, DataError, /random pictures: has 7 items, fewer than a batch of 8; use a smaller batch/);
+  await refuses(randomSource(7), { batch: 0 }, ConfigError, /batch to be a whole number above 0, got 0/);
+  await refuses(randomSource(0), { batch: 1 }, DataError, /has 0 items/);
+  const torn = { ...randomSource(3), load: async () => ({ width: 2, height: 2, pixels: new Uint8Array(15) }) };
+  await refuses(torn, { batch: 1 }, DataError, /item 0: expected RGBA bytes of 2 x 2 pixels, got 15 bytes/);
+  await withLoader(randomSource(7), { batch: 4 }, async (loader) => {
+    assert.throws(() => loader.batchAt(0), /expected a seed on opening/);
+    for (const [items, message] of [[[], /from 1 to 4 items/], [[0, 1, 2, 3, 4], /got 5/], [[7], /items from 0 to 6, got 7/]] as const) {
+      let caught: unknown;
+      await loader.show(items).catch((error) => {
+        caught = error;
+      });
+      assert.instance(caught, ConfigError);
+      assert.match((caught as Error).message, message);
+    }
+  });
+});
+
+test.run();
