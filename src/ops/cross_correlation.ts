@@ -1,0 +1,357 @@
+import { ConfigError, ShapeError } from '../errors.js';
+import { cross_correlation as kernel } from '../generated/cross_correlation.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+import { matmul } from './matmul.js';
+
+/** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
+export interface Standardized {
+  /** (N, D) */
+  readonly a: Tensor;
+  /** (D): 1 / sqrt(var + eps), or 0 where a column is as good as constant and gets no gradient. */
+  readonly r: Tensor;
+}
+
+/** One loss L_BT(u, v) among those whose weighted sum is differentiated. */
+export interface Term {
+  readonly u: Standardized;
+  readonly v: Standardized;
+  /** Of this loss in the gradient; 1 where left out. */
+  readonly weight?: number;
+}
+
+/** Where to write the gradient with respect to the embeddings (N, D) behind a standardised batch. */
+export interface Target {
+  readonly of: Standardized;
+  readonly dz: Tensor;
+}
+
+export interface LossOptions {
+  /** Weight of the off-diagonal part. */
+  lambda?: number;
+  /** s: factor of the whole loss. */
+  scale?: number;
+  /** How the products are formed; chosen by N and D where left out. */
+  form?: 'gram' | 'direct';
+  /** Direct form: rows of C made at a time, a multiple of 64; as many as a binding may hold where left out. */
+  panelRows?: number;
+}
+
+/** Columns of a row of metrics. */
+export const metricColumns = ['on', 'off', 'mean', 'loss'] as const;
+
+const threads = kernel.consts.THREADS.value;
+const columns = kernel.consts.COLUMNS.value;
+const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
+const bindingFloats = 2 ** 25; // 128 MiB, the design floor
+
+const zero = {
+  ldz: 0,
+  first: 0,
+  count: 0,
+  accumulate: 0,
+  row: 0,
+  lambda: 0,
+  scale: 0,
+  factor: 0,
+  subtract: 0,
+  weight: 0,
+  eps: 0,
+};
+
+/**
+ * A = (z − mean) / sqrt(var + eps) per column of z (N, D); z may be the leading columns of wider rows.
+ *
+ * @throws ShapeError where z is not (N, D) with N > 1.
+ */
+export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standardized {
+  if (z.shape.length !== 2 || z.shape[0] < 2)
+    throw new ShapeError(`standardize: expected z (N, D) with N > 1, got ${shapeText(z.shape)}; use a larger batch`);
+  const [N, D] = z.shape;
+  const a = slotTensor(plan, 'standardize.a', [N, D]);
+  const r = slotTensor(plan, 'standardize.r', [D]);
+  plan.dispatch(kernel, 'standardize', {
+    params: { ...zero, N, D, ldz: z.strides[0], eps },
+    bindings: { z, a_out: a, r_out: r },
+    workgroups: Math.ceil(D / columns),
+    macs: 2 * N * D,
+    bytes: 4 * D * (4 * N + 1),
+  });
+  return { a, r };
+}
+
+/** C = AᵀB / N, whole: (D, E) of u (N, D) and v (N, E). */
+export function correlation(plan: Plan, u: Standardized, v: Standardized): Tensor {
+  const [N, D] = u.a.shape;
+  const [M, E] = v.a.shape;
+  if (N !== M) throw new ShapeError(`correlation: expected batches of one size, got ${N} and ${M}`);
+  const c = slotTensor(plan, 'correlation.c', [D, E]);
+  matmul(plan, { a: u.a, b: v.a, out: c, transposeA: true, scale: 1 / N });
+  return c;
+}
+
+/**
+ * Cross-correlation losses L_BT(u, v) = scale · (Σ_i (C_ii − 1)² + lambda Σ_{i≠j} C_ij²), C = AᵀB/N, of one or more pairs
+ * of batches, and the gradient of their weighted sum (`method.md` 2). Row t of `metrics` (T, 4) gets term t's
+ * Σ (C_ii − 1)², Σ_{i≠j} C_ij², mean C_ii, and L, unweighted.
+ *
+ * A batch that no target names is a constant. So is the second of a pair of a batch with itself. All pairs of one
+ * training step belong in one call: they share Gram matrices, and each target costs one product.
+ *
+ * @throws ShapeError where shapes differ, ConfigError where a target is part of no term.
+ */
+export function crossCorrelationLoss(
+  plan: Plan,
+  terms: readonly Term[],
+  targets: readonly Target[],
+  metrics: Tensor,
+  options: LossOptions = {},
+): void {
+  const { lambda = 0.0051, scale = 1 } = options;
+  check(terms, targets, metrics, lambda, scale);
+  const [N, D] = terms[0].u.a.shape;
+  const { form = D > 1.33 * N ? 'gram' : 'direct' } = options;
+  const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
+  const sums = form === 'gram' ? gramForm(loss) : directForm(loss, panelHeight(D, options.panelRows));
+  for (const [target, t] of sums) {
+    plan.dispatch(kernel, 'gradient', {
+      params: { ...zero, N, D },
+      bindings: { a: target.of.a, r: target.of.r, t, dz: target.dz },
+      workgroups: Math.ceil(D / columns),
+      macs: 3 * N * D,
+      bytes: 20 * N * D,
+    });
+  }
+}
+
+/**
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and its parts `on` and
+ * `off` (see `crossCorrelationLoss`), views of one small buffer. The gradient is made along with the loss.
+ */
+export function crossCorrelation(
+  tape: Tape,
+  za: Tensor,
+  zb: Tensor,
+  { eps = 1e-5, ...options }: LossOptions & { eps?: number } = {},
+): { on: Tensor; off: Tensor; mean: Tensor; loss: Tensor } {
+  const { plan } = tape;
+  const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
+  const [u, v] = standardized;
+  const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
+  const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
+  const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
+  crossCorrelationLoss(plan, [{ u, v }], targets, metrics, options);
+  const [on, off, mean, loss] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
+  tape.record('crossCorrelation', [za, zb], loss, (dloss) => {
+    for (const { dz } of targets) {
+      const count = numel(dz.shape);
+      plan.dispatch(kernel, 'chain', {
+        params: { ...zero, N: 0, D: 0, count },
+        bindings: { dz, dloss },
+        workgroups: Math.ceil(count / threads),
+        macs: count,
+        bytes: 8 * count,
+      });
+    }
+    return gradients;
+  });
+  return { on, off, mean, loss };
+}
+
+interface Loss {
+  readonly plan: Plan;
+  readonly N: number;
+  readonly D: number;
+  readonly lambda: number;
+  readonly scale: number;
+  readonly terms: readonly Term[];
+  readonly targets: readonly Target[];
+  readonly metrics: Tensor;
+}
+
+/** By K = A Aᵀ: T = Σ_terms 2·weight·s [(λ/N) K_B A + B · ((1 − λ) c − 1)], the K_B added up before their one product. */
+function gramForm(loss: Loss): Map<Target, Tensor> {
+  const { plan, N, D, lambda, scale, terms, targets } = loss;
+  const grams = new Map<Standardized, Tensor>();
+  const gramOf = (x: Standardized) => {
+    let gram = grams.get(x);
+    if (!gram) {
+      gram = slotTensor(plan, 'cross_correlation.gram', [N, N]);
+      matmul(plan, { a: x.a, b: x.a, out: gram, transposeB: true });
+      grams.set(x, gram);
+    }
+    return gram;
+  };
+  const diagonals = terms.map((term, row) => {
+    const c = diagonalOf(loss, term);
+    const partial = slotTensor(plan, 'cross_correlation.partial', [partials]);
+    plan.dispatch(kernel, 'gram_product', {
+      params: { ...zero, N, D },
+      bindings: { gram_a: gramOf(term.u), gram_b: gramOf(term.v), partial_out: partial },
+      workgroups: [partials, 1, 1],
+      macs: N * N,
+      bytes: 8 * N * N,
+    });
+    measure(loss, row, partial, c, { factor: 1 / N ** 2, subtract: 1 });
+    return c;
+  });
+
+  return new Map(
+    targets.map((target) => {
+      const parts = terms.flatMap((term, i) => {
+        const other = partner(term, target.of);
+        return other ? [{ other, c: diagonals[i], weight: term.weight ?? 1 }] : [];
+      });
+      const t = slotTensor(plan, 'cross_correlation.t', [N, D]);
+      parts.forEach(({ other, c, weight }, i) => {
+        plan.dispatch(kernel, 'diagonal_term', {
+          params: { ...zero, N, D, lambda, scale: scale * weight, accumulate: i === 0 ? 0 : 1 },
+          bindings: { b: other.a, c, t_out: t },
+          workgroups: Math.ceil(D / columns),
+          macs: N * D,
+          bytes: (i === 0 ? 8 : 12) * N * D,
+        });
+      });
+      const [only] = parts;
+      const factor = (2 * scale * lambda) / N;
+      if (parts.length === 1) {
+        matmul(plan, { a: gramOf(only.other), b: target.of.a, out: t, scale: factor * only.weight, accumulate: true });
+      } else {
+        const sum = slotTensor(plan, 'cross_correlation.grams', [N, N]);
+        parts.forEach(({ other, weight }, i) => {
+          plan.dispatch(kernel, 'combine', {
+            params: { ...zero, N, D, weight, accumulate: i === 0 ? 0 : 1 },
+            bindings: { gram_a: gramOf(other), gram_out: sum },
+            workgroups: Math.ceil((N * N) / threads),
+            macs: N * N,
+            bytes: (i === 0 ? 8 : 12) * N * N,
+          });
+        });
+        matmul(plan, { a: sum, b: target.of.a, out: t, scale: factor, accumulate: true });
+      }
+      return [target, t];
+    }),
+  );
+}
+
+/** By C itself, in panels of rows that become G = dL/dC in place: T_A = B Gᵀ, T_B = A G. */
+function directForm(loss: Loss, height: number): Map<Target, Tensor> {
+  const { plan, N, D, lambda, scale, terms, targets } = loss;
+  const sums = new Map(targets.map((target) => [target, slotTensor(plan, 'cross_correlation.t', [N, D])]));
+  const written = new Set<Target>();
+  terms.forEach((term, row) => {
+    const { u, v, weight = 1 } = term;
+    const ofU = targets.find((target) => target.of === u);
+    const ofV = u === v ? undefined : targets.find((target) => target.of === v);
+    const panels = Math.ceil(D / height);
+    const partial = slotTensor(plan, 'cross_correlation.partial', [panels, partials]);
+    for (let p = 0; p < panels; p++) {
+      const first = p * height;
+      const rows = Math.min(height, D - first);
+      const ua = columnsOf(u.a, first, rows);
+      const panel = slotTensor(plan, 'cross_correlation.panel', [rows, D]);
+      const count = rows * D;
+      matmul(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
+      plan.dispatch(kernel, 'panel_square', {
+        params: { ...zero, N, D, first, count },
+        bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
+        workgroups: [partials, 1, 1],
+        macs: count,
+        bytes: 4 * count,
+      });
+      if (!ofU && !ofV) continue;
+      plan.dispatch(kernel, 'panel_gradient', {
+        params: { ...zero, N, D, first, count, lambda, scale: scale * weight },
+        bindings: { panel },
+        workgroups: Math.ceil(count / threads),
+        macs: count,
+        bytes: 8 * count,
+      });
+      if (ofU) {
+        const out = columnsOf(sums.get(ofU) as Tensor, first, rows);
+        matmul(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
+      }
+      if (ofV) matmul(plan, { a: ua, b: panel, out: sums.get(ofV) as Tensor, accumulate: p > 0 || written.has(ofV) });
+    }
+    for (const target of [ofU, ofV]) if (target) written.add(target);
+    measure(loss, row, partial, diagonalOf(loss, term), { factor: 1, subtract: 0 });
+  });
+  return sums;
+}
+
+/** c_i = C_ii of a term. */
+function diagonalOf({ plan, N, D }: Loss, { u, v }: Term): Tensor {
+  const c = slotTensor(plan, 'cross_correlation.c', [D]);
+  plan.dispatch(kernel, 'diagonal', {
+    params: { ...zero, N, D },
+    bindings: { a: u.a, b: v.a, c_out: c },
+    workgroups: Math.ceil(D / columns),
+    macs: N * D,
+    bytes: 8 * N * D,
+  });
+  return c;
+}
+
+function measure(
+  { plan, N, D, lambda, scale, metrics }: Loss,
+  row: number,
+  partial: Tensor,
+  c: Tensor,
+  sums: { factor: number; subtract: number },
+): void {
+  const count = numel(partial.shape);
+  plan.dispatch(kernel, 'measure', {
+    params: { ...zero, N, D, row, count, lambda, scale, ...sums },
+    bindings: { partial, c, metrics },
+    workgroups: [1, 1, 1],
+    macs: 2 * D,
+    bytes: 4 * (count + D),
+  });
+}
+
+/** The batch that stands against `x` in a term, if `x` is part of it. */
+function partner({ u, v }: Term, x: Standardized): Standardized | undefined {
+  return u === x ? v : v === x ? u : undefined;
+}
+
+/** `count` columns of a contiguous (N, D) from column `first` on; `first` is a multiple of 64. */
+function columnsOf(x: Tensor, first: number, count: number): Tensor {
+  const [N, D] = x.shape;
+  return { ...x, shape: [N, count], strides: [D, 1], offset: x.offset + 4 * first, bytes: 4 * ((N - 1) * D + count) };
+}
+
+function panelHeight(D: number, wanted = bindingFloats / D): number {
+  return Math.max(64, Math.min(Math.ceil(D / 64), Math.floor(wanted / 64)) * 64);
+}
+
+function slotTensor(plan: Plan, label: string, shape: readonly number[]): Tensor {
+  return tensor(plan.slot(label, numel(shape) * 4), label, shape);
+}
+
+function check(
+  terms: readonly Term[],
+  targets: readonly Target[],
+  metrics: Tensor,
+  lambda: number,
+  scale: number,
+): void {
+  if (terms.length === 0) throw new ConfigError('crossCorrelationLoss: expected at least one term, got none');
+  if (!(lambda >= 0 && scale >= 0))
+    throw new ConfigError(`crossCorrelationLoss: expected lambda and scale of at least 0, got ${lambda} and ${scale}`);
+  const shape = shapeText(terms[0].u.a.shape);
+  for (const [i, { u, v }] of terms.entries())
+    for (const { a } of [u, v])
+      if (shapeText(a.shape) !== shape)
+        throw new ShapeError(`crossCorrelationLoss: expected ${shape} in term ${i}, got ${shapeText(a.shape)}`);
+  for (const { of, dz } of targets) {
+    if (!terms.some((term) => partner(term, of)))
+      throw new ConfigError('crossCorrelationLoss: expected each target to be part of a term, got one that is in none');
+    if (shapeText(dz.shape) !== shape)
+      throw new ShapeError(`crossCorrelationLoss: expected dz ${shape}, got ${shapeText(dz.shape)}`);
+  }
+  if (metrics.shape.length !== 2 || metrics.shape[0] < terms.length || metrics.shape[1] !== metricColumns.length)
+    throw new ShapeError(
+      `crossCorrelationLoss: expected metrics (${terms.length}, ${metricColumns.length}), got ${shapeText(metrics.shape)}`,
+    );
+}
