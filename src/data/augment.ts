@@ -128,10 +128,22 @@ type Params = ReturnType<typeof augmentParams>;
 
 // what `draw` does not read without randomness
 const neutral = {
-  scale_min: 1, scale_max: 1, ratio_min: 1, ratio_max: 1,
-  flip: 0, jitter: 0, grayscale: 0, blur: 0, solarize: 0,
-  brightness: 0, contrast: 0, saturation: 0, hue: 0,
-  radius: 0, sigma_min: 1, sigma_max: 1,
+  scale_min: 1,
+  scale_max: 1,
+  ratio_min: 1,
+  ratio_max: 1,
+  flip: 0,
+  jitter: 0,
+  grayscale: 0,
+  blur: 0,
+  solarize: 0,
+  brightness: 0,
+  contrast: 0,
+  saturation: 0,
+  hue: 0,
+  radius: 0,
+  sigma_min: 1,
+  sigma_max: 1,
 };
 
 function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop) {
@@ -176,7 +188,11 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
   const columns = Math.ceil((S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value)) / 64);
 
   plan.dispatch(kernel, 'draw', { params, bindings: { table, batch, drawn: draws }, workgroups: Math.ceil(N / 64) });
-  plan.dispatch(kernel, 'crop_rows', { params, bindings: { pixels, draws, new_rows: rows }, workgroups: [columns, N, 1] });
+  plan.dispatch(kernel, 'crop_rows', {
+    params,
+    bindings: { pixels, draws, new_rows: rows },
+    workgroups: [columns, N, 1],
+  });
   plan.dispatch(kernel, 'crop_columns', { params, bindings: { draws, rows, new_image: image }, workgroups: perPixel });
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', { params, bindings: { draws, new_image: image, x }, workgroups: [N, 1, 1] });
@@ -199,18 +215,34 @@ function expect(holds: boolean, name: string, expected: string, got: unknown): v
 function checkSize({ size, mean, std }: CentreCrop): void {
   expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
   expect(mean.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
-  expect(std.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY), 'std', 'three numbers above 0', std);
+  expect(
+    std.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
+    'std',
+    'three numbers above 0',
+    std,
+  );
 }
 
 function checkAugmentation(options: Augmentation): void {
   checkSize(options);
   const { crop, jitter, blur } = options;
   const range = (name: string, [min, max]: Range, highest: number) =>
-    expect(min > 0 && min <= max && max <= highest, name, `two rising numbers above 0, at most ${highest}`, `${min}, ${max}`);
+    expect(
+      min > 0 && min <= max && max <= highest,
+      name,
+      `two rising numbers above 0, at most ${highest}`,
+      `${min}, ${max}`,
+    );
   range('crop.scale', crop.scale, 1);
   range('crop.ratio', crop.ratio, 100);
   range('blur.sigma', blur.sigma, 100);
-  const probabilities = { flip: options.flip, 'jitter.p': jitter.p, grayscale: options.grayscale, 'blur.p': blur.p, solarize: options.solarize };
+  const probabilities = {
+    flip: options.flip,
+    'jitter.p': jitter.p,
+    grayscale: options.grayscale,
+    'blur.p': blur.p,
+    solarize: options.solarize,
+  };
   for (const [name, p] of Object.entries(probabilities)) expect(p >= 0 && p <= 1, name, 'a probability', p);
   for (const name of ['brightness', 'contrast', 'saturation'] as const)
     expect(jitter[name] >= 0 && jitter[name] <= 10, `jitter.${name}`, 'a number from 0 to 10', jitter[name]);

@@ -48,7 +48,11 @@ export class Loader implements Pictures {
     this.#seed = options.seed;
     this.batch = batch;
     this.cached = decoded.complete;
-    const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
+    const bind = (label: string, bytes: number): Binding => ({
+      storage: device.buffer(label, bytes),
+      offset: 0,
+      bytes,
+    });
     if (decoded.complete) {
       this.maxSide = decoded.maxSide;
       const pixels = bind('loader.pixels', decoded.bytes);
@@ -62,7 +66,10 @@ export class Loader implements Pictures {
       this.bindings = { pixels, table, batch: bind('loader.batch', batch * 16) };
     } else {
       const places = batch * source.pictures;
-      this.maxSide = Math.min(decoded.maxSide, Math.floor(Math.sqrt(Math.min(streamedBytes, largestBinding(device)) / 4 / places)));
+      this.maxSide = Math.min(
+        decoded.maxSide,
+        Math.floor(Math.sqrt(Math.min(streamedBytes, largestBinding(device)) / 4 / places)),
+      );
       this.#staging = new Staging(places, this.maxSide);
       this.bindings = {
         pixels: bind('loader.pixels', this.#staging.pixels.length),
@@ -80,7 +87,8 @@ export class Loader implements Pictures {
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
     const { batch, seed, budget = 2 ** 28 } = options;
-    if (!(Number.isInteger(batch) && batch > 0)) throw new ConfigError(`loader: expected batch to be a whole number above 0, got ${batch}`);
+    if (!(Number.isInteger(batch) && batch > 0))
+      throw new ConfigError(`loader: expected batch to be a whole number above 0, got ${batch}`);
     if (source.length < (seed === undefined ? 1 : batch))
       throw new DataError(
         `${source.name}: has ${source.length} items, fewer than ${seed === undefined ? 'one' : `a batch of ${batch}`}; ` +
@@ -97,8 +105,10 @@ export class Loader implements Pictures {
 
   /** The items of a step's batch, in order. Every epoch has its own order. */
   batchAt(step: number): Uint32Array<ArrayBuffer> {
-    if (this.#seed === undefined) throw new ConfigError('loader: expected a seed on opening, without which epochs have no order');
-    if (!(Number.isInteger(step) && step >= 0)) throw new ConfigError(`loader: expected step to be a whole number, got ${step}`);
+    if (this.#seed === undefined)
+      throw new ConfigError('loader: expected a seed on opening, without which epochs have no order');
+    if (!(Number.isInteger(step) && step >= 0))
+      throw new ConfigError(`loader: expected step to be a whole number, got ${step}`);
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (epoch !== this.#epoch) {
       this.#order = permutation(this.#source.length, this.#seed, epoch);
@@ -197,7 +207,10 @@ class Staging {
     const worker = async () => {
       while (next < places) {
         const place = next++;
-        const picture = fitted(await loadChecked(source, items[Math.floor(place / source.pictures)], place % source.pictures), this.#maxSide);
+        const picture = fitted(
+          await loadChecked(source, items[Math.floor(place / source.pictures)], place % source.pictures),
+          this.#maxSide,
+        );
         this.table.set([this.#end / 4, picture.width, picture.height, 0], place * 4);
         this.pixels.set(picture.pixels, this.#end);
         this.#end += picture.pixels.length;
@@ -220,14 +233,20 @@ interface Decoded {
 }
 
 /** Decodes item after item until the budget is used up; what came until then tells how large the others may be. */
-async function decodeWithin(source: ImageSource, budget: number, onProgress: LoaderOptions['onProgress']): Promise<Decoded> {
+async function decodeWithin(
+  source: ImageSource,
+  budget: number,
+  onProgress: LoaderOptions['onProgress'],
+): Promise<Decoded> {
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   const table: number[] = [];
   let bytes = 0;
   let maxSide = 1;
   for (let first = 0; first < source.length; first += decodedTogether) {
     const items = Array.from({ length: Math.min(decodedTogether, source.length - first) }, (_, i) => first + i);
-    const loads = items.flatMap((item) => Array.from({ length: source.pictures }, (_, p) => loadChecked(source, item, p)));
+    const loads = items.flatMap((item) =>
+      Array.from({ length: source.pictures }, (_, p) => loadChecked(source, item, p)),
+    );
     const pictures = await Promise.all(loads);
     const block = new Uint8Array(pictures.reduce((sum, { pixels }) => sum + pixels.length, 0));
     let end = 0;
@@ -249,7 +268,9 @@ async function loadChecked(source: ImageSource, item: number, picture: number): 
   const loaded = await source.load(item, picture as 0 | 1);
   const { width, height, pixels } = loaded;
   if (!(width >= 1 && height >= 1 && pixels.length === width * height * 4))
-    throw new DataError(`${source.name}: item ${item}: expected RGBA bytes of ${width} x ${height} pixels, got ${pixels.length} bytes`);
+    throw new DataError(
+      `${source.name}: item ${item}: expected RGBA bytes of ${width} x ${height} pixels, got ${pixels.length} bytes`,
+    );
   return loaded;
 }
 

@@ -48,7 +48,12 @@ export const unit = (word: number): number => (word >>> 8) * 2 ** -24;
  * @param round what tells one shuffle of a seed from the next: the epoch
  * @param use the stream to draw from: `stream.order` for epochs, `stream.split` for held-out sets
  */
-export function permutation(length: number, seed: number, round = 0, use: number = stream.order): Uint32Array<ArrayBuffer> {
+export function permutation(
+  length: number,
+  seed: number,
+  round = 0,
+  use: number = stream.order,
+): Uint32Array<ArrayBuffer> {
   const order = Uint32Array.from({ length }, (_, i) => i);
   let words: Words = [0, 0, 0, 0];
   for (let i = 0; i < length - 1; i++) {

@@ -1,6 +1,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Augmentation, augment, augmentParams, centreCrop, defaultViews, type Pictures } from '../../src/data/augment.js';
+import {
+  type Augmentation,
+  augment,
+  augmentParams,
+  centreCrop,
+  defaultViews,
+  type Pictures,
+} from '../../src/data/augment.js';
 import type { Picture } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { augment as kernel } from '../../src/generated/augment.js';
@@ -10,7 +17,14 @@ import type { Tensor } from '../../src/tensor.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
-import { allOrders, centreDraw, drawWords, jitterOrder, randomDraw, view as referenceView } from './augment_reference.js';
+import {
+  allOrders,
+  centreDraw,
+  drawWords,
+  jitterOrder,
+  randomDraw,
+  view as referenceView,
+} from './augment_reference.js';
 
 let device: Device;
 test.before(async () => {
@@ -75,7 +89,11 @@ function uploadBatch(sizes: readonly (readonly [number, number])[], batch = size
 }
 
 /** What `record` makes of a step, with memory poisoned before. */
-async function values(record: (plan: Plan) => Tensor | Binding, step: number, runSeed: number): Promise<Float32Array<ArrayBuffer>> {
+async function values(
+  record: (plan: Plan) => Tensor | Binding,
+  step: number,
+  runSeed: number,
+): Promise<Float32Array<ArrayBuffer>> {
   const plan = new Plan(device);
   try {
     const result = record(plan);
@@ -98,7 +116,12 @@ const off: Augmentation = {
   blur: { p: 0, sigma: [0.1, 2], window: 5 },
   solarize: 0,
 };
-const all: Augmentation = { ...off, crop: { scale: [0.08, 1], ratio: [0.75, 4 / 3] }, flip: 0.5, jitter: { ...off.jitter, p: 1 } };
+const all: Augmentation = {
+  ...off,
+  crop: { scale: [0.08, 1], ratio: [0.75, 4 / 3] },
+  flip: 0.5,
+  jitter: { ...off.jitter, p: 1 },
+};
 
 async function compare(options: Augmentation, sizes: readonly (readonly [number, number])[]) {
   const batch = uploadBatch(sizes);
@@ -120,7 +143,16 @@ async function compare(options: Augmentation, sizes: readonly (readonly [number,
   assert.ok(unclear <= 2, `${unclear} crops too near to half a pixel, seed ${seed}`);
 }
 
-const sizes = [[64, 64], [37, 53], [1, 1], [90, 5], [8, 31], [33, 32], [100, 75], [2, 3]] as const;
+const sizes = [
+  [64, 64],
+  [37, 53],
+  [1, 1],
+  [90, 5],
+  [8, 31],
+  [33, 32],
+  [100, 75],
+  [2, 3],
+] as const;
 const square = Array.from({ length: 8 }, () => [32, 32] as const);
 
 for (const [name, options] of [
@@ -146,26 +178,34 @@ for (const [name, options] of [
   test(`both views as the reference makes them: ${name}`, () => compare(options, sizes));
 }
 
-test('square pictures of the view\'s own size pass unchanged', () => compare(off, square));
+test("square pictures of the view's own size pass unchanged", () => compare(off, square));
 
 test('the words of kernel and TypeScript are the same', async () => {
   const batch = uploadBatch(square, 50);
   const [step, runSeed] = [fresh(), fresh()];
   const bytes = 50 * 36 * 4;
   for (const view of [0, 1] as const) {
-    const words = await values((plan) => {
-      const binding = { storage: plan.slot('words', bytes), offset: 0, bytes };
-      const bindings = { batch: batch.bindings.batch, words: binding };
-      plan.dispatch(kernel, 'draw_words', { params: augmentParams(batch, view, off), bindings, workgroups: Math.ceil((50 * 9) / 64) });
-      return binding;
-    }, step, runSeed);
+    const words = await values(
+      (plan) => {
+        const binding = { storage: plan.slot('words', bytes), offset: 0, bytes };
+        const bindings = { batch: batch.bindings.batch, words: binding };
+        plan.dispatch(kernel, 'draw_words', {
+          params: augmentParams(batch, view, off),
+          bindings,
+          workgroups: Math.ceil((50 * 9) / 64),
+        });
+        return binding;
+      },
+      step,
+      runSeed,
+    );
     const expected = batch.samples.flatMap((sample) => drawWords(runSeed, step, sample, view));
     assert.equal([...new Uint32Array(words.buffer)], expected, `seed ${seed}`);
   }
   batch.free();
 });
 
-test('a step\'s view depends on seed, step, sample and view alone', async () => {
+test("a step's view depends on seed, step, sample and view alone", async () => {
   const batch = uploadBatch(sizes, 24);
   const options = { ...all, blur: { ...off.blur, p: 0.5 }, grayscale: 0.2, solarize: 0.2 };
   const [step, runSeed] = [fresh(), fresh()];
@@ -177,7 +217,11 @@ test('a step\'s view depends on seed, step, sample and view alone', async () => 
   const { storage } = batch.bindings.batch;
   const moved = device.buffer('moved', 4 * 16);
   device.write(moved, new Uint8Array(await device.read(storage as GPUBuffer, 20 * 16, 4 * 16)));
-  const alone = { ...batch, batch: 4, bindings: { ...batch.bindings, batch: { storage: moved, offset: 0, bytes: 64 } } };
+  const alone = {
+    ...batch,
+    batch: 4,
+    bindings: { ...batch.bindings, batch: { storage: moved, offset: 0, bytes: 64 } },
+  };
   const each = 3 * options.size ** 2;
   const part = await values((plan) => augment(plan, alone, 0, options), step, runSeed);
   assert.equal(part, a.subarray(20 * each), `whoever shares the batch, seed ${seed}`);
@@ -205,15 +249,26 @@ async function drawsOf(n: number, size: readonly [number, number], options: Augm
   const batch = uploadBatch([size], n);
   const bytes = n * 96;
   const step = fresh();
-  const floats = await values((plan) => {
-    const drawn = { storage: plan.slot('drawn', bytes), offset: 0, bytes };
-    const { table, batch: places } = batch.bindings;
-    plan.dispatch(kernel, 'draw', { params: augmentParams(batch, view, options), bindings: { table, batch: places, drawn }, workgroups: Math.ceil(n / 64) });
-    return drawn;
-  }, step, seed);
+  const floats = await values(
+    (plan) => {
+      const drawn = { storage: plan.slot('drawn', bytes), offset: 0, bytes };
+      const { table, batch: places } = batch.bindings;
+      plan.dispatch(kernel, 'draw', {
+        params: augmentParams(batch, view, options),
+        bindings: { table, batch: places, drawn },
+        workgroups: Math.ceil(n / 64),
+      });
+      return drawn;
+    },
+    step,
+    seed,
+  );
   batch.free();
   const whole = new Uint32Array(floats.buffer);
-  return Array.from({ length: n }, (_, i) => ({ u: whole.subarray(i * 24, i * 24 + 24), f: floats.subarray(i * 24, i * 24 + 24) }));
+  return Array.from({ length: n }, (_, i) => ({
+    u: whole.subarray(i * 24, i * 24 + 24),
+    f: floats.subarray(i * 24, i * 24 + 24),
+  }));
 }
 
 test('draws are distributed as their options say', async () => {
@@ -221,7 +276,10 @@ test('draws are distributed as their options say', async () => {
   const options = { ...defaultViews(224)[0], solarize: 0.2, blur: { p: 0.1, sigma: [0.1, 2], window: 23 } } as const;
   const draws = await drawsOf(n, [200, 200], options, 0);
   const near = (what: string, got: number, expected: number, deviation: number, count = n) =>
-    assert.ok(Math.abs(got - expected) < 5 * (deviation / Math.sqrt(count)), `${what}: ${got}, expected ${expected}, seed ${seed}`);
+    assert.ok(
+      Math.abs(got - expected) < 5 * (deviation / Math.sqrt(count)),
+      `${what}: ${got}, expected ${expected}, seed ${seed}`,
+    );
   const mean = (list: readonly number[]) => list.reduce((sum, value) => sum + value, 0) / list.length;
   const share = (what: string, field: number, p: number, holds: (value: number) => boolean = (value) => value === 1) =>
     near(what, mean(draws.map(({ u }) => Number(holds(u[field])))), p, Math.sqrt(p * (1 - p)));
@@ -239,7 +297,12 @@ test('draws are distributed as their options say', async () => {
   range('contrast', field(16), 0.6, 1.4);
   range('saturation', field(17), 0.8, 1.2);
   range('hue', field(18), -0.1, 0.1);
-  range('sigma', field(20).filter((sigma) => sigma > 0), 0.1, 2);
+  range(
+    'sigma',
+    field(20).filter((sigma) => sigma > 0),
+    0.1,
+    2,
+  );
 
   const orders = new Map<string, number>();
   for (const { u } of draws) {
@@ -257,7 +320,12 @@ test('draws are distributed as their options say', async () => {
   const small = await drawsOf(n, [200, 200], { ...options, crop: { scale: [0.2, 0.5], ratio: [3 / 4, 4 / 3] } }, 1);
   const sides = small.map(({ u }) => ({ left: u[2], top: u[3], width: u[4], height: u[5] }));
   near('area', mean(sides.map(({ width, height }) => (width * height) / 40000)), 0.35, 0.3 / Math.sqrt(12));
-  near('log ratio', mean(sides.map(({ width, height }) => Math.log(width / height))), 0, (2 * Math.log(4 / 3)) / Math.sqrt(12));
+  near(
+    'log ratio',
+    mean(sides.map(({ width, height }) => Math.log(width / height))),
+    0,
+    (2 * Math.log(4 / 3)) / Math.sqrt(12),
+  );
   near('left', mean(sides.map(({ left, width }) => (left + 0.5) / (200 - width + 1))), 0.5, 1 / Math.sqrt(12));
   near('top', mean(sides.map(({ top, height }) => (top + 0.5) / (200 - height + 1))), 0.5, 1 / Math.sqrt(12));
 });
@@ -273,16 +341,43 @@ test('draws of the two views, of samples and of each other are uncorrelated', ()
   };
   for (const d of [0, 1, 5, 12, 16, 35]) {
     for (const [what, z] of [
-      ['views', correlation((i) => views[0][i][d], (i) => views[1][i][d])],
-      ['samples', correlation((i) => views[0][i][d], (i) => views[0][i + 1][d])],
-      ['draws', correlation((i) => views[0][i][d], (i) => views[0][i][(d + 1) % 36])],
+      [
+        'views',
+        correlation(
+          (i) => views[0][i][d],
+          (i) => views[1][i][d],
+        ),
+      ],
+      [
+        'samples',
+        correlation(
+          (i) => views[0][i][d],
+          (i) => views[0][i + 1][d],
+        ),
+      ],
+      [
+        'draws',
+        correlation(
+          (i) => views[0][i][d],
+          (i) => views[0][i][(d + 1) % 36],
+        ),
+      ],
     ] as const)
       assert.ok(Math.abs(z) < 5, `${what} at draw ${d}: ${z} deviations, seed ${seed}`);
   }
-  assert.equal(new Set(Array.from({ length: 24 }, (_, i) => jitterOrder(Math.ceil((i * 2 ** 32) / 24)).join(''))).size, 24);
+  assert.equal(
+    new Set(Array.from({ length: 24 }, (_, i) => jitterOrder(Math.ceil((i * 2 ** 32) / 24)).join(''))).size,
+    24,
+  );
 });
 
-for (const [size, resize] of [[32, undefined], [32, 37], [17, 17], [64, 100], [1, 1]] as const) {
+for (const [size, resize] of [
+  [32, undefined],
+  [32, 37],
+  [17, 17],
+  [64, 100],
+  [1, 1],
+] as const) {
   test(`the centre crop of evaluation: ${size} of ${resize ?? size}`, async () => {
     const batch = uploadBatch(sizes);
     const { mean, std, blur } = off;
@@ -290,7 +385,11 @@ for (const [size, resize] of [[32, undefined], [32, 37], [17, 17], [64, 100], [1
     for (let n = 0; n < batch.batch; n++) {
       const picture = batch.of(n, 0);
       const reference = referenceView(picture, centreDraw(picture, size, resize ?? size), { size, mean, std, blur });
-      close(x.subarray(n * reference.length, (n + 1) * reference.length), reference, `picture ${n}, ${picture.width} x ${picture.height}`);
+      close(
+        x.subarray(n * reference.length, (n + 1) * reference.length),
+        reference,
+        `picture ${n}, ${picture.width} x ${picture.height}`,
+      );
     }
     batch.free();
   });
@@ -304,7 +403,10 @@ test('options out of range are refused by name', () => {
     [{ ...off, solarize: Number.NaN }, /solarize/],
     [{ ...off, size: 0 }, /size to be a whole number/],
     [{ ...off, size: 31.5 }, /size/],
-    [{ ...off, crop: { scale: [0.5, 0.2], ratio: [1, 1] } }, /crop.scale to be two rising numbers above 0, at most 1, got 0.5, 0.2/],
+    [
+      { ...off, crop: { scale: [0.5, 0.2], ratio: [1, 1] } },
+      /crop.scale to be two rising numbers above 0, at most 1, got 0.5, 0.2/,
+    ],
     [{ ...off, crop: { scale: [0, 1], ratio: [1, 1] } }, /crop.scale/],
     [{ ...off, jitter: { ...off.jitter, hue: 0.6 } }, /jitter.hue/],
     [{ ...off, jitter: { ...off.jitter, contrast: -0.1 } }, /jitter.contrast/],
@@ -312,9 +414,15 @@ test('options out of range are refused by name', () => {
     [{ ...off, blur: { ...off.blur, window: 65 } }, /at most 63, got 65/],
     [{ ...off, std: [1, 0, 1] }, /std/],
   ] as [Augmentation, RegExp][]) {
-    assert.throws(() => augment(plan, batch, 0, options), (error: Error) => error instanceof ConfigError && message.test(error.message));
+    assert.throws(
+      () => augment(plan, batch, 0, options),
+      (error: Error) => error instanceof ConfigError && message.test(error.message),
+    );
   }
-  assert.throws(() => centreCrop(plan, batch, { ...off, size: 32, resize: 31 }), /resize to be a whole number of at least size = 32, got 31/);
+  assert.throws(
+    () => centreCrop(plan, batch, { ...off, size: 32, resize: 31 }),
+    /resize to be a whole number of at least size = 32, got 31/,
+  );
   batch.free();
 });
 

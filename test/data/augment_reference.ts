@@ -29,7 +29,9 @@ export interface Draw {
 }
 
 const permutations = (items: number[]): number[][] =>
-  items.length === 0 ? [[]] : items.flatMap((first, i) => permutations(items.toSpliced(i, 1)).map((rest) => [first, ...rest]));
+  items.length === 0
+    ? [[]]
+    : items.flatMap((first, i) => permutations(items.toSpliced(i, 1)).map((rest) => [first, ...rest]));
 
 /** The order that draw 6 stands for: its place among the 24 says which is first, then which of the others is next. */
 export function jitterOrder(word: number): number[] {
@@ -71,7 +73,12 @@ export function randomDraw(words: readonly number[], picture: Picture, options: 
   };
 }
 
-function cropWindow(words: readonly number[], u: readonly number[], { width, height }: Picture, { scale, ratio }: Augmentation['crop']) {
+function cropWindow(
+  words: readonly number[],
+  u: readonly number[],
+  { width, height }: Picture,
+  { scale, ratio }: Augmentation['crop'],
+) {
   let ambiguous = false;
   const round = (value: number) => {
     ambiguous ||= Math.abs((value % 1) - 0.5) < 1e-4;
@@ -99,11 +106,24 @@ export function centreDraw({ width, height }: Picture, size: number, resize: num
   const even = (value: number) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
   const [stepX, stepY] = [width / w, height / h];
   return {
-    left: 0, top: 0, width, height,
+    left: 0,
+    top: 0,
+    width,
+    height,
     startX: even((w - size) / 2) * stepX,
     startY: even((h - size) / 2) * stepY,
-    stepX, stepY, flip: false, order: [], brightness: 1, contrast: 1, saturation: 1, hue: 0,
-    grayscale: false, sigma: 0, solarize: false, ambiguous: false,
+    stepX,
+    stepY,
+    flip: false,
+    order: [],
+    brightness: 1,
+    contrast: 1,
+    saturation: 1,
+    hue: 0,
+    grayscale: false,
+    sigma: 0,
+    solarize: false,
+    ambiguous: false,
   };
 }
 
@@ -174,7 +194,8 @@ function blend(image: Image, other: (c: Rgb) => Rgb, ratio: number): Image {
 }
 
 export const adjustBrightness = (image: Image, factor: number) => blend(image, () => [0, 0, 0], factor);
-export const adjustSaturation = (image: Image, factor: number) => blend(image, (c) => [grey(c), grey(c), grey(c)], factor);
+export const adjustSaturation = (image: Image, factor: number) =>
+  blend(image, (c) => [grey(c), grey(c), grey(c)], factor);
 export function adjustContrast(image: Image, factor: number): Image {
   const mean = image.reduce((sum, c) => sum + grey(c), 0) / image.length;
   return blend(image, () => [mean, mean, mean], factor);
@@ -193,7 +214,14 @@ export function adjustHue(image: Image, turn: number): Image {
     const i = Math.floor(h * 6);
     const f = h * 6 - i;
     const [p, q, t] = [clamp(max * (1 - s)), clamp(max * (1 - s * f)), clamp(max * (1 - s * (1 - f)))];
-    const sectors: Rgb[] = [[max, t, p], [q, max, p], [p, max, t], [p, q, max], [t, p, max], [max, p, q]];
+    const sectors: Rgb[] = [
+      [max, t, p],
+      [q, max, p],
+      [p, max, t],
+      [p, q, max],
+      [t, p, max],
+      [max, p, q],
+    ];
     return sectors[i % 6];
   });
 }
@@ -222,7 +250,11 @@ export function solarized(image: Image): Image {
 }
 
 /** The whole view, (3, size, size). */
-export function view(picture: Picture, draw: Draw, { size, blur, mean, std }: Pick<Augmentation, 'size' | 'blur' | 'mean' | 'std'>): Float64Array {
+export function view(
+  picture: Picture,
+  draw: Draw,
+  { size, blur, mean, std }: Pick<Augmentation, 'size' | 'blur' | 'mean' | 'std'>,
+): Float64Array {
   let image = resized(picture, draw, size);
   if (draw.flip) image = flipped(image, size);
   const jitters = [

@@ -33,7 +33,11 @@ function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + inte
     return { width, height, pixels: Uint8Array.from({ length: width * height * 4 }, () => integer(256)) };
   });
   const source: CountedSource = {
-    name: 'random pictures', length, pictures, all, loads: 0,
+    name: 'random pictures',
+    length,
+    pictures,
+    all,
+    loads: 0,
     async load(item, picture) {
       source.loads++;
       if (item === source.broken) throw new DataError(`item ${item} is broken`);
@@ -66,7 +70,11 @@ const expectShown = async (loader: Loader, source: CountedSource, items: ArrayLi
   assert.equal(await shown(loader), expected, `${what}, seed ${seed}`);
 };
 
-async function withLoader(source: ImageSource, options: LoaderOptions, use: (loader: Loader) => Promise<void>): Promise<void> {
+async function withLoader(
+  source: ImageSource,
+  options: LoaderOptions,
+  use: (loader: Loader) => Promise<void>,
+): Promise<void> {
   const loader = await Loader.open(device, source, options);
   try {
     await use(loader);
@@ -99,7 +107,9 @@ test('an epoch shows every item at most once, in an order of its own that depend
   const source = randomSource(50);
   const open = (seed: number) => Loader.open(device, source, { batch: 8, seed });
   const [loader, again, other] = [await open(7), await open(7), await open(8)];
-  const epochs = [0, 1, 2].map((epoch) => Array.from({ length: 6 }, (_, i) => [...loader.batchAt(epoch * 6 + i)]).flat());
+  const epochs = [0, 1, 2].map((epoch) =>
+    Array.from({ length: 6 }, (_, i) => [...loader.batchAt(epoch * 6 + i)]).flat(),
+  );
   for (const epoch of epochs) assert.is(new Set(epoch).size, 48);
   assert.is.not(epochs[0].join(), epochs[1].join());
   assert.is.not(epochs[1].join(), epochs[2].join());
@@ -112,7 +122,11 @@ test('cached and streamed pictures make the same views, bit for bit, whatever wa
   const source = randomSource(40, 2);
   const [options] = defaultViews(12);
   const results: Float32Array[] = [];
-  for (const [budget, steps] of [[undefined, [6]], [0, [6]], [0, [5, 6]]] as const) {
+  for (const [budget, steps] of [
+    [undefined, [6]],
+    [0, [6]],
+    [0, [5, 6]],
+  ] as const) {
     await withLoader(source, { batch: 8, seed, budget }, async (loader) => {
       const plan = new Plan(device);
       const x = [augment(plan, loader, 0, options), augment(plan, loader, 1, options)];
@@ -202,7 +216,14 @@ test('a streamed picture larger than those seen on opening is halved, by means o
   await withLoader(source, { batch: 2, budget: 0 }, async (loader) => {
     assert.is(loader.maxSide, 6);
     await loader.show([69, 0]);
-    const [{ views: [half] }, { views: [whole] }] = await shown(loader);
+    const [
+      {
+        views: [half],
+      },
+      {
+        views: [whole],
+      },
+    ] = await shown(loader);
     assert.equal(whole, source.all[0]);
     // 13 x 9 → 7 x 5 → 4 x 3: the last column and row stand for themselves
     assert.equal([half.width, half.height], [4, 3]);
@@ -210,7 +231,13 @@ test('a streamed picture larger than those seen on opening is halved, by means o
     const means = (x: number, y: number, of: (x: number, y: number) => number) =>
       Math.floor((of(x, y) + of(x + 1, y) + of(x, y + 1) + of(x + 1, y + 1) + 2) / 4);
     const once = (x: number, y: number) => means(2 * Math.min(x, 6), 2 * Math.min(y, 4), at);
-    for (const [x, y] of [[0, 0], [1, 1], [3, 0], [0, 2], [3, 2]])
+    for (const [x, y] of [
+      [0, 0],
+      [1, 1],
+      [3, 0],
+      [0, 2],
+      [3, 2],
+    ])
       assert.is(half.pixels[4 * (y * 4 + x)], means(2 * x, 2 * y, once), `${x}, ${y}, seed ${seed}`);
   });
 });
@@ -233,7 +260,12 @@ test('a picture that cannot be had fails the step that needs it, and no other', 
 });
 
 test('what cannot be loaded is refused', async () => {
-  const refuses = async (source: ImageSource, options: LoaderOptions, kind: typeof DataError | typeof ConfigError, message: RegExp) => {
+  const refuses = async (
+    source: ImageSource,
+    options: LoaderOptions,
+    kind: typeof DataError | typeof ConfigError,
+    message: RegExp,
+  ) => {
     let caught: unknown;
     await Loader.open(device, source, options).catch((error) => {
       caught = error;
@@ -241,14 +273,23 @@ test('what cannot be loaded is refused', async () => {
     assert.instance(caught, kind);
     assert.match((caught as Error).message, message);
   };
-  await refuses(randomSource(7), { batch: 8, seed }, DataError, /random pictures: has 7 items, fewer than a batch of 8; use a smaller batch/);
+  await refuses(
+    randomSource(7),
+    { batch: 8, seed },
+    DataError,
+    /random pictures: has 7 items, fewer than a batch of 8; use a smaller batch/,
+  );
   await refuses(randomSource(7), { batch: 0 }, ConfigError, /batch to be a whole number above 0, got 0/);
   await refuses(randomSource(0), { batch: 1 }, DataError, /has 0 items/);
   const torn = { ...randomSource(3), load: async () => ({ width: 2, height: 2, pixels: new Uint8Array(15) }) };
   await refuses(torn, { batch: 1 }, DataError, /item 0: expected RGBA bytes of 2 x 2 pixels, got 15 bytes/);
   await withLoader(randomSource(7), { batch: 4 }, async (loader) => {
     assert.throws(() => loader.batchAt(0), /expected a seed on opening/);
-    for (const [items, message] of [[[], /from 1 to 4 items/], [[0, 1, 2, 3, 4], /got 5/], [[7], /items from 0 to 6, got 7/]] as const) {
+    for (const [items, message] of [
+      [[], /from 1 to 4 items/],
+      [[0, 1, 2, 3, 4], /got 5/],
+      [[7], /items from 0 to 6, got 7/],
+    ] as const) {
       let caught: unknown;
       await loader.show(items).catch((error) => {
         caught = error;

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { multiplyHigh, permutation, philox, stream, unit, type Words } from '../../src/data/philox.js';
 
 const seed = Math.floor(Math.random() * 2 ** 32);
-const hex = (words: Words) => words.map(w => w.toString(16).padStart(8, '0')).join(' ');
+const hex = (words: Words) => words.map((w) => w.toString(16).padStart(8, '0')).join(' ');
 
 // Known answers that the authors publish with their implementation (Random123, kat_vectors, philox4x32 10).
 test('the published known answers', () => {
@@ -44,7 +44,11 @@ test('units are in [0, 1), exact in f32, and uniform', () => {
 test('a permutation holds every item once, repeats for its key and differs for another', () => {
   for (const length of [0, 1, 2, 3, 4, 5, 1906]) {
     const order = permutation(length, seed, 3);
-    assert.equal([...order].sort((a, b) => a - b), [...Array(length).keys()], `length ${length}, seed ${seed}`);
+    assert.equal(
+      [...order].sort((a, b) => a - b),
+      [...Array(length).keys()],
+      `length ${length}, seed ${seed}`,
+    );
     assert.equal(order, permutation(length, seed, 3));
   }
   const order = permutation(1906, seed, 3).join();
