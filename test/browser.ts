@@ -45,7 +45,8 @@ test.before(() =>
   }),
 );
 
-for (const name of ['the adapter computes', 'a plan replays', ...fixtures]) {
+const both = fixtures.flatMap((name) => [name, `${name}, plain device`]);
+for (const name of ['the adapter computes', 'a plan replays', ...both]) {
   test(`in Chromium: ${name}`, () => {
     if (trouble) throw trouble;
     const result = results.get(name);

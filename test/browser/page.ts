@@ -77,13 +77,31 @@ async function fixture(device: Device, name: string): Promise<Measured> {
   return worst(await runCase(device, name, new Uint8Array(await response.arrayBuffer())));
 }
 
-/** What the page runs: a check and its name. Fixtures come from the address: ?fixture=a&fixture=b. */
-export const checks: readonly (readonly [string, (device: Device) => Promise<Measured>])[] = [
-  ['the adapter computes', adapterComputes],
-  ['a plan replays', planReplays],
-  ...new URLSearchParams(location.search)
-    .getAll('fixture')
-    .map((name) => [name, (device: Device) => fixture(device, name)] as const),
+interface Check {
+  readonly name: string;
+  readonly run: (device: Device) => Promise<Measured>;
+  /** Opens the device that the check gets for itself: what one breaks, the next does not inherit. */
+  readonly open: () => Promise<Device>;
+}
+
+/** A device with WebGPU's default limits and no optional feature: the least that any browser gives. */
+async function openPlain(): Promise<Device> {
+  const adapter = await navigator.gpu.requestAdapter();
+  const device = await adapter?.requestDevice();
+  return openDevice({ device });
+}
+
+/** What the page runs. Fixtures come from the address: ?fixture=a&fixture=b. */
+const checks: readonly Check[] = [
+  { name: 'the adapter computes', run: adapterComputes, open: openDevice },
+  { name: 'a plan replays', run: planReplays, open: openDevice },
+  ...new URLSearchParams(location.search).getAll('fixture').flatMap((fixtureName): Check[] => {
+    const run = (device: Device) => fixture(device, fixtureName);
+    return [
+      { name: fixtureName, run, open: openDevice },
+      { name: `${fixtureName}, plain device`, run, open: openPlain },
+    ];
+  }),
 ];
 
 async function post(path: string, value?: Result): Promise<void> {
@@ -93,18 +111,18 @@ async function post(path: string, value?: Result): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  for (const [name, check] of checks) {
+  for (const { name, run, open } of checks) {
     const started = performance.now();
     const nothing = { name, error: Number.POSITIVE_INFINITY, tolerance: 0 };
     let result: Result;
-    // A device of its own for each check: what one breaks, the next does not inherit.
-    const device = await openDevice();
+    const device = await open();
     try {
-      result = { ...nothing, ...(await check(device)), ms: performance.now() - started };
+      result = { ...nothing, ...(await run(device)), ms: performance.now() - started };
     } catch (error) {
       result = { ...nothing, failure: String(error), ms: performance.now() - started };
     } finally {
       device.dispose();
+      device.gpu.destroy();
     }
     await post('/result', { ...result, name });
   }
