@@ -274,28 +274,34 @@ fn forward_strip(
   var h = first * S - params.P;
   var at = (nc * params.OH + first) * params.OW + q;
   if (S == 1u) {
-    let v0 = window(nc, h, column);
-    let v1 = window(nc, h + 1u, column);
-    var now = under(v0, top) + under(v1, middle);
-    var next = under(v1, top);
-    h += 2u;
-    for (var p = first; p < end; p++) {
+    // Each row of x ends one row of y, lies under the middle of the next and begins the one after.
+    var now = vec4f();
+    var next = vec4f();
+    for (var r = 0u; r < end - first + 2u; r++) {
       let v = window(nc, h, column);
-      store_y(at, now + under(v, bottom), count);
+      if (r > 1u) {
+        store_y(at, now + under(v, bottom), count);
+        at += params.OW;
+      }
       now = next + under(v, middle);
       next = under(v, top);
-      at += params.OW;
       h++;
     }
   } else {
-    var now = under(window(nc, h, column), top);
-    for (var p = first; p < end; p++) {
-      let v1 = window(nc, h + 1u, column);
-      let v2 = window(nc, h + 2u, column);
-      store_y(at, now + under(v1, middle) + under(v2, bottom), count);
-      now = under(v2, top);
-      at += params.OW;
-      h += 2u;
+    // Even rows end one row of y and begin the next; odd ones lie under the middle of one.
+    var now = vec4f();
+    for (var r = 0u; r <= 2u * (end - first); r++) {
+      let v = window(nc, h, column);
+      if (r % 2u == 1u) {
+        now += under(v, middle);
+      } else {
+        if (r > 0u) {
+          store_y(at, now + under(v, bottom), count);
+          at += params.OW;
+        }
+        now = under(v, top);
+      }
+      h++;
     }
   }
 }
@@ -396,17 +402,20 @@ fn backward_weight_strip(
         h++;
       }
     } else {
-      var v0 = window(nc, h, column);
-      for (var p = first; p < end; p++) {
-        let v1 = window(nc, h + 1u, column);
-        let v2 = window(nc, h + 2u, column);
-        let d = slopes(row, q, true);
-        a0 += d * v0.left; a1 += d * v0.middle; a2 += d * v0.right;
-        b0 += d * v1.left; b1 += d * v1.middle; b2 += d * v1.right;
-        c0 += d * v2.left; c1 += d * v2.middle; c2 += d * v2.right;
-        v0 = v2;
-        row += params.OW;
-        h += 2u;
+      // Even rows of x end one row of dy and begin the next; odd ones lie under the middle of one.
+      var d = vec4f();
+      for (var r = 0u; r <= 2u * (end - first); r++) {
+        let v = window(nc, h, column);
+        if (r % 2u == 1u) {
+          b0 += d * v.left; b1 += d * v.middle; b2 += d * v.right;
+        } else {
+          c0 += d * v.left; c1 += d * v.middle; c2 += d * v.right;
+          let inside = r < 2u * (end - first);
+          d = slopes(select(0u, row, inside), q, inside);
+          a0 += d * v.left; a1 += d * v.middle; a2 += d * v.right;
+          row += params.OW;
+        }
+        h++;
       }
     }
   }
