@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
-import { type Device, openDevice as openOn, type DeviceOptions } from '../runtime/device.js';
+import { type Device, type DeviceOptions, isSoftware, openDevice as openOn } from '../runtime/device.js';
 import { loadSoftware, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';
 
@@ -111,7 +111,9 @@ export async function systemAdapters(): Promise<string[]> {
     await create(['adapter=(none of this name)']).requestAdapter();
     return [];
   } catch (error) {
-    return [...String(error).matchAll(/backend: '([^']*)', name: '([^']*)'/g)].map(([, backend, name]) => `${name} (${backend})`);
+    return [...String(error).matchAll(/backend: '([^']*)', name: '([^']*)'/g)].map(
+      ([, backend, name]) => `${name} (${backend})`,
+    );
   }
 }
 
@@ -129,7 +131,8 @@ export async function findAdapter(
   if (choice === 'lavapipe') {
     const manifest = lavapipeManifest();
     const found = manifest && (await request('lavapipe', manifest, powerPreference));
-    if (!found) throw noAdapterError(manifest ? `Dawn refuses lavapipe (${manifest}); it is too old` : 'no lavapipe here');
+    if (!found)
+      throw noAdapterError(manifest ? `Dawn refuses lavapipe (${manifest}); it is too old` : 'no lavapipe here');
     return found;
   }
   if (choice === 'system' || choice === 'auto') {
@@ -147,16 +150,11 @@ export async function findAdapter(
  * Throws ConfigError for an unknown choice, and DeviceError naming the remedies where there is no usable adapter.
  */
 export async function openDevice(options: NodeDeviceOptions = {}): Promise<Device> {
-  const { adapter, onNotice = console.error, ...rest } = options;
-  if (rest.device || rest.gpu || typeof adapter === 'object') {
-    return openOn({ ...rest, ...(typeof adapter === 'object' && { adapter }) });
-  }
-  const choice = adapter ?? (process.env.SLIMGRAD_ADAPTER as AdapterChoice | undefined) ?? 'auto';
-  const found = await findAdapter(choice, rest.powerPreference);
-  if (choice === 'auto' && found.driver === 'swiftshader') {
-    onNotice('No GPU driver found: computing on the CPU with the embedded software adapter (SwiftShader).');
-  }
-  const device = await openOn({ ...(isSoftware(found.adapter) && { throttle }), ...rest, adapter: found.adapter });
+  const { adapter: wanted, onNotice = console.error, ...rest } = options;
+  if (!('GPUBufferUsage' in globalThis)) await dawn();
+  if (rest.device) return openOn({ ...throttleOf(rest.device.adapterInfo), ...rest });
+  const adapter = await chooseAdapter(wanted, rest, onNotice);
+  const device = await openOn({ ...throttleOf(adapter.info), ...rest, adapter });
   if (open.size === 0) process.once('exit', destroyOpen);
   open.add(device.gpu);
   device.gpu.lost.then(() => {
@@ -166,7 +164,24 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   return device;
 }
 
-/** Whether the adapter computes on the CPU. */
-export function isSoftware({ info }: GPUAdapter): boolean {
-  return info.isFallbackAdapter || /software|swiftshader/i.test(info.architecture);
+async function chooseAdapter(
+  wanted: NodeDeviceOptions['adapter'],
+  { gpu, powerPreference }: DeviceOptions,
+  onNotice: (line: string) => void,
+): Promise<GPUAdapter> {
+  if (typeof wanted === 'object') return wanted;
+  if (gpu) {
+    const adapter = await gpu.requestAdapter({ powerPreference: powerPreference ?? 'high-performance' });
+    if (!adapter) throw noAdapterError('the GPU object that was given offers none');
+    return adapter;
+  }
+  const choice = wanted ?? ((process.env.SLIMGRAD_ADAPTER || 'auto') as AdapterChoice);
+  const { adapter, driver } = await findAdapter(choice, powerPreference);
+  if (choice === 'auto' && driver === 'swiftshader') {
+    onNotice('No GPU driver found: computing on the CPU with the embedded software adapter (SwiftShader).');
+  }
+  return adapter;
 }
+
+/** Dawn's polling takes a core away from an adapter that computes on the CPU, and costs a real GPU nothing. */
+const throttleOf = (info: GPUAdapterInfo) => (isSoftware(info) ? { throttle } : {});

@@ -50,6 +50,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return new Device(device, adapter.info, options, true);
 }
 
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  const names = `${info.architecture} ${info.device} ${info.description}`;
+  return info.isFallbackAdapter || /software|swiftshader|llvmpipe/i.test(names);
+}
+
 /** A GPUDevice with what slimgrad knows of it: its buffers, its pipelines, its errors. Free it by `dispose()` or `using`. */
 export class Device {
   readonly gpu: GPUDevice;
@@ -71,8 +77,7 @@ export class Device {
     this.gpu = gpu;
     this.info = info;
     this.name = info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
-    this.software =
-      info.isFallbackAdapter || /software|swiftshader|llvmpipe/i.test(`${info.architecture} ${info.device} ${this.name}`);
+    this.software = isSoftware(info);
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
     this.pipelines = new PipelineCache(gpu);
     this.#owned = owned;
@@ -129,9 +134,10 @@ export class Device {
     if (this.#buffers.delete(buffer)) buffer.destroy();
   }
 
-  write(buffer: GPUBuffer, data: ArrayBufferView<ArrayBuffer> | ArrayBuffer, offset = 0): void {
+  /** Writes `data` at byte `offset`, after all work submitted so far. */
+  write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
     if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, offset, data);
-    else this.gpu.queue.writeBuffer(buffer, offset, data.buffer, data.byteOffset, data.byteLength);
+    else this.gpu.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
   /** Copies `bytes` of a buffer back, after all work submitted so far. */
