@@ -58,7 +58,8 @@ for (const name of ['the adapter computes', 'a plan replays', ...both]) {
 
 test('the bundle needs nothing of Node and carries no shader parser', () => {
   assert.ok(script.includes('@compute'), 'the bundle holds the kernels');
-  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'require(']) assert.not.ok(script.includes(alien), alien);
+  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'require('])
+    assert.not.ok(script.includes(alien), alien);
 });
 
 test.run();

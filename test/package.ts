@@ -117,15 +117,24 @@ document.title = String(new Tape(new Plan(await openDevice())));`,
   const out = await mustRun('node', [tool('vite/bin/vite.js'), 'build', '--target', 'es2022'], project);
   assert.not.match(out, /externalized for browser compatibility/);
   const assets = join(project, 'dist/assets');
-  const bundle = readdirSync(assets).map((file) => readFileSync(join(assets, file), 'utf8')).join('\n');
+  const bundle = readdirSync(assets)
+    .map((file) => readFileSync(join(assets, file), 'utf8'))
+    .join('\n');
   assert.ok(bundle.includes('@compute'), 'the bundle holds a kernel');
-  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'dawn.node']) assert.not.ok(bundle.includes(alien), alien);
+  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'dawn.node'])
+    assert.not.ok(bundle.includes(alien), alien);
 });
 
 test('publint and are-the-types-wrong find nothing', async () => {
   const lint = await mustRun('node', [tool('publint/src/cli.js'), 'run', '--strict', tarball]);
   assert.match(lint, /All good!/);
-  const types = await mustRun('node', [tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'esm-only', '--no-color']);
+  const types = await mustRun('node', [
+    tool('@arethetypeswrong/cli/dist/index.js'),
+    tarball,
+    '--profile',
+    'esm-only',
+    '--no-color',
+  ]);
   assert.match(types, /🟢 \(ESM\)/);
 });
 

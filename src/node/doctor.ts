@@ -60,7 +60,9 @@ export async function findFault(device: Device): Promise<string | undefined> {
     plan.run();
     const got = await plan.read(mean);
     const wrong = expected.findIndex((value, c) => got[c] !== value);
-    return wrong < 0 ? undefined : `the mean of plane ${wrong} should be ${expected[wrong]}, but the adapter says ${got[wrong]}`;
+    return wrong < 0
+      ? undefined
+      : `the mean of plane ${wrong} should be ${expected[wrong]}, but the adapter says ${got[wrong]}`;
   } finally {
     plan.dispose();
     for (const buffer of buffers) device.free(buffer);
@@ -75,7 +77,11 @@ export async function doctor(options: NodeDeviceOptions = {}): Promise<Report> {
   const notices: string[] = [];
   const lines = [`slimgrad doctor: Node ${process.version}, ${process.platform}-${process.arch}`];
   const adapters = await systemAdapters().catch(() => []);
-  lines.push('', "Adapters of this machine's drivers:", ...(adapters.length > 0 ? adapters : ['none']).map((line) => `  ${line}`));
+  lines.push(
+    '',
+    "Adapters of this machine's drivers:",
+    ...(adapters.length > 0 ? adapters : ['none']).map((line) => `  ${line}`),
+  );
   const found = { adapters, features: [] as string[], limits: {} as Record<string, number> };
   const end = (verdict: Pick<Report, 'name' | 'problem'>): Report => {
     const { problem } = verdict;

@@ -22,7 +22,7 @@ const stampName = 'stamp.json';
 const remedies = [
   'Either install the embedded software adapter beside slimgrad:',
   `    npm i -D ${packageName}@${softwareVersion}`,
-  'or a Vulkan driver for this machine, e.g. Debian\'s mesa-vulkan-drivers (on Debian 12 from bookworm-backports):',
+  "or a Vulkan driver for this machine, e.g. Debian's mesa-vulkan-drivers (on Debian 12 from bookworm-backports):",
   '    apt install -t bookworm-backports mesa-vulkan-drivers',
 ].join('\n');
 
@@ -53,7 +53,9 @@ export function findArchive(name: string, from = [join(process.cwd(), 'package.j
 export function readTar(archive: Uint8Array): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const text = (start: number, length: number) =>
-    Buffer.from(archive.subarray(start, start + length)).toString('latin1').replace(/\0.*$/s, '');
+    Buffer.from(archive.subarray(start, start + length))
+      .toString('latin1')
+      .replace(/\0.*$/s, '');
   for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
     const name = text(at, 100);
     const size = /^[0-7]+ *$/.test(text(at + 124, 12)) ? Number.parseInt(text(at + 124, 12), 8) : Number.NaN;
@@ -115,7 +117,11 @@ export function unpack(archive: string, wanted: readonly string[], folders = cac
     }
   }
   throw new DeviceError(
-    ['The embedded software adapter cannot be unpacked:', ...failures, 'Point XDG_CACHE_HOME at a writable folder.'].join('\n'),
+    [
+      'The embedded software adapter cannot be unpacked:',
+      ...failures,
+      'Point XDG_CACHE_HOME at a writable folder.',
+    ].join('\n'),
   );
 }
 
@@ -185,7 +191,9 @@ export interface SoftwareDriver {
 export function loadSoftware(): SoftwareDriver {
   const platform = `${process.platform}-${process.arch}`;
   if (platform !== 'linux-x64') {
-    throw new DeviceError(`No usable GPU adapter, and the embedded software adapter is for linux-x64, not ${platform}.`);
+    throw new DeviceError(
+      `No usable GPU adapter, and the embedded software adapter is for linux-x64, not ${platform}.`,
+    );
   }
   const folder = unpack(findArchive('swiftshader.tar.br'), members);
   const library = join(folder, loader);
@@ -195,7 +203,9 @@ export function loadSoftware(): SoftwareDriver {
   } catch (error) {
     // "Module did not self-register" is the expected end: the library is loaded and is no addon.
     if (!/self-register/.test(message(error))) {
-      throw new DeviceError(`${library} cannot be loaded: ${message(error)}. Point XDG_CACHE_HOME at a folder that allows it.`);
+      throw new DeviceError(
+        `${library} cannot be loaded: ${message(error)}. Point XDG_CACHE_HOME at a folder that allows it.`,
+      );
     }
   }
   return { manifest: join(folder, manifest), folder };

@@ -59,7 +59,10 @@ async function planReplays(device: Device): Promise<Measured> {
   let wrong = 0;
   for (const sign of [1, -1]) {
     device.write(left.storage as GPUBuffer, a);
-    device.write(right.storage as GPUBuffer, b.map((value) => sign * value));
+    device.write(
+      right.storage as GPUBuffer,
+      b.map((value) => sign * value),
+    );
     plan.poison();
     plan.run();
     const got = await plan.read(y);
@@ -106,7 +109,9 @@ const checks: readonly Check[] = [
 
 async function post(path: string, value?: Result): Promise<void> {
   // JSON has no infinity, which is what a comparison with NaN gives.
-  const body = JSON.stringify(value, (_, part) => (typeof part === 'number' && !Number.isFinite(part) ? 'Infinity' : part));
+  const body = JSON.stringify(value, (_, part) =>
+    typeof part === 'number' && !Number.isFinite(part) ? 'Infinity' : part,
+  );
   await fetch(path, { method: 'POST', body });
 }
 
@@ -130,6 +135,12 @@ async function main(): Promise<void> {
 }
 
 main().catch(async (error) => {
-  await post('/result', { name: 'the page', error: Number.POSITIVE_INFINITY, tolerance: 0, failure: String(error), ms: 0 });
+  await post('/result', {
+    name: 'the page',
+    error: Number.POSITIVE_INFINITY,
+    tolerance: 0,
+    failure: String(error),
+    ms: 0,
+  });
   await post('/done');
 });

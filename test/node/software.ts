@@ -67,7 +67,10 @@ test('a tar archive that is cut short or damaged is refused', () => {
   assert.throws(() => readTar(whole.subarray(0, 2000)), /'libdriver.so' is cut short/);
   const damaged = Buffer.from(whole);
   damaged.write('77777777777 ', 124, 'latin1');
-  assert.throws(() => readTar(damaged), (error: unknown) => error instanceof DeviceError);
+  assert.throws(
+    () => readTar(damaged),
+    (error: unknown) => error instanceof DeviceError,
+  );
   damaged.write('not octal!! ', 124, 'latin1');
   assert.throws(() => readTar(damaged), /no valid size/);
 });
@@ -162,7 +165,8 @@ test('a missing package names both remedies', () => {
 
 test('the installed package holds the driver', () => {
   const found = unpackArchive(findArchive('swiftshader.tar.br'));
-  for (const name of ['libvk_swiftshader.so', 'libvulkan.so.1', 'vk_swiftshader_icd.json']) assert.ok(found.has(name), name);
+  for (const name of ['libvk_swiftshader.so', 'libvulkan.so.1', 'vk_swiftshader_icd.json'])
+    assert.ok(found.has(name), name);
 });
 
 test('the cache follows XDG_CACHE_HOME, and the temporary folder comes last', () => {
