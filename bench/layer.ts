@@ -1,0 +1,174 @@
+import type { Device } from '../src/runtime/device.js';
+import { Plan } from '../src/runtime/plan.js';
+import { Tape } from '../src/tape.js';
+import { numel, prefix, type Tensor } from '../src/tensor.js';
+import { error, upload } from '../test/check.js';
+import { generator, randoms } from '../test/random.js';
+import { type Cost, measure, type Rounds } from './measure.js';
+import { type Case, type Layer, shares } from './ops.js';
+import type { Reference } from './reference.js';
+
+/** A pass of a layer: its cost at each share of the channels, and how far its answer is from f64. */
+export interface Row {
+  readonly stem: string;
+  readonly layer: string;
+  readonly pass: string;
+  /** The kernel variants that the plan chose for it, where there is a choice. */
+  readonly variant: string;
+  /** The worst over the shares of max |a − b| / max |b|, over sampled elements. */
+  readonly error: number;
+  readonly wrong: boolean;
+  /** Dense first. */
+  readonly widths: readonly (Cost & { readonly share: number })[];
+}
+
+const tolerance = 1e-5;
+const samples = 48;
+
+/** A tensor that the op writes, what it should hold at a flat index, and which pass writes it. */
+interface Output {
+  readonly pass: string;
+  readonly tensor: Tensor;
+  readonly expected: (index: number) => number | undefined;
+}
+
+/** Checks every pass of a layer against f64 at each share of its channels, then times them all in one plan, in turn. */
+export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, seed: number): Promise<Row[]> {
+  using plan = new Plan(device, { label: layer.name });
+  const random = generator(seed);
+  const buffers: GPUBuffer[] = [];
+  const variants = new Map<string, string>();
+  const recorded = layer.slims ? shares : shares.slice(0, 1);
+  const outputs = new Map(
+    recorded.map((share) => {
+      const phase = (pass: string, record: () => void) => {
+        plan.choices.clear();
+        plan.phase(`${share} ${pass}`, record);
+        if (share === 1) variants.set(pass, [...new Set(plan.choices.values())].join(' '));
+      };
+      return [share, record(plan, layer, share, phase, random, buffers)] as const;
+    }),
+  );
+  try {
+    for (const { tensor } of [...outputs.values()].flat()) plan.keep(tensor);
+    await plan.compile();
+    plan.poison();
+    plan.run();
+    const errors = new Map<string, number>();
+    for (const { pass, tensor, expected } of [...outputs.values()].flat()) {
+      const found = await sampledError(plan, tensor, expected, random);
+      const worst = errors.get(pass) ?? 0;
+      errors.set(pass, found <= worst ? worst : found);
+    }
+    const costs = await measure(plan, ({ phase }) => phase, rounds);
+    return [...errors].flatMap(([pass, error]) => {
+      const widths = recorded.flatMap((share) => {
+        const cost = costs.get(`${share} ${pass}`);
+        return cost ? [{ share, ...cost }] : [];
+      });
+      // a pass without a dispatch, as the backward of an addition, has nothing to time
+      if (widths.length === 0) return [];
+      const variant = variants.get(pass) ?? '';
+      return [{ stem: layer.stem, layer: layer.name, pass, variant, error, wrong: !(error <= tolerance), widths }];
+    });
+  } finally {
+    for (const buffer of buffers) device.free(buffer);
+  }
+}
+
+/** Records the passes of a layer at one share of its channels, on random tensors, and says what they should write. */
+function record(
+  plan: Plan,
+  layer: Layer,
+  share: number,
+  phase: (pass: string, record: () => void) => void,
+  random: () => number,
+  buffers: GPUBuffer[],
+): Output[] {
+  const { inputs, weights = {}, run, reference } = layer.at(share);
+  const values: Record<string, Float32Array> = {};
+  const make = (name: string, shape: readonly number[], mean: number): Tensor => {
+    values[name] = randoms(random, numel(shape), mean, 1);
+    const made = upload(plan.device, name, shape, values[name] as Float32Array<ArrayBuffer>);
+    buffers.push(made.storage as GPUBuffer);
+    return made;
+  };
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(inputs)) tensors[name] = make(name, shape, 0.3);
+  const parameters: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(weights)) {
+    const host = make(name, (layer.at(1) as Required<Case>).weights[name], 0.2);
+    const grad = make(`before.${name}`, host.shape, -0.4);
+    parameters[name] = prefix({ ...host, grad }, shape);
+    values[name] = gather(values[name], parameters[name]);
+  }
+
+  /** Records run and backward on a tape of their own, which differentiates what it is asked to. */
+  const differentiate = (tracked: readonly string[], given: Record<string, Tensor>, passes: [string, string]) => {
+    const tape = new Tape(plan);
+    for (const name of tracked) tape.track(tensors[name]);
+    let y: Tensor | undefined;
+    phase(passes[0], () => {
+      y = run(tape, { ...tensors, ...given });
+    });
+    const output = y as Tensor;
+    const dy = (tensors.dy ??= make('dy', output.shape, 0.1));
+    phase(passes[1], () => tape.backward(output, dy));
+    const gradients = tracked.map((name) => [name, tape.gradient(tensors[name])] as const);
+    return { y: output, gradients };
+  };
+  const names = Object.keys(inputs);
+  const constants = Object.fromEntries(Object.entries(parameters).map(([name, t]) => [name, { ...t, grad: undefined }]));
+  const backward = layer.joint ? 'backward' : 'backward_input';
+  const { y, gradients } = differentiate(names, layer.joint ? parameters : constants, ['forward', backward]);
+  if (!layer.joint) differentiate([], parameters, ['again', 'backward_weight']);
+
+  const element = expectations(reference, values);
+  const outputs: Output[] = [{ pass: 'forward', tensor: y, expected: element('y') }];
+  for (const [name, dx] of gradients) if (dx) outputs.push({ pass: backward, tensor: dx, expected: element(`d${name}`) });
+  for (const [name, weight] of Object.entries(parameters)) {
+    const before = gather(values[`before.${name}`], weight);
+    const added = element(`d${name}`);
+    const expected = (index: number) => before[index] + (added(index) ?? Number.NaN);
+    outputs.push({ pass: layer.joint ? 'backward' : 'backward_weight', tensor: weight.grad as Tensor, expected });
+  }
+  return outputs;
+}
+
+function expectations(reference: Reference, values: Record<string, Float32Array>) {
+  let elements: ReturnType<Reference> | undefined;
+  return (name: string) => (index: number) => {
+    elements ??= reference(values);
+    return elements[name](index);
+  };
+}
+
+/** Where the element of a view lies in its buffer, counted from the view's start. */
+function place({ shape, strides }: Tensor, index: number): number {
+  let at = 0;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    at += (index % shape[d]) * strides[d];
+    index = Math.floor(index / shape[d]);
+  }
+  return at;
+}
+
+function gather(values: Float32Array, view: Tensor): Float32Array {
+  return Float32Array.from({ length: numel(view.shape) }, (_, i) => values[place(view, i)]);
+}
+
+async function sampledError(plan: Plan, tensor: Tensor, expected: Output['expected'], random: () => number): Promise<number> {
+  const data = await plan.read(tensor);
+  const count = numel(tensor.shape);
+  const all = count <= samples;
+  const found: number[] = [];
+  const wanted: number[] = [];
+  for (let k = 0; k < Math.min(samples, count); k++) {
+    const index = all ? k : Math.floor(random() * count);
+    const value = expected(index);
+    if (value === undefined) continue;
+    wanted.push(value);
+    found.push(data[place(tensor, index)]);
+  }
+  return error(found, wanted);
+}

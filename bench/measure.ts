@@ -1,0 +1,54 @@
+import type { Plan, ProfileEntry } from '../src/runtime/plan.js';
+
+/** What some dispatches cost: milliseconds, and the work that they declare. */
+export interface Cost {
+  readonly ms: number;
+  readonly macs: number;
+  readonly bytes: number;
+}
+
+export interface Rounds {
+  /** At least so many. */
+  readonly least: number;
+  /** More, until every group was measured for so long in all, … */
+  readonly span: number;
+  /** … or all of it together has taken so long; milliseconds. */
+  readonly limit: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export function geomean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+/**
+ * Runs a compiled plan again and again and gives the cost of each group of dispatches: the median over the rounds of the
+ * group's sum. Groups of one plan take turns, so that whatever else the machine does falls on all of them alike.
+ */
+export async function measure(plan: Plan, group: (entry: ProfileEntry) => string, rounds: Rounds): Promise<Map<string, Cost>> {
+  const sums = new Map<string, Cost[]>();
+  await plan.profile(); // the first run pays for page faults and caches
+  const started = performance.now();
+  const enough = () =>
+    performance.now() - started > rounds.limit ||
+    [...sums.values()].every((costs) => costs.reduce((span, { ms }) => span + ms, 0) >= rounds.span);
+  for (let round = 0; round < rounds.least || !enough(); round++)
+    for (const [name, cost] of totals(await plan.profile(), group)) sums.set(name, [...(sums.get(name) ?? []), cost]);
+  return new Map([...sums].map(([name, costs]) => [name, { ...costs[0], ms: median(costs.map(({ ms }) => ms)) }]));
+}
+
+/** The summed cost of each group of dispatches. */
+export function totals(entries: readonly ProfileEntry[], group: (entry: ProfileEntry) => string): Map<string, Cost> {
+  const groups = new Map<string, Cost>();
+  for (const entry of entries) {
+    const name = group(entry);
+    const { ms, macs, bytes } = groups.get(name) ?? { ms: 0, macs: 0, bytes: 0 };
+    groups.set(name, { ms: ms + entry.ms, macs: macs + entry.macs, bytes: bytes + entry.bytes });
+  }
+  return groups;
+}
