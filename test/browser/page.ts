@@ -1,4 +1,4 @@
-import { openDevice, type Device } from '../../src/runtime/device.js';
+import { type Device, openDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { tensor } from '../../src/tensor.js';
