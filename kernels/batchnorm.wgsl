@@ -10,8 +10,9 @@
 // (width: 1 in planes, P in columns), stored (splits, C, width), which a merge adds up in a fixed order.
 //
 // Variance is taken in one pass: each partial is shifted by its own first element, so a large mean cancels before
-// anything is squared, and partials are merged by Chan's formula. The backward pass keeps only `channel` and
-// recomputes xhat and the activation's slope from x.
+// anything is squared, and partials are merged by Chan's formula. A mean is kept as the channel's first element and the
+// distance from it, for a large mean rounded to f32 would be off by more than xhat may be.
+// The backward pass keeps only `channel`, and recomputes xhat and the activation's slope from x.
 
 const THREADS: u32 = 64;
 const ACT: u32 = 0; // 0 none, 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 silu, 6 sigmoid
@@ -29,6 +30,9 @@ struct Params {
   inverse: f32,  // 1 / M; 0 where the statistics are constants (evaluation mode)
 }
 
+// What is known of a channel: mean = origin + mean; rstd = 1 / sqrt(var + eps).
+struct Channel { origin: f32, mean: f32, rstd: f32, gamma: f32, beta: f32 }
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;                      // (N, C, P)
 @group(0) @binding(2) var<storage, read> x4: array<vec4f>;                   // (N, C, P / 4)
@@ -42,9 +46,9 @@ struct Params {
 @group(0) @binding(10) var<storage, read> beta: array<f32>;                  // (C)
 @group(0) @binding(11) var<storage, read_write> running_mean: array<f32>;    // (C)
 @group(0) @binding(12) var<storage, read_write> running_var: array<f32>;     // (C), unbiased
-@group(0) @binding(13) var<storage, read_write> moments: array<vec4f>;       // (splits, C, width): count, mean, M2
-@group(0) @binding(14) var<storage, read_write> channel_out: array<vec4f>;   // (C): mean, 1 / sd, gamma, beta
-@group(0) @binding(15) var<storage, read> channel: array<vec4f>;             // (C), the same
+@group(0) @binding(13) var<storage, read_write> moments: array<vec4f>;       // (splits, C, width): Moments
+@group(0) @binding(14) var<storage, read_write> channel_out: array<Channel>; // (C)
+@group(0) @binding(15) var<storage, read> channel: array<Channel>;           // (C), the same
 @group(0) @binding(16) var<storage, read_write> sums_part: array<vec2f>;     // (splits, C, width)
 @group(0) @binding(17) var<storage, read_write> sums_out: array<vec2f>;      // (C): sum of dy', sum of dy'·xhat
 @group(0) @binding(18) var<storage, read> sums: array<vec2f>;                // (C), the same
@@ -84,19 +88,20 @@ fn slope(v: vec4f) -> vec4f {
   return s * (e * s);
 }
 
-// Chan's merge of (count, mean, M2); an empty side changes nothing.
+// Moments are (count, mean - origin, M2, origin); the origin is the same for all of a channel.
+// Chan's merge: an empty side changes nothing.
 fn merge(a: vec4f, b: vec4f) -> vec4f {
   let count = a.x + b.x;
   let share = b.x / max(count, 1.0);
   let delta = b.y - a.y;
-  return vec4f(count, a.y + delta * share, a.z + b.z + delta * delta * a.x * share, 0.0);
+  return vec4f(count, a.y + delta * share, a.z + b.z + delta * delta * a.x * share, select(b.w, a.w, a.x > 0.0));
 }
 
 fn finish_statistics(c: u32, moment: vec4f) {
   let variance = moment.z / moment.x;
-  channel_out[c] = vec4f(moment.y, 1.0 / sqrt(variance + params.eps), gamma[c], beta[c]);
+  channel_out[c] = Channel(moment.w, moment.y, 1.0 / sqrt(variance + params.eps), gamma[c], beta[c]);
   if (params.update == 1u) {
-    running_mean[c] += params.momentum * (moment.y - running_mean[c]);
+    running_mean[c] += params.momentum * (moment.w - running_mean[c] + moment.y);
     running_var[c] += params.momentum * (moment.z / (moment.x - 1.0) - running_var[c]);
   }
 }
@@ -107,8 +112,10 @@ fn finish_sums(c: u32, sum: vec2f) {
   dgamma[c] += sum.y;
 }
 
+fn normalized(v: vec4f, ch: Channel) -> vec4f { return (v - ch.origin) * ch.rstd - ch.mean * ch.rstd; }
+
 // dy' = dy · act'(gamma xhat + beta)
-fn through_activation(xhat: vec4f, g: vec4f, ch: vec4f) -> vec4f { return g * slope(xhat * ch.z + ch.w); }
+fn through_activation(xhat: vec4f, g: vec4f, ch: Channel) -> vec4f { return g * slope(xhat * ch.gamma + ch.beta); }
 
 var<workgroup> tree: array<vec4f, THREADS>;
 var<workgroup> tree2: array<vec2f, THREADS>;
@@ -174,10 +181,11 @@ fn statistics_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocatio
   // four partials of equal count, one a component
   let off = sum / max(count, 1.0);
   let m2 = dot(squares - sum * off, vec4f(1.0));
-  let means = shift + off;
+  let origin = x4[c * w.quads].x;
+  let means = (shift - origin) + off;
   let mean = dot(means, vec4f(0.25));
   let spread = means - mean;
-  tree[lane] = select(vec4f(), vec4f(4.0 * count, mean, m2 + count * dot(spread, spread), 0.0), count > 0.0);
+  tree[lane] = select(vec4f(), vec4f(4.0 * count, mean, m2 + count * dot(spread, spread), origin), count > 0.0);
   tree_merge(lane);
   if (lane == 0u) {
     if (params.partials == 1u) { finish_statistics(c, tree[0]); } else { moments[wid.y * params.C + c] = tree[0]; }
@@ -200,7 +208,8 @@ fn statistics_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
     squares += d * d;
   }
   let count = f32(at.end - at.begin);
-  let moment = vec4f(count, shift + sum / count, squares - sum * (sum / count), 0.0);
+  let origin = x[at.j / params.P * params.P];
+  let moment = vec4f(count, (shift - origin) + sum / count, squares - sum * (sum / count), origin);
   if (params.partials == 1u) { finish_statistics(at.j, moment); } else { moments[at.split * columns + at.j] = moment; }
 }
 
@@ -222,7 +231,7 @@ fn running_statistics(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
                       @builtin(local_invocation_index) lane: u32) {
   let c = (wid.x + wid.y * num.x) * THREADS + lane;
   if (c >= params.C) { return; }
-  channel_out[c] = vec4f(running_mean[c], 1.0 / sqrt(running_var[c] + params.eps), gamma[c], beta[c]);
+  channel_out[c] = Channel(running_mean[c], 0.0, 1.0 / sqrt(running_var[c] + params.eps), gamma[c], beta[c]);
 }
 
 // One workgroup per (channel, split), a thread per quad: each quad is written once.
@@ -230,10 +239,11 @@ fn running_statistics(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
 fn forward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let c = wid.x;
   let ch = channel[c];
-  let scale = ch.z * ch.y;
+  let scale = ch.gamma * ch.rstd;
+  let offset = ch.beta - ch.mean * scale;
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    y4[at] = activate((x4[at] - ch.x) * scale + ch.w);
+    y4[at] = activate((x4[at] - ch.origin) * scale + offset);
   }
 }
 
@@ -245,10 +255,11 @@ fn forward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
   let columns = params.C * params.P;
   if (at.j >= columns || at.split >= params.splits) { return; }
   let ch = channel[at.j / params.P];
-  let scale = ch.z * ch.y;
+  let scale = ch.gamma * ch.rstd;
+  let offset = ch.beta - ch.mean * scale;
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    y[i] = activate(vec4f((x[i] - ch.x) * scale + ch.w)).x;
+    y[i] = activate(vec4f((x[i] - ch.origin) * scale + offset)).x;
   }
 }
 
@@ -261,7 +272,7 @@ fn sums_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_inde
   var product = vec4f();
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    let xhat = (x4[at] - ch.x) * ch.y;
+    let xhat = normalized(x4[at], ch);
     let g = through_activation(xhat, dy4[at], ch);
     sum += g;
     product += g * xhat;
@@ -284,7 +295,7 @@ fn sums_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num:
   var sum = vec2f();
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    let xhat = (x[i] - ch.x) * ch.y;
+    let xhat = normalized(vec4f(x[i]), ch).x;
     let g = through_activation(vec4f(xhat), vec4f(dy[i]), ch).x;
     sum += vec2f(g, g * xhat);
   }
@@ -310,10 +321,10 @@ fn backward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_
   let c = wid.x;
   let ch = channel[c];
   let mean = sums[c] * params.inverse;
-  let scale = ch.z * ch.y;
+  let scale = ch.gamma * ch.rstd;
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    let xhat = (x4[at] - ch.x) * ch.y;
+    let xhat = normalized(x4[at], ch);
     dx4[at] = scale * (through_activation(xhat, dy4[at], ch) - mean.x - xhat * mean.y);
   }
 }
@@ -328,10 +339,10 @@ fn backward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   let c = at.j / params.P;
   let ch = channel[c];
   let mean = sums[c] * params.inverse;
-  let scale = ch.z * ch.y;
+  let scale = ch.gamma * ch.rstd;
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    let xhat = (x[i] - ch.x) * ch.y;
+    let xhat = normalized(vec4f(x[i]), ch).x;
     dx[i] = scale * (through_activation(vec4f(xhat), vec4f(dy[i]), ch).x - mean.x - xhat * mean.y);
   }
 }

@@ -33,7 +33,7 @@ const threads = kernel.consts.THREADS.value;
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
  *
  * Forward: three tensor passes in two dispatches (three where a channel is so large that its reduction is split).
- * Backward: five in two; only four floats a channel are kept, x̂ and the activation's slope are recomputed.
+ * Backward: five in two; only five floats a channel are kept, x̂ and the activation's slope are recomputed.
  *
  * @throws ShapeError where a parameter is not (C), or a training batch holds a single element a channel.
  */
@@ -60,7 +60,7 @@ export function batchnorm(
   const partial = (label: string, floats: number) =>
     tape.empty(label, partials === 1 ? [floats] : [partials, C, floats]);
 
-  const channel = tape.empty('batchnorm.channel', [C, 4]);
+  const channel = tape.empty('batchnorm.channel', [C, 5]);
   if (training) {
     const moments = partial('batchnorm.moments', 4);
     const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
@@ -80,7 +80,7 @@ export function batchnorm(
       params: reducing.params,
       bindings,
       workgroups: Math.ceil(C / threads),
-      bytes: 32 * C,
+      bytes: 36 * C,
     });
   }
 
