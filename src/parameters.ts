@@ -36,6 +36,9 @@ export interface Place {
   readonly length: number;
 }
 
+/** Tensors on the CPU, by the names they are saved under. */
+export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
 const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
 
 function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): { places: Map<string, Place>; size: number } {
@@ -140,7 +143,7 @@ export class Parameters {
   }
 
   /** Reads all trainable tensors and running statistics back, by name. */
-  async read(): Promise<Map<string, { shape: readonly number[]; data: Float32Array<ArrayBuffer> }>> {
+  async read(): Promise<Tensors> {
     const weights = new Float32Array(await this.#device.read(this.weights));
     const stats = new Float32Array(await this.#device.read(this.stats));
     const slice = (from: Float32Array<ArrayBuffer>) => ({ name, shape, offset, length }: Place) =>
@@ -149,7 +152,7 @@ export class Parameters {
   }
 
   /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
-  write(name: string, data: Float32Array<ArrayBuffer>): void {
+  write(name: string, data: Float32Array): void {
     const place = this.#places.get(name) ?? this.#statPlaces.get(name);
     if (!place) throw new Error(`internal: parameters: no tensor "${name}"`);
     if (data.length !== place.length)

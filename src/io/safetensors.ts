@@ -156,7 +156,8 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   }
   const tensors = new Map<string, SavedTensor>();
   for (const { name, dtype, shape, begin, end } of spans) {
-    const data = new ARRAYS[dtype](bytes.slice(start + begin, start + end).buffer as ArrayBuffer);
+    // a Buffer's own slice() would be a view of the whole file
+    const data = new ARRAYS[dtype](Uint8Array.prototype.slice.call(bytes, start + begin, start + end).buffer as ArrayBuffer);
     tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata: metadata as Record<string, string> };

@@ -125,7 +125,8 @@ const loss: Run = async (of) => {
         const [za, zb] = [tape.track(of.upload('za')), tape.track(of.upload('zb'))];
         const result = crossCorrelation(tape, za, zb, { ...options, form });
         tape.backward(result.loss, of.filled('dloss', [1], 1));
-        return { ...result, gza: tape.gradient(za) as Tensor, gzb: tape.gradient(zb) as Tensor };
+        const { on, off, loss } = result;
+        return { on, off, loss, gza: tape.gradient(za) as Tensor, gzb: tape.gradient(zb) as Tensor };
       },
       (what) => (what.startsWith('g') ? 1e-3 : 1e-4),
     );

@@ -1,0 +1,114 @@
+import { parseConfig, type TrainConfig } from './config.js';
+import { centreCrop, imagenetStatistics } from './data/augment.js';
+import { Loader } from './data/loader.js';
+import type { ImageSource, Picture } from './data/source.js';
+import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
+import { DataError } from './errors.js';
+import { checkTensors } from './io/checkpoint.js';
+import { f32, readSafetensors, toFloat32 } from './io/safetensors.js';
+import { Parameters, type Tensors, type Width } from './parameters.js';
+import type { Device } from './runtime/device.js';
+import { Plan } from './runtime/plan.js';
+import { Tape } from './tape.js';
+
+/** What must be known of an encoder to rebuild it; a run's configuration holds it all. */
+export type EncoderSpec = Pick<TrainConfig, 'width' | 'ratio' | 'stemStride' | 'blocks' | 'imageSize'>;
+
+const batch = 64;
+
+/** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
+export class ImageEncoder {
+  /** F, the length of an embedding. */
+  readonly features: number;
+  /** Side of the squares that pictures are resized and cropped to. */
+  readonly imageSize: number;
+  readonly #device: Device;
+  readonly #encoder: Encoder;
+  readonly #parameters: Parameters;
+
+  /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
+  constructor(device: Device, { width, ratio, stemStride, blocks, imageSize }: EncoderSpec, state: Tensors, part: Width = 'slim', file = 'encoder') {
+    this.#device = device;
+    this.#encoder = mobilenetV1({ width, ratio: part === 'host' ? ratio : 1, stemStride, ...(blocks && { blocks }) });
+    const { parameters, statistics, features } = this.#encoder;
+    const expected = new Map([
+      ...parameters.map(({ name, shape }) => [name, { dtype: 'F32', shape }] as const),
+      ...statistics.map(({ name, channels }) => [name, { dtype: 'F32', shape: [channels.host] }] as const),
+    ]);
+    checkTensors(new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)])), expected, file);
+    this.features = features.host;
+    this.imageSize = imageSize;
+    this.#parameters = new Parameters(device, parameters, statistics, { split: false });
+    const tracked = new Set(statistics.map(({ name }) => name));
+    for (const [name, { data }] of state) this.#parameters.write(tracked.has(name) ? `host.${name}` : name, data);
+  }
+
+  /** Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics. */
+  async embed(images: ImageSource | readonly Picture[]): Promise<Float32Array> {
+    const source = 'load' in images ? images : pictureSource(images);
+    const { length } = source;
+    if (length === 0) return new Float32Array(0);
+    const loader = await Loader.open(this.#device, source, { batch: Math.min(batch, length) });
+    const plan = new Plan(this.#device, { label: 'embed' });
+    try {
+      const view = centreCrop(plan, loader, { size: this.imageSize, ...imagenetStatistics });
+      const pass = { parameters: this.#parameters, width: 'host', training: false, updateStats: false } as const;
+      const y = this.#encoder.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+      plan.keep(y);
+      await plan.compile();
+      const rows = new Float32Array(length * this.features);
+      for (let first = 0; first < length; first += loader.batch) {
+        const count = Math.min(loader.batch, length - first);
+        await loader.show(Array.from({ length: count }, (_, i) => first + i));
+        plan.run();
+        rows.set((await plan.read(y)).subarray(0, count * this.features), first * this.features);
+      }
+      return rows;
+    } finally {
+      plan.dispose();
+      loader.dispose();
+    }
+  }
+
+  dispose(): void {
+    this.#parameters.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * An encoder from the bytes of a run's `slim.safetensors` or `host.safetensors`.
+ *
+ * @param file the name for error messages
+ * @throws DataError where the file is damaged or not one of slimgrad's
+ */
+export function openEncoder(device: Device, bytes: Uint8Array, file = 'encoder'): ImageEncoder {
+  const { tensors, metadata } = readSafetensors(bytes, file);
+  const { config, part } = encoderMetadata(metadata, file);
+  const state: Tensors = new Map([...tensors].map(([name, t]) => [name, { shape: t.shape, data: toFloat32(t, name) }]));
+  return new ImageEncoder(device, config, state, part, file);
+}
+
+/** The run's configuration and the part, host or slim, that an encoder's file names. */
+export function encoderMetadata(metadata: Readonly<Record<string, string>>, file: string): { config: TrainConfig; part: Width } {
+  const { format, part, config } = metadata;
+  if (format !== 'slimgrad encoder 1' || (part !== 'host' && part !== 'slim') || !config)
+    throw new DataError(
+      `${file}: expected an encoder of slimgrad (format "slimgrad encoder 1"), got ${format ? `"${format}"` : 'no format'}; ` +
+        'give the slim.safetensors or host.safetensors of a run folder',
+    );
+  let raw: unknown;
+  try {
+    raw = JSON.parse(config);
+  } catch (cause) {
+    throw new DataError(`${file}: its configuration is not JSON`, { cause });
+  }
+  return { config: parseConfig(raw), part };
+}
+
+function pictureSource(pictures: readonly Picture[]): ImageSource {
+  return { name: 'pictures', length: pictures.length, pictures: 1, load: async (item) => pictures[item] };
+}

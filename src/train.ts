@@ -1,0 +1,306 @@
+import { scheduleOf, type Schedule, type TrainConfig } from './config.js';
+import { type Augmentation, augment, defaultViews } from './data/augment.js';
+import { Loader } from './data/loader.js';
+import { type Words, philox, stream, unit } from './data/philox.js';
+import type { ImageSource } from './data/source.js';
+import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
+import { DataError } from './errors.js';
+import { barlowTwins } from './methods/barlow_twins.js';
+import { Network } from './methods/network.js';
+import type { Objective, Settings, Views } from './methods/objective.js';
+import { sacl } from './methods/sacl.js';
+import { saclXd } from './methods/sacl_xd.js';
+import { xd } from './methods/xd.js';
+import { adamw } from './optim/adamw.js';
+import { lars } from './optim/lars.js';
+import type { Optimizer } from './optim/optimizer.js';
+import { learningRate } from './optim/schedule.js';
+import { sgd } from './optim/sgd.js';
+import type { Random, Tensors, Width } from './parameters.js';
+import type { Device } from './runtime/device.js';
+import { Plan } from './runtime/plan.js';
+import { Readback } from './runtime/readback.js';
+import { numel } from './tensor.js';
+
+export type { Tensors };
+
+/** What a step tells: the loss, its parts, and the correlations behind them. */
+export interface StepMetrics {
+  step: number;
+  epoch: number;
+  lr: number;
+  loss: number;
+  [part: string]: number;
+}
+
+export interface TrainerOptions {
+  /** Kernel variants to use, as a checkpoint names them. */
+  variants?: Readonly<Record<string, string>>;
+  /** Called as pipelines are compiled. */
+  onCompile?: (done: number, total: number) => void;
+}
+
+/** The backbone that a configuration asks for. */
+export function encoderOf({ width, ratio, stemStride, blocks }: TrainConfig): Encoder {
+  return mobilenetV1({ width, ratio, stemStride, ...(blocks && { blocks }) });
+}
+
+/** The random transformations of views A and B that a configuration asks for. */
+export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
+  const [a, b] = defaultViews(config.imageSize);
+  const shared = {
+    crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
+    flip: config.flip,
+    jitter: {
+      p: config.jitter,
+      brightness: config.brightness,
+      contrast: config.contrast,
+      saturation: config.saturation,
+      hue: config.hue,
+    },
+    grayscale: config.gray,
+  } as const;
+  return [
+    { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
+    { ...b, ...shared, blur: { ...b.blur, p: config.blurB }, solarize: config.solarizeB },
+  ];
+}
+
+/** Draws in [0, 1) for the first weights of a run. */
+function initialDraws(seed: number): Random {
+  let words: Words = [0, 0, 0, 0];
+  let drawn = 0;
+  return () => {
+    if (drawn % 4 === 0) words = philox([seed, drawn / 4, 0, 0], [0, stream.init]);
+    return unit(words[drawn++ % 4]);
+  };
+}
+
+const methods: Record<TrainConfig['method'], (plan: Plan, network: Network, views: Views, settings: Settings) => Objective> = {
+  sacl_xd: saclXd,
+  sacl,
+  xd,
+  barlow_twins: barlowTwins,
+};
+
+function optimizerOf(plan: Plan, { parameters }: Network, config: TrainConfig): Optimizer {
+  const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
+  if (config.optimizer === 'lars') return lars(plan, parameters, { momentum, weightDecay, trust, clip });
+  if (config.optimizer === 'adamw') return adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
+  return sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
+}
+
+/**
+ * Trains a network on a source of pictures, a step at a time. A step is one replay of one plan: make both views, pass
+ * them through host and slim encoder, correlate, go back, update.
+ */
+export class Trainer {
+  readonly plan: Plan;
+  readonly network: Network;
+  readonly config: TrainConfig;
+  readonly schedule: Schedule;
+  readonly #device: Device;
+  readonly #loader: Loader;
+  readonly #objective: Objective;
+  readonly #optimizer: Optimizer;
+  readonly #readback: Readback;
+  #step = 0;
+
+  private constructor(device: Device, config: TrainConfig, loader: Loader, schedule: Schedule, variants: TrainerOptions['variants']) {
+    this.#device = device;
+    this.config = config;
+    this.schedule = schedule;
+    this.#loader = loader;
+    this.network = networkOf(device, config);
+    this.plan = new Plan(device, { label: 'step', ...(variants && { variants }) });
+    const [a, b] = viewsOf(config);
+    const views = { a: augment(this.plan, loader, 0, a), b: augment(this.plan, loader, 1, b) };
+    const { parameters } = this.network;
+    this.plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
+    this.#objective = methods[config.method](this.plan, this.network, views, config);
+    this.#optimizer = this.plan.phase('optimizer', () => optimizerOf(this.plan, this.network, config));
+    const { metrics } = this.#objective;
+    this.#readback = new Readback(device, metrics.storage as GPUBuffer, metrics.bytes);
+  }
+
+  /**
+   * Lays out the network, records a step and compiles it.
+   *
+   * @throws ConfigError where the pictures are fewer than a batch; OutOfMemoryError where a tensor is over the adapter's
+   * limits, before anything is allocated for it.
+   */
+  static async open(device: Device, config: TrainConfig, source: ImageSource, options: TrainerOptions = {}): Promise<Trainer> {
+    const schedule = scheduleOf(config, source.length);
+    const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
+    const trainer = new Trainer(device, config, loader, schedule, options.variants);
+    try {
+      await trainer.plan.compile(options.onCompile);
+      return trainer;
+    } catch (error) {
+      trainer.dispose();
+      throw error;
+    }
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Steps in all. */
+  get steps(): number {
+    return this.schedule.steps;
+  }
+
+  /** The kernel variants in use, by the key of the choice. */
+  get choices(): Record<string, string> {
+    return Object.fromEntries(this.plan.choices);
+  }
+
+  /** Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. */
+  async train(): Promise<StepMetrics> {
+    const step = this.#step;
+    const { seed, beta1, beta2 } = this.config;
+    const lr = learningRate(step, this.schedule);
+    await this.#loader.prepare(step);
+    this.plan.run({ step, seed, lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
+    const log = this.#readback.snapshot();
+    if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
+    const values = await log;
+    this.#step = step + 1;
+    return { step: this.#step, epoch: Math.floor(step / this.schedule.stepsPerEpoch), lr, ...this.#objective.summarize(values) };
+  }
+
+  /** Every tensor that defines the run at `step`: weights, running statistics, and the optimizer's moments. */
+  async save(): Promise<Tensors> {
+    const tensors: Tensors = await this.network.parameters.read();
+    for (const [moment, buffer] of Object.entries(this.#optimizer.moments)) {
+      const values = new Float32Array(await this.#device.read(buffer));
+      for (const { name, shape, offset, length } of this.network.parameters.places)
+        tensors.set(`${moment}.${name}`, { shape, data: values.slice(offset, offset + length) });
+    }
+    return tensors;
+  }
+
+  /** Continues from what `save()` gave at `step`. */
+  async load(step: number, tensors: Tensors): Promise<void> {
+    const { parameters } = this.network;
+    for (const name of [...parameters.names, ...parameters.statisticNames]) parameters.write(name, this.#saved(tensors, name));
+    for (const [moment, buffer] of Object.entries(this.#optimizer.moments))
+      for (const { name, offset } of parameters.places)
+        this.#device.write(buffer, this.#saved(tensors, `${moment}.${name}`), offset * 4);
+    await this.#device.settled();
+    this.#step = step;
+  }
+
+  /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
+  encoderState(width: Width): Promise<Tensors> {
+    return encoderState(this.network, width);
+  }
+
+  /** The first tensor that holds a NaN or infinity, in the order in which the step computes them. */
+  async firstNonFinite(): Promise<string | undefined> {
+    const { parameters, encoder, head } = this.network;
+    const state = await parameters.read();
+    const grads = new Float32Array(await this.#device.read(parameters.grads));
+    const finite = (data: Float32Array | undefined) => data?.every(Number.isFinite) ?? true;
+    for (const { name } of [...encoder.statistics, ...head.statistics])
+      for (const width of ['host', 'slim'])
+        if (!finite(state.get(`${width}.${name}`)?.data)) return `${width}.${name}`;
+    for (const { name, offset, length } of parameters.places.toReversed())
+      if (!finite(grads.subarray(offset, offset + length))) return `gradient of ${name}`;
+    return parameters.names.find((name) => !finite(state.get(name)?.data));
+  }
+
+  /** C of (z^A, z^B) of the last step, its first 256 rows and columns at most. */
+  async correlation(): Promise<{ size: number; data: Float32Array<ArrayBuffer> }> {
+    const { a, b } = this.#objective.embeddings;
+    const [N, D] = a.shape;
+    const size = Math.min(D, 256);
+    const [za, zb] = [standardized(await this.plan.read(a), N, D, size), standardized(await this.plan.read(b), N, D, size)];
+    const data = new Float32Array(size * size);
+    for (let i = 0; i < size; i++)
+      for (let j = 0; j < size; j++) {
+        let sum = 0;
+        for (let n = 0; n < N; n++) sum += za[i * N + n] * zb[j * N + n];
+        data[i * size + j] = sum / N;
+      }
+    return { size, data };
+  }
+
+  dispose(): void {
+    this.#readback.dispose();
+    this.#optimizer.dispose();
+    this.#objective.dispose();
+    this.plan.dispose();
+    this.network.dispose();
+    this.#loader.dispose();
+  }
+
+  #saved(tensors: Tensors, name: string): Float32Array {
+    const found = tensors.get(name);
+    if (!found) throw new DataError(`checkpoint: expected a tensor ${name}, but there is none; was it made by another method or optimizer?`);
+    return found.data;
+  }
+}
+
+/** One encoder as the seed makes it, before any step: what a trained one is measured against. */
+export async function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {
+  const network = networkOf(device, config);
+  try {
+    return await encoderState(network, width);
+  } finally {
+    network.dispose();
+  }
+}
+
+/** The network of a run, with its first weights. */
+function networkOf(device: Device, config: TrainConfig): Network {
+  const network = new Network(device, encoderOf(config), config.projector, {
+    lone: config.method === 'xd' || config.method === 'barlow_twins',
+  });
+  network.parameters.initialize(initialDraws(config.seed));
+  return network;
+}
+
+async function encoderState({ encoder, parameters }: Network, width: Width): Promise<Tensors> {
+  const whole = await parameters.read();
+  const state: Tensors = new Map();
+  for (const { name, shape, slim } of encoder.parameters) {
+    const host = whole.get(name) as { data: Float32Array };
+    const wanted = width === 'host' ? shape : slim;
+    state.set(name, { shape: wanted, data: leadingBlock(host.data, shape, wanted) });
+  }
+  for (const { name, channels } of encoder.statistics) {
+    const stored = whole.get(`${width}.${name}`) ?? whole.get(`host.${name}`);
+    const count = channels[width];
+    state.set(name, { shape: [count], data: (stored as { data: Float32Array }).data.slice(0, count) });
+  }
+  return state;
+}
+
+/** The leading block `shape` of a contiguous tensor, copied. */
+function leadingBlock(data: Float32Array, host: readonly number[], shape: readonly number[]): Float32Array {
+  const block = new Float32Array(numel(shape));
+  const row = numel(host.slice(2)); // kernels are never cut
+  const [, hostColumns = 1] = host;
+  const [rows, columns = 1] = shape;
+  for (let o = 0; o < rows; o++)
+    block.set(data.subarray(o * hostColumns * row, (o * hostColumns + columns) * row), o * columns * row);
+  return block;
+}
+
+/** The first `size` columns of z (N, D), each with mean 0 and variance 1, column by column. */
+function standardized(z: Float32Array, N: number, D: number, size: number): Float64Array {
+  const out = new Float64Array(size * N);
+  for (let d = 0; d < size; d++) {
+    let sum = 0;
+    let squares = 0;
+    for (let n = 0; n < N; n++) sum += z[n * D + d];
+    const mean = sum / N;
+    for (let n = 0; n < N; n++) squares += (z[n * D + d] - mean) ** 2;
+    const scale = 1 / Math.sqrt(squares / N + 1e-5);
+    for (let n = 0; n < N; n++) out[d * N + n] = (z[n * D + d] - mean) * scale;
+  }
+  return out;
+}
