@@ -93,7 +93,9 @@ export function describeFlags(flags: readonly Flag[]): string {
       group = flag.group;
       lines.push('', `${group}:`);
     }
-    const head = `  ${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
+    // A switch that is on by default is there to be turned off.
+    const name = flag.value === '' && flag.default?.startsWith('true') ? flag.flag.replace('--', '--[no-]') : flag.flag;
+    const head = `  ${name}${flag.value ? ` ${flag.value}` : ''}`;
     const note = flag.default ? `${flag.doc} [${flag.default}]` : flag.doc;
     const [first, ...rest] = wrap(note, 80 - column);
     if (head.length < column - 1) lines.push(head.padEnd(column) + first);

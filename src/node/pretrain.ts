@@ -1,46 +1,27 @@
 import { freeKeys, type TrainConfig } from '../config.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
+import type { Checkpoint } from '../io/checkpoint.js';
 import { f32, toFloat32, writeSafetensors } from '../io/safetensors.js';
+import type { Tensors } from '../parameters.js';
+import type { Trainer as TrainerOf } from '../train.js';
 import { openProgress, type Progress, type Screen } from './progress.js';
 import { type Evaluation, renderReport } from './report.js';
 import { RunFolder } from './run_folder.js';
 
-/**
- * What a step tells. `epoch` counts from 0. Other keys are parts of the loss (`sacl`, `xd`) and, for each pair of views
- * (`live`: z^A and z^B; `frozenA`, `frozenB`: each with its frozen twin; `features`: the backbones), the mean of C_ii as
- * `onDiagonal.PAIR` and the sum of C_ij^2 over i != j as `offDiagonal.PAIR` (method.md 2).
- */
-export interface StepMetrics {
-  step: number;
-  epoch: number;
-  lr: number;
-  loss: number;
-  [part: string]: number;
-}
-
-/** Named f32 tensors. */
-export type Tensors = Map<string, { shape: number[]; data: Float32Array }>;
-
-/** The part of a run that computes. */
-export interface Trainer {
-  /** Steps done, and in all. */
-  readonly step: number;
-  readonly steps: number;
-  /** Kernel variants in use, by choice key. */
-  readonly choices: Record<string, string>;
-  /** Does one step, and resolves when its log is read back: `step` is the log's then. */
-  train(): Promise<StepMetrics>;
-  /** Every tensor that defines the run at `step`. */
-  save(): Promise<Tensors>;
-  load(step: number, tensors: Tensors): Promise<void>;
-  /** One encoder under torchvision's names. */
-  encoderState(width: 'slim' | 'host'): Promise<Tensors>;
-  /** The first tensor that holds a NaN or infinity. */
-  firstNonFinite(): Promise<string | undefined>;
-  /** C of (z^A, z^B), (size, size). */
-  correlation(): Promise<{ size: number; data: Float32Array }>;
-  dispose(): void;
-}
+/** The part of a run that computes: what `pretrain` asks of a trainer. */
+export type Trainer = Pick<
+  TrainerOf,
+  | 'step'
+  | 'steps'
+  | 'choices'
+  | 'train'
+  | 'save'
+  | 'load'
+  | 'encoderState'
+  | 'firstNonFinite'
+  | 'correlation'
+  | 'dispose'
+>;
 
 /** A trainer with what surrounds it. */
 export interface Session {
@@ -157,14 +138,16 @@ async function saveCheckpoint(run: Run, saved: number): Promise<void> {
   }
   await folder.save({
     step,
-    // Only what the weights depend on: a continued run's checkpoint equals an uninterrupted one's byte for byte.
-    config: Object.fromEntries(
-      Object.entries(config).filter(([key]) => !(freeKeys as readonly string[]).includes(key)),
-    ),
+    config: identity(config),
     variants: trainer.choices,
     adapter,
     tensors: new Map(Array.from(tensors, ([name, t]) => [name, f32(t.shape, t.data)])),
   });
+}
+
+/** What the weights depend on: a continued run's files equal an uninterrupted one's byte for byte. */
+function identity(config: TrainConfig): Checkpoint['config'] {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !(freeKeys as readonly string[]).includes(key)));
 }
 
 async function stop({ config, trainer }: Run, step: number, what: string, saved: number): Promise<never> {
@@ -197,14 +180,9 @@ async function finish(run: Run, session: Session, note: (line: string) => void):
     const state = await trainer.encoderState(width);
     const about = {
       format: 'slimgrad encoder 1',
-      encoder: config.encoder,
       part: width,
-      width: String(config.width),
-      ratio: String(config.ratio),
-      imageSize: String(config.imageSize),
-      stemStride: String(config.stemStride),
-      blocks: JSON.stringify(config.blocks),
       step: String(trainer.step),
+      config: JSON.stringify(identity(config)),
     };
     const tensors = Array.from(state, ([name, t]) => [name, f32(t.shape, t.data)] as const);
     await folder.write(`${width}.safetensors`, writeSafetensors(tensors, about));

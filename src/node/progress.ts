@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { StepMetrics } from './pretrain.js';
+import type { StepMetrics } from '../train.js';
 
 /** Where progress is shown: a terminal's stream, or anything with `write`. */
 export interface Screen {

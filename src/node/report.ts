@@ -1,4 +1,4 @@
-import { settingKeys, type TrainConfig } from '../config.js';
+import { type SettingKey, settingKeys, type TrainConfig } from '../config.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 import { duration, figure } from './progress.js';
@@ -217,7 +217,20 @@ correlation of dimension i of one view with dimension j of the other.${scaled}</
 <p>Strength of colour is the square root of the magnitude, so that weak correlations show. A method that works draws a
 clean diagonal on an empty ground.</p>
 <dl><dt>mean on the diagonal</dt><dd>${figure(on)}</dd><dt>mean magnitude off it</dt><dd>${figure(off)}</dd></dl>
+${renderChart(diagonalChart(size, data))}
 </div></div></section>`;
+}
+
+/** C_ii from the largest down: which share of the dimensions agrees between the views. */
+function diagonalChart(size: number, data: Float32Array): Chart {
+  const diagonal = Array.from({ length: size }, (_, i) => data[i * size + i]).sort((a, b) => b - a);
+  return {
+    title: 'The diagonal, sorted',
+    caption: 'C<sub>ii</sub> of every dimension, the most invariant first.',
+    xLabel: 'rank of the dimension',
+    series: [{ name: 'C<sub>ii</sub>, least', x: diagonal.map((_, i) => i + 1), y: diagonal }],
+    include: [0, 1],
+  };
 }
 
 function strongest(data: Float32Array, size: number, block: number, y: number, x: number): number {
@@ -237,17 +250,21 @@ function colourOf(c: number): [number, number, number, number] {
 }
 
 function configSection({ config, adapter, metrics }: ReportData): string {
-  const settings = settingKeys.filter((key) => key !== 'resume').map((key) => [key, config[key]] as const);
-  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  const first = metrics[0]?.time;
-  const last = metrics.at(-1)?.time;
-  const rows: (readonly [string, unknown])[] = [
-    ...settings,
+  const isUsed = (key: SettingKey) => key !== 'resume' && config[key] !== null;
+  const times = [metrics[0]?.time, metrics.at(-1)?.time].map((time) => String(time ?? '').replace(/\.\d+/, ''));
+  const rows: (readonly [string, string])[] = [
+    ...settingKeys.filter(isUsed).map((key) => [key, settingText(config[key])] as const),
     ['adapter', adapter],
-    ...(first && last ? [['first step', first] as const, ['last step', last] as const] : []),
+    ['first step', times[0]],
+    ['last step', times[1]],
   ];
-  const cells = rows.map(([key, value]) => `<dt>${escape(key)}</dt><dd>${escape(text(value))}</dd>`);
+  const cells = rows.map(([key, value]) => `<div><dt>${escape(key)}</dt><dd>${escape(value)}</dd></div>`);
   return `<section><h2>Configuration</h2><dl class="config">${cells.join('')}</dl></section>`;
+}
+
+function settingText(value: TrainConfig[SettingKey]): string {
+  if (typeof value === 'object' && value !== null) return value.map((block) => block.join('/')).join(' ');
+  return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
 }
 
 const attributions = `<section><h2>Pictures</h2><p class="note">Emoji artwork: Noto Emoji, © Google, under the
@@ -281,6 +298,7 @@ p { margin: 0 0 10px; max-width: 76ch; }
 .kicker { color: var(--accent); font-weight: 600; letter-spacing: .06em; text-transform: uppercase; font-size: 12px; margin: 0; }
 .lead { color: var(--soft); font-size: 16px; }
 .note, small { color: var(--soft); font-size: 13px; }
+.note { margin-top: 8px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); gap: 12px; margin-top: 28px; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 13px 16px; display: grid; }
 .tile span { color: var(--soft); font-size: 13px; }
@@ -307,6 +325,7 @@ polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap
 .cursor { stroke: var(--soft); stroke-dasharray: 3 3; visibility: hidden; }
 sup, sub { font-size: .72em; line-height: 0; }
 .correlation { display: grid; grid-template-columns: minmax(0, 512px) minmax(220px, 1fr); gap: 28px; align-items: start; }
+.correlation .chart { margin-top: 18px; }
 .correlation img { width: 100%; height: auto; aspect-ratio: 1; image-rendering: pixelated; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; }
 .scale { display: flex; gap: 10px; align-items: center; margin: 14px 0; font-size: 13px; color: var(--soft); }
@@ -314,9 +333,10 @@ sup, sub { font-size: .72em; line-height: 0; }
   transparent 50%, rgb(214 64 44 / .5) 63%, rgb(214 64 44)); border: 1px solid var(--line); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.config { display: block; columns: 3 260px; column-gap: 32px; }
-.config dt { float: left; clear: left; padding: 4px 0; }
-.config dd { text-align: right; padding: 4px 0; border-bottom: 1px solid var(--line); break-inside: avoid; }
+.config { display: block; columns: 3 250px; column-gap: 32px; font-size: 13.5px; }
+.config div { display: flex; justify-content: space-between; gap: 16px; padding: 4px 0; border-bottom: 1px solid var(--line);
+  break-inside: avoid; }
+.config dd { text-align: right; }
 @media (max-width: 720px) { .correlation { grid-template-columns: 1fr; } body { padding: 24px 16px; } }
 `;
 

@@ -1,5 +1,7 @@
 import type { TrainConfig } from '../../src/config.js';
-import type { OpenSession, StepMetrics, Tensors, Trainer } from '../../src/node/pretrain.js';
+import type { OpenSession, Trainer } from '../../src/node/pretrain.js';
+import type { Tensors } from '../../src/parameters.js';
+import type { StepMetrics } from '../../src/train.js';
 
 export interface FakeOptions {
   /** Milliseconds a step takes. */
@@ -15,7 +17,7 @@ export class FakeTrainer implements Trainer {
   step = 0;
   readonly steps: number;
   readonly choices: Record<string, string>;
-  readonly #weights: Float32Array;
+  readonly #weights: Float32Array<ArrayBuffer>;
   readonly #moments = new Float32Array(48);
   readonly #options: FakeOptions;
 
@@ -76,7 +78,7 @@ export class FakeTrainer implements Trainer {
     return this.#weights.every(Number.isFinite) ? undefined : 'features.0.0.weight';
   }
 
-  async correlation(): Promise<{ size: number; data: Float32Array }> {
+  async correlation(): Promise<{ size: number; data: Float32Array<ArrayBuffer> }> {
     const size = 64;
     const data = Float32Array.from({ length: size * size }, (_, i) =>
       i % (size + 1) === 0 ? 0.9 - 0.3 * Math.abs(Math.sin(i)) : 0.2 * Math.sin(i * i) ** 5,

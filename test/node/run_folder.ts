@@ -102,7 +102,8 @@ test('a run leaves its files, readable and complete', async () => {
   );
   const { tensors, metadata } = readSafetensors(readFileSync(join(folder, 'slim.safetensors')), 'slim');
   assert.equal([...tensors.keys()], ['features.0.0.weight']);
-  assert.equal([metadata.encoder, metadata.part, metadata.width], ['mobilenet_v1', 'slim', '1']);
+  assert.equal([metadata.part, metadata.step], ['slim', '30']);
+  assert.is(parseConfig(JSON.parse(metadata.config)).lambda, 0.0051);
   assert.is(result.metrics.length, 30);
   assert.match(lines.join(''), 'step 30/30');
   assert.match(lines.join(''), 'Wrote slim.safetensors');

@@ -1,0 +1,47 @@
+import type { ImageSource, Picture } from '../data/source.js';
+
+/**
+ * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all of them: what a learned
+ * encoder is measured against. Without the mean, cosine similarity would see little but the common background.
+ */
+export async function rawPixels(source: ImageSource, size: number): Promise<Float32Array> {
+  const features = 3 * size * size;
+  const rows = new Float32Array(source.length * features);
+  for (let item = 0; item < source.length; item++) rows.set(shrink(await source.load(item, 0), size), item * features);
+  const sum = new Float64Array(features);
+  for (let i = 0; i < rows.length; i++) sum[i % features] += rows[i];
+  for (let i = 0; i < rows.length; i++) rows[i] -= sum[i % features] / source.length;
+  return rows;
+}
+
+/** A picture averaged over the areas of size x size cells, RGB planes in 0..1. */
+export function shrink({ width, height, pixels }: Picture, size: number): Float32Array {
+  const across = cells(width, size);
+  const down = cells(height, size);
+  const out = new Float32Array(3 * size * size);
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      for (const [row, share] of down[y]) {
+        for (const [column, part] of across[x]) {
+          const at = (row * width + column) * 4;
+          const weight = (share * part) / 255;
+          for (let c = 0; c < 3; c++) out[(c * size + y) * size + x] += pixels[at + c] * weight;
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/** For each of `count` equal cells of [0, length): the pixels it covers, and the share of the cell that each fills. */
+function cells(length: number, count: number): [pixel: number, share: number][][] {
+  const side = length / count;
+  return Array.from({ length: count }, (_, cell) => {
+    const covered: [number, number][] = [];
+    for (let pixel = Math.floor(cell * side); pixel < Math.min(length, Math.ceil((cell + 1) * side)); pixel++) {
+      const share = (Math.min(pixel + 1, (cell + 1) * side) - Math.max(pixel, cell * side)) / side;
+      if (share > 0) covered.push([pixel, share]);
+    }
+    return covered;
+  });
+}

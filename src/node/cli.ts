@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+import { SlimgradError } from '../errors.js';
+import { type Command, helpOf, readCommand } from './command.js';
+import { demo } from './commands/demo.js';
+import { doctorCommand } from './commands/doctor.js';
+import { embed } from './commands/embed.js';
+import { evalCommand } from './commands/eval.js';
+import { pretrainCommand } from './commands/pretrain.js';
+import { unknown } from '../config/names.js';
+import { UsageError } from './flags.js';
+import { Interrupted } from './pretrain.js';
+import { version } from './version.js';
+
+const commands: readonly Command[] = [pretrainCommand, embed, evalCommand, doctorCommand, demo];
+
+const overview = `slimgrad ${version}: train small vision encoders without labels, on any GPU.
+
+Usage: slimgrad COMMAND [FLAGS]
+
+Commands:
+${commands.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n')}
+
+  slimgrad COMMAND --help   flags and examples of a command
+  slimgrad --version        ${version}
+
+The environment's SLIMGRAD_ADAPTER (auto, system, lavapipe, swiftshader) chooses
+the adapter; NO_COLOR keeps the output plain.`;
+
+/** Runs a command line; the code is the process's exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === '--version' || name === '-v') return say(version);
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    console[name === undefined ? 'error' : 'log'](overview);
+    return name === undefined ? 2 : 0;
+  }
+  const command = commands.find((c) => c.name === name);
+  if (!command) {
+    const { message } = unknown(
+      name.startsWith('-') ? 'flag' : 'command',
+      name,
+      commands.map((c) => c.name),
+    );
+    throw new UsageError(message);
+  }
+  if (rest.includes('--help') || rest.includes('-h')) return say(helpOf(command));
+  return command.run(readCommand(command, rest));
+}
+
+function say(text: string): 0 {
+  console.log(text);
+  return 0;
+}
+
+/** Tells what went wrong, in a line where it is the user's to mend, and gives the exit code. */
+function codeOf(error: unknown): number {
+  if (error instanceof Interrupted) {
+    console.error(error.message);
+    return error.signal === 'SIGINT' ? 130 : 143;
+  }
+  if (error instanceof SlimgradError) {
+    console.error(`slimgrad: ${error.message}`);
+    return error.name === 'UsageError' || error.name === 'ConfigError' ? 2 : 1;
+  }
+  console.error('slimgrad: internal error. This is a bug of slimgrad; please report it with these lines.');
+  console.error(error instanceof Error ? error.stack : error);
+  return 1;
+}
+
+// A reader that goes away, as in `slimgrad --help | head -1`, is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.exitCode = await main(process.argv.slice(2)).catch(codeOf);

@@ -1,0 +1,67 @@
+import { ConfigError } from '../../errors.js';
+import type { Command } from '../command.js';
+import { UsageError } from '../flags.js';
+
+const positive = (text: string): unknown => (/^[1-9]\d{0,8}$/.test(text) ? Number(text) : text);
+
+export const evalCommand: Command = {
+  name: 'eval',
+  summary: 'measure an encoder: kNN, and cross-style retrieval on emoji',
+  usage: 'eval --weights FILE --data DIR|emoji|fashion-mnist|cifar10:DIR [FLAGS]',
+  positional: [],
+  flags: [
+    {
+      flag: '--weights',
+      key: 'weights',
+      value: 'FILE',
+      doc: 'an encoder, as slim.safetensors of a run',
+      default: 'needed',
+    },
+    {
+      flag: '--data',
+      key: 'data',
+      value: 'DIR|emoji|fashion-mnist|cifar10:DIR',
+      doc: 'labelled images; what was held out of them in training is tested',
+      default: 'needed',
+    },
+    {
+      flag: '--seed',
+      key: 'seed',
+      value: 'N',
+      doc: 'of the split',
+      default: "the run's",
+      fromText: (t) => (t === '0' ? 0 : positive(t)),
+    },
+    { flag: '--k', key: 'k', value: 'N', doc: 'neighbours of kNN', default: '20', fromText: positive },
+    { flag: '--json', key: 'json', value: 'FILE', doc: 'write the figures there too' },
+  ],
+  examples: [
+    ['slimgrad eval --weights runs/demo-0/slim.safetensors --data emoji', 'held-out emoji'],
+    ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labelled folder'],
+  ],
+  async run({ values }) {
+    const { weights, data, seed, k, json } = values;
+    for (const [flag, value] of Object.entries({ weights, data })) {
+      if (value === undefined) throw new UsageError(`--${flag}: needed, but not given; see slimgrad eval --help`);
+    }
+    for (const [flag, value] of Object.entries({ seed, k })) {
+      if (value !== undefined && typeof value !== 'number') {
+        throw new ConfigError(
+          `--${flag}: expected a whole number${flag === 'k' ? ' of at least 1' : ''}, got '${value}'`,
+        );
+      }
+    }
+    const { evaluateFile } = await import('../evaluate_file.js');
+    const { evaluationText } = await import('../evaluate.js');
+    const evaluation = await evaluateFile(String(weights), String(data), {
+      ...(seed !== undefined && { seed: seed as number }),
+      ...(k !== undefined && { k: k as number }),
+    });
+    console.log(evaluationText(evaluation));
+    if (json !== undefined) {
+      const { writeFileAtomic } = await import('../files.js');
+      await writeFileAtomic(String(json), `${JSON.stringify(evaluation, null, 2)}\n`);
+    }
+    return 0;
+  },
+};

@@ -1,0 +1,62 @@
+import { parseConfig, settingFlags } from '../../config.js';
+import { DataError } from '../../errors.js';
+import type { Command } from '../command.js';
+import { evaluationText } from '../evaluate.js';
+import { readBytes } from '../files.js';
+import type { Flag } from '../flags.js';
+import { pretrain } from '../pretrain.js';
+
+/** The flags of all settings, and --config. */
+export const settingsAndConfig: readonly Flag[] = [
+  ...settingFlags(),
+  {
+    flag: '--config',
+    key: 'config',
+    group: 'Run',
+    value: 'FILE',
+    doc: 'settings as JSON, keys in camelCase (weightDecay for --weight-decay); flags given beside it win',
+  },
+];
+
+export const pretrainCommand: Command = {
+  name: 'pretrain',
+  summary: 'train a host and its slim encoder without labels',
+  usage: 'pretrain --data DIR|emoji|fashion-mnist|cifar10:DIR [FLAGS]',
+  positional: [],
+  flags: settingsAndConfig,
+  examples: [
+    ['slimgrad pretrain --data photos --ratio 1.5 --epochs 200', 'SACL+XD on a folder of images'],
+    ['slimgrad pretrain --data fashion-mnist --method xd --width 0.5 --steps 500', 'XD only, small'],
+    ['slimgrad pretrain --config runs/a/config.json --out runs/a --resume', 'go on with a run that was stopped'],
+  ],
+  async run({ values }) {
+    const { config: file, ...flags } = values;
+    return train({ ...(file !== undefined && (await readSettings(String(file)))), ...flags });
+  },
+};
+
+/** Trains with `settings`, and prints the evaluation. */
+export async function train(settings: Record<string, unknown>): Promise<number> {
+  const config = parseConfig(settings);
+  // Loaded when needed: help and refusals need no GPU.
+  const { openSession } = await import('../session.js');
+  const { folder, evaluation } = await pretrain(config, openSession, process.stdout);
+  if (evaluation) console.log(`\n${evaluationText(evaluation)}`);
+  console.log(`\nReport: ${folder}/report.html`);
+  return 0;
+}
+
+/** The object in a JSON file of settings. */
+export async function readSettings(file: string): Promise<object> {
+  const text = new TextDecoder().decode(await readBytes(file));
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new DataError(`${file}: not JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DataError(`${file}: expected a JSON object of settings, such as {"data": "emoji"}`);
+  }
+  return value;
+}

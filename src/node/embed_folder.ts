@@ -1,0 +1,42 @@
+import { f32, writeSafetensors } from '../io/safetensors.js';
+import { loadEncoder } from './encoder.js';
+import { writeFileAtomic } from './files.js';
+import { openImageFolder } from './image_folder.js';
+
+/**
+ * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then
+ * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under `files`.
+ */
+export async function embedFolder(
+  folder: string,
+  weights: string,
+  out: string,
+): Promise<{ images: number; features: number }> {
+  const images = await openImageFolder(folder);
+  for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
+  const encoder = await loadEncoder(weights);
+  try {
+    const { features } = encoder;
+    const rows = await encoder.embed(images);
+    const bytes = /\.csv$/i.test(out)
+      ? csv(images.files, rows, features)
+      : writeSafetensors([['embeddings', f32([images.length, features], rows)]], {
+          files: JSON.stringify(images.files),
+        });
+    await writeFileAtomic(out, bytes);
+    return { images: images.length, features };
+  } finally {
+    encoder.dispose();
+  }
+}
+
+/** Names are quoted as RFC 4180 asks; numbers have all the digits that f32 tells apart. */
+export function csv(files: readonly string[], rows: Float32Array, features: number): string {
+  const quoted = (name: string) => (/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
+  const digits = (value: number) => String(Number(value.toPrecision(9)));
+  const head = ['file', ...Array.from({ length: features }, (_, f) => `f${f}`)].join(',');
+  const lines = files.map((file, n) =>
+    [quoted(file), ...Array.from(rows.subarray(n * features, (n + 1) * features), digits)].join(','),
+  );
+  return `${[head, ...lines].join('\n')}\n`;
+}

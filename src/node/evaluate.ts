@@ -1,0 +1,128 @@
+import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { collapse } from '../eval/collapse.js';
+import { knn } from '../eval/knn.js';
+import { rawPixels } from '../eval/raw_pixels.js';
+import { retrieval } from '../eval/retrieval.js';
+import type { Dataset } from './datasets.js';
+import type { Evaluation, Score } from './report.js';
+
+/** Anything that turns pictures into rows of numbers: (N, F) for the N pictures of `images`, F the same for every call. */
+export interface Embedder {
+  embed(images: ImageSource): Promise<Float32Array>;
+}
+
+/** A row of the table: what is measured, under which name. */
+export interface Contender {
+  name: string;
+  embedder: Embedder;
+  /** Report the effective rank of its embeddings too. */
+  ranked?: boolean;
+}
+
+export interface EvaluateOptions {
+  /** Neighbours of kNN. */
+  k?: number;
+  /** Most pictures to search, and to classify; more are thinned evenly. */
+  bank?: number;
+  queries?: number;
+}
+
+/** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
+export function pixelContender(size: number): Contender {
+  return { name: 'raw pixels', embedder: { embed: (images) => rawPixels(images, size) } };
+}
+
+/**
+ * Measures the contenders on what `dataset` holds out: kNN by the training pictures where there are labels, cross-style
+ * retrieval where each item has two pictures.
+ */
+export async function evaluate(
+  dataset: Dataset,
+  contenders: readonly Contender[],
+  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000 }: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const { train, test } = dataset;
+  if (!test) return { on: 'nothing: there are no held-out pictures', scores: [], notes: [] };
+  const bank = thin(eachPicture(train), most);
+  const queries = thin(eachPicture(test), mostQueries);
+  const isLabelled = bank.labels !== undefined && queries.labels !== undefined;
+  const scores: Score[] = [];
+  for (const { name, embedder, ranked } of contenders) {
+    const asked = await embedder.embed(queries);
+    const features = asked.length / queries.length;
+    const score: Score = { name };
+    if (bank.labels && queries.labels) {
+      const known = { data: await embedder.embed(bank), labels: bank.labels };
+      score.knn = knn(known, { data: asked, labels: queries.labels }, features, { k }).accuracy;
+    }
+    if (test.pictures === 2) {
+      const style = (picture: 0 | 1) => embedder.embed(onePicture(test, picture));
+      const { top1, top5 } = retrieval(await style(0), await style(1), features);
+      Object.assign(score, { top1, top5 });
+    }
+    if (ranked) score.effectiveRank = collapse(asked, features).effectiveRank;
+    scores.push(score);
+  }
+  const classes = isLabelled
+    ? `; kNN over ${new Set(bank.labels).size} classes by ${bank.length} training pictures`
+    : '';
+  const twins = test.pictures === 2 ? `; each twin sought among ${test.length}` : '';
+  return { on: `${queries.length} held-out pictures${classes}${twins}`, scores, notes: remarks(dataset, scores) };
+}
+
+/** Picture `picture` of every item, as a source of single pictures. */
+function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
+  return { ...source, pictures: 1, load: (item) => source.load(item, picture) };
+}
+
+/** At most `most` items, evenly spaced. */
+function thin(source: ImageSource, most: number): ImageSource {
+  if (source.length <= most) return source;
+  return subset(
+    source,
+    Array.from({ length: most }, (_, i) => Math.floor((i * source.length) / most)),
+  );
+}
+
+/** What must be said beside the figures: where raw pixels are still ahead, and what pairing knows. */
+function remarks({ train }: Dataset, scores: readonly Score[]): string[] {
+  const [first] = scores;
+  const raw = scores.find(({ name }) => name === 'raw pixels');
+  const notes: string[] = [];
+  const measures = [
+    ['kNN', 'knn'],
+    ['retrieval', 'top1'],
+  ] as const;
+  for (const [name, key] of measures) {
+    const [a, b] = [first?.[key], raw?.[key]];
+    if (raw !== first && a !== undefined && b !== undefined && b > a) {
+      notes.push(`Raw pixels are ahead on ${name} (${percent(b)} against ${percent(a)}) at this budget.`);
+    }
+  }
+  if (train.pictures === 2)
+    notes.push('Protocol paired: training was told which drawings are twins; the test emoji were held out.');
+  return notes;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+/** The evaluation as a table of plain text. */
+export function evaluationText({ on, scores, notes }: Evaluation): string {
+  const columns = [
+    ['kNN', (s: Score) => s.knn && percent(s.knn)],
+    ['retrieval top-1', (s: Score) => s.top1 !== undefined && percent(s.top1)],
+    ['top-5', (s: Score) => s.top5 !== undefined && percent(s.top5)],
+    ['eff. rank', (s: Score) => s.effectiveRank !== undefined && s.effectiveRank.toFixed(1)],
+  ] as const;
+  const used = columns.filter(([, of]) => scores.some((s) => of(s)));
+  const first = Math.max(12, ...scores.map(({ name }) => name.length));
+  const head = `${''.padEnd(first)}${used.map(([name]) => `  ${name.padStart(9)}`).join('')}`;
+  const rows = scores.map(
+    (s) =>
+      s.name.padEnd(first) +
+      used.map(([name, of]) => `  ${(of(s) || '–').padStart(Math.max(9, name.length))}`).join(''),
+  );
+  return [`On ${on}:`, '', head, ...rows, '', ...notes].join('\n').trimEnd();
+}

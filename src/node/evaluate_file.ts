@@ -1,0 +1,44 @@
+import { encoderMetadata, ImageEncoder, openEncoder } from '../encoder.js';
+import { ConfigError } from '../errors.js';
+import { readSafetensors } from '../io/safetensors.js';
+import { initialState } from '../train.js';
+import { openDataset } from './datasets.js';
+import { openDevice } from './device.js';
+import { type EvaluateOptions, evaluate, pixelContender } from './evaluate.js';
+import { readBytes } from './files.js';
+import type { Evaluation } from './report.js';
+
+/**
+ * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
+ * Data that come without a split are split by the run's own seed, so that nothing trained on is tested.
+ *
+ * @throws DataError where a file cannot be used; ConfigError where nothing can be measured on `data`
+ */
+export async function evaluateFile(
+  weights: string,
+  data: string,
+  { seed, ...options }: EvaluateOptions & { seed?: number } = {},
+): Promise<Evaluation> {
+  const bytes = await readBytes(weights);
+  const { config, part } = encoderMetadata(readSafetensors(bytes, weights).metadata, weights);
+  const protocol = data === 'emoji' && config.data === 'emoji' ? config.protocol : undefined;
+  const dataset = await openDataset(data, { seed: seed ?? config.seed, ...(protocol && { protocol }) });
+  if (!dataset.test || (!dataset.test.labels && dataset.test.pictures === 1)) {
+    throw new ConfigError(
+      `eval: ${data} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,
+    );
+  }
+  for (const note of dataset.notes) console.error(note);
+  const device = await openDevice();
+  const encoders: ImageEncoder[] = [];
+  try {
+    encoders.push(openEncoder(device, bytes, weights));
+    encoders.push(new ImageEncoder(device, config, await initialState(device, config, part), part));
+    const names = [`${part} encoder, trained`, `${part} encoder, untrained`];
+    const contenders = encoders.map((embedder, i) => ({ name: names[i], embedder, ranked: true }));
+    return await evaluate(dataset, [...contenders, pixelContender(config.imageSize)], options);
+  } finally {
+    for (const encoder of encoders) encoder.dispose();
+    device.dispose();
+  }
+}

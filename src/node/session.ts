@@ -1,0 +1,52 @@
+import { ImageEncoder } from '../encoder.js';
+import type { Tensors } from '../parameters.js';
+import { Trainer } from '../train.js';
+import { openDataset } from './datasets.js';
+import { openDevice } from './device.js';
+import { evaluate, pixelContender } from './evaluate.js';
+import type { OpenSession, Session } from './pretrain.js';
+
+/** Opens device, data and trainer for a run. */
+export const openSession: OpenSession = async (config, { variants, note }): Promise<Session> => {
+  const { data, protocol, seed } = config;
+  const dataset = await openDataset(data, { protocol, seed });
+  for (const line of dataset.notes) note(line);
+  const device = await openDevice({ onNotice: note });
+  try {
+    note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
+    const started = performance.now();
+    const trainer = await Trainer.open(device, config, dataset.train, { ...(variants && { variants }) });
+    note(`Compiled in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+    // Before any checkpoint is loaded: the encoder as the seed made it.
+    const untrained = await trainer.encoderState('slim');
+    return {
+      trainer,
+      adapter: device.name,
+      images: dataset.train.length,
+      evaluate: async () => {
+        note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
+        const states: [string, Tensors][] = [
+          ['slim encoder, trained', await trainer.encoderState('slim')],
+          ['slim encoder, untrained', untrained],
+        ];
+        const encoders = states.map(([name, state]) => ({
+          name,
+          embedder: new ImageEncoder(device, config, state),
+          ranked: true,
+        }));
+        try {
+          return await evaluate(dataset, [...encoders, pixelContender(config.imageSize)]);
+        } finally {
+          for (const { embedder } of encoders) embedder.dispose();
+        }
+      },
+      dispose: () => {
+        trainer.dispose();
+        device.dispose();
+      },
+    };
+  } catch (error) {
+    device.dispose();
+    throw error;
+  }
+};
