@@ -118,14 +118,17 @@ function record(
     return { y: output, gradients };
   };
   const names = Object.keys(inputs);
-  const constants = Object.fromEntries(Object.entries(parameters).map(([name, t]) => [name, { ...t, grad: undefined }]));
+  const constants = Object.fromEntries(
+    Object.entries(parameters).map(([name, t]) => [name, { ...t, grad: undefined }]),
+  );
   const backward = layer.joint ? 'backward' : 'backward_input';
   const { y, gradients } = differentiate(names, layer.joint ? parameters : constants, ['forward', backward]);
   if (!layer.joint) differentiate([], parameters, ['again', 'backward_weight']);
 
   const element = expectations(reference, values);
   const outputs: Output[] = [{ pass: 'forward', tensor: y, expected: element('y') }];
-  for (const [name, dx] of gradients) if (dx) outputs.push({ pass: backward, tensor: dx, expected: element(`d${name}`) });
+  for (const [name, dx] of gradients)
+    if (dx) outputs.push({ pass: backward, tensor: dx, expected: element(`d${name}`) });
   for (const [name, weight] of Object.entries(parameters)) {
     const before = gather(values[`before.${name}`], weight);
     const added = element(`d${name}`);
@@ -157,7 +160,12 @@ function gather(values: Float32Array, view: Tensor): Float32Array {
   return Float32Array.from({ length: numel(view.shape) }, (_, i) => values[place(view, i)]);
 }
 
-async function sampledError(plan: Plan, tensor: Tensor, expected: Output['expected'], random: () => number): Promise<number> {
+async function sampledError(
+  plan: Plan,
+  tensor: Tensor,
+  expected: Output['expected'],
+  random: () => number,
+): Promise<number> {
   const data = await plan.read(tensor);
   const count = numel(tensor.shape);
   const all = count <= samples;

@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, loadavg } from 'node:os';
+import { SlimgradError } from '../src/errors.js';
 import { type AdapterChoice, openDevice } from '../src/node/device.js';
 import { writeFileAtomic } from '../src/node/files.js';
 import { describeFlags, type Flag, parseFlags } from '../src/node/flags.js';
-import { SlimgradError } from '../src/errors.js';
 import type { Device } from '../src/runtime/device.js';
 import { seed } from '../test/random.js';
 import { benchLayer, type Row } from './layer.js';
@@ -38,7 +38,8 @@ async function main(args: readonly string[]): Promise<void> {
   if (positional.length > 0) throw new SlimgradError(`bench: expected flags alone, got '${positional[0]}'`);
   if (options.help) return console.log(describeFlags(flags));
   const { quick = false, batch = quick ? 8 : 32 } = options;
-  if (!Number.isInteger(batch) || batch < 2) throw new SlimgradError(`--batch: expected a whole number of at least 2, got ${batch}`);
+  if (!Number.isInteger(batch) || batch < 2)
+    throw new SlimgradError(`--batch: expected a whole number of at least 2, got ${batch}`);
   const chosen = layers(batch).filter(({ stem }) => !options.filter || stem === options.filter);
   if (chosen.length === 0) {
     const stems = new Set(layers(batch).map(({ stem }) => stem));
@@ -47,7 +48,9 @@ async function main(args: readonly string[]): Promise<void> {
 
   using device = await openDevice({ adapter: options.adapter });
   const adapter = describe(device);
-  console.log(`${adapter.name}${adapter.software ? ' (software)' : ''}, ${adapter.driver}, subgroups ${adapter.subgroupSize || 'none'}, ${adapter.cores} cores`);
+  console.log(
+    `${adapter.name}${adapter.software ? ' (software)' : ''}, ${adapter.driver}, subgroups ${adapter.subgroupSize || 'none'}, ${adapter.cores} cores, load ${adapter.load.toFixed(1)}`,
+  );
   const ceilings = await roofline(device);
   console.log(
     `ceilings: ${digits(ceilings.gflops)} GFLOP/s (${ceilings.fmaShape}), ${digits(ceilings.gbps)} GB/s read and written ` +
@@ -82,6 +85,8 @@ function describe(device: Device) {
     software: device.software,
     subgroupSize: device.subgroupSize,
     cores: availableParallelism(),
+    /** Processes that wanted a core over the last minute: much above 0 at the start, and every time below is too long. */
+    load: loadavg()[0],
   };
 }
 
@@ -102,7 +107,10 @@ function opsTable(): Table {
 }
 
 function printRow(table: Table, { stem, layer, pass, variant, widths, wrong }: Row, { gflops, gbps }: Roofline): void {
-  if (wrong) return table.row([`${stem} ${layer}`, pass, 'WRONG']);
+  if (wrong) {
+    table.row([`${stem} ${layer}`, pass, 'WRONG']);
+    return;
+  }
   const [dense, ...slims] = widths;
   const [flops, bytes] = [(2 * dense.macs) / dense.ms / 1e6, dense.bytes / dense.ms / 1e6];
   table.row([
@@ -113,7 +121,9 @@ function printRow(table: Table, { stem, layer, pass, variant, widths, wrong }: R
     percent(flops / gflops),
     digits(bytes),
     percent(bytes / gbps),
-    ...[0, 1].map((i) => (slims[i] ? `${(slims[i].ms / dense.ms).toFixed(2)} (${excess(slims[i], dense).toFixed(2)})` : '')),
+    ...[0, 1].map((i) =>
+      slims[i] ? `${(slims[i].ms / dense.ms).toFixed(2)} (${excess(slims[i], dense).toFixed(2)})` : '',
+    ),
     variant,
   ]);
 }

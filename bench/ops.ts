@@ -58,10 +58,25 @@ function others(N: number): Layer[] {
   return [
     convolutionLayer(N, 64, 64, 16, { S: 1 }),
     convolutionLayer(N, 128, 256, 8, { S: 2 }),
-    ...[[64, 32], [128, 16], [256, 8], [512, 4], [1024, 2]].map(([channels, side]) => batchnormLayer(N, channels, side)),
+    ...[
+      [64, 32],
+      [128, 16],
+      [256, 8],
+      [512, 4],
+      [1024, 2],
+    ].map(([channels, side]) => batchnormLayer(N, channels, side)),
     elementwise('activation', 'relu', N, 64, 32, ['x'], (tape, { x }) => activation(tape, x, 'relu'), reference.relu),
     elementwise('add', 'a + b', N, 64, 32, ['a', 'b'], (tape, { a, b }) => add(tape, a, b), reference.sum),
-    elementwise('pool', 'global mean', N, 256, 8, ['x'], (tape, { x }) => globalAveragePool(tape, x), reference.planeMean(8 * 8)),
+    elementwise(
+      'pool',
+      'global mean',
+      N,
+      256,
+      8,
+      ['x'],
+      (tape, { x }) => globalAveragePool(tape, x),
+      reference.planeMean(8 * 8),
+    ),
     linearLayer(8 * N, 1024, 1024),
     gramLayer(8 * N, 2048),
     lossLayer(8 * N, 2048),
@@ -140,7 +155,12 @@ function batchnormLayer(N: number, channels: number, side: number): Layer {
         weights: { gamma: [C], beta: [C] },
         run: (tape, { x, gamma, beta }) => {
           const [runningMean, runningVar] = ['mean', 'var'].map((name) => tape.empty(`running_${name}`, [C]));
-          return batchnorm(tape, x, { gamma, beta, runningMean, runningVar }, { updateStats: false, activation: 'relu' });
+          return batchnorm(
+            tape,
+            x,
+            { gamma, beta, runningMean, runningVar },
+            { updateStats: false, activation: 'relu' },
+          );
         },
         reference: reference.normalization(N, C, side * side),
       };

@@ -1,5 +1,221 @@
+// A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
+import { parseConfig, presets, type TrainConfig } from '../src/config.js';
+import { type ImageSource, planarSource } from '../src/data/source.js';
 import type { Device } from '../src/runtime/device.js';
+import type { Plan } from '../src/runtime/plan.js';
+import { Trainer } from '../src/train.js';
+import { generator } from '../test/random.js';
+import { measure, median, type Rounds } from './measure.js';
 import type { Roofline } from './roofline.js';
-export async function benchStep(_device: Device, _ceilings: Roofline, _quick: boolean): Promise<unknown[]> {
-  return [];
+import { digits, mebibytes, percent, Table } from './table.js';
+
+/** Time and work of some dispatches of a step, and the least time that the roofline allows them. */
+interface Share extends Work {
+  readonly name: string;
+  readonly dispatches: number;
+  readonly ms: number;
+  readonly rooflineMs: number;
+}
+
+interface Work {
+  readonly macs: number;
+  readonly bytes: number;
+}
+
+/** One configuration's step. */
+export interface StepReport {
+  readonly name: string;
+  readonly config: TrainConfig;
+  /** Wall-clock of a step as users take it: one pass, one submit, metrics read back. */
+  readonly stepMs: number;
+  readonly imagesPerSecond: number;
+  /** JavaScript's share of it: encoding and submitting, a dispatch. */
+  readonly jsMicrosecondsADispatch: number;
+  /** From an empty process-wide cache to a compiled plan, and on to the end of the first step. */
+  readonly openMs: number;
+  readonly firstStepMs: number;
+  readonly stats: ReturnType<Trainer['plan']['stats']>;
+  readonly allocatedBytes: number;
+  /** The sum over all dispatches, each in a pass of its own. */
+  readonly profileMs: number;
+  readonly rooflineMs: number;
+  readonly phases: readonly Share[];
+  readonly kernels: readonly Share[];
+}
+
+const settings = (quick: boolean): Record<string, TrainConfig> => ({
+  demo: parseConfig({ ...presets.demo, ...(quick && { batch: 32 }) }),
+  'MobileNet-V1 0.5x, host 0.75x, 32 px': parseConfig({
+    data: 'emoji',
+    protocol: 'paired',
+    method: 'sacl_xd',
+    width: 0.5,
+    ratio: 1.5,
+    stemStride: 1,
+    projector: 512,
+    batch: quick ? 8 : 64,
+    steps: 1000,
+  }),
+});
+
+export async function benchStep(device: Device, ceilings: Roofline, quick: boolean): Promise<StepReport[]> {
+  const reports: StepReport[] = [];
+  for (const [name, config] of Object.entries(settings(quick))) {
+    const report = await timeStep(device, name, config, ceilings, quick ? 1 : 5);
+    print(report);
+    reports.push(report);
+  }
+  return reports;
+}
+
+async function timeStep(
+  device: Device,
+  name: string,
+  config: TrainConfig,
+  ceilings: Roofline,
+  least: number,
+): Promise<StepReport> {
+  const started = performance.now();
+  const trainer = await Trainer.open(device, config, noise(2 * config.batch, 64));
+  const openMs = performance.now() - started;
+  try {
+    await trainer.train();
+    const firstStepMs = performance.now() - started;
+    const { plan } = trainer;
+    const stats = plan.stats();
+
+    const steps: number[] = [];
+    const encodes: number[] = [];
+    for (let i = 0; i < least; i++) {
+      const before = performance.now();
+      await trainer.train();
+      steps.push(performance.now() - before);
+    }
+    for (let i = 0; i < least; i++) {
+      const before = performance.now();
+      plan.run();
+      encodes.push(performance.now() - before);
+      await device.settled();
+    }
+
+    const parts = await profileParts(plan, ceilings, { least, span: 0, limit: 0 });
+    const phases = merge(parts, ({ phase }) => phase);
+    const kernels = merge(parts, ({ kernel }) => kernel).sort((a, b) => b.ms - a.ms);
+    const stepMs = median(steps);
+    return {
+      name,
+      config,
+      stepMs,
+      imagesPerSecond: (1000 * config.batch) / stepMs,
+      jsMicrosecondsADispatch: (1000 * median(encodes)) / stats.dispatches,
+      openMs,
+      firstStepMs,
+      stats,
+      allocatedBytes: device.allocated,
+      profileMs: parts.reduce((sum, { ms }) => sum + ms, 0),
+      rooflineMs: parts.reduce((sum, { rooflineMs: ms }) => sum + ms, 0),
+      phases,
+      kernels,
+    };
+  } finally {
+    trainer.dispose();
+  }
+}
+
+/** What the dispatches of one kernel in one phase take. */
+interface Part extends Share {
+  readonly phase: string;
+  readonly kernel: string;
+}
+
+async function profileParts(plan: Plan, { gflops, gbps }: Roofline, rounds: Rounds): Promise<Part[]> {
+  const key = ({ phase, label }: { phase: string; label: string }) => `${phase}: ${stemOf(label)}`;
+  const costs = await measure(plan, key, rounds);
+  return [...costs].map(([name, cost]) => {
+    const members = plan.dispatches.filter((dispatch) => key(dispatch) === name);
+    const least = ({ macs, bytes }: Work) => Math.max((2 * macs) / gflops, bytes / gbps) / 1e6;
+    const rooflineMs = members.reduce((sum, dispatch) => sum + least(dispatch), 0);
+    const [{ phase, label }] = members;
+    return { ...cost, name, phase, kernel: stemOf(label), dispatches: members.length, rooflineMs };
+  });
+}
+
+/** Adds up the parts of one name. */
+function merge(parts: readonly Part[], nameOf: (part: Part) => string): Share[] {
+  const sums = new Map<string, Share>();
+  for (const part of parts) {
+    const name = nameOf(part);
+    const sum = sums.get(name) ?? { dispatches: 0, ms: 0, macs: 0, bytes: 0, rooflineMs: 0 };
+    sums.set(name, {
+      name,
+      dispatches: sum.dispatches + part.dispatches,
+      ms: sum.ms + part.ms,
+      macs: sum.macs + part.macs,
+      bytes: sum.bytes + part.bytes,
+      rooflineMs: sum.rooflineMs + part.rooflineMs,
+    });
+  }
+  return [...sums.values()];
+}
+
+/** `conv2d` of `conv2d_subgroup.forward_window`. */
+function stemOf(label: string): string {
+  return label.split('.')[0].replace(/_subgroup$/, '');
+}
+
+/** Pairs of pictures of noise: what they show is of no consequence for the time of a step. */
+function noise(items: number, side: number): ImageSource {
+  const random = generator(1);
+  const planes = Array.from({ length: items }, () =>
+    Uint8Array.from({ length: 3 * side * side }, () => 256 * random()),
+  );
+  const pictures = planarSource({ name: 'noise', width: side, height: side }, 3, planes);
+  return { ...pictures, pictures: 2, load: (item) => pictures.load(item, 0) };
+}
+
+function print(report: StepReport): void {
+  const { name, config, stats, profileMs } = report;
+  console.log(`\n${name}: batch ${config.batch} x 2 views, ${config.method}`);
+  console.log(
+    `  a step, one pass and one submit: ${digits(report.stepMs)} ms, ${digits(report.imagesPerSecond)} images/s, ` +
+      `${digits((2 * stats.macs) / report.stepMs / 1e6)} GFLOP/s; JS ${digits(report.jsMicrosecondsADispatch)} µs a dispatch`,
+  );
+  console.log(
+    `  ${stats.dispatches} dispatches, ${stats.pipelines} pipelines; compiled after ${digits(report.openMs / 1000)} s, ` +
+      `first step done after ${digits(report.firstStepMs / 1000)} s`,
+  );
+  console.log(
+    `  memory: ${mebibytes(stats.heldBytes)} for ${stats.slots} slots (most live at once ${mebibytes(stats.peakBytes)}, ` +
+      `${(stats.heldBytes / stats.peakBytes).toFixed(2)}x), largest binding ${mebibytes(stats.largestBinding)}, ` +
+      `${mebibytes(report.allocatedBytes)} in all`,
+  );
+  console.log(
+    '  below: each dispatch in a pass of its own, as timestamps exist at the edges of passes alone; ' +
+      `${digits(profileMs)} ms in all, where the roofline allows ${digits(report.rooflineMs)} ms`,
+  );
+  for (const [head, shares] of [
+    ['phase', report.phases],
+    ['kernel', report.kernels],
+  ] as const) {
+    console.log('');
+    const table = new Table([
+      [head, 20, 'left'],
+      ['dispatches', 10],
+      ['ms', 8],
+      ['share', 6],
+      ['GFLOP/s', 8],
+      ['GB/s', 7],
+      ['roofline ms', 11],
+    ]);
+    for (const { name, dispatches, ms, macs, bytes, rooflineMs } of shares)
+      table.row([
+        name || '(none)',
+        `${dispatches}`,
+        digits(ms),
+        percent(ms / profileMs),
+        digits((2 * macs) / ms / 1e6),
+        digits(bytes / ms / 1e6),
+        digits(rooflineMs),
+      ]);
+  }
 }
