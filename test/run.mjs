@@ -4,7 +4,7 @@
 //   node test/run.mjs ops/add …  only these
 //
 // SLIMGRAD_ADAPTER=swiftshader|lavapipe keeps to one adapter. Ends with "N passed, N failed".
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -17,15 +17,22 @@ execFileSync(process.execPath, ['build.mjs', 'test', ...names], { stdio: 'inheri
 const built = names.length > 0 ? names : readdirSync('build/test', { recursive: true }).filter((file) => file.endsWith('.mjs')).map((file) => file.replace(/\.mjs$/, ''));
 const files = built.map((name) => join('build/test', `${name}.mjs`)).filter((file) => /\btest\d*\.run\(\)/.test(readFileSync(file, 'utf8')));
 
-function adapters() {
-  if (process.env.SLIMGRAD_ADAPTER) return [process.env.SLIMGRAD_ADAPTER];
-  const lavapipe = existsSync(driverFolder) && readdirSync(driverFolder).some((file) => file.startsWith('lvp_'));
-  return lavapipe ? ['swiftshader', 'lavapipe'] : ['swiftshader'];
+/** Whether Dawn accepts this machine's lavapipe: Debian 12's own is too old for it. */
+function hasLavapipe() {
+  const manifest = existsSync(driverFolder) && readdirSync(driverFolder).find((file) => /^lvp_icd.*\.json$/.test(file));
+  if (!manifest) return false;
+  const ask = "import { create } from 'webgpu'; const gpu = create([]); process.exit((await gpu.requestAdapter()) ? 0 : 1)";
+  const env = { ...process.env, VK_DRIVER_FILES: join(driverFolder, manifest) };
+  return spawnSync(process.execPath, ['--input-type=module', '-e', ask], { env }).status === 0;
 }
+
+const adapters = process.env.SLIMGRAD_ADAPTER
+  ? [process.env.SLIMGRAD_ADAPTER]
+  : ['swiftshader', ...(hasLavapipe() ? ['lavapipe'] : [])];
 
 const jobs = files.flatMap((file) => {
   const needsAdapter = readFileSync(file, 'utf8').includes('openTestDevice');
-  return (needsAdapter ? adapters() : ['']).map((adapter) => ({ file, adapter }));
+  return (needsAdapter ? adapters : ['']).map((adapter) => ({ file, adapter }));
 });
 
 function run({ file, adapter }) {

@@ -178,7 +178,7 @@ async function chooseAdapter(
   const choice = wanted ?? ((process.env.SLIMGRAD_ADAPTER || 'auto') as AdapterChoice);
   const { adapter, driver } = await findAdapter(choice, powerPreference);
   if (choice === 'auto' && driver === 'swiftshader') {
-    onNotice('No GPU driver found: computing on the CPU with the embedded software adapter (SwiftShader).');
+    onNotice('No usable GPU driver: computing on the CPU with the embedded software adapter (SwiftShader).');
   }
   return adapter;
 }

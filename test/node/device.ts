@@ -96,7 +96,7 @@ test('a machine without a driver gets the embedded adapter, and is told so in on
   assert.is(said.drivers, '/nowhere/driver.json');
   const notices = said.notices as string[];
   assert.is(notices.length, 1);
-  assert.match(notices[0], /^No GPU driver found: .*embedded software adapter[^\n]*$/);
+  assert.match(notices[0], /^No usable GPU driver: .*embedded software adapter[^\n]*$/);
 });
 
 test('a machine without a driver that insists on the system gets both remedies', async () => {
