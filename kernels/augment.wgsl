@@ -294,7 +294,9 @@ fn taps(at: u32, whole: u32, length: u32) -> Taps {
 
 fn weight_of(tap: u32, t: Taps) -> f32 { return cubic((f32(i32(tap) - t.pixel) + 0.5 - t.inside) * t.shrink); }
 
-const ROWS: u32 = 4; // that a thread of crop_rows makes: they share the weights
+// What a thread makes at once: pixels that share their weights. Named accumulators, so the number stays four.
+const ROWS: u32 = 4;    // of crop_rows
+const COLUMNS: u32 = 4; // of crop_columns
 
 // One thread per (column of x, ROWS rows of the window); the grid's y counts pictures.
 @compute @workgroup_size(64)
@@ -330,22 +332,40 @@ fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
   if (row + 3u <= last) { new_rows[to + 3u * params.S] = saturate(c3 / total); }
 }
 
-// One thread per pixel of x; the grid's y counts pictures.
+// One thread per (row of x, COLUMNS of its columns); the grid's y counts pictures.
 @compute @workgroup_size(64)
 fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
   let n = group.y;
-  if (id.x >= params.S * params.S) { return; }
   let draw = draws[n];
-  let t = taps(draw.part_y + id.x / params.S, draw.whole_y, draw.height);
-  let column = n * params.R * params.S + id.x % params.S;
-  var c = vec3f();
+  let across = (params.S + COLUMNS - 1u) / COLUMNS;
+  let row = id.x / across;
+  let column = id.x % across * COLUMNS;
+  if (row >= params.S) { return; }
+  let t = taps(draw.part_y + row, draw.whole_y, draw.height);
+  let last = params.S - 1u;
+  let source = n * params.R * params.S;
+  let column0 = source + column;
+  let column1 = source + min(column + 1u, last);
+  let column2 = source + min(column + 2u, last);
+  let column3 = source + min(column + 3u, last);
+  var c0 = vec4f();
+  var c1 = vec4f();
+  var c2 = vec4f();
+  var c3 = vec4f();
   var total = 0.0;
   for (var i = t.begin; i < t.end; i++) {
     let weight = weight_of(i, t);
     total += weight;
-    c += weight * rows[column + i * params.S].rgb;
+    c0 += weight * rows[column0 + i * params.S];
+    c1 += weight * rows[column1 + i * params.S];
+    c2 += weight * rows[column2 + i * params.S];
+    c3 += weight * rows[column3 + i * params.S];
   }
-  new_image[n * params.S * params.S + id.x] = vec4f(saturate(c / total), 1.0);
+  let to = (n * params.S + row) * params.S + column;
+  new_image[to] = saturate(c0 / total);
+  if (column + 1u <= last) { new_image[to + 1u] = saturate(c1 / total); }
+  if (column + 2u <= last) { new_image[to + 2u] = saturate(c2 / total); }
+  if (column + 3u <= last) { new_image[to + 3u] = saturate(c3 / total); }
 }
 
 // --- colour jitter and grayscale

@@ -184,24 +184,28 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
   const draws = whole(plan, 'augment.draws', N * drawBytes);
   const rows = whole(plan, 'augment.rows', N * R * S * pixelBytes);
   const image = whole(plan, 'augment.image', N * S * S * pixelBytes);
-  const perPixel = [Math.ceil((S * S) / 64), N, 1] as const;
-  const columns = Math.ceil((S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value)) / 64);
+  const groups = (threads: number) => [Math.ceil(threads / 64), N, 1] as const;
+  const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
+  const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
 
   plan.dispatch(kernel, 'draw', { params, bindings: { table, batch, drawn: draws }, workgroups: Math.ceil(N / 64) });
   plan.dispatch(kernel, 'crop_rows', {
     params,
     bindings: { pixels, draws, new_rows: rows },
-    workgroups: [columns, N, 1],
+    workgroups: rowGroups,
   });
-  plan.dispatch(kernel, 'crop_columns', { params, bindings: { draws, rows, new_image: image }, workgroups: perPixel });
+  plan.dispatch(kernel, 'crop_columns', {
+    params,
+    bindings: { draws, rows, new_image: image },
+    workgroups: columnGroups,
+  });
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', { params, bindings: { draws, new_image: image, x }, workgroups: [N, 1, 1] });
     return;
   }
   plan.dispatch(kernel, 'tone', { params, bindings: { draws, new_image: image }, workgroups: [N, 1, 1] });
-  const blur = whole(plan, 'augment.blur', N * R * S * pixelBytes);
-  plan.dispatch(kernel, 'blur_rows', { params, bindings: { draws, image, new_rows: blur }, workgroups: perPixel });
-  plan.dispatch(kernel, 'blur_finish', { params, bindings: { draws, rows: blur, x }, workgroups: perPixel });
+  plan.dispatch(kernel, 'blur_rows', { params, bindings: { draws, image, new_rows: rows }, workgroups: groups(S * S) });
+  plan.dispatch(kernel, 'blur_finish', { params, bindings: { draws, rows, x }, workgroups: groups(S * S) });
 }
 
 function whole(plan: Plan, label: string, bytes: number): Binding {
