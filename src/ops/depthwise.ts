@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { depthwise as kernel } from '../generated/depthwise.js';
+import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
@@ -49,72 +50,81 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
   return { N, C, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
 }
 
-type Form = 'strip' | 'row' | 'plain';
+type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
-/** A strip needs K = 3; the row form takes any shape; plain is the reference. */
-function choose(plan: Plan, pass: string, strip: boolean): Form {
-  const forms: Form[] = strip ? ['strip', 'row', 'plain'] : ['row', 'plain'];
-  return plan.choose(`depthwise.${pass}`, forms.map((name) => ({ name }))).name;
+/**
+ * The forms of a pass for this shape, the best first. Strips are for K = 3; with stride 1, padding 1 and a power of two
+ * of tiles a row, lanes can shuffle each other the edges. The row form takes any shape; plain is the reference.
+ */
+function choose(plan: Plan, pass: string, { OW, K, S, P }: Shape, strip: boolean): Form {
+  const tiles = Math.ceil(OW / 4);
+  const candidates: { name: Form; subgroups?: number }[] = [{ name: 'row' }, { name: 'plain' }];
+  if (strip) candidates.unshift({ name: 'strip' });
+  if (K === 3 && S === 1 && P === 1 && Number.isInteger(Math.log2(tiles)))
+    candidates.unshift({ name: 'shuffle', subgroups: tiles });
+  return plan.choose(`depthwise.${pass}`, candidates).name;
 }
 
 /** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
 function stripRows(plan: Plan, rows: number): number {
-  return Math.min(rows, plan.device.software ? 16 : 4);
+  return Math.min(rows, plan.device.software ? 32 : 4);
 }
 
 const groupsOf = (threads: number): number => Math.ceil(threads / 64);
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
-  const form = choose(plan, 'forward', K === 3 && S <= 2);
+  const form = choose(plan, 'forward', shape, K === 3 && S <= 2);
   const rows = stripRows(plan, OH);
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
     bindings: { x, weight, y },
-    consts: { K, S },
     macs: N * C * OH * OW * K * K,
     bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
   };
-  if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, workgroups: groupsOf(N * C * OH * OW) });
+  const consts = { K, S };
   const tiles = N * C * Math.ceil(OW / 4);
-  if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, workgroups: groupsOf(tiles * OH) });
-  if (form === 'strip')
-    plan.dispatch(kernel, 'forward_strip', { ...options, workgroups: groupsOf(tiles * Math.ceil(OH / rows)) });
+  const strips = groupsOf(tiles * Math.ceil(OH / rows));
+  if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
+  if (form === 'strip') plan.dispatch(kernel, 'forward_strip', { ...options, consts, workgroups: strips });
+  if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
+  if (form === 'plain')
+    plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, C, H, W, OH, OW, K, S, P } = shape;
-  const form = choose(plan, 'backward_input', K === 3 && ((S === 1 && P <= 2) || (S === 2 && P === 1)));
+  const form = choose(plan, 'backward_input', shape, K === 3 && ((S === 1 && P <= 2) || (S === 2 && P === 1)));
   const rows = stripRows(plan, S === 1 ? H : OH);
-  const options = {
-    params: { ...shape, rows, turn: 0, splits: 1 },
-    bindings: { weight, dy, dx },
-    consts: { K, S },
-    macs: N * C * OH * OW * K * K,
-    bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape),
-  };
-  if (form === 'plain') plan.dispatch(kernel, 'backward_input', { ...options, workgroups: groupsOf(N * C * H * W) });
+  const params = { ...shape, rows, turn: 0, splits: 1 };
+  const bindings = { weight, dy, dx };
+  const cost = { macs: N * C * OH * OW * K * K, bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
+  const consts = { K, S };
+  if (form === 'plain')
+    plan.dispatch(kernel, 'backward_input', { ...cost, params, bindings, consts, workgroups: groupsOf(N * C * H * W) });
   if (form === 'row') {
-    const tiles = S * Math.ceil(Math.ceil(W / S) / 4);
-    plan.dispatch(kernel, 'backward_input_row', { ...options, workgroups: groupsOf(N * C * H * tiles) });
+    const workgroups = groupsOf(N * C * H * S * Math.ceil(Math.ceil(W / S) / 4));
+    plan.dispatch(kernel, 'backward_input_row', { ...cost, params, bindings, consts, workgroups });
   }
-  if (form === 'strip' && S === 1)
-    plan.dispatch(kernel, 'forward_strip', {
-      ...options,
-      params: { ...options.params, H: OH, W: OW, OH: H, OW: W, P: 2 - P, turn: 1 },
+  if (form === 'strip' && S === 2) {
+    const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
+    plan.dispatch(kernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
+  }
+  if (form === 'shuffle' || (form === 'strip' && S === 1)) {
+    const correlation = {
+      ...cost,
+      params: { ...params, H: OH, W: OW, OH: H, OW: W, P: 2 - P, turn: 1 },
       bindings: { x: dy, weight, y: dx },
       workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
-    });
-  if (form === 'strip' && S === 2)
-    plan.dispatch(kernel, 'backward_input_strip', {
-      ...options,
-      workgroups: groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4)),
-    });
+    };
+    if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
+    else plan.dispatch(kernel, 'forward_strip', { ...correlation, consts });
+  }
 }
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
-  const form = choose(plan, 'backward_weight', K === 3 && S <= 2);
+  const form = choose(plan, 'backward_weight', shape, K === 3 && S <= 2);
   const weights = C * K * K;
   const common = { macs: N * weights * OH * OW, bytes: x.bytes + dy.bytes + 8 * weights };
   if (form === 'plain') {
@@ -127,21 +137,22 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
     });
     return;
   }
-  // One thread's share on a CPU adapter is one lane of a vector: its workgroups are small, and barriers dear.
+  // On a CPU adapter a thread is a lane of one core's vector: a workgroup of one vector wastes none on small maps.
   const THREADS = plan.device.software ? 8 : 64;
-  const rows = form === 'strip' ? stripRows(plan, OH) : 1;
-  const groups = form === 'strip' ? C : C * K * Math.ceil(K / 7);
+  const rows = form === 'row' ? 1 : stripRows(plan, OH);
+  const groups = form === 'row' ? C * K * Math.ceil(K / 7) : C;
   const splits = splitsFor(groups, (N * Math.ceil(OH / rows) * Math.ceil(OW / 4)) / THREADS);
   const params = { ...shape, rows, turn: 0, splits };
   const slot = plan.slot('depthwise.partial', splits * weights * 4);
   const partial = { storage: slot, offset: 0, bytes: slot.bytes };
-  plan.dispatch(kernel, form === 'strip' ? 'backward_weight_strip' : 'backward_weight_row', {
-    ...common,
-    params,
-    bindings: { x, dy, partial },
-    consts: { K, S, THREADS },
-    workgroups: groups * splits,
-  });
+  const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
+  if (form === 'shuffle')
+    plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
+  else
+    plan.dispatch(kernel, form === 'strip' ? 'backward_weight_strip' : 'backward_weight_row', {
+      ...options,
+      consts: { K, S, THREADS },
+    });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight },

@@ -1,0 +1,166 @@
+enable subgroups;
+
+// Depthwise convolution, NCHW, K = 3, stride 1, padding 1, with subgroups: the strip forms of depthwise.wgsl, where one
+// lane loads a pixel and its neighbours get it by a shuffle: 4 loads a row and strip instead of 6. See depthwise.wgsl
+// for the formula, the layout and the plain references.
+//
+// The tiles of a row lie in neighbouring lanes (threads of a one-dimensional workgroup follow the lanes), so there must
+// be a power of two of them, at most the subgroup size. Beyond a row's tiles there is only padding: nothing is missed.
+
+const THREADS: u32 = 64; // a workgroup
+
+struct Params {
+  N: u32, C: u32,
+  H: u32, W: u32,
+  ldw: u32,
+  rows: u32,   // that a strip covers
+  turn: u32,   // 1: the kernel turned by 180 degrees
+  splits: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // (N, C, H, W)
+@group(0) @binding(2) var<storage, read> weight: array<f32>;        // (C, 1, 3, 3), ldw between channels
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // (N, C, H, W)
+@group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, H, W)
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>; // (splits, C, 3, 3)
+
+fn store_y(at: u32, v: vec4f, count: u32) {
+  y[at] = v.x;
+  if (count > 1u) { y[at + 1u] = v.y; }
+  if (count > 2u) { y[at + 2u] = v.z; }
+  if (count > 3u) { y[at + 3u] = v.w; }
+}
+
+// 4 neighbouring pixels of row h of plane nc; zero where the row or the column is none.
+fn pixels(nc: u32, h: u32, column: u32) -> vec4f {
+  let columns = vec4u(column, column + 1u, column + 2u, column + 3u);
+  let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
+  let at = row + min(columns, vec4u(params.W - 1u));
+  let inside = (columns < vec4u(params.W)) & vec4<bool>(h < params.H);
+  return select(vec4f(), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+}
+
+fn slopes(nc: u32, h: u32, column: u32, live: bool) -> vec4f {
+  let columns = vec4u(column, column + 1u, column + 2u, column + 3u);
+  let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
+  let at = row + min(columns, vec4u(params.W - 1u));
+  let inside = (columns < vec4u(params.W)) & vec4<bool>(live && h < params.H);
+  return select(vec4f(), vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), inside);
+}
+
+// What the left and the right tap see of a row, from what the middle one sees.
+fn to_left(v: vec4f, tile: u32) -> vec4f {
+  return vec4f(select(0f, subgroupShuffleUp(v.w, 1u), tile > 0u), v.xyz);
+}
+
+fn to_right(v: vec4f, tile: u32, tiles: u32) -> vec4f {
+  return vec4f(v.yzw, select(0f, subgroupShuffleDown(v.x, 1u), tile + 1u < tiles));
+}
+
+fn taps_of(c: u32, ky: u32) -> vec3f {
+  let at = c * params.ldw;
+  let k = ky * 3u;
+  if (params.turn == 1u) { return vec3f(weight[at + 8u - k], weight[at + 7u - k], weight[at + 6u - k]); }
+  return vec3f(weight[at + k], weight[at + k + 1u], weight[at + k + 2u]);
+}
+
+// Strip: one thread `rows` x 4 outputs, walking down. Sums of rows that are not complete yet stay in registers. The
+// gradient of the input is the same with dy for x and the kernel turned.
+@compute @workgroup_size(THREADS)
+fn forward_strip(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+) {
+  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let tiles = (params.W + 3u) / 4u;
+  let strips = (params.H + params.rows - 1u) / params.rows;
+  let planes = params.N * params.C;
+  let tile = t % tiles;
+  let first = t / tiles % strips * params.rows;
+  let live = t < planes * strips * tiles;
+  let nc = min(t / (tiles * strips), planes - 1u);
+  let c = nc % params.C;
+  let top = taps_of(c, 0u);
+  let middle = taps_of(c, 1u);
+  let bottom = taps_of(c, 2u);
+
+  let column = tile * 4u;
+  let count = select(0u, params.W - column, live);
+  let out = nc * params.H * params.W + column;
+  // Each row of x ends one row of y, lies under the middle of the next and begins the one after. A strip as tall as the
+  // map needs no row above or below it.
+  let whole = select(0u, 1u, strips == 1u);
+  var now = vec4f();
+  var next = vec4f();
+  for (var r = whole; r < params.rows + 2u - whole; r++) {
+    let v = pixels(nc, first + r - 1u, column);
+    let l = to_left(v, tile);
+    let m = to_right(v, tile, tiles);
+    let p = first + r - 2u;
+    if (r > 1u && p < params.H && count > 0u) {
+      store_y(out + p * params.W, now + bottom.x * l + bottom.y * v + bottom.z * m, count);
+    }
+    now = next + middle.x * l + middle.y * v + middle.z * m;
+    next = top.x * l + top.y * v + top.z * m;
+  }
+  if (whole == 1u && count > 0u) { store_y(out + (params.H - 1u) * params.W, now, count); }
+}
+
+// Partials of a workgroup's threads, by thread and tap.
+var<workgroup> shares: array<f32, THREADS * 9u>;
+
+fn horizontal(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+
+// Strip: one workgroup a channel and a split. Its threads take the images' strips of 4 outputs in turn, with the 9 sums
+// in registers; then each tap's sums are added up in the order of the threads.
+@compute @workgroup_size(THREADS)
+fn backward_weight_strip(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+) {
+  let group = wid.x + wid.y * num.x;
+  let c = group % params.C;
+  let split = group / params.C;
+  let tiles = (params.W + 3u) / 4u;
+  let strips = (params.H + params.rows - 1u) / params.rows;
+  let items = select(0u, params.N * strips * tiles, split < params.splits);
+  let whole = select(0u, 1u, strips == 1u);
+
+  var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f();
+  var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f();
+  var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f();
+  for (var turn = split * THREADS; turn < items; turn += params.splits * THREADS) {
+    let item = turn + lid;
+    let live = item < items;
+    let tile = item % tiles;
+    let column = tile * 4u;
+    let first = item / tiles % strips * params.rows;
+    let nc = min(item / (tiles * strips), params.N - 1u) * params.C + c;
+    // Each row of x meets three rows of dy: the one below it, its own and the one above.
+    var d1 = vec4f();
+    if (whole == 1u) { d1 = slopes(nc, 0u, column, live); }
+    var d2 = vec4f();
+    for (var r = whole; r < params.rows + 2u - whole; r++) {
+      let v = pixels(nc, first + r - 1u, column);
+      let l = to_left(v, tile);
+      let m = to_right(v, tile, tiles);
+      let d = slopes(nc, first + r, column, live && r < params.rows);
+      a0 += d * l; a1 += d * v; a2 += d * m;
+      b0 += d1 * l; b1 += d1 * v; b2 += d1 * m;
+      c0 += d2 * l; c1 += d2 * v; c2 += d2 * m;
+      d2 = d1;
+      d1 = d;
+    }
+  }
+
+  let mine = lid * 9u;
+  shares[mine] = horizontal(a0); shares[mine + 1u] = horizontal(a1); shares[mine + 2u] = horizontal(a2);
+  shares[mine + 3u] = horizontal(b0); shares[mine + 4u] = horizontal(b1); shares[mine + 5u] = horizontal(b2);
+  shares[mine + 6u] = horizontal(c0); shares[mine + 7u] = horizontal(c1); shares[mine + 8u] = horizontal(c2);
+  workgroupBarrier();
+  if (split >= params.splits) { return; }
+  for (var tap = lid; tap < 9u; tap += THREADS) {
+    var sum = 0f;
+    for (var thread = 0u; thread < THREADS; thread++) { sum += shares[thread * 9u + tap]; }
+    partial[(split * params.C + c) * 9u + tap] = sum;
+  }
+}
