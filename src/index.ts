@@ -1,5 +1,3 @@
-/// <reference types="@webgpu/types" preserve="true" />
-
 export { type Blocks, parseConfig, presets, type TrainConfig } from './config.js';
 export {
   type Augmentation,

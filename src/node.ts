@@ -1,5 +1,3 @@
-/// <reference types="@webgpu/types" preserve="true" />
-
 export { type Dataset, openDataset } from './node/datasets.js';
 export { type AdapterChoice, type NodeDeviceOptions, openDevice } from './node/device.js';
 export { doctor, type Report } from './node/doctor.js';
