@@ -121,7 +121,7 @@ function logTicks({ min, max }: { min: number; max: number }): Ticks {
   }
   const low = all.findLastIndex((t) => t <= min);
   const high = all.findIndex((t) => t >= max);
-  const every = Math.ceil((high - low) / 8);
+  const every = Math.max(1, Math.ceil((high - low) / 8));
   const ticks = all.slice(low, Math.max(high, low + 1) + 1);
   return { min: ticks[0], max: ticks[ticks.length - 1], ticks: ticks.filter((_, i) => i % every === 0) };
 }

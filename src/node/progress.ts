@@ -1,4 +1,3 @@
-import { styleText } from 'node:util';
 import type { StepMetrics } from '../train.js';
 
 /** Where progress is shown: a terminal's stream, or anything with `write`. */
@@ -92,10 +91,13 @@ export function openProgress(screen: Screen, options: ProgressOptions): Progress
   };
 }
 
-type Paint = (style: 'cyan' | 'dim' | 'bold', text: string) => string;
+const styles = { cyan: [36, 39], dim: [2, 22] } as const;
 
+type Paint = (style: keyof typeof styles, text: string) => string;
+
+// util.styleText looks at process.stdout, which need not be the screen.
 function painter(coloured: boolean): Paint {
-  return (style, text) => (coloured ? styleText(style, text) : text);
+  return (style, text) => (coloured ? `\x1b[${styles[style][0]}m${text}\x1b[${styles[style][1]}m` : text);
 }
 
 /** Steps a second over about the last ten seconds, so that compiling at the start does not count for ever. */
@@ -174,7 +176,8 @@ function values(metrics: StepMetrics): [string, string][] {
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return value === Number.POSITIVE_INFINITY ? '∞' : '–';
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
+  if (size === 0) return '0';
+  if (size < 1e-3 || size >= 1e6) return value.toExponential(1);
   return size >= 100
     ? value.toFixed(0)
     : size >= 10

@@ -7,7 +7,7 @@ const positive = (text: string): unknown => (/^[1-9]\d{0,8}$/.test(text) ? Numbe
 export const evalCommand: Command = {
   name: 'eval',
   summary: 'measure an encoder: kNN, and cross-style retrieval on emoji',
-  usage: 'eval --weights FILE --data DIR|emoji|fashion-mnist|cifar10:DIR [FLAGS]',
+  usage: 'eval --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: [
     {

@@ -21,7 +21,7 @@ export const settingsAndConfig: readonly Flag[] = [
 export const pretrainCommand: Command = {
   name: 'pretrain',
   summary: 'train a host and its slim encoder without labels',
-  usage: 'pretrain --data DIR|emoji|fashion-mnist|cifar10:DIR [FLAGS]',
+  usage: 'pretrain --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: settingsAndConfig,
   examples: [

@@ -1,0 +1,78 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ImageSource, Picture } from '../../src/data/source.js';
+import { csv } from '../../src/node/embed_folder.js';
+import { evaluate, evaluationText, pixelContender } from '../../src/node/evaluate.js';
+
+/** Items of four classes, each class a corner that is bright; picture 1 of an item is picture 0, dimmer. */
+function corners(length: number, pictures: 1 | 2, labelled = true): ImageSource {
+  return {
+    name: 'corners',
+    length,
+    pictures,
+    ...(labelled && { labels: Int32Array.from({ length }, (_, i) => i % 4) }),
+    async load(item, picture): Promise<Picture> {
+      const pixels = new Uint8Array(8 * 8 * 4).fill(90);
+      for (let p = 0; p < 16; p++) {
+        const [x, y] = [(item % 2) * 4 + (p % 4), ((item >> 1) % 2) * 4 + (p >> 2)];
+        pixels[(y * 8 + x) * 4 + (item % 3)] = 255 - 60 * picture - ((item * 37 + p * 11) % 50);
+      }
+      return { width: 8, height: 8, pixels };
+    },
+  };
+}
+
+test('labels give kNN, twins give retrieval, and the notes say what must be said', async () => {
+  const dataset = { name: 'corners', train: corners(40, 2), test: corners(12, 2), notes: [] };
+  const blind = {
+    name: 'blind',
+    embedder: { embed: async (s: ImageSource) => new Float32Array(s.length * 4).fill(1) },
+    ranked: true,
+  };
+  const result = await evaluate(dataset, [blind, pixelContender(8)]);
+  assert.match(
+    result.on,
+    '24 held-out pictures; kNN over 4 classes by 80 training pictures; each twin sought among 12',
+  );
+  const [first, raw] = result.scores;
+  assert.equal([first.top1, first.top5, first.effectiveRank], [0, 0, 0]);
+  assert.equal([raw.name, raw.knn, raw.top1], ['raw pixels', 1, 1]);
+  assert.match(result.notes.join('\n'), /Raw pixels are ahead on kNN \(100\.0 % against 25\.0 %\)/);
+  assert.match(result.notes.join('\n'), /ahead on retrieval \(100\.0 % against 0\.0 %\)/);
+  assert.match(result.notes.join('\n'), 'Protocol paired');
+  const text = evaluationText(result);
+  assert.match(text, /blind +25\.0 % +0\.0 % +0\.0 % +0\.0/);
+  assert.match(text, /raw pixels +100\.0 % +100\.0 % +100\.0 % +–/);
+});
+
+test('single pictures give no retrieval, no labels no kNN, large sets are thinned', async () => {
+  const dataset = { name: 'corners', train: corners(40, 1), test: corners(12, 1), notes: [] };
+  const asked: number[] = [];
+  const counting = {
+    name: 'counting',
+    embedder: {
+      embed: async (s: ImageSource) => {
+        asked.push(s.length);
+        return Float32Array.from({ length: s.length * 2 }, (_, i) => i + 1);
+      },
+    },
+  };
+  const { scores, notes } = await evaluate(dataset, [counting], { bank: 10, queries: 6 });
+  assert.equal(asked, [6, 10]);
+  assert.equal(Object.keys(scores[0]), ['name', 'knn']);
+  assert.equal(notes, []);
+  const unlabelled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
+  assert.equal(Object.keys(unlabelled.scores[0]), ['name']);
+  const all = await evaluate({ name: 'all', train: corners(40, 1), notes: [] }, [counting]);
+  assert.equal(all.scores, []);
+});
+
+test('CSV quotes names that need it and keeps all digits of f32', () => {
+  const rows = Float32Array.of(0.1, -1e-20, 3, 16777217);
+  const text = csv(['a/b.png', 'odd, "name".png'], rows, 2);
+  assert.is(text, 'file,f0,f1\na/b.png,0.100000001,-9.99999968e-21\n"odd, ""name"".png",3,16777216\n');
+  const numbers = text.match(/,(-?[\d.e-]+)/g)!.map((part) => Math.fround(Number(part.slice(1))));
+  assert.equal(numbers, [...rows]);
+});
+
+test.run();
