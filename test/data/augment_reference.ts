@@ -156,28 +156,28 @@ function bicubic(distance: number): number {
 
 /** The picture's window, resized to size x size, values in 0..1. */
 export function resized(picture: Picture, draw: Draw, size: number): Image {
-  const pixel = (x: number, y: number): Rgb => {
-    const at = 4 * ((draw.top + y) * picture.width + draw.left + x);
-    return [picture.pixels[at] / 255, picture.pixels[at + 1] / 255, picture.pixels[at + 2] / 255];
-  };
-  const weighted = (weights: number[], from: (i: number) => Rgb): Rgb => {
-    const sum: Rgb = [0, 0, 0];
-    weights.forEach((weight, i) => {
-      const c = from(i);
-      for (let k = 0; k < 3; k++) sum[k] += weight * c[k];
-    });
-    return clamped(sum); // Pillow's passes each end in 8 bits
-  };
-  const rows = Array.from({ length: draw.height }, (_, y) =>
+  const taps = (start: number, step: number, length: number) =>
+    Array.from({ length: size }, (_, at) => coefficients(start, step, at, length));
+  const across = taps(draw.startX, draw.stepX, draw.width);
+  const down = taps(draw.startY, draw.stepY, draw.height);
+  const rows = new Float64Array(draw.height * size * 3);
+  for (let y = 0; y < draw.height; y++) {
+    for (const [x, { from, weights }] of across.entries()) {
+      for (let k = 0; k < 3; k++) {
+        let sum = 0;
+        const at = 4 * ((draw.top + y) * picture.width + draw.left + from) + k;
+        for (let i = 0; i < weights.length; i++) sum += weights[i] * picture.pixels[at + 4 * i];
+        rows[(y * size + x) * 3 + k] = clamp(sum / 255); // Pillow's passes each end in 8 bits
+      }
+    }
+  }
+  return down.flatMap(({ from, weights }) =>
     Array.from({ length: size }, (_, x) => {
-      const { from, weights } = coefficients(draw.startX, draw.stepX, x, draw.width);
-      return weighted(weights, (i) => pixel(from + i, y));
+      const channel = (k: number) =>
+        weights.reduce((sum, weight, i) => sum + weight * rows[((from + i) * size + x) * 3 + k], 0);
+      return clamped([channel(0), channel(1), channel(2)]);
     }),
   );
-  return Array.from({ length: size * size }, (_, p) => {
-    const { from, weights } = coefficients(draw.startY, draw.stepY, Math.floor(p / size), draw.height);
-    return weighted(weights, (i) => rows[from + i][p % size]);
-  });
 }
 
 export function flipped(image: Image, size: number): Image {

