@@ -170,6 +170,12 @@ const rows = table as unknown as Record<string, Setting<unknown>>;
 /** Settings that leave a run's weights as they are, and so may change between a run and its continuation. */
 export const freeKeys: readonly SettingKey[] = settingKeys.filter((key) => rows[key].free);
 
+/** Settings that mean something in `config`, those that are not given left out. */
+export function usedKeys(config: TrainConfig): SettingKey[] {
+  const isUsed = ({ only }: Setting<unknown>) => !only || (only.values as readonly string[]).includes(config[only.key]);
+  return settingKeys.filter((key) => key !== 'resume' && config[key] !== null && isUsed(rows[key]));
+}
+
 /** Last part of a folder's name, or the name of a set without its folder. */
 function shortName(data: string): string {
   const [, kind] = /^([\w-]{2,}):/.exec(data) ?? [];

@@ -10,6 +10,7 @@ import {
   settingFlags,
   settingKeys,
   type TrainConfig,
+  usedKeys,
 } from '../src/config.js';
 import { nearest } from '../src/config/names.js';
 import { ConfigError } from '../src/errors.js';
@@ -199,6 +200,13 @@ test('every setting has a flag, a doc and a printed default', () => {
       flag,
     );
   assert.equal([...freeKeys], ['checkpointEvery', 'out', 'resume']);
+});
+
+test('used settings leave out what belongs to other optimizers', () => {
+  const used = usedKeys(parseConfig({ data: 'emoji', optimizer: 'sgd', steps: 9 }));
+  for (const key of ['nesterov', 'momentum', 'steps', 'lr'] as const) assert.ok(used.includes(key), key);
+  for (const key of ['trust', 'clip', 'beta1', 'eps', 'epochs', 'resume'] as const)
+    assert.not.ok(used.includes(key), key);
 });
 
 test('nearest finds slips of the finger and nothing far', () => {

@@ -1,4 +1,4 @@
-import { type SettingKey, settingKeys, type TrainConfig } from '../config.js';
+import { type SettingKey, type TrainConfig, usedKeys } from '../config.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 import { duration, figure } from './progress.js';
@@ -214,8 +214,7 @@ function correlationSection({ size, data }: ReportData['correlation']): string {
 <div><p>C of z<sup>A</sup> (host) and z<sup>B</sup> (slim) over the last batch, ${size} x ${size}: row i, column j is the
 correlation of dimension i of one view with dimension j of the other.${scaled}</p>
 <div class="scale"><span>−1</span><i></i><span>1</span></div>
-<p>Strength of colour is the square root of the magnitude, so that weak correlations show. A method that works draws a
-clean diagonal on an empty ground.</p>
+<p>A method that works draws a clean diagonal on an empty ground.</p>
 <dl><dt>mean on the diagonal</dt><dd>${figure(on)}</dd><dt>mean magnitude off it</dt><dd>${figure(off)}</dd></dl>
 ${renderChart(diagonalChart(size, data))}
 </div></div></section>`;
@@ -245,15 +244,14 @@ function strongest(data: Float32Array, size: number, block: number, y: number, x
 
 /** Red above 0 and blue below, more opaque the stronger: the page's ground shows through, light or dark. */
 function colourOf(c: number): [number, number, number, number] {
-  const alpha = Math.round(255 * Math.sqrt(Math.min(1, Math.abs(c))));
+  const alpha = Math.round(255 * Math.min(1, Math.abs(c)));
   return c > 0 ? [214, 64, 44, alpha] : [42, 111, 214, alpha];
 }
 
 function configSection({ config, adapter, metrics }: ReportData): string {
-  const isUsed = (key: SettingKey) => key !== 'resume' && config[key] !== null;
   const times = [metrics[0]?.time, metrics.at(-1)?.time].map((time) => String(time ?? '').replace(/\.\d+/, ''));
   const rows: (readonly [string, string])[] = [
-    ...settingKeys.filter(isUsed).map((key) => [key, settingText(config[key])] as const),
+    ...usedKeys(config).map((key) => [key, settingText(config[key])] as const),
     ['adapter', adapter],
     ['first step', times[0]],
     ['last step', times[1]],
@@ -329,8 +327,8 @@ sup, sub { font-size: .72em; line-height: 0; }
 .correlation img { width: 100%; height: auto; aspect-ratio: 1; image-rendering: pixelated; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; }
 .scale { display: flex; gap: 10px; align-items: center; margin: 14px 0; font-size: 13px; color: var(--soft); }
-.scale i { flex: 0 1 240px; height: 10px; border-radius: 5px; background: linear-gradient(90deg, rgb(42 111 214), rgb(42 111 214 / .5) 37%,
-  transparent 50%, rgb(214 64 44 / .5) 63%, rgb(214 64 44)); border: 1px solid var(--line); }
+.scale i { flex: 0 1 240px; height: 10px; border-radius: 5px; background: linear-gradient(90deg, rgb(42 111 214),
+  rgb(42 111 214 / 0), rgb(214 64 44 / 0), rgb(214 64 44)); border: 1px solid var(--line); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .config { display: block; columns: 3 250px; column-gap: 32px; font-size: 13.5px; }
