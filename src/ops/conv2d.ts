@@ -59,7 +59,13 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
 }
 
 /** Rows and columns of the output of a K x K window that moves over x (…, H, W). @throws ShapeError in the op's name. */
-export function outputSize(op: string, x: Tensor, K: number, stride: number, padding: number): [OH: number, OW: number] {
+export function outputSize(
+  op: string,
+  x: Tensor,
+  K: number,
+  stride: number,
+  padding: number,
+): [OH: number, OW: number] {
   if (!Number.isInteger(stride) || stride < 1)
     throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
   if (!Number.isInteger(padding) || padding < 0)

@@ -14,7 +14,12 @@ import { type ConvOptions, outputSize } from './conv2d.js';
  *
  * @throws ShapeError where the shapes do not fit.
  */
-export function depthwise(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
+export function depthwise(
+  tape: Tape,
+  x: Tensor,
+  weight: Tensor,
+  { stride = 1, padding = 0 }: ConvOptions = {},
+): Tensor {
   const shape = check(x, weight, stride, padding);
   const y = tape.empty('depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
   forward(tape.plan, shape, x, weight, y);
@@ -88,8 +93,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
   if (form === 'strip') plan.dispatch(kernel, 'forward_strip', { ...options, consts, workgroups: strips });
   if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
-  if (form === 'plain')
-    plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
+  if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
@@ -146,8 +150,7 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
   const slot = plan.slot('depthwise.partial', splits * weights * 4);
   const partial = { storage: slot, offset: 0, bytes: slot.bytes };
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
-  if (form === 'shuffle')
-    plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
+  if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
   else
     plan.dispatch(kernel, form === 'strip' ? 'backward_weight_strip' : 'backward_weight_row', {
       ...options,

@@ -52,7 +52,13 @@ function reference({ x: [N, I, H, W], weight: [O, K], stride = 1, padding = 0 }:
 }
 
 function opCase(shape: Case, form: string): OpCase {
-  const { x, weight: [O, K], host: [hostO, hostI] = [O, x[1]], stride, padding } = shape;
+  const {
+    x,
+    weight: [O, K],
+    host: [hostO, hostI] = [O, x[1]],
+    stride,
+    padding,
+  } = shape;
   return {
     inputs: { x },
     weights: { weight: { host: [hostO, hostI, K, K], slim: [O, x[1], K, K] } },
@@ -89,7 +95,8 @@ for (const [name, shape] of Object.entries(cases)) {
     for (const [form, subgroups] of Object.entries({ window: 0, subgroup4: 4, subgroup8: 8 })) {
       if (subgroups > device.subgroupSize) continue;
       const results = await checkOp(device, `conv2d ${form}`, { ...opCase(shape, form), seed });
-      for (const [key, values] of Object.entries(plain)) close(results[key], values, `conv2d ${form}: ${key} (case seed ${seed})`);
+      for (const [key, values] of Object.entries(plain))
+        close(results[key], values, `conv2d ${form}: ${key} (case seed ${seed})`);
     }
   });
 }
@@ -128,18 +135,33 @@ test('every multiply-add is declared once a pass', () => {
 
 const refused: [string, number[], number[], object, RegExp][] = [
   ['a flat input', [4, 8], [2, 4, 3, 3], {}, /conv2d: expected x \(N, I, H, W\), got \(4, 8\)/],
-  ['other input channels', [1, 4, 8, 8], [2, 3, 3, 3], {}, /conv2d: expected weight \(O, 4, K, K\), got \(2, 3, 3, 3\)/],
+  [
+    'other input channels',
+    [1, 4, 8, 8],
+    [2, 3, 3, 3],
+    {},
+    /conv2d: expected weight \(O, 4, K, K\), got \(2, 3, 3, 3\)/,
+  ],
   ['an oblong kernel', [1, 4, 8, 8], [2, 4, 3, 5], {}, /conv2d: expected weight \(O, 4, K, K\), got \(2, 4, 3, 5\)/],
   ['a flat weight', [1, 4, 8, 8], [2, 4], {}, /conv2d: expected weight \(O, 4, K, K\), got \(2, 4\)/],
   ['a kernel larger than the map', [1, 1, 2, 9], [1, 1, 3, 3], {}, /conv2d: expected a padded map of at least 3x3/],
   ['stride 0', [1, 1, 5, 5], [1, 1, 3, 3], { stride: 0 }, /conv2d: expected a whole stride of at least 1, got 0/],
-  ['half a pixel of padding', [1, 1, 5, 5], [1, 1, 3, 3], { padding: 0.5 }, /conv2d: expected a whole padding of at least 0, got 0.5/],
+  [
+    'half a pixel of padding',
+    [1, 1, 5, 5],
+    [1, 1, 3, 3],
+    { padding: 0.5 },
+    /conv2d: expected a whole padding of at least 0, got 0.5/,
+  ],
 ];
 for (const [what, xShape, weightShape, options, message] of refused) {
   test(`${what} is refused by name`, () => {
     const make = (label: string, shape: number[]) =>
       upload(device, label, shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
-    assert.throws(() => conv2d(new Tape(new Plan(device)), make('x', xShape), make('weight', weightShape), options), message);
+    assert.throws(
+      () => conv2d(new Tape(new Plan(device)), make('x', xShape), make('weight', weightShape), options),
+      message,
+    );
   });
 }
 

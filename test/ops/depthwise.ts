@@ -59,12 +59,18 @@ function opCase(shape: Case): OpCase {
 
 /** Checks a case in every form that each pass has for its shape, in f64 and against the plain form. */
 async function checkForms(shape: Case, on = device): Promise<void> {
-  const { x: [, , , W], K, stride = 1, padding = 0 } = shape;
+  const {
+    x: [, , , W],
+    K,
+    stride = 1,
+    padding = 0,
+  } = shape;
   const tiles = Math.ceil(W / 4);
   const shuffles = stride === 1 && padding === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= on.subgroupSize;
   const forms: Record<string, string[]> = {
     'depthwise.forward': K === 3 && stride <= 2 ? ['row', 'strip'] : ['row'],
-    'depthwise.backward_input': K === 3 && (stride === 1 ? padding <= 2 : stride === 2 && padding === 1) ? ['row', 'strip'] : ['row'],
+    'depthwise.backward_input':
+      K === 3 && (stride === 1 ? padding <= 2 : stride === 2 && padding === 1) ? ['row', 'strip'] : ['row'],
     'depthwise.backward_weight': K === 3 && stride <= 2 ? ['row', 'strip'] : ['row'],
   };
   if (K === 3 && shuffles) for (const all of Object.values(forms)) all.push('shuffle');
@@ -75,7 +81,8 @@ async function checkForms(shape: Case, on = device): Promise<void> {
   for (let at = 0; at < forms['depthwise.forward'].length; at++) {
     const name = `depthwise ${forms['depthwise.forward'][at]}`;
     const results = await checkOp(on, name, { ...opCase(shape), variants: variants(at), seed });
-    for (const [key, values] of Object.entries(plain)) close(results[key], values, `${name}: ${key} (case seed ${seed})`);
+    for (const [key, values] of Object.entries(plain))
+      close(results[key], values, `${name}: ${key} (case seed ${seed})`);
   }
 }
 
@@ -114,7 +121,12 @@ for (const [name, shape] of Object.entries(cases)) {
   });
 }
 
-for (const name of ['3x3 on an odd map, slim', '3x3 on maps of two tiles a row', '3x3, stride 2, even map', '5x5, slim']) {
+for (const name of [
+  '3x3 on an odd map, slim',
+  '3x3 on maps of two tiles a row',
+  '3x3, stride 2, even map',
+  '5x5, slim',
+]) {
   test(`${name}: with the workgroups and strips of a hardware adapter`, async () => {
     const hardware = new Proxy(device, {
       get: (target, key) => {
@@ -157,7 +169,13 @@ const refused: [string, number[], number[], object, RegExp][] = [
   ['an oblong kernel', [1, 4, 8, 8], [4, 1, 3, 5], {}, /depthwise: expected weight \(4, 1, K, K\), got \(4, 1, 3, 5\)/],
   ['a kernel larger than the map', [1, 1, 2, 9], [1, 1, 3, 3], {}, /depthwise: expected a padded map of at least 3x3/],
   ['stride 0', [1, 1, 5, 5], [1, 1, 3, 3], { stride: 0 }, /depthwise: expected a whole stride of at least 1, got 0/],
-  ['negative padding', [1, 1, 5, 5], [1, 1, 3, 3], { padding: -1 }, /depthwise: expected a whole padding of at least 0, got -1/],
+  [
+    'negative padding',
+    [1, 1, 5, 5],
+    [1, 1, 3, 3],
+    { padding: -1 },
+    /depthwise: expected a whole padding of at least 0, got -1/,
+  ],
 ];
 for (const [what, xShape, weightShape, options, message] of refused) {
   test(`${what} is refused by name`, () => {
