@@ -14,14 +14,22 @@ const driverFolder = '/usr/share/vulkan/icd.d';
 
 const names = process.argv.slice(2);
 execFileSync(process.execPath, ['build.mjs', 'test', ...names], { stdio: 'inherit' });
-const built = names.length > 0 ? names : readdirSync('build/test', { recursive: true }).filter((file) => file.endsWith('.mjs')).map((file) => file.replace(/\.mjs$/, ''));
-const files = built.map((name) => join('build/test', `${name}.mjs`)).filter((file) => /\btest\d*\.run\(\)/.test(readFileSync(file, 'utf8')));
+const built =
+  names.length > 0
+    ? names
+    : readdirSync('build/test', { recursive: true })
+        .filter((file) => file.endsWith('.mjs'))
+        .map((file) => file.replace(/\.mjs$/, ''));
+const files = built
+  .map((name) => join('build/test', `${name}.mjs`))
+  .filter((file) => /\btest\d*\.run\(\)/.test(readFileSync(file, 'utf8')));
 
 /** Whether Dawn accepts this machine's lavapipe: Debian 12's own is too old for it. */
 function hasLavapipe() {
   const manifest = existsSync(driverFolder) && readdirSync(driverFolder).find((file) => /^lvp_icd.*\.json$/.test(file));
   if (!manifest) return false;
-  const ask = "import { create } from 'webgpu'; const gpu = create([]); process.exit((await gpu.requestAdapter()) ? 0 : 1)";
+  const ask =
+    "import { create } from 'webgpu'; const gpu = create([]); process.exit((await gpu.requestAdapter()) ? 0 : 1)";
   const env = { ...process.env, VK_DRIVER_FILES: join(driverFolder, manifest) };
   return spawnSync(process.execPath, ['--input-type=module', '-e', ask], { env }).status === 0;
 }
