@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
+import type { Candidate } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor } from '../tensor.js';
 import { type Activation, activations } from './activation.js';
@@ -27,7 +28,20 @@ export interface BatchNormOptions {
 
 export type { Activation };
 
-const threads = kernel.consts.THREADS.value;
+interface Form extends Candidate {
+  /** Threads that meet in a tree: a workgroup's in the planes' layout and in merges. */
+  readonly threads: number;
+  /** Workgroups wanted in a reduction, and in a pass over all elements. */
+  readonly reducing: number;
+  readonly mapping: number;
+}
+
+/** Where a CPU plays the GPU, barriers are dear (a tree of 64 threads takes four times as long as one of 8) and cores few. */
+function forms(software: boolean): readonly Form[] {
+  const narrow: Form = { name: 'narrow', threads: 8, reducing: 8, mapping: 8 };
+  const wide: Form = { name: 'wide', threads: 64, reducing: 256, mapping: 1024 };
+  return software ? [narrow, wide] : [wide, narrow];
+}
 
 /**
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
@@ -48,14 +62,17 @@ export function batchnorm(
   const [N, C, P] = check(x, { gamma, beta, runningMean, runningVar }, training, eps, momentum);
   const n = N * C * P;
   const { plan } = tape;
-  const consts = { ACT: activations[activation] };
-
   const planes = P % 4 === 0;
-  const reduction = cut(planes, N, C, P, planes ? { groups: 256, least: 8 } : { groups: 128, least: 128 });
-  const mapping = cut(planes, N, C, P, planes ? { groups: 1024, least: 4 } : { groups: 256, least: 16 });
+  const form = plan.choose('batchnorm', forms(plan.device.software));
+  const gathering = { THREADS: form.threads };
+  const spread = { THREADS: planes ? form.threads : kernel.consts.THREADS.value };
+  const activated = { ...spread, ACT: activations[activation] };
+
+  const reduction = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
+  const mapping = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.mapping, least: planes ? 4 : 16 });
   const shared = { N, C, P, momentum, eps, update: updateStats ? 1 : 0, inverse: training ? 1 / (N * P) : 0 };
   const reducing = { params: { ...shared, ...reduction.params }, workgroups: reduction.workgroups };
-  const mapped = { params: { ...shared, ...mapping.params }, workgroups: mapping.workgroups, consts };
+  const mapped = { params: { ...shared, ...mapping.params }, workgroups: mapping.workgroups, consts: activated };
   const { partials } = reduction.params;
   const partial = (label: string, floats: number) =>
     tape.empty(label, partials === 1 ? [floats] : [partials, C, floats]);
@@ -64,13 +81,14 @@ export function batchnorm(
   if (training) {
     const moments = partial('batchnorm.moments', 4);
     const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
-    const cost = { macs: 2 * n, bytes: 4 * n };
+    const cost = { macs: 2 * n, bytes: 4 * n, consts: spread };
     if (planes) plan.dispatch(kernel, 'statistics_planes', { ...reducing, ...cost, bindings: { x4: x, ...results } });
     else plan.dispatch(kernel, 'statistics_columns', { ...reducing, ...cost, bindings: { x, ...results } });
     if (partials > 1)
       plan.dispatch(kernel, 'merge_statistics', {
         params: reducing.params,
         bindings: results,
+        consts: gathering,
         workgroups: [C, 1, 1],
         bytes: 16 * partials * C,
       });
@@ -79,7 +97,8 @@ export function batchnorm(
     plan.dispatch(kernel, 'running_statistics', {
       params: reducing.params,
       bindings,
-      workgroups: Math.ceil(C / threads),
+      consts: spread,
+      workgroups: Math.ceil(C / spread.THREADS),
       bytes: 36 * C,
     });
   }
@@ -95,7 +114,7 @@ export function batchnorm(
     const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
     const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
     const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
-    const cost = { macs: 3 * n, bytes: 8 * n, consts };
+    const cost = { macs: 3 * n, bytes: 8 * n, consts: activated };
     if (planes)
       plan.dispatch(kernel, 'sums_planes', { ...reducing, ...cost, bindings: { x4: x, dy4: dy, channel, ...results } });
     else plan.dispatch(kernel, 'sums_columns', { ...reducing, ...cost, bindings: { x, dy, channel, ...results } });
@@ -103,6 +122,7 @@ export function batchnorm(
       plan.dispatch(kernel, 'merge_sums', {
         params: reducing.params,
         bindings: results,
+        consts: gathering,
         workgroups: [C, 1, 1],
         bytes: 8 * partials * C,
       });
@@ -140,17 +160,25 @@ function check(x: Tensor, parameters: BatchNormParameters, training: boolean, ep
   return [N, C, H * W];
 }
 
-/**
- * Cuts each channel's work into splits: enough for about `groups` workgroups in all, each thread keeping at least
- * `least` quads (planes) or rows (columns).
- */
-function cut(planes: boolean, N: number, C: number, P: number, { groups, least }: { groups: number; least: number }) {
+interface Cut {
+  /** Threads of a workgroup. */
+  threads: number;
+  /** Workgroups wanted in all, to occupy the adapter. */
+  groups: number;
+  /** Quads (planes) or rows (columns) that a thread should keep at least. */
+  least: number;
+}
+
+const longest = 1024; // elements that a thread adds up one after the other: more would show in the sum's last digits
+
+/** Cuts each channel's work into splits. */
+function cut(planes: boolean, N: number, C: number, P: number, { threads, groups, least }: Cut) {
   const tiles = planes ? 1 : Math.ceil((C * P) / threads);
   const length = planes ? (N * P) / 4 : N;
-  const most = Math.floor(length / (planes ? least * threads : least));
-  const wanted = Math.ceil(groups / (planes ? C : tiles));
-  const step = planes ? threads : 1; // a split begins where the threads' stride does
-  const chunk = Math.ceil(length / Math.max(1, Math.min(wanted, most)) / step) * step;
+  const stride = planes ? threads : 1; // a split begins where the threads' stride does
+  const most = Math.floor(length / (least * stride));
+  const wanted = Math.max(Math.ceil(groups / (planes ? C : tiles)), Math.ceil(length / (longest * stride)));
+  const chunk = Math.ceil(length / Math.max(1, Math.min(wanted, most)) / stride) * stride;
   const splits = Math.ceil(length / chunk);
   const width = planes ? 1 : P;
   return {

@@ -79,6 +79,7 @@ interface Case {
   mean?: number;
   spread?: number;
   options?: BatchNormOptions;
+  form?: 'narrow' | 'wide';
 }
 
 /**
@@ -86,11 +87,11 @@ interface Case {
  * reference's largest value: y, the gradients (within `gradient`) and the running statistics.
  */
 async function check(of: Case, gradient = 1e-5): Promise<void> {
-  const { shape, host = shape[1], mean = 0.4, spread = 1.5, options = {} } = of;
+  const { shape, host = shape[1], mean = 0.4, spread = 1.5, options = {}, form } = of;
   const random = generator();
   const C = shape[1];
   const { training = true, updateStats = training, momentum = 0.1, activation = 'none' } = options;
-  const plan = new Plan(device);
+  const plan = new Plan(device, form && { variants: { batchnorm: form } });
   const tape = new Tape(plan);
   const channelMeans = randoms(random, C, mean, Math.abs(mean) / 2);
   const P = numel(shape.slice(2));
@@ -211,7 +212,8 @@ const shapes = [
   [8, 3, 32, 32], // split planes
   [4, 130, 4, 4],
 ];
-for (const shape of shapes) test(`training, ${shape}`, () => check({ shape }));
+for (const form of ['narrow', 'wide'] as const)
+  for (const shape of shapes) test(`training, ${form}, ${shape}`, () => check({ shape, form }));
 for (const shape of [
   [16, 6, 8, 8],
   [6, 9, 5, 5],
