@@ -2,15 +2,14 @@ import type { Plan, ProfileEntry } from '../src/runtime/plan.js';
 
 /** What some dispatches cost: milliseconds, and the work that they declare. */
 export interface Cost {
-  /** Of several rounds the median. */
   readonly ms: number;
-  /** The fastest round. */
-  readonly best: number;
   readonly macs: number;
   readonly bytes: number;
 }
 
 export interface Rounds {
+  /** Which round counts: the fastest is the one that others on the machine disturbed least. */
+  readonly take: 'median' | 'fastest';
   /** At least so many. */
   readonly least: number;
   /** More, until every group was measured for so long in all, … */
@@ -19,8 +18,10 @@ export interface Rounds {
   readonly limit: number;
 }
 
-export function median(values: readonly number[]): number {
+/** The time that counts among those of all rounds. */
+export function typical(values: readonly number[], { take }: Pick<Rounds, 'take'>): number {
   const sorted = values.toSorted((a, b) => a - b);
+  if (take === 'fastest') return sorted[0];
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
@@ -30,8 +31,8 @@ export function geomean(values: readonly number[]): number {
 }
 
 /**
- * Runs a compiled plan again and again and gives the cost of each group of dispatches: the median over the rounds of the
- * group's sum. Groups of one plan take turns, so that whatever else the machine does falls on all of them alike.
+ * Runs a compiled plan again and again and gives the cost of each group of dispatches: the median, or the least, over the
+ * rounds of the group's sum. Groups of one plan take turns, so that whatever else the machine does falls on all of them alike.
  */
 export async function measure(
   plan: Plan,
@@ -46,12 +47,12 @@ export async function measure(
     [...sums.values()].every((costs) => costs.reduce((span, { ms }) => span + ms, 0) >= rounds.span);
   for (let round = 0; round < rounds.least || !enough(); round++)
     for (const [name, cost] of totals(await plan.profile(), group)) sums.set(name, [...(sums.get(name) ?? []), cost]);
-  return new Map(
-    [...sums].map(([name, costs]) => {
-      const times = costs.map(({ ms }) => ms);
-      return [name, { ...costs[0], ms: median(times), best: Math.min(...times) }];
-    }),
-  );
+  const costs = new Map<string, Cost>();
+  for (const [name, found] of sums) {
+    const times = found.map(({ ms }) => ms);
+    costs.set(name, { ...found[0], ms: typical(times, rounds) });
+  }
+  return costs;
 }
 
 /** The summed cost of each group of dispatches. */
@@ -60,8 +61,7 @@ function totals(entries: readonly ProfileEntry[], group: (entry: ProfileEntry) =
   for (const entry of entries) {
     const name = group(entry);
     const { ms, macs, bytes } = groups.get(name) ?? { ms: 0, macs: 0, bytes: 0 };
-    const sum = ms + entry.ms;
-    groups.set(name, { ms: sum, best: sum, macs: macs + entry.macs, bytes: bytes + entry.bytes });
+    groups.set(name, { ms: ms + entry.ms, macs: macs + entry.macs, bytes: bytes + entry.bytes });
   }
   return groups;
 }

@@ -47,8 +47,8 @@ async function time(
   plan.dispatch(kernel, entry, { params: {}, bindings: { x: from, y: to }, workgroups });
   try {
     await plan.compile();
-    const cost = await measure(plan, () => 'all', { least: 5, span: 40, limit: 500 });
-    return cost.get('all')?.best ?? Number.NaN;
+    const cost = await measure(plan, () => 'all', { take: 'fastest', least: 5, span: 40, limit: 500 });
+    return cost.get('all')?.ms ?? Number.NaN;
   } finally {
     device.free(x);
   }

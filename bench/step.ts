@@ -5,7 +5,7 @@ import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
 import { Trainer } from '../src/train.js';
 import { generator } from '../test/random.js';
-import { measure, median, type Rounds } from './measure.js';
+import { measure, type Rounds, typical } from './measure.js';
 import type { Roofline } from './roofline.js';
 import { digits, mebibytes, percent, Table } from './table.js';
 
@@ -58,10 +58,15 @@ const settings = (quick: boolean): Record<string, TrainConfig> => ({
   }),
 });
 
-export async function benchStep(device: Device, ceilings: Roofline, quick: boolean): Promise<StepReport[]> {
+export async function benchStep(
+  device: Device,
+  ceilings: Roofline,
+  take: Rounds['take'],
+  quick: boolean,
+): Promise<StepReport[]> {
   const reports: StepReport[] = [];
   for (const [name, config] of Object.entries(settings(quick))) {
-    const report = await timeStep(device, name, config, ceilings, quick ? 1 : 5);
+    const report = await timeStep(device, name, config, ceilings, { take, least: quick ? 1 : 5, span: 0, limit: 0 });
     print(report);
     reports.push(report);
   }
@@ -73,7 +78,7 @@ async function timeStep(
   name: string,
   config: TrainConfig,
   ceilings: Roofline,
-  least: number,
+  rounds: Rounds,
 ): Promise<StepReport> {
   const started = performance.now();
   const trainer = await Trainer.open(device, config, noise(2 * config.batch, 64));
@@ -86,28 +91,28 @@ async function timeStep(
 
     const steps: number[] = [];
     const encodes: number[] = [];
-    for (let i = 0; i < least; i++) {
+    for (let i = 0; i < rounds.least; i++) {
       const before = performance.now();
       await trainer.train();
       steps.push(performance.now() - before);
     }
-    for (let i = 0; i < least; i++) {
+    for (let i = 0; i < rounds.least; i++) {
       const before = performance.now();
       plan.run();
       encodes.push(performance.now() - before);
       await device.settled();
     }
 
-    const parts = await profileParts(plan, ceilings, { least, span: 0, limit: 0 });
+    const parts = await profileParts(plan, ceilings, rounds);
     const phases = merge(parts, ({ phase }) => phase);
     const kernels = merge(parts, ({ kernel }) => kernel).sort((a, b) => b.ms - a.ms);
-    const stepMs = median(steps);
+    const stepMs = typical(steps, rounds);
     return {
       name,
       config,
       stepMs,
       imagesPerSecond: (1000 * config.batch) / stepMs,
-      jsMicrosecondsADispatch: (1000 * median(encodes)) / stats.dispatches,
+      jsMicrosecondsADispatch: (1000 * typical(encodes, rounds)) / stats.dispatches,
       openMs,
       firstStepMs,
       stats,
