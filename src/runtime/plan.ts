@@ -96,8 +96,9 @@ export interface ProfileEntry {
 export class Plan {
   readonly device: Device;
   readonly label: string;
-  /** The variant chosen for each key while recording. */
+  /** The variant of each choice made while recording, by its key and its number among those of the key: `add.forward 3`. */
   readonly choices = new Map<string, string>();
+  readonly #chosen = new Map<string, number>();
   readonly #variants: Readonly<Record<string, string>>;
   readonly #commands: Command[] = [];
   readonly #lifetimes = new Map<Slot, Lifetime>();
@@ -121,16 +122,21 @@ export class Plan {
     return slot;
   }
 
-  /** The first candidate that runs on this device, or the one that the plan's options name for the key. */
+  /**
+   * The first candidate that runs on this device, or the one that the plan's options name: for this choice alone, as in
+   * `choices`, or for all of the key. Candidates depend on shapes, so one name need not do for a whole network.
+   */
   choose<C extends Candidate>(key: string, candidates: readonly C[]): C {
     const runs = candidates.filter(({ subgroups = 0 }) => subgroups <= this.device.subgroupSize);
-    const wanted = this.#variants[key];
+    const count = (this.#chosen.get(key) ?? 0) + 1;
+    this.#chosen.set(key, count);
+    const wanted = this.#variants[`${key} ${count}`] ?? this.#variants[key];
     const chosen = wanted === undefined ? runs[0] : runs.find(({ name }) => name === wanted);
     if (!chosen)
       throw new DeviceError(
         `${key}: expected variant ${wanted ?? 'of any kind'} among those that ${this.device.name} can run: ${runs.map(({ name }) => name).join(', ')}`,
       );
-    this.choices.set(key, chosen.name);
+    this.choices.set(`${key} ${count}`, chosen.name);
     return chosen;
   }
 
