@@ -11,6 +11,8 @@ enable subgroups;
 
 // Lanes that hold a row of op(A) each: 8, or 4 where subgroups are that small (each lane holds two rows).
 const SHARE: u32 = 8;
+// Whether along_n and scalar take four k a turn: SwiftShader gains half from it, lavapipe loses, and compiles longer.
+const UNROLL: bool = false;
 const COLUMNS: u32 = 8;
 
 struct Params {
@@ -72,10 +74,10 @@ fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let lo = min(tile_at.m + lane % SHARE, params.M - 1u) * params.am;
   let hi = min(tile_at.m + lane % SHARE + 4u, params.M - 1u) * params.am;
   let ldb = params.bk / 4u;
-  let whole = tile_at.begin + (tile_at.end - tile_at.begin) / 4u * 4u;
   var at = min(n, params.N - 1u) / 4u + tile_at.begin * ldb;
   var tile: Tile;
-  for (var k = tile_at.begin; k < whole; k += 4u) {
+  var k = tile_at.begin;
+  for (; UNROLL && k + 4u <= tile_at.end; k += 4u) {
     let r = column_of_a(lo + k * params.ak);
     let s = select(column_of_a(hi + k * params.ak), r, SHARE == 8u);
     multiply(&tile, r.x, s.x, b4[at]);
@@ -84,7 +86,7 @@ fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
     multiply(&tile, r.w, s.w, b4[at + 3u * ldb]);
     at += 4u * ldb;
   }
-  for (var k = whole; k < tile_at.end; k++) {
+  for (; k < tile_at.end; k++) {
     let r = a[lo + k * params.ak];
     let s = select(a[hi + k * params.ak], r, SHARE == 8u);
     multiply(&tile, r, s, b4[at]);
@@ -129,10 +131,10 @@ fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
   let lo = min(tile_at.m + lane % SHARE, params.M - 1u) * params.am;
   let hi = min(tile_at.m + lane % SHARE + 4u, params.M - 1u) * params.am;
   let ldb = params.bk;
-  let whole = tile_at.begin + (tile_at.end - tile_at.begin) / 4u * 4u;
   var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + tile_at.begin * ldb;
   var tile: Tile;
-  for (var k = tile_at.begin; k < whole; k += 4u) {
+  var k = tile_at.begin;
+  for (; UNROLL && k + 4u <= tile_at.end; k += 4u) {
     let r = column_of_a(lo + k * params.ak);
     let s = select(column_of_a(hi + k * params.ak), r, SHARE == 8u);
     multiply(&tile, r.x, s.x, row_of_b(at));
@@ -141,7 +143,7 @@ fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
     multiply(&tile, r.w, s.w, row_of_b(at + 3u * ldb));
     at += 4u * ldb;
   }
-  for (var k = whole; k < tile_at.end; k++) {
+  for (; k < tile_at.end; k++) {
     let r = a[lo + k * params.ak];
     let s = select(a[hi + k * params.ak], r, SHARE == 8u);
     multiply(&tile, r, s, row_of_b(at));

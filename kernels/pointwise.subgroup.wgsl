@@ -10,7 +10,9 @@ enable subgroups;
 
 // Lanes that hold a row of the shared operand each: 8, or 4 where subgroups are that small (each lane holds two rows).
 const SHARE: u32 = 8;
-const THREADS: u32 = 64;
+// Whether forward takes four input channels a turn: SwiftShader gains half from it, lavapipe loses, and compiles longer.
+const UNROLL: bool = false;
+const THREADS: u32 = 32;
 // Threads of backward_weight; all of them share the same rows.
 const COLUMNS: u32 = 8;
 
@@ -70,8 +72,8 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   let hi = min(o + lane % SHARE + 4u, params.O - 1u) * params.row;
   var at = n * params.I * plane + p;
   var tile: Tile;
-  let whole = params.I / 4u * 4u;
-  for (var i = 0u; i < whole; i += 4u) {
+  var i = 0u;
+  for (; UNROLL && i + 4u <= params.I; i += 4u) {
     let a = weight4(lo + i * params.column);
     let b = select(weight4(hi + i * params.column), a, SHARE == 8u);
     multiply(&tile, a.x, b.x, x4[at]);
@@ -80,7 +82,7 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
     multiply(&tile, a.w, b.w, x4[at + 3u * plane]);
     at += 4u * plane;
   }
-  for (var i = whole; i < params.I; i++) {
+  for (; i < params.I; i++) {
     let a = weight[lo + i * params.column];
     let b = select(weight[hi + i * params.column], a, SHARE == 8u);
     multiply(&tile, a, b, x4[at]);
@@ -119,8 +121,8 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let hi = min(o + lane % SHARE + 4u, params.O - 1u) * params.row;
   var at = n * params.I * params.P + p;
   var tile: Tile;
-  let whole = params.I / 4u * 4u;
-  for (var i = 0u; i < whole; i += 4u) {
+  var i = 0u;
+  for (; UNROLL && i + 4u <= params.I; i += 4u) {
     let a = weight4(lo + i * params.column);
     let b = select(weight4(hi + i * params.column), a, SHARE == 8u);
     multiply(&tile, a.x, b.x, pixels(at));
@@ -129,7 +131,7 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
     multiply(&tile, a.w, b.w, pixels(at + 3u * params.P));
     at += 4u * params.P;
   }
-  for (var i = whole; i < params.I; i++) {
+  for (; i < params.I; i++) {
     let a = weight[lo + i * params.column];
     let b = select(weight[hi + i * params.column], a, SHARE == 8u);
     multiply(&tile, a, b, pixels(at));

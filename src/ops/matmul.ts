@@ -68,7 +68,12 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
   const workgroups = tiles * splits;
   const cost = { macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
-    const common = { params, workgroups, consts: { SHARE: form.share, COLUMNS: columns }, ...cost };
+    const common = {
+      params,
+      workgroups,
+      consts: { SHARE: form.share, COLUMNS: columns, UNROLL: form.share === 4 },
+      ...cost,
+    };
     if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...common, bindings: { a, b4: b, c } });
     else if (bk === 1 && bn % 4 === 0 && ak === 1 && am % 4 === 0)
       plan.dispatch(subgroupKernel, 'along_k', { ...common, bindings: { a4: a, b4: b, c } });

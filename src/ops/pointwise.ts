@@ -123,7 +123,7 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
     const common = {
       params,
       workgroups: Math.ceil(O / 8) * Math.ceil(pixels / (4 * threads)),
-      consts: { SHARE: form.share },
+      consts: { SHARE: form.share, UNROLL: form.share === 4 },
       ...cost(params),
     };
     if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
