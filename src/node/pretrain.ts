@@ -35,10 +35,10 @@ export interface Session {
   dispose(): void | Promise<void>;
 }
 
-/** Opens device, data and trainer. `variants` are a checkpoint's kernel choices, to be used again. */
+/** Opens device, data and trainer. `kernels` are a checkpoint's choices, to be used again on an adapter of that name. */
 export type OpenSession = (
   config: TrainConfig,
-  options: { variants?: Readonly<Record<string, string>>; note(line: string): void },
+  options: { kernels?: Pick<Checkpoint, 'adapter' | 'variants'>; note(line: string): void },
 ) => Promise<Session>;
 
 /** SIGINT or SIGTERM ended a run; its checkpoint is written. */
@@ -65,12 +65,15 @@ export interface PretrainResult {
  */
 export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
   const { folder, checkpoint } = await RunFolder.open(config.out, config);
-  const signals = new Signals();
+  const signals = new Signals((signal) => {
+    folder.release();
+    screen.write(`Stopped by ${signal}; --resume goes on from the last checkpoint, if there is one.\n`);
+  });
   let session: Session | undefined;
   let progress: Progress | undefined;
   const note = (line: string) => (progress ? progress.note(line) : screen.write(`${line}\n`));
   try {
-    session = await open(config, { ...(checkpoint && { variants: checkpoint.variants }), note });
+    session = await open(config, { ...(checkpoint && { kernels: checkpoint }), note });
     const { trainer, adapter } = session;
     const run = { config, folder, trainer, adapter };
     if (checkpoint) {
@@ -84,7 +87,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
       note(`Resumed ${config.out} at step ${checkpoint.step} of ${trainer.steps}.`);
     }
     progress = openProgress(screen, { steps: trainer.steps, done: trainer.step, batch: config.batch });
-    await loop(run, progress, signals);
+    await signals.deferring(() => loop(run, progress as Progress, signals));
     progress.close();
     progress = undefined;
     return await finish(run, session, note);
@@ -170,7 +173,10 @@ function warnOfOtherBits(
   }
   const keys = new Set([...Object.keys(checkpoint.variants), ...Object.keys(trainer.choices)]);
   const other = [...keys].filter((key) => checkpoint.variants[key] !== trainer.choices[key]);
-  if (other.length > 0) note(`Warning: other kernels than the checkpoint's are in use (${other.join(', ')}), ${last}`);
+  if (other.length > 0) {
+    const some = other.slice(0, 3).join(', ') + (other.length > 3 ? ', ...' : '');
+    note(`Warning: other kernels than the checkpoint's are in use (${some}), ${last}`);
+  }
 }
 
 /** Writes the encoders and the report. */
@@ -196,17 +202,34 @@ async function finish(run: Run, session: Session, note: (line: string) => void):
   return { folder: folder.path, metrics, ...(evaluation && { evaluation }) };
 }
 
-/** Notes the first SIGINT or SIGTERM instead of dying of it; the second one kills. */
+/**
+ * SIGINT and SIGTERM: while the loop runs, the first is noted for it to stop at the end of its step; at other times, and
+ * the second time, the process ends at once, which no file minds.
+ */
 class Signals {
   received: 'SIGINT' | 'SIGTERM' | undefined;
-  #listen = (signal: NodeJS.Signals) => {
-    if (this.received) process.exit(signal === 'SIGINT' ? 130 : 143);
-    this.received = signal as 'SIGINT' | 'SIGTERM';
-  };
+  #deferred = false;
+  readonly #listen: (signal: NodeJS.Signals) => void;
 
-  constructor() {
+  constructor(onEnd: (signal: NodeJS.Signals) => void) {
+    this.#listen = (signal) => {
+      if (!this.#deferred || this.received) {
+        onEnd(signal);
+        process.exit(signal === 'SIGINT' ? 130 : 143);
+      }
+      this.received = signal as 'SIGINT' | 'SIGTERM';
+    };
     process.on('SIGINT', this.#listen);
     process.on('SIGTERM', this.#listen);
+  }
+
+  async deferring(run: () => Promise<void>): Promise<void> {
+    this.#deferred = true;
+    try {
+      await run();
+    } finally {
+      this.#deferred = false;
+    }
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import { constants, readFileSync } from 'node:fs';
+import { constants, readFileSync, rmSync } from 'node:fs';
 import { type FileHandle, link, open, readFile, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -109,7 +109,9 @@ export class RunFolder {
 
   /** Replaces the checkpoint; the metrics up to it are on disk before it is. */
   async save(checkpoint: Checkpoint): Promise<void> {
-    await this.#metrics?.datasync();
+    await this.#metrics?.datasync().catch((cause) => {
+      throw fileError(`cannot write ${join(this.path, names.metrics)}`, cause);
+    });
     await this.write(names.checkpoint, writeCheckpoint(checkpoint));
   }
 
@@ -122,6 +124,11 @@ export class RunFolder {
   async metrics(): Promise<Record<string, number | string>[]> {
     const lines = (await readLines(join(this.path, names.metrics))).map(parseLine);
     return lines.filter((line) => line !== undefined);
+  }
+
+  /** Lets others take the folder, in a process that is about to end. */
+  release(): void {
+    rmSync(join(this.path, names.lock), { force: true });
   }
 
   /** Lets go of the folder. */

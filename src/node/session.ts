@@ -7,7 +7,7 @@ import { evaluate, pixelContender } from './evaluate.js';
 import type { OpenSession, Session } from './pretrain.js';
 
 /** Opens device, data and trainer for a run. */
-export const openSession: OpenSession = async (config, { variants, note }): Promise<Session> => {
+export const openSession: OpenSession = async (config, { kernels, note }): Promise<Session> => {
   const { data, protocol, seed } = config;
   const dataset = await openDataset(data, { protocol, seed });
   for (const line of dataset.notes) note(line);
@@ -15,6 +15,8 @@ export const openSession: OpenSession = async (config, { variants, note }): Prom
   try {
     note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
     const started = performance.now();
+    // Another adapter may not have them; `pretrain` warns then.
+    const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
     const trainer = await Trainer.open(device, config, dataset.train, { ...(variants && { variants }) });
     note(`Compiled in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
     // Before any checkpoint is loaded: the encoder as the seed made it.

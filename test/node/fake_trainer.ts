@@ -10,6 +10,8 @@ export interface FakeOptions {
   nanAt?: number;
   adapter?: string;
   choices?: Record<string, string>;
+  /** Where to wait for ten seconds: 'open' or 'evaluate'. */
+  waitAt?: string;
 }
 
 /** Stands in for a trainer: its whole state follows from seed and step, through float32 arithmetic that forgets nothing. */
@@ -93,19 +95,28 @@ export class FakeTrainer implements Trainer {
 export function fakeSession(options: FakeOptions = {}): OpenSession {
   return async (config, { note }) => {
     note('Training on made-up numbers.');
+    const pass = async (phase: string) => {
+      if (options.waitAt !== phase) return;
+      note(`at ${phase}`);
+      await new Promise((resolve) => setTimeout(resolve, 10_000));
+    };
+    await pass('open');
     return {
       trainer: new FakeTrainer(config, options),
       adapter: options.adapter ?? 'fake adapter',
       images: 1525,
-      evaluate: async () => ({
-        on: '381 held-out emoji, 9 categories',
-        scores: [
-          { name: 'slim encoder, trained', knn: 0.53, top1: 0.205, top5: 0.36, effectiveRank: 21.4 },
-          { name: 'slim encoder, untrained', knn: 0.37, top1: 0.034, top5: 0.087, effectiveRank: 4.2 },
-          { name: 'raw pixels', knn: 0.55, top1: 0.436, top5: 0.564 },
-        ],
-        notes: ['Raw pixels stay ahead on retrieval at this budget.'],
-      }),
+      evaluate: async () => {
+        await pass('evaluate');
+        return {
+          on: '381 held-out emoji, 9 categories',
+          scores: [
+            { name: 'slim encoder, trained', knn: 0.53, top1: 0.205, top5: 0.36, effectiveRank: 21.4 },
+            { name: 'slim encoder, untrained', knn: 0.37, top1: 0.034, top5: 0.087, effectiveRank: 4.2 },
+            { name: 'raw pixels', knn: 0.55, top1: 0.436, top5: 0.564 },
+          ],
+          notes: ['Raw pixels stay ahead on retrieval at this budget.'],
+        };
+      },
       dispose: () => undefined,
     };
   };

@@ -63,9 +63,9 @@ function child(folder: string, delay: number, options: string[] = []) {
   return { run, ended };
 }
 
-async function beChild(folder: string, delay: number): Promise<void> {
+async function beChild(folder: string, delay: number, waitAt?: string): Promise<void> {
   try {
-    await pretrain(settings(folder, { resume: true }), fakeSession({ delay }), process.stdout);
+    await pretrain(settings(folder, { resume: true }), fakeSession({ delay, waitAt }), process.stdout);
   } catch (error) {
     console.error((error as Error).message);
     process.exitCode = (error as Interrupted).signal === 'SIGTERM' ? 143 : 1;
@@ -140,9 +140,9 @@ test('a run killed at any moment and resumed equals one never interrupted', asyn
   let kills = 0;
   for (let attempt = 0; attempt < 40; attempt++) {
     const { run, ended } = child(folder, 8);
-    const timer = setTimeout(() => run.kill('SIGKILL'), 100 + random() * 260);
+    // From its first word on: a busy machine takes its time to start one.
+    run.stdout.once('data', () => setTimeout(() => run.kill('SIGKILL'), random() * 250));
     const { code, signal, output } = await ended;
-    clearTimeout(timer);
     if (signal === 'SIGKILL') kills++;
     else assert.is(code, 0, output);
     if (code === 0) break;
@@ -185,6 +185,21 @@ test('SIGTERM finishes the step, writes a checkpoint and exits with 143; the run
   assert.ok(steps < 30);
   await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
   assert.equal(essence(folder), essence(expected));
+});
+
+test('SIGINT before the first step, and during the evaluation, ends the process at once and leaves no lock', async () => {
+  for (const phase of ['open', 'evaluate']) {
+    const folder = fresh();
+    const { run, ended } = child(folder, 0, [phase]);
+    run.stdout.on('data', (data) => {
+      if (String(data).includes(`at ${phase}`)) run.kill('SIGINT');
+    });
+    const { code, output } = await ended;
+    assert.is(code, 130, output);
+    assert.match(output, 'Stopped by SIGINT');
+    assert.not.ok(readdirSync(folder).includes('.lock'));
+    await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  }
 });
 
 test('a NaN stops the run with step and tensor, and leaves the last good checkpoint', async () => {
@@ -260,5 +275,5 @@ function readText(file: string): string {
 
 test.after(() => rmSync(root, { recursive: true, force: true }));
 
-if (process.argv[2] === childMark) await beChild(process.argv[3], Number(process.argv[4]));
+if (process.argv[2] === childMark) await beChild(process.argv[3], Number(process.argv[4]), process.argv[5]);
 else test.run();
