@@ -36,7 +36,7 @@ interface Form extends Candidate {
   readonly mapping: number;
 }
 
-/** Where a CPU plays the GPU, barriers are dear (a tree of 64 threads takes four times as long as one of 8) and cores few. */
+/** Where a CPU plays the GPU, cores are few and barriers dear: narrow is four times as fast there. */
 function forms(software: boolean): readonly Form[] {
   const narrow: Form = { name: 'narrow', threads: 8, reducing: 8, mapping: 8 };
   const wide: Form = { name: 'wide', threads: 64, reducing: 256, mapping: 1024 };

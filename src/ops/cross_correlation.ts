@@ -1,6 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import type { Plan } from '../runtime/plan.js';
+import type { Candidate, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
 import { matmul } from './matmul.js';
@@ -42,7 +42,6 @@ export interface LossOptions {
 export const metricColumns = ['on', 'off', 'mean', 'loss'] as const;
 
 const threads = kernel.consts.THREADS.value;
-const columns = kernel.consts.COLUMNS.value;
 const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
 const bindingFloats = 2 ** 25; // 128 MiB, the design floor
 
@@ -74,7 +73,7 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   plan.dispatch(kernel, 'standardize', {
     params: { ...zero, N, D, ldz: z.strides[0], eps },
     bindings: { z, a_out: a, r_out: r },
-    workgroups: Math.ceil(D / columns),
+    ...byColumns(plan, D),
     macs: 2 * N * D,
     bytes: 4 * D * (4 * N + 1),
   });
@@ -118,7 +117,7 @@ export function crossCorrelationLoss(
     plan.dispatch(kernel, 'gradient', {
       params: { ...zero, N, D },
       bindings: { a: target.of.a, r: target.of.r, t, dz: target.dz },
-      workgroups: Math.ceil(D / columns),
+      ...byColumns(plan, D),
       macs: 3 * N * D,
       bytes: 20 * N * D,
     });
@@ -159,6 +158,23 @@ export function crossCorrelation(
   return { on, off, mean, loss };
 }
 
+interface Form extends Candidate {
+  readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
+}
+
+/** The workgroup of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
+function formOf(plan: Plan): Form {
+  const { COLUMNS, ROWS, THREADS } = kernel.consts;
+  const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };
+  const narrow = { name: 'narrow', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
+  return plan.choose('cross_correlation', plan.device.software ? [narrow, wide] : [wide, narrow]);
+}
+
+function byColumns(plan: Plan, D: number): { consts: Form['consts']; workgroups: number } {
+  const { consts } = formOf(plan);
+  return { consts, workgroups: Math.ceil(D / consts.COLUMNS) };
+}
+
 interface Loss {
   readonly plan: Plan;
   readonly N: number;
@@ -190,6 +206,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
       params: { ...zero, N, D },
       bindings: { gram_a: gramOf(term.u), gram_b: gramOf(term.v), partial_out: partial },
       workgroups: [partials, 1, 1],
+      consts: formOf(plan).consts,
       macs: N * N,
       bytes: 8 * N * N,
     });
@@ -208,7 +225,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
         plan.dispatch(kernel, 'diagonal_term', {
           params: { ...zero, N, D, lambda, scale: scale * weight, accumulate: i === 0 ? 0 : 1 },
           bindings: { b: other.a, c, t_out: t },
-          workgroups: Math.ceil(D / columns),
+          ...byColumns(plan, D),
           macs: N * D,
           bytes: (i === 0 ? 8 : 12) * N * D,
         });
@@ -257,6 +274,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         params: { ...zero, N, D, first, count },
         bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
         workgroups: [partials, 1, 1],
+        consts: formOf(plan).consts,
         macs: count,
         bytes: 4 * count,
       });
@@ -286,7 +304,7 @@ function diagonalOf({ plan, N, D }: Loss, { u, v }: Term): Tensor {
   plan.dispatch(kernel, 'diagonal', {
     params: { ...zero, N, D },
     bindings: { a: u.a, b: v.a, c_out: c },
-    workgroups: Math.ceil(D / columns),
+    ...byColumns(plan, D),
     macs: N * D,
     bytes: 8 * N * D,
   });
@@ -305,6 +323,7 @@ function measure(
     params: { ...zero, N, D, row, count, lambda, scale, ...sums },
     bindings: { partial, c, metrics },
     workgroups: [1, 1, 1],
+    consts: formOf(plan).consts,
     macs: 2 * D,
     bytes: 4 * (count + D),
   });

@@ -17,13 +17,18 @@ export interface PoolOptions {
 export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   const [N, C, H, W] = planesOf('globalAveragePool', x);
   const params = { NC: N * C, H, W, OH: 1, OW: 1, K: 1, stride: 1, padding: 0 };
-  const workgroups = Math.ceil((N * C * lanes) / threads);
+  // one lane a plane where planes are small, and where a CPU plays the GPU, which makes barriers dear
+  const alone = { name: 'alone', lanes: 1 };
+  const together = { name: 'together', lanes };
+  const forms = tape.plan.device.software || H * W < 32 ? [alone, together] : [together, alone];
+  const consts = { LANES: tape.plan.choose('globalAveragePool', forms).lanes };
+  const workgroups = Math.ceil((N * C * consts.LANES) / threads);
   const bytes = 4 * N * C * (H * W + 1);
   const y = tape.empty('pool.y', [N, C]);
-  tape.plan.dispatch(kernel, 'global_forward', { params, bindings: { x, y }, workgroups, bytes });
+  tape.plan.dispatch(kernel, 'global_forward', { params, bindings: { x, y }, workgroups, consts, bytes });
   return tape.record('globalAveragePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
-    tape.plan.dispatch(kernel, 'global_backward', { params, bindings: { dy, dx }, workgroups, bytes });
+    tape.plan.dispatch(kernel, 'global_backward', { params, bindings: { dy, dx }, workgroups, consts, bytes });
     return [dx];
   });
 }

@@ -111,8 +111,9 @@ async function lossOf(
   D: number,
   options: LossOptions,
   dloss = 1,
+  variant = 'narrow',
 ) {
-  const plan = new Plan(device);
+  const plan = new Plan(device, { variants: { cross_correlation: variant } });
   const tape = new Tape(plan);
   const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(dloss));
@@ -144,6 +145,24 @@ for (const [N, D, lambda] of [
       close(found.dza, expected.dza, 'dza', 1e-4);
       close(found.dzb, expected.dzb, 'dzb', 1e-4);
     });
+
+test('wide workgroups do the same', async () => {
+  for (const [N, D] of [
+    [5, 3],
+    [40, 70],
+    [33, 20],
+  ]) {
+    const [za, zb] = batches(N, D);
+    for (const form of ['gram', 'direct'] as const) {
+      const found = await lossOf(za, zb, N, D, { form }, 1, 'wide');
+      const expected = reference(za, zb, N, D, 0.0051);
+      for (const name of ['on', 'off', 'mean', 'loss'] as const)
+        close(found[name].subarray(0, 1), [expected[name]], name, 2e-5);
+      close(found.dza, expected.dza, 'dza', 1e-4);
+      close(found.dzb, expected.dzb, 'dzb', 1e-4);
+    }
+  }
+});
 
 test('scale and the gradient of the loss multiply through', async () => {
   const [N, D, lambda, scale] = [24, 40, 0.02, 0.37];

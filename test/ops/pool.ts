@@ -62,24 +62,26 @@ function maxima(shape: Shape, window: Window, x: Float64Array, dy: Float64Array)
   return { y: Float64Array.from(y), dx };
 }
 
-for (const shape of [
-  [1, 1, 1, 1],
-  [3, 5, 7, 7],
-  [2, 9, 4, 4],
-  [1, 70, 33, 2],
-  [4, 3, 32, 32],
-])
-  test(`global average and its gradient, ${shape}`, async () => {
-    await checkOp(device, 'globalAveragePool', {
-      inputs: { x: shape },
-      run: (tape, { x }) => globalAveragePool(tape, x),
-      reference: ({ x, dy }) => {
-        const P = shape[2] * shape[3];
-        const y = dy.map((_, plane) => x.subarray(plane * P, plane * P + P).reduce((sum, v) => sum + v, 0) / P);
-        return { y, dx: x.map((_, i) => dy[Math.floor(i / P)] / P) };
-      },
+for (const form of ['alone', 'together'])
+  for (const shape of [
+    [1, 1, 1, 1],
+    [3, 5, 7, 7],
+    [2, 9, 4, 4],
+    [1, 70, 33, 2],
+    [4, 3, 32, 32],
+  ])
+    test(`global average and its gradient, ${form}, ${shape}`, async () => {
+      await checkOp(device, 'globalAveragePool', {
+        variants: { globalAveragePool: form },
+        inputs: { x: shape },
+        run: (tape, { x }) => globalAveragePool(tape, x),
+        reference: ({ x, dy }) => {
+          const P = shape[2] * shape[3];
+          const y = dy.map((_, plane) => x.subarray(plane * P, plane * P + P).reduce((sum, v) => sum + v, 0) / P);
+          return { y, dx: x.map((_, i) => dy[Math.floor(i / P)] / P) };
+        },
+      });
     });
-  });
 
 for (const [shape, window] of [
   [[2, 3, 8, 8], { kernelSize: 2, stride: 2 }],
