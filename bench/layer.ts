@@ -12,6 +12,8 @@ import type { Reference } from './reference.js';
 export interface Row {
   readonly stem: string;
   readonly layer: string;
+  /** Whether it is a convolution of MobileNet-V1. */
+  readonly network: boolean;
   readonly pass: string;
   /** The kernel variants that the plan chose for it, where there is a choice. */
   readonly variant: string;
@@ -39,23 +41,21 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
   const buffers: GPUBuffer[] = [];
   const variants = new Map<string, string>();
   const recorded = layer.slims ? shares : shares.slice(0, 1);
-  const outputs = new Map(
-    recorded.map((share) => {
-      const phase = (pass: string, record: () => void) => {
-        plan.choices.clear();
-        plan.phase(`${share} ${pass}`, record);
-        if (share === 1) variants.set(pass, [...new Set(plan.choices.values())].join(' '));
-      };
-      return [share, record(plan, layer, share, phase, random, buffers)] as const;
-    }),
-  );
+  const outputs = recorded.flatMap((share) => {
+    const phase = (pass: string, record: () => void) => {
+      plan.choices.clear();
+      plan.phase(`${share} ${pass}`, record);
+      if (share === 1) variants.set(pass, [...new Set(plan.choices.values())].join(' '));
+    };
+    return record(plan, layer, share, phase, random, buffers);
+  });
   try {
-    for (const { tensor } of [...outputs.values()].flat()) plan.keep(tensor);
+    for (const { tensor } of outputs) plan.keep(tensor);
     await plan.compile();
     plan.poison();
     plan.run();
     const errors = new Map<string, number>();
-    for (const { pass, tensor, expected } of [...outputs.values()].flat()) {
+    for (const { pass, tensor, expected } of outputs) {
       const found = await sampledError(plan, tensor, expected, random);
       const worst = errors.get(pass) ?? 0;
       errors.set(pass, Math.max(worst, found)); // NaN stays NaN
@@ -68,8 +68,9 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
       });
       // a pass without a dispatch, as the backward of an addition, has nothing to time
       if (widths.length === 0) return [];
-      const variant = variants.get(pass) ?? '';
-      return [{ stem: layer.stem, layer: layer.name, pass, variant, error, wrong: !(error <= tolerance), widths }];
+      const { stem, name, network = false } = layer;
+      const wrong = !(error <= tolerance);
+      return [{ stem, layer: name, network, pass, variant: variants.get(pass) ?? '', error, wrong, widths }];
     });
   } finally {
     for (const buffer of buffers) device.free(buffer);

@@ -28,6 +28,8 @@ export interface Layer {
   readonly stem: string;
   readonly name: string;
   readonly slims: boolean;
+  /** A convolution of MobileNet-V1, that is, not one that is there for comparison. */
+  readonly network?: boolean;
   /** One backward gives all gradients; otherwise backward_input and backward_weight are timed apart. */
   readonly joint: boolean;
   at(share: number): Case;
@@ -38,7 +40,7 @@ export const shares = [1, 2 / 3, 1 / 2] as const;
 
 /** Every layer that is benched, at this batch. */
 export function layers(batch: number): Layer[] {
-  return [...mobilenet(batch), ...others(batch)];
+  return [...mobilenet(batch).map((layer) => ({ ...layer, network: true })), ...others(batch)];
 }
 
 function mobilenet(N: number): Layer[] {

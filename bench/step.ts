@@ -31,7 +31,7 @@ export interface StepReport {
   readonly imagesPerSecond: number;
   /** JavaScript's share of it: encoding and submitting, a dispatch. */
   readonly jsMicrosecondsADispatch: number;
-  /** From an empty process-wide cache to a compiled plan, and on to the end of the first step. */
+  /** To a compiled plan, and on to the end of the first step; the driver may have cached shaders before. */
   readonly openMs: number;
   readonly firstStepMs: number;
   readonly stats: ReturnType<Trainer['plan']['stats']>;
