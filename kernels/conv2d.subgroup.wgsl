@@ -33,6 +33,39 @@ fn pixel(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
 }
 
+// The 4 pixels under each of three neighbouring taps, which share pixels where the stride is 1 or 2.
+struct Triple { first: vec4f, second: vec4f, third: vec4f }
+
+fn triple(row: u32, column: u32, inside: bool) -> Triple {
+  var v: Triple;
+  v.first = every_s(row, column, inside);
+  if (S == 1u) {
+    v.second = vec4f(v.first.yzw, pixel(row, column + 4u, inside));
+    v.third = vec4f(v.second.yzw, pixel(row, column + 5u, inside));
+  } else {
+    v.second = every_s(row, column + 1u, inside);
+    if (S == 2u) {
+      v.third = vec4f(v.first.yzw, pixel(row, column + 8u, inside));
+    } else {
+      v.third = every_s(row, column + 2u, inside);
+    }
+  }
+  return v;
+}
+
+fn under(v: Triple, taps: vec3f) -> vec4f {
+  return taps.x * v.first + taps.y * v.second + taps.z * v.third;
+}
+
+fn every_s(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(
+    pixel(row, column, inside),
+    pixel(row, column + S, inside),
+    pixel(row, column + 2u * S, inside),
+    pixel(row, column + 3u * S, inside),
+  );
+}
+
 // Window: one thread 4 neighbouring outputs of a row for 8 output channels. A workgroup has one octet of channels; its
 // threads run over row tiles, rows and images alike, so that maps smaller than a workgroup fill it with further images.
 @compute @workgroup_size(THREADS)
@@ -62,31 +95,48 @@ fn forward_window(
       let h = p * S + ky - params.P;
       let inside = h < params.H;
       let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
-      // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
-      for (var phase = 0u; phase < min(S, K); phase++) {
-        var column = left + phase;
-        var window = vec4f(
-          0f,
-          pixel(row, column, inside),
-          pixel(row, column + S, inside),
-          pixel(row, column + 2u * S, inside),
-        );
-        column += 3u * S;
-        for (var kx = phase; kx < K; kx += S) {
-          window = vec4f(window.yzw, pixel(row, column, inside));
-          column += S;
-          let tap = (i * K + ky) * K + kx;
-          let a = weight[wa + tap];
-          var b = a;
-          if (LANES == 4u) { b = weight[wb + tap]; }
-          c0 += subgroupBroadcast(a, 0u % LANES) * window;
-          c1 += subgroupBroadcast(a, 1u % LANES) * window;
-          c2 += subgroupBroadcast(a, 2u % LANES) * window;
-          c3 += subgroupBroadcast(a, 3u % LANES) * window;
-          c4 += subgroupBroadcast(b, 4u % LANES) * window;
-          c5 += subgroupBroadcast(b, 5u % LANES) * window;
-          c6 += subgroupBroadcast(b, 6u % LANES) * window;
-          c7 += subgroupBroadcast(b, 7u % LANES) * window;
+      if (K == 3u) {
+        // All three taps at once, so that a sum is fetched and put back once for the three of them.
+        let v = triple(row, left, inside);
+        let tap = (i * K + ky) * K;
+        let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
+        var b = a;
+        if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
+        c0 += under(v, subgroupBroadcast(a, 0u));
+        c1 += under(v, subgroupBroadcast(a, 1u));
+        c2 += under(v, subgroupBroadcast(a, 2u));
+        c3 += under(v, subgroupBroadcast(a, 3u));
+        c4 += under(v, subgroupBroadcast(b, 4u % LANES));
+        c5 += under(v, subgroupBroadcast(b, 5u % LANES));
+        c6 += under(v, subgroupBroadcast(b, 6u % LANES));
+        c7 += under(v, subgroupBroadcast(b, 7u % LANES));
+      } else {
+        // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
+        for (var phase = 0u; phase < min(S, K); phase++) {
+          var column = left + phase;
+          var window = vec4f(
+            0f,
+            pixel(row, column, inside),
+            pixel(row, column + S, inside),
+            pixel(row, column + 2u * S, inside),
+          );
+          column += 3u * S;
+          for (var kx = phase; kx < K; kx += S) {
+            window = vec4f(window.yzw, pixel(row, column, inside));
+            column += S;
+            let tap = (i * K + ky) * K + kx;
+            let a = weight[wa + tap];
+            var b = a;
+            if (LANES == 4u) { b = weight[wb + tap]; }
+            c0 += subgroupBroadcast(a, 0u) * window;
+            c1 += subgroupBroadcast(a, 1u) * window;
+            c2 += subgroupBroadcast(a, 2u) * window;
+            c3 += subgroupBroadcast(a, 3u) * window;
+            c4 += subgroupBroadcast(b, 4u % LANES) * window;
+            c5 += subgroupBroadcast(b, 5u % LANES) * window;
+            c6 += subgroupBroadcast(b, 6u % LANES) * window;
+            c7 += subgroupBroadcast(b, 7u % LANES) * window;
+          }
         }
       }
     }
@@ -156,21 +206,45 @@ fn backward_input_window(
       let p = p0 - ky / S;
       let inside = p < params.OH;
       let row = ((n * params.O + o) * params.OH + min(p, params.OH - 1u)) * params.OW;
-      var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
-      for (var kx = kx0; kx < K; kx += S) {
-        window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
-        let tap = o * params.ldw + ky * K + kx;
-        let a = weight[wa + tap];
+      if (K == 3u && S == 1u) {
+        var v: Triple;
+        v.third = vec4f(
+          slope(row, q0 - 2u, inside),
+          slope(row, q0 - 1u, inside),
+          slope(row, q0, inside),
+          slope(row, q0 + 1u, inside),
+        );
+        v.second = vec4f(v.third.yzw, slope(row, q0 + 2u, inside));
+        v.first = vec4f(v.second.yzw, slope(row, q0 + 3u, inside));
+        let tap = o * params.ldw + ky * K;
+        let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
         var b = a;
-        if (LANES == 4u) { b = weight[wb + tap]; }
-        c0 += subgroupBroadcast(a, 0u % LANES) * window;
-        c1 += subgroupBroadcast(a, 1u % LANES) * window;
-        c2 += subgroupBroadcast(a, 2u % LANES) * window;
-        c3 += subgroupBroadcast(a, 3u % LANES) * window;
-        c4 += subgroupBroadcast(b, 4u % LANES) * window;
-        c5 += subgroupBroadcast(b, 5u % LANES) * window;
-        c6 += subgroupBroadcast(b, 6u % LANES) * window;
-        c7 += subgroupBroadcast(b, 7u % LANES) * window;
+        if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
+        c0 += under(v, subgroupBroadcast(a, 0u));
+        c1 += under(v, subgroupBroadcast(a, 1u));
+        c2 += under(v, subgroupBroadcast(a, 2u));
+        c3 += under(v, subgroupBroadcast(a, 3u));
+        c4 += under(v, subgroupBroadcast(b, 4u % LANES));
+        c5 += under(v, subgroupBroadcast(b, 5u % LANES));
+        c6 += under(v, subgroupBroadcast(b, 6u % LANES));
+        c7 += under(v, subgroupBroadcast(b, 7u % LANES));
+      } else {
+        var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
+        for (var kx = kx0; kx < K; kx += S) {
+          window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
+          let tap = o * params.ldw + ky * K + kx;
+          let a = weight[wa + tap];
+          var b = a;
+          if (LANES == 4u) { b = weight[wb + tap]; }
+          c0 += subgroupBroadcast(a, 0u) * window;
+          c1 += subgroupBroadcast(a, 1u) * window;
+          c2 += subgroupBroadcast(a, 2u) * window;
+          c3 += subgroupBroadcast(a, 3u) * window;
+          c4 += subgroupBroadcast(b, 4u % LANES) * window;
+          c5 += subgroupBroadcast(b, 5u % LANES) * window;
+          c6 += subgroupBroadcast(b, 6u % LANES) * window;
+          c7 += subgroupBroadcast(b, 7u % LANES) * window;
+        }
       }
     }
   }
@@ -237,37 +311,7 @@ fn backward_weight_window(
     let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
     let base = n * params.O * plane + p * params.OW;
     for (var q = 0u; q < params.OW; q += 4u) {
-      // The pixels of x under each of the three taps. Neighbouring taps share pixels where the stride is 1 or 2.
-      let left = q * S + kx - params.P;
-      let x0 = vec4f(
-        pixel(row, left, inside),
-        pixel(row, left + S, inside),
-        pixel(row, left + 2u * S, inside),
-        pixel(row, left + 3u * S, inside),
-      );
-      var x1: vec4f;
-      var x2: vec4f;
-      if (S == 1u) {
-        x1 = vec4f(x0.yzw, pixel(row, left + 4u, inside));
-        x2 = vec4f(x1.yzw, pixel(row, left + 5u, inside));
-      } else {
-        x1 = vec4f(
-          pixel(row, left + 1u, inside),
-          pixel(row, left + S + 1u, inside),
-          pixel(row, left + 2u * S + 1u, inside),
-          pixel(row, left + 3u * S + 1u, inside),
-        );
-        if (S == 2u) {
-          x2 = vec4f(x0.yzw, pixel(row, left + 8u, inside));
-        } else {
-          x2 = vec4f(
-            pixel(row, left + 2u, inside),
-            pixel(row, left + S + 2u, inside),
-            pixel(row, left + 2u * S + 2u, inside),
-            pixel(row, left + 3u * S + 2u, inside),
-          );
-        }
-      }
+      let v = triple(row, q * S + kx - params.P, inside);
       // Where the tile overhangs its row, dy counts as zero.
       let overhang = vec4u(q, q + 1u, q + 2u, q + 3u) >= vec4u(params.OW);
       let q1 = min(q + 1u, params.OW - 1u);
@@ -275,63 +319,63 @@ fn backward_weight_window(
       let q3 = min(q + 3u, params.OW - 1u);
       let ua = base + da;
       let u = select(vec4f(dy[ua + q], dy[ua + q1], dy[ua + q2], dy[ua + q3]), vec4f(), overhang);
-      var v = u;
+      var w = u;
       if (LANES == 4u) {
         let va = base + db;
-        v = select(vec4f(dy[va + q], dy[va + q1], dy[va + q2], dy[va + q3]), vec4f(), overhang);
+        w = select(vec4f(dy[va + q], dy[va + q1], dy[va + q2], dy[va + q3]), vec4f(), overhang);
       }
       var d = vec4f(
         subgroupBroadcast(u.x, 0u), subgroupBroadcast(u.x, 1u), subgroupBroadcast(u.x, 2u), subgroupBroadcast(u.x, 3u),
       );
       var e = vec4f(
-        subgroupBroadcast(v.x, 4u % LANES), subgroupBroadcast(v.x, 5u % LANES),
-        subgroupBroadcast(v.x, 6u % LANES), subgroupBroadcast(v.x, 7u % LANES),
+        subgroupBroadcast(w.x, 4u % LANES), subgroupBroadcast(w.x, 5u % LANES),
+        subgroupBroadcast(w.x, 6u % LANES), subgroupBroadcast(w.x, 7u % LANES),
       );
-      a0 += x0.x * d;
-      a1 += x1.x * d;
-      a2 += x2.x * d;
-      b0 += x0.x * e;
-      b1 += x1.x * e;
-      b2 += x2.x * e;
+      a0 += v.first.x * d;
+      a1 += v.second.x * d;
+      a2 += v.third.x * d;
+      b0 += v.first.x * e;
+      b1 += v.second.x * e;
+      b2 += v.third.x * e;
       d = vec4f(
         subgroupBroadcast(u.y, 0u), subgroupBroadcast(u.y, 1u), subgroupBroadcast(u.y, 2u), subgroupBroadcast(u.y, 3u),
       );
       e = vec4f(
-        subgroupBroadcast(v.y, 4u % LANES), subgroupBroadcast(v.y, 5u % LANES),
-        subgroupBroadcast(v.y, 6u % LANES), subgroupBroadcast(v.y, 7u % LANES),
+        subgroupBroadcast(w.y, 4u % LANES), subgroupBroadcast(w.y, 5u % LANES),
+        subgroupBroadcast(w.y, 6u % LANES), subgroupBroadcast(w.y, 7u % LANES),
       );
-      a0 += x0.y * d;
-      a1 += x1.y * d;
-      a2 += x2.y * d;
-      b0 += x0.y * e;
-      b1 += x1.y * e;
-      b2 += x2.y * e;
+      a0 += v.first.y * d;
+      a1 += v.second.y * d;
+      a2 += v.third.y * d;
+      b0 += v.first.y * e;
+      b1 += v.second.y * e;
+      b2 += v.third.y * e;
       d = vec4f(
         subgroupBroadcast(u.z, 0u), subgroupBroadcast(u.z, 1u), subgroupBroadcast(u.z, 2u), subgroupBroadcast(u.z, 3u),
       );
       e = vec4f(
-        subgroupBroadcast(v.z, 4u % LANES), subgroupBroadcast(v.z, 5u % LANES),
-        subgroupBroadcast(v.z, 6u % LANES), subgroupBroadcast(v.z, 7u % LANES),
+        subgroupBroadcast(w.z, 4u % LANES), subgroupBroadcast(w.z, 5u % LANES),
+        subgroupBroadcast(w.z, 6u % LANES), subgroupBroadcast(w.z, 7u % LANES),
       );
-      a0 += x0.z * d;
-      a1 += x1.z * d;
-      a2 += x2.z * d;
-      b0 += x0.z * e;
-      b1 += x1.z * e;
-      b2 += x2.z * e;
+      a0 += v.first.z * d;
+      a1 += v.second.z * d;
+      a2 += v.third.z * d;
+      b0 += v.first.z * e;
+      b1 += v.second.z * e;
+      b2 += v.third.z * e;
       d = vec4f(
         subgroupBroadcast(u.w, 0u), subgroupBroadcast(u.w, 1u), subgroupBroadcast(u.w, 2u), subgroupBroadcast(u.w, 3u),
       );
       e = vec4f(
-        subgroupBroadcast(v.w, 4u % LANES), subgroupBroadcast(v.w, 5u % LANES),
-        subgroupBroadcast(v.w, 6u % LANES), subgroupBroadcast(v.w, 7u % LANES),
+        subgroupBroadcast(w.w, 4u % LANES), subgroupBroadcast(w.w, 5u % LANES),
+        subgroupBroadcast(w.w, 6u % LANES), subgroupBroadcast(w.w, 7u % LANES),
       );
-      a0 += x0.w * d;
-      a1 += x1.w * d;
-      a2 += x2.w * d;
-      b0 += x0.w * e;
-      b1 += x1.w * e;
-      b2 += x2.w * e;
+      a0 += v.first.w * d;
+      a1 += v.second.w * d;
+      a2 += v.third.w * d;
+      b0 += v.first.w * e;
+      b1 += v.second.w * e;
+      b2 += v.third.w * e;
     }
   }
 

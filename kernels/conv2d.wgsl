@@ -122,6 +122,35 @@ fn pixel(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
 }
 
+// The 4 pixels under each of three neighbouring taps, which share pixels where the stride is 1 or 2.
+struct Triple { first: vec4f, second: vec4f, third: vec4f }
+
+fn triple(row: u32, column: u32, inside: bool) -> Triple {
+  var v: Triple;
+  v.first = every_s(row, column, inside);
+  if (S == 1u) {
+    v.second = vec4f(v.first.yzw, pixel(row, column + 4u, inside));
+    v.third = vec4f(v.second.yzw, pixel(row, column + 5u, inside));
+  } else {
+    v.second = every_s(row, column + 1u, inside);
+    if (S == 2u) {
+      v.third = vec4f(v.first.yzw, pixel(row, column + 8u, inside));
+    } else {
+      v.third = every_s(row, column + 2u, inside);
+    }
+  }
+  return v;
+}
+
+fn every_s(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(
+    pixel(row, column, inside),
+    pixel(row, column + S, inside),
+    pixel(row, column + 2u * S, inside),
+    pixel(row, column + 3u * S, inside),
+  );
+}
+
 // Window: one thread 4 neighbouring outputs of a row for 8 output channels. A workgroup has one octet of channels; its
 // threads run over row tiles, rows and images alike, so that maps smaller than a workgroup fill it with further images.
 @compute @workgroup_size(THREADS)
@@ -335,45 +364,15 @@ fn backward_weight_window(
     let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
     let base = n * params.O * plane + p * params.OW;
     for (var q = 0u; q < params.OW; q += 4u) {
-      // The pixels of x under each of the three taps. Neighbouring taps share pixels where the stride is 1 or 2.
-      let left = q * S + kx - params.P;
-      var x0 = vec4f(
-        pixel(row, left, inside),
-        pixel(row, left + S, inside),
-        pixel(row, left + 2u * S, inside),
-        pixel(row, left + 3u * S, inside),
-      );
-      var x1: vec4f;
-      var x2: vec4f;
-      if (S == 1u) {
-        x1 = vec4f(x0.yzw, pixel(row, left + 4u, inside));
-        x2 = vec4f(x1.yzw, pixel(row, left + 5u, inside));
-      } else {
-        x1 = vec4f(
-          pixel(row, left + 1u, inside),
-          pixel(row, left + S + 1u, inside),
-          pixel(row, left + 2u * S + 1u, inside),
-          pixel(row, left + 3u * S + 1u, inside),
-        );
-        if (S == 2u) {
-          x2 = vec4f(x0.yzw, pixel(row, left + 8u, inside));
-        } else {
-          x2 = vec4f(
-            pixel(row, left + 2u, inside),
-            pixel(row, left + S + 2u, inside),
-            pixel(row, left + 2u * S + 2u, inside),
-            pixel(row, left + 3u * S + 2u, inside),
-          );
-        }
-      }
+      let v = triple(row, q * S + kx - params.P, inside);
       let q1 = min(q + 1u, params.OW - 1u);
       let q2 = min(q + 2u, params.OW - 1u);
       let q3 = min(q + 3u, params.OW - 1u);
       // Where the tile overhangs its row, dy repeats its last pixel and x counts as zero.
       let overhang = vec4u(q, q + 1u, q + 2u, q + 3u) >= vec4u(params.OW);
-      x0 = select(x0, vec4f(), overhang);
-      x1 = select(x1, vec4f(), overhang);
-      x2 = select(x2, vec4f(), overhang);
+      let x0 = select(v.first, vec4f(), overhang);
+      let x1 = select(v.second, vec4f(), overhang);
+      let x2 = select(v.third, vec4f(), overhang);
       var d = vec4f(dy[base + d0 + q], dy[base + d1 + q], dy[base + d2 + q], dy[base + d3 + q]);
       var e = vec4f(dy[base + d4 + q], dy[base + d5 + q], dy[base + d6 + q], dy[base + d7 + q]);
       a0 += x0.x * d;
