@@ -12,7 +12,7 @@ import { benchLayer, type Row } from './layer.js';
 import type { Rounds } from './measure.js';
 import { layers } from './ops.js';
 import { opsTable, printExcess, printRow } from './ops_table.js';
-import { roofline } from './roofline.js';
+import { type Roofline, roofline } from './roofline.js';
 import { benchStep } from './step.js';
 import { digits, mebibytes } from './table.js';
 
@@ -43,61 +43,63 @@ interface Options {
   help?: boolean;
 }
 
-async function main(args: readonly string[]): Promise<void> {
+function parse(args: readonly string[]): Options {
   const { values, positional } = parseFlags(args, flags);
-  const options: Options = values;
   if (positional.length > 0) throw new UsageError(`bench: expected flags alone, got '${positional[0]}'`);
-  if (options.help) return console.log(describeFlags(flags));
-  const { quick = false, batch = quick ? 8 : 32 } = options;
-  const take = options.fastest ? 'fastest' : 'median';
+  const { batch = 2, filter }: Options = values;
   if (!Number.isInteger(batch) || batch < 2)
     throw new UsageError(`--batch: expected a whole number of at least 2, got ${batch}`);
-  const chosen = layers(batch).filter(({ stem }) => !options.filter || stem === options.filter);
-  if (chosen.length === 0) {
-    const stems = new Set(layers(batch).map(({ stem }) => stem));
-    throw new UsageError(`--filter: expected one of ${[...stems].join(', ')}, got '${options.filter}'`);
-  }
+  const stems = new Set(layers(batch).map(({ stem }) => stem));
+  if (filter !== undefined && !stems.has(filter))
+    throw new UsageError(`--filter: expected one of ${[...stems].join(', ')}, got '${filter}'`);
+  return values;
+}
 
-  if (options.json) await checkWritable(options.json);
+async function bench(options: Options): Promise<void> {
+  const { quick = false, batch = quick ? 8 : 32, json } = options;
+  const take = options.fastest ? 'fastest' : 'median';
+  if (json) await checkWritable(json);
 
   using device = await openDevice({ adapter: options.adapter });
   const adapter = describe(device);
   console.log(
-    `${adapter.name}${adapter.software ? ' (software)' : ''}, ${adapter.driver}, subgroups ${adapter.subgroupSize || 'none'}, ${adapter.cores} cores, load ${adapter.load.toFixed(1)}`,
+    `${adapter.name}${adapter.software ? ' (software)' : ''}, ${adapter.driver}, ` +
+      `subgroups ${adapter.subgroupSize || 'none'}, ${adapter.cores} cores, load ${adapter.load.toFixed(1)}`,
   );
   const ceilings = await roofline(device);
   console.log(
     `ceilings: ${digits(ceilings.gflops)} GFLOP/s (${ceilings.fmaShape}), ${digits(ceilings.gbps)} GB/s read and written ` +
-      `(${ceilings.copyShape} of ${mebibytes(ceilings.copyBytes)}), ${digits(1000 * ceilings.passMs)} µs a pass, in every time below`,
+      `(${ceilings.copyShape} of ${mebibytes(ceilings.copyBytes)}); ${digits(1000 * ceilings.passMs)} µs a pass, ` +
+      'which is in every time below',
   );
-  const report: Record<string, unknown> = {
-    slimgrad: version,
-    date: new Date().toISOString(),
-    adapter,
-    roofline: ceilings,
-    take,
-    batch,
-    seed,
-  };
-  if (options.step) {
-    report.steps = await benchStep(device, ceilings, take, quick);
-  } else {
-    const rounds: Rounds = { take, ...(quick ? { least: 3, span: 0, limit: 0 } : { least: 5, span: 60, limit: 2500 }) };
-    const rows: Row[] = [];
-    const table = opsTable();
-    for (const layer of chosen)
-      for (const row of await benchLayer(device, layer, rounds, seed)) {
-        rows.push(row);
-        printRow(table, row, ceilings);
-      }
-    report.ops = rows;
-    report.excess = printExcess(rows);
-    const wrong = rows.filter((row) => row.wrong);
-    for (const { stem, layer, pass, error } of wrong)
-      console.log(`WRONG: ${stem} ${layer}, ${pass}: error ${error} (seed ${seed})`);
-    if (wrong.length > 0) process.exitCode = 1;
+  const measured = options.step
+    ? { steps: await benchStep(device, ceilings, take, quick) }
+    : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
+  if (!json) return;
+  const about = { slimgrad: version, date: new Date().toISOString(), adapter, roofline: ceilings, take, seed };
+  await writeFileAtomic(json, `${JSON.stringify({ ...about, ...measured }, null, 1)}\n`);
+}
+
+async function benchLayers(
+  device: Device,
+  ceilings: Roofline,
+  { take, quick, batch, filter }: { take: Rounds['take']; quick: boolean; batch: number; filter?: string },
+) {
+  const rounds: Rounds = { take, ...(quick ? { least: 3, span: 0, limit: 0 } : { least: 5, span: 60, limit: 2500 }) };
+  const rows: Row[] = [];
+  const table = opsTable();
+  for (const layer of layers(batch).filter(({ stem }) => filter === undefined || stem === filter))
+    for (const row of await benchLayer(device, layer, rounds, seed)) {
+      rows.push(row);
+      printRow(table, row, ceilings);
+    }
+  const excess = printExcess(rows);
+  for (const { stem, layer, pass, error, wrong } of rows) {
+    if (!wrong) continue;
+    console.log(`WRONG: ${stem} ${layer}, ${pass}: error ${error} (seed ${seed})`);
+    process.exitCode = 1;
   }
-  if (options.json) await writeFileAtomic(options.json, `${JSON.stringify(report, null, 1)}\n`);
+  return { batch, ops: rows, excess };
 }
 
 /** Minutes of measuring are not to end in a file that cannot be written. */
@@ -123,7 +125,9 @@ function describe(device: Device) {
 }
 
 try {
-  await main(process.argv.slice(2));
+  const options = parse(process.argv.slice(2));
+  if (options.help) console.log(describeFlags(flags));
+  else await bench(options);
 } catch (error) {
   if (!(error instanceof SlimgradError)) throw error;
   console.error(error.message);
