@@ -9,7 +9,7 @@ export type Activation = keyof typeof activations;
 
 /**
  * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
- * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm` instead: it costs nothing there.
+ * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm`: it costs nothing there.
  */
 export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   if (name === 'none') return x;

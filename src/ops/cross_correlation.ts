@@ -91,9 +91,9 @@ export function correlation(plan: Plan, u: Standardized, v: Standardized): Tenso
 }
 
 /**
- * Cross-correlation losses L_BT(u, v) = scale · (Σ_i (C_ii − 1)² + lambda Σ_{i≠j} C_ij²), C = AᵀB/N, of one or more pairs
- * of batches, and the gradient of their weighted sum (`method.md` 2). Row t of `metrics` (T, 4) gets term t's
- * Σ (C_ii − 1)², Σ_{i≠j} C_ij², mean C_ii, and L, unweighted.
+ * Cross-correlation losses L_BT(u, v) = scale · (Σ_i (C_ii − 1)² + lambda Σ_{i≠j} C_ij²), C = AᵀB/N, of one or more
+ * pairs of batches, and the gradient of their weighted sum (SACL, section 3; closed form in DESIGN.md). Row t of
+ * `metrics` (T, 4) gets term t's Σ (C_ii − 1)², Σ_{i≠j} C_ij², mean C_ii, and L, unweighted.
  *
  * A batch that no target names is a constant. So is the second of a pair of a batch with itself. All pairs of one
  * training step belong in one call: they share Gram matrices, and each target costs one product.
@@ -186,7 +186,10 @@ interface Loss {
   readonly metrics: Tensor;
 }
 
-/** By K = A Aᵀ: T = Σ_terms 2·weight·s [(λ/N) K_B A + B · ((1 − λ) c − 1)], the K_B added up before their one product. */
+/**
+ * By K = A Aᵀ: T = Σ_terms 2·weight·s [(λ/N) K_B A + B · ((1 − λ) c − 1)]. The K_B of all terms are added up before
+ * their one product with A.
+ */
 function gramForm(loss: Loss): Map<Target, Tensor> {
   const { plan, N, D, lambda, scale, terms, targets } = loss;
   const grams = new Map<Standardized, Tensor>();
@@ -371,6 +374,7 @@ function check(
   }
   if (metrics.shape.length !== 2 || metrics.shape[0] < terms.length || metrics.shape[1] !== metricColumns.length)
     throw new ShapeError(
-      `crossCorrelationLoss: expected metrics (${terms.length}, ${metricColumns.length}), got ${shapeText(metrics.shape)}`,
+      `crossCorrelationLoss: expected metrics ${shapeText([terms.length, metricColumns.length])}, ` +
+        `got ${shapeText(metrics.shape)}`,
     );
 }

@@ -33,7 +33,7 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   });
 }
 
-/** Means over windows, without padding; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
+/** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
 export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernelSize }: PoolOptions): Tensor {
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
   const y = tape.empty('pool.y', shape);

@@ -3,7 +3,7 @@ import type { Place } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { type Tensor, tensor } from '../tensor.js';
 
-/** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (see `Parameters`). */
+/** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (`Parameters`). */
 export interface Trainable {
   readonly weights: GPUBuffer;
   readonly grads: GPUBuffer;
@@ -34,6 +34,7 @@ export function within(optimizer: string, options: Record<string, number>, least
   for (const [name, value] of Object.entries(options))
     if (!(value >= least && value < most))
       throw new ConfigError(
-        `${optimizer}: expected ${name} of at least ${least}${most < Infinity ? ` and below ${most}` : ''}, got ${value}`,
+        `${optimizer}: expected ${name} of at least ${least}` +
+          `${most < Infinity ? ` and below ${most}` : ''}, got ${value}`,
       );
 }

@@ -10,7 +10,7 @@ export interface Rates {
 
 const start = 3e-5;
 
-/** Of a step counted from 0: linear warm-up from 3e-5 to the peak, then half a cosine that reaches 0 after the last step. */
+/** Of a step counted from 0: linear warm-up from 3e-5 to the peak, then half a cosine, 0 after the last step. */
 export function learningRate(step: number, { steps, warmup, peak }: Rates): number {
   const first = Math.min(start, peak);
   if (step < warmup) return first + ((peak - first) * step) / warmup;

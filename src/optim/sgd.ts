@@ -12,7 +12,10 @@ export interface SgdOptions {
   decayAll?: boolean;
 }
 
-/** Records one dispatch that updates all weights: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, Nesterov w −= lr·(g + m·buf). */
+/**
+ * Records one dispatch that updates all weights: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
+ * w −= lr·(g + m·buf).
+ */
 export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {}): Optimizer {
   const { momentum: m = 0.9, weightDecay = 0, nesterov = false, decayAll = false } = options;
   within('sgd', { momentum: m }, 0, 1);
