@@ -4,7 +4,8 @@ import { Loader } from './data/loader.js';
 import { type Words, philox, stream, unit } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
-import { DataError } from './errors.js';
+import { checkTensors } from './io/checkpoint.js';
+import { f32 } from './io/safetensors.js';
 import { barlowTwins } from './methods/barlow_twins.js';
 import { Network } from './methods/network.js';
 import type { Objective, Settings, Views } from './methods/objective.js';
@@ -20,7 +21,6 @@ import type { Random, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
-import { numel } from './tensor.js';
 
 export type { Tensors };
 
@@ -106,19 +106,18 @@ export class Trainer {
   readonly #readback: Readback;
   #step = 0;
 
-  private constructor(device: Device, config: TrainConfig, loader: Loader, schedule: Schedule, variants: TrainerOptions['variants']) {
+  private constructor(device: Device, config: TrainConfig, loader: Loader, network: Network, plan: Plan, schedule: Schedule) {
     this.#device = device;
     this.config = config;
     this.schedule = schedule;
+    this.network = network;
+    this.plan = plan;
     this.#loader = loader;
-    this.network = networkOf(device, config);
-    this.plan = new Plan(device, { label: 'step', ...(variants && { variants }) });
     const [a, b] = viewsOf(config);
-    const views = { a: augment(this.plan, loader, 0, a), b: augment(this.plan, loader, 1, b) };
-    const { parameters } = this.network;
-    this.plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    this.#objective = methods[config.method](this.plan, this.network, views, config);
-    this.#optimizer = this.plan.phase('optimizer', () => optimizerOf(this.plan, this.network, config));
+    const views = { a: augment(plan, loader, 0, a), b: augment(plan, loader, 1, b) };
+    plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
+    this.#objective = methods[config.method](plan, network, views, config);
+    this.#optimizer = plan.phase('optimizer', () => optimizerOf(plan, network, config));
     const { metrics } = this.#objective;
     this.#readback = new Readback(device, metrics.storage as GPUBuffer, metrics.bytes);
   }
@@ -127,17 +126,20 @@ export class Trainer {
    * Lays out the network, records a step and compiles it.
    *
    * @throws ConfigError where the pictures are fewer than a batch; OutOfMemoryError where a tensor is over the adapter's
-   * limits, before anything is allocated for it.
+   * limits, before any activation is allocated.
    */
   static async open(device: Device, config: TrainConfig, source: ImageSource, options: TrainerOptions = {}): Promise<Trainer> {
     const schedule = scheduleOf(config, source.length);
+    const { variants, onCompile } = options;
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
-    const trainer = new Trainer(device, config, loader, schedule, options.variants);
+    const network = networkOf(device, config);
+    const plan = new Plan(device, { label: 'step', ...(variants && { variants }) });
     try {
-      await trainer.plan.compile(options.onCompile);
+      const trainer = new Trainer(device, config, loader, network, plan, schedule);
+      await plan.compile(onCompile);
       return trainer;
     } catch (error) {
-      trainer.dispose();
+      for (const part of [plan, network, loader]) part.dispose();
       throw error;
     }
   }
@@ -182,20 +184,30 @@ export class Trainer {
     return tensors;
   }
 
-  /** Continues from what `save()` gave at `step`. */
+  /**
+   * Continues from what `save()` gave at `step`.
+   *
+   * @throws DataError that lists every tensor that is missing, extra or of another shape, before any is taken.
+   */
   async load(step: number, tensors: Tensors): Promise<void> {
     const { parameters } = this.network;
-    for (const name of [...parameters.names, ...parameters.statisticNames]) parameters.write(name, this.#saved(tensors, name));
-    for (const [moment, buffer] of Object.entries(this.#optimizer.moments))
-      for (const { name, offset } of parameters.places)
-        this.#device.write(buffer, this.#saved(tensors, `${moment}.${name}`), offset * 4);
+    const moments = Object.entries(this.#optimizer.moments);
+    const described = ({ shape }: { shape: readonly number[] }) => ({ dtype: 'F32', shape });
+    const expected = new Map([...(await parameters.read())].map(([name, saved]) => [name, described(saved)]));
+    for (const [moment] of moments) for (const place of parameters.places) expected.set(`${moment}.${place.name}`, described(place));
+    checkTensors(new Map([...tensors].map(([name, { shape, data }]) => [name, f32(shape, data)])), expected, 'checkpoint');
+
+    const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
+    for (const name of [...parameters.names, ...parameters.statisticNames]) parameters.write(name, saved(name));
+    for (const [moment, buffer] of moments)
+      for (const { name, offset } of parameters.places) this.#device.write(buffer, saved(`${moment}.${name}`), offset * 4);
     await this.#device.settled();
     this.#step = step;
   }
 
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
-  encoderState(width: Width): Promise<Tensors> {
-    return encoderState(this.network, width);
+  async encoderState(width: Width): Promise<Tensors> {
+    return this.network.encoderState(width);
   }
 
   /** The first tensor that holds a NaN or infinity, in the order in which the step computes them. */
@@ -236,19 +248,13 @@ export class Trainer {
     this.network.dispose();
     this.#loader.dispose();
   }
-
-  #saved(tensors: Tensors, name: string): Float32Array {
-    const found = tensors.get(name);
-    if (!found) throw new DataError(`checkpoint: expected a tensor ${name}, but there is none; was it made by another method or optimizer?`);
-    return found.data;
-  }
 }
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */
 export async function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {
   const network = networkOf(device, config);
   try {
-    return await encoderState(network, width);
+    return await network.encoderState(width);
   } finally {
     network.dispose();
   }
@@ -256,38 +262,10 @@ export async function initialState(device: Device, config: TrainConfig, width: W
 
 /** The network of a run, with its first weights. */
 function networkOf(device: Device, config: TrainConfig): Network {
-  const network = new Network(device, encoderOf(config), config.projector, {
-    lone: config.method === 'xd' || config.method === 'barlow_twins',
-  });
+  const lone = config.method === 'xd' || config.method === 'barlow_twins';
+  const network = new Network(device, encoderOf(config), config.projector, { lone });
   network.parameters.initialize(initialDraws(config.seed));
   return network;
-}
-
-async function encoderState({ encoder, parameters }: Network, width: Width): Promise<Tensors> {
-  const whole = await parameters.read();
-  const state: Tensors = new Map();
-  for (const { name, shape, slim } of encoder.parameters) {
-    const host = whole.get(name) as { data: Float32Array };
-    const wanted = width === 'host' ? shape : slim;
-    state.set(name, { shape: wanted, data: leadingBlock(host.data, shape, wanted) });
-  }
-  for (const { name, channels } of encoder.statistics) {
-    const stored = whole.get(`${width}.${name}`) ?? whole.get(`host.${name}`);
-    const count = channels[width];
-    state.set(name, { shape: [count], data: (stored as { data: Float32Array }).data.slice(0, count) });
-  }
-  return state;
-}
-
-/** The leading block `shape` of a contiguous tensor, copied. */
-function leadingBlock(data: Float32Array, host: readonly number[], shape: readonly number[]): Float32Array {
-  const block = new Float32Array(numel(shape));
-  const row = numel(host.slice(2)); // kernels are never cut
-  const [, hostColumns = 1] = host;
-  const [rows, columns = 1] = shape;
-  for (let o = 0; o < rows; o++)
-    block.set(data.subarray(o * hostColumns * row, (o * hostColumns + columns) * row), o * columns * row);
-  return block;
 }
 
 /** The first `size` columns of z (N, D), each with mean 0 and variance 1, column by column. */

@@ -1,0 +1,214 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseConfig } from '../src/config.js';
+import type { ImageSource } from '../src/data/source.js';
+import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
+import { Network } from '../src/methods/network.js';
+import type { Objective, Settings, Views } from '../src/methods/objective.js';
+import { saclXd } from '../src/methods/sacl_xd.js';
+import { xd } from '../src/methods/xd.js';
+import type { Device } from '../src/runtime/device.js';
+import { Plan } from '../src/runtime/plan.js';
+import { type Tensors, Trainer } from '../src/train.js';
+import { close, upload } from './check.js';
+import { openTestDevice } from './device.js';
+import { generator, randoms, seed } from './random.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+/** Random pictures with some structure, sides 12 to 20 pixels. */
+function pictures(length: number): ImageSource {
+  const load = async (item: number, picture: number) => {
+    const random = generator(seed + item * 2 + picture);
+    const [width, height] = [12 + (item % 9), 12 + (item % 7)];
+    const pixels = Uint8Array.from({ length: width * height * 4 }, (_, i) =>
+      i % 4 === 3 ? 255 : 128 + 100 * Math.sin((i * (1 + (item % 5))) / 40) + 20 * random(),
+    );
+    return { width, height, pixels };
+  };
+  return { name: 'made up', length, pictures: 1, load };
+}
+
+const small = {
+  data: 'made up',
+  imageSize: 16,
+  width: 0.25,
+  stemStride: 1,
+  blocks: '64/1 128/2 128/1',
+  projector: 32,
+  batch: 16,
+  steps: 6,
+  optimizer: 'sgd',
+  lr: 0.05,
+  warmup: 0,
+};
+
+const methods = ['sacl_xd', 'sacl', 'xd', 'barlow_twins'] as const;
+const optimizers = ['sgd', 'adamw', 'lars'] as const;
+
+function assertEqual(a: Tensors, b: Tensors, what: string): void {
+  assert.equal([...a.keys()], [...b.keys()], what);
+  for (const [name, { data }] of a)
+    assert.equal(new Uint32Array(data.slice().buffer), new Uint32Array((b.get(name)?.data as Float32Array).slice().buffer), `${what}: ${name}`);
+}
+
+for (const method of methods)
+  test(`${method}: steps change every weight, lower the loss, and log finite figures`, async () => {
+    const config = parseConfig({ ...small, method, steps: 12, seed });
+    const trainer = await Trainer.open(device, config, pictures(48));
+    const before = await trainer.save();
+    const losses: number[] = [];
+    while (trainer.step < trainer.steps) {
+      const metrics = await trainer.train();
+      for (const [name, value] of Object.entries(metrics)) assert.ok(Number.isFinite(value), `${name} is ${value} (seed ${seed})`);
+      losses.push(metrics.loss);
+    }
+    const after = await trainer.save();
+    for (const name of trainer.network.parameters.names) {
+      const start = before.get(name)?.data as Float32Array;
+      const end = after.get(name)?.data as Float32Array;
+      assert.ok(end.some((value, i) => value !== start[i]), `${name} has moved (seed ${seed})`);
+    }
+    const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+    assert.ok(mean(losses.slice(-3)) < mean(losses.slice(0, 3)), `the loss falls: ${losses} (seed ${seed})`);
+    assert.is(await trainer.firstNonFinite(), undefined);
+    trainer.dispose();
+  });
+
+for (const optimizer of optimizers)
+  test(`a run resumed from saved tensors ends bit for bit as one never stopped (${optimizer})`, async () => {
+    const config = parseConfig({ ...small, optimizer, seed });
+    const source = pictures(40);
+    const whole = await Trainer.open(device, config, source);
+    let middle: Tensors = new Map();
+    const log: unknown[] = [];
+    while (whole.step < whole.steps) {
+      if (whole.step === 3) middle = await whole.save();
+      log.push(await whole.train());
+    }
+    const resumed = await Trainer.open(device, config, source, { variants: whole.choices });
+    await resumed.load(3, middle);
+    const tail: unknown[] = [];
+    while (resumed.step < resumed.steps) tail.push(await resumed.train());
+    assert.equal(tail, log.slice(3), 'log');
+    assertEqual(await resumed.save(), await whole.save(), `seed ${seed}`);
+    whole.dispose();
+    resumed.dispose();
+  });
+
+test('a steady step creates no buffer, bind group, pipeline, query set or staging buffer', async () => {
+  const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
+  await trainer.train();
+  const created: string[] = [];
+  const { gpu } = device;
+  const names = ['createBuffer', 'createBindGroup', 'createBindGroupLayout', 'createComputePipeline', 'createComputePipelineAsync', 'createShaderModule', 'createQuerySet'] as const;
+  const counted = gpu as unknown as Record<string, unknown>;
+  for (const name of names) {
+    const original = gpu[name].bind(gpu) as (...args: unknown[]) => unknown;
+    counted[name] = (...args: unknown[]) => {
+      created.push(name);
+      return original(...args);
+    };
+  }
+  try {
+    await device.read(trainer.network.parameters.weights, 0, 16);
+    assert.equal(created, ['createBuffer'], 'the count counts');
+    created.length = 0;
+    for (let i = 0; i < 3; i++) await trainer.train();
+    assert.equal(created, []);
+  } finally {
+    for (const name of names) delete counted[name];
+    trainer.dispose();
+  }
+});
+
+test('disposing gives all memory back', async () => {
+  const before = device.allocated;
+  const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
+  await trainer.train();
+  assert.ok(device.allocated > before);
+  trainer.dispose();
+  assert.is(device.allocated, before);
+});
+
+const sizes = { width: 0.25, stemStride: 1, blocks: [[64, 1], [128, 2]] as const };
+type Method = (plan: Plan, network: Network, views: Views, settings: Settings) => Objective;
+
+/** One step of a method on given views, up to the gradients. */
+async function gradientsOf(method: Method, ratio: number, lone: boolean, settings: Settings) {
+  const random = generator();
+  const network = new Network(device, mobilenetV1({ ...sizes, ratio }), 24, { lone });
+  network.parameters.initialize(random);
+  const shape = [8, 3, 12, 12];
+  const pixels = 8 * 3 * 12 * 12;
+  const views = {
+    a: upload(device, 'a', shape, randoms(random, pixels)),
+    b: upload(device, 'b', shape, randoms(random, pixels)),
+  };
+  const plan = new Plan(device);
+  plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
+  const objective = method(plan, network, views, settings);
+  await plan.compile();
+  plan.poison();
+  plan.run();
+  const gradients = new Float32Array(await device.read(network.parameters.grads));
+  const log = objective.summarize(await plan.read(objective.metrics));
+  const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
+  for (const thing of [objective, plan, network]) thing.dispose();
+  for (const { storage } of [views.a, views.b]) device.free(storage as GPUBuffer);
+  return { gradients, log, stats };
+}
+
+test('xd without frozen passes equals the method with them at ratio 1', async () => {
+  const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
+  const frozen = await gradientsOf(saclXd, 1, false, settings);
+  const short = await gradientsOf(xd, 1, true, settings);
+  close([short.log.loss, short.log.sacl, short.log.xd], [frozen.log.loss, frozen.log.sacl, frozen.log.xd], 'loss and its parts', 1e-6);
+  close(short.gradients, frozen.gradients, 'gradients', 1e-5);
+});
+
+test('frozen passes leave running statistics alone', async () => {
+  const settings = { alpha: 0.5, lambda: 0.02, scale: 0.5 };
+  const once = await gradientsOf(saclXd, 1.5, false, settings);
+  const { sacl } = await import('../src/methods/sacl.js');
+  const without = await gradientsOf(sacl, 1.5, false, settings);
+  assert.equal([...once.stats], [...without.stats]);
+  assert.ok([...once.stats].some(([name, { data }]) => name.endsWith('mean') && data.some((value) => value !== 0)));
+});
+
+test('only alpha decides how much of the gradient is distillation', async () => {
+  const at = (alpha: number) => gradientsOf(saclXd, 1.5, false, { alpha, lambda: 0.02, scale: 0.5 });
+  const [none, half, all] = [await at(0), await at(0.5), await at(1)];
+  close(half.gradients, none.gradients.map((g, i) => (g + all.gradients[i]) / 2), 'linear in alpha', 1e-5);
+  const { sacl } = await import('../src/methods/sacl.js');
+  const alone = await gradientsOf(sacl, 1.5, false, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
+  close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
+});
+
+test('a source smaller than a batch, and a checkpoint of another method, are refused', async () => {
+  const config = parseConfig({ ...small, seed });
+  try {
+    await Trainer.open(device, config, pictures(5));
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /5/);
+  }
+  const lone = await Trainer.open(device, parseConfig({ ...small, method: 'xd', seed }), pictures(40));
+  const trainer = await Trainer.open(device, config, pictures(40));
+  const before = await trainer.save();
+  try {
+    await trainer.load(1, await lone.save());
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /slim\.features\.0\.1\.running_mean/);
+  }
+  assertEqual(await trainer.save(), before, 'nothing of the foreign checkpoint was taken');
+  lone.dispose();
+  trainer.dispose();
+});
+
+test.run();
