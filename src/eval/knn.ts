@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import { dot, rowsOf, unitRows } from './rows.js';
+import { fourDots, rowsOf, unitRows } from './rows.js';
 
 /** Labelled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
 export interface Labelled {
@@ -38,14 +38,16 @@ export function knn(
   const classes = 1 + largest(bank.labels);
 
   const predictions = new Int32Array(queryRows);
+  const dots = new Float64Array(4 * bankRows);
   const similarity = new Float64Array(near);
   const neighbour = new Int32Array(near);
   const votes = new Float64Array(classes);
   let right = 0;
   for (let n = 0; n < queryRows; n++) {
+    if (n % 4 === 0) fourDots(b, n, a, features, dots);
     let found = 0;
     for (let m = 0; m < bankRows; m++) {
-      const s = dot(b, n, a, m, features);
+      const s = dots[(n % 4) * bankRows + m];
       if (found === near && s <= similarity[near - 1]) continue;
       let at = found < near ? found++ : near - 1;
       for (; at > 0 && s > similarity[at - 1]; at--) {

@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import { dot, rowsOf, unitRows } from './rows.js';
+import { fourDots, rowsOf, unitRows } from './rows.js';
 
 /** Share of queries whose twin is the nearest (`top1`), or among the five nearest (`top5`), of `count` candidates. */
 export interface RetrievalResult {
@@ -25,13 +25,15 @@ export function retrieval(queries: Float32Array, candidates: Float32Array, featu
   }
   const a = unitRows('retrieval queries', queries, features, true);
   const b = unitRows('retrieval candidates', candidates, features, true);
+  const dots = new Float64Array(4 * count);
   let top1 = 0;
   let top5 = 0;
   for (let i = 0; i < count; i++) {
-    const twin = dot(a, i, b, i, features);
+    if (i % 4 === 0) fourDots(a, i, b, features, dots);
+    const row = dots.subarray((i % 4) * count, ((i % 4) + 1) * count);
     let nearer = 0;
     for (let j = 0; j < count && nearer < 5; j++) {
-      if (j !== i && dot(a, i, b, j, features) >= twin) nearer++;
+      if (j !== i && row[j] >= row[i]) nearer++;
     }
     if (nearer === 0) top1++;
     if (nearer < 5) top5++;
