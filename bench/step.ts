@@ -218,8 +218,8 @@ function print(report: StepReport): void {
         `${dispatches}`,
         digits(ms),
         percent(ms / profileMs),
-        digits((2 * macs) / ms / 1e6),
-        digits(bytes / ms / 1e6),
+        macs > 0 ? digits((2 * macs) / ms / 1e6) : '',
+        bytes > 0 ? digits(bytes / ms / 1e6) : '',
         digits(rooflineMs),
       ]);
   }
