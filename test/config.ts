@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { nearest } from '../src/config/names.js';
 import {
   flagOf,
   freeKeys,
@@ -12,7 +13,6 @@ import {
   type TrainConfig,
   usedKeys,
 } from '../src/config.js';
-import { nearest } from '../src/config/names.js';
 import { ConfigError } from '../src/errors.js';
 
 /** Fails unless `raw` is refused with a message that holds every one of `parts`. */

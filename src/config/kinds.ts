@@ -1,5 +1,5 @@
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
-export interface Setting<T> extends Options<T> {
+export interface Setting<T> extends Options {
   doc: string;
   default: Default<T>;
   /** Placeholder of the value in help text; a switch has none. */
@@ -12,7 +12,7 @@ export interface Setting<T> extends Options<T> {
   fromText(text: string): unknown;
 }
 
-export interface Options<T> {
+export interface Options {
   /** Replaces the printed default where that is computed. */
   shown?: string;
   /** What to do about a refused value. */
@@ -43,11 +43,7 @@ interface Limits {
   below?: number;
 }
 
-export function number(
-  doc: string,
-  standard: Default<number>,
-  options: Options<number> & Limits = {},
-): Setting<number> {
+export function number(doc: string, standard: Default<number>, options: Options & Limits = {}): Setting<number> {
   const { min, max, above, below, ...rest } = options;
   const limits = [
     min !== undefined && max !== undefined ? `from ${min} to ${max}` : '',
@@ -74,7 +70,7 @@ export function number(
 export function integer<T extends number | null = number>(
   doc: string,
   standard: Default<T>,
-  { min, max = Number.MAX_SAFE_INTEGER, ...rest }: Options<T> & { min: number; max?: number },
+  { min, max = Number.MAX_SAFE_INTEGER, ...rest }: Options & { min: number; max?: number },
 ): Setting<T> {
   const isWithin = (raw: unknown) => Number.isSafeInteger(raw) && (raw as number) >= min && (raw as number) <= max;
   return {
@@ -92,7 +88,7 @@ export function choice<const C extends string>(
   doc: string,
   standard: Default<NoInfer<C>>,
   choices: readonly C[],
-  options: Options<C> = {},
+  options: Options = {},
 ): Setting<C> {
   return {
     ...options,
@@ -105,12 +101,7 @@ export function choice<const C extends string>(
   };
 }
 
-export function text(
-  doc: string,
-  standard: Default<string>,
-  value: string,
-  options: Options<string> = {},
-): Setting<string> {
+export function text(doc: string, standard: Default<string>, value: string, options: Options = {}): Setting<string> {
   return {
     ...options,
     doc,
@@ -122,7 +113,7 @@ export function text(
   };
 }
 
-export function toggle(doc: string, standard: Default<boolean>, options: Options<boolean> = {}): Setting<boolean> {
+export function toggle(doc: string, standard: Default<boolean>, options: Options = {}): Setting<boolean> {
   return {
     ...options,
     doc,
@@ -137,7 +128,7 @@ export function toggle(doc: string, standard: Default<boolean>, options: Options
 /** Output channels at base width 1, and stride, of each depthwise-separable block. */
 export type Blocks = readonly (readonly [channels: number, stride: number])[];
 
-export function blockList(doc: string, options: Options<Blocks | null>): Setting<Blocks | null> {
+export function blockList(doc: string, options: Options): Setting<Blocks | null> {
   const isBlock = (part: unknown): part is [number, number] =>
     Array.isArray(part) &&
     part.length === 2 &&
@@ -165,6 +156,6 @@ function asNumber(given: string): unknown {
   return given.trim() === '' || Number.isNaN(Number(given)) ? given : Number(given);
 }
 
-export function probability(what: string, standard: Default<number>, options: Options<number> = {}): Setting<number> {
+export function probability(what: string, standard: Default<number>, options: Options = {}): Setting<number> {
   return number(`probability of ${what}`, standard, { min: 0, max: 1, ...options });
 }

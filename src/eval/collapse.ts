@@ -66,7 +66,7 @@ export function symmetricEigenvalues(a: Float64Array, n: number): Float64Array {
   return diagonal;
 }
 
-/** Reflects column k below the diagonal onto its first entry, for each k: `diagonal[k]` and `off[k]` (between k and k + 1) remain. */
+/** Reflects each column k below the diagonal onto its first entry: `diagonal[k]` and `off[k]`, beside it, remain. */
 function tridiagonalise(a: Float64Array, n: number, diagonal: Float64Array, off: Float64Array): void {
   const v = new Float64Array(n);
   const p = new Float64Array(n);

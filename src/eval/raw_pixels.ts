@@ -1,7 +1,7 @@
 import type { ImageSource, Picture } from '../data/source.js';
 
 /**
- * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all of them: what a learned
+ * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all: what a learned
  * encoder is measured against. Without the mean, cosine similarity would see little but the common background.
  */
 export async function rawPixels(source: ImageSource, size: number): Promise<Float32Array> {

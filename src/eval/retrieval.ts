@@ -9,8 +9,8 @@ export interface RetrievalResult {
 }
 
 /**
- * Cross-style retrieval: row i of `queries` and row i of `candidates` show the same thing in two styles; how often is the
- * twin nearest by cosine similarity? Each set's own mean is removed first, so a constant shift between styles costs nothing.
+ * Cross-style retrieval: row i of `queries` and row i of `candidates` show the same thing in two styles; how often is
+ * the twin nearest by cosine similarity? Each set's own mean is removed first: a constant shift of style costs nothing.
  * A candidate as near as the twin counts against it: an encoder that maps everything to one point scores 0, not 1.
  *
  * @param queries (N, F)

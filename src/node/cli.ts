@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { unknown } from '../config/names.js';
 import { SlimgradError } from '../errors.js';
 import { type Command, helpOf, readCommand } from './command.js';
 import { demo } from './commands/demo.js';
@@ -6,7 +7,6 @@ import { doctorCommand } from './commands/doctor.js';
 import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { pretrainCommand } from './commands/pretrain.js';
-import { unknown } from '../config/names.js';
 import { UsageError } from './flags.js';
 import { Interrupted } from './pretrain.js';
 import { version } from './version.js';

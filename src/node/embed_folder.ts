@@ -5,7 +5,8 @@ import { openImageFolder } from './image_folder.js';
 
 /**
  * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then
- * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under `files`.
+ * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under
+ * `files` of its metadata.
  */
 export async function embedFolder(
   folder: string,

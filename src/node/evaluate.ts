@@ -6,7 +6,7 @@ import { retrieval } from '../eval/retrieval.js';
 import type { Dataset } from './datasets.js';
 import type { Evaluation, Score } from './report.js';
 
-/** Anything that turns pictures into rows of numbers: (N, F) for the N pictures of `images`, F the same for every call. */
+/** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
 export interface Embedder {
   embed(images: ImageSource): Promise<Float32Array>;
 }
@@ -108,13 +108,17 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
 
+function show(value: number | undefined, text: (value: number) => string): string {
+  return value === undefined ? '' : text(value);
+}
+
 /** The evaluation as a table of plain text. */
 export function evaluationText({ on, scores, notes }: Evaluation): string {
   const columns = [
-    ['kNN', (s: Score) => s.knn && percent(s.knn)],
-    ['retrieval top-1', (s: Score) => s.top1 !== undefined && percent(s.top1)],
-    ['top-5', (s: Score) => s.top5 !== undefined && percent(s.top5)],
-    ['eff. rank', (s: Score) => s.effectiveRank !== undefined && s.effectiveRank.toFixed(1)],
+    ['kNN', (s: Score) => show(s.knn, percent)],
+    ['retrieval top-1', (s: Score) => show(s.top1, percent)],
+    ['top-5', (s: Score) => show(s.top5, percent)],
+    ['eff. rank', (s: Score) => show(s.effectiveRank, (rank) => rank.toFixed(1))],
   ] as const;
   const used = columns.filter(([, of]) => scores.some((s) => of(s)));
   const first = Math.max(12, ...scores.map(({ name }) => name.length));

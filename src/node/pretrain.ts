@@ -58,10 +58,11 @@ export interface PretrainResult {
 }
 
 /**
- * Runs `config` to its end in the folder `config.out`, from its checkpoint where there is one and `config.resume` is set.
+ * Runs `config` to its end in the folder `config.out`, from its checkpoint where there is one and `config.resume` is
+ * set.
  *
- * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite, with
- * the last good checkpoint left as it is; Interrupted after SIGINT or SIGTERM
+ * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite,
+ * with the last good checkpoint left as it is; Interrupted after SIGINT or SIGTERM
  */
 export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
   const { folder, checkpoint } = await RunFolder.open(config.out, config);
@@ -125,7 +126,8 @@ async function loop(run: Run, progress: Progress, signals: Signals): Promise<voi
       const remedy = `slimgrad pretrain --config ${config.out}/config.json --out ${config.out} --resume`;
       throw new Interrupted(
         signals.received,
-        `Stopped by ${signals.received} after step ${step} of ${trainer.steps}; its checkpoint is written. Continue: ${remedy}`,
+        `Stopped by ${signals.received} after step ${step} of ${trainer.steps}; its checkpoint is written. ` +
+          `Continue: ${remedy}`,
       );
     }
   }
@@ -158,7 +160,8 @@ async function stop({ config, trainer }: Run, step: number, what: string, saved:
   const where = first ? `; the first tensor that is not finite is ${first}` : '';
   const kept = saved > 0 ? `The checkpoint of step ${saved} is intact` : 'There is no checkpoint yet';
   throw new NonFiniteError(
-    `step ${step}: ${what}${where}. ${kept}. Try a lower --lr than ${config.lr}, or a longer --warmup, in a new folder.`,
+    `step ${step}: ${what}${where}. ${kept}. ` +
+      `Try a lower --lr than ${config.lr}, or a longer --warmup, in a new folder.`,
   );
 }
 

@@ -134,7 +134,8 @@ function barLine(m: StepMetrics, steps: number, batch: number, rate: Rate, width
   const share = Math.min(1, m.step / steps);
   const head = `step ${String(m.step).padStart(String(steps).length)}/${steps} `;
   const speed = rate.perSecond * batch;
-  const tail = ` ${String(Math.floor(share * 100)).padStart(3)} %  ${figure(speed)} images/s  ${duration(secondsLeft(m, steps, rate))} left`;
+  const percent = String(Math.floor(share * 100)).padStart(3);
+  const tail = ` ${percent} %  ${figure(speed)} images/s  ${duration(secondsLeft(m, steps, rate))} left`;
   const room = Math.max(4, width - head.length - tail.length);
   const full = Math.round(share * room);
   const line = `${head}${paint('cyan', '━'.repeat(full))}${paint('dim', '─'.repeat(room - full))}${tail}`;

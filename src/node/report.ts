@@ -51,7 +51,7 @@ const pairs: Record<string, string> = {
 /** The page of a run: one file that asks the network for nothing. */
 export function renderReport(data: ReportData): string {
   const { config, evaluation } = data;
-  const title = `${methodNames[config.method]} on ${escape(config.data)}`;
+  const title = `${methodNames[config.method]} on ${escapeHtml(config.data)}`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -88,7 +88,7 @@ function lead({ config, adapter, images }: ReportData): string {
       : `One encoder, ${slim}.`;
   const set = `${images.toLocaleString('en')} ${config.protocol === 'paired' ? 'pairs' : 'images'}`;
   const protocol = config.protocol === 'paired' ? 'paired: two drawings of one emoji are the two views' : 'augmented';
-  return `${host} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escape(adapter)}.`;
+  return `${host} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escapeHtml(adapter)}.`;
 }
 
 function tiles({ config, metrics, evaluation }: ReportData): string {
@@ -96,7 +96,7 @@ function tiles({ config, metrics, evaluation }: ReportData): string {
   const seconds = stepSeconds(metrics);
   const trained = evaluation?.scores[0];
   const items: [string, string, string][] = [];
-  if (trained?.knn !== undefined) items.push(['kNN accuracy', percent(trained.knn), escape(trained.name)]);
+  if (trained?.knn !== undefined) items.push(['kNN accuracy', percent(trained.knn), escapeHtml(trained.name)]);
   if (trained?.top1 !== undefined) items.push(['retrieval top-1', percent(trained.top1), 'twin in the other style']);
   if (last) {
     items.push(['final loss', figure(Number(last.loss)), `after ${last.step} steps of ${config.batch}`]);
@@ -135,12 +135,12 @@ function evaluationTable({ on, scores, notes }: Evaluation): string {
     const rank = isRanked
       ? `<td class="number">${s.effectiveRank === undefined ? '–' : figure(s.effectiveRank)}</td>`
       : '';
-    return `<tr class="${i === 0 ? 'first' : ''}"><th scope="row">${escape(s.name)}</th>${used.map(([, of]) => bar(of(s))).join('')}${rank}</tr>`;
+    return `<tr class="${i === 0 ? 'first' : ''}"><th scope="row">${escapeHtml(s.name)}</th>${used.map(([, of]) => bar(of(s))).join('')}${rank}</tr>`;
   });
   const heads = [...used.map(([name]) => name), ...(isRanked ? ['effective rank'] : [])];
-  return `<section><h2>Evaluation</h2><p>On ${escape(on)}.</p><div class="scroll"><table class="scores">
+  return `<section><h2>Evaluation</h2><p>On ${escapeHtml(on)}.</p><div class="scroll"><table class="scores">
 <thead><tr><th></th>${heads.map((h) => `<th scope="col">${h}</th>`).join('')}</tr></thead>
-<tbody>${rows.join('')}</tbody></table></div>${notes.map((n) => `<p class="note">${escape(n)}</p>`).join('')}</section>`;
+<tbody>${rows.join('')}</tbody></table></div>${notes.map((n) => `<p class="note">${escapeHtml(n)}</p>`).join('')}</section>`;
 }
 
 function charts(metrics: ReportData['metrics']): Chart[] {
@@ -256,7 +256,7 @@ function configSection({ config, adapter, metrics }: ReportData): string {
     ['first step', times[0]],
     ['last step', times[1]],
   ];
-  const cells = rows.map(([key, value]) => `<div><dt>${escape(key)}</dt><dd>${escape(value)}</dd></div>`);
+  const cells = rows.map(([key, value]) => `<div><dt>${escapeHtml(key)}</dt><dd>${escapeHtml(value)}</dd></div>`);
   return `<section><h2>Configuration</h2><dl class="config">${cells.join('')}</dl></section>`;
 }
 
@@ -277,7 +277,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 

@@ -33,8 +33,8 @@ export class RunFolder {
    * Takes hold of `path` for a run with `config`, making it where it is missing.
    *
    * @returns the folder, and the checkpoint to go on from, if there is one
-   * @throws DataError when the folder holds something and `resume` is false, holds no run, a run of another config, or is
-   * in use by another process
+   * @throws DataError when the folder holds something and `resume` is false, holds no run, or one of another config, or
+   * is in use by another process
    */
   static async open(path: string, config: TrainConfig): Promise<{ folder: RunFolder; checkpoint?: Checkpoint }> {
     await makeFolder(path);
