@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants, homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -126,7 +126,7 @@ export function unpack(archive: string, wanted: readonly string[], folders = cac
 }
 
 function install(target: string, files: ReadonlyMap<string, Uint8Array>, wanted: readonly string[]): void {
-  mkdirSync(target, { recursive: true, mode: 0o700 });
+  makeFolder(target);
   ownedByUser(dirname(target));
   ownedByUser(target);
   const stamp: Record<string, string> = {};
@@ -136,6 +136,17 @@ function install(target: string, files: ReadonlyMap<string, Uint8Array>, wanted:
     replaceFile(join(target, file), bytes);
   }
   replaceFile(join(target, stampName), JSON.stringify(stamp));
+}
+
+/** Makes a folder and its parents. Node's own recursive mkdir never returns below folders like /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(path)) throw error;
+  }
 }
 
 /** Writes under a name of its own, then renames: a process that loads the old file keeps it, and none sees half of one. */

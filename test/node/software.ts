@@ -112,6 +112,11 @@ test('where the first folder cannot be used, the second is', () => {
   assert.is(readFileSync(join(folder, 'file'), 'utf8'), 'in the way');
 });
 
+test('a folder where nothing can be made is passed over at once', () => {
+  const target = unpack(archive, wanted, ['/proc/nothing/slimgrad', join(folder, 'second')]);
+  assert.ok(target.startsWith(join(folder, 'second')));
+});
+
 test('a folder that others may write is never used', () => {
   const open = join(folder, 'open');
   mkdirSync(open);
