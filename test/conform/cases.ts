@@ -1,7 +1,7 @@
 import { activation, type Activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { conv2d } from '../../src/ops/conv2d.js';
-import { crossCorrelation } from '../../src/ops/cross_correlation.js';
+import { correlation, crossCorrelation, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { readSafetensors, type Safetensors } from '../../src/io/safetensors.js';
@@ -24,6 +24,7 @@ export interface Case {
   /** The values of a tensor of the file. */
   values(name: string): Float32Array<ArrayBuffer>;
   shape(name: string): readonly number[];
+  has(name: string): boolean;
   /** A buffer with the tensor's values. */
   upload(name: string, shape?: readonly number[]): Tensor;
   /** A buffer of zeros, or of `fill`. */
@@ -126,7 +127,9 @@ const loss: Run = async (of) => {
         const result = crossCorrelation(tape, za, zb, { ...options, form });
         tape.backward(result.loss, of.filled('dloss', [1], 1));
         const { on, off, loss } = result;
-        return { on, off, loss, gza: tape.gradient(za) as Tensor, gzb: tape.gradient(zb) as Tensor };
+        const { eps } = options;
+        const c = of.has('c') && correlation(tape.plan, standardize(tape.plan, za, { eps }), standardize(tape.plan, zb, { eps }));
+        return { on, off, loss, ...(c && { c }), gza: tape.gradient(za) as Tensor, gzb: tape.gradient(zb) as Tensor };
       },
       (what) => (what.startsWith('g') ? 1e-3 : 1e-4),
     );
@@ -185,6 +188,7 @@ export async function runCase(device: Device, name: string, bytes: Uint8Array): 
       attributes: file.metadata,
       values: (key) => stored(key).data,
       shape: (key) => stored(key).shape,
+      has: (key) => file.tensors.has(key),
       upload: (key, shape = stored(key).shape) => make(key, shape, stored(key).data),
       filled: (label, shape, fill = 0) => make(label, shape, new Float32Array(numel(shape)).fill(fill)),
     });
