@@ -88,16 +88,39 @@ const cases: Record<string, Case> = {
   'many channels, several splits': { x: [9, 24, 12, 12], weight: [16, 3], host: [16, 36], padding: 1 },
 };
 
+async function checkForms(shape: Case, on = device): Promise<void> {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const plain = await checkOp(on, 'conv2d plain', { ...opCase(shape, 'plain'), seed });
+  for (const [form, subgroups] of Object.entries({ window: 0, subgroup4: 4, subgroup8: 8 })) {
+    if (subgroups > on.subgroupSize) continue;
+    const results = await checkOp(on, `conv2d ${form}`, { ...opCase(shape, form), seed });
+    for (const [key, values] of Object.entries(plain))
+      close(results[key], values, `conv2d ${form}: ${key} (case seed ${seed})`);
+  }
+}
+
 for (const [name, shape] of Object.entries(cases)) {
   test(`${name}: every form agrees with f64 and with the plain form`, async () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const plain = await checkOp(device, 'conv2d plain', { ...opCase(shape, 'plain'), seed });
-    for (const [form, subgroups] of Object.entries({ window: 0, subgroup4: 4, subgroup8: 8 })) {
-      if (subgroups > device.subgroupSize) continue;
-      const results = await checkOp(device, `conv2d ${form}`, { ...opCase(shape, form), seed });
-      for (const [key, values] of Object.entries(plain))
-        close(results[key], values, `conv2d ${form}: ${key} (case seed ${seed})`);
-    }
+    await checkForms(shape);
+  });
+}
+
+const folded: Case[] = [
+  { x: [1, 3, 3, 3], weight: [80, 3], padding: 1 },
+  { x: [1, 80, 3, 3], weight: [8, 2], padding: 1 },
+];
+for (const shape of folded) {
+  test(`workgroups may be folded over two dimensions: ${JSON.stringify(shape)}`, async () => {
+    const limits = new Proxy(device.limits, {
+      get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 9 : Reflect.get(target, key)),
+    });
+    const folding = new Proxy(device, {
+      get: (target, key) => {
+        const value = key === 'limits' ? limits : Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    await checkForms(shape, folding);
   });
 }
 

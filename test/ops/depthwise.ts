@@ -121,6 +121,17 @@ for (const [name, shape] of Object.entries(cases)) {
   });
 }
 
+/** The device with other properties, for code paths that the adapter at hand does not take. */
+function pretend(properties: Record<string, unknown>): Device {
+  return new Proxy(device, {
+    get: (target, key) => {
+      if (key in properties) return properties[key as string];
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
 for (const name of [
   '3x3 on an odd map, slim',
   '3x3 on maps of two tiles a row',
@@ -128,13 +139,22 @@ for (const name of [
   '5x5, slim',
 ]) {
   test(`${name}: with the workgroups and strips of a hardware adapter`, async () => {
-    const hardware = new Proxy(device, {
-      get: (target, key) => {
-        const value = key === 'software' ? false : Reflect.get(target, key);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
+    await checkForms(cases[name], pretend({ software: false }));
+  });
+}
+
+const folded: Case[] = [
+  { x: [4, 8, 9, 8], K: 3, padding: 1 },
+  { x: [64, 8, 1, 1], K: 3, padding: 1 },
+  { x: [64, 8, 1, 1], K: 3, stride: 2, padding: 1 },
+  { x: [4, 8, 9, 8], K: 5, stride: 2, padding: 2 },
+];
+for (const shape of folded) {
+  test(`workgroups may be folded over two dimensions: ${JSON.stringify(shape)}`, async () => {
+    const limits = new Proxy(device.limits, {
+      get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 7 : Reflect.get(target, key)),
     });
-    await checkForms(cases[name], hardware);
+    await checkForms(shape, pretend({ limits }));
   });
 }
 
