@@ -91,7 +91,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
     await signals.deferring(() => loop(run, progress as Progress, signals));
     progress.close();
     progress = undefined;
-    return await finish(run, session, note);
+    return await finish(run, session, trainer.step > (checkpoint?.step ?? 0), note);
   } finally {
     progress?.close();
     signals.close();
@@ -183,7 +183,12 @@ function warnOfOtherBits(
 }
 
 /** Writes the encoders and the report. */
-async function finish(run: Run, session: Session, note: (line: string) => void): Promise<PretrainResult> {
+async function finish(
+  run: Run,
+  session: Session,
+  hasTrained: boolean,
+  note: (line: string) => void,
+): Promise<PretrainResult> {
   const { config, folder, trainer, adapter } = run;
   for (const width of ['slim', 'host'] as const) {
     const state = await trainer.encoderState(width);
@@ -198,10 +203,13 @@ async function finish(run: Run, session: Session, note: (line: string) => void):
   }
   const evaluation = await session.evaluate?.();
   const metrics = await folder.metrics();
-  const correlation = await trainer.correlation();
-  const report = renderReport({ config, adapter, images: session.images, metrics, correlation, evaluation });
-  await folder.write('report.html', report);
-  note(`Wrote slim.safetensors, host.safetensors and report.html to ${folder.path}`);
+  // A finished run that was resumed has made no step to show the correlations of: its report stays.
+  if (hasTrained || !(await folder.has('report.html'))) {
+    const correlation = hasTrained ? await trainer.correlation() : undefined;
+    const report = renderReport({ config, adapter, images: session.images, metrics, correlation, evaluation });
+    await folder.write('report.html', report);
+  }
+  note(`slim.safetensors, host.safetensors and report.html are in ${folder.path}`);
   return { folder: folder.path, metrics, ...(evaluation && { evaluation }) };
 }
 

@@ -29,7 +29,8 @@ export interface ReportData {
   images: number;
   /** Lines of metrics.jsonl. */
   metrics: readonly Readonly<Record<string, number | string>>[];
-  correlation: { size: number; data: Float32Array };
+  /** C of the last step; nothing where this process made none. */
+  correlation?: { size: number; data: Float32Array };
   evaluation?: Evaluation;
 }
 
@@ -70,7 +71,7 @@ export function renderReport(data: ReportData): string {
 ${tiles(data)}
 ${evaluation ? evaluationTable(evaluation) : ''}
 <section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>
-${correlationSection(data.correlation)}
+${data.correlation ? correlationSection(data.correlation) : ''}
 ${configSection(data)}
 ${config.data === 'emoji' ? attributions : ''}
 </main>
@@ -194,7 +195,7 @@ function charts(metrics: ReportData['metrics']): Chart[] {
 /** Largest side of the picture: bigger matrices show, of each block of entries, the one of largest magnitude. */
 const pictureSide = 512;
 
-function correlationSection({ size, data }: ReportData['correlation']): string {
+function correlationSection({ size, data }: NonNullable<ReportData['correlation']>): string {
   const block = Math.ceil(size / pictureSide);
   const side = Math.ceil(size / block);
   const pixels = new Uint8Array(side * side * 4);
@@ -335,7 +336,8 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .config div { display: flex; justify-content: space-between; gap: 16px; padding: 4px 0; border-bottom: 1px solid var(--line);
   break-inside: avoid; }
 .config dd { text-align: right; }
-@media (max-width: 720px) { .correlation { grid-template-columns: 1fr; } body { padding: 24px 16px; } }
+@media (max-width: 960px) { .correlation { grid-template-columns: 1fr; } }
+@media (max-width: 720px) { body { padding: 24px 16px; } }
 `;
 
 /** Shows the values under the pointer in each chart's legend. */

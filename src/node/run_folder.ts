@@ -115,6 +115,11 @@ export class RunFolder {
     await this.write(names.checkpoint, writeCheckpoint(checkpoint));
   }
 
+  /** Whether there is a file `name`. */
+  async has(name: string): Promise<boolean> {
+    return (await listFolder(this.path)).includes(name);
+  }
+
   /** Replaces the file `name`. */
   async write(name: string, bytes: Uint8Array | string): Promise<void> {
     await writeFileAtomic(join(this.path, name), bytes);

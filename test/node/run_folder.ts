@@ -106,7 +106,7 @@ test('a run leaves its files, readable and complete', async () => {
   assert.is(parseConfig(JSON.parse(metadata.config)).lambda, 0.0051);
   assert.is(result.metrics.length, 30);
   assert.match(lines.join(''), 'step 30/30');
-  assert.match(lines.join(''), 'Wrote slim.safetensors');
+  assert.match(lines.join(''), 'slim.safetensors, host.safetensors and report.html are in');
 });
 
 test('a folder that holds something is refused without --resume, and nothing in it changes', async () => {
@@ -129,7 +129,12 @@ test('--resume starts afresh in an empty folder, and repeats nothing in a finish
   await pretrain(settings(plain), fakeSession(), silent);
   assert.equal(essence(folder), essence(plain));
   const metrics = readFileSync(join(folder, 'metrics.jsonl'), 'utf8');
+  const report = readFileSync(join(folder, 'report.html'), 'utf8');
   await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.is(readFileSync(join(folder, 'report.html'), 'utf8'), report);
+  rmSync(join(folder, 'report.html'));
+  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.match(readFileSync(join(folder, 'report.html'), 'utf8'), '<h2>Configuration</h2>');
   assert.is(readFileSync(join(folder, 'metrics.jsonl'), 'utf8'), metrics);
 });
 
