@@ -95,14 +95,14 @@ struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, 
 
 // Adds the product of a column of eight and a row of four.
 fn multiply(tile: ptr<function, Tile>, a: vec4f, b: vec4f, v: vec4f) {
-  tile.c0 = fma(vec4f(a.x), v, tile.c0);
-  tile.c1 = fma(vec4f(a.y), v, tile.c1);
-  tile.c2 = fma(vec4f(a.z), v, tile.c2);
-  tile.c3 = fma(vec4f(a.w), v, tile.c3);
-  tile.c4 = fma(vec4f(b.x), v, tile.c4);
-  tile.c5 = fma(vec4f(b.y), v, tile.c5);
-  tile.c6 = fma(vec4f(b.z), v, tile.c6);
-  tile.c7 = fma(vec4f(b.w), v, tile.c7);
+  (*tile).c0 = fma(vec4f(a.x), v, (*tile).c0);
+  (*tile).c1 = fma(vec4f(a.y), v, (*tile).c1);
+  (*tile).c2 = fma(vec4f(a.z), v, (*tile).c2);
+  (*tile).c3 = fma(vec4f(a.w), v, (*tile).c3);
+  (*tile).c4 = fma(vec4f(b.x), v, (*tile).c4);
+  (*tile).c5 = fma(vec4f(b.y), v, (*tile).c5);
+  (*tile).c6 = fma(vec4f(b.z), v, (*tile).c6);
+  (*tile).c7 = fma(vec4f(b.w), v, (*tile).c7);
 }
 
 fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
@@ -227,10 +227,10 @@ fn multiply_shared(tile: ptr<function, Square>, row: u32, column: u32) {
   for (var k = 0u; k < 16u; k++) {
     let a = left[k * 16u + row];
     let v = right[k * 16u + column];
-    tile.c0 = fma(vec4f(a.x), v, tile.c0);
-    tile.c1 = fma(vec4f(a.y), v, tile.c1);
-    tile.c2 = fma(vec4f(a.z), v, tile.c2);
-    tile.c3 = fma(vec4f(a.w), v, tile.c3);
+    (*tile).c0 = fma(vec4f(a.x), v, (*tile).c0);
+    (*tile).c1 = fma(vec4f(a.y), v, (*tile).c1);
+    (*tile).c2 = fma(vec4f(a.z), v, (*tile).c2);
+    (*tile).c3 = fma(vec4f(a.w), v, (*tile).c3);
   }
 }
 

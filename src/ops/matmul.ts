@@ -18,14 +18,15 @@ export interface MatmulOptions {
   accumulate?: boolean;
 }
 
-interface Form extends Candidate {
+/** A way to compute a product: of matrices, or of a weight and the pixels of images. */
+export interface Form extends Candidate {
   readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared' | 'plain';
-  /** Lanes that share the rows of op(A). */
+  /** Lanes that share the rows of the left operand. */
   readonly share?: number;
 }
 
-/** The forms of the kernel, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
-function forms(software: boolean): readonly Form[] {
+/** The forms of a product, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
+export function productForms(software: boolean): readonly Form[] {
   const subgroup: Form[] = [
     { name: 'subgroup8', subgroups: 8, share: 8 },
     { name: 'subgroup4', subgroups: 4, share: 4 },
@@ -36,7 +37,17 @@ function forms(software: boolean): readonly Form[] {
   return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
 }
 
-const wantedWorkgroups = 256; // enough to occupy an adapter; more splits only add partial sums
+/** Rows of a subgroup tile: 16 are faster by a quarter or more, unless they stand empty. */
+export function tileRows(rows: number): number {
+  return Math.ceil(rows / 16) * 16 <= 1.25 * Math.ceil(rows / 8) * 8 ? 16 : 8;
+}
+
+/** Into how many parts a sum falls so that `tiles` tiles occupy the device, none shorter than `least`. */
+export function splitsFor(software: boolean, tiles: number, length: number, least: number): number {
+  const enough = software ? 64 : 512; // workgroups; beyond that, splits only add partial sums
+  return Math.min(Math.ceil(enough / tiles), Math.ceil(length / least));
+}
+
 const leastSteps = 128; // elements of k that a split is worth its partial sums for
 const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
 
@@ -56,31 +67,29 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
         `got ${shapeText([M, K])}, ${shapeText([inner, N])} and ${shapeText(out.shape)}`,
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
-  const form = plan.choose(key, forms(plan.device.software));
-  const columns = form.share
-    ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize)
-    : kernel.consts.COLUMNS.value;
-  const { splits, steps, tiles } = split(form, M, N, K, columns);
+  const form = plan.choose(key, productForms(plan.device.software));
+  const rows = tileRows(M);
+  const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
+  const tiles = countTiles(form, M, N, rows, columns);
+  const wanted = form.name === 'plain' ? 1 : splitsFor(plan.device.software, tiles, K, leastSteps);
+  const steps = Math.ceil(K / wanted / 16) * 16;
+  const splits = Math.ceil(K / steps);
+
   const partials = splits > 1 ? transient(plan, [splits, M, N]) : undefined;
   const whole = { M, N, K, am, ak, bk, bn, ldc: out.strides[0], splits, steps, accumulate: Number(accumulate), scale };
   const params = partials ? { ...whole, ldc: N, accumulate: 0, scale: 1 } : whole;
   const c = partials ?? out;
-  const workgroups = tiles * splits;
-  const cost = { macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
+  const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
-    const common = {
-      params,
-      workgroups,
-      consts: { SHARE: form.share, COLUMNS: columns, UNROLL: form.share === 4 },
-      ...cost,
-    };
-    if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...common, bindings: { a, b4: b, c } });
+    const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns, UNROLL: form.share === 4 };
+    const subgroup = { ...common, params: { ...params, rows }, consts };
+    if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
     else if (bk === 1 && bn % 4 === 0 && ak === 1 && am % 4 === 0)
-      plan.dispatch(subgroupKernel, 'along_k', { ...common, bindings: { a4: a, b4: b, c } });
-    else plan.dispatch(subgroupKernel, 'scalar', { ...common, bindings: { a, b, c } });
+      plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a4: a, b4: b, c } });
+    else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c } });
   } else {
     const entry = form.name === 'plain' ? 'plain' : form.name === 'shared' ? 'shared_tile' : 'register_tile';
-    plan.dispatch(kernel, entry, { params, bindings: { a, b, c }, workgroups, ...cost });
+    plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c } });
   }
   if (!partials) return;
   plan.dispatch(kernel, 'add_partials', {
@@ -122,12 +131,10 @@ function orient({ shape: [rows, columns], strides: [row, column] }: Tensor, tran
       ];
 }
 
-/** Workgroups for the tiles of the product, and how the sum over k falls into parts where they are too few. */
-function split(form: Form, M: number, N: number, K: number, columns: number) {
-  if (form.name === 'plain') return { tiles: Math.ceil((M * N) / kernel.consts.THREADS.value), splits: 1, steps: K };
-  const tiles =
-    form.name === 'shared' ? Math.ceil(M / 64) * Math.ceil(N / 64) : Math.ceil(M / 8) * Math.ceil(N / (4 * columns));
-  const wanted = Math.min(Math.ceil(wantedWorkgroups / tiles), Math.ceil(K / leastSteps));
-  const steps = Math.ceil(K / wanted / 16) * 16;
-  return { tiles, splits: Math.ceil(K / steps), steps };
+/** Workgroups for the tiles of an (M, N) product. */
+function countTiles(form: Form, M: number, N: number, rows: number, columns: number): number {
+  if (form.name === 'plain') return Math.ceil((M * N) / kernel.consts.THREADS.value);
+  if (form.name === 'shared') return Math.ceil(M / 64) * Math.ceil(N / 64);
+  if (form.name === 'register') return Math.ceil(M / 8) * Math.ceil(N / (4 * kernel.consts.COLUMNS.value));
+  return Math.ceil(M / rows) * Math.ceil(N / (4 * columns));
 }

@@ -1,30 +1,12 @@
 import { ShapeError } from '../errors.js';
 import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
-import type { Candidate, Plan } from '../runtime/plan.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
 import { linear } from './linear.js';
+import { type Form, productForms, splitsFor, tileRows } from './matmul.js';
 
-interface Form extends Candidate {
-  readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared' | 'plain';
-  /** Lanes that share the rows of the common operand. */
-  readonly share?: number;
-}
-
-/** The forms of the kernel, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
-function forms(software: boolean): readonly Form[] {
-  const subgroup: Form[] = [
-    { name: 'subgroup8', subgroups: 8, share: 8 },
-    { name: 'subgroup4', subgroups: 4, share: 4 },
-  ];
-  const register: Form = { name: 'register' };
-  const shared: Form = { name: 'shared' };
-  const plain: Form = { name: 'plain' };
-  return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
-}
-
-const wantedWorkgroups = 256; // enough to occupy an adapter; more splits only add partial sums
 const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
 
 /**
@@ -84,7 +66,7 @@ function cost({ N, I, O, P }: Sizes) {
 }
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
-  const form = plan.choose('pointwise.forward', forms(plan.device.software));
+  const form = plan.choose('pointwise.forward', productForms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
   if (form.name === 'plain')
     plan.dispatch(kernel, 'forward', {
@@ -97,7 +79,7 @@ function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor)
 }
 
 function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
-  const form = plan.choose('pointwise.backward_input', forms(plan.device.software));
+  const form = plan.choose('pointwise.backward_input', productForms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
   if (form.name === 'plain')
     plan.dispatch(kernel, 'backward_input', {
@@ -120,10 +102,11 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
   const pixels = N * P;
   if (form.share) {
     const { value: threads } = subgroupKernel.consts.THREADS;
+    const rows = tileRows(O);
     const common = {
-      params,
-      workgroups: Math.ceil(O / 8) * Math.ceil(pixels / (4 * threads)),
-      consts: { SHARE: form.share, UNROLL: form.share === 4 },
+      params: { ...params, rows },
+      workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (4 * threads)),
+      consts: { ROWS: rows, SHARE: form.share, UNROLL: form.share === 4 },
       ...cost(params),
     };
     if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
@@ -148,7 +131,7 @@ function transient(plan: Plan, shape: readonly number[]): Tensor {
 /** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, P } = sizes;
-  const form = plan.choose('pointwise.backward_weight', forms(plan.device.software));
+  const form = plan.choose('pointwise.backward_weight', productForms(plan.device.software));
   const view = { row: dweight.strides[0], column: dweight.strides[1] };
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
@@ -156,38 +139,29 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
     plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
     return;
   }
-  const columns = form.share
-    ? Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize)
-    : kernel.consts.COLUMNS.value;
-  const tiles =
-    form.name === 'shared' ? Math.ceil(O / 64) * Math.ceil(I / 64) : Math.ceil(O / 8) * Math.ceil(I / (4 * columns));
+  const rows = tileRows(O);
+  const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
+  const tiles = countTiles(form, O, I, rows, columns);
   const allSteps = N * Math.ceil(P / 4);
-  const wanted = Math.min(Math.ceil(wantedWorkgroups / tiles), Math.ceil(allSteps / leastSteps));
-  const steps = Math.ceil(allSteps / wanted);
+  const steps = Math.ceil(allSteps / splitsFor(plan.device.software, tiles, allSteps, leastSteps));
   const splits = Math.ceil(allSteps / steps);
-  const workgroups = tiles * splits;
 
   const partials = splits > 1 ? transient(plan, [splits, O, I]) : undefined;
   const params = partials
     ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0 }
     : { ...sizes, ...view, splits, steps, accumulate: 1 };
   const target = partials ?? dweight;
-  const common = { params, workgroups, ...cost(sizes) };
-  if (form.share && P % 4 === 0)
-    plan.dispatch(subgroupKernel, 'backward_weight4', {
-      ...common,
-      bindings: { x4: x, dy4: dy, dweight: target },
-      consts: { SHARE: form.share, COLUMNS: columns },
-    });
-  else if (form.share)
-    plan.dispatch(subgroupKernel, 'backward_weight', {
-      ...common,
-      bindings: { x, dy, dweight: target },
-      consts: { SHARE: form.share, COLUMNS: columns },
-    });
-  else
+  const common = { workgroups: tiles * splits, ...cost(sizes) };
+  if (form.share) {
+    const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
+    const subgroup = { ...common, params: { ...params, rows }, consts };
+    if (P % 4 === 0)
+      plan.dispatch(subgroupKernel, 'backward_weight4', { ...subgroup, bindings: { x4: x, dy4: dy, dweight: target } });
+    else plan.dispatch(subgroupKernel, 'backward_weight', { ...subgroup, bindings: { x, dy, dweight: target } });
+  } else
     plan.dispatch(kernel, form.name === 'shared' ? 'backward_weight_shared' : 'backward_weight_register', {
       ...common,
+      params,
       bindings: { x, dy, dweight: target },
     });
   if (!partials) return;
@@ -197,4 +171,11 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
     workgroups: Math.ceil((O * I) / kernel.consts.THREADS.value),
     bytes: 4 * O * I * (splits + 2),
   });
+}
+
+/** Workgroups for the tiles of an (O, I) weight. */
+function countTiles(form: Form, O: number, I: number, rows: number, columns: number): number {
+  if (form.name === 'shared') return Math.ceil(O / 64) * Math.ceil(I / 64);
+  if (form.name === 'register') return Math.ceil(O / 8) * Math.ceil(I / (4 * kernel.consts.COLUMNS.value));
+  return Math.ceil(O / rows) * Math.ceil(I / (4 * columns));
 }
