@@ -109,8 +109,6 @@ fn forward_strip(
 // Partials of a workgroup's threads, by thread and tap.
 var<workgroup> shares: array<f32, THREADS * 9u>;
 
-fn horizontal(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
-
 // Strip: one workgroup a channel and a split. Its threads take the images' strips of 4 outputs in turn, with the 9 sums
 // in registers; then each tap's sums are added up in the order of the threads.
 @compute @workgroup_size(THREADS)
@@ -125,9 +123,9 @@ fn backward_weight_strip(
   let items = select(0u, params.N * strips * tiles, split < params.splits);
   let whole = select(0u, 1u, strips == 1u);
 
-  var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f();
-  var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f();
-  var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f();
+  var a0 = 0f; var a1 = 0f; var a2 = 0f;
+  var b0 = 0f; var b1 = 0f; var b2 = 0f;
+  var c0 = 0f; var c1 = 0f; var c2 = 0f;
   for (var turn = split * THREADS; turn < items; turn += params.splits * THREADS) {
     let item = turn + lid;
     let live = item < items;
@@ -144,18 +142,18 @@ fn backward_weight_strip(
       let l = to_left(v, tile);
       let m = to_right(v, tile, tiles);
       let d = slopes(nc, first + r, column, live && r < params.rows);
-      a0 += d * l; a1 += d * v; a2 += d * m;
-      b0 += d1 * l; b1 += d1 * v; b2 += d1 * m;
-      c0 += d2 * l; c1 += d2 * v; c2 += d2 * m;
+      a0 += dot(d, l); a1 += dot(d, v); a2 += dot(d, m);
+      b0 += dot(d1, l); b1 += dot(d1, v); b2 += dot(d1, m);
+      c0 += dot(d2, l); c1 += dot(d2, v); c2 += dot(d2, m);
       d2 = d1;
       d1 = d;
     }
   }
 
   let mine = lid * 9u;
-  shares[mine] = horizontal(a0); shares[mine + 1u] = horizontal(a1); shares[mine + 2u] = horizontal(a2);
-  shares[mine + 3u] = horizontal(b0); shares[mine + 4u] = horizontal(b1); shares[mine + 5u] = horizontal(b2);
-  shares[mine + 6u] = horizontal(c0); shares[mine + 7u] = horizontal(c1); shares[mine + 8u] = horizontal(c2);
+  shares[mine] = a0; shares[mine + 1u] = a1; shares[mine + 2u] = a2;
+  shares[mine + 3u] = b0; shares[mine + 4u] = b1; shares[mine + 5u] = b2;
+  shares[mine + 6u] = c0; shares[mine + 7u] = c1; shares[mine + 8u] = c2;
   workgroupBarrier();
   if (split >= params.splits) { return; }
   for (var tap = lid; tap < 9u; tap += THREADS) {

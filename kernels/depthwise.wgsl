@@ -359,8 +359,6 @@ fn backward_input_strip(
 // Partials of a workgroup's threads, by thread and tap.
 var<workgroup> shares: array<f32, THREADS * 9u>;
 
-fn horizontal(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
-
 // Strip, K = 3, S = 1 or 2: one workgroup a channel and a split. Its threads take the images' strips of 4 outputs in
 // turn, with the 9 sums in registers; then each tap's sums are added up in the order of the threads.
 @compute @workgroup_size(THREADS)
@@ -374,9 +372,9 @@ fn backward_weight_strip(
   let strips = (params.OH + params.rows - 1u) / params.rows;
   let items = select(0u, params.N * strips * tiles, split < params.splits);
 
-  var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f();
-  var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f();
-  var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f();
+  var a0 = 0f; var a1 = 0f; var a2 = 0f;
+  var b0 = 0f; var b1 = 0f; var b2 = 0f;
+  var c0 = 0f; var c1 = 0f; var c2 = 0f;
   for (var item = split * THREADS + lid; item < items; item += params.splits * THREADS) {
     let q = item % tiles * 4u;
     let first = item / tiles % strips * params.rows;
@@ -393,9 +391,9 @@ fn backward_weight_strip(
         let v = window(nc, h, column);
         let inside = p < end;
         let d = slopes(select(0u, row, inside), q, inside);
-        a0 += d * v.left; a1 += d * v.middle; a2 += d * v.right;
-        b0 += d1 * v.left; b1 += d1 * v.middle; b2 += d1 * v.right;
-        c0 += d2 * v.left; c1 += d2 * v.middle; c2 += d2 * v.right;
+        a0 += dot(d, v.left); a1 += dot(d, v.middle); a2 += dot(d, v.right);
+        b0 += dot(d1, v.left); b1 += dot(d1, v.middle); b2 += dot(d1, v.right);
+        c0 += dot(d2, v.left); c1 += dot(d2, v.middle); c2 += dot(d2, v.right);
         d2 = d1;
         d1 = d;
         row += params.OW;
@@ -407,12 +405,12 @@ fn backward_weight_strip(
       for (var r = 0u; r <= 2u * (end - first); r++) {
         let v = window(nc, h, column);
         if (r % 2u == 1u) {
-          b0 += d * v.left; b1 += d * v.middle; b2 += d * v.right;
+          b0 += dot(d, v.left); b1 += dot(d, v.middle); b2 += dot(d, v.right);
         } else {
-          c0 += d * v.left; c1 += d * v.middle; c2 += d * v.right;
+          c0 += dot(d, v.left); c1 += dot(d, v.middle); c2 += dot(d, v.right);
           let inside = r < 2u * (end - first);
           d = slopes(select(0u, row, inside), q, inside);
-          a0 += d * v.left; a1 += d * v.middle; a2 += d * v.right;
+          a0 += dot(d, v.left); a1 += dot(d, v.middle); a2 += dot(d, v.right);
           row += params.OW;
         }
         h++;
@@ -421,9 +419,9 @@ fn backward_weight_strip(
   }
 
   let mine = lid * 9u;
-  shares[mine] = horizontal(a0); shares[mine + 1u] = horizontal(a1); shares[mine + 2u] = horizontal(a2);
-  shares[mine + 3u] = horizontal(b0); shares[mine + 4u] = horizontal(b1); shares[mine + 5u] = horizontal(b2);
-  shares[mine + 6u] = horizontal(c0); shares[mine + 7u] = horizontal(c1); shares[mine + 8u] = horizontal(c2);
+  shares[mine] = a0; shares[mine + 1u] = a1; shares[mine + 2u] = a2;
+  shares[mine + 3u] = b0; shares[mine + 4u] = b1; shares[mine + 5u] = b2;
+  shares[mine + 6u] = c0; shares[mine + 7u] = c1; shares[mine + 8u] = c2;
   workgroupBarrier();
   if (split >= params.splits) { return; }
   for (var tap = lid; tap < 9u; tap += THREADS) {

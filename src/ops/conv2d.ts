@@ -13,7 +13,8 @@ export interface ConvOptions {
 }
 
 /**
- * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW), OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
+ * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW),
+ * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
  *
  * The weight may be the leading (O, I) block of a wider host's; its gradient is added to the same block of the host's.
  * K = 1, stride 1, padding 0 is `pointwise`.
@@ -58,7 +59,11 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
   return { N, I, O, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
 }
 
-/** Rows and columns of the output of a K x K window that moves over x (…, H, W). @throws ShapeError in the op's name. */
+/**
+ * Rows and columns of the output of a K x K window that moves over x (…, H, W).
+ *
+ * @throws ShapeError, in the op's name.
+ */
 export function outputSize(
   op: string,
   x: Tensor,
@@ -82,7 +87,7 @@ export function outputSize(
 const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;
 const octets = (channels: number): number => Math.ceil(channels / 8);
 
-/** Every pass has the same three ways; the plain form is the reference and never the first choice. */
+/** Every pass has these forms; the plain one is the reference and never the first choice. */
 const candidates = [
   { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 }, window: true },
   { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 }, window: true },
