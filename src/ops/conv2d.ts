@@ -148,7 +148,9 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
     return;
   }
   const threads = I * K * Math.ceil(K / 3);
-  const THREADS = threads <= 16 ? 16 : 32;
+  // Whole vectors of lanes, since every lane loads for the others; no more of them than there is work for.
+  const lanes = form.name === 'subgroup4' ? 4 : 8;
+  const THREADS = Math.min(32, Math.ceil(threads / lanes) * lanes);
   const groups = Math.ceil(threads / THREADS) * octets(O);
   const splits = splitsFor(groups, N * OH, Math.ceil(OW / 4));
   const params = { ...shape, splits };
