@@ -4,8 +4,8 @@
 //
 // along_n reads four neighbours of a row of op(B) at once (bn = 1, bk % 4 == 0), along_k four neighbours of a column of
 // op(B) and of a row of op(A) (ak = bk = 1, am % 4 == bn % 4 == 0); scalar takes any strides. What they read beyond the
-// last column or row is never stored, or multiplied by nothing. Each entry point: one thread per ROWS rows x 4 columns x
-// split; a workgroup's threads share the rows. Nothing races, and every sum runs in one fixed order.
+// last column is never stored; beyond the last k, it counts as 0. Each entry point: one thread per ROWS rows x 4 columns
+// x split; a workgroup's threads share the rows. Nothing races, and every sum runs in one fixed order.
 
 enable subgroups;
 

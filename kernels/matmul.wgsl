@@ -20,6 +20,7 @@ struct Params {
   steps: u32,       // its length in each part, a multiple of 4
   accumulate: u32,  // 1 adds to what is in C
   scale: f32,
+  rows: u32,        // rows of a tile: 8 for register_tile, where it must not be a constant
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -76,6 +77,18 @@ fn multiply(tile: ptr<function, Tile>, lo: vec4f, hi: vec4f, v: vec4f) {
   (*tile).c7 = fma(vec4f(hi.w), v, (*tile).c7);
 }
 
+// Brings the next row into c0. Rows are stored in a loop that no compiler can unroll: a store for each would take
+// lavapipe long to compile.
+fn shift(tile: ptr<function, Tile>) {
+  (*tile).c0 = (*tile).c1;
+  (*tile).c1 = (*tile).c2;
+  (*tile).c2 = (*tile).c3;
+  (*tile).c3 = (*tile).c4;
+  (*tile).c4 = (*tile).c5;
+  (*tile).c5 = (*tile).c6;
+  (*tile).c6 = (*tile).c7;
+}
+
 fn load_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
 fn load_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
 
@@ -110,14 +123,10 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
     at += params.bk;
   }
 
-  store_row(split, m, n, COLUMNS, tile.c0);
-  store_row(split, m + 1u, n, COLUMNS, tile.c1);
-  store_row(split, m + 2u, n, COLUMNS, tile.c2);
-  store_row(split, m + 3u, n, COLUMNS, tile.c3);
-  store_row(split, m + 4u, n, COLUMNS, tile.c4);
-  store_row(split, m + 5u, n, COLUMNS, tile.c5);
-  store_row(split, m + 6u, n, COLUMNS, tile.c6);
-  store_row(split, m + 7u, n, COLUMNS, tile.c7);
+  for (var r = 0u; r < min(params.rows, params.M - m); r++) {
+    store_row(split, m + r, n, COLUMNS, tile.c0);
+    shift(&tile);
+  }
 }
 
 // The operands of one step of a 64 x 64 tile: 16 columns of 64 rows, and 16 rows of 64 columns, four to a vector.

@@ -18,6 +18,7 @@ struct Params {
   splits: u32,           // backward_weight: parts of the sum over pixels
   steps: u32,            // backward_weight: groups of four pixels in a part
   accumulate: u32,       // backward_weight: 1 adds to what is there
+  rows: u32,             // rows of a tile: 8 for the _register forms, where it must not be a constant
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -105,6 +106,18 @@ fn multiply(tile: ptr<function, Tile>, a: vec4f, b: vec4f, v: vec4f) {
   (*tile).c7 = fma(vec4f(b.w), v, (*tile).c7);
 }
 
+// Brings the next row into c0. Rows are stored in a loop that no compiler can unroll: a store for each would take
+// lavapipe long to compile.
+fn shift(tile: ptr<function, Tile>) {
+  (*tile).c0 = (*tile).c1;
+  (*tile).c1 = (*tile).c2;
+  (*tile).c2 = (*tile).c3;
+  (*tile).c3 = (*tile).c4;
+  (*tile).c4 = (*tile).c5;
+  (*tile).c5 = (*tile).c6;
+  (*tile).c6 = (*tile).c7;
+}
+
 fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
 fn gradients(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]); }
 fn weights(at: vec4u) -> vec4f { return vec4f(weight[at.x], weight[at.y], weight[at.z], weight[at.w]); }
@@ -146,14 +159,10 @@ fn forward_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
 
   let out = n * params.O * params.P + p;
   let count = total - id;
-  store(out, o, count, tile.c0);
-  store(out, o + 1u, count, tile.c1);
-  store(out, o + 2u, count, tile.c2);
-  store(out, o + 3u, count, tile.c3);
-  store(out, o + 4u, count, tile.c4);
-  store(out, o + 5u, count, tile.c5);
-  store(out, o + 6u, count, tile.c6);
-  store(out, o + 7u, count, tile.c7);
+  for (var r = 0u; r < min(params.rows, params.O - o); r++) {
+    store(out, o + r, count, tile.c0);
+    shift(&tile);
+  }
 }
 
 // One thread per 8 output channels x 4 input channels x split. Each split sums its own range of the pixels in their
@@ -191,14 +200,10 @@ fn backward_weight_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_work
     n += select(0u, 1u, wrap);
   }
 
-  store_row(split, o, i, COLUMNS, tile.c0);
-  store_row(split, o + 1u, i, COLUMNS, tile.c1);
-  store_row(split, o + 2u, i, COLUMNS, tile.c2);
-  store_row(split, o + 3u, i, COLUMNS, tile.c3);
-  store_row(split, o + 4u, i, COLUMNS, tile.c4);
-  store_row(split, o + 5u, i, COLUMNS, tile.c5);
-  store_row(split, o + 6u, i, COLUMNS, tile.c6);
-  store_row(split, o + 7u, i, COLUMNS, tile.c7);
+  for (var r = 0u; r < min(params.rows, params.O - o); r++) {
+    store_row(split, o + r, i, COLUMNS, tile.c0);
+    shift(&tile);
+  }
 }
 
 fn store_row(split: u32, o: u32, i: u32, apart: u32, v: vec4f) {

@@ -37,8 +37,9 @@ export function productForms(software: boolean): readonly Form[] {
   return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
 }
 
-/** Rows of a subgroup tile: 16 are faster by a quarter or more, unless they stand empty. */
-export function tileRows(rows: number): number {
+/** Rows of a thread's tile: with subgroups 16 are faster by a quarter or more, unless many stand empty. */
+export function tileRows({ share }: Form, rows: number): number {
+  if (!share) return 8;
   return Math.ceil(rows / 16) * 16 <= 1.25 * Math.ceil(rows / 8) * 8 ? 16 : 8;
 }
 
@@ -68,7 +69,7 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
   const form = plan.choose(key, productForms(plan.device.software));
-  const rows = tileRows(M);
+  const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
   const tiles = countTiles(form, M, N, rows, columns);
   const wanted = form.name === 'plain' ? 1 : splitsFor(plan.device.software, tiles, K, leastSteps);
@@ -76,13 +77,27 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
   const splits = Math.ceil(K / steps);
 
   const partials = splits > 1 ? transient(plan, [splits, M, N]) : undefined;
-  const whole = { M, N, K, am, ak, bk, bn, ldc: out.strides[0], splits, steps, accumulate: Number(accumulate), scale };
+  const whole = {
+    M,
+    N,
+    K,
+    am,
+    ak,
+    bk,
+    bn,
+    ldc: out.strides[0],
+    splits,
+    steps,
+    accumulate: Number(accumulate),
+    scale,
+    rows,
+  };
   const params = partials ? { ...whole, ldc: N, accumulate: 0, scale: 1 } : whole;
   const c = partials ?? out;
   const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns, UNROLL: form.share === 4 };
-    const subgroup = { ...common, params: { ...params, rows }, consts };
+    const subgroup = { ...common, params, consts };
     if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
     else if (bk === 1 && bn % 4 === 0 && ak === 1 && am % 4 === 0)
       plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a4: a, b4: b, c } });
@@ -135,6 +150,6 @@ function orient({ shape: [rows, columns], strides: [row, column] }: Tensor, tran
 function countTiles(form: Form, M: number, N: number, rows: number, columns: number): number {
   if (form.name === 'plain') return Math.ceil((M * N) / kernel.consts.THREADS.value);
   if (form.name === 'shared') return Math.ceil(M / 64) * Math.ceil(N / 64);
-  if (form.name === 'register') return Math.ceil(M / 8) * Math.ceil(N / (4 * kernel.consts.COLUMNS.value));
+  if (form.name === 'register') return Math.ceil(M / rows) * Math.ceil(N / (4 * kernel.consts.COLUMNS.value));
   return Math.ceil(M / rows) * Math.ceil(N / (4 * columns));
 }

@@ -59,7 +59,7 @@ interface Sizes {
   readonly P: number;
 }
 
-const unsplit = { splits: 1, steps: 0, accumulate: 1 };
+const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
 
 function cost({ N, I, O, P }: Sizes) {
   return { macs: N * I * O * P, bytes: 4 * (N * I * P + N * O * P + I * O) };
@@ -100,9 +100,9 @@ type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
 function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, O, P } = params;
   const pixels = N * P;
+  const rows = tileRows(form, O);
   if (form.share) {
     const { value: threads } = subgroupKernel.consts.THREADS;
-    const rows = tileRows(O);
     const common = {
       params: { ...params, rows },
       workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (4 * threads)),
@@ -113,13 +113,13 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
     else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y } });
     return;
   }
-  const common = { params, bindings: { x, weight, y }, ...cost(params) };
+  const common = { params: { ...params, rows }, bindings: { x, weight, y }, ...cost(params) };
   if (form.name === 'shared')
     plan.dispatch(kernel, 'forward_shared', { ...common, workgroups: Math.ceil(O / 64) * Math.ceil(pixels / 64) });
   else
     plan.dispatch(kernel, 'forward_register', {
       ...common,
-      workgroups: Math.ceil(O / 8) * Math.ceil(pixels / (4 * kernel.consts.THREADS.value)),
+      workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (4 * kernel.consts.THREADS.value)),
     });
 }
 
@@ -139,7 +139,7 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
     plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
     return;
   }
-  const rows = tileRows(O);
+  const rows = tileRows(form, O);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
   const tiles = countTiles(form, O, I, rows, columns);
   const allSteps = N * Math.ceil(P / 4);
@@ -148,13 +148,13 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
 
   const partials = splits > 1 ? transient(plan, [splits, O, I]) : undefined;
   const params = partials
-    ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0 }
-    : { ...sizes, ...view, splits, steps, accumulate: 1 };
+    ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0, rows }
+    : { ...sizes, ...view, splits, steps, accumulate: 1, rows };
   const target = partials ?? dweight;
   const common = { workgroups: tiles * splits, ...cost(sizes) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
-    const subgroup = { ...common, params: { ...params, rows }, consts };
+    const subgroup = { ...common, params, consts };
     if (P % 4 === 0)
       plan.dispatch(subgroupKernel, 'backward_weight4', { ...subgroup, bindings: { x4: x, dy4: dy, dweight: target } });
     else plan.dispatch(subgroupKernel, 'backward_weight', { ...subgroup, bindings: { x, dy, dweight: target } });
@@ -176,6 +176,6 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
 /** Workgroups for the tiles of an (O, I) weight. */
 function countTiles(form: Form, O: number, I: number, rows: number, columns: number): number {
   if (form.name === 'shared') return Math.ceil(O / 64) * Math.ceil(I / 64);
-  if (form.name === 'register') return Math.ceil(O / 8) * Math.ceil(I / (4 * kernel.consts.COLUMNS.value));
+  if (form.name === 'register') return Math.ceil(O / rows) * Math.ceil(I / (4 * kernel.consts.COLUMNS.value));
   return Math.ceil(O / rows) * Math.ceil(I / (4 * columns));
 }
