@@ -40,7 +40,7 @@ function matrix(label: string, [rows, columns]: number[], beyond: number, random
 }
 
 /** The product by `form`, checked against f64, that it repeats bit for bit, and that nothing else is written. */
-async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: string): Promise<Float32Array> {
+async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: string, on = device) {
   const { M, N, K, beyond = [0, 0, 0], scale = 1, accumulate = false, gram = false } = c;
   const random = generator(seed);
   const a = matrix('a', transposeA ? [K, M] : [M, K], beyond[0], random);
@@ -58,7 +58,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
     }
 
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
-  using plan = new Plan(device, form ? { variants: { [key]: form } } : {});
+  using plan = new Plan(on, form ? { variants: { [key]: form } } : {});
   matmul(plan, { a: a.view, b: b.view, out: out.view, transposeA, transposeB, scale, accumulate });
   assert.is(plan.stats().macs, M * N * K);
   await plan.compile();
@@ -107,6 +107,24 @@ for (const c of cases)
       await check(c, transposeA, transposeB);
     });
   }
+
+test('on hardware, whose sums fall into more parts, and with workgroups folded over two dimensions', async () => {
+  const limits = new Proxy(device.limits, {
+    get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 12 : Reflect.get(target, key)),
+  });
+  const hardware = new Proxy(device, {
+    get: (target, key) => {
+      if (key === 'limits') return limits;
+      if (key === 'software') return false;
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const c: Case = { M: 70, N: 70, K: 600, beyond: [2, 2, 2], scale: 3, accumulate: true };
+  for (const form of [...forms.filter(runs), undefined])
+    for (const transposeA of [false, true])
+      for (const transposeB of [false, true]) await check(c, transposeA, transposeB, form, hardware);
+});
 
 test('a Gram matrix A Aᵀ is symmetric in every form', async () => {
   for (const form of forms.filter(runs)) {

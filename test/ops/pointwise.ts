@@ -56,12 +56,13 @@ const cases: Case[] = [
   { N: 17, I: 64, O: 31, H: 16, W: 16 },
 ];
 const forms = ['plain', 'register', 'shared', 'subgroup4', 'subgroup8'];
+const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
 
-const check = (c: Case, form: string | undefined, seed?: number) => {
+const check = (c: Case, form: string | undefined, seed?: number, on = device) => {
   const { N, I, O, H, W, host = [O, I] } = c;
   const key = (name: string) => [`pointwise.${name}`, form];
   const variants = form && Object.fromEntries(['forward', 'backward_input', 'backward_weight'].map(key));
-  return checkOp(device, `pointwise ${form ?? 'default'}`, {
+  return checkOp(on, `pointwise ${form ?? 'default'}`, {
     inputs: { x: [N, I, H, W] },
     weights: { weight: { host: [...host, 1, 1], slim: [O, I, 1, 1] } },
     run: (tape, { x, weight }) => pointwise(tape, x, weight),
@@ -73,7 +74,6 @@ const check = (c: Case, form: string | undefined, seed?: number) => {
 
 for (const c of cases) {
   const { N, I, O, H, W, host } = c;
-  const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
   test(`N${N} ${I} -> ${O} ${H}x${W}${host ? ` in a host of ${host}` : ''}: every form agrees`, async () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const plain = await check(c, 'plain', seed);
@@ -85,6 +85,26 @@ for (const c of cases) {
     await check(c, undefined);
   });
 }
+
+test('on hardware, whose sums fall into more parts, and with workgroups folded over two dimensions', async () => {
+  const limits = new Proxy(device.limits, {
+    get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 19 : Reflect.get(target, key)),
+  });
+  const hardware = new Proxy(device, {
+    get: (target, key) => {
+      if (key === 'limits') return limits;
+      if (key === 'software') return false;
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  for (const [H, W] of [
+    [9, 7],
+    [8, 8],
+  ])
+    for (const form of [...forms.filter(runs), undefined])
+      await check({ N: 5, I: 40, O: 70, H, W, host: [71, 43] }, form, undefined, hardware);
+});
 
 test('an input that needs no gradient gets none', () => {
   const plan = new Plan(device);
