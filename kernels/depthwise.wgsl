@@ -6,8 +6,8 @@
 // host's first C channels; ldw is the distance between channels.
 //
 // Each pass has a plain form (one thread a result: the reference and the documentation), a row form for any K and S
-// (4 pixels of a row slide under the kernel), and for K = 3, S = 1 or 2 a strip form: a thread keeps the 9 weights and
-// walks down a strip 4 pixels wide, so that each pixel of x is loaded once a strip and not once a tap.
+// (4 pixels of a row slide under the kernel), and for K = 3, S = 1 or 2 (forward also K = 5, S = 1) a strip form: a
+// thread keeps all weights and walks down a strip 4 pixels wide, so that each pixel of x is loaded once a strip.
 
 const K: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
@@ -116,6 +116,16 @@ fn pixel(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
 }
 
+// 4 of them, S apart.
+fn pixels(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(
+    pixel(row, column, inside),
+    pixel(row, column + S, inside),
+    pixel(row, column + 2u * S, inside),
+    pixel(row, column + 3u * S, inside),
+  );
+}
+
 // The same of dy.
 fn slope(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
@@ -218,22 +228,12 @@ fn window(nc: u32, h: u32, column: u32) -> Window {
   let inside = h < params.H;
   let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
   var v: Window;
-  v.left = vec4f(
-    pixel(row, column, inside),
-    pixel(row, column + S, inside),
-    pixel(row, column + 2u * S, inside),
-    pixel(row, column + 3u * S, inside),
-  );
+  v.left = pixels(row, column, inside);
   if (S == 1u) {
     v.middle = vec4f(v.left.yzw, pixel(row, column + 4u, inside));
     v.right = vec4f(v.middle.yzw, pixel(row, column + 5u, inside));
   } else {
-    v.middle = vec4f(
-      pixel(row, column + 1u, inside),
-      pixel(row, column + 3u, inside),
-      pixel(row, column + 5u, inside),
-      pixel(row, column + 7u, inside),
-    );
+    v.middle = pixels(row, column + 1u, inside);
     v.right = vec4f(v.left.yzw, pixel(row, column + 8u, inside));
   }
   return v;
@@ -303,6 +303,74 @@ fn forward_strip(
       }
       h++;
     }
+  }
+}
+
+// 4 neighbouring sums under one row of a 5 x 5 kernel, of a row of x as 8 pixels; S = 1.
+struct Taps5 { inner: vec4f, last: f32 }
+
+fn under5(left: vec4f, right: vec4f, taps: Taps5) -> vec4f {
+  return taps.inner.x * left
+    + taps.inner.y * vec4f(left.yzw, right.x)
+    + taps.inner.z * vec4f(left.zw, right.xy)
+    + taps.inner.w * vec4f(left.w, right.xyz)
+    + taps.last * right;
+}
+
+fn taps5_of(c: u32, ky: u32) -> Taps5 {
+  let at = c * params.ldw;
+  let k = ky * 5u;
+  if (params.turn == 1u) {
+    let inner = vec4f(weight[at + 24u - k], weight[at + 23u - k], weight[at + 22u - k], weight[at + 21u - k]);
+    return Taps5(inner, weight[at + 20u - k]);
+  }
+  let inner = vec4f(weight[at + k], weight[at + k + 1u], weight[at + k + 2u], weight[at + k + 3u]);
+  return Taps5(inner, weight[at + k + 4u]);
+}
+
+// Strip, K = 5, S = 1: as above (for the gradient of the input, padding 4 - P).
+@compute @workgroup_size(THREADS)
+fn forward_strip5(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+) {
+  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let tiles = (params.OW + 3u) / 4u;
+  let strips = (params.OH + params.rows - 1u) / params.rows;
+  if (t >= params.N * params.C * strips * tiles) { return; }
+  let q = t % tiles * 4u;
+  let first = t / tiles % strips * params.rows;
+  let nc = t / (tiles * strips);
+  let c = nc % params.C;
+  let taps0 = taps5_of(c, 0u);
+  let taps1 = taps5_of(c, 1u);
+  let taps2 = taps5_of(c, 2u);
+  let taps3 = taps5_of(c, 3u);
+  let taps4 = taps5_of(c, 4u);
+
+  let column = q - params.P;
+  let count = params.OW - q;
+  let end = min(first + params.rows, params.OH);
+  var h = first - params.P;
+  var at = (nc * params.OH + first) * params.OW + q;
+  // Sums of the row of y that the next row of x ends, and of the three after it.
+  var now = vec4f();
+  var next1 = vec4f();
+  var next2 = vec4f();
+  var next3 = vec4f();
+  for (var r = 0u; r < end - first + 4u; r++) {
+    let inside = h < params.H;
+    let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
+    let left = pixels(row, column, inside);
+    let right = pixels(row, column + 4u, inside);
+    if (r > 3u) {
+      store_y(at, now + under5(left, right, taps4), count);
+      at += params.OW;
+    }
+    now = next1 + under5(left, right, taps3);
+    next1 = next2 + under5(left, right, taps2);
+    next2 = next3 + under5(left, right, taps1);
+    next3 = under5(left, right, taps0);
+    h++;
   }
 }
 
@@ -434,15 +502,6 @@ fn backward_weight_strip(
 // The pixels of x under the next tap, from those under the tap S before it: they move on by one.
 fn slide(previous: vec4f, row: u32, column: u32, inside: bool) -> vec4f {
   return vec4f(previous.yzw, pixel(row, column + 3u * S, inside));
-}
-
-fn pixels(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    pixel(row, column, inside),
-    pixel(row, column + S, inside),
-    pixel(row, column + 2u * S, inside),
-    pixel(row, column + 3u * S, inside),
-  );
 }
 
 // Row: one workgroup a channel, a split, and up to 7 neighbouring taps of a kernel row. Its threads take tiles of 4

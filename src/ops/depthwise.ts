@@ -58,7 +58,7 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
 type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
 /**
- * The forms of a pass for this shape, the best first. Strips are for K = 3; with stride 1, padding 1 and a power of two
+ * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5; with stride 1, padding 1 and a power of two
  * of tiles a row, lanes can shuffle each other the edges. The row form takes any shape; plain is the reference.
  */
 function choose(plan: Plan, pass: string, { OW, K, S, P }: Shape, strip: boolean): Form {
@@ -77,9 +77,11 @@ function stripRows(plan: Plan, rows: number): number {
 
 const groupsOf = (threads: number): number => Math.ceil(threads / 64);
 
+const stripEntry = (K: number) => (K === 5 ? 'forward_strip5' : 'forward_strip');
+
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
-  const form = choose(plan, 'forward', shape, K === 3 && S <= 2);
+  const form = choose(plan, 'forward', shape, (K === 3 && S <= 2) || (K === 5 && S === 1));
   const rows = stripRows(plan, OH);
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
@@ -91,14 +93,15 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
-  if (form === 'strip') plan.dispatch(kernel, 'forward_strip', { ...options, consts, workgroups: strips });
+  if (form === 'strip') plan.dispatch(kernel, stripEntry(K), { ...options, consts, workgroups: strips });
   if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
   if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, C, H, W, OH, OW, K, S, P } = shape;
-  const form = choose(plan, 'backward_input', shape, K === 3 && ((S === 1 && P <= 2) || (S === 2 && P === 1)));
+  const correlates = S === 1 && P < K && (K === 3 || K === 5);
+  const form = choose(plan, 'backward_input', shape, correlates || (K === 3 && S === 2 && P === 1));
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
   const bindings = { weight, dy, dx };
@@ -117,12 +120,12 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   if (form === 'shuffle' || (form === 'strip' && S === 1)) {
     const correlation = {
       ...cost,
-      params: { ...params, H: OH, W: OW, OH: H, OW: W, P: 2 - P, turn: 1 },
+      params: { ...params, H: OH, W: OW, OH: H, OW: W, P: K - 1 - P, turn: 1 },
       bindings: { x: dy, weight, y: dx },
       workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
     };
     if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
-    else plan.dispatch(kernel, 'forward_strip', { ...correlation, consts });
+    else plan.dispatch(kernel, stripEntry(K), { ...correlation, consts });
   }
 }
 

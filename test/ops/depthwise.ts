@@ -67,12 +67,14 @@ async function checkForms(shape: Case, on = device): Promise<void> {
   } = shape;
   const tiles = Math.ceil(W / 4);
   const shuffles = stride === 1 && padding === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= on.subgroupSize;
-  const forms: Record<string, string[]> = {
-    'depthwise.forward': K === 3 && stride <= 2 ? ['row', 'strip'] : ['row'],
+  const strips = {
+    'depthwise.forward': (K === 3 && stride <= 2) || (K === 5 && stride === 1),
     'depthwise.backward_input':
-      K === 3 && (stride === 1 ? padding <= 2 : stride === 2 && padding === 1) ? ['row', 'strip'] : ['row'],
-    'depthwise.backward_weight': K === 3 && stride <= 2 ? ['row', 'strip'] : ['row'],
+      stride === 1 ? (K === 3 || K === 5) && padding < K : K === 3 && stride === 2 && padding === 1,
+    'depthwise.backward_weight': K === 3 && stride <= 2,
   };
+  const forms: Record<string, string[]> = {};
+  for (const [key, strip] of Object.entries(strips)) forms[key] = strip ? ['row', 'strip'] : ['row'];
   if (K === 3 && shuffles) for (const all of Object.values(forms)) all.push('shuffle');
   const variants = (at: number) =>
     Object.fromEntries(Object.entries(forms).map(([key, all]) => [key, at < 0 ? 'plain' : (all[at] ?? all[0])]));
@@ -96,6 +98,8 @@ const cases: Record<string, Case> = {
   '3x3, stride 2 without padding': { x: [2, 3, 8, 7], K: 3, stride: 2 },
   '3x3, stride 3': { x: [2, 3, 10, 11], K: 3, stride: 3, padding: 1 },
   '5x5, slim': { x: [2, 6, 9, 11], K: 5, host: 9, padding: 2 },
+  '5x5 without padding': { x: [2, 3, 8, 7], K: 5 },
+  '5x5, padding 4, strips of several lengths': { x: [1, 2, 40, 6], K: 5, padding: 4 },
   '5x5, stride 2': { x: [2, 4, 12, 9], K: 5, stride: 2, padding: 2 },
   '7x7': { x: [1, 3, 8, 9], K: 7, padding: 3 },
   '7x7, stride 2': { x: [2, 3, 12, 13], K: 7, stride: 2, padding: 3 },
