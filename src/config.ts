@@ -30,7 +30,7 @@ const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as c
 
 /**
  * Every setting of a run, in the order of help texts and config.json; flags are the keys in kebab-case. Flags, JSON
- * keys, help, defaults and checks all come from here. Defaults are the small-image recipe of the paper (method.md 3)
+ * keys, help, defaults and checks all come from here. Defaults are the small-image recipe of the paper (DESIGN.md)
  * unless they say otherwise; a computed default sees the rows above it.
  */
 const groups = {
@@ -291,7 +291,7 @@ export function scheduleOf(config: TrainConfig, images: number): Schedule {
 
 /** Ready-made settings, to be spread under one's own. */
 export const presets = {
-  /** Minutes on two cores: the small paired-emoji network of method.md 9, about 15,000 images. */
+  /** Minutes on two cores: a small network on paired emoji, about 15,000 images. */
   demo: {
     data: 'emoji',
     protocol: 'paired',

@@ -60,7 +60,7 @@ export interface CentreCrop extends Normalization {
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-/** The two pipelines of the method (method.md 3) for a size. Blur is for pictures above 64 pixels, its window a tenth of them. */
+/** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for pictures above 64 pixels, its window a tenth of them. */
 export function defaultViews(size: number): [Augmentation, Augmentation] {
   const shared = {
     size,

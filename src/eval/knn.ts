@@ -15,7 +15,7 @@ export interface KnnResult {
 
 /**
  * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
- * label with weight exp(similarity / temperature) (method.md 3, "Evaluation").
+ * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
  *
  * @param bank the labelled embeddings to search, (M, F)
  * @param queries the embeddings to classify, (N, F), with the true labels that `accuracy` counts against

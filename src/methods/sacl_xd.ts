@@ -4,7 +4,7 @@ import type { Network } from './network.js';
 import { correlate, type Objective, type Settings, type Views } from './objective.js';
 
 /**
- * SACL + XD (`method.md` 2): the host sees view A and its slice view B; the frozen passes see the views swapped, through
+ * SACL + XD (DESIGN.md, "The loss"): the host sees view A and its slice view B; the frozen passes see the views swapped, through
  * the same weights, and leave no gradient and no running statistics.
  *
  *   L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B]))

@@ -16,7 +16,7 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
 
 /**
  * Records two dispatches: the norms of every tensor's weights and gradients, then the update of all weights
- * (`method.md` 3). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
+ * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
   const { momentum: m = 0.9, weightDecay = 0, trust = 1e-3, clip = false } = options;
