@@ -2,10 +2,8 @@
 // alike loaded once a subgroup, a row a lane, and passed round by subgroupBroadcast.
 // C = scale op(A) op(B), or C += the same; op(A) (M, K), op(B) (K, N), C (M, N).
 //
-// along_n reads four neighbours of a row of op(B) at once (bn = 1, bk % 4 == 0), along_k four neighbours of a column of
-// op(B) and of a row of op(A) (ak = bk = 1, am % 4 == bn % 4 == 0); scalar takes any strides. What they read beyond the
-// last column is never stored; beyond the last k, it counts as 0. Each entry point: one thread per ROWS rows x 4 columns
-// x split; a workgroup's threads share the rows. Nothing races, and every sum runs in one fixed order.
+// What the entry points read beyond the last column is never stored; beyond the last k, it counts as 0. No two threads
+// write the same element, and every sum runs in one fixed order.
 
 enable subgroups;
 
@@ -15,6 +13,7 @@ const ROWS: u32 = 8;
 const SHARE: u32 = 8;
 // Whether along_n and scalar take four k a turn: SwiftShader gains half from it, lavapipe only compiles longer.
 const UNROLL: bool = false;
+// Threads of a workgroup.
 const COLUMNS: u32 = 8;
 
 struct Params {
@@ -125,6 +124,8 @@ fn columns_of_a(at: vec4u, inside: vec4<bool>) -> mat4x4f {
   return transpose(held);
 }
 
+// One thread per ROWS rows x 4 neighbouring columns x split; a workgroup's threads share the rows. Reads four
+// neighbours of a row of op(B) at once: bn = 1 and bk % 4 == 0.
 @compute @workgroup_size(COLUMNS)
 fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -151,6 +152,8 @@ fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   store_tile(tile_at.split, tile_at.m, n, 1u, &tile);
 }
 
+// One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Reads four
+// neighbours along k at once: ak = bk = 1 and am % 4 == bn % 4 == 0.
 @compute @workgroup_size(COLUMNS)
 fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -176,6 +179,7 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
 
 fn row_of_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
 
+// One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Any strides.
 @compute @workgroup_size(COLUMNS)
 fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
