@@ -1,9 +1,7 @@
 enable subgroups;
 
-// Convolution, NCHW times OIHW, with subgroups: the window forms of conv2d.wgsl, where the lanes of a subgroup share
-// what is the same for all of them. Each lane loads the operand of one of 8 channels, and broadcasts hand it round: one
-// load where the plain window form takes 8. See conv2d.wgsl for the formula, the layout and the plain references.
-//
+// Convolution, NCHW times OIHW, with subgroups: the forms of conv2d.window.wgsl, where each lane loads the operand of
+// one of 8 channels and broadcasts hand it round. See conv2d.wgsl for the formula, the layout and the plain references.
 // LANES 8 needs subgroups of at least 8; with LANES 4 two loads make up the 8 channels.
 
 const LANES: u32 = 8;
@@ -25,8 +23,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;       // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
-@group(0) @binding(6) var<storage, read_write> dweight: array<f32>; // (O, I, K, K), ldw as above; added to
-@group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
+@group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {

@@ -1,6 +1,6 @@
 enable subgroups;
 
-// Depthwise convolution, NCHW, K = 3, stride 1, padding 1, with subgroups: the strip forms of depthwise.wgsl, where one
+// Depthwise convolution, NCHW, K = 3, stride 1, padding 1, with subgroups: the forms of depthwise.strip.wgsl, where one
 // lane loads a pixel and its neighbours get it by a shuffle: 4 loads a row and strip instead of 6. See depthwise.wgsl
 // for the formula, the layout and the plain references.
 //

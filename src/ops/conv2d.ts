@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { conv2d as kernel } from '../generated/conv2d.js';
 import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.js';
+import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
@@ -91,8 +92,8 @@ const octets = (channels: number): number => Math.ceil(channels / 8);
 const candidates = [
   { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 }, window: true },
   { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 }, window: true },
-  { name: 'window', kernel, consts: {}, window: true },
-  { name: 'plain', kernel, consts: {}, window: false },
+  { name: 'window', kernel: windowKernel, consts: {}, window: true },
+  { name: 'plain', window: false },
 ] as const;
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {

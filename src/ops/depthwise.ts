@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { depthwise as kernel } from '../generated/depthwise.js';
+import { depthwise_strip as stripKernel } from '../generated/depthwise_strip.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -93,7 +94,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
-  if (form === 'strip') plan.dispatch(kernel, stripEntry(K), { ...options, consts, workgroups: strips });
+  if (form === 'strip') plan.dispatch(stripKernel, stripEntry(K), { ...options, consts, workgroups: strips });
   if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
   if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
 }
@@ -115,7 +116,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   }
   if (form === 'strip' && S === 2) {
     const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
-    plan.dispatch(kernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
+    plan.dispatch(stripKernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
   }
   if (form === 'shuffle' || (form === 'strip' && S === 1)) {
     const correlation = {
@@ -125,7 +126,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
       workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
     };
     if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
-    else plan.dispatch(kernel, stripEntry(K), { ...correlation, consts });
+    else plan.dispatch(stripKernel, stripEntry(K), { ...correlation, consts });
   }
 }
 
@@ -137,7 +138,7 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
   if (form === 'plain') {
     plan.dispatch(kernel, 'backward_weight', {
       ...common,
-      params: { ...shape, rows: OH, turn: 0, splits: 1 },
+      params: { ...shape, splits: 1 },
       bindings: { x, dy, dweight },
       consts: { K, S },
       workgroups: groupsOf(weights),
@@ -153,12 +154,10 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
   const slot = plan.slot('depthwise.partial', splits * weights * 4);
   const partial = { storage: slot, offset: 0, bytes: slot.bytes };
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
+  const consts = { K, S, THREADS };
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
-  else
-    plan.dispatch(kernel, form === 'strip' ? 'backward_weight_strip' : 'backward_weight_row', {
-      ...options,
-      consts: { K, S, THREADS },
-    });
+  if (form === 'strip') plan.dispatch(stripKernel, 'backward_weight_strip', { ...options, consts });
+  if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight },
