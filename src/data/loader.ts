@@ -3,7 +3,7 @@ import type { Device } from '../runtime/device.js';
 import type { Binding } from '../runtime/plan.js';
 import type { Pictures } from './augment.js';
 import { permutation } from './philox.js';
-import type { ImageSource, Picture } from './source.js';
+import { halve, type ImageSource, type Picture } from './source.js';
 
 export interface LoaderOptions {
   /** Items in a batch. */
@@ -207,10 +207,9 @@ class Staging {
     const worker = async () => {
       while (next < places) {
         const place = next++;
-        const picture = fitted(
-          await loadChecked(source, items[Math.floor(place / source.pictures)], place % source.pictures),
-          this.#maxSide,
-        );
+        const item = items[Math.floor(place / source.pictures)];
+        let picture = await loadChecked(source, item, place % source.pictures);
+        while (Math.max(picture.width, picture.height) > this.#maxSide) picture = halve(picture);
         this.table.set([this.#end / 4, picture.width, picture.height, 0], place * 4);
         this.pixels.set(picture.pixels, this.#end);
         this.#end += picture.pixels.length;
@@ -272,28 +271,6 @@ async function loadChecked(source: ImageSource, item: number, picture: number): 
       `${source.name}: item ${item}: expected RGBA bytes of ${width} x ${height} pixels, got ${pixels.length} bytes`,
     );
   return loaded;
-}
-
-/** The picture itself, or its 2 x 2 means, taken until no side is longer than `maxSide`. */
-function fitted(picture: Picture, maxSide: number): Picture {
-  let { width, height, pixels } = picture;
-  while (Math.max(width, height) > maxSide) {
-    const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
-    const half = new Uint8Array(w * h * 4);
-    for (let y = 0; y < h; y++) {
-      const rows = [2 * y * width, Math.min(2 * y + 1, height - 1) * width];
-      for (let x = 0; x < w; x++) {
-        const columns = [2 * x, Math.min(2 * x + 1, width - 1)];
-        for (let c = 0; c < 4; c++) {
-          let sum = 2; // rounds to nearest
-          for (const row of rows) for (const column of columns) sum += pixels[(row + column) * 4 + c];
-          half[(y * w + x) * 4 + c] = sum >> 2;
-        }
-      }
-    }
-    [width, height, pixels] = [w, h, half];
-  }
-  return { width, height, pixels };
 }
 
 function largestBinding({ limits }: Device): number {

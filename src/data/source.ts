@@ -81,6 +81,36 @@ export function subset(source: ImageSource, items: readonly number[], name = sou
   return part;
 }
 
+/** A picture of half the width and height, rounded up: the means of 2 x 2 pixels. */
+export function halve({ width, height, pixels }: Picture): Picture {
+  const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+  const half = new Uint8Array(w * h * 4);
+  for (let y = 0; y < h; y++) {
+    const rows = [2 * y * width, Math.min(2 * y + 1, height - 1) * width];
+    for (let x = 0; x < w; x++) {
+      const columns = [2 * x, Math.min(2 * x + 1, width - 1)];
+      for (let c = 0; c < 4; c++) {
+        let sum = 2; // rounds to nearest
+        for (const row of rows) for (const column of columns) sum += pixels[(row + column) * 4 + c];
+        half[(y * w + x) * 4 + c] = sum >> 2;
+      }
+    }
+  }
+  return { width: w, height: h, pixels: half };
+}
+
+/** The pictures of `source`, halved while the shorter side is at least twice `side`. */
+export function reduced(source: ImageSource, side: number): ImageSource {
+  return {
+    ...source,
+    async load(item, picture) {
+      let loaded = await source.load(item, picture);
+      while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
+      return loaded;
+    },
+  };
+}
+
 /** Every picture as an item of its own: item 2i + p is picture p of item i. A source of single pictures stays as it is. */
 export function eachPicture(source: ImageSource): ImageSource {
   if (source.pictures === 1) return source;

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { CIFAR10_CLASSES, openCifar } from '../data/cifar.js';
 import { openIdx } from '../data/idx.js';
-import { eachPicture, holdOut, type ImageSource } from '../data/source.js';
+import { eachPicture, holdOut, type ImageSource, reduced } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
 import { listFolder, readBytes } from './files.js';
@@ -20,6 +20,8 @@ export interface Dataset {
 export interface DatasetOptions extends ImageFolderOptions {
   /** Emoji: 'paired' gives the two drawings of an emoji as the two views, 'augmented' every drawing as an item. */
   readonly protocol?: 'paired' | 'augmented';
+  /** Emoji: side of the squares that the encoder sees; drawings come no larger than need be. Their own 64 unless told. */
+  readonly imageSize?: number;
   /** Draws the split of data that come without one. */
   readonly seed?: number;
   /** Share of the items held out of such data; 0.2 unless told, 0 for none. */
@@ -54,8 +56,10 @@ export async function openDataset(data: string, options: DatasetOptions = {}): P
   return kind === 'idx' ? openIdxFolder(folder, folder) : openCifarFolder(kind as 'cifar10' | 'cifar100', folder);
 }
 
-async function openSplitEmoji({ protocol = 'paired', seed = 0, heldOut = 0.2 }: DatasetOptions): Promise<Dataset> {
-  const emoji = await openEmoji();
+async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
+  const { protocol = 'paired', seed = 0, heldOut = 0.2, imageSize } = options;
+  const drawn = await openEmoji();
+  const emoji = imageSize === undefined ? drawn : reduced(drawn, imageSize);
   const { train, test } = splitOff(emoji, heldOut, seed);
   return {
     name: `emoji (${protocol})`,

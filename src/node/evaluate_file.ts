@@ -22,7 +22,8 @@ export async function evaluateFile(
   const bytes = await readBytes(weights);
   const { config, part } = encoderMetadata(readSafetensors(bytes, weights).metadata, weights);
   const protocol = data === 'emoji' && config.data === 'emoji' ? config.protocol : undefined;
-  const dataset = await openDataset(data, { seed: seed ?? config.seed, ...(protocol && { protocol }) });
+  const { imageSize } = config;
+  const dataset = await openDataset(data, { seed: seed ?? config.seed, imageSize, ...(protocol && { protocol }) });
   if (!dataset.test || (!dataset.test.labels && dataset.test.pictures === 1)) {
     throw new ConfigError(
       `eval: ${data} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,

@@ -8,8 +8,8 @@ import type { OpenSession, Session } from './pretrain.js';
 
 /** Opens device, data and trainer for a run. */
 export const openSession: OpenSession = async (config, { kernels, note }): Promise<Session> => {
-  const { data, protocol, seed } = config;
-  const dataset = await openDataset(data, { protocol, seed });
+  const { data, protocol, seed, imageSize } = config;
+  const dataset = await openDataset(data, { protocol, seed, imageSize });
   for (const line of dataset.notes) note(line);
   const device = await openDevice({ onNotice: note });
   try {

@@ -1,9 +1,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { eachPicture, holdOut, type ImageSource, subset } from '../../src/data/source.js';
+import { eachPicture, halve, holdOut, type ImageSource, reduced, subset } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
+import { generator } from '../random.js';
 
 const test = suite('data/source');
+const random = generator();
 
 /** Items whose one pixel tells item and picture. */
 function numbered(length: number, pictures: 1 | 2): ImageSource {
@@ -76,6 +78,24 @@ test('holdOut refuses to leave a part empty', () => {
   assert.throws(() => holdOut(numbered(4, 1), 0.2, 0), refused(/leaves 0 to test and 4 to train/));
   assert.throws(() => holdOut(numbered(4, 1), 1, 0), refused(/leaves 4 to test and 0 to train/));
   assert.throws(() => holdOut(numbered(4, 1), Number.NaN, 0), refused(/holding out NaN/));
+});
+
+test('pictures are halved by the means of 2 x 2 pixels while twice as large as needed, odd sides rounded up', async () => {
+  const pixels = Uint8Array.from({ length: 3 * 5 * 4 }, () => Math.floor(random() * 256));
+  const source: ImageSource = { name: 'odd', length: 1, pictures: 1, load: async () => ({ width: 3, height: 5, pixels }) };
+  const at = (x: number, y: number, c: number) => pixels[(Math.min(y, 4) * 3 + Math.min(x, 2)) * 4 + c];
+  const mean = (x: number, y: number, c: number) =>
+    (at(2 * x, 2 * y, c) + at(2 * x + 1, 2 * y, c) + at(2 * x, 2 * y + 1, c) + at(2 * x + 1, 2 * y + 1, c)) / 4;
+  const half = await reduced(source, 1).load(0, 0); // 3 x 5, then 2 x 3, then 1 x 2
+  assert.equal([half.width, half.height], [1, 2]);
+  const once = halve({ width: 3, height: 5, pixels });
+  assert.equal([once.width, once.height], [2, 3]);
+  for (let y = 0; y < 3; y++)
+    for (let x = 0; x < 2; x++)
+      for (let c = 0; c < 4; c++)
+        assert.ok(Math.abs(once.pixels[(y * 2 + x) * 4 + c] - mean(x, y, c)) <= 0.5, `${x}, ${y}, ${c}`);
+  const same = await reduced(source, 2).load(0, 0);
+  assert.is(same.pixels, pixels);
 });
 
 test.run();
