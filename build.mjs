@@ -4,9 +4,10 @@
 //   node build.mjs kernels     kernels → src/generated
 //   node build.mjs test [PATH…] kernels, then test/PATH.ts → build/test/PATH.mjs (all tests where none is named)
 //   node build.mjs bench       kernels, then bench/*.ts → build/bench
+
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { execFileSync } from 'node:child_process';
 import { build } from 'esbuild';
 import { reflect } from './kernels/reflect.mjs';
 

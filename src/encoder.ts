@@ -27,7 +27,13 @@ export class ImageEncoder {
   readonly #parameters: Parameters;
 
   /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
-  constructor(device: Device, { width, ratio, stemStride, blocks, imageSize }: EncoderSpec, state: Tensors, part: Width = 'slim', file = 'encoder') {
+  constructor(
+    device: Device,
+    { width, ratio, stemStride, blocks, imageSize }: EncoderSpec,
+    state: Tensors,
+    part: Width = 'slim',
+    file = 'encoder',
+  ) {
     this.#device = device;
     this.#encoder = mobilenetV1({ width, ratio: part === 'host' ? ratio : 1, stemStride, ...(blocks && { blocks }) });
     const { parameters, statistics, features } = this.#encoder;
@@ -93,7 +99,10 @@ export function openEncoder(device: Device, bytes: Uint8Array, file = 'encoder')
 }
 
 /** The run's configuration and the part, host or slim, that an encoder's file names. */
-export function encoderMetadata(metadata: Readonly<Record<string, string>>, file: string): { config: TrainConfig; part: Width } {
+export function encoderMetadata(
+  metadata: Readonly<Record<string, string>>,
+  file: string,
+): { config: TrainConfig; part: Width } {
   const { format, part, config } = metadata;
   if (format !== 'slimgrad encoder 1' || (part !== 'host' && part !== 'slim') || !config)
     throw new DataError(

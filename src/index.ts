@@ -18,7 +18,7 @@ export * from './errors.js';
 export { collapse } from './eval/collapse.js';
 export { knn } from './eval/knn.js';
 export { retrieval } from './eval/retrieval.js';
-export { readSafetensors, type SavedTensor, type Safetensors, writeSafetensors } from './io/safetensors.js';
+export { readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { Network } from './methods/network.js';
 export type { Objective, Settings, Views } from './methods/objective.js';

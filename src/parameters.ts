@@ -41,7 +41,10 @@ export type Tensors = Map<string, { readonly shape: readonly number[]; readonly 
 
 const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
 
-function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): { places: Map<string, Place>; size: number } {
+function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
+  places: Map<string, Place>;
+  size: number;
+} {
   const places = new Map<string, Place>();
   let size = 0;
   for (const { name, shape } of tensors) {
@@ -77,13 +80,20 @@ export class Parameters {
   readonly #split: boolean;
 
   /** @param split whether host and slim keep running statistics of their own; a lone encoder has one set. */
-  constructor(device: Device, parameters: readonly Parameter[], statistics: readonly Statistic[], { split = true } = {}) {
+  constructor(
+    device: Device,
+    parameters: readonly Parameter[],
+    statistics: readonly Statistic[],
+    { split = true } = {},
+  ) {
     this.#device = device;
     this.#split = split;
     const trained = layOut(parameters);
     const widths: Width[] = split ? ['host', 'slim'] : ['host'];
     const tracked = layOut(
-      widths.flatMap((width) => statistics.map(({ name, channels }) => ({ name: `${width}.${name}`, shape: [channels.host] }))),
+      widths.flatMap((width) =>
+        statistics.map(({ name, channels }) => ({ name: `${width}.${name}`, shape: [channels.host] })),
+      ),
     );
     this.#parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
     this.#statistics = new Map(statistics.map((statistic) => [statistic.name, statistic]));
@@ -146,8 +156,10 @@ export class Parameters {
   async read(): Promise<Tensors> {
     const weights = new Float32Array(await this.#device.read(this.weights));
     const stats = new Float32Array(await this.#device.read(this.stats));
-    const slice = (from: Float32Array<ArrayBuffer>) => ({ name, shape, offset, length }: Place) =>
-      [name, { shape, data: from.slice(offset, offset + length) }] as const;
+    const slice =
+      (from: Float32Array<ArrayBuffer>) =>
+      ({ name, shape, offset, length }: Place) =>
+        [name, { shape, data: from.slice(offset, offset + length) }] as const;
     return new Map([...this.places.map(slice(weights)), ...[...this.#statPlaces.values()].map(slice(stats))]);
   }
 

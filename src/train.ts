@@ -1,7 +1,7 @@
-import { scheduleOf, type Schedule, type TrainConfig } from './config.js';
+import { type Schedule, scheduleOf, type TrainConfig } from './config.js';
 import { type Augmentation, augment, defaultViews } from './data/augment.js';
 import { Loader } from './data/loader.js';
-import { type Words, philox, stream, unit } from './data/philox.js';
+import { philox, stream, unit, type Words } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
 import { checkTensors } from './io/checkpoint.js';
@@ -76,7 +76,10 @@ function initialDraws(seed: number): Random {
   };
 }
 
-const methods: Record<TrainConfig['method'], (plan: Plan, network: Network, views: Views, settings: Settings) => Objective> = {
+const methods: Record<
+  TrainConfig['method'],
+  (plan: Plan, network: Network, views: Views, settings: Settings) => Objective
+> = {
   sacl_xd: saclXd,
   sacl,
   xd,
@@ -106,7 +109,14 @@ export class Trainer {
   readonly #readback: Readback;
   #step = 0;
 
-  private constructor(device: Device, config: TrainConfig, loader: Loader, network: Network, plan: Plan, schedule: Schedule) {
+  private constructor(
+    device: Device,
+    config: TrainConfig,
+    loader: Loader,
+    network: Network,
+    plan: Plan,
+    schedule: Schedule,
+  ) {
     this.#device = device;
     this.config = config;
     this.schedule = schedule;
@@ -128,7 +138,12 @@ export class Trainer {
    * @throws ConfigError where the pictures are fewer than a batch; OutOfMemoryError where a tensor is over the adapter's
    * limits, before any activation is allocated.
    */
-  static async open(device: Device, config: TrainConfig, source: ImageSource, options: TrainerOptions = {}): Promise<Trainer> {
+  static async open(
+    device: Device,
+    config: TrainConfig,
+    source: ImageSource,
+    options: TrainerOptions = {},
+  ): Promise<Trainer> {
     const schedule = scheduleOf(config, source.length);
     const { variants, onCompile } = options;
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
@@ -170,7 +185,12 @@ export class Trainer {
     if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
     const values = await log;
     this.#step = step + 1;
-    return { step: this.#step, epoch: Math.floor(step / this.schedule.stepsPerEpoch), lr, ...this.#objective.summarize(values) };
+    return {
+      step: this.#step,
+      epoch: Math.floor(step / this.schedule.stepsPerEpoch),
+      lr,
+      ...this.#objective.summarize(values),
+    };
   }
 
   /** Every tensor that defines the run at `step`: weights, running statistics, and the optimizer's moments. */
@@ -194,13 +214,19 @@ export class Trainer {
     const moments = Object.entries(this.#optimizer.moments);
     const described = ({ shape }: { shape: readonly number[] }) => ({ dtype: 'F32', shape });
     const expected = new Map([...(await parameters.read())].map(([name, saved]) => [name, described(saved)]));
-    for (const [moment] of moments) for (const place of parameters.places) expected.set(`${moment}.${place.name}`, described(place));
-    checkTensors(new Map([...tensors].map(([name, { shape, data }]) => [name, f32(shape, data)])), expected, 'checkpoint');
+    for (const [moment] of moments)
+      for (const place of parameters.places) expected.set(`${moment}.${place.name}`, described(place));
+    checkTensors(
+      new Map([...tensors].map(([name, { shape, data }]) => [name, f32(shape, data)])),
+      expected,
+      'checkpoint',
+    );
 
     const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
     for (const name of [...parameters.names, ...parameters.statisticNames]) parameters.write(name, saved(name));
     for (const [moment, buffer] of moments)
-      for (const { name, offset } of parameters.places) this.#device.write(buffer, saved(`${moment}.${name}`), offset * 4);
+      for (const { name, offset } of parameters.places)
+        this.#device.write(buffer, saved(`${moment}.${name}`), offset * 4);
     await this.#device.settled();
     this.#step = step;
   }
@@ -217,8 +243,7 @@ export class Trainer {
     const grads = new Float32Array(await this.#device.read(parameters.grads));
     const finite = (data: Float32Array | undefined) => data?.every(Number.isFinite) ?? true;
     for (const { name } of [...encoder.statistics, ...head.statistics])
-      for (const width of ['host', 'slim'])
-        if (!finite(state.get(`${width}.${name}`)?.data)) return `${width}.${name}`;
+      for (const width of ['host', 'slim']) if (!finite(state.get(`${width}.${name}`)?.data)) return `${width}.${name}`;
     for (const { name, offset, length } of parameters.places.toReversed())
       if (!finite(grads.subarray(offset, offset + length))) return `gradient of ${name}`;
     return parameters.names.find((name) => !finite(state.get(name)?.data));
@@ -229,7 +254,10 @@ export class Trainer {
     const { a, b } = this.#objective.embeddings;
     const [N, D] = a.shape;
     const size = Math.min(D, 256);
-    const [za, zb] = [standardized(await this.plan.read(a), N, D, size), standardized(await this.plan.read(b), N, D, size)];
+    const [za, zb] = [
+      standardized(await this.plan.read(a), N, D, size),
+      standardized(await this.plan.read(b), N, D, size),
+    ];
     const data = new Float32Array(size * size);
     for (let i = 0; i < size; i++)
       for (let j = 0; j < size; j++) {

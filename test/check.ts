@@ -46,7 +46,13 @@ export function close(a: ArrayLike<number>, b: ArrayLike<number>, what: string, 
 }
 
 /** An f32 tensor with these values in a buffer of its own, and a gradient view where `gradient` is given. */
-export function upload(device: Device, label: string, shape: readonly number[], values: Float32Array<ArrayBuffer>, gradient?: Float32Array<ArrayBuffer>): Tensor {
+export function upload(
+  device: Device,
+  label: string,
+  shape: readonly number[],
+  values: Float32Array<ArrayBuffer>,
+  gradient?: Float32Array<ArrayBuffer>,
+): Tensor {
   const buffer = device.buffer(label, values.byteLength);
   device.write(buffer, values);
   const grad = gradient && upload(device, `d${label}`, shape, gradient);
@@ -81,7 +87,13 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
   const tape = new Tape(plan);
   const tensors: Record<string, Tensor> = {};
   const values: Values = {};
-  const weights: { key: string; host: readonly number[]; slim: readonly number[]; tensor: Tensor; before: Float32Array<ArrayBuffer> }[] = [];
+  const weights: {
+    key: string;
+    host: readonly number[];
+    slim: readonly number[];
+    tensor: Tensor;
+    before: Float32Array<ArrayBuffer>;
+  }[] = [];
   const buffers: GPUBuffer[] = [];
   try {
     for (const [key, shape] of Object.entries(op.inputs)) {
@@ -101,7 +113,8 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       tensors[key] = prefix(whole, slim);
       weights.push({ key, host, slim, tensor: whole, before });
     }
-    for (const t of Object.values(tensors)) buffers.push(t.storage as GPUBuffer, ...(t.grad ? [t.grad.storage as GPUBuffer] : []));
+    for (const t of Object.values(tensors))
+      buffers.push(t.storage as GPUBuffer, ...(t.grad ? [t.grad.storage as GPUBuffer] : []));
 
     const y = op.run(tape, tensors);
     plan.keep(y);
@@ -132,7 +145,11 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
     const expected = op.reference({ ...values, dy: Float64Array.from(dyData) });
     for (const key of Object.keys(expected)) assert.ok(results[key], `${name}: the op wrote no ${key}`);
     for (const [key, result] of Object.entries(results)) {
-      assert.equal(new Uint32Array(result.buffer), new Uint32Array(again[key].buffer), `${name}: ${key} repeats bit for bit (seed ${seed})`);
+      assert.equal(
+        new Uint32Array(result.buffer),
+        new Uint32Array(again[key].buffer),
+        `${name}: ${key} repeats bit for bit (seed ${seed})`,
+      );
       const weight = weights.find((w) => `d${w.key}` === key);
       let reference = expected[key];
       assert.ok(reference, `${name}: the reference gives no ${key}`);
@@ -144,7 +161,8 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
         const inside = new Set<number>();
         eachOfPrefix(weight.host, weight.slim, (h) => inside.add(h));
         for (let i = 0; i < result.length; i++)
-          if (!inside.has(i)) assert.is(result[i], weight.before[i], `${name}: ${key}[${i}] is outside the slice (seed ${seed})`);
+          if (!inside.has(i))
+            assert.is(result[i], weight.before[i], `${name}: ${key}[${i}] is outside the slice (seed ${seed})`);
       }
       close(result, reference, `${name}: ${key}`, tolerance);
     }

@@ -21,7 +21,12 @@ const layers: readonly (readonly string[])[] = [
 ];
 
 /** Lines that a file may have; raise a number here, in plain sight, or split the file. */
-const budget: Record<string, number> = { default: 400, 'src/runtime/plan.ts': 480, 'kernels/augment.wgsl': 480, 'test/data/augment.ts': 440 };
+const budget: Record<string, number> = {
+  default: 400,
+  'src/runtime/plan.ts': 480,
+  'kernels/augment.wgsl': 480,
+  'test/data/augment.ts': 440,
+};
 
 /** Kernels that belong to another folder than ops. */
 const homes: Record<string, string> = { sgd: 'optim', lars: 'optim', adamw: 'optim', augment: 'data' };

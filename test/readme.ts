@@ -10,7 +10,8 @@ import * as assert from 'uvu/assert';
 import { generator } from './random.js';
 
 const readme = readFileSync('README.md', 'utf8');
-const blocks = (language: string) => [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(([, text]) => text);
+const blocks = (language: string) =>
+  [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(([, text]) => text);
 const commands = blocks('sh').flatMap((text) => text.split('\n').filter((line) => line.startsWith('npx slimgrad ')));
 const programs = blocks('ts');
 
@@ -24,7 +25,9 @@ test.before(async () => {
   for (let i = 0; i < 20; i++) {
     const raw = { width: 40, height: 30 + i, channels: 3 as const };
     const pixels = Uint8Array.from({ length: raw.width * raw.height * 3 }, () => random() * 256);
-    await sharp(pixels, { raw }).png().toFile(join(folder, 'photos', `${i}.png`));
+    await sharp(pixels, { raw })
+      .png()
+      .toFile(join(folder, 'photos', `${i}.png`));
   }
 });
 
@@ -42,12 +45,18 @@ function run(args: readonly string[]): Promise<{ code: number; out: string; err:
 }
 
 test('the README has commands and programs', () => {
-  assert.ok(commands.length >= 2 && programs.length >= 3, `found ${commands.length} commands, ${programs.length} programs`);
+  assert.ok(
+    commands.length >= 2 && programs.length >= 3,
+    `found ${commands.length} commands, ${programs.length} programs`,
+  );
 });
 
 for (const line of commands)
   test(line, async () => {
-    const quick = line.replace(/--epochs \d+/, '--steps 2 --batch 8 --width 0.25 --projector 16').split(/\s+/).slice(2);
+    const quick = line
+      .replace(/--epochs \d+/, '--steps 2 --batch 8 --width 0.25 --projector 16')
+      .split(/\s+/)
+      .slice(2);
     const { code, out, err } = await run([resolve('dist/cli.js'), ...quick]);
     assert.is(code, 0, out + err);
   });

@@ -53,7 +53,11 @@ const optimizers = ['sgd', 'adamw', 'lars'] as const;
 function assertEqual(a: Tensors, b: Tensors, what: string): void {
   assert.equal([...a.keys()], [...b.keys()], what);
   for (const [name, { data }] of a)
-    assert.equal(new Uint32Array(data.slice().buffer), new Uint32Array((b.get(name)?.data as Float32Array).slice().buffer), `${what}: ${name}`);
+    assert.equal(
+      new Uint32Array(data.slice().buffer),
+      new Uint32Array(b.get(name)?.data.slice().buffer ?? []),
+      `${what}: ${name}`,
+    );
 }
 
 for (const method of methods)
@@ -64,14 +68,18 @@ for (const method of methods)
     const losses: number[] = [];
     while (trainer.step < trainer.steps) {
       const metrics = await trainer.train();
-      for (const [name, value] of Object.entries(metrics)) assert.ok(Number.isFinite(value), `${name} is ${value} (seed ${seed})`);
+      for (const [name, value] of Object.entries(metrics))
+        assert.ok(Number.isFinite(value), `${name} is ${value} (seed ${seed})`);
       losses.push(metrics.loss);
     }
     const after = await trainer.save();
     for (const name of trainer.network.parameters.names) {
       const start = before.get(name)?.data as Float32Array;
       const end = after.get(name)?.data as Float32Array;
-      assert.ok(end.some((value, i) => value !== start[i]), `${name} has moved (seed ${seed})`);
+      assert.ok(
+        end.some((value, i) => value !== start[i]),
+        `${name} has moved (seed ${seed})`,
+      );
     }
     const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
     assert.ok(mean(losses.slice(-3)) < mean(losses.slice(0, 3)), `the loss falls: ${losses} (seed ${seed})`);
@@ -105,7 +113,15 @@ test('a steady step creates no buffer, bind group, pipeline, query set or stagin
   await trainer.train();
   const created: string[] = [];
   const { gpu } = device;
-  const names = ['createBuffer', 'createBindGroup', 'createBindGroupLayout', 'createComputePipeline', 'createComputePipelineAsync', 'createShaderModule', 'createQuerySet'] as const;
+  const names = [
+    'createBuffer',
+    'createBindGroup',
+    'createBindGroupLayout',
+    'createComputePipeline',
+    'createComputePipelineAsync',
+    'createShaderModule',
+    'createQuerySet',
+  ] as const;
   const counted = gpu as unknown as Record<string, unknown>;
   for (const name of names) {
     const original = gpu[name].bind(gpu) as (...args: unknown[]) => unknown;
@@ -135,7 +151,14 @@ test('disposing gives all memory back', async () => {
   assert.is(device.allocated, before);
 });
 
-const sizes = { width: 0.25, stemStride: 1, blocks: [[64, 1], [128, 2]] as const };
+const sizes = {
+  width: 0.25,
+  stemStride: 1,
+  blocks: [
+    [64, 1],
+    [128, 2],
+  ] as const,
+};
 type Method = (plan: Plan, network: Network, views: Views, settings: Settings) => Objective;
 
 /** One step of a method on given views, up to the gradients. */
@@ -167,7 +190,12 @@ test('xd without frozen passes equals the method with them at ratio 1', async ()
   const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
   const frozen = await gradientsOf(saclXd, 1, false, settings);
   const short = await gradientsOf(xd, 1, true, settings);
-  close([short.log.loss, short.log.sacl, short.log.xd], [frozen.log.loss, frozen.log.sacl, frozen.log.xd], 'loss and its parts', 1e-6);
+  close(
+    [short.log.loss, short.log.sacl, short.log.xd],
+    [frozen.log.loss, frozen.log.sacl, frozen.log.xd],
+    'loss and its parts',
+    1e-6,
+  );
   close(short.gradients, frozen.gradients, 'gradients', 1e-5);
 });
 
@@ -183,7 +211,12 @@ test('frozen passes leave running statistics alone', async () => {
 test('only alpha decides how much of the gradient is distillation', async () => {
   const at = (alpha: number) => gradientsOf(saclXd, 1.5, false, { alpha, lambda: 0.02, scale: 0.5 });
   const [none, half, all] = [await at(0), await at(0.5), await at(1)];
-  close(half.gradients, none.gradients.map((g, i) => (g + all.gradients[i]) / 2), 'linear in alpha', 1e-5);
+  close(
+    half.gradients,
+    none.gradients.map((g, i) => (g + all.gradients[i]) / 2),
+    'linear in alpha',
+    1e-5,
+  );
   const { sacl } = await import('../src/methods/sacl.js');
   const alone = await gradientsOf(sacl, 1.5, false, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
   close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);

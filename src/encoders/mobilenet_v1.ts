@@ -1,4 +1,4 @@
-import { convNorm, conv, depthwiseConv } from '../nn/blocks.js';
+import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { type Module, sequential } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
@@ -41,7 +41,12 @@ export interface MobilenetV1Options {
 }
 
 /** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
-export function mobilenetV1({ width = 1, ratio = 1, stemStride = 2, blocks = mobilenetV1Blocks }: MobilenetV1Options = {}): Encoder {
+export function mobilenetV1({
+  width = 1,
+  ratio = 1,
+  stemStride = 2,
+  blocks = mobilenetV1Blocks,
+}: MobilenetV1Options = {}): Encoder {
   const scale = (channels: number): Channels => ({
     slim: Math.max(1, Math.floor(channels * width)),
     host: Math.max(1, Math.floor(channels * width * ratio)),

@@ -157,7 +157,9 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   const tensors = new Map<string, SavedTensor>();
   for (const { name, dtype, shape, begin, end } of spans) {
     // a Buffer's own slice() would be a view of the whole file
-    const data = new ARRAYS[dtype](Uint8Array.prototype.slice.call(bytes, start + begin, start + end).buffer as ArrayBuffer);
+    const data = new ARRAYS[dtype](
+      Uint8Array.prototype.slice.call(bytes, start + begin, start + end).buffer as ArrayBuffer,
+    );
     tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata: metadata as Record<string, string> };

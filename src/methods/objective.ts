@@ -64,7 +64,9 @@ export function correlate(
     // host and slim differ in width: the slim features stand against the host channels that they slice
     const [N, F] = live.b.features.shape;
     const [u, v] = [standardize(plan, prefix(live.a.features, [N, F])), standardize(plan, live.b.features)];
-    crossCorrelationLoss(plan, [{ u, v }], [], tensor(buffer, 'metrics.features', [1, row], 4 * featuresAt), { lambda });
+    crossCorrelationLoss(plan, [{ u, v }], [], tensor(buffer, 'metrics.features', [1, row], 4 * featuresAt), {
+      lambda,
+    });
   });
   plan.phase('backward A', () => tape.backward(za, da));
   plan.phase('backward B', () => tape.backward(zb, db));
@@ -81,7 +83,10 @@ export function correlate(
       };
       const sacl = loss(0);
       const xd = frozen ? (loss(1) + loss(2)) / 2 : undefined;
-      for (const [name, at] of [...names.map((name, i) => [name, i * row] as const), ['features', featuresAt] as const]) {
+      for (const [name, at] of [
+        ...names.map((name, i) => [name, i * row] as const),
+        ['features', featuresAt] as const,
+      ]) {
         parts[`onDiagonal.${name}`] = values[at + metricColumns.indexOf('mean')];
         parts[`offDiagonal.${name}`] = values[at + metricColumns.indexOf('off')];
       }

@@ -35,7 +35,8 @@ export function depthwiseConv(name: string, channels: Channels, options: ConvOpt
   return {
     parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(kernel * kernel) }],
     statistics: [],
-    forward: ({ tape, parameters, width }, x) => depthwise(tape, x, parameters.tensor(weight, width), { stride, padding }),
+    forward: ({ tape, parameters, width }, x) =>
+      depthwise(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
 }
 

@@ -76,7 +76,8 @@ export class Device {
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, options: DeviceOptions, owned = false) {
     this.gpu = gpu;
     this.info = info;
-    this.name = info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
+    this.name =
+      info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
     this.software = isSoftware(info);
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
     this.pipelines = new PipelineCache(gpu);
@@ -89,7 +90,9 @@ export class Device {
     });
     gpu.lost.then(({ reason, message }) => {
       if (this.#disposed || (reason === 'destroyed' && !message)) return;
-      const error = new DeviceLostError(`device: ${this.name} was lost: ${message || reason}; open a new device and resume`);
+      const error = new DeviceLostError(
+        `device: ${this.name} was lost: ${message || reason}; open a new device and resume`,
+      );
       this.#failure = error;
       options.onLost?.(error);
     });

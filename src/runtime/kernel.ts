@@ -20,9 +20,7 @@ interface EntryPoint {
 export interface Kernel {
   readonly stem: string;
   readonly code: string;
-  readonly consts: Readonly<
-    Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>
-  >;
+  readonly consts: Readonly<Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>>;
   readonly params: Layout;
   readonly step: Layout;
   readonly entries: Readonly<Record<string, EntryPoint>>;
@@ -89,7 +87,11 @@ export class PipelineCache {
     this.#gpu = gpu;
   }
 
-  get(kernel: Kernel, entry: string, consts: Readonly<Record<string, number | boolean | undefined>>): Promise<Pipeline> {
+  get(
+    kernel: Kernel,
+    entry: string,
+    consts: Readonly<Record<string, number | boolean | undefined>>,
+  ): Promise<Pipeline> {
     const specialization = `${kernel.stem}${JSON.stringify(consts, Object.keys(consts).sort())}`;
     const key = `${specialization}.${entry}`;
     let pipeline = this.#pipelines.get(key);

@@ -16,7 +16,9 @@ export function assign(slots: readonly Lifetime[]): { places: number[]; sizes: n
   const places = new Array<number>(slots.length);
   const sizes: number[] = [];
   const tenants: Lifetime[][] = [];
-  const order = slots.map((_, i) => i).sort((a, b) => slots[b].bytes - slots[a].bytes || slots[a].first - slots[b].first);
+  const order = slots
+    .map((_, i) => i)
+    .sort((a, b) => slots[b].bytes - slots[a].bytes || slots[a].first - slots[b].first);
   for (const i of order) {
     const slot = slots[i];
     let best = -1;

@@ -1,6 +1,15 @@
-import { DeviceError, ValidationError } from '../errors.js';
+import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import type { Device } from './device.js';
-import { type BindingName, type Consts, type EntryName, type Kernel, type Layout, type Params, type Pipeline, pack } from './kernel.js';
+import {
+  type BindingName,
+  type Consts,
+  type EntryName,
+  type Kernel,
+  type Layout,
+  type Params,
+  type Pipeline,
+  pack,
+} from './kernel.js';
 import { assign, type Lifetime } from './memory.js';
 
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
@@ -203,15 +212,24 @@ export class Plan {
   async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
     if (this.#encoded) throw new ValidationError(`internal: ${this.label}: compiled twice`);
     const pipelines = await this.#compilePipelines(onProgress);
-    this.device.gpu.pushErrorScope('out-of-memory');
-    this.device.gpu.pushErrorScope('validation');
+    const { gpu } = this.device;
+    gpu.pushErrorScope('out-of-memory');
+    gpu.pushErrorScope('validation');
+    const scopes = () => this.device.wait(Promise.all([gpu.popErrorScope(), gpu.popErrorScope()]));
     try {
       this.#allocate();
       this.#encoded = this.#bind(pipelines);
-    } finally {
-      const errors = [await this.device.gpu.popErrorScope(), await this.device.gpu.popErrorScope()];
-      for (const error of errors) if (error) throw new ValidationError(`internal: ${this.label}: ${error.message}`);
+    } catch (error) {
+      await scopes();
+      throw error;
     }
+    const [invalid, exhausted] = await scopes();
+    if (exhausted)
+      throw new OutOfMemoryError(
+        `${this.label}: ${this.device.name} is out of memory: ${exhausted.message}; ` +
+          'use a smaller batch, width or image size',
+      );
+    if (invalid) throw new ValidationError(`internal: ${this.label}: ${invalid.message}`);
     return this;
   }
 
@@ -242,7 +260,8 @@ export class Plan {
   /** Runs once with a pass and a pair of timestamps a dispatch. For measurement only: it creates a query set. */
   async profile(scalars: Partial<StepScalars> = {}): Promise<ProfileEntry[]> {
     const { gpu } = this.device;
-    if (!gpu.features.has('timestamp-query')) throw new DeviceError(`profile: ${this.device.name} has no timestamp queries`);
+    if (!gpu.features.has('timestamp-query'))
+      throw new DeviceError(`profile: ${this.device.name} has no timestamp queries`);
     const encoded = this.#ready();
     this.#writeScalars(scalars);
     const dispatches = this.#commands.filter((command) => command.kind === 'dispatch');
@@ -296,7 +315,10 @@ export class Plan {
   resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
     if (storage instanceof GPUBuffer) return { buffer: storage, offset };
     const buffer = this.#buffers.get(storage);
-    if (!buffer) throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" is used by no command, or not compiled`);
+    if (!buffer)
+      throw new ValidationError(
+        `internal: ${this.label}: slot "${storage.label}" is used by no command, or not compiled`,
+      );
     return { buffer, offset };
   }
 
@@ -324,7 +346,10 @@ export class Plan {
       peak = Math.max(peak, bytes);
     }
     const largest = [...this.#buffers.values()].reduce((most, { size }) => Math.max(most, size), 0);
-    const held = [...this.#owned].reduce((sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0), 0);
+    const held = [...this.#owned].reduce(
+      (sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0),
+      0,
+    );
     return {
       dispatches: dispatches.length,
       pipelines: new Set(dispatches.map((d) => `${d.label}${JSON.stringify(d.consts)}`)).size,
@@ -360,7 +385,8 @@ export class Plan {
   #touch({ storage }: Binding): void {
     if (storage instanceof GPUBuffer) return;
     const lifetime = this.#lifetimes.get(storage);
-    if (!lifetime) throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" belongs to another plan`);
+    if (!lifetime)
+      throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" belongs to another plan`);
     const at = this.#commands.length - 1;
     lifetime.first = Math.min(lifetime.first, at);
     lifetime.last = Math.max(lifetime.last, at);
@@ -370,7 +396,9 @@ export class Plan {
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
     if (typeof workgroups !== 'number') {
       if (workgroups.every((side) => Number.isInteger(side) && side > 0 && side <= limit)) return workgroups;
-      throw new ValidationError(`internal: ${label}: expected workgroups from 1 to ${limit} a dimension, got ${workgroups}`);
+      throw new ValidationError(
+        `internal: ${label}: expected workgroups from 1 to ${limit} a dimension, got ${workgroups}`,
+      );
     }
     if (!(Number.isInteger(workgroups) && workgroups > 0 && workgroups <= limit * limit))
       throw new ValidationError(`internal: ${label}: expected from 1 to ${limit ** 2} workgroups, got ${workgroups}`);
@@ -385,7 +413,11 @@ export class Plan {
         pending.set(command, this.device.pipelines.get(command.kernel, command.entry, command.consts));
     const distinct = new Set(pending.values());
     let done = 0;
-    for (const pipeline of distinct) pipeline.then(() => onProgress?.(++done, distinct.size), () => undefined);
+    for (const pipeline of distinct)
+      pipeline.then(
+        () => onProgress?.(++done, distinct.size),
+        () => undefined,
+      );
     const pipelines = new Map<Command, Pipeline>();
     for (const [command, pipeline] of pending) pipelines.set(command, await this.device.wait(pipeline));
     return pipelines;
@@ -415,13 +447,23 @@ export class Plan {
       }
       if (command.kind === 'copy') {
         const [from, to] = [this.resolve(command.from), this.resolve(command.to)];
-        return { kind: 'copy', from: from.buffer, fromOffset: from.offset, to: to.buffer, toOffset: to.offset, bytes: command.from.bytes };
+        return {
+          kind: 'copy',
+          from: from.buffer,
+          fromOffset: from.offset,
+          to: to.buffer,
+          toOffset: to.offset,
+          bytes: command.from.bytes,
+        };
       }
       const { pipeline, layout } = pipelines.get(command) as Pipeline;
       const declared = command.kernel.entries[command.entry].bindings;
       const entries = Object.entries(declared).map(([name, { binding }]): GPUBindGroupEntry => {
         if (name === 'params')
-          return { binding, resource: { buffer: params, offset: offsets.get(command) ?? 0, size: command.params.byteLength } };
+          return {
+            binding,
+            resource: { buffer: params, offset: offsets.get(command) ?? 0, size: command.params.byteLength },
+          };
         if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: stepLayout.size } };
         const bound = command.bindings.get(name) as Binding;
         const size = Math.ceil(bound.bytes / 16) * 16;

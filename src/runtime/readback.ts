@@ -22,7 +22,8 @@ export class Readback {
   /** The source's contents after all work submitted so far. */
   async snapshot(): Promise<Float32Array<ArrayBuffer>> {
     const staging = this.#free.pop();
-    if (!staging) throw new ValidationError(`internal: readback of ${this.#source.label}: more than ${this.#all.length} under way`);
+    if (!staging)
+      throw new ValidationError(`internal: readback of ${this.#source.label}: more than ${this.#all.length} under way`);
     const encoder = this.#device.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(this.#source, 0, staging, 0, this.#bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);

@@ -1,10 +1,10 @@
-import { activation, type Activation } from '../../src/ops/activation.js';
+import { readSafetensors, type Safetensors } from '../../src/io/safetensors.js';
+import { type Activation, activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { correlation, crossCorrelation, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
-import { readSafetensors, type Safetensors } from '../../src/io/safetensors.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { numel, prefix, type Tensor, tensor } from '../../src/tensor.js';
@@ -128,7 +128,9 @@ const loss: Run = async (of) => {
         tape.backward(result.loss, of.filled('dloss', [1], 1));
         const { on, off, loss } = result;
         const { eps } = options;
-        const c = of.has('c') && correlation(tape.plan, standardize(tape.plan, za, { eps }), standardize(tape.plan, zb, { eps }));
+        const c =
+          of.has('c') &&
+          correlation(tape.plan, standardize(tape.plan, za, { eps }), standardize(tape.plan, zb, { eps }));
         return { on, off, loss, ...(c && { c }), gza: tape.gradient(za) as Tensor, gzb: tape.gradient(zb) as Tensor };
       },
       (what) => (what.startsWith('g') ? 1e-3 : 1e-4),

@@ -23,8 +23,11 @@ for (const file of files) {
     const { what, error, tolerance } = worst(checks);
     const off = checks.filter((check) => !(check.error <= check.tolerance));
     const ok = checks.length > 0 && off.length === 0;
-    console.log(`${ok ? 'ok  ' : 'FAIL'} ${file}  ${what} ${error.toExponential(1)} of ${tolerance} (${checks.length} checks)`);
-    for (const check of off.slice(0, 5)) console.log(`     ${check.what} ${check.error.toExponential(1)} of ${check.tolerance}`);
+    console.log(
+      `${ok ? 'ok  ' : 'FAIL'} ${file}  ${what} ${error.toExponential(1)} of ${tolerance} (${checks.length} checks)`,
+    );
+    for (const check of off.slice(0, 5))
+      console.log(`     ${check.what} ${check.error.toExponential(1)} of ${check.tolerance}`);
     if (ok) passed++;
     else failed++;
   } catch (error) {

@@ -29,7 +29,9 @@ function encoderOf({ base, k, cfg, host, slim }: Readonly<Record<string, string>
   const encoder = mobilenetV1({ width: Number(base), ratio: Number(k), stemStride: 1, blocks });
   const tables = { host: JSON.parse(host) as number[], slim: JSON.parse(slim) as number[] };
   if (encoder.features.host !== tables.host.at(-1) || encoder.features.slim !== tables.slim.at(-1))
-    throw new Error(`expected ${tables.host.at(-1)} and ${tables.slim.at(-1)} features, got ${JSON.stringify(encoder.features)}`);
+    throw new Error(
+      `expected ${tables.host.at(-1)} and ${tables.slim.at(-1)} features, got ${JSON.stringify(encoder.features)}`,
+    );
   return encoder;
 }
 
@@ -51,7 +53,11 @@ export async function trajectory(of: Case): Promise<Check[]> {
     const isLars = attributes.optimizer === 'lars';
     const optimizer = isLars
       ? lars(plan, parameters, { ...rules, trust: number('eta'), clip: JSON.parse(attributes.clip) })
-      : sgd(plan, parameters, { ...rules, nesterov: JSON.parse(attributes.nesterov), decayAll: JSON.parse(attributes.wd_1d) });
+      : sgd(plan, parameters, {
+          ...rules,
+          nesterov: JSON.parse(attributes.nesterov),
+          decayAll: JSON.parse(attributes.wd_1d),
+        });
     disposables.push(objective, optimizer);
 
     const { a, b, frozenA, frozenB } = objective.embeddings;
@@ -90,16 +96,28 @@ export async function trajectory(of: Case): Promise<Check[]> {
       entries.forEach((value, t) => {
         const error = Math.abs(value - reference[t]) / Math.abs(reference[t]);
         const tolerance = t === 0 ? 1e-4 : loose.log;
-        checks.push({ what: `log.${name}[${t}]`, error: Number.isFinite(error) ? error : Number.POSITIVE_INFINITY, tolerance });
+        checks.push({
+          what: `log.${name}[${t}]`,
+          error: Number.isFinite(error) ? error : Number.POSITIVE_INFINITY,
+          tolerance,
+        });
       });
     }
     const end = await parameters.read();
     for (const name of parameters.names)
-      checks.push({ what: `final.${name}`, error: normError(end.get(name)!.data, values(`final.${name}`)), tolerance: loose.final });
+      checks.push({
+        what: `final.${name}`,
+        error: normError(end.get(name)!.data, values(`final.${name}`)),
+        tolerance: loose.final,
+      });
     for (const { name, channels } of [...network.encoder.statistics, ...network.head.statistics])
       for (const width of ['host', 'slim'] as const) {
         const got = end.get(`${width}.${name}`)!.data.subarray(0, channels[width]);
-        checks.push({ what: `stats.${width}.${name}`, error: normError(got, values(`stats.${width}.${name}`)), tolerance: loose.stats });
+        checks.push({
+          what: `stats.${width}.${name}`,
+          error: normError(got, values(`stats.${width}.${name}`)),
+          tolerance: loose.stats,
+        });
       }
     return checks;
   } finally {
@@ -115,6 +133,8 @@ async function firstGradients({ device, values }: Case, { parameters }: Network)
   return references.flatMap(({ name, reference }, i) => {
     const { offset, length } = parameters.places[i];
     if (norm(reference) < 1e-6 * largest) return [];
-    return [{ what: `grad0.${name}`, error: normError(grads.subarray(offset, offset + length), reference), tolerance: 3e-2 }];
+    return [
+      { what: `grad0.${name}`, error: normError(grads.subarray(offset, offset + length), reference), tolerance: 3e-2 },
+    ];
   });
 }

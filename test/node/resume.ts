@@ -30,7 +30,9 @@ test.before(async () => {
     for (let i = 0; i < 24; i++) {
       const raw = { width: 20 + i, height: 30 - i, channels: 3 as const };
       const pixels = Uint8Array.from({ length: raw.width * raw.height * 3 }, () => random() * 256);
-      await sharp(pixels, { raw }).png().toFile(join(root, 'pictures', label, `${i}.png`));
+      await sharp(pixels, { raw })
+        .png()
+        .toFile(join(root, 'pictures', label, `${i}.png`));
     }
   }
 });
@@ -40,12 +42,21 @@ test.after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const settings = '--image-size 16 --width 0.25 --projector 16 --batch 8 --steps 24 --checkpoint-every 5 --optimizer sgd'.split(' ');
+const settings =
+  '--image-size 16 --width 0.25 --projector 16 --batch 8 --steps 24 --checkpoint-every 5 --optimizer sgd'.split(' ');
 
 /** Trains into `out`; killed `after` milliseconds from its first step, if that is given. */
 function train(out: string, after?: number): Promise<{ code: number | null; output: string }> {
   const args = ['pretrain', '--data', join(root, 'pictures'), '--blocks', '64/1 128/2', ...settings];
-  const child = spawn(process.execPath, [join(built, 'cli.mjs'), ...args, '--seed', String(seed), '--out', out, '--resume']);
+  const child = spawn(process.execPath, [
+    join(built, 'cli.mjs'),
+    ...args,
+    '--seed',
+    String(seed),
+    '--out',
+    out,
+    '--resume',
+  ]);
   let output = '';
   child.stdout.on('data', (data) => {
     output += data;
@@ -65,13 +76,20 @@ test('killed by SIGKILL again and again and resumed, a run ends byte for byte as
   assert.is(whole.code, 0, whole.output);
 
   let kills = 0;
-  for (let end = await train(hunted, 100 * random()); end.code !== 0; end = await train(hunted, kills < 4 ? 400 * random() : undefined)) {
+  for (
+    let end = await train(hunted, 100 * random());
+    end.code !== 0;
+    end = await train(hunted, kills < 4 ? 400 * random() : undefined)
+  ) {
     assert.is(end.code, null, end.output); // killed, not failed
     kills++;
   }
   assert.ok(kills > 0, 'no kill came in time');
   for (const file of ['checkpoint.safetensors', 'slim.safetensors', 'host.safetensors'])
-    assert.ok(readFileSync(join(calm, file)).equals(readFileSync(join(hunted, file))), `${file} after ${kills} kills (seed ${seed})`);
+    assert.ok(
+      readFileSync(join(calm, file)).equals(readFileSync(join(hunted, file))),
+      `${file} after ${kills} kills (seed ${seed})`,
+    );
   assert.is(metrics(hunted), metrics(calm), `metrics after ${kills} kills (seed ${seed})`);
   assert.is(readCheckpoint(readFileSync(join(calm, 'checkpoint.safetensors')), 'checkpoint').step, 24);
   assert.is(metrics(calm).trim().split('\n').length, 24);
