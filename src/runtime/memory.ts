@@ -35,3 +35,28 @@ export function assign(slots: readonly Lifetime[]): { places: number[]; sizes: n
   }
   return { places, sizes };
 }
+
+/**
+ * Puts blocks of bytes into one, each at a multiple of `align`; equal blocks share a place.
+ *
+ * @returns for each block its offset, and the bytes of all.
+ */
+export function pile(
+  blocks: readonly ArrayBuffer[],
+  align: number,
+): { offsets: number[]; bytes: Uint8Array<ArrayBuffer> } {
+  const places = new Map<string, { offset: number; block: ArrayBuffer }>();
+  let end = 0;
+  const offsets = blocks.map((block) => {
+    const key = new Uint32Array(block).join();
+    const known = places.get(key);
+    if (known) return known.offset;
+    const offset = end;
+    places.set(key, { offset, block });
+    end += Math.ceil(block.byteLength / align) * align;
+    return offset;
+  });
+  const bytes = new Uint8Array(Math.max(end, 16));
+  for (const { offset, block } of places.values()) bytes.set(new Uint8Array(block), offset);
+  return { offsets, bytes };
+}

@@ -10,7 +10,8 @@ import {
   type Pipeline,
   pack,
 } from './kernel.js';
-import { assign, type Lifetime } from './memory.js';
+import { assign, type Lifetime, pile } from './memory.js';
+import { type Encoded, replay, replayTimed } from './replay.js';
 
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
 export interface Slot {
@@ -77,15 +78,13 @@ interface Dispatch {
   readonly macs: number;
   readonly bytes: number;
 }
-type Command =
-  | Dispatch
-  | { readonly kind: 'clear'; readonly phase: string; readonly target: Binding }
-  | { readonly kind: 'copy'; readonly phase: string; readonly from: Binding; readonly to: Binding };
 
-type Encoded =
-  | { kind: 'dispatch'; pipeline: GPUComputePipeline; group: GPUBindGroup; x: number; y: number; z: number }
-  | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number }
-  | { kind: 'copy'; from: GPUBuffer; fromOffset: number; to: GPUBuffer; toOffset: number; bytes: number };
+interface Clear {
+  readonly kind: 'clear';
+  readonly target: Binding;
+}
+
+type Command = Dispatch | Clear;
 
 /** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */
 export interface ProfileEntry {
@@ -176,17 +175,8 @@ export class Plan {
 
   /** Appends a fill with zeros. */
   clear(target: Binding): void {
-    this.#append({ kind: 'clear', phase: this.#phase, target });
+    this.#append({ kind: 'clear', target });
     this.#touch(target);
-  }
-
-  /** Appends a copy; both ranges have the same length. */
-  copy(from: Binding, to: Binding): void {
-    if (from.bytes !== to.bytes)
-      throw new ValidationError(`internal: copy: expected equal lengths, got ${from.bytes} and ${to.bytes} bytes`);
-    this.#append({ kind: 'copy', phase: this.#phase, from, to });
-    this.#touch(from);
-    this.#touch(to);
   }
 
   /** Gives a slot memory of its own, so that it can be written before a run and read after it. */
@@ -237,78 +227,15 @@ export class Plan {
   run(scalars: Partial<StepScalars> = {}): void {
     const encoded = this.#ready();
     this.#writeScalars(scalars);
-    const encoder = this.device.gpu.createCommandEncoder({ label: this.label });
-    let pass: GPUComputePassEncoder | undefined;
-    let bound: GPUComputePipeline | undefined;
-    for (const command of encoded) {
-      if (command.kind === 'dispatch') {
-        pass ??= encoder.beginComputePass();
-        if (bound !== command.pipeline) pass.setPipeline(command.pipeline);
-        bound = command.pipeline;
-        pass.setBindGroup(0, command.group);
-        pass.dispatchWorkgroups(command.x, command.y, command.z);
-        continue;
-      }
-      pass?.end();
-      pass = bound = undefined;
-      transfer(encoder, command);
-    }
-    pass?.end();
-    this.device.gpu.queue.submit([encoder.finish()]);
+    replay(this.device, this.label, encoded);
   }
 
   /** Runs once with a pass and a pair of timestamps a dispatch. For measurement only: it creates a query set. */
   async profile(scalars: Partial<StepScalars> = {}): Promise<ProfileEntry[]> {
-    const { gpu } = this.device;
-    if (!gpu.features.has('timestamp-query'))
-      throw new DeviceError(`profile: ${this.device.name} has no timestamp queries`);
     const encoded = this.#ready();
     this.#writeScalars(scalars);
-    const dispatches = this.#commands.filter((command) => command.kind === 'dispatch');
-    const perSet = 2048; // WebGPU allows 4096 queries a set
-    const sets: GPUQuerySet[] = [];
-    for (let i = 0; i < dispatches.length; i += perSet)
-      sets.push(gpu.createQuerySet({ type: 'timestamp', count: 2 * Math.min(perSet, dispatches.length - i) }));
-    const size = dispatches.length * 16;
-    const resolved = gpu.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-    try {
-      const encoder = gpu.createCommandEncoder({ label: `${this.label}.profile` });
-      let at = 0;
-      for (const command of encoded) {
-        if (command.kind !== 'dispatch') {
-          transfer(encoder, command);
-          continue;
-        }
-        const query = (at % perSet) * 2;
-        const pass = encoder.beginComputePass({
-          timestampWrites: {
-            querySet: sets[Math.floor(at / perSet)],
-            beginningOfPassWriteIndex: query,
-            endOfPassWriteIndex: query + 1,
-          },
-        });
-        pass.setPipeline(command.pipeline);
-        pass.setBindGroup(0, command.group);
-        pass.dispatchWorkgroups(command.x, command.y, command.z);
-        pass.end();
-        at++;
-      }
-      sets.forEach((set, i) => {
-        encoder.resolveQuerySet(set, 0, set.count, resolved, i * perSet * 16);
-      });
-      gpu.queue.submit([encoder.finish()]);
-      const times = new BigUint64Array(await this.device.read(resolved));
-      return dispatches.map(({ label, phase, macs, bytes }, i) => ({
-        label,
-        phase,
-        ms: Number(times[2 * i + 1] - times[2 * i]) / 1e6,
-        macs,
-        bytes,
-      }));
-    } finally {
-      resolved.destroy();
-      for (const set of sets) set.destroy();
-    }
+    const times = await replayTimed(this.device, this.label, encoded);
+    return this.dispatches.map(({ label, phase, macs, bytes }, i) => ({ label, phase, ms: times[i], macs, bytes }));
   }
 
   /** The buffer and offset behind a binding, once compiled. */
@@ -337,7 +264,7 @@ export class Plan {
 
   /** Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it). */
   stats() {
-    const dispatches = this.#commands.filter((command) => command.kind === 'dispatch');
+    const dispatches = this.#dispatches();
     const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
     let peak = 0;
     for (let at = 0; at < this.#commands.length; at++) {
@@ -363,7 +290,7 @@ export class Plan {
 
   /** The recorded dispatches, in order. */
   get dispatches(): readonly { label: string; phase: string; macs: number; bytes: number }[] {
-    return this.#commands.filter((command) => command.kind === 'dispatch');
+    return this.#dispatches();
   }
 
   dispose(): void {
@@ -375,6 +302,10 @@ export class Plan {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #dispatches(): Dispatch[] {
+    return this.#commands.filter((command) => command.kind === 'dispatch');
   }
 
   #append(command: Command): void {
@@ -436,7 +367,13 @@ export class Plan {
     const { gpu } = this.device;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     this.#step = this.#own(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
-    const { offsets, bytes } = this.#layoutParams();
+    const dispatches = this.#dispatches();
+    const align = this.device.limits.minUniformBufferOffsetAlignment;
+    const { offsets, bytes } = pile(
+      dispatches.map((dispatch) => dispatch.params),
+      align,
+    );
+    const places = new Map<Command, number>(dispatches.map((dispatch, i) => [dispatch, offsets[i]]));
     const params = this.#own(this.device.buffer(`${this.label}.params`, bytes.byteLength, uniform));
     this.device.write(params, bytes);
 
@@ -445,24 +382,13 @@ export class Plan {
         const { buffer, offset } = this.resolve(command.target);
         return { kind: 'clear', buffer, offset, bytes: command.target.bytes };
       }
-      if (command.kind === 'copy') {
-        const [from, to] = [this.resolve(command.from), this.resolve(command.to)];
-        return {
-          kind: 'copy',
-          from: from.buffer,
-          fromOffset: from.offset,
-          to: to.buffer,
-          toOffset: to.offset,
-          bytes: command.from.bytes,
-        };
-      }
       const { pipeline, layout } = pipelines.get(command) as Pipeline;
       const declared = command.kernel.entries[command.entry].bindings;
       const entries = Object.entries(declared).map(([name, { binding }]): GPUBindGroupEntry => {
         if (name === 'params')
           return {
             binding,
-            resource: { buffer: params, offset: offsets.get(command) ?? 0, size: command.params.byteLength },
+            resource: { buffer: params, offset: places.get(command) ?? 0, size: command.params.byteLength },
           };
         if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: stepLayout.size } };
         const bound = command.bindings.get(name) as Binding;
@@ -473,30 +399,6 @@ export class Plan {
       const [x, y, z] = command.workgroups;
       return { kind: 'dispatch', pipeline, group, x, y, z };
     });
-  }
-
-  /** Packs the parameters of all dispatches into one buffer; equal parameters share a place. */
-  #layoutParams(): { offsets: Map<Command, number>; bytes: Uint8Array<ArrayBuffer> } {
-    const align = this.device.limits.minUniformBufferOffsetAlignment;
-    const places = new Map<string, number>();
-    const offsets = new Map<Command, number>();
-    const blocks: [number, Uint8Array][] = [];
-    let end = 0;
-    for (const command of this.#commands) {
-      if (command.kind !== 'dispatch') continue;
-      const key = new Uint32Array(command.params).join();
-      let place = places.get(key);
-      if (place === undefined) {
-        place = end;
-        places.set(key, place);
-        blocks.push([place, new Uint8Array(command.params)]);
-        end += Math.ceil(command.params.byteLength / align) * align;
-      }
-      offsets.set(command, place);
-    }
-    const bytes = new Uint8Array(Math.max(end, 16));
-    for (const [place, block] of blocks) bytes.set(block, place);
-    return { offsets, bytes };
   }
 
   #own(buffer: GPUBuffer): GPUBuffer {
@@ -513,9 +415,4 @@ export class Plan {
   #writeScalars({ step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1 }: Partial<StepScalars>): void {
     this.device.write(this.#step as GPUBuffer, pack(stepLayout, { step, seed, lr, bias1, bias2 }, this.label));
   }
-}
-
-function transfer(encoder: GPUCommandEncoder, command: Exclude<Encoded, { kind: 'dispatch' }>): void {
-  if (command.kind === 'clear') encoder.clearBuffer(command.buffer, command.offset, command.bytes);
-  else encoder.copyBufferToBuffer(command.from, command.fromOffset, command.to, command.toOffset, command.bytes);
 }

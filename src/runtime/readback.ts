@@ -1,40 +1,33 @@
 import { ValidationError } from '../errors.js';
 import type { Device } from './device.js';
 
-/** Copies one small buffer back again and again through a fixed ring of staging buffers: nothing is created a step. */
+/** Copies a small buffer back, step after step, by a staging buffer that is made once: a steady step creates nothing. */
 export class Readback {
   readonly #device: Device;
   readonly #source: GPUBuffer;
-  readonly #bytes: number;
-  readonly #free: GPUBuffer[];
-  readonly #all: readonly GPUBuffer[];
+  readonly #staging: GPUBuffer;
 
-  /** @param depth how many snapshots may be under way at once. */
-  constructor(device: Device, source: GPUBuffer, bytes: number, depth = 3) {
+  constructor(device: Device, source: GPUBuffer, bytes: number) {
     this.#device = device;
     this.#source = source;
-    this.#bytes = bytes;
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    this.#all = Array.from({ length: depth }, (_, i) => device.buffer(`${source.label}.readback${i}`, bytes, usage));
-    this.#free = [...this.#all];
+    this.#staging = device.buffer(`${source.label}.readback`, bytes, usage);
   }
 
-  /** The source's contents after all work submitted so far. */
+  /** The source's contents after all work submitted so far. One snapshot at a time. */
   async snapshot(): Promise<Float32Array<ArrayBuffer>> {
-    const staging = this.#free.pop();
-    if (!staging)
-      throw new ValidationError(`internal: readback of ${this.#source.label}: more than ${this.#all.length} under way`);
+    if (this.#staging.mapState !== 'unmapped')
+      throw new ValidationError(`internal: readback of ${this.#source.label}: one is under way`);
     const encoder = this.#device.gpu.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.#source, 0, staging, 0, this.#bytes);
+    encoder.copyBufferToBuffer(this.#source, 0, this.#staging, 0, this.#staging.size);
     this.#device.gpu.queue.submit([encoder.finish()]);
-    await this.#device.wait(staging.mapAsync(GPUMapMode.READ));
-    const data = new Float32Array(staging.getMappedRange().slice(0));
-    staging.unmap();
-    this.#free.push(staging);
+    await this.#device.wait(this.#staging.mapAsync(GPUMapMode.READ));
+    const data = new Float32Array(this.#staging.getMappedRange().slice(0));
+    this.#staging.unmap();
     return data;
   }
 
   dispose(): void {
-    for (const buffer of this.#all) this.#device.free(buffer);
+    this.#device.free(this.#staging);
   }
 }
