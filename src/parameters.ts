@@ -1,3 +1,4 @@
+import { ValidationError } from './errors.js';
 import type { Device } from './runtime/device.js';
 import { numel, prefix, type Tensor, tensor } from './tensor.js';
 
@@ -48,7 +49,7 @@ function layOut(tensors: readonly { name: string; shape: readonly number[] }[]):
   const places = new Map<string, Place>();
   let size = 0;
   for (const { name, shape } of tensors) {
-    if (places.has(name)) throw new Error(`internal: parameters: two tensors are named "${name}"`);
+    if (places.has(name)) throw new ValidationError(`internal: parameters: two tensors are named "${name}"`);
     const length = numel(shape);
     places.set(name, { name, shape, offset: size, length });
     size += Math.ceil(length / boundary) * boundary;
@@ -166,9 +167,11 @@ export class Parameters {
   /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
   write(name: string, data: Float32Array): void {
     const place = this.#places.get(name) ?? this.#statPlaces.get(name);
-    if (!place) throw new Error(`internal: parameters: no tensor "${name}"`);
+    if (!place) throw new ValidationError(`internal: parameters: no tensor "${name}"`);
     if (data.length !== place.length)
-      throw new Error(`internal: parameters: expected ${place.length} values for ${name}, got ${data.length}`);
+      throw new ValidationError(
+        `internal: parameters: expected ${place.length} values for ${name}, got ${data.length}`,
+      );
     this.#device.write(this.#places.has(name) ? this.weights : this.stats, data, place.offset * 4);
   }
 
@@ -178,13 +181,13 @@ export class Parameters {
 
   #parameter(name: string): Parameter {
     const parameter = this.#parameters.get(name);
-    if (!parameter) throw new Error(`internal: parameters: no parameter "${name}"`);
+    if (!parameter) throw new ValidationError(`internal: parameters: no parameter "${name}"`);
     return parameter;
   }
 
   #statistic(name: string): Statistic {
     const statistic = this.#statistics.get(name);
-    if (!statistic) throw new Error(`internal: parameters: no statistic "${name}"`);
+    if (!statistic) throw new ValidationError(`internal: parameters: no statistic "${name}"`);
     return statistic;
   }
 }

@@ -1,7 +1,7 @@
 import { ShapeError, ValidationError } from './errors.js';
 import { add } from './generated/add.js';
 import type { Plan } from './runtime/plan.js';
-import { numel, reshape, shapeText, type Tensor, tensor } from './tensor.js';
+import { numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
 interface Step {
   readonly op: string;
@@ -31,7 +31,7 @@ export class Tape {
 
   /** An uninitialised tensor in the plan's transient memory. */
   empty(label: string, shape: readonly number[]): Tensor {
-    return tensor(this.plan.slot(label, numel(shape) * 4), label, shape);
+    return transient(this.plan, label, shape);
   }
 
   /** Notes how `output` came about. Returns it. */

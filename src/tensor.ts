@@ -1,4 +1,4 @@
-import type { Binding, Slot } from './runtime/plan.js';
+import type { Binding, Plan, Slot } from './runtime/plan.js';
 
 /** A strided f32 view of a buffer or slot. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {
@@ -28,6 +28,11 @@ export function contiguous(shape: readonly number[]): number[] {
 /** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
 export function tensor(storage: GPUBuffer | Slot, label: string, shape: readonly number[], offset = 0): Tensor {
   return { storage, label, shape, strides: contiguous(shape), offset, bytes: numel(shape) * 4 };
+}
+
+/** A contiguous, uninitialised tensor in a plan's transient memory. */
+export function transient(plan: Plan, label: string, shape: readonly number[]): Tensor {
+  return tensor(plan.slot(label, numel(shape) * 4), label, shape);
 }
 
 /** The same elements under another shape; only for contiguous tensors. */

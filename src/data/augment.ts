@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { augment as kernel } from '../generated/augment.js';
 import type { Binding, Plan } from '../runtime/plan.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { type Tensor, transient } from '../tensor.js';
 
 type Range = readonly [min: number, max: number];
 type Colour = readonly [r: number, g: number, b: number];
@@ -168,8 +168,7 @@ const chunkBytes = 64 << 20; // the most that these may take: larger batches go 
 
 function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean): Tensor {
   const { N, S, R } = params;
-  const label = `augment.x${params.view}`;
-  const x = tensor(plan.slot(label, N * 3 * S * S * 4), label, [N, 3, S, S]);
+  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S]);
   const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)

@@ -4,7 +4,7 @@ import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { pointwise } from './pointwise.js';
 
 /** How a kernel moves over the map, in pixels. */
@@ -155,18 +155,17 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
   const groups = Math.ceil(threads / THREADS) * octets(O);
   const splits = splitsFor(groups, N * OH, Math.ceil(OW / 4));
   const params = { ...shape, splits };
-  const partial = plan.slot('conv2d.partial', splits * weights * 4);
-  const bindings = { storage: partial, offset: 0, bytes: partial.bytes };
+  const partial = transient(plan, 'conv2d.partial', [splits, O, I, K, K]);
   plan.dispatch(form.kernel, 'backward_weight_window', {
     ...common,
     params,
-    bindings: { x, dy, partial: bindings },
+    bindings: { x, dy, partial },
     consts: { K, S, THREADS, ...form.consts },
     workgroups: groups * splits,
   });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
-    bindings: { partial: bindings, dweight },
+    bindings: { partial, dweight },
     consts: { K, S, THREADS: 64 },
     workgroups: Math.ceil(weights / 64),
     bytes: 4 * weights * (splits + 2),

@@ -2,7 +2,7 @@ import { ConfigError, ShapeError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
 import type { Candidate, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
 import { matmul } from './matmul.js';
 
 /** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
@@ -68,8 +68,8 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   if (z.shape.length !== 2 || z.shape[0] < 2)
     throw new ShapeError(`standardize: expected z (N, D) with N > 1, got ${shapeText(z.shape)}; use a larger batch`);
   const [N, D] = z.shape;
-  const a = slotTensor(plan, 'standardize.a', [N, D]);
-  const r = slotTensor(plan, 'standardize.r', [D]);
+  const a = transient(plan, 'standardize.a', [N, D]);
+  const r = transient(plan, 'standardize.r', [D]);
   plan.dispatch(kernel, 'standardize', {
     params: { ...zero, N, D, ldz: z.strides[0], eps },
     bindings: { z, a_out: a, r_out: r },
@@ -85,7 +85,7 @@ export function correlation(plan: Plan, u: Standardized, v: Standardized): Tenso
   const [N, D] = u.a.shape;
   const [M, E] = v.a.shape;
   if (N !== M) throw new ShapeError(`correlation: expected batches of one size, got ${N} and ${M}`);
-  const c = slotTensor(plan, 'correlation.c', [D, E]);
+  const c = transient(plan, 'correlation.c', [D, E]);
   matmul(plan, { a: u.a, b: v.a, out: c, transposeA: true, scale: 1 / N });
   return c;
 }
@@ -196,7 +196,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
   const gramOf = (x: Standardized) => {
     let gram = grams.get(x);
     if (!gram) {
-      gram = slotTensor(plan, 'cross_correlation.gram', [N, N]);
+      gram = transient(plan, 'cross_correlation.gram', [N, N]);
       matmul(plan, { a: x.a, b: x.a, out: gram, transposeB: true });
       grams.set(x, gram);
     }
@@ -204,7 +204,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
   };
   const diagonals = terms.map((term, row) => {
     const c = diagonalOf(loss, term);
-    const partial = slotTensor(plan, 'cross_correlation.partial', [partials]);
+    const partial = transient(plan, 'cross_correlation.partial', [partials]);
     plan.dispatch(kernel, 'gram_product', {
       params: { ...zero, N, D },
       bindings: { gram_a: gramOf(term.u), gram_b: gramOf(term.v), partial_out: partial },
@@ -223,7 +223,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
         const other = partner(term, target.of);
         return other ? [{ other, c: diagonals[i], weight: term.weight ?? 1 }] : [];
       });
-      const t = slotTensor(plan, 'cross_correlation.t', [N, D]);
+      const t = transient(plan, 'cross_correlation.t', [N, D]);
       parts.forEach(({ other, c, weight }, i) => {
         plan.dispatch(kernel, 'diagonal_term', {
           params: { ...zero, N, D, lambda, scale: scale * weight, accumulate: i === 0 ? 0 : 1 },
@@ -238,7 +238,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
       if (parts.length === 1) {
         matmul(plan, { a: gramOf(only.other), b: target.of.a, out: t, scale: factor * only.weight, accumulate: true });
       } else {
-        const sum = slotTensor(plan, 'cross_correlation.grams', [N, N]);
+        const sum = transient(plan, 'cross_correlation.grams', [N, N]);
         parts.forEach(({ other, weight }, i) => {
           plan.dispatch(kernel, 'combine', {
             params: { ...zero, N, D, weight, accumulate: i === 0 ? 0 : 1 },
@@ -258,19 +258,19 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
 /** By C itself, in panels of rows that become G = dL/dC in place: T_A = B Gᵀ, T_B = A G. */
 function directForm(loss: Loss, height: number): Map<Target, Tensor> {
   const { plan, N, D, lambda, scale, terms, targets } = loss;
-  const sums = new Map(targets.map((target) => [target, slotTensor(plan, 'cross_correlation.t', [N, D])]));
+  const sums = new Map(targets.map((target) => [target, transient(plan, 'cross_correlation.t', [N, D])]));
   const written = new Set<Target>();
   terms.forEach((term, row) => {
     const { u, v, weight = 1 } = term;
     const ofU = targets.find((target) => target.of === u);
     const ofV = u === v ? undefined : targets.find((target) => target.of === v);
     const panels = Math.ceil(D / height);
-    const partial = slotTensor(plan, 'cross_correlation.partial', [panels, partials]);
+    const partial = transient(plan, 'cross_correlation.partial', [panels, partials]);
     for (let p = 0; p < panels; p++) {
       const first = p * height;
       const rows = Math.min(height, D - first);
       const ua = columnsOf(u.a, first, rows);
-      const panel = slotTensor(plan, 'cross_correlation.panel', [rows, D]);
+      const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmul(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
       plan.dispatch(kernel, 'panel_square', {
@@ -303,7 +303,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
 
 /** c_i = C_ii of a term. */
 function diagonalOf({ plan, N, D }: Loss, { u, v }: Term): Tensor {
-  const c = slotTensor(plan, 'cross_correlation.c', [D]);
+  const c = transient(plan, 'cross_correlation.c', [D]);
   plan.dispatch(kernel, 'diagonal', {
     params: { ...zero, N, D },
     bindings: { a: u.a, b: v.a, c_out: c },
@@ -345,10 +345,6 @@ function columnsOf(x: Tensor, first: number, count: number): Tensor {
 
 function panelHeight(D: number, wanted = bindingFloats / D): number {
   return Math.max(64, Math.min(Math.ceil(D / 64), Math.floor(wanted / 64)) * 64);
-}
-
-function slotTensor(plan: Plan, label: string, shape: readonly number[]): Tensor {
-  return tensor(plan.slot(label, numel(shape) * 4), label, shape);
 }
 
 function check(

@@ -4,7 +4,7 @@ import { depthwise_strip as stripKernel } from '../generated/depthwise_strip.js'
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { type ConvOptions, outputSize } from './conv2d.js';
 
 /**
@@ -151,8 +151,7 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
   const groups = form === 'row' ? C * K * Math.ceil(K / 7) : C;
   const splits = splitsFor(groups, (N * Math.ceil(OH / rows) * Math.ceil(OW / 4)) / THREADS);
   const params = { ...shape, rows, turn: 0, splits };
-  const slot = plan.slot('depthwise.partial', splits * weights * 4);
-  const partial = { storage: slot, offset: 0, bytes: slot.bytes };
+  const partial = transient(plan, 'depthwise.partial', [splits, C, K, K]);
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
   const consts = { K, S, THREADS };
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });

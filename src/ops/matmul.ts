@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
 import type { Candidate, Plan } from '../runtime/plan.js';
-import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+import { shapeText, type Tensor, transient } from '../tensor.js';
 
 export interface MatmulOptions {
   /** (M, K), or (K, M) where transposed. Rows may lie apart (a slice of columns); elements of a row lie together. */
@@ -76,7 +76,7 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
   const steps = Math.ceil(K / wanted / 16) * 16;
   const splits = Math.ceil(K / steps);
 
-  const partials = splits > 1 ? transient(plan, [splits, M, N]) : undefined;
+  const partials = splits > 1 ? transient(plan, 'matmul.partials', [splits, M, N]) : undefined;
   const whole = {
     M,
     N,
@@ -113,11 +113,6 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
     workgroups: Math.ceil((M * N) / kernel.consts.THREADS.value),
     bytes: 4 * M * N * (splits + 1),
   });
-}
-
-function transient(plan: Plan, shape: readonly number[]): Tensor {
-  const label = 'matmul.partials';
-  return tensor(plan.slot(label, 4 * numel(shape)), label, shape);
 }
 
 function checkView({ label, shape, strides, offset }: Tensor): void {

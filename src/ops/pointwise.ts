@@ -3,7 +3,7 @@ import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { linear } from './linear.js';
 import { type Form, productForms, splitsFor, tileRows } from './matmul.js';
 
@@ -123,11 +123,6 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
     });
 }
 
-function transient(plan: Plan, shape: readonly number[]): Tensor {
-  const label = 'pointwise.partials';
-  return tensor(plan.slot(label, 4 * numel(shape)), label, shape);
-}
-
 /** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, P } = sizes;
@@ -146,7 +141,7 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
   const steps = Math.ceil(allSteps / splitsFor(plan.device.software, tiles, allSteps, leastSteps));
   const splits = Math.ceil(allSteps / steps);
 
-  const partials = splits > 1 ? transient(plan, [splits, O, I]) : undefined;
+  const partials = splits > 1 ? transient(plan, 'pointwise.partials', [splits, O, I]) : undefined;
   const params = partials
     ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0, rows }
     : { ...sizes, ...view, splits, steps, accumulate: 1, rows };

@@ -1,6 +1,6 @@
 import { lars as kernel } from '../generated/lars.js';
 import type { Plan } from '../runtime/plan.js';
-import { tensor } from '../tensor.js';
+import { tensor, transient } from '../tensor.js';
 import { type Optimizer, type Trainable, within } from './optimizer.js';
 
 export interface LarsOptions {
@@ -40,7 +40,7 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   device.write(chunks.storage as GPUBuffer, table);
 
   const momentum = device.buffer('momentum', size * 4);
-  const squares = tensor(plan.slot('lars.squares', rows.length * 8), 'lars.squares', [rows.length, 2]);
+  const squares = transient(plan, 'lars.squares', [rows.length, 2]);
   const weights = tensor(parameters.weights, 'weights', [size]);
   const grads = tensor(parameters.grads, 'grads', [size]);
   const shared = {
