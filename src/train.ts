@@ -4,6 +4,7 @@ import { Loader } from './data/loader.js';
 import { philox, stream, unit, type Words } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
+import { collapse } from './eval/collapse.js';
 import { checkTensors } from './io/checkpoint.js';
 import { f32 } from './io/safetensors.js';
 import { barlowTwins } from './methods/barlow_twins.js';
@@ -21,6 +22,7 @@ import type { Random, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
+import { numel } from './tensor.js';
 
 export type { Tensors };
 
@@ -107,6 +109,8 @@ export class Trainer {
   readonly #objective: Objective;
   readonly #optimizer: Optimizer;
   readonly #readback: Readback;
+  /** Embeddings and features that are watched for collapse. */
+  readonly #watched: { readonly name: string; readonly shape: readonly number[]; readonly readback: Readback }[] = [];
   #step = 0;
 
   private constructor(
@@ -152,6 +156,7 @@ export class Trainer {
     try {
       const trainer = new Trainer(device, config, loader, network, plan, schedule);
       await plan.compile(onCompile);
+      trainer.#watch();
       return trainer;
     } catch (error) {
       for (const part of [plan, network, loader]) part.dispose();
@@ -174,7 +179,10 @@ export class Trainer {
     return Object.fromEntries(this.plan.choices);
   }
 
-  /** Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. */
+  /**
+   * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
+   * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
+   */
   async train(): Promise<StepMetrics> {
     const step = this.#step;
     const { seed, beta1, beta2 } = this.config;
@@ -183,14 +191,13 @@ export class Trainer {
     this.plan.run({ step, seed, lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
     const log = this.#readback.snapshot();
     if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
+    const { stepsPerEpoch } = this.schedule;
+    const ends = (step + 1) % stepsPerEpoch === 0 || step + 1 === this.steps;
+    const collapsing = ends ? await this.#measureCollapse() : undefined;
     const values = await log;
     this.#step = step + 1;
-    return {
-      step: this.#step,
-      epoch: Math.floor(step / this.schedule.stepsPerEpoch),
-      lr,
-      ...this.#objective.summarize(values),
-    };
+    const epoch = Math.floor(step / stepsPerEpoch);
+    return { step: this.#step, epoch, lr, ...this.#objective.summarize(values), ...collapsing };
   }
 
   /** Every tensor that defines the run at `step`: weights, running statistics, and the optimizer's moments. */
@@ -269,12 +276,33 @@ export class Trainer {
   }
 
   dispose(): void {
-    this.#readback.dispose();
+    for (const { readback } of [...this.#watched, { readback: this.#readback }]) readback.dispose();
     this.#optimizer.dispose();
     this.#objective.dispose();
     this.plan.dispose();
     this.network.dispose();
     this.#loader.dispose();
+  }
+
+  #watch(): void {
+    const { embeddings, features } = this.#objective;
+    const tensors = { zA: embeddings.a, zB: embeddings.b, featuresA: features.a, featuresB: features.b };
+    for (const [name, x] of Object.entries(tensors)) {
+      const { buffer } = this.plan.resolve(x); // a kept slot has a buffer of its own
+      this.#watched.push({ name, shape: x.shape, readback: new Readback(this.#device, buffer, x.bytes) });
+    }
+  }
+
+  async #measureCollapse(): Promise<Record<string, number>> {
+    const found: Record<string, number> = {};
+    for (const { name, shape, readback } of this.#watched) {
+      const data = (await readback.snapshot()).subarray(0, numel(shape));
+      if (!data.every(Number.isFinite)) continue; // the loss tells
+      const { meanStd, effectiveRank } = collapse(data, shape[1]);
+      found[`std.${name}`] = meanStd;
+      found[`effectiveRank.${name}`] = effectiveRank;
+    }
+    return found;
   }
 }
 

@@ -68,6 +68,8 @@ for (const method of methods)
     const losses: number[] = [];
     while (trainer.step < trainer.steps) {
       const metrics = await trainer.train();
+      const watched = Object.keys(metrics).filter((name) => /^(std|effectiveRank)\./.test(name));
+      assert.is(watched.length, trainer.step % 3 === 0 ? 8 : 0, 'collapse is watched at the end of an epoch');
       for (const [name, value] of Object.entries(metrics))
         assert.ok(Number.isFinite(value), `${name} is ${value} (seed ${seed})`);
       losses.push(metrics.loss);

@@ -21,9 +21,15 @@ export interface Settings {
 export interface Objective {
   /** Small figures of the last step, to be read back. */
   readonly metrics: Tensor;
+  /** Backbone features of the last step's live passes: (N, F) of view A, and of view B. */
+  readonly features: Views;
   /** z^A and z^B of the last step, (N, D), and their frozen twins where the method has any. */
   readonly embeddings: Views & { readonly frozenA?: Tensor; readonly frozenB?: Tensor };
-  /** The metrics in words: `loss`, `sacl`, `xd`, and of each pair of views the mean of C_ii and the sum of C_ij² over i ≠ j. */
+  /**
+   * The metrics in words: `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
+   * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
+   * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
+   */
   summarize(values: Float32Array): { loss: number; [part: string]: number };
   dispose(): void;
 }
@@ -45,6 +51,7 @@ export function correlate(
   const buffer = plan.device.buffer('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];
   const [da, db] = [tape.empty('objective.dza', za.shape), tape.empty('objective.dzb', zb.shape)];
+  const [N, F] = live.b.features.shape;
   const names = ['live', ...(frozen ? ['frozenA', 'frozenB'] : [])];
 
   plan.phase('loss', () => {
@@ -62,7 +69,6 @@ export function correlate(
     crossCorrelationLoss(plan, terms, targets, tensor(buffer, 'metrics', [terms.length, row]), { lambda, scale });
 
     // host and slim differ in width: the slim features stand against the host channels that they slice
-    const [N, F] = live.b.features.shape;
     const [u, v] = [standardize(plan, prefix(live.a.features, [N, F])), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(buffer, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
@@ -70,27 +76,34 @@ export function correlate(
   });
   plan.phase('backward A', () => tape.backward(za, da));
   plan.phase('backward B', () => tape.backward(zb, db));
-  for (const z of [za, zb, ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(z);
+  const features = { a: live.a.features, b: live.b.features };
+  for (const z of [za, zb, features.a, features.b, ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(z);
 
   return {
     metrics: tensor(buffer, 'metrics', [featuresAt + row]),
+    features,
     embeddings: { a: za, b: zb, ...(frozen && { frozenA: frozen.a, frozenB: frozen.b }) },
     summarize(values) {
-      const parts: Record<string, number> = {};
-      const loss = (term: number) => {
-        const [on, off] = values.subarray(term * row);
-        return scale * (on + lambda * off);
-      };
+      const [, D] = za.shape;
+      const pairs = [...names.map((name, i) => [name, i * row, D] as const), ['features', featuresAt, F] as const];
+      const loss = (term: number) => scale * (values[term * row] + lambda * values[term * row + 1]);
       const sacl = loss(0);
       const xd = frozen ? (loss(1) + loss(2)) / 2 : undefined;
-      for (const [name, at] of [
-        ...names.map((name, i) => [name, i * row] as const),
-        ['features', featuresAt] as const,
-      ]) {
-        parts[`onDiagonal.${name}`] = values[at + metricColumns.indexOf('mean')];
-        parts[`offDiagonal.${name}`] = values[at + metricColumns.indexOf('off')];
-      }
-      return { loss: alpha * sacl + (1 - alpha) * (xd ?? 0), sacl, ...(xd !== undefined && { xd }), ...parts };
+      const correlations = pairs.flatMap(([name, at, width]) => {
+        const off = values[at + metricColumns.indexOf('off')];
+        return [
+          [`onDiagonal.${name}`, values[at + metricColumns.indexOf('mean')]],
+          [`offDiagonal.${name}`, off],
+          [`offDiagonalMean.${name}`, off / (width * (width - 1))],
+          [`offDiagonalLoss.${name}`, lambda * off],
+        ];
+      });
+      return {
+        loss: alpha * sacl + (1 - alpha) * (xd ?? 0),
+        sacl,
+        ...(xd !== undefined && { xd }),
+        ...Object.fromEntries(correlations),
+      };
     },
     dispose: () => plan.device.free(buffer),
   };
