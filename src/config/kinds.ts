@@ -1,3 +1,5 @@
+import type { Block } from '../encoders/mobilenet_v1.js';
+
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
 export interface Setting<T> extends Options {
   doc: string;
@@ -126,7 +128,7 @@ export function toggle(doc: string, standard: Default<boolean>, options: Options
 }
 
 /** Output channels at base width 1, and stride, of each depthwise-separable block. */
-export type Blocks = readonly (readonly [channels: number, stride: number])[];
+export type Blocks = readonly Block[];
 
 export function blockList(doc: string, options: Options): Setting<Blocks | null> {
   const isBlock = (part: unknown): part is [number, number] =>

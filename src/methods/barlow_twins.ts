@@ -1,10 +1,10 @@
 import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import type { Network } from './network.js';
-import { correlate, type Objective, type Settings, type Views } from './objective.js';
+import { correlate, type LossSettings, type Objective, type Views } from './objective.js';
 
 /** Barlow Twins (Zbontar et al., 2021): one encoder on both views, L = L_BT(z^A, z^B). */
-export function barlowTwins(plan: Plan, network: Network, { a, b }: Views, settings: Settings): Objective {
+export function barlowTwins(plan: Plan, network: Network, { a, b }: Views, settings: LossSettings): Objective {
   const tape = new Tape(plan);
   const live = {
     a: plan.phase('forward A', () => network.embed(tape, a, 'host')),

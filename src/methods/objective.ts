@@ -11,7 +11,7 @@ export interface Views {
 }
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
-export interface Settings {
+export interface LossSettings {
   readonly alpha: number;
   readonly lambda: number;
   readonly scale: number;
@@ -46,7 +46,7 @@ export function correlate(
   tape: Tape,
   live: { a: Embedding; b: Embedding },
   frozen: Views | undefined,
-  { alpha, lambda, scale }: Settings,
+  { alpha, lambda, scale }: LossSettings,
 ): Objective {
   const buffer = plan.device.buffer('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];

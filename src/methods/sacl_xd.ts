@@ -1,7 +1,7 @@
 import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import type { Network } from './network.js';
-import { correlate, type Objective, type Settings, type Views } from './objective.js';
+import { correlate, type LossSettings, type Objective, type Views } from './objective.js';
 
 /**
  * SACL + XD (DESIGN.md, "The loss"): the host sees view A and its slice view B; the frozen passes see the views swapped, through
@@ -11,7 +11,7 @@ import { correlate, type Objective, type Settings, type Views } from './objectiv
  *
  * Frozen passes come first: they keep nothing, so their memory is free again for the live ones.
  */
-export function saclXd(plan: Plan, network: Network, { a, b }: Views, settings: Settings): Objective {
+export function saclXd(plan: Plan, network: Network, { a, b }: Views, settings: LossSettings): Objective {
   const still = new Tape(plan, { frozen: true });
   const frozen = {
     a: plan.phase('frozen slim', () => network.embed(still, a, 'slim').z),

@@ -1,13 +1,13 @@
 import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import type { Network } from './network.js';
-import { correlate, type Objective, type Settings, type Views } from './objective.js';
+import { correlate, type LossSettings, type Objective, type Views } from './objective.js';
 
 /**
  * Cross distillation without slicing: one encoder on both views. Its frozen twins would equal the live embeddings bit for
  * bit, so there are no frozen passes: each view is decorrelated with itself as a constant.
  */
-export function xd(plan: Plan, network: Network, { a, b }: Views, settings: Settings): Objective {
+export function xd(plan: Plan, network: Network, { a, b }: Views, settings: LossSettings): Objective {
   const tape = new Tape(plan);
   const live = {
     a: plan.phase('forward A', () => network.embed(tape, a, 'host')),

@@ -1,20 +1,18 @@
 import { type Activation, batchnorm } from '../ops/batchnorm.js';
-import { conv2d } from '../ops/conv2d.js';
+import { type ConvOptions, conv2d } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
 import type { Channels } from '../parameters.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
-interface ConvOptions {
-  /** K, the side of the kernel. */
+export interface ConvModuleOptions extends ConvOptions {
+  /** K, the side of the kernel; where no padding is given, half of it is padded. */
   kernel?: number;
-  stride?: number;
-  padding?: number;
 }
 
 /** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses its leading block. */
-export function conv(name: string, input: Channels, output: Channels, options: ConvOptions = {}): Module {
+export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
   const { kernel = 1, stride = 1, padding = Math.floor(kernel / 2) } = options;
   const weight = `${name}.weight`;
   const shape = (width: 'host' | 'slim') => [output[width], input[width], kernel, kernel];
@@ -28,7 +26,7 @@ export function conv(name: string, input: Channels, output: Channels, options: C
 }
 
 /** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
-export function depthwiseConv(name: string, channels: Channels, options: ConvOptions = {}): Module {
+export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
   const { kernel = 3, stride = 1, padding = Math.floor(kernel / 2) } = options;
   const weight = `${name}.weight`;
   const shape = (width: 'host' | 'slim') => [channels[width], 1, kernel, kernel];
@@ -40,7 +38,8 @@ export function depthwiseConv(name: string, channels: Channels, options: ConvOpt
   };
 }
 
-interface NormOptions {
+/** As in `batchnorm`. */
+export interface NormOptions {
   activation?: Activation;
   momentum?: number;
   eps?: number;
