@@ -33,7 +33,7 @@ const homes: Record<string, string> = { sgd: 'optim', lars: 'optim', adamw: 'opt
 
 const files = (folder: string, ending: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith(ending))
+    .filter((file) => file.endsWith(ending) && !file.includes('node_modules'))
     .map((file) => join(folder, file))
     .sort();
 
