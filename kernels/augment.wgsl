@@ -1,6 +1,6 @@
 // Augmentation: a view x (N,3,S,S) f32 of N stored 8-bit pictures, in the order
 //   random resized crop, horizontal flip, colour jitter, grayscale, Gaussian blur, solarise, normalise,
-// or, with RANDOM = 0, resize, centre crop and normalise. Dispatches, each reading what the one before wrote:
+// or, with random = 0, resize, centre crop and normalise. Dispatches, each reading what the one before wrote:
 //   draw -> crop_rows -> crop_columns -> tone_finish                          without blur
 //                                        tone -> blur_rows -> blur_finish     with blur
 // N batch, S side of x, W H a stored picture's sides, R rows that `rows` can hold for a picture (R >= H, R >= S).

@@ -1,8 +1,8 @@
-enable subgroups;
-
 // Convolution, NCHW times OIHW, with subgroups: the forms of conv2d.window.wgsl, where each lane loads the operand of
 // one of 8 channels and broadcasts hand it round. See conv2d.wgsl for the formula, the layout and the plain references.
 // LANES 8 needs subgroups of at least 8; with LANES 4 two loads make up the 8 channels.
+
+enable subgroups;
 
 const LANES: u32 = 8;
 const K: u32 = 3;        // kernel side

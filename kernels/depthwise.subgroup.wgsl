@@ -1,11 +1,11 @@
-enable subgroups;
-
 // Depthwise convolution, NCHW, K = 3, stride 1, padding 1, with subgroups: the forms of depthwise.strip.wgsl, where one
 // lane loads a pixel and its neighbours get it by a shuffle: 4 loads a row and strip instead of 6. See depthwise.wgsl
 // for the formula, the layout and the plain references.
 //
 // The tiles of a row lie in neighbouring lanes (threads of a one-dimensional workgroup follow the lanes), so there must
 // be a power of two of them, at most the subgroup size. Beyond a row's tiles there is only padding: nothing is missed.
+
+enable subgroups;
 
 const THREADS: u32 = 64; // a workgroup
 

@@ -67,11 +67,12 @@ export function planarSource(
 /** The items of `source` that `items` names, in that order. */
 export function subset(source: ImageSource, items: readonly number[], name = source.name): ImageSource {
   for (const item of items) checkItem(source, item, 0);
+  const { labels } = source;
   const part: ImageSource = {
     name,
     length: items.length,
     pictures: source.pictures,
-    ...(source.labels && { labels: Int32Array.from(items, (item) => source.labels![item]) }),
+    ...(labels && { labels: Int32Array.from(items, (item) => labels[item]) }),
     ...(source.classes && { classes: source.classes }),
     async load(item, picture) {
       checkItem(part, item, picture);

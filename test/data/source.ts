@@ -82,7 +82,12 @@ test('holdOut refuses to leave a part empty', () => {
 
 test('pictures are halved by the means of 2 x 2 pixels while twice as large as needed, odd sides rounded up', async () => {
   const pixels = Uint8Array.from({ length: 3 * 5 * 4 }, () => Math.floor(random() * 256));
-  const source: ImageSource = { name: 'odd', length: 1, pictures: 1, load: async () => ({ width: 3, height: 5, pixels }) };
+  const source: ImageSource = {
+    name: 'odd',
+    length: 1,
+    pictures: 1,
+    load: async () => ({ width: 3, height: 5, pixels }),
+  };
   const at = (x: number, y: number, c: number) => pixels[(Math.min(y, 4) * 3 + Math.min(x, 2)) * 4 + c];
   const mean = (x: number, y: number, c: number) =>
     (at(2 * x, 2 * y, c) + at(2 * x + 1, 2 * y, c) + at(2 * x, 2 * y + 1, c) + at(2 * x + 1, 2 * y + 1, c)) / 4;
