@@ -9,7 +9,7 @@ import { checkTensors } from './io/checkpoint.js';
 import { f32 } from './io/safetensors.js';
 import { barlowTwins } from './methods/barlow_twins.js';
 import { Network } from './methods/network.js';
-import type { Objective, Settings, Views } from './methods/objective.js';
+import type { Objective, LossSettings, Views } from './methods/objective.js';
 import { sacl } from './methods/sacl.js';
 import { saclXd } from './methods/sacl_xd.js';
 import { xd } from './methods/xd.js';
@@ -80,7 +80,7 @@ function initialDraws(seed: number): Random {
 
 const methods: Record<
   TrainConfig['method'],
-  (plan: Plan, network: Network, views: Views, settings: Settings) => Objective
+  (plan: Plan, network: Network, views: Views, settings: LossSettings) => Objective
 > = {
   sacl_xd: saclXd,
   sacl,
