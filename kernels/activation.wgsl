@@ -1,5 +1,6 @@
 // Elementwise activations and their gradients, four elements a thread; the slope is recomputed from x.
 // Tensors are flat, contiguous and padded to 16 bytes, so the last quad may hold padding, which is computed and unused.
+// Every thread writes its own quad, so nothing races.
 
 const THREADS: u32 = 64;
 const ACT: u32 = 1; // 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 silu, 6 sigmoid

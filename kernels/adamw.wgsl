@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> second: array<vec4f>;   // (quads): v
 @group(0) @binding(6) var<storage, read> decays: array<f32>;           // (quads / 16): 1 where a 64-float block decays
 
-// One thread per quad.
+// One thread per quad, which no other reads or writes.
 @compute @workgroup_size(THREADS)
 fn update(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
           @builtin(local_invocation_index) lane: u32) {

@@ -6,7 +6,8 @@
 // The weight may be the leading (O, I) corner of a wider host's: ldw is the host's distance between output channels.
 //
 // Here: one thread a result, the reference and the documentation of the faster forms in conv2d.window.wgsl and
-// conv2d.subgroup.wgsl; and the sum of partial weight gradients, which those share.
+// conv2d.subgroup.wgsl; and the sum of partial weight gradients, which those share. In all forms a thread owns what it
+// writes, so nothing races.
 
 const K: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride

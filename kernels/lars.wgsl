@@ -33,7 +33,7 @@ fn tree_sum(lane: u32, value: vec2f) -> vec2f {
   return tree[0];
 }
 
-// One workgroup per chunk.
+// One workgroup per chunk; its threads meet in a tree, thread 0 alone writes.
 @compute @workgroup_size(THREADS)
 fn norms(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
          @builtin(local_invocation_index) lane: u32) {
@@ -49,7 +49,7 @@ fn norms(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
   if (lane == 0u && index < params.chunks) { squares_out[index] = total; }
 }
 
-// One workgroup per chunk: it adds up its tensor's norms in a fixed order, then its threads update a quad each in turn.
+// One workgroup per chunk: it adds up its tensor's norms in a fixed order; then each thread updates quads of its own.
 @compute @workgroup_size(THREADS)
 fn update(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
           @builtin(local_invocation_index) lane: u32) {

@@ -15,7 +15,7 @@ struct Params { quads: u32, momentum: f32, weight_decay: f32, nesterov: u32 }
 @group(0) @binding(4) var<storage, read_write> momentum: array<vec4f>;  // (quads)
 @group(0) @binding(5) var<storage, read> decays: array<f32>;            // (quads / 16): 1 where a 64-float block decays
 
-// One thread per quad.
+// One thread per quad, which no other reads or writes.
 @compute @workgroup_size(THREADS)
 fn update(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
           @builtin(local_invocation_index) lane: u32) {
