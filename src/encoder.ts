@@ -3,7 +3,7 @@ import { centreCrop, imagenetStatistics } from './data/augment.js';
 import { Loader } from './data/loader.js';
 import type { ImageSource, Picture } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
-import { DataError } from './errors.js';
+import { ConfigError, DataError, SlimgradError } from './errors.js';
 import { checkTensors } from './io/checkpoint.js';
 import { f32, readSafetensors, toFloat32 } from './io/safetensors.js';
 import { Parameters, type Tensors, type Width } from './parameters.js';
@@ -49,8 +49,14 @@ export class ImageEncoder {
     for (const [name, { data }] of state) this.#parameters.write(tracked.has(name) ? `host.${name}` : name, data);
   }
 
-  /** Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics. */
+  /**
+   * Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics.
+   *
+   * @throws DataError where a picture cannot be had or its bytes are not what its sides say
+   */
   async embed(images: ImageSource | readonly Picture[]): Promise<Float32Array> {
+    if (typeof images !== 'object' || images === null || !('length' in images))
+      throw new ConfigError(`embed: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
     const source = 'load' in images ? images : pictureSource(images);
     const { length } = source;
     if (length === 0) return new Float32Array(0);
@@ -115,7 +121,13 @@ export function encoderMetadata(
   } catch (cause) {
     throw new DataError(`${file}: its configuration is not JSON`, { cause });
   }
-  return { config: parseConfig(raw), part };
+  try {
+    return { config: parseConfig(raw), part };
+  } catch (cause) {
+    throw cause instanceof SlimgradError
+      ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
+      : cause;
+  }
 }
 
 function pictureSource(pictures: readonly Picture[]): ImageSource {

@@ -25,7 +25,7 @@ export class DeviceLostError extends DeviceError {}
 /** The adapter cannot hold what was asked of it; thrown before anything is allocated where the size is known. */
 export class OutOfMemoryError extends DeviceError {}
 
-/** The GPU refused a command: a bug of slimgrad or of the driver, never of the caller's data. */
+/** The GPU refused a command, or a plan was used out of turn; `internal:` marks what is a bug of slimgrad. */
 export class ValidationError extends DeviceError {}
 
 /** The loss or a tensor became NaN or infinite. */

@@ -1,3 +1,4 @@
+import { ShapeError } from './errors.js';
 import type { Binding, Plan, Slot } from './runtime/plan.js';
 
 /** A strided f32 view of a buffer or slot. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
@@ -30,8 +31,14 @@ export function tensor(storage: GPUBuffer | Slot, label: string, shape: readonly
   return { storage, label, shape, strides: contiguous(shape), offset, bytes: numel(shape) * 4 };
 }
 
-/** A contiguous, uninitialised tensor in a plan's transient memory. */
+/**
+ * A contiguous, uninitialised tensor in a plan's transient memory.
+ *
+ * @throws ShapeError where a side is no whole number of at least 1
+ */
 export function transient(plan: Plan, label: string, shape: readonly number[]): Tensor {
+  if (!shape.every(isSide))
+    throw new ShapeError(`${label}: expected sides that are whole and at least 1, got ${shapeText(shape)}`);
   return tensor(plan.slot(label, numel(shape) * 4), label, shape);
 }
 
@@ -40,11 +47,21 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return { ...x, shape, strides: contiguous(shape) };
 }
 
-/** The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay. */
+/**
+ * The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay.
+ *
+ * @throws ShapeError where `shape` is no block of x
+ */
 export function prefix(x: Tensor, shape: readonly number[]): Tensor {
-  const bytes = numel(shape) === 0 ? 0 : (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * 4;
+  if (shape.length !== x.shape.length || !shape.every((side, i) => isSide(side) && side <= x.shape[i]))
+    throw new ShapeError(
+      `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
+    );
+  const bytes = (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * 4;
   return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
 }
+
+const isSide = (side: number) => Number.isInteger(side) && side >= 1;
 
 /** `(8, 3, 32, 32)`, as error messages show shapes. */
 export function shapeText(shape: readonly number[]): string {

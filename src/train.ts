@@ -4,12 +4,13 @@ import { Loader } from './data/loader.js';
 import { philox, stream, unit, type Words } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
+import { ConfigError, DataError } from './errors.js';
 import { collapse } from './eval/collapse.js';
 import { checkTensors } from './io/checkpoint.js';
 import { f32 } from './io/safetensors.js';
 import { barlowTwins } from './methods/barlow_twins.js';
 import { Network } from './methods/network.js';
-import type { Objective, LossSettings, Views } from './methods/objective.js';
+import type { LossSettings, Objective, Views } from './methods/objective.js';
 import { sacl } from './methods/sacl.js';
 import { saclXd } from './methods/sacl_xd.js';
 import { xd } from './methods/xd.js';
@@ -112,6 +113,7 @@ export class Trainer {
   /** Embeddings and features that are watched for collapse. */
   readonly #watched: { readonly name: string; readonly shape: readonly number[]; readonly readback: Readback }[] = [];
   #step = 0;
+  #isBusy = false;
 
   private constructor(
     device: Device,
@@ -151,15 +153,16 @@ export class Trainer {
     const schedule = scheduleOf(config, source.length);
     const { variants, onCompile } = options;
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
-    const network = networkOf(device, config);
     const plan = new Plan(device, { label: 'step', ...(variants && { variants }) });
+    let network: Network | undefined;
     try {
+      network = networkOf(device, config);
       const trainer = new Trainer(device, config, loader, network, plan, schedule);
       await plan.compile(onCompile);
       trainer.#watch();
       return trainer;
     } catch (error) {
-      for (const part of [plan, network, loader]) part.dispose();
+      for (const part of [plan, network, loader]) part?.dispose();
       throw error;
     }
   }
@@ -182,9 +185,22 @@ export class Trainer {
   /**
    * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
    * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
+   *
+   * @throws ConfigError where the step before is still under way, or all steps are done; DeviceLostError where the device
+   * went away: open another, and `load()` what was saved last
    */
   async train(): Promise<StepMetrics> {
-    const step = this.#step;
+    if (this.#isBusy) throw new ConfigError(`train: step ${this.#step + 1} is under way; await it before the next`);
+    if (this.#step >= this.steps) throw new ConfigError(`train: all ${this.steps} steps of the run are done`);
+    this.#isBusy = true;
+    try {
+      return await this.#train(this.#step);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async #train(step: number): Promise<StepMetrics> {
     const { seed, beta1, beta2 } = this.config;
     const lr = learningRate(step, this.schedule);
     await this.#loader.prepare(step);
@@ -193,8 +209,7 @@ export class Trainer {
     if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
     const { stepsPerEpoch } = this.schedule;
     const ends = (step + 1) % stepsPerEpoch === 0 || step + 1 === this.steps;
-    const collapsing = ends ? await this.#measureCollapse() : undefined;
-    const values = await log;
+    const [values, collapsing] = await Promise.all([log, ends ? this.#measureCollapse() : undefined]);
     this.#step = step + 1;
     const epoch = Math.floor(step / stepsPerEpoch);
     return { step: this.#step, epoch, lr, ...this.#objective.summarize(values), ...collapsing };
@@ -214,9 +229,12 @@ export class Trainer {
   /**
    * Continues from what `save()` gave at `step`.
    *
-   * @throws DataError that lists every tensor that is missing, extra or of another shape, before any is taken.
+   * @throws DataError for a step that the run does not have, or one that lists every tensor that is missing, extra or of
+   * another shape, before any is taken.
    */
   async load(step: number, tensors: Tensors): Promise<void> {
+    if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
+      throw new DataError(`checkpoint: expected a step from 0 to ${this.steps}, got ${step}`);
     const { parameters } = this.network;
     const moments = Object.entries(this.#optimizer.moments);
     const described = ({ shape }: { shape: readonly number[] }) => ({ dtype: 'F32', shape });

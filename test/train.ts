@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
 import type { ImageSource } from '../src/data/source.js';
 import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
+import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import { Network } from '../src/methods/network.js';
 import type { LossSettings, Objective, Views } from '../src/methods/objective.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
@@ -13,6 +14,7 @@ import { type Tensors, Trainer } from '../src/train.js';
 import { close, upload } from './check.js';
 import { openTestDevice } from './device.js';
 import { generator, randoms, seed } from './random.js';
+import { rejects } from './rejects.js';
 
 let device: Device;
 test.before(async () => {
@@ -232,6 +234,48 @@ test('only alpha decides how much of the gradient is distillation', async () => 
   const { sacl } = await import('../src/methods/sacl.js');
   const alone = await gradientsOf(sacl, 1.5, false, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
   close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
+});
+
+test('one step at a time, and no more than there are', async () => {
+  const trainer = await Trainer.open(device, parseConfig({ ...small, steps: 2, seed }), pictures(40));
+  const first = trainer.train();
+  await rejects(() => trainer.train(), ConfigError, /step 1 is under way/);
+  assert.is((await first).step, 1);
+  await trainer.train();
+  await rejects(() => trainer.train(), ConfigError, /all 2 steps of the run are done/);
+  const saved = await trainer.save();
+  for (const step of [-1, 3, 1.5]) await rejects(() => trainer.load(step, saved), DataError, /a step from 0 to 2/);
+  await trainer.load(1, saved);
+  const last = trainer.train();
+  trainer.dispose();
+  await rejects(() => last, DeviceError, /disposed|given up|freed/);
+  await rejects(() => trainer.save(), DeviceError, /used after it was freed/);
+  await device.settled();
+});
+
+test("a device lost in the middle of a step, or of an epoch's end, fails that step alone", async () => {
+  for (const steps of [1, 4]) {
+    const own = await openTestDevice();
+    const trainer = await Trainer.open(own, parseConfig({ ...small, steps, seed }), pictures(40));
+    const step = trainer.train();
+    own.gpu.destroy();
+    await rejects(() => step, DeviceLostError, /was lost/);
+    await rejects(() => trainer.train(), DeviceLostError, /was lost/);
+    trainer.dispose();
+    own.dispose();
+  }
+});
+
+test('weights or a tensor over the limits are refused with the numbers, and all is given back', async () => {
+  const before = device.allocated;
+  for (const [more, message] of [
+    [{ projector: 65536 }, /^weights: needs \d+ bytes .* allows \d+; use a smaller .*projector/],
+    [{ imageSize: 1024, batch: 32, width: 1 }, /needs \d+ bytes .* allows \d+; use a smaller batch/],
+  ] as const) {
+    const config = parseConfig({ ...small, ...more, seed });
+    await rejects(() => Trainer.open(device, config, pictures(40)), OutOfMemoryError, message);
+    assert.is(device.allocated, before);
+  }
 });
 
 test('a source smaller than a batch, and a checkpoint of another method, are refused', async () => {

@@ -265,10 +265,16 @@ async function decodeWithin(
 
 async function loadChecked(source: ImageSource, item: number, picture: number): Promise<Picture> {
   const loaded = await source.load(item, picture as 0 | 1);
-  const { width, height, pixels } = loaded;
-  if (!(width >= 1 && height >= 1 && pixels.length === width * height * 4))
+  const { width, height, pixels } = loaded ?? {};
+  if (!(Number.isInteger(width) && width >= 1 && Number.isInteger(height) && height >= 1))
     throw new DataError(
-      `${source.name}: item ${item}: expected RGBA bytes of ${width} x ${height} pixels, got ${pixels.length} bytes`,
+      `${source.name}: item ${item}: expected a picture { width, height, pixels }, got sides ${width} and ${height}`,
+    );
+  const isBytes = pixels instanceof Uint8Array || (pixels as unknown) instanceof Uint8ClampedArray;
+  if (!isBytes || pixels.length !== width * height * 4)
+    throw new DataError(
+      `${source.name}: item ${item}: expected a Uint8Array of ${width * height * 4} bytes, RGBA of ${width} x ${height} ` +
+        `pixels, got ${pixels?.constructor.name} of ${pixels?.length}`,
     );
   return loaded;
 }

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { DeviceError, DeviceLostError, OutOfMemoryError, type SlimgradError, ValidationError } from '../errors.js';
+import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
 import { PipelineCache } from './kernel.js';
 
 export interface DeviceOptions {
@@ -69,6 +69,7 @@ export class Device {
   readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   readonly #buffers = new Set<GPUBuffer>();
+  readonly #freed = new WeakSet<GPUBuffer>();
   readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
   #failure: SlimgradError | undefined;
   #disposed = false;
@@ -89,7 +90,7 @@ export class Device {
         event.error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(message) : new ValidationError(message);
     });
     gpu.lost.then(({ reason, message }) => {
-      if (this.#disposed || (reason === 'destroyed' && !message)) return;
+      if (this.#disposed) return;
       const error = new DeviceLostError(
         `device: ${this.name} was lost: ${message || reason}; open a new device and resume`,
       );
@@ -118,6 +119,7 @@ export class Device {
    * @throws OutOfMemoryError before anything is allocated where the adapter's limits are too small.
    */
   buffer(label: string, bytes: number, usage: number = defaultUsage): GPUBuffer {
+    this.assertHealthy();
     this.check(label, bytes);
     const buffer = this.gpu.createBuffer({ label, size: Math.max(16, Math.ceil(bytes / 16) * 16), usage });
     this.#buffers.add(buffer);
@@ -127,24 +129,36 @@ export class Device {
   /** @throws OutOfMemoryError where one binding of `bytes` is more than the adapter can hold. */
   check(label: string, bytes: number): void {
     const limit = Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
-    if (bytes > limit)
+    if (!(bytes <= limit))
       throw new OutOfMemoryError(
-        `${label}: needs ${bytes} bytes in one buffer, but ${this.name} allows ${limit}; use a smaller batch, width or image size`,
+        `${label}: needs ${bytes} bytes in one buffer, but ${this.name} allows ${limit}; ` +
+          'use a smaller batch, image size, width or projector',
       );
   }
 
   free(buffer: GPUBuffer): void {
-    if (this.#buffers.delete(buffer)) buffer.destroy();
+    if (!this.#buffers.delete(buffer)) return;
+    this.#freed.add(buffer);
+    buffer.destroy();
+  }
+
+  /** @throws DeviceError where a buffer was freed: a command that names it would fail all that come after it. */
+  assertLive(buffer: GPUBuffer): void {
+    if (this.#freed.has(buffer))
+      throw new DeviceError(`${buffer.label}: used after it was freed, by dispose() perhaps`);
   }
 
   /** Writes `data` at byte `offset`, after all work submitted so far. */
   write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
+    this.assertLive(buffer);
     if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, offset, data);
     else this.gpu.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
   /** Copies `bytes` of a buffer back, after all work submitted so far. */
   async read(buffer: GPUBuffer, offset = 0, bytes: number = buffer.size - offset): Promise<ArrayBuffer> {
+    this.assertHealthy();
+    this.assertLive(buffer);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.gpu.createBuffer({
       label: `${buffer.label}.read`,
@@ -170,7 +184,8 @@ export class Device {
       return value;
     } catch (error) {
       this.assertHealthy();
-      throw error;
+      if (error instanceof SlimgradError) throw error;
+      throw new DeviceError(`device: work was given up: ${(error as Error).message}`, { cause: error });
     }
   }
 

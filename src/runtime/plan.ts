@@ -115,6 +115,7 @@ export class Plan {
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
+  #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
     this.device = device;
@@ -200,7 +201,8 @@ export class Plan {
 
   /** Compiles all pipelines at once, gives slots their buffers, and makes the bind groups. */
   async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
-    if (this.#encoded) throw new ValidationError(`internal: ${this.label}: compiled twice`);
+    this.#expectRecording('compile');
+    this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
@@ -217,9 +219,10 @@ export class Plan {
     if (exhausted)
       throw new OutOfMemoryError(
         `${this.label}: ${this.device.name} is out of memory: ${exhausted.message}; ` +
-          'use a smaller batch, width or image size',
+          'use a smaller batch, image size, width or projector',
       );
-    if (invalid) throw new ValidationError(`internal: ${this.label}: ${invalid.message}`);
+    if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
+    this.#state = 'compiled';
     return this;
   }
 
@@ -240,11 +243,14 @@ export class Plan {
 
   /** The buffer and offset behind a binding, once compiled. */
   resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
-    if (storage instanceof GPUBuffer) return { buffer: storage, offset };
+    if (storage instanceof GPUBuffer) {
+      this.device.assertLive(storage);
+      return { buffer: storage, offset };
+    }
     const buffer = this.#buffers.get(storage);
     if (!buffer)
       throw new ValidationError(
-        `internal: ${this.label}: slot "${storage.label}" is used by no command, or not compiled`,
+        `${this.label}: "${storage.label}" has no memory: no command uses it, or the plan is ${this.#state}`,
       );
     return { buffer, offset };
   }
@@ -298,6 +304,7 @@ export class Plan {
     this.#owned.clear();
     this.#buffers.clear();
     this.#encoded = undefined;
+    this.#state = 'disposed';
   }
 
   [Symbol.dispose](): void {
@@ -309,7 +316,7 @@ export class Plan {
   }
 
   #append(command: Command): void {
-    if (this.#encoded) throw new ValidationError(`internal: ${this.label}: recorded after compile()`);
+    this.#expectRecording('record a command');
     this.#commands.push(command);
   }
 
@@ -317,7 +324,7 @@ export class Plan {
     if (storage instanceof GPUBuffer) return;
     const lifetime = this.#lifetimes.get(storage);
     if (!lifetime)
-      throw new ValidationError(`internal: ${this.label}: slot "${storage.label}" belongs to another plan`);
+      throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);
     const at = this.#commands.length - 1;
     lifetime.first = Math.min(lifetime.first, at);
     lifetime.last = Math.max(lifetime.last, at);
@@ -408,8 +415,16 @@ export class Plan {
 
   #ready(): Encoded[] {
     this.device.assertHealthy();
-    if (!this.#encoded) throw new ValidationError(`internal: ${this.label}: run before compile()`);
+    if (!this.#encoded || this.#state !== 'compiled')
+      throw new ValidationError(`${this.label}: expected a compiled plan to run, got one that is ${this.#state}`);
     return this.#encoded;
+  }
+
+  #expectRecording(what: string): void {
+    if (this.#state !== 'recording')
+      throw new ValidationError(
+        `${this.label}: expected a plan that is recording to ${what}, got one that is ${this.#state}`,
+      );
   }
 
   #writeScalars({ step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1 }: Partial<StepScalars>): void {

@@ -1,0 +1,90 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseConfig } from '../src/config.js';
+import { ImageEncoder, openEncoder } from '../src/encoder.js';
+import { ConfigError, DataError, DeviceError } from '../src/errors.js';
+import { f32, type SavedTensor, writeSafetensors } from '../src/io/safetensors.js';
+import type { Tensors } from '../src/parameters.js';
+import type { Device } from '../src/runtime/device.js';
+import { initialState } from '../src/train.js';
+import { openTestDevice } from './device.js';
+import { generator } from './random.js';
+import { rejects } from './rejects.js';
+
+let device: Device;
+let state: Tensors;
+const settings = { data: 'made up', imageSize: 16, width: 0.125, stemStride: 2, blocks: '64/1 128/2', projector: 8 };
+const config = parseConfig(settings);
+test.before(async () => {
+  device = await openTestDevice();
+  state = await initialState(device, config, 'slim');
+});
+test.after(() => device.dispose());
+
+const random = generator();
+const picture = (width: number, height: number) => ({
+  width,
+  height,
+  pixels: Uint8Array.from({ length: width * height * 4 }, () => 256 * random()),
+});
+
+test('pictures of any size are embedded, each by itself, none as none', async () => {
+  const before = device.allocated;
+  const encoder = new ImageEncoder(device, config, state);
+  assert.is((await encoder.embed([])).length, 0);
+  const pictures = [picture(1, 1), picture(700, 2), picture(16, 16), picture(9, 31)];
+  const [together, again] = await Promise.all([encoder.embed(pictures), encoder.embed(pictures)]);
+  assert.equal(together, again);
+  assert.is(together.length, 4 * encoder.features);
+  assert.ok(together.every(Number.isFinite));
+  assert.equal(await encoder.embed([pictures[2]]), together.slice(2 * encoder.features, 3 * encoder.features));
+  encoder.dispose();
+  assert.is(device.allocated, before);
+});
+
+test('what is no picture is refused, and the encoder goes on', async () => {
+  const encoder = new ImageEncoder(device, config, state);
+  const pixels = new Uint8Array(16);
+  for (const [bad, message] of [
+    [{ width: 2, height: 2, pixels: new Uint8Array(15) }, /item 0: expected a Uint8Array of 16 bytes, .* of 15/],
+    [{ width: 2, height: 2, pixels: new Float32Array(16) }, /got Float32Array of 16/],
+    [{ width: 2, height: 2 }, /got undefined/],
+    [{ width: 0, height: 0, pixels }, /got sides 0 and 0/],
+    [{ width: 1.5, height: 2, pixels }, /got sides 1.5 and 2/],
+    [undefined, /got sides undefined/],
+  ] as const)
+    await rejects(() => encoder.embed([bad as never]), DataError, message);
+  for (const bad of ['photos', undefined, 3])
+    await rejects(() => encoder.embed(bad as never), ConfigError, /^embed: expected pictures, or a source/);
+  assert.is((await encoder.embed([picture(4, 4)])).length, encoder.features);
+  encoder.dispose();
+  await rejects(() => encoder.embed([picture(4, 4)]), DeviceError, /used after it was freed/);
+  await device.settled();
+});
+
+test('a file whose tensors, part or configuration do not fit is refused by its name', async () => {
+  const file = (
+    change: (tensors: Map<string, SavedTensor>) => void,
+    metadata: Record<string, string> = {},
+  ): Uint8Array => {
+    const tensors = new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)]));
+    change(tensors);
+    const about = { format: 'slimgrad encoder 1', part: 'slim', config: JSON.stringify(settings), ...metadata };
+    return writeSafetensors(tensors, about);
+  };
+  const nothing = () => undefined;
+  const before = device.allocated;
+  openEncoder(device, file(nothing), 'f').dispose();
+  for (const [bytes, message] of [
+    [file((tensors) => tensors.delete('features.0.0.weight')), /^f: .*features\.0\.0\.weight is missing/],
+    [file((tensors) => tensors.set('more', f32([1], new Float32Array(1)))), /^f: .*more is not expected/],
+    [file((tensors) => tensors.set('features.0.1.bias', f32([1], new Float32Array(1)))), /bias is F32 \(1\), expected/],
+    [file(nothing, { part: 'middle' }), /^f: expected an encoder of slimgrad/],
+    [file(nothing, { config: '{"data": 1}' }), /^f: its configuration: data \(--data\)/],
+    [file(nothing, { config: JSON.stringify({ ...settings, width: 16 }) }), /^f: its tensors do not fit/],
+  ] as const)
+    await rejects(() => openEncoder(device, bytes, 'f'), DataError, message);
+  assert.is(device.allocated, before);
+});
+
+test.run();

@@ -1,0 +1,62 @@
+import { test } from 'uvu';
+import { ShapeError, ValidationError } from '../../src/errors.js';
+import { add } from '../../src/ops/add.js';
+import { conv2d } from '../../src/ops/conv2d.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { prefix, tensor } from '../../src/tensor.js';
+import { openTestDevice } from '../device.js';
+import { rejects } from '../rejects.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+const make = (shape: number[]) => tensor(device.buffer('x', 1024), 'x', shape);
+
+/** A plan of one dispatch. */
+function record() {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  return { plan, tape, y: tape.sum(make([4]), make([4])) };
+}
+
+test('a plan used out of turn says what state it is in', async () => {
+  const { plan, tape, y } = record();
+  await rejects(() => plan.run(), ValidationError, /^plan: expected a compiled plan to run, got one that is recording/);
+  await rejects(() => plan.read(y), ValidationError, /"add\.y" has no memory: .* the plan is recording/);
+  const compiled = plan.compile();
+  await rejects(() => plan.compile(), ValidationError, /recording to compile, got one that is compiling/);
+  await compiled;
+  await rejects(() => plan.compile(), ValidationError, /recording to compile, got one that is compiled/);
+  await rejects(() => tape.sum(y, y), ValidationError, /recording to record a command, got one that is compiled/);
+  plan.dispose();
+  plan.dispose();
+  await rejects(() => plan.run(), ValidationError, /got one that is disposed/);
+  await rejects(() => tape.sum(record().y, make([4])), ValidationError, /got one that is disposed/);
+});
+
+test("a plan does not take another's memory, or a tensor of another device", async () => {
+  const { tape } = record();
+  await rejects(() => tape.sum(record().y, make([4])), ValidationError, /"add\.y" belongs to another plan/);
+  const other = await openTestDevice();
+  const plan = new Plan(device);
+  new Tape(plan).sum(tensor(other.buffer('theirs', 64), 'theirs', [16]), make([16]));
+  await rejects(() => plan.compile(), ValidationError, /^plan: .*"theirs"/s);
+  plan.dispose();
+  other.dispose();
+  await device.settled();
+});
+
+test('sizes that are no sizes are refused by the name of the op', async () => {
+  const tape = new Tape(new Plan(device));
+  await rejects(() => add(tape, make([0, 4]), make([0, 4])), ShapeError, /^add\.y: .* at least 1, got \(0, 4\)/);
+  await rejects(() => conv2d(tape, make([0, 3, 8, 8]), make([4, 3, 3, 3])), ShapeError, /^conv2d.*\(0, /);
+  for (const shape of [[3, 4], [2], [2, 0], [1.5, 2]])
+    await rejects(() => prefix(make([2, 4]), shape), ShapeError, /^prefix: expected a leading block of x \(2, 4\)/);
+});
+
+test.run();
