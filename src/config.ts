@@ -21,6 +21,7 @@ export type { Blocks };
 const slices = (above: Settled) => above.method === 'sacl_xd' || above.method === 'sacl';
 const distils = (above: Settled) => above.method === 'sacl_xd' || above.method === 'xd';
 const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
+const mostSteps = 2 ** 32 - 1; // what a word of the kernels counts
 const rates = { lars: 0.3, sgd: 0.005, adamw: 0.002 };
 
 const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
@@ -102,8 +103,16 @@ const groups = {
     eps: number("added to AdamW's denominator", 1e-8, { above: 0, ...forAdamw }),
   },
   Schedule: {
-    epochs: integer<number | null>('passes over the data (or give --steps)', null, { min: 1, shown: '100' }),
-    steps: integer<number | null>('optimizer steps (or give --epochs)', null, { min: 1, shown: 'from the epochs' }),
+    epochs: integer<number | null>('passes over the data (or give --steps)', null, {
+      min: 1,
+      max: mostSteps,
+      shown: '100',
+    }),
+    steps: integer<number | null>('optimizer steps (or give --epochs)', null, {
+      min: 1,
+      max: mostSteps,
+      shown: 'from the epochs',
+    }),
     warmup: integer<number | null>('steps of linear warm-up', null, {
       min: 0,
       shown: '10 epochs, at most 10 % of the steps',
@@ -282,6 +291,9 @@ export function scheduleOf(config: TrainConfig, images: number): Schedule {
     );
   }
   const steps = config.steps ?? config.epochs! * stepsPerEpoch;
+  if (steps > mostSteps) {
+    throw new ConfigError(`${named('epochs')}: expected at most ${mostSteps} steps in all, got ${steps}. Give fewer.`);
+  }
   const warmup = config.warmup ?? Math.min(10 * stepsPerEpoch, Math.floor(steps / 10));
   if (warmup > steps) {
     throw new ConfigError(`${named('warmup')}: expected at most the run's ${steps} steps, got ${warmup}`);

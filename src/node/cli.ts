@@ -8,7 +8,7 @@ import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { pretrainCommand } from './commands/pretrain.js';
 import { UsageError } from './flags.js';
-import { Interrupted } from './pretrain.js';
+import { exitCodes, Interrupted } from './pretrain.js';
 import { version } from './version.js';
 
 const commands: readonly Command[] = [pretrainCommand, embed, evalCommand, doctorCommand, demo];
@@ -56,7 +56,7 @@ function say(text: string): 0 {
 function codeOf(error: unknown): number {
   if (error instanceof Interrupted) {
     console.error(error.message);
-    return error.signal === 'SIGINT' ? 130 : 143;
+    return exitCodes[error.signal];
   }
   if (error instanceof SlimgradError) {
     console.error(`slimgrad: ${error.message}`);
@@ -67,6 +67,10 @@ function codeOf(error: unknown): number {
   return 1;
 }
 
-// A reader that goes away, as in `slimgrad --help | head -1`, is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// A reader that goes away, as in `slimgrad --help | head -1`, is no error. A run that listens writes its checkpoint first.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  const isGone = error.code === 'EPIPE';
+  if (!isGone) console.error(`slimgrad: cannot write to the standard output: ${error.message}`);
+  if (!process.emit('SIGPIPE')) process.exit(isGone ? 0 : 1);
+});
 process.exitCode = await main(process.argv.slice(2)).catch(codeOf);

@@ -33,8 +33,8 @@ export function pixelContender(size: number): Contender {
 }
 
 /**
- * Measures the contenders on what `dataset` holds out: kNN by the training pictures where there are labels, cross-style
- * retrieval where each item has two pictures.
+ * Measures the contenders on what `dataset` holds out: kNN by the training pictures where there are two labels or more,
+ * cross-style retrieval where each item has two pictures.
  */
 export async function evaluate(
   dataset: Dataset,
@@ -45,13 +45,13 @@ export async function evaluate(
   if (!test) return { on: 'nothing: there are no held-out pictures', scores: [], notes: [] };
   const bank = thin(eachPicture(train), most);
   const queries = thin(eachPicture(test), mostQueries);
-  const isLabelled = bank.labels !== undefined && queries.labels !== undefined;
+  const classes = new Set(test.labels && train.labels).size;
   const scores: Score[] = [];
   for (const { name, embedder, ranked } of contenders) {
     const asked = await embedder.embed(queries);
     const features = asked.length / queries.length;
     const score: Score = { name };
-    if (bank.labels && queries.labels) {
+    if (bank.labels && queries.labels && classes > 1) {
       const known = { data: await embedder.embed(bank), labels: bank.labels };
       score.knn = knn(known, { data: asked, labels: queries.labels }, features, { k }).accuracy;
     }
@@ -63,11 +63,9 @@ export async function evaluate(
     if (ranked) score.effectiveRank = collapse(asked, features).effectiveRank;
     scores.push(score);
   }
-  const classes = isLabelled
-    ? `; kNN over ${new Set(bank.labels).size} classes by ${bank.length} training pictures`
-    : '';
+  const by = classes > 1 ? `; kNN over ${classes} classes by ${bank.length} training pictures` : '';
   const twins = test.pictures === 2 ? `; each twin sought among ${test.length}` : '';
-  return { on: `${queries.length} held-out pictures${classes}${twins}`, scores, notes: remarks(dataset, scores) };
+  return { on: `${queries.length} held-out pictures${by}${twins}`, scores, notes: remarks(dataset, scores) };
 }
 
 /** Picture `picture` of every item, as a source of single pictures. */

@@ -29,6 +29,11 @@ export async function evaluateFile(
       `eval: ${data} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,
     );
   }
+  if (dataset.test.pictures === 1 && new Set(dataset.train.labels).size < 2) {
+    throw new ConfigError(
+      `eval: all of ${data} has one label, which leaves nothing to tell apart: expected two at least`,
+    );
+  }
   for (const note of dataset.notes) console.error(note);
   const device = await openDevice();
   const encoders: ImageEncoder[] = [];

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { constants, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError } from '../errors.js';
 
@@ -68,10 +68,30 @@ export async function listFolder(folder: string): Promise<string[]> {
 /** Makes a folder and those above it where they are missing. A DataError tells why it failed. */
 export async function makeFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeMissing(folder);
   } catch (cause) {
     throw fileError(`cannot make the folder ${folder}`, cause);
   }
+}
+
+/** Makes a folder after those above it. Node's own `recursive` never ends where one cannot be made, as below /proc. */
+async function makeMissing(folder: string): Promise<void> {
+  const above = dirname(folder);
+  try {
+    await mkdir(folder);
+  } catch (cause) {
+    if (await isFolder(folder)) return;
+    if (!isMissing(cause) || (await isFolder(above))) throw cause;
+    await makeMissing(above);
+    await makeMissing(folder);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
 }
 
 /** Whether the cause is the system saying that there is no such file. */

@@ -41,11 +41,16 @@ export type OpenSession = (
   options: { kernels?: Pick<Checkpoint, 'adapter' | 'variants'>; note(line: string): void },
 ) => Promise<Session>;
 
-/** SIGINT or SIGTERM ended a run; its checkpoint is written. */
-export class Interrupted extends SlimgradError {
-  readonly signal: 'SIGINT' | 'SIGTERM';
+/** The exit codes of a run that a signal ended. SIGPIPE: nobody reads what it prints any more. */
+export const exitCodes = { SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
 
-  constructor(signal: 'SIGINT' | 'SIGTERM', message: string) {
+type Signal = keyof typeof exitCodes;
+
+/** A signal ended a run; its checkpoint is written. */
+export class Interrupted extends SlimgradError {
+  readonly signal: Signal;
+
+  constructor(signal: Signal, message: string) {
     super(message);
     this.signal = signal;
   }
@@ -62,7 +67,7 @@ export interface PretrainResult {
  * set.
  *
  * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite,
- * with the last good checkpoint left as it is; Interrupted after SIGINT or SIGTERM
+ * with the last good checkpoint left as it is; Interrupted after SIGINT, SIGTERM or SIGPIPE
  */
 export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
   const { folder, checkpoint } = await RunFolder.open(config.out, config);
@@ -214,24 +219,24 @@ async function finish(
 }
 
 /**
- * SIGINT and SIGTERM: while the loop runs, the first is noted for it to stop at the end of its step; at other times, and
+ * SIGINT, SIGTERM and SIGPIPE: while the loop runs, the first is noted for it to stop at the end of its step; at other times, and
  * the second time, the process ends at once, which no file minds.
  */
 class Signals {
-  received: 'SIGINT' | 'SIGTERM' | undefined;
+  received: Signal | undefined;
   #deferred = false;
-  readonly #listen: (signal: NodeJS.Signals) => void;
+  readonly #listeners: readonly (readonly [Signal, () => void])[];
 
-  constructor(onEnd: (signal: NodeJS.Signals) => void) {
-    this.#listen = (signal) => {
+  constructor(onEnd: (signal: Signal) => void) {
+    const listen = (signal: Signal) => () => {
       if (!this.#deferred || this.received) {
         onEnd(signal);
-        process.exit(signal === 'SIGINT' ? 130 : 143);
+        process.exit(exitCodes[signal]);
       }
-      this.received = signal as 'SIGINT' | 'SIGTERM';
+      this.received = signal;
     };
-    process.on('SIGINT', this.#listen);
-    process.on('SIGTERM', this.#listen);
+    this.#listeners = (Object.keys(exitCodes) as Signal[]).map((signal) => [signal, listen(signal)]);
+    for (const [signal, listener] of this.#listeners) process.on(signal, listener);
   }
 
   async deferring(run: () => Promise<void>): Promise<void> {
@@ -244,7 +249,6 @@ class Signals {
   }
 
   close(): void {
-    process.off('SIGINT', this.#listen);
-    process.off('SIGTERM', this.#listen);
+    for (const [signal, listener] of this.#listeners) process.off(signal, listener);
   }
 }

@@ -50,7 +50,10 @@ export class RunFolder {
 
   async #begin(config: TrainConfig): Promise<{ checkpoint?: Checkpoint }> {
     await removePartials(this.path);
-    const found = (await listFolder(this.path)).filter((name) => name !== names.lock);
+    const files = (await listFolder(this.path)).filter((name) => name !== names.lock);
+    // What a run that stopped before its first step leaves, for want of data perhaps, keeps no other out.
+    const isUnbegun = files.join() === [names.config, names.metrics].join() && (await this.metrics()).length === 0;
+    const found = isUnbegun ? [] : files;
     if (found.length > 0 && !config.resume) {
       const what = found.includes(names.config)
         ? 'holds a run already'

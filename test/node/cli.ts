@@ -89,13 +89,15 @@ test('wrong values are refused with what was expected', () => {
   refused(['pretrain', '--data', 'emoji', '--alpha', 'high'], 2, 'got "high"');
   refused(['pretrain', '--data', 'emoji', '--lr', ''], 2, 'lr (--lr)', 'got ""');
   refused(['pretrain', '--data', 'emoji', '--seed', '-1'], 2, 'seed (--seed)', 'got -1');
+  refused(['pretrain', '--data', 'emoji', '--steps', '1e12'], 2, 'steps (--steps)', 'from 1 to 4294967295', 'got 1000000000000');
   refused(['pretrain', '--data', 'emoji', '--nesterov=maybe'], 2, "got 'maybe'");
   refused(['pretrain', '--data', 'emoji', '--seed', '1', '--seed', '2'], 2, '--seed: given twice');
   refused(['pretrain', '--data', 'emoji', '--clip', '--no-clip'], 2, '--clip: given twice');
   refused(['pretrain', '--data', 'emoji', '--epochs', '3', '--steps', '3'], 2, 'expected epochs or steps');
   refused(['pretrain', '--data', 'emoji', '--encoder', 'resnet_50'], 2, "encoder (--encoder): expected 'mobilenet_v1'");
   refused(['eval', '--data', 'emoji'], 2, '--weights: needed');
-  refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number of at least 1');
+  refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
+  refused(['eval', '--data', 'emoji', '--weights', 'x', '--seed', '4294967296'], 2, 'from 0 to 4294967295');
   refused(['embed', '--weights', 'x'], 2, 'expected DIR');
   refused(['embed', 'x'], 2, '--weights: needed');
 });

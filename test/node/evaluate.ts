@@ -63,6 +63,8 @@ test('single pictures give no retrieval, no labels no kNN, large sets are thinne
   assert.equal(notes, []);
   const unlabelled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
   assert.equal(Object.keys(unlabelled.scores[0]), ['name']);
+  const oneClass = { ...corners(40, 1), labels: new Int32Array(40) };
+  assert.equal(Object.keys((await evaluate({ ...dataset, train: oneClass }, [counting])).scores[0]), ['name']);
   const all = await evaluate({ name: 'all', train: corners(40, 1), notes: [] }, [counting]);
   assert.equal(all.scores, []);
 });

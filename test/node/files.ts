@@ -122,10 +122,16 @@ test('a folder without permission is called so, and its file stays', () =>
     assert.equal(await readdir(folder), ['old', 'outside.mjs']);
   }));
 
+if (process.platform === 'linux')
+  test('a folder that the system cannot make is an error, and soon', async () => {
+    await refuses(makeFolder('/proc/x/y'), /cannot make the folder \/proc\/x\/y: no such file/);
+  });
+
 test('folders are made as deep as needed, and listed in order', () =>
   inFolder(async (folder) => {
     await makeFolder(join(folder, 'b', 'c'));
     await makeFolder(join(folder, 'b', 'c'));
+    await makeFolder('.');
     for (const name of ['a', 'B', '10', '2', '.x']) await makeFolder(join(folder, name));
     assert.equal(await listFolder(folder), ['.x', '10', '2', 'B', 'a', 'b']);
   }));

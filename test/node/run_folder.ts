@@ -9,7 +9,7 @@ import { parseConfig, type TrainConfig } from '../../src/config.js';
 import { DataError, NonFiniteError } from '../../src/errors.js';
 import { readCheckpoint } from '../../src/io/checkpoint.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
-import { type Interrupted, pretrain } from '../../src/node/pretrain.js';
+import { exitCodes, type Interrupted, type OpenSession, pretrain } from '../../src/node/pretrain.js';
 import { RunFolder } from '../../src/node/run_folder.js';
 import { generator, seed } from '../random.js';
 import { fakeSession } from './fake_trainer.js';
@@ -68,7 +68,7 @@ async function beChild(folder: string, delay: number, waitAt?: string): Promise<
     await pretrain(settings(folder, { resume: true }), fakeSession({ delay, waitAt }), process.stdout);
   } catch (error) {
     console.error((error as Error).message);
-    process.exitCode = (error as Interrupted).signal === 'SIGTERM' ? 143 : 1;
+    process.exitCode = exitCodes[(error as Interrupted).signal] ?? 1;
   }
 }
 
@@ -123,6 +123,17 @@ test('a folder that holds something is refused without --resume, and nothing in 
   await rejected(pretrain(settings(photos, { resume: true }), fakeSession(), silent), DataError, 'no config.json');
 });
 
+test('a run that stopped before its first step keeps no other out of its folder', async () => {
+  const [folder, plain] = [fresh(), fresh()];
+  const noData: OpenSession = () => Promise.reject(new DataError('no such pictures'));
+  for (const resume of [false, true]) {
+    await rejected(pretrain(settings(folder, { seed: 1, resume }), noData, silent), DataError, 'no such pictures');
+  }
+  await pretrain(settings(folder), fakeSession(), silent);
+  await pretrain(settings(plain), fakeSession(), silent);
+  assert.equal(essence(folder), essence(plain));
+});
+
 test('--resume starts afresh in an empty folder, and repeats nothing in a finished one', async () => {
   const [folder, plain] = [fresh(), fresh()];
   await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
@@ -172,25 +183,26 @@ test('metrics after the checkpoint, and a torn last line, are cut back', async (
   assert.equal(essence(folder), essence(expected));
 });
 
-test('SIGTERM finishes the step, writes a checkpoint and exits with 143; the run goes on from there', async () => {
-  const [folder, expected] = [fresh(), fresh()];
-  await pretrain(settings(expected), fakeSession(), silent);
-  const { run, ended } = child(folder, 30);
-  const running = join(folder, 'metrics.jsonl');
-  for (let i = 0; i < 200; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    if (readText(running).split('\n').length > 2) break;
-  }
-  run.kill('SIGTERM');
-  const { code, output } = await ended;
-  assert.is(code, 143, output);
-  assert.match(output, /Stopped by SIGTERM after step \d+ of 30; its checkpoint is written/);
-  const steps = readText(running).trim().split('\n').length;
-  assert.is(readCheckpoint(readFileSync(join(folder, 'checkpoint.safetensors')), 'checkpoint').step, steps);
-  assert.ok(steps < 30);
-  await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
-  assert.equal(essence(folder), essence(expected));
-});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGPIPE'] as const)
+  test(`${signal} finishes the step, writes a checkpoint and exits with ${exitCodes[signal]}; the run goes on from there`, async () => {
+    const [folder, expected] = [fresh(), fresh()];
+    await pretrain(settings(expected), fakeSession(), silent);
+    const { run, ended } = child(folder, 30);
+    const running = join(folder, 'metrics.jsonl');
+    for (let i = 0; i < 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (readText(running).split('\n').length > 2) break;
+    }
+    run.kill(signal);
+    const { code, output } = await ended;
+    assert.is(code, exitCodes[signal], output);
+    assert.match(output, new RegExp(`Stopped by ${signal} after step \\d+ of 30; its checkpoint is written`));
+    const steps = readText(running).trim().split('\n').length;
+    assert.is(readCheckpoint(readFileSync(join(folder, 'checkpoint.safetensors')), 'checkpoint').step, steps);
+    assert.ok(steps < 30);
+    await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+    assert.equal(essence(folder), essence(expected));
+  });
 
 test('SIGINT before the first step, and during the evaluation, ends the process at once and leaves no lock', async () => {
   for (const phase of ['open', 'evaluate']) {

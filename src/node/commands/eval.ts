@@ -2,7 +2,8 @@ import { ConfigError } from '../../errors.js';
 import type { Command } from '../command.js';
 import { UsageError } from '../flags.js';
 
-const positive = (text: string): unknown => (/^[1-9]\d{0,8}$/.test(text) ? Number(text) : text);
+const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
+const ranges = { seed: [0, 2 ** 32 - 1], k: [1, 2 ** 32 - 1] } as const;
 
 export const evalCommand: Command = {
   name: 'eval',
@@ -30,9 +31,9 @@ export const evalCommand: Command = {
       value: 'N',
       doc: 'of the split',
       default: "the run's",
-      fromText: (t) => (t === '0' ? 0 : positive(t)),
+      fromText: whole,
     },
-    { flag: '--k', key: 'k', value: 'N', doc: 'neighbours of kNN', default: '20', fromText: positive },
+    { flag: '--k', key: 'k', value: 'N', doc: 'neighbours of kNN', default: '20', fromText: whole },
     { flag: '--json', key: 'json', value: 'FILE', doc: 'write the figures there too' },
   ],
   examples: [
@@ -44,11 +45,10 @@ export const evalCommand: Command = {
     for (const [flag, value] of Object.entries({ weights, data })) {
       if (value === undefined) throw new UsageError(`--${flag}: needed, but not given; see slimgrad eval --help`);
     }
-    for (const [flag, value] of Object.entries({ seed, k })) {
-      if (value !== undefined && typeof value !== 'number') {
-        throw new ConfigError(
-          `--${flag}: expected a whole number${flag === 'k' ? ' of at least 1' : ''}, got '${value}'`,
-        );
+    for (const [flag, [least, most]] of Object.entries(ranges)) {
+      const value = values[flag];
+      if (value !== undefined && !(typeof value === 'number' && value >= least && value <= most)) {
+        throw new ConfigError(`--${flag}: expected a whole number from ${least} to ${most}, got '${value}'`);
       }
     }
     const { evaluateFile } = await import('../evaluate_file.js');
