@@ -5,3 +5,24 @@ import type { Device } from '../src/runtime/device.js';
 export async function openTestDevice(): Promise<Device> {
   return openDevice({ onNotice: () => undefined });
 }
+
+interface Pretended {
+  readonly software?: boolean;
+  readonly subgroupSize?: number;
+  readonly limits?: Partial<Record<keyof GPUSupportedLimits, number>>;
+}
+
+/** The device with other properties and limits, for code paths that the adapter at hand does not take. */
+export function pretend(device: Device, { limits, ...properties }: Pretended): Device {
+  return overlay(device, { ...properties, ...(limits && { limits: overlay(device.limits, limits) }) });
+}
+
+function overlay<T extends object>(target: T, properties: Readonly<Record<string, unknown>>): T {
+  return new Proxy(target, {
+    get: (_, key) => {
+      if (key in properties) return properties[key as string];
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

@@ -200,7 +200,7 @@ test('a mean of 100 times the deviation cancels', async () => {
   const found = await lossOf(za, zb, N, D, {});
   const expected = reference(za, zb, N, D, 0.0051);
   close(found.loss.subarray(0, 1), [expected.loss], 'loss', 1e-4);
-  close(found.dza, expected.dza, 'dza', 1e-3);
+  close(found.dza, expected.dza, 'dza', 2e-4);
 });
 
 test('equal and decorrelated batches: the off-diagonal sum near zero is exact in the direct form', async () => {
@@ -225,7 +225,7 @@ test('an affine map of a column leaves the loss unchanged', async () => {
   const moved = za.map((v, k) => v * (1 + (k % D) / 8) - 3 * (k % D));
   const [before, after] = [await lossOf(za, zb, N, D, {}), await lossOf(moved, zb, N, D, {})];
   close(after.loss.subarray(0, 1), before.loss.subarray(0, 1), 'loss', 1e-4);
-  close(after.dzb, before.dzb, 'dzb', 1e-3);
+  close(after.dzb, before.dzb, 'dzb', 2e-4);
 });
 
 test('a constant column gets no gradient and spoils no other', async () => {

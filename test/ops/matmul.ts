@@ -6,7 +6,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { numel, prefix, type Tensor } from '../../src/tensor.js';
 import { close, upload } from '../check.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 
 let device: Device;
@@ -109,17 +109,7 @@ for (const c of cases)
   }
 
 test('on hardware, whose sums fall into more parts, and with workgroups folded over two dimensions', async () => {
-  const limits = new Proxy(device.limits, {
-    get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 12 : Reflect.get(target, key)),
-  });
-  const hardware = new Proxy(device, {
-    get: (target, key) => {
-      if (key === 'limits') return limits;
-      if (key === 'software') return false;
-      const value = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+  const hardware = pretend(device, { software: false, limits: { maxComputeWorkgroupsPerDimension: 12 } });
   const c: Case = { M: 70, N: 70, K: 600, beyond: [2, 2, 2], scale: 3, accumulate: true };
   for (const form of [...forms.filter(runs), undefined])
     for (const transposeA of [false, true])

@@ -7,7 +7,7 @@ import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { numel } from '../../src/tensor.js';
 import { checkOp, close, upload } from '../check.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 
 let device: Device;
 test.before(async () => {
@@ -87,17 +87,7 @@ for (const c of cases) {
 }
 
 test('on hardware, whose sums fall into more parts, and with workgroups folded over two dimensions', async () => {
-  const limits = new Proxy(device.limits, {
-    get: (target, key) => (key === 'maxComputeWorkgroupsPerDimension' ? 19 : Reflect.get(target, key)),
-  });
-  const hardware = new Proxy(device, {
-    get: (target, key) => {
-      if (key === 'limits') return limits;
-      if (key === 'software') return false;
-      const value = Reflect.get(target, key);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+  const hardware = pretend(device, { software: false, limits: { maxComputeWorkgroupsPerDimension: 19 } });
   for (const [H, W] of [
     [9, 7],
     [8, 8],
