@@ -68,7 +68,8 @@ function codeOf(error: unknown): number {
 }
 
 // A reader that goes away, as in `slimgrad --help | head -1`, is no error. A run that listens writes its checkpoint first.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+  process.stdout.on('error', () => undefined);
   const isGone = error.code === 'EPIPE';
   if (!isGone) console.error(`slimgrad: cannot write to the standard output: ${error.message}`);
   if (!process.emit('SIGPIPE')) process.exit(isGone ? 0 : 1);

@@ -128,7 +128,8 @@ async function loop(run: Run, progress: Progress, signals: Signals): Promise<voi
       saved = step;
     }
     if (signals.received && step < trainer.steps) {
-      const remedy = `slimgrad pretrain --config ${config.out}/config.json --out ${config.out} --resume`;
+      const [settings, out] = [`${config.out}/config.json`, config.out].map(quoted);
+      const remedy = `slimgrad pretrain --config ${settings} --out ${out} --resume`;
       throw new Interrupted(
         signals.received,
         `Stopped by ${signals.received} after step ${step} of ${trainer.steps}; its checkpoint is written. ` +
@@ -136,6 +137,11 @@ async function loop(run: Run, progress: Progress, signals: Signals): Promise<voi
       );
     }
   }
+}
+
+/** A word for a shell to read back. */
+function quoted(text: string): string {
+  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Writes a checkpoint, but never one that holds a NaN or infinity. */
@@ -229,11 +235,12 @@ class Signals {
 
   constructor(onEnd: (signal: Signal) => void) {
     const listen = (signal: Signal) => () => {
-      if (!this.#deferred || this.received) {
+      // Every line that nobody reads raises another SIGPIPE.
+      if (!this.#deferred || (this.received && signal !== 'SIGPIPE')) {
         onEnd(signal);
         process.exit(exitCodes[signal]);
       }
-      this.received = signal;
+      this.received ??= signal;
     };
     this.#listeners = (Object.keys(exitCodes) as Signal[]).map((signal) => [signal, listen(signal)]);
     for (const [signal, listener] of this.#listeners) process.on(signal, listener);

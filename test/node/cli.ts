@@ -89,7 +89,13 @@ test('wrong values are refused with what was expected', () => {
   refused(['pretrain', '--data', 'emoji', '--alpha', 'high'], 2, 'got "high"');
   refused(['pretrain', '--data', 'emoji', '--lr', ''], 2, 'lr (--lr)', 'got ""');
   refused(['pretrain', '--data', 'emoji', '--seed', '-1'], 2, 'seed (--seed)', 'got -1');
-  refused(['pretrain', '--data', 'emoji', '--steps', '1e12'], 2, 'steps (--steps)', 'from 1 to 4294967295', 'got 1000000000000');
+  refused(
+    ['pretrain', '--data', 'emoji', '--steps', '1e12'],
+    2,
+    'steps (--steps)',
+    'from 1 to 4294967295',
+    'got 1000000000000',
+  );
   refused(['pretrain', '--data', 'emoji', '--nesterov=maybe'], 2, "got 'maybe'");
   refused(['pretrain', '--data', 'emoji', '--seed', '1', '--seed', '2'], 2, '--seed: given twice');
   refused(['pretrain', '--data', 'emoji', '--clip', '--no-clip'], 2, '--clip: given twice');
