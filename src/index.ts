@@ -13,7 +13,6 @@ export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
 export { eachPicture, holdOut, type ImageSource, type Picture, subset } from './data/source.js';
-export { type EncoderSpec, ImageEncoder, openEncoder } from './encoder.js';
 export {
   type Block,
   type Encoder,
@@ -25,6 +24,7 @@ export * from './errors.js';
 export { type Collapse, collapse } from './eval/collapse.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
+export { type EncoderSpec, ImageEncoder, openEncoder } from './image_encoder.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type Embedding, Network } from './methods/network.js';

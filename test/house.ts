@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['methods'],
   ['data', 'eval', 'io'],
   ['config'],
-  ['train', 'encoder'],
+  ['train', 'image_encoder'],
   ['index'],
   ['node'],
 ];

@@ -1,7 +1,7 @@
 import { f32, writeSafetensors } from '../io/safetensors.js';
-import { loadEncoder } from './encoder.js';
+import { openImageFolder } from './data/image_folder.js';
 import { writeFileAtomic } from './files.js';
-import { openImageFolder } from './image_folder.js';
+import { loadEncoder } from './load_encoder.js';
 
 /**
  * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then

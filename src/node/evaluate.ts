@@ -3,7 +3,7 @@ import { collapse } from '../eval/collapse.js';
 import { knn } from '../eval/knn.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
-import type { Dataset } from './datasets.js';
+import type { Dataset } from './data/datasets.js';
 import type { Evaluation, Score } from './report.js';
 
 /** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */

@@ -1,8 +1,8 @@
-import { encoderMetadata, ImageEncoder, openEncoder } from '../encoder.js';
 import { ConfigError } from '../errors.js';
+import { encoderMetadata, ImageEncoder, openEncoder } from '../image_encoder.js';
 import { readSafetensors } from '../io/safetensors.js';
 import { initialState } from '../train.js';
-import { openDataset } from './datasets.js';
+import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { type EvaluateOptions, evaluate, pixelContender } from './evaluate.js';
 import { readBytes } from './files.js';

@@ -1,7 +1,7 @@
-import { ImageEncoder } from '../encoder.js';
+import { ImageEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
 import { Trainer } from '../train.js';
-import { openDataset } from './datasets.js';
+import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { evaluate, pixelContender } from './evaluate.js';
 import type { OpenSession, Session } from './pretrain.js';

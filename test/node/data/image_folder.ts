@@ -5,12 +5,12 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Picture } from '../../src/data/source.js';
-import { DataError } from '../../src/errors.js';
-import { openImageFolder } from '../../src/node/image_folder.js';
-import { inFolder, runOutside } from '../outside.js';
+import type { Picture } from '../../../src/data/source.js';
+import { DataError } from '../../../src/errors.js';
+import { openImageFolder } from '../../../src/node/data/image_folder.js';
+import { inFolder, runOutside } from '../../outside.js';
 
-const test = suite('node/image_folder');
+const test = suite('node/data/image_folder');
 
 type Rgba = [number, number, number, number];
 
@@ -275,7 +275,7 @@ test('without sharp the error prints the line that installs it', () =>
     await picture(join(folder, 'some', '1.png'));
     const { code, out } = await runOutside(
       `import { DataError } from '#/errors.js';
-       import { openImageFolder } from '#/node/image_folder.js';
+       import { openImageFolder } from '#/node/data/image_folder.js';
        await openImageFolder('some').catch((error) => {
          console.log(error instanceof DataError, error.message);
          process.exitCode = 3;

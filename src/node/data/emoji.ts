@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { checkItem, type ImageSource } from '../data/source.js';
-import { DataError } from '../errors.js';
-import { readBytes } from './files.js';
+import { checkItem, type ImageSource } from '../../data/source.js';
+import { DataError } from '../../errors.js';
+import { readBytes } from '../files.js';
 import { loadSharp, MID_GREY } from './sharp.js';
 
 /** Whose drawings these are: to be shown wherever they are used. */

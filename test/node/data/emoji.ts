@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openEmoji } from '../../src/node/emoji.js';
-import { inFolder, runOutside } from '../outside.js';
+import { openEmoji } from '../../../src/node/data/emoji.js';
+import { inFolder, runOutside } from '../../outside.js';
 
-const test = suite('node/emoji');
+const test = suite('node/data/emoji');
 const require = createRequire(import.meta.url);
 const drawings = openEmoji();
 
@@ -46,7 +46,7 @@ test('every drawing is the one of its own file, laid on mid-grey', async () => {
 });
 
 const openIt = `import { DataError } from '#/errors.js';
-  import { openEmoji } from '#/node/emoji.js';
+  import { openEmoji } from '#/node/data/emoji.js';
   await openEmoji().catch((error) => {
     console.log(error instanceof DataError, error.message);
     process.exitCode = 3;

@@ -5,12 +5,12 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ConfigError, DataError } from '../../src/errors.js';
-import { openDataset } from '../../src/node/datasets.js';
-import { openEmoji } from '../../src/node/emoji.js';
-import { inFolder } from '../outside.js';
+import { ConfigError, DataError } from '../../../src/errors.js';
+import { openDataset } from '../../../src/node/data/datasets.js';
+import { openEmoji } from '../../../src/node/data/emoji.js';
+import { inFolder } from '../../outside.js';
 
-const test = suite('node/datasets');
+const test = suite('node/data/datasets');
 
 async function refuses(promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError): Promise<void> {
   const error = await promise.then(

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { CIFAR10_CLASSES, openCifar } from '../data/cifar.js';
-import { openIdx } from '../data/idx.js';
-import { eachPicture, holdOut, type ImageSource, reduced } from '../data/source.js';
-import { ConfigError, DataError } from '../errors.js';
+import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
+import { openIdx } from '../../data/idx.js';
+import { eachPicture, holdOut, type ImageSource, reduced } from '../../data/source.js';
+import { ConfigError, DataError } from '../../errors.js';
+import { listFolder, readBytes } from '../files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
-import { listFolder, readBytes } from './files.js';
 import { type ImageFolder, type ImageFolderOptions, openImageFolder } from './image_folder.js';
 
 /** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */

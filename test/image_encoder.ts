@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
-import { ImageEncoder, openEncoder } from '../src/encoder.js';
 import { ConfigError, DataError, DeviceError } from '../src/errors.js';
+import { ImageEncoder, openEncoder } from '../src/image_encoder.js';
 import { f32, type SavedTensor, writeSafetensors } from '../src/io/safetensors.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';

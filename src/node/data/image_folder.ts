@@ -1,9 +1,9 @@
 import { realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { extname, join } from 'node:path';
-import { checkItem, type ImageSource, type Picture } from '../data/source.js';
-import { DataError } from '../errors.js';
-import { isMissing, listFolder, readBytes } from './files.js';
+import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
+import { DataError } from '../../errors.js';
+import { isMissing, listFolder, readBytes } from '../files.js';
 import { loadSharp, MID_GREY } from './sharp.js';
 
 const EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp']);

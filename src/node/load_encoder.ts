@@ -1,4 +1,4 @@
-import { encoderMetadata, type ImageEncoder, openEncoder } from '../encoder.js';
+import { encoderMetadata, type ImageEncoder, openEncoder } from '../image_encoder.js';
 import { readSafetensors } from '../io/safetensors.js';
 import type { Device } from '../runtime/device.js';
 import { openDevice } from './device.js';
