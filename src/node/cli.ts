@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 import { unknown } from '../config/names.js';
 import { SlimgradError } from '../errors.js';
-import { type Command, helpOf, readCommand } from './command.js';
+import { type Command, helpOf, readCommand } from './commands/command.js';
 import { demo } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
+import { UsageError } from './commands/flags.js';
 import { pretrainCommand } from './commands/pretrain.js';
-import { UsageError } from './flags.js';
 import { exitCodes, Interrupted } from './pretrain.js';
 import { version } from './version.js';
 

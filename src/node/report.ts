@@ -1,7 +1,7 @@
 import { type SettingKey, type TrainConfig, usedKeys } from '../config.js';
-import { type Chart, renderChart } from './chart.js';
-import { encodePng } from './png.js';
 import { duration, figure } from './progress.js';
+import { type Chart, renderChart } from './report/chart.js';
+import { encodePng } from './report/png.js';
 
 /** What an encoder, or raw pixels, score. Shares are from 0 to 1. */
 export interface Score {

@@ -2,8 +2,8 @@ import { inflateSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig, presets } from '../../src/config.js';
-import { renderChart } from '../../src/node/chart.js';
-import { encodePng } from '../../src/node/png.js';
+import { renderChart } from '../../src/node/report/chart.js';
+import { encodePng } from '../../src/node/report/png.js';
 import { type ReportData, renderReport } from '../../src/node/report.js';
 
 const steps = Array.from({ length: 900 }, (_, i) => i + 1);

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { presets } from '../../config.js';
-import type { Command } from '../command.js';
+import type { Command } from './command.js';
 import { settingsAndConfig, train } from './pretrain.js';
 
 const changeable = ['seed', 'steps', 'alpha', 'out', 'resume'];

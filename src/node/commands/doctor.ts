@@ -1,4 +1,4 @@
-import type { Command } from '../command.js';
+import type { Command } from './command.js';
 
 export const doctorCommand: Command = {
   name: 'doctor',

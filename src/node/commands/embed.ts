@@ -1,5 +1,5 @@
-import type { Command } from '../command.js';
-import { UsageError } from '../flags.js';
+import type { Command } from './command.js';
+import { UsageError } from './flags.js';
 
 export const embed: Command = {
   name: 'embed',

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../errors.js';
-import type { Command } from '../command.js';
-import { UsageError } from '../flags.js';
+import type { Command } from './command.js';
+import { UsageError } from './flags.js';
 
 const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
 const ranges = { seed: [0, 2 ** 32 - 1], k: [1, 2 ** 32 - 1] } as const;

@@ -1,10 +1,10 @@
 import { parseConfig, settingFlags } from '../../config.js';
 import { DataError } from '../../errors.js';
-import type { Command } from '../command.js';
 import { evaluationText } from '../evaluate.js';
 import { readBytes } from '../files.js';
-import type { Flag } from '../flags.js';
 import { pretrain } from '../pretrain.js';
+import type { Command } from './command.js';
+import type { Flag } from './flags.js';
 
 /** The flags of all settings, and --config. */
 export const settingsAndConfig: readonly Flag[] = [

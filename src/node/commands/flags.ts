@@ -1,5 +1,5 @@
-import { nearest } from '../config/names.js';
-import { ConfigError } from '../errors.js';
+import { nearest } from '../../config/names.js';
+import { ConfigError } from '../../errors.js';
 
 /** A flag of a command. */
 export interface Flag {
