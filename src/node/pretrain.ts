@@ -230,16 +230,19 @@ async function finish(
  */
 class Signals {
   received: Signal | undefined;
+  #since = 0;
   #deferred = false;
   readonly #listeners: readonly (readonly [Signal, () => void])[];
 
   constructor(onEnd: (signal: Signal) => void) {
     const listen = (signal: Signal) => () => {
-      // Every line that nobody reads raises another SIGPIPE.
-      if (!this.#deferred || (this.received && signal !== 'SIGPIPE')) {
+      // Ctrl-C under npm comes twice, from the terminal and from npm; and every line that nobody reads raises a SIGPIPE.
+      const isEcho = signal === 'SIGPIPE' || performance.now() - this.#since < 300;
+      if (!this.#deferred || (this.received && !isEcho)) {
         onEnd(signal);
         process.exit(exitCodes[signal]);
       }
+      if (!this.received) this.#since = performance.now();
       this.received ??= signal;
     };
     this.#listeners = (Object.keys(exitCodes) as Signal[]).map((signal) => [signal, listen(signal)]);
