@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { gunzip } from '../../src/data/gzip.js';
 import { openIdx, parseIdx } from '../../src/data/idx.js';
 import { DataError } from '../../src/errors.js';
+import { rejects } from '../rejects.js';
 
 const test = suite('data/idx');
 
@@ -17,16 +18,7 @@ function idx(shape: number[], values: ArrayLike<number>, type = 8): Uint8Array {
   return bytes;
 }
 
-async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.instance(error, DataError);
-    assert.match((error as DataError).message, message);
-    return;
-  }
-  assert.unreachable(`expected a DataError that matches ${message}`);
-}
+const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => promise, DataError, message);
 
 /** Passes only a DataError on. */
 async function survives(promise: Promise<unknown>): Promise<void> {

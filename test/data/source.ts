@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { eachPicture, halve, holdOut, type ImageSource, reduced, subset } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
 import { generator } from '../random.js';
+import { rejects } from '../rejects.js';
 
 const test = suite('data/source');
 const random = generator();
@@ -32,14 +33,7 @@ async function contents(source: ImageSource): Promise<string[]> {
 
 const refused = (message: RegExp) => (error: Error) => error instanceof DataError && message.test(error.message);
 
-async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, DataError);
-  assert.match((error as DataError).message, message);
-}
+const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => promise, DataError, message);
 
 test('subset keeps pictures and labels together, in the order asked for', async () => {
   const part = subset(numbered(6, 2), [5, 0, 4], 'some');

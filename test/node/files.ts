@@ -7,17 +7,11 @@ import * as assert from 'uvu/assert';
 import { DataError } from '../../src/errors.js';
 import { fileError, listFolder, makeFolder, readBytes, removePartials, writeFileAtomic } from '../../src/node/files.js';
 import { inFolder, runOutside } from '../outside.js';
+import { rejects } from '../rejects.js';
 
 const test = suite('node/files');
 
-async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, DataError);
-  assert.match((error as DataError).message, message);
-}
+const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => promise, DataError, message);
 
 test('a file is written and replaced whole, text or bytes, and nothing is left beside it', () =>
   inFolder(async (folder) => {

@@ -9,17 +9,12 @@ import { ConfigError, DataError } from '../../../src/errors.js';
 import { openDataset } from '../../../src/node/data/datasets.js';
 import { openEmoji } from '../../../src/node/data/emoji.js';
 import { inFolder } from '../../outside.js';
+import { rejects } from '../../rejects.js';
 
 const test = suite('node/data/datasets');
 
-async function refuses(promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, kind);
-  assert.match((error as Error).message, message);
-}
+const refuses = (promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError) =>
+  rejects(() => promise, kind, message);
 
 async function grey(path: string, level: number): Promise<void> {
   await mkdir(dirname(path), { recursive: true });

@@ -9,6 +9,7 @@ import type { Picture } from '../../../src/data/source.js';
 import { DataError } from '../../../src/errors.js';
 import { openImageFolder } from '../../../src/node/data/image_folder.js';
 import { inFolder, runOutside } from '../../outside.js';
+import { rejects } from '../../rejects.js';
 
 const test = suite('node/data/image_folder');
 
@@ -34,14 +35,7 @@ function colour({ pixels }: Picture): number[] {
   return first;
 }
 
-async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, DataError);
-  assert.match((error as DataError).message, message);
-}
+const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => promise, DataError, message);
 
 test('sub-folders are labels, at any depth; other files, hidden ones and empty folders are left out', () =>
   inFolder(async (folder) => {
