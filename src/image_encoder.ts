@@ -27,15 +27,9 @@ export class ImageEncoder {
   readonly #parameters: Parameters;
 
   /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
-  constructor(
-    device: Device,
-    { width, ratio, stemStride, blocks, imageSize }: EncoderSpec,
-    state: Tensors,
-    part: Width = 'slim',
-    file = 'encoder',
-  ) {
+  constructor(device: Device, spec: EncoderSpec, state: Tensors, part: Width = 'slim', file = 'encoder') {
     this.#device = device;
-    this.#encoder = mobilenetV1({ width, ratio: part === 'host' ? ratio : 1, stemStride, ...(blocks && { blocks }) });
+    this.#encoder = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
     const { parameters, statistics, features } = this.#encoder;
     const expected = new Map([
       ...parameters.map(({ name, shape }) => [name, { dtype: 'F32', shape }] as const),
@@ -43,7 +37,7 @@ export class ImageEncoder {
     ]);
     checkTensors(new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)])), expected, file);
     this.features = features.host;
-    this.imageSize = imageSize;
+    this.imageSize = spec.imageSize;
     this.#parameters = new Parameters(device, parameters, statistics, { split: false });
     const tracked = new Set(statistics.map(({ name }) => name));
     for (const [name, { data }] of state) this.#parameters.write(tracked.has(name) ? `host.${name}` : name, data);
@@ -128,6 +122,11 @@ export function encoderMetadata(
       ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
       : cause;
   }
+}
+
+/** The host's backbone; at ratio 1, that of a lone encoder. */
+export function backbone({ width, ratio, stemStride, blocks }: EncoderSpec): Encoder {
+  return mobilenetV1({ width, ratio, stemStride, ...(blocks && { blocks }) });
 }
 
 function pictureSource(pictures: readonly Picture[]): ImageSource {

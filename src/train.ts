@@ -3,9 +3,9 @@ import { type Augmentation, augment, defaultViews } from './data/augment.js';
 import { Loader } from './data/loader.js';
 import { philox, stream, unit, type Words } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
-import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
 import { ConfigError, DataError } from './errors.js';
 import { collapse } from './eval/collapse.js';
+import { backbone } from './image_encoder.js';
 import { checkTensors } from './io/checkpoint.js';
 import { f32 } from './io/safetensors.js';
 import { barlowTwins } from './methods/barlow_twins.js';
@@ -43,13 +43,8 @@ export interface TrainerOptions {
   onCompile?: (done: number, total: number) => void;
 }
 
-/** The backbone that a configuration asks for. */
-export function encoderOf({ width, ratio, stemStride, blocks }: TrainConfig): Encoder {
-  return mobilenetV1({ width, ratio, stemStride, ...(blocks && { blocks }) });
-}
-
 /** The random transformations of views A and B that a configuration asks for. */
-export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
+function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
   const [a, b] = defaultViews(config.imageSize);
   const shared = {
     crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
@@ -337,7 +332,7 @@ export async function initialState(device: Device, config: TrainConfig, width: W
 /** The network of a run, with its first weights. */
 function networkOf(device: Device, config: TrainConfig): Network {
   const lone = config.method === 'xd' || config.method === 'barlow_twins';
-  const network = new Network(device, encoderOf(config), config.projector, { lone });
+  const network = new Network(device, backbone(config), config.projector, { lone });
   network.parameters.initialize(initialDraws(config.seed));
   return network;
 }
