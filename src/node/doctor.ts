@@ -35,7 +35,7 @@ const shownLimits = [
  * Means of planes of sums of whole numbers, which f32 holds exactly: an addition and a reduction through the library's own
  * kernels. Returns what is wrong, or undefined.
  */
-export async function findFault(device: Device): Promise<string | undefined> {
+async function findFault(device: Device): Promise<string | undefined> {
   const [C, side] = [24, 64];
   const a = Float32Array.from({ length: C * side * side }, (_, i) => (i * 7919) % 1021);
   const b = Float32Array.from(a, (_, i) => ((i * 104729) % 509) - 100);

@@ -54,7 +54,7 @@ export function pack(layout: Layout, values: Readonly<Record<string, number>>, l
 }
 
 /** The kernel's source with the values of some of its module-scope constants replaced. */
-export function specialize(kernel: Kernel, consts: Readonly<Record<string, number | boolean | undefined>>): string {
+function specialize(kernel: Kernel, consts: Readonly<Record<string, number | boolean | undefined>>): string {
   let code = kernel.code;
   for (const [name, value] of Object.entries(consts)) {
     if (value === undefined) continue;

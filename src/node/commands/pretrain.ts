@@ -47,7 +47,7 @@ export async function train(settings: Record<string, unknown>): Promise<number> 
 }
 
 /** The object in a JSON file of settings. */
-export async function readSettings(file: string): Promise<object> {
+async function readSettings(file: string): Promise<object> {
   const text = new TextDecoder().decode(await readBytes(file));
   let value: unknown;
   try {
