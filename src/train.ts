@@ -25,8 +25,6 @@ import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
 import { numel } from './tensor.js';
 
-export type { Tensors };
-
 /** What a step tells: the loss, its parts, and the correlations behind them. */
 export interface StepMetrics {
   step: number;
@@ -41,54 +39,6 @@ export interface TrainerOptions {
   variants?: Readonly<Record<string, string>>;
   /** Called as pipelines are compiled. */
   onCompile?: (done: number, total: number) => void;
-}
-
-/** The random transformations of views A and B that a configuration asks for. */
-function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
-  const [a, b] = defaultViews(config.imageSize);
-  const shared = {
-    crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
-    flip: config.flip,
-    jitter: {
-      p: config.jitter,
-      brightness: config.brightness,
-      contrast: config.contrast,
-      saturation: config.saturation,
-      hue: config.hue,
-    },
-    grayscale: config.gray,
-  } as const;
-  return [
-    { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
-    { ...b, ...shared, blur: { ...b.blur, p: config.blurB }, solarize: config.solarizeB },
-  ];
-}
-
-/** Draws in [0, 1) for the first weights of a run. */
-function initialDraws(seed: number): Random {
-  let words: Words = [0, 0, 0, 0];
-  let drawn = 0;
-  return () => {
-    if (drawn % 4 === 0) words = philox([seed, drawn / 4, 0, 0], [0, stream.init]);
-    return unit(words[drawn++ % 4]);
-  };
-}
-
-const methods: Record<
-  TrainConfig['method'],
-  (plan: Plan, network: Network, views: Views, settings: LossSettings) => Objective
-> = {
-  sacl_xd: saclXd,
-  sacl,
-  xd,
-  barlow_twins: barlowTwins,
-};
-
-function optimizerOf(plan: Plan, { parameters }: Network, config: TrainConfig): Optimizer {
-  const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
-  if (config.optimizer === 'lars') return lars(plan, parameters, { momentum, weightDecay, trust, clip });
-  if (config.optimizer === 'adamw') return adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
-  return sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
 }
 
 /**
@@ -335,6 +285,54 @@ function networkOf(device: Device, config: TrainConfig): Network {
   const network = new Network(device, backbone(config), config.projector, { lone });
   network.parameters.initialize(initialDraws(config.seed));
   return network;
+}
+
+/** The random transformations of views A and B that a configuration asks for. */
+function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
+  const [a, b] = defaultViews(config.imageSize);
+  const shared = {
+    crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
+    flip: config.flip,
+    jitter: {
+      p: config.jitter,
+      brightness: config.brightness,
+      contrast: config.contrast,
+      saturation: config.saturation,
+      hue: config.hue,
+    },
+    grayscale: config.gray,
+  } as const;
+  return [
+    { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
+    { ...b, ...shared, blur: { ...b.blur, p: config.blurB }, solarize: config.solarizeB },
+  ];
+}
+
+/** Draws in [0, 1) for the first weights of a run. */
+function initialDraws(seed: number): Random {
+  let words: Words = [0, 0, 0, 0];
+  let drawn = 0;
+  return () => {
+    if (drawn % 4 === 0) words = philox([seed, drawn / 4, 0, 0], [0, stream.init]);
+    return unit(words[drawn++ % 4]);
+  };
+}
+
+const methods: Record<
+  TrainConfig['method'],
+  (plan: Plan, network: Network, views: Views, settings: LossSettings) => Objective
+> = {
+  sacl_xd: saclXd,
+  sacl,
+  xd,
+  barlow_twins: barlowTwins,
+};
+
+function optimizerOf(plan: Plan, { parameters }: Network, config: TrainConfig): Optimizer {
+  const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
+  if (config.optimizer === 'lars') return lars(plan, parameters, { momentum, weightDecay, trust, clip });
+  if (config.optimizer === 'adamw') return adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
+  return sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
 }
 
 /** The first `size` columns of z (N, D), each with mean 0 and variance 1, column by column. */
