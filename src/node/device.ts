@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
 import { type Device, type DeviceOptions, isSoftware, openDevice as openOn } from '../runtime/device.js';
@@ -152,9 +153,9 @@ export async function findAdapter(
 export async function openDevice(options: NodeDeviceOptions = {}): Promise<Device> {
   const { adapter: wanted, onNotice = console.error, ...rest } = options;
   if (!('GPUBufferUsage' in globalThis)) await dawn();
-  if (rest.device) return openOn({ ...throttleOf(rest.device.adapterInfo), ...rest });
+  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
   const adapter = await chooseAdapter(wanted, rest, onNotice);
-  const device = await openOn({ ...throttleOf(adapter.info), ...rest, adapter });
+  const device = await openOn({ ...traitsOf(adapter.info), ...rest, adapter });
   if (open.size === 0) process.once('exit', destroyOpen);
   open.add(device.gpu);
   device.gpu.lost.then(() => {
@@ -183,5 +184,10 @@ async function chooseAdapter(
   return adapter;
 }
 
-/** Dawn's polling takes a core away from an adapter that computes on the CPU, and costs a real GPU nothing. */
-const throttleOf = (info: GPUAdapterInfo) => (isSoftware(info) ? { throttle } : {});
+/**
+ * What an adapter that computes on the CPU needs: Dawn's polling takes a core away from it, and costs a real GPU nothing;
+ * and its memory is this machine's, or what a container leaves of it.
+ */
+function traitsOf(info: GPUAdapterInfo): Pick<DeviceOptions, 'throttle' | 'memory'> {
+  return isSoftware(info) ? { throttle, memory: Math.min(totalmem(), process.constrainedMemory() || totalmem()) } : {};
+}

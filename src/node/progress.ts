@@ -48,7 +48,7 @@ export function openProgress(screen: Screen, options: ProgressOptions): Progress
   };
   const draw = () => {
     if (!last) return;
-    const width = Math.max(20, Math.min(screen.columns ?? 80, 120) - 1);
+    const width = Math.max(20, Math.min(screen.columns || 80, 120) - 1);
     const lines = [barLine(last, steps, batch, rate, width, paint), ...valueLines(last, width, paint)];
     erase();
     screen.write(`${lines.join('\n')}\n`);

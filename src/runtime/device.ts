@@ -10,6 +10,8 @@ export interface DeviceOptions {
   /** Where adapters come from; `navigator.gpu` where nothing is given. */
   gpu?: GPU;
   powerPreference?: GPUPowerPreference;
+  /** The most bytes to hold in all, where that is known, as for an adapter that computes in the host's memory. */
+  memory?: number;
   /** Called once if the device is lost for a reason other than `dispose()`. */
   onLost?: (error: DeviceLostError) => void;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
@@ -66,6 +68,8 @@ export class Device {
   readonly software: boolean;
   /** The smallest subgroup that a kernel may count on; 0 where subgroups are missing. */
   readonly subgroupSize: number;
+  /** The most bytes that it may hold in all; Infinity where nobody said. */
+  readonly memory: number;
   readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -81,6 +85,7 @@ export class Device {
       info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
     this.software = isSoftware(info);
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
+    this.memory = options.memory ?? Number.POSITIVE_INFINITY;
     this.pipelines = new PipelineCache(gpu);
     this.#owned = owned;
     this.#throttle = options.throttle ?? ((pending) => pending);
@@ -132,6 +137,16 @@ export class Device {
     if (!(bytes <= limit))
       throw new OutOfMemoryError(
         `${label}: needs ${bytes} bytes in one buffer, but ${this.name} allows ${limit}; ` +
+          'use a smaller batch, image size, width or projector',
+      );
+  }
+
+  /** @throws OutOfMemoryError where buffers of these sizes are more than there is memory left. */
+  checkSum(label: string, sizes: readonly number[]): void {
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    if (this.allocated + bytes > this.memory)
+      throw new OutOfMemoryError(
+        `${label}: needs ${bytes} bytes beside ${this.allocated} in use, but ${this.name} has ${this.memory}; ` +
           'use a smaller batch, image size, width or projector',
       );
   }

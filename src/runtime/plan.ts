@@ -364,6 +364,7 @@ export class Plan {
   #allocate(): void {
     const slots = [...this.#lifetimes].filter(([, { last }]) => last >= 0);
     const { places, sizes } = assign(slots.map(([, lifetime]) => lifetime));
+    this.device.checkSum(this.label, sizes);
     const buffers = sizes.map((bytes, i) => this.#own(this.device.buffer(`${this.label}.memory${i}`, bytes)));
     slots.forEach(([slot], i) => {
       this.#buffers.set(slot, buffers[places[i]]);

@@ -1,7 +1,7 @@
 // Which adapter openDevice finds in Node, and what it says where there is none.
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -58,6 +58,12 @@ test('the device that SLIMGRAD_ADAPTER names carries data and says what it is', 
     assert.ok(device.software);
     assert.ok(device.subgroupSize >= 4);
   }
+  device.dispose();
+});
+
+test("the memory of an adapter that computes on the CPU is the machine's", async () => {
+  const device = await openDevice({ adapter: 'swiftshader' });
+  assert.ok(device.memory > 2 ** 28 && device.memory <= totalmem());
   device.dispose();
 });
 

@@ -1,5 +1,7 @@
 import { test } from 'uvu';
-import { ShapeError, ValidationError } from '../../src/errors.js';
+import * as assert from 'uvu/assert';
+import { OutOfMemoryError, ShapeError, ValidationError } from '../../src/errors.js';
+import { openDevice } from '../../src/node/device.js';
 import { add } from '../../src/ops/add.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -49,6 +51,18 @@ test("a plan does not take another's memory, or a tensor of another device", asy
   plan.dispose();
   other.dispose();
   await device.settled();
+});
+
+test('a plan that needs more memory than there is says how much, and takes none', async () => {
+  using small = await openDevice({ memory: 4096, onNotice: () => undefined });
+  const plan = new Plan(small);
+  const x = tensor(small.buffer('x', 2048), 'x', [512]);
+  const tape = new Tape(plan);
+  for (const y of [tape.sum(x, x), tape.sum(x, x)]) plan.keep(y);
+  const message = /^plan: needs 4096 bytes beside 2048 in use, but .* has 4096; use a smaller batch/;
+  await rejects(() => plan.compile(), OutOfMemoryError, message);
+  assert.is(small.allocated, 2048);
+  await small.settled();
 });
 
 test('sizes that are no sizes are refused by the name of the op', async () => {
