@@ -235,13 +235,19 @@ async function check(
   const { values = {} } = await child.ask({ do: 'sample', at });
   // of a step's weights it is the change that tells: the weights themselves are right to 1 % without any training
   const before = c.kind === 'step' ? inputsOf(c, seed) : {};
+  const change = (name: string, of: ArrayLike<number | null>) => (i: number, k: number) =>
+    (of[of === values[name] ? k : i] ?? Number.NaN) - (before[name]?.[i] ?? 0);
+  const wanted = Object.entries(at).map(([name, indices]) => ({
+    name,
+    found: indices.map(change(name, values[name])),
+    expected: indices.map(change(name, expected[name])),
+  }));
+  // and a bias in front of a normalisation has no gradient but rounding: it is measured by the weights' that have one
+  const trained = wanted.filter(({ name }) => name in before).map(({ expected }) => rms(expected));
   result.error = 0;
-  for (const [name, indices] of Object.entries(at)) {
-    const zero = (i: number) => before[name]?.[i] ?? 0;
-    const error = relative(
-      indices.map((i, k) => (values[name][k] ?? Number.NaN) - zero(i)),
-      indices.map((i) => expected[name][i] - zero(i)),
-    );
+  for (const { name, found, expected } of wanted) {
+    const floor = name in before ? 1e-3 * Math.max(...trained) : 0;
+    const error = rms(found.map((value, i) => value - expected[i])) / Math.max(rms(expected), floor);
     if (error <= result.error) continue;
     result.error = error; // NaN stays NaN: nothing is above it
     result.worst = name;
@@ -250,10 +256,8 @@ async function check(
   result.wrong = !(result.error <= c.tolerance);
 }
 
-/** Root of the mean square of the error, as a share of the wanted values'. */
-function relative(found: readonly number[], wanted: readonly number[]): number {
-  const error = sum(found.map((value, i) => (value - wanted[i]) ** 2));
-  return Math.sqrt(error / sum(wanted.map((value) => value ** 2)));
+function rms(values: readonly number[]): number {
+  return Math.sqrt(sum(values.map((value) => value ** 2)) / values.length);
 }
 
 try {
