@@ -28,6 +28,39 @@ export interface BatchNormOptions {
 
 export type { Activation };
 
+/**
+ * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
+ *
+ * Forward: three tensor passes in two dispatches (three where a channel is so large that its reduction is split).
+ * Backward: five in two; only five floats a channel are kept, x̂ and the activation's slope are recomputed.
+ *
+ * @throws ShapeError where a parameter is not (C), or a training batch holds a single element a channel.
+ */
+export function batchnorm(
+  tape: Tape,
+  x: Tensor,
+  { gamma, beta, runningMean, runningVar }: BatchNormParameters,
+  options: BatchNormOptions = {},
+): Tensor {
+  const { training = true } = options;
+  const parameters = { gamma, beta, runningMean, runningVar };
+  const work = layOut(tape, x, parameters, options);
+  const { C } = work;
+  const channel = tape.empty('batchnorm.channel', [C, 5]);
+  if (training) batchStatistics(work, x, parameters, channel);
+  else runningStatistics(work, parameters, channel);
+  const y = tape.empty('batchnorm.y', x.shape);
+  normalize(work, x, channel, y);
+  return tape.record('batchnorm', [x, gamma, beta], y, (dy) => {
+    const sums = tape.empty('batchnorm.sums', [C, 2]);
+    backwardParameters(work, x, dy, channel, parameters, sums);
+    if (!tape.needsGrad(x)) return [null, null, null];
+    const dx = tape.empty('batchnorm.dx', x.shape);
+    backwardInput(work, x, dy, channel, sums, dx);
+    return [dx, null, null];
+  });
+}
+
 interface Form extends Candidate {
   /** Threads that meet in a tree: a workgroup's in the planes' layout and in merges. */
   readonly threads: number;
@@ -43,103 +76,105 @@ function forms(software: boolean): readonly Form[] {
   return software ? [narrow, wide] : [wide, narrow];
 }
 
-/**
- * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
- *
- * Forward: three tensor passes in two dispatches (three where a channel is so large that its reduction is split).
- * Backward: five in two; only five floats a channel are kept, x̂ and the activation's slope are recomputed.
- *
- * @throws ShapeError where a parameter is not (C), or a training batch holds a single element a channel.
- */
-export function batchnorm(
-  tape: Tape,
-  x: Tensor,
-  { gamma, beta, runningMean, runningVar }: BatchNormParameters,
-  options: BatchNormOptions = {},
-): Tensor {
+/** How the dispatches of one call divide their work. */
+type Work = ReturnType<typeof layOut>;
+
+function layOut(tape: Tape, x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
   const { training = true, momentum = 0.1, eps = 1e-5, activation = 'none' } = options;
   const { updateStats = training && !tape.frozen } = options;
-  const [N, C, P] = check(x, { gamma, beta, runningMean, runningVar }, training, eps, momentum);
-  const n = N * C * P;
+  const [N, C, P] = check(x, parameters, training, eps, momentum);
   const { plan } = tape;
   const planes = P % 4 === 0;
   const form = plan.choose('batchnorm', forms(plan.device.software));
-  const gathering = { THREADS: form.threads };
   const spread = { THREADS: planes ? form.threads : kernel.consts.THREADS.value };
   const activated = { ...spread, ACT: activations[activation] };
-
   const reduction = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
   const mapping = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.mapping, least: planes ? 4 : 16 });
   const shared = { N, C, P, momentum, eps, update: updateStats ? 1 : 0, inverse: training ? 1 / (N * P) : 0 };
   const reducing = { params: { ...shared, ...reduction.params }, workgroups: reduction.workgroups };
-  const mapped = { params: { ...shared, ...mapping.params }, workgroups: mapping.workgroups, consts: activated };
   const { partials } = reduction.params;
-  const partial = (label: string, floats: number) =>
-    tape.empty(label, partials === 1 ? [floats] : [partials, C, floats]);
+  return {
+    tape,
+    plan,
+    planes,
+    C,
+    /** Elements of x. */
+    n: N * C * P,
+    /** Partial results of a channel's reduction; where there is one, nothing is merged. */
+    partials,
+    partial: (label: string, floats: number) => tape.empty(label, partials === 1 ? [floats] : [partials, C, floats]),
+    /** Of a reduction, and of the merge of its partial results. */
+    reducing,
+    merging: { params: reducing.params, consts: { THREADS: form.threads }, workgroups: [C, 1, 1] as const },
+    /** Of a pass over all elements. */
+    mapped: { params: { ...shared, ...mapping.params }, workgroups: mapping.workgroups, consts: activated },
+    spread,
+    activated,
+  };
+}
 
-  const channel = tape.empty('batchnorm.channel', [C, 5]);
-  if (training) {
-    const moments = partial('batchnorm.moments', 4);
-    const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
-    const cost = { macs: 2 * n, bytes: 4 * n, consts: spread };
-    if (planes) plan.dispatch(kernel, 'statistics_planes', { ...reducing, ...cost, bindings: { x4: x, ...results } });
-    else plan.dispatch(kernel, 'statistics_columns', { ...reducing, ...cost, bindings: { x, ...results } });
-    if (partials > 1)
-      plan.dispatch(kernel, 'merge_statistics', {
-        params: reducing.params,
-        bindings: results,
-        consts: gathering,
-        workgroups: [C, 1, 1],
-        bytes: 16 * partials * C,
-      });
-  } else {
-    const bindings = { gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
-    plan.dispatch(kernel, 'running_statistics', {
-      params: reducing.params,
-      bindings,
-      consts: spread,
-      workgroups: Math.ceil(C / spread.THREADS),
-      bytes: 36 * C,
-    });
-  }
+function batchStatistics(work: Work, x: Tensor, parameters: BatchNormParameters, channel: Tensor): void {
+  const { plan, planes, C, n, partials, reducing } = work;
+  const { gamma, beta, runningMean, runningVar } = parameters;
+  const moments = work.partial('batchnorm.moments', 4);
+  const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
+  const cost = { macs: 2 * n, bytes: 4 * n, consts: work.spread };
+  if (planes) plan.dispatch(kernel, 'statistics_planes', { ...reducing, ...cost, bindings: { x4: x, ...results } });
+  else plan.dispatch(kernel, 'statistics_columns', { ...reducing, ...cost, bindings: { x, ...results } });
+  if (partials > 1)
+    plan.dispatch(kernel, 'merge_statistics', { ...work.merging, bindings: results, bytes: 16 * partials * C });
+}
 
-  const y = tape.empty('batchnorm.y', x.shape);
+function runningStatistics(work: Work, parameters: BatchNormParameters, channel: Tensor): void {
+  const { plan, C, reducing, spread } = work;
+  const { gamma, beta, runningMean, runningVar } = parameters;
+  plan.dispatch(kernel, 'running_statistics', {
+    params: reducing.params,
+    bindings: { gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel },
+    consts: spread,
+    workgroups: Math.ceil(C / spread.THREADS),
+    bytes: 36 * C,
+  });
+}
+
+function normalize({ plan, planes, n, mapped }: Work, x: Tensor, channel: Tensor, y: Tensor): void {
   const cost = { macs: n, bytes: 8 * n };
   if (planes) plan.dispatch(kernel, 'forward_planes', { ...mapped, ...cost, bindings: { x4: x, channel, y4: y } });
   else plan.dispatch(kernel, 'forward_columns', { ...mapped, ...cost, bindings: { x, channel, y } });
+}
 
-  return tape.record('batchnorm', [x, gamma, beta], y, (dy) => {
-    const sums = tape.empty('batchnorm.sums', [C, 2]);
-    const parts = partial('batchnorm.sums_part', 2);
-    const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
-    const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
-    const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
-    const cost = { macs: 3 * n, bytes: 8 * n, consts: activated };
-    if (planes)
-      plan.dispatch(kernel, 'sums_planes', { ...reducing, ...cost, bindings: { x4: x, dy4: dy, channel, ...results } });
-    else plan.dispatch(kernel, 'sums_columns', { ...reducing, ...cost, bindings: { x, dy, channel, ...results } });
-    if (partials > 1)
-      plan.dispatch(kernel, 'merge_sums', {
-        params: reducing.params,
-        bindings: results,
-        consts: gathering,
-        workgroups: [C, 1, 1],
-        bytes: 8 * partials * C,
-      });
-    if (!tape.needsGrad(x)) return [null, null, null];
+/** dgamma and dbeta, added in place, and the sums behind them, which dx needs too. */
+function backwardParameters(
+  work: Work,
+  x: Tensor,
+  dy: Tensor,
+  channel: Tensor,
+  { gamma, beta }: BatchNormParameters,
+  sums: Tensor,
+): void {
+  const { tape, plan, planes, C, n, partials, reducing } = work;
+  const parts = work.partial('batchnorm.sums_part', 2);
+  const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
+  const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
+  const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
+  const cost = { macs: 3 * n, bytes: 8 * n, consts: work.activated };
+  if (planes)
+    plan.dispatch(kernel, 'sums_planes', { ...reducing, ...cost, bindings: { x4: x, dy4: dy, channel, ...results } });
+  else plan.dispatch(kernel, 'sums_columns', { ...reducing, ...cost, bindings: { x, dy, channel, ...results } });
+  if (partials > 1)
+    plan.dispatch(kernel, 'merge_sums', { ...work.merging, bindings: results, bytes: 8 * partials * C });
+}
 
-    const dx = tape.empty('batchnorm.dx', x.shape);
-    const inputs = { channel, sums };
-    const price = { macs: 4 * n, bytes: 12 * n };
-    if (planes)
-      plan.dispatch(kernel, 'backward_planes', {
-        ...mapped,
-        ...price,
-        bindings: { x4: x, dy4: dy, dx4: dx, ...inputs },
-      });
-    else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...price, bindings: { x, dy, dx, ...inputs } });
-    return [dx, null, null];
-  });
+function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums: Tensor, dx: Tensor): void {
+  const { plan, planes, n, mapped } = work;
+  const cost = { macs: 4 * n, bytes: 12 * n };
+  if (planes)
+    plan.dispatch(kernel, 'backward_planes', {
+      ...mapped,
+      ...cost,
+      bindings: { x4: x, dy4: dy, dx4: dx, channel, sums },
+    });
+  else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
 }
 
 /** (N, C, P) of x, once everything fits. */
