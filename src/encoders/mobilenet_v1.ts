@@ -52,7 +52,7 @@ export function mobilenetV1({
     host: Math.max(1, Math.floor(channels * width * ratio)),
   });
   let input = scale(32);
-  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernel: 3, stride: stemStride });
+  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input)];
   blocks.forEach(([channels, stride], i) => {
     const name = `features.${i + 1}.block`;

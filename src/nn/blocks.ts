@@ -1,4 +1,5 @@
-import { type Activation, batchnorm } from '../ops/batchnorm.js';
+import type { Activation } from '../ops/activation.js';
+import { type BatchNormOptions, batchnorm } from '../ops/batchnorm.js';
 import { type ConvOptions, conv2d } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
@@ -6,20 +7,19 @@ import type { Channels } from '../parameters.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
+/** As of `conv2d`, but for the padding: half the kernel where left out. */
 export interface ConvModuleOptions extends ConvOptions {
-  /** K, the side of the kernel; where no padding is given, half of it is padded. */
-  kernel?: number;
+  /** K: 1, or 3 of a depthwise convolution, where left out. */
+  kernelSize?: number;
 }
 
 /** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses its leading block. */
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
-  const { kernel = 1, stride = 1, padding = Math.floor(kernel / 2) } = options;
+  const { kernelSize: K = 1, stride = 1, padding = Math.floor(K / 2) } = options;
   const weight = `${name}.weight`;
-  const shape = (width: 'host' | 'slim') => [output[width], input[width], kernel, kernel];
+  const shape = (width: 'host' | 'slim') => [output[width], input[width], K, K];
   return {
-    parameters: [
-      { name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host * kernel * kernel) },
-    ],
+    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host * K * K) }],
     statistics: [],
     forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
@@ -27,23 +27,18 @@ export function conv(name: string, input: Channels, output: Channels, options: C
 
 /** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
 export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
-  const { kernel = 3, stride = 1, padding = Math.floor(kernel / 2) } = options;
+  const { kernelSize: K = 3, stride = 1, padding = Math.floor(K / 2) } = options;
   const weight = `${name}.weight`;
-  const shape = (width: 'host' | 'slim') => [channels[width], 1, kernel, kernel];
+  const shape = (width: 'host' | 'slim') => [channels[width], 1, K, K];
   return {
-    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(kernel * kernel) }],
+    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(K * K) }],
     statistics: [],
     forward: ({ tape, parameters, width }, x) =>
       depthwise(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
 }
 
-/** As in `batchnorm`. */
-export interface NormOptions {
-  activation?: Activation;
-  momentum?: number;
-  eps?: number;
-}
+export type NormOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'eps'>;
 
 /** Batchnorm and activation in one. Weight and bias are shared as a prefix; each encoder has running statistics of its own. */
 export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {

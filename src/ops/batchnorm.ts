@@ -26,8 +26,6 @@ export interface BatchNormOptions {
   activation?: Activation;
 }
 
-export type { Activation };
-
 /**
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
  *

@@ -9,7 +9,9 @@ import { pointwise } from './pointwise.js';
 
 /** How a kernel moves over the map, in pixels. */
 export interface ConvOptions {
+  /** 1 where left out. */
   stride?: number;
+  /** Zeros on every side; 0 where left out. */
   padding?: number;
 }
 
