@@ -60,7 +60,7 @@ export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
   workgroups: number | readonly [number, number, number];
   consts?: Consts<K>;
-  /** Multiply-adds of this dispatch, and bytes that it must move: what the ledger and the bench go by. */
+  /** Multiply-adds of this dispatch, and bytes that it must move: what profiles and the bench go by. */
   macs?: number;
   bytes?: number;
 }
