@@ -2,6 +2,7 @@ import {
   type Blocks,
   blockList,
   choice,
+  fitsF32,
   integer,
   methods,
   number,
@@ -221,7 +222,8 @@ function settle(key: string, value: unknown, above: Settled): unknown {
   if (accepted !== undefined) return accepted;
   const close = typeof value === 'string' ? nearest(value, row.value.split('|')) : undefined;
   const remedy = close ? `Did you mean '${close}'?` : (row.remedy ?? '');
-  throw new ConfigError(`${named(key)}: expected ${row.expected}, got ${show(value)}. ${remedy}`.trim());
+  const beyond = Number.isFinite(value) && !fitsF32(value as number) ? ', which is beyond f32' : '';
+  throw new ConfigError(`${named(key)}: expected ${row.expected}, got ${show(value)}${beyond}. ${remedy}`.trim());
 }
 
 function crossCheck(config: Mutable): void {

@@ -45,6 +45,12 @@ interface Limits {
   below?: number;
 }
 
+/** Whether kernels, which count in f32, see `value` neither as infinite nor, where it is not, as 0. */
+export function fitsF32(value: number): boolean {
+  const seen = Math.fround(value);
+  return Number.isFinite(seen) && (seen !== 0 || value === 0);
+}
+
 export function number(doc: string, standard: Default<number>, options: Options & Limits = {}): Setting<number> {
   const { min, max, above, below, ...rest } = options;
   const limits = [
@@ -61,7 +67,7 @@ export function number(doc: string, standard: Default<number>, options: Options 
     value: 'NUMBER',
     expected: ['a number', limits.filter(Boolean).join(' and ')].filter(Boolean).join(' '),
     accept(raw) {
-      if (typeof raw !== 'number' || !Number.isFinite(raw)) return undefined;
+      if (typeof raw !== 'number' || !fitsF32(raw)) return undefined;
       if (raw < (min ?? raw) || raw > (max ?? raw)) return undefined;
       return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : raw;
     },

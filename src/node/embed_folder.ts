@@ -1,6 +1,6 @@
 import { f32, writeSafetensors } from '../io/safetensors.js';
 import { openImageFolder } from './data/image_folder.js';
-import { writeFileAtomic } from './files.js';
+import { checkPlace, writeFileAtomic } from './files.js';
 import { loadEncoder } from './load_encoder.js';
 
 /**
@@ -13,6 +13,7 @@ export async function embedFolder(
   weights: string,
   out: string,
 ): Promise<{ images: number; features: number }> {
+  await checkPlace(out);
   const images = await openImageFolder(folder);
   for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
   const encoder = await loadEncoder(weights);

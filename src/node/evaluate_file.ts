@@ -21,9 +21,10 @@ export async function evaluateFile(
 ): Promise<Evaluation> {
   const bytes = await readBytes(weights);
   const { config, part } = encoderMetadata(readSafetensors(bytes, weights).metadata, weights);
-  const protocol = data === 'emoji' && config.data === 'emoji' ? config.protocol : undefined;
+  // An encoder of other data was not told which drawings are twins.
+  const protocol = data === 'emoji' && config.data === 'emoji' ? config.protocol : 'augmented';
   const { imageSize } = config;
-  const dataset = await openDataset(data, { seed: seed ?? config.seed, imageSize, ...(protocol && { protocol }) });
+  const dataset = await openDataset(data, { seed: seed ?? config.seed, imageSize, protocol });
   if (!dataset.test || (!dataset.test.labels && dataset.test.pictures === 1)) {
     throw new ConfigError(
       `eval: ${data} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,

@@ -32,6 +32,15 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string):
   }
 }
 
+/** Throws a DataError where `writeFileAtomic` could not write for want of a folder: before the work, not after it. */
+export async function checkPlace(path: string): Promise<void> {
+  const what = `cannot write ${path}`;
+  if (await isFolder(path)) throw fileError(what, { code: 'EISDIR' });
+  const folder = dirname(path);
+  if (!(await isFolder(folder)))
+    throw new DataError(`${what}: there is no folder ${folder}; make it, or choose another`);
+}
+
 /** Removes what killed writers left of `writeFileAtomic` in `folder`. Not while another process writes there. */
 export async function removePartials(folder: string): Promise<void> {
   for (const name of await listFolder(folder)) {

@@ -101,7 +101,15 @@ test('wrong values are refused with what was expected', () => {
   refused(['pretrain', '--data', 'emoji', '--clip', '--no-clip'], 2, '--clip: given twice');
   refused(['pretrain', '--data', 'emoji', '--epochs', '3', '--steps', '3'], 2, 'expected epochs or steps');
   refused(['pretrain', '--data', 'emoji', '--encoder', 'resnet_50'], 2, "encoder (--encoder): expected 'mobilenet_v1'");
+  refused(
+    ['pretrain', '--data', 'emoji', '--lambda', '1e300'],
+    2,
+    'lambda (--lambda)',
+    'got 1e+300, which is beyond f32',
+  );
+  refused(['pretrain', '--data', 'emoji', '--trust', '1e-300'], 2, 'above 0, got 1e-300, which is beyond f32');
   refused(['eval', '--data', 'emoji'], 2, '--weights: needed');
+  refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected FILE after it, got ''");
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--seed', '4294967296'], 2, 'from 0 to 4294967295');
   refused(['embed', '--weights', 'x'], 2, 'expected DIR');
@@ -156,6 +164,9 @@ test('unusable weights are told of', () => {
   ]) {
     refused(['eval', '--weights', file, '--data', 'emoji'], 1, file, part);
   }
+  const nowhere = join(root, 'none', 'e.csv');
+  refused(['embed', root, '--weights', bare, '--out', nowhere], 1, nowhere, 'there is no folder');
+  refused(['eval', '--weights', bare, '--data', 'emoji', '--json', root], 1, root, 'a folder stands in its place');
 });
 
 test('a reader that goes away is no error', async () => {

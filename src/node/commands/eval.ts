@@ -51,6 +51,8 @@ export const evalCommand: Command = {
         throw new ConfigError(`--${flag}: expected a whole number from ${least} to ${most}, got '${value}'`);
       }
     }
+    const { checkPlace, writeFileAtomic } = await import('../files.js');
+    if (json !== undefined) await checkPlace(String(json));
     const { evaluateFile } = await import('../evaluate_file.js');
     const { evaluationText } = await import('../evaluate.js');
     const evaluation = await evaluateFile(String(weights), String(data), {
@@ -58,10 +60,7 @@ export const evalCommand: Command = {
       ...(k !== undefined && { k: k as number }),
     });
     console.log(evaluationText(evaluation));
-    if (json !== undefined) {
-      const { writeFileAtomic } = await import('../files.js');
-      await writeFileAtomic(String(json), `${JSON.stringify(evaluation, null, 2)}\n`);
-    }
+    if (json !== undefined) await writeFileAtomic(String(json), `${JSON.stringify(evaluation, null, 2)}\n`);
     return 0;
   },
 };

@@ -62,6 +62,7 @@ export function parseFlags(args: readonly string[], flags: readonly Flag[]): Par
     if (text === undefined || (equals < 0 && /^--[a-z]/i.test(text))) {
       throw new UsageError(`${flag.flag}: expected ${flag.value} after it, got ${text ? `'${text}'` : 'nothing'}`);
     }
+    if (text === '' && !flag.fromText) throw new UsageError(`${flag.flag}: expected ${flag.value} after it, got ''`);
     values[flag.key] = flag.fromText ? flag.fromText(text) : text;
   }
   return { values, positional };
