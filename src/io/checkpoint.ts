@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { numel } from '../tensor.js';
 import { readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
 
 const FORMAT = 'slimgrad checkpoint 1';
@@ -80,7 +81,7 @@ export function checkConfig(
 }
 
 /**
- * Throws a DataError that lists every tensor that is missing, extra, or of another shape or type than `expected`.
+ * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
  * So a checkpoint is refused as a whole before any of it is loaded.
  */
 export function checkTensors(
@@ -94,6 +95,7 @@ export function checkTensors(
     const got = found.get(name);
     if (!got) wrong.push(`${name} is missing`);
     else if (kind(got) !== kind(want)) wrong.push(`${name} is ${kind(got)}, expected ${kind(want)}`);
+    else if (got.data.length !== numel(want.shape)) wrong.push(`${name} ${kind(got)} has ${got.data.length} values`);
   }
   for (const name of found.keys()) if (!expected.has(name)) wrong.push(`${name} is not expected`);
   if (wrong.length > 0) throw new DataError(`${file}: its tensors do not fit: ${wrong.join('; ')}`);

@@ -118,6 +118,8 @@ test('tensors that do not fit are listed, all of them', () => {
     () => checkTensors(checkpoint.tensors, other, 'c'),
     refused(/^c: .*weights is F32 \(2, 2\), expected F32 \(4\); mean is missing; momentum is not expected$/),
   );
+  const short = new Map([...checkpoint.tensors]).set('weights', f32([2, 2], new Float32Array(3)));
+  assert.throws(() => checkTensors(short, expected, 'c'), refused(/weights F32 \(2, 2\) has 3 values$/));
 });
 
 test.run();
