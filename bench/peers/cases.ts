@@ -23,7 +23,7 @@ export interface Case {
   /** Of each input. */
   readonly shape: readonly number[];
   readonly layers: readonly Layer[];
-  /** The error, in the root of the mean square, that is rounding and no mistake. */
+  /** The error of an output, root of the mean square against the output's own, up to which it is rounding. */
   readonly tolerance: number;
 }
 
@@ -66,8 +66,9 @@ export const cases: readonly Case[] = [
     kind: 'step',
     shape: [64, 3, 32, 32],
     layers: mobilenet(),
-    // in a network of ReLUs a rounding error flips the mask of an element here and there: no op error of 1e-5 any more
-    tolerance: 1e-2,
+    // rounding flips the ReLU of an element near zero here and there, and one of a channel's 1024 (the deepest layers have
+    // so few) is 1/32 of the root sum of squares that its gradient adds up to; a mistake is an error of 1 and more
+    tolerance: 5e-2,
   },
 ];
 
