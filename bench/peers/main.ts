@@ -119,6 +119,9 @@ async function bench(options: Options): Promise<void> {
     throw new UsageError(`--filter: expected part of ${cases.map(({ name }) => name).join(', ')}; got '${filter}'`);
   if (!(Number.isInteger(rounds) && rounds > 0))
     throw new UsageError(`--rounds: expected a whole number above 0, got ${rounds}`);
+  for (const [flag, value] of Object.entries({ core, seed }))
+    if (!(Number.isInteger(value) && value >= 0))
+      throw new UsageError(`--${flag}: expected a whole number of at least 0, got ${value}`);
   const [load] = loadavg();
   console.log(
     `${hasTaskset ? `core ${core} alone` : 'no taskset: all cores'}, LP_NUM_THREADS=1, ` +

@@ -12,7 +12,8 @@ const lock = 'package-lock.json';
 const read = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
 
 mkdirSync(to, { recursive: true });
-if (read(`${to}/${lock}`) !== read(`${from}/${lock}`) || !existsSync(`${to}/node_modules`)) {
+// npm writes the file in node_modules last of all
+if (read(`${to}/${lock}`) !== read(`${from}/${lock}`) || !existsSync(`${to}/node_modules/.package-lock.json`)) {
   for (const file of ['package.json', lock]) copyFileSync(`${from}/${file}`, `${to}/${file}`);
   try {
     execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: to, stdio: ['ignore', 2, 2] });
@@ -39,6 +40,7 @@ await bundle(['main', 'ours', 'jax'], { packages: 'external' });
 // the files of tfjs import one another in a way that only bundlers follow, and require Node's modules
 rmSync(`${to}/tfjs.mjs`, { force: true });
 await bundle(['tfjs'], {
+  logLevel: 'silent',
   external: ['webgpu', 'sharp', '@sparticuz/chromium'],
   mainFields: ['module', 'main'],
   nodePaths: [`${to}/node_modules`],
