@@ -1,7 +1,7 @@
 // What every side computes: the same layers on the same numbers. The only place where the cases are said.
 import { generator } from '../../test/random.js';
 
-/** Images (N, C, H, W), weights (O, I, K, K), (C, 1, K, K) or (O, I); padding is K >> 1, and only `dense` has a bias. */
+/** Images (N, C, H, W); weights (O, I, K, K), (C, 1, K, K) or (O, I); padding K >> 1; a bias in `dense` alone. */
 export type Layer =
   | { readonly kind: 'conv'; readonly name: string; I: number; O: number; K: number; S: number }
   | { readonly kind: 'depthwise'; readonly name: string; C: number; K: number; S: number }
@@ -66,8 +66,8 @@ export const cases: readonly Case[] = [
     kind: 'step',
     shape: [64, 3, 32, 32],
     layers: mobilenet(),
-    // rounding flips the ReLU of an element near zero here and there, which changes the gradients of its channel by some
-    // per cent; a mistake is an error of the gradient's own size
+    // rounding flips the ReLU of an element near zero here and there, which changes its channel's gradients by some per
+    // cent; a mistake is an error of the gradient's own size
     tolerance: 5e-2,
   },
 ];
@@ -77,7 +77,7 @@ function layer(name: string, side: number, only: Extract<Layer, { name: string }
   return { name, kind: 'layers', shape: [batch, channels, side, side], layers: [only], tolerance: 1e-4 };
 }
 
-/** A small MobileNet-V1 for 32 pixels with the projector of Barlow Twins; names as torchvision and the library have them. */
+/** A small MobileNet-V1 for 32 pixels with the projector of Barlow Twins; names as the library has them. */
 function mobilenet(): Layer[] {
   const { blocks, stem, units } = network;
   const layers: Layer[] = [

@@ -1,4 +1,4 @@
-// jax-js counts references: an array that is passed on is gone, unless `.ref` is passed. Everything is one `jit` a pass.
+// jax-js counts references: an array that is passed on is gone, unless `.ref` is passed. A pass is one `jit`.
 import { blockUntilReady, defaultDevice, init, jit, lax, nn, numpy as np, tree, valueAndGrad, vjp } from '@jax-js/jax';
 import { allWeightShapes, type Case, eps, type Layer, lambda, lr, momentum, type Values } from './cases.js';
 import { type Loaded, serve, type Wait } from './side.js';

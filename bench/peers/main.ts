@@ -125,7 +125,8 @@ async function bench(options: Options): Promise<void> {
   const [load] = loadavg();
   console.log(
     `${hasTaskset ? `core ${core} alone` : 'no taskset: all cores'}, LP_NUM_THREADS=1, ` +
-      `load ${load.toFixed(1)} on ${availableParallelism()} cores before the start, seed ${seed}; ms, ${take} of at least ${rounds} rounds`,
+      `load ${load.toFixed(1)} on ${availableParallelism()} cores before the start, seed ${seed}; ` +
+      `ms, ${take} of at least ${rounds} rounds`,
   );
   const table = new Table([
     ['case', 36, 'left'],

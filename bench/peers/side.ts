@@ -10,13 +10,13 @@ export interface Loaded {
   /** Computes everything that the pass asks for and resolves when the adapter is done with it; nothing is read back. */
   run(pass: Pass): Promise<void>;
   /**
-   * What the last run of both passes gave: `y` or `loss`, and each gradient as `d` + name. Of a training step: the loss,
-   * and each weight by its name.
+   * What the last run of both passes gave: `y` or `loss`, and each gradient as `d` + name. Of a training step: the
+   * loss, and each weight by its name.
    */
   outputs(): Promise<Values>;
 }
 
-/** Awaits the adapter as the platform notes advise: giving way to it where it computes on the CPU. */
+/** Awaits the adapter giving way to it where it computes on the CPU. */
 export type Wait = <T>(pending: Promise<T>) => Promise<T>;
 
 export type Side = (c: Case, values: Values, tools: { adapter: GPUAdapter; wait: Wait }) => Promise<Loaded>;
@@ -31,7 +31,8 @@ export type Answer = { adapter?: string; ms?: number; values?: Record<string, (n
 
 /** Answers the bench until it closes the pipe. */
 export async function serve(side: Side): Promise<void> {
-  for (const level of ['log', 'info', 'debug'] as const) console[level] = console.error; // the pipe is for answers alone
+  // the pipe is for answers alone
+  for (const level of ['log', 'info', 'debug'] as const) console[level] = console.error;
   let loaded: Loaded | undefined;
   const handle = async (request: Request): Promise<Answer> => {
     if (request.do === 'load') {
