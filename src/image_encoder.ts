@@ -4,8 +4,8 @@ import { Loader } from './data/loader.js';
 import type { ImageSource, Picture } from './data/source.js';
 import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
-import { checkTensors } from './io/checkpoint.js';
-import { f32, readSafetensors, toFloat32 } from './io/safetensors.js';
+import { checkState } from './io/checkpoint.js';
+import { readSafetensors, toFloat32 } from './io/safetensors.js';
 import { Parameters, type Tensors, type Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
@@ -31,11 +31,11 @@ export class ImageEncoder {
     this.#device = device;
     this.#encoder = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
     const { parameters, statistics, features } = this.#encoder;
-    const expected = new Map([
-      ...parameters.map(({ name, shape }) => [name, { dtype: 'F32', shape }] as const),
-      ...statistics.map(({ name, channels }) => [name, { dtype: 'F32', shape: [channels.host] }] as const),
+    const shapes = new Map<string, readonly number[]>([
+      ...parameters.map(({ name, shape }) => [name, shape] as const),
+      ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
     ]);
-    checkTensors(new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)])), expected, file);
+    checkState(state, shapes, file);
     this.features = features.host;
     this.imageSize = spec.imageSize;
     this.#parameters = new Parameters(device, parameters, statistics, { split: false });

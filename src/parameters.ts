@@ -112,9 +112,9 @@ export class Parameters {
     return [...this.#places.keys()];
   }
 
-  /** Names of the running statistics, `host.` or `slim.` before the encoder's own name of each. */
-  get statisticNames(): readonly string[] {
-    return [...this.#statPlaces.keys()];
+  /** Shapes of all trainable tensors and running statistics, by the names that `read()` gives and `write()` takes. */
+  get shapes(): Map<string, readonly number[]> {
+    return new Map([...this.places, ...this.#statPlaces.values()].map(({ name, shape }) => [name, shape]));
   }
 
   /** Fills weights and running statistics with their first values: those of a network of the host's width. */

@@ -6,6 +6,7 @@ import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import { Network } from '../src/methods/network.js';
 import type { LossSettings, Objective, Views } from '../src/methods/objective.js';
+import { sacl } from '../src/methods/sacl.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
 import { xd } from '../src/methods/xd.js';
 import type { Tensors } from '../src/parameters.js';
@@ -217,7 +218,6 @@ test('xd without frozen passes equals the method with them at ratio 1', async ()
 test('frozen passes leave running statistics alone', async () => {
   const settings = { alpha: 0.5, lambda: 0.02, scale: 0.5 };
   const once = await gradientsOf(saclXd, 1.5, false, settings);
-  const { sacl } = await import('../src/methods/sacl.js');
   const without = await gradientsOf(sacl, 1.5, false, settings);
   assert.equal([...once.stats], [...without.stats]);
   assert.ok([...once.stats].some(([name, { data }]) => name.endsWith('mean') && data.some((value) => value !== 0)));
@@ -232,7 +232,6 @@ test('only alpha decides how much of the gradient is distillation', async () => 
     'linear in alpha',
     1e-5,
   );
-  const { sacl } = await import('../src/methods/sacl.js');
   const alone = await gradientsOf(sacl, 1.5, false, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
   close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
 });

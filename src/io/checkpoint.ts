@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js';
+import type { Tensors } from '../parameters.js';
 import { numel } from '../tensor.js';
-import { readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
+import { f32, readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
 
 const FORMAT = 'slimgrad checkpoint 1';
 
@@ -99,6 +100,15 @@ export function checkTensors(
   }
   for (const name of found.keys()) if (!expected.has(name)) wrong.push(`${name} is not expected`);
   if (wrong.length > 0) throw new DataError(`${file}: its tensors do not fit: ${wrong.join('; ')}`);
+}
+
+/** The same for tensors on the CPU, all f32, by their shapes. */
+export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
+  checkTensors(
+    new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)])),
+    new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])),
+    file,
+  );
 }
 
 function parseObject(text: string | undefined, what: string): { [key: string]: Json } {

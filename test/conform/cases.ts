@@ -76,7 +76,7 @@ const convolution: Run = (of) =>
     of,
     (tape) => {
       const { cin, cout, stride, padding, groups } = of.attributes;
-      const [, , K] = of.shape('weight').slice(1);
+      const [, , , K] = of.shape('weight');
       const host: Tensor = { ...of.upload('weight'), grad: of.filled('gweight', of.shape('weight')) };
       const separable = groups === 'depthwise';
       const weight = prefix(host, [Number(cout), separable ? 1 : Number(cin), K, K]);

@@ -121,7 +121,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
       }
     return checks;
   } finally {
-    for (const { dispose } of disposables.map((d) => ({ dispose: () => d.dispose() })).toReversed()) dispose();
+    for (const thing of disposables.toReversed()) thing.dispose();
   }
 }
 

@@ -1,37 +1,25 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { buildCli } from './build_cli.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-cli-'));
-// Beside package.json and node_modules, as the installed one is.
-const built = resolve('build', `cli-${process.pid}`);
+let cli: Awaited<ReturnType<typeof buildCli>>;
 
 test.before(async () => {
-  await build({
-    entryPoints: ['src/node/cli.ts'],
-    outdir: built,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    packages: 'external',
-    sourcemap: true,
-    logLevel: 'error',
-  });
+  cli = await buildCli();
 });
 
 test.after(() => {
-  rmSync(built, { recursive: true, force: true });
+  cli.remove();
   rmSync(root, { recursive: true, force: true });
 });
 
 function slimgrad(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(built, 'cli.mjs'), ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, ...args], {
     cwd: root,
     encoding: 'utf8',
     timeout: 60_000,
@@ -170,7 +158,7 @@ test('unusable weights are told of', () => {
 });
 
 test('a reader that goes away is no error', async () => {
-  const help = spawn(process.execPath, [join(built, 'cli.mjs'), 'pretrain', '--help'], {
+  const help = spawn(process.execPath, [cli.file, 'pretrain', '--help'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   help.stdout.destroy();

@@ -2,29 +2,20 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readCheckpoint } from '../../src/io/checkpoint.js';
 import { generator, seed } from '../random.js';
+import { buildCli } from './build_cli.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-resume-'));
-const built = resolve('build', `resume-${process.pid}`);
 const random = generator();
+let cli: Awaited<ReturnType<typeof buildCli>>;
 
 test.before(async () => {
-  await build({
-    entryPoints: ['src/node/cli.ts'],
-    outdir: built,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    packages: 'external',
-    logLevel: 'error',
-  });
+  cli = await buildCli();
   for (const label of ['one', 'two']) {
     mkdirSync(join(root, 'pictures', label), { recursive: true });
     for (let i = 0; i < 24; i++) {
@@ -38,7 +29,7 @@ test.before(async () => {
 });
 
 test.after(() => {
-  rmSync(built, { recursive: true, force: true });
+  cli.remove();
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -48,15 +39,7 @@ const settings =
 /** Trains into `out`; killed `after` milliseconds from its first step, if that is given. */
 function train(out: string, after?: number): Promise<{ code: number | null; output: string }> {
   const args = ['pretrain', '--data', join(root, 'pictures'), '--blocks', '64/1 128/2', ...settings];
-  const child = spawn(process.execPath, [
-    join(built, 'cli.mjs'),
-    ...args,
-    '--seed',
-    String(seed),
-    '--out',
-    out,
-    '--resume',
-  ]);
+  const child = spawn(process.execPath, [cli.file, ...args, '--seed', String(seed), '--out', out, '--resume']);
   let output = '';
   child.stdout.on('data', (data) => {
     output += data;
