@@ -43,9 +43,10 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
   const recorded = layer.slims ? shares : shares.slice(0, 1);
   const outputs = recorded.flatMap((share) => {
     const phase = (pass: string, record: () => void) => {
-      plan.choices.clear();
+      const before = plan.choices.length;
       plan.phase(`${share} ${pass}`, record);
-      if (share === 1) variants.set(pass, [...new Set(plan.choices.values())].join(' '));
+      const names = plan.choices.slice(before).map(({ chosen }) => chosen.name);
+      if (share === 1) variants.set(pass, [...new Set(names)].join(' '));
     };
     return record(plan, layer, share, phase, random, buffers);
   });

@@ -68,10 +68,10 @@ export {
   type Tensors,
   type Width,
 } from './parameters.js';
+export type { Candidate, Choice } from './runtime/choice.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
 export {
   type Binding,
-  type Candidate,
   type DispatchOptions,
   Plan,
   type PlanOptions,

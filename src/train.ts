@@ -123,7 +123,7 @@ export class Trainer {
 
   /** The kernel variants in use, by the key of the choice. */
   get choices(): Record<string, string> {
-    return Object.fromEntries(this.plan.choices);
+    return Object.fromEntries(this.plan.choices.map(({ id, chosen }) => [id, chosen.name]));
   }
 
   /**

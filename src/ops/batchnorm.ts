@@ -1,8 +1,9 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
-import type { Candidate } from '../runtime/plan.js';
+import type { Candidate } from '../runtime/choice.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { shapeText, type Tensor } from '../tensor.js';
+import { shapeText, type Tensor, transient } from '../tensor.js';
 import { type Activation, activations } from './activation.js';
 
 export interface BatchNormParameters {
@@ -40,21 +41,29 @@ export function batchnorm(
   { gamma, beta, runningMean, runningVar }: BatchNormParameters,
   options: BatchNormOptions = {},
 ): Tensor {
-  const { training = true } = options;
   const parameters = { gamma, beta, runningMean, runningVar };
-  const work = layOut(tape, x, parameters, options);
-  const { C } = work;
+  const sizes = check(x, parameters, options);
+  const { C } = sizes;
+  const { updateStats = sizes.training && !tape.frozen } = options;
   const channel = tape.empty('batchnorm.channel', [C, 5]);
-  if (training) batchStatistics(work, x, parameters, channel);
-  else runningStatistics(work, parameters, channel);
   const y = tape.empty('batchnorm.y', x.shape);
-  normalize(work, x, channel, y);
+  const candidates = forms(tape.plan.device.software);
+  tape.plan.choose('batchnorm.forward', candidates, (form, plan) => {
+    const work = layOut(plan, form, sizes, updateStats);
+    if (sizes.training) batchStatistics(work, x, parameters, channel);
+    else runningStatistics(work, parameters, channel);
+    normalize(work, x, channel, y);
+  });
   return tape.record('batchnorm', [x, gamma, beta], y, (dy) => {
     const sums = tape.empty('batchnorm.sums', [C, 2]);
-    backwardParameters(work, x, dy, channel, parameters, sums);
-    if (!tape.needsGrad(x)) return [null, null, null];
-    const dx = tape.empty('batchnorm.dx', x.shape);
-    backwardInput(work, x, dy, channel, sums, dx);
+    const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
+    const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
+    const dx = tape.needsGrad(x) ? tape.empty('batchnorm.dx', x.shape) : null;
+    tape.plan.choose('batchnorm.backward', candidates, (form, plan) => {
+      const work = layOut(plan, form, sizes, updateStats);
+      backwardParameters(work, x, dy, channel, { dgamma, dbeta, sums });
+      if (dx) backwardInput(work, x, dy, channel, sums, dx);
+    });
     return [dx, null, null];
   });
 }
@@ -74,16 +83,12 @@ function forms(software: boolean): readonly Form[] {
   return software ? [narrow, wide] : [wide, narrow];
 }
 
-/** How the dispatches of one call divide their work. */
+/** How the dispatches of a pass divide their work. */
 type Work = ReturnType<typeof layOut>;
 
-function layOut(tape: Tape, x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
-  const { training = true, momentum = 0.1, eps = 1e-5, activation = 'none' } = options;
-  const { updateStats = training && !tape.frozen } = options;
-  const [N, C, P] = check(x, parameters, training, eps, momentum);
-  const { plan } = tape;
+function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
+  const { N, C, P, training, momentum, eps, activation } = sizes;
   const planes = P % 4 === 0;
-  const form = plan.choose('batchnorm', forms(plan.device.software));
   const spread = { THREADS: planes ? form.threads : kernel.consts.THREADS.value };
   const activated = { ...spread, ACT: activations[activation] };
   const reduction = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
@@ -92,7 +97,6 @@ function layOut(tape: Tape, x: Tensor, parameters: BatchNormParameters, options:
   const reducing = { params: { ...shared, ...reduction.params }, workgroups: reduction.workgroups };
   const { partials } = reduction.params;
   return {
-    tape,
     plan,
     planes,
     C,
@@ -100,7 +104,8 @@ function layOut(tape: Tape, x: Tensor, parameters: BatchNormParameters, options:
     n: N * C * P,
     /** Partial results of a channel's reduction; where there is one, nothing is merged. */
     partials,
-    partial: (label: string, floats: number) => tape.empty(label, partials === 1 ? [floats] : [partials, C, floats]),
+    partial: (label: string, floats: number) =>
+      transient(plan, label, partials === 1 ? [floats] : [partials, C, floats]),
     /** Of a reduction, and of the merge of its partial results. */
     reducing,
     merging: { params: reducing.params, consts: { THREADS: form.threads }, workgroups: [C, 1, 1] as const },
@@ -147,13 +152,10 @@ function backwardParameters(
   x: Tensor,
   dy: Tensor,
   channel: Tensor,
-  { gamma, beta }: BatchNormParameters,
-  sums: Tensor,
+  { dgamma, dbeta, sums }: { dgamma: Tensor; dbeta: Tensor; sums: Tensor },
 ): void {
-  const { tape, plan, planes, C, n, partials, reducing } = work;
+  const { plan, planes, C, n, partials, reducing } = work;
   const parts = work.partial('batchnorm.sums_part', 2);
-  const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
-  const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
   const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
   const cost = { macs: 3 * n, bytes: 8 * n, consts: work.activated };
   if (planes)
@@ -175,8 +177,11 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
   else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
 }
 
-/** (N, C, P) of x, once everything fits. */
-function check(x: Tensor, parameters: BatchNormParameters, training: boolean, eps: number, momentum: number) {
+/** What a call comes down to: x as (N, C, P), and its options with nothing left out. */
+type Sizes = ReturnType<typeof check>;
+
+function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
+  const { training = true, momentum = 0.1, eps = 1e-5, activation = 'none' } = options;
   if (x.shape.length !== 4 && x.shape.length !== 2)
     throw new ShapeError(`batchnorm: expected x (N, C, H, W) or (N, C), got ${shapeText(x.shape)}`);
   const [N, C, H = 1, W = 1] = x.shape;
@@ -190,7 +195,7 @@ function check(x: Tensor, parameters: BatchNormParameters, training: boolean, ep
   if (!(eps > 0)) throw new ConfigError(`batchnorm: expected eps > 0, got ${eps}`);
   if (!(momentum >= 0 && momentum <= 1))
     throw new ConfigError(`batchnorm: expected momentum from 0 to 1, got ${momentum}`);
-  return [N, C, H * W];
+  return { N, C, P: H * W, training, momentum, eps, activation };
 }
 
 interface Cut {

@@ -98,9 +98,10 @@ const candidates = [
   { name: 'plain', window: false },
 ] as const;
 
+type Form = (typeof candidates)[number];
+
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, O, OH, OW, K, S } = shape;
-  const form = plan.choose('conv2d.forward', candidates);
   const common = {
     params: { ...shape, splits: 1 },
     bindings: { x, weight, y },
@@ -108,17 +109,18 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
     bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
   };
   const consts = { K, S, THREADS: 64 };
-  if (!form.window) {
-    plan.dispatch(kernel, 'forward', { ...common, consts, workgroups: Math.ceil((N * O * OH * OW) / 64) });
-    return;
-  }
-  const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
-  plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+  plan.choose('conv2d.forward', candidates, (form, plan) => {
+    if (!form.window) {
+      plan.dispatch(kernel, 'forward', { ...common, consts, workgroups: Math.ceil((N * O * OH * OW) / 64) });
+      return;
+    }
+    const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
+    plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+  });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, I, H, W, K, S } = shape;
-  const form = plan.choose('conv2d.backward_input', candidates);
   const common = {
     params: { ...shape, splits: 1 },
     bindings: { weight, dy, dx },
@@ -126,18 +128,26 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
     bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape),
   };
   const consts = { K, S, THREADS: 64 };
-  if (!form.window) {
-    plan.dispatch(kernel, 'backward_input', { ...common, consts, workgroups: Math.ceil((N * I * H * W) / 64) });
-    return;
-  }
-  const tiles = N * Math.ceil(H / S) * Math.ceil(Math.ceil(W / S) / 4);
-  const workgroups = octets(I) * S * S * Math.ceil(tiles / 64);
-  plan.dispatch(form.kernel, 'backward_input_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+  plan.choose('conv2d.backward_input', candidates, (form, plan) => {
+    if (!form.window) {
+      plan.dispatch(kernel, 'backward_input', { ...common, consts, workgroups: Math.ceil((N * I * H * W) / 64) });
+      return;
+    }
+    const tiles = N * Math.ceil(H / S) * Math.ceil(Math.ceil(W / S) / 4);
+    plan.dispatch(form.kernel, 'backward_input_window', {
+      ...common,
+      consts: { ...consts, ...form.consts },
+      workgroups: octets(I) * S * S * Math.ceil(tiles / 64),
+    });
+  });
 }
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  plan.choose('conv2d.backward_weight', candidates, (form, plan) => correlate(plan, form, shape, x, dy, dweight));
+}
+
+function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, OH, OW, K, S } = shape;
-  const form = plan.choose('conv2d.backward_weight', candidates);
   const weights = O * I * K * K;
   const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
   if (!form.window) {

@@ -1,6 +1,8 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import type { Candidate, Plan } from '../runtime/plan.js';
+import type { Candidate } from '../runtime/choice.js';
+import type { EntryName } from '../runtime/kernel.js';
+import type { DispatchOptions, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
 import { matmul } from './matmul.js';
@@ -70,10 +72,9 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   const [N, D] = z.shape;
   const a = transient(plan, 'standardize.a', [N, D]);
   const r = transient(plan, 'standardize.r', [D]);
-  plan.dispatch(kernel, 'standardize', {
+  dispatch(plan, 'standardize', {
     params: { ...zero, N, D, ldz: z.strides[0], eps },
     bindings: { z, a_out: a, r_out: r },
-    ...byColumns(plan, D),
     macs: 2 * N * D,
     bytes: 4 * D * (4 * N + 1),
   });
@@ -114,10 +115,9 @@ export function crossCorrelationLoss(
   const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
   const sums = form === 'gram' ? gramForm(loss) : directForm(loss, panelHeight(D, options.panelRows));
   for (const [target, t] of sums) {
-    plan.dispatch(kernel, 'gradient', {
+    dispatch(plan, 'gradient', {
       params: { ...zero, N, D },
       bindings: { a: target.of.a, r: target.of.r, t, dz: target.dz },
-      ...byColumns(plan, D),
       macs: 3 * N * D,
       bytes: 20 * N * D,
     });
@@ -162,17 +162,28 @@ interface Form extends Candidate {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** The workgroup of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
-function formOf(plan: Plan): Form {
+/** The workgroups of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
+function forms(software: boolean): readonly Form[] {
   const { COLUMNS, ROWS, THREADS } = kernel.consts;
   const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };
   const narrow = { name: 'narrow', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
-  return plan.choose('cross_correlation', plan.device.software ? [narrow, wide] : [wide, narrow]);
+  return software ? [narrow, wide] : [wide, narrow];
 }
 
-function byColumns(plan: Plan, D: number): { consts: Form['consts']; workgroups: number } {
-  const { consts } = formOf(plan);
-  return { consts, workgroups: Math.ceil(D / consts.COLUMNS) };
+/** Dispatches an entry point in one of the forms, over as many workgroups as D columns take where nothing else is said. */
+function dispatch<E extends EntryName<typeof kernel>>(
+  plan: Plan,
+  entry: E,
+  options: Omit<DispatchOptions<typeof kernel, E>, 'workgroups' | 'consts'> & { groups?: number },
+): void {
+  const { groups, ...common } = options;
+  plan.choose(`cross_correlation.${entry}`, forms(plan.device.software), ({ consts }, plan) =>
+    plan.dispatch(kernel, entry, {
+      ...(common as unknown as DispatchOptions<typeof kernel, E>),
+      consts,
+      workgroups: groups ? [groups, 1, 1] : Math.ceil(options.params.D / consts.COLUMNS),
+    }),
+  );
 }
 
 interface Loss {
@@ -205,11 +216,10 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
   const diagonals = terms.map((term, row) => {
     const c = diagonalOf(loss, term);
     const partial = transient(plan, 'cross_correlation.partial', [partials]);
-    plan.dispatch(kernel, 'gram_product', {
+    dispatch(plan, 'gram_product', {
       params: { ...zero, N, D },
       bindings: { gram_a: gramOf(term.u), gram_b: gramOf(term.v), partial_out: partial },
-      workgroups: [partials, 1, 1],
-      consts: formOf(plan).consts,
+      groups: partials,
       macs: N * N,
       bytes: 8 * N * N,
     });
@@ -225,10 +235,9 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
       });
       const t = transient(plan, 'cross_correlation.t', [N, D]);
       parts.forEach(({ other, c, weight }, i) => {
-        plan.dispatch(kernel, 'diagonal_term', {
+        dispatch(plan, 'diagonal_term', {
           params: { ...zero, N, D, lambda, scale: scale * weight, accumulate: i === 0 ? 0 : 1 },
           bindings: { b: other.a, c, t_out: t },
-          ...byColumns(plan, D),
           macs: N * D,
           bytes: (i === 0 ? 8 : 12) * N * D,
         });
@@ -273,11 +282,10 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmul(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
-      plan.dispatch(kernel, 'panel_square', {
+      dispatch(plan, 'panel_square', {
         params: { ...zero, N, D, first, count },
         bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
-        workgroups: [partials, 1, 1],
-        consts: formOf(plan).consts,
+        groups: partials,
         macs: count,
         bytes: 4 * count,
       });
@@ -304,10 +312,9 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
 /** c_i = C_ii of a term. */
 function diagonalOf({ plan, N, D }: Loss, { u, v }: Term): Tensor {
   const c = transient(plan, 'cross_correlation.c', [D]);
-  plan.dispatch(kernel, 'diagonal', {
+  dispatch(plan, 'diagonal', {
     params: { ...zero, N, D },
     bindings: { a: u.a, b: v.a, c_out: c },
-    ...byColumns(plan, D),
     macs: N * D,
     bytes: 8 * N * D,
   });
@@ -322,11 +329,10 @@ function measure(
   sums: { factor: number; subtract: number },
 ): void {
   const count = numel(partial.shape);
-  plan.dispatch(kernel, 'measure', {
+  dispatch(plan, 'measure', {
     params: { ...zero, N, D, row, count, lambda, scale, ...sums },
     bindings: { partial, c, metrics },
-    workgroups: [1, 1, 1],
-    consts: formOf(plan).consts,
+    groups: 1,
     macs: 2 * D,
     bytes: 4 * (count + D),
   });

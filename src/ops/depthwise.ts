@@ -62,13 +62,13 @@ type Form = 'shuffle' | 'strip' | 'row' | 'plain';
  * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5; with stride 1, padding 1 and a power of two
  * of tiles a row, lanes can shuffle each other the edges. The row form takes any shape; plain is the reference.
  */
-function choose(plan: Plan, pass: string, { OW, K, S, P }: Shape, strip: boolean): Form {
+function forms({ OW, K, S, P }: Shape, strip: boolean): readonly { name: Form; subgroups?: number }[] {
   const tiles = Math.ceil(OW / 4);
   const candidates: { name: Form; subgroups?: number }[] = [{ name: 'row' }, { name: 'plain' }];
   if (strip) candidates.unshift({ name: 'strip' });
   if (K === 3 && S === 1 && P === 1 && Number.isInteger(Math.log2(tiles)))
     candidates.unshift({ name: 'shuffle', subgroups: tiles });
-  return plan.choose(`depthwise.${pass}`, candidates).name;
+  return candidates;
 }
 
 /** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
@@ -82,7 +82,6 @@ const stripEntry = (K: number) => (K === 5 ? 'forward_strip5' : 'forward_strip')
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
-  const form = choose(plan, 'forward', shape, (K === 3 && S <= 2) || (K === 5 && S === 1));
   const rows = stripRows(plan, OH);
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
@@ -93,46 +92,63 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const consts = { K, S };
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
-  if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
-  if (form === 'strip') plan.dispatch(stripKernel, stripEntry(K), { ...options, consts, workgroups: strips });
-  if (form === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
-  if (form === 'plain') plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
+  const candidates = forms(shape, (K === 3 && S <= 2) || (K === 5 && S === 1));
+  plan.choose('depthwise.forward', candidates, ({ name }, plan) => {
+    if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
+    if (name === 'strip') plan.dispatch(stripKernel, stripEntry(K), { ...options, consts, workgroups: strips });
+    if (name === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
+    if (name === 'plain')
+      plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
+  });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, C, H, W, OH, OW, K, S, P } = shape;
   const correlates = S === 1 && P < K && (K === 3 || K === 5);
-  const form = choose(plan, 'backward_input', shape, correlates || (K === 3 && S === 2 && P === 1));
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
   const bindings = { weight, dy, dx };
   const cost = { macs: N * C * OH * OW * K * K, bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const consts = { K, S };
-  if (form === 'plain')
-    plan.dispatch(kernel, 'backward_input', { ...cost, params, bindings, consts, workgroups: groupsOf(N * C * H * W) });
-  if (form === 'row') {
-    const workgroups = groupsOf(N * C * H * S * Math.ceil(Math.ceil(W / S) / 4));
-    plan.dispatch(kernel, 'backward_input_row', { ...cost, params, bindings, consts, workgroups });
-  }
-  if (form === 'strip' && S === 2) {
-    const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
-    plan.dispatch(stripKernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
-  }
-  if (form === 'shuffle' || (form === 'strip' && S === 1)) {
-    const correlation = {
-      ...cost,
-      params: { ...params, H: OH, W: OW, OH: H, OW: W, P: K - 1 - P, turn: 1 },
-      bindings: { x: dy, weight, y: dx },
-      workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
-    };
-    if (form === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
-    else plan.dispatch(stripKernel, stripEntry(K), { ...correlation, consts });
-  }
+  const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1));
+  plan.choose('depthwise.backward_input', candidates, ({ name }, plan) => {
+    if (name === 'plain')
+      plan.dispatch(kernel, 'backward_input', {
+        ...cost,
+        params,
+        bindings,
+        consts,
+        workgroups: groupsOf(N * C * H * W),
+      });
+    if (name === 'row') {
+      const workgroups = groupsOf(N * C * H * S * Math.ceil(Math.ceil(W / S) / 4));
+      plan.dispatch(kernel, 'backward_input_row', { ...cost, params, bindings, consts, workgroups });
+    }
+    if (name === 'strip' && S === 2) {
+      const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
+      plan.dispatch(stripKernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
+    }
+    if (name === 'shuffle' || (name === 'strip' && S === 1)) {
+      const correlation = {
+        ...cost,
+        params: { ...params, H: OH, W: OW, OH: H, OW: W, P: K - 1 - P, turn: 1 },
+        bindings: { x: dy, weight, y: dx },
+        workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
+      };
+      if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
+      else plan.dispatch(stripKernel, stripEntry(K), { ...correlation, consts });
+    }
+  });
 }
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  plan.choose('depthwise.backward_weight', forms(shape, shape.K === 3 && shape.S <= 2), ({ name }, plan) =>
+    correlate(plan, name, shape, x, dy, dweight),
+  );
+}
+
+function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
-  const form = choose(plan, 'backward_weight', shape, K === 3 && S <= 2);
   const weights = C * K * K;
   const common = { macs: N * weights * OH * OW, bytes: x.bytes + dy.bytes + 8 * weights };
   if (form === 'plain') {

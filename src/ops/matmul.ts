@@ -1,7 +1,8 @@
 import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
-import type { Candidate, Plan } from '../runtime/plan.js';
+import type { Candidate } from '../runtime/choice.js';
+import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 
 export interface MatmulOptions {
@@ -58,7 +59,7 @@ const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding
  * @throws ShapeError where the shapes do not fit, or a view is none that the kernel can read
  */
 export function matmul(plan: Plan, options: MatmulOptions): void {
-  const { a, b, out, transposeA = false, transposeB = false, scale = 1, accumulate = false } = options;
+  const { a, b, out, transposeA = false, transposeB = false } = options;
   for (const view of [a, b, out]) checkView(view);
   const [[M, K], [am, ak]] = orient(a, transposeA);
   const [[inner, N], [bk, bn]] = orient(b, transposeB);
@@ -68,7 +69,25 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
         `got ${shapeText([M, K])}, ${shapeText([inner, N])} and ${shapeText(out.shape)}`,
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
-  const form = plan.choose(key, productForms(plan.device.software));
+  plan.choose(key, productForms(plan.device.software), (form, plan) =>
+    multiply(plan, form, { M, N, K, am, ak, bk, bn }, options),
+  );
+}
+
+interface Sizes {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Strides of op(a) and op(b) by their rows and columns. */
+  readonly am: number;
+  readonly ak: number;
+  readonly bk: number;
+  readonly bn: number;
+}
+
+function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions): void {
+  const { M, N, K, am, ak, bk, bn } = sizes;
+  const { a, b, out, scale = 1, accumulate = false } = options;
   const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
   const tiles = countTiles(form, M, N, rows, columns);
@@ -77,21 +96,7 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
   const splits = Math.ceil(K / steps);
 
   const partials = splits > 1 ? transient(plan, 'matmul.partials', [splits, M, N]) : undefined;
-  const whole = {
-    M,
-    N,
-    K,
-    am,
-    ak,
-    bk,
-    bn,
-    ldc: out.strides[0],
-    splits,
-    steps,
-    accumulate: Number(accumulate),
-    scale,
-    rows,
-  };
+  const whole = { ...sizes, ldc: out.strides[0], splits, steps, accumulate: Number(accumulate), scale, rows };
   const params = partials ? { ...whole, ldc: N, accumulate: 0, scale: 1 } : whole;
   const c = partials ?? out;
   const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };

@@ -66,32 +66,32 @@ function cost({ N, I, O, P }: Sizes) {
 }
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
-  const form = plan.choose('pointwise.forward', productForms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  if (form.name === 'plain')
-    plan.dispatch(kernel, 'forward', {
-      params,
-      bindings: { x, weight, y },
-      workgroups: Math.ceil(numel(y.shape) / kernel.consts.THREADS.value),
-      ...cost(sizes),
-    });
-  else project(plan, form, params, x, weight, y);
+  plan.choose('pointwise.forward', productForms(plan.device.software), (form, plan) => {
+    if (form.name === 'plain')
+      plan.dispatch(kernel, 'forward', {
+        params,
+        bindings: { x, weight, y },
+        workgroups: Math.ceil(numel(y.shape) / kernel.consts.THREADS.value),
+        ...cost(sizes),
+      });
+    else project(plan, form, params, x, weight, y);
+  });
 }
 
 function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
-  const form = plan.choose('pointwise.backward_input', productForms(plan.device.software));
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  if (form.name === 'plain')
-    plan.dispatch(kernel, 'backward_input', {
-      params,
-      bindings: { dy, weight, dx },
-      workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
-      ...cost(sizes),
-    });
-  else {
-    const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
-    project(plan, form, transposed, dy, weight, dx);
-  }
+  const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
+  plan.choose('pointwise.backward_input', productForms(plan.device.software), (form, plan) => {
+    if (form.name === 'plain')
+      plan.dispatch(kernel, 'backward_input', {
+        params,
+        bindings: { dy, weight, dx },
+        workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
+        ...cost(sizes),
+      });
+    else project(plan, form, transposed, dy, weight, dx);
+  });
 }
 
 type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
@@ -125,8 +125,13 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
 
 /** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  plan.choose('pointwise.backward_weight', productForms(plan.device.software), (form, plan) =>
+    correlate(plan, form, sizes, x, dy, dweight),
+  );
+}
+
+function correlate(plan: Plan, form: Form, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, P } = sizes;
-  const form = plan.choose('pointwise.backward_weight', productForms(plan.device.software));
   const view = { row: dweight.strides[0], column: dweight.strides[1] };
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);

@@ -21,14 +21,21 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   const alone = { name: 'alone', lanes: 1 };
   const together = { name: 'together', lanes };
   const forms = tape.plan.device.software || H * W < 32 ? [alone, together] : [together, alone];
-  const consts = { LANES: tape.plan.choose('globalAveragePool', forms).lanes };
-  const workgroups = Math.ceil((N * C * consts.LANES) / threads);
-  const bytes = 4 * N * C * (H * W + 1);
+  const common = (LANES: number) => ({
+    params,
+    workgroups: Math.ceil((N * C * LANES) / threads),
+    consts: { LANES },
+    bytes: 4 * N * C * (H * W + 1),
+  });
   const y = tape.empty('pool.y', [N, C]);
-  tape.plan.dispatch(kernel, 'global_forward', { params, bindings: { x, y }, workgroups, consts, bytes });
+  tape.plan.choose('globalAveragePool.forward', forms, ({ lanes }, plan) =>
+    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, y } }),
+  );
   return tape.record('globalAveragePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
-    tape.plan.dispatch(kernel, 'global_backward', { params, bindings: { dy, dx }, workgroups, consts, bytes });
+    tape.plan.choose('globalAveragePool.backward', forms, ({ lanes }, plan) =>
+      plan.dispatch(kernel, 'global_backward', { ...common(lanes), bindings: { dy, dx } }),
+    );
     return [dx];
   });
 }

@@ -1,4 +1,5 @@
-import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
+import { OutOfMemoryError, ValidationError } from '../errors.js';
+import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
 import {
   type BindingName,
@@ -41,17 +42,12 @@ const stepLayout: Layout = {
   fields: { step: ['u32', 0], seed: ['u32', 4], lr: ['f32', 8], bias1: ['f32', 12], bias2: ['f32', 16] },
 };
 
-/** One of several ways to compute the same thing. */
-export interface Candidate {
-  readonly name: string;
-  /** The smallest subgroup size it needs; it also runs on larger ones. */
-  readonly subgroups?: number;
-}
-
 export interface PlanOptions {
   label?: string;
-  /** Kernel variants by key, where the first candidate that runs is not wanted. */
+  /** Kernel variants, where the first candidate that runs is not wanted: `add.forward 3`, all `add.forward`, or all `add`. */
   variants?: Readonly<Record<string, string>>;
+  /** What to bind in place of storage that is not the plan's own: a trial writes to nobody's weights. */
+  standIn?: (binding: Binding) => Binding;
 }
 
 export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
@@ -104,14 +100,14 @@ export interface ProfileEntry {
 export class Plan {
   readonly device: Device;
   readonly label: string;
-  /** The variant of each choice made while recording, by its key and its number among those of the key: `add.forward 3`. */
-  readonly choices = new Map<string, string>();
-  readonly #chosen = new Map<string, number>();
+  /** The choices made while recording, in order. */
+  readonly choices: Choice[] = [];
   readonly #variants: Readonly<Record<string, string>>;
+  readonly #standIn: PlanOptions['standIn'];
   readonly #commands: Command[] = [];
   readonly #lifetimes = new Map<Slot, Lifetime>();
   readonly #buffers = new Map<Slot, GPUBuffer>();
-  readonly #owned = new Set<GPUBuffer>();
+  readonly #held = new Set<GPUBuffer>();
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
@@ -121,6 +117,7 @@ export class Plan {
     this.device = device;
     this.label = options.label ?? 'plan';
     this.#variants = options.variants ?? {};
+    this.#standIn = options.standIn;
   }
 
   /** Transient memory of `bytes`. Its contents are undefined before the plan's first write to it. */
@@ -132,27 +129,26 @@ export class Plan {
   }
 
   /**
-   * The first candidate that runs on this device, or the one that the plan's options name: for this choice alone, as in
-   * `choices`, or for all of the key. Candidates depend on shapes, so one name need not do for a whole network.
+   * Records one of several ways to compute the same thing: the first candidate that runs on this device, or the one that the
+   * plan's options name. Candidates depend on shapes, so one name need not do for a whole network. The last candidate is the
+   * reference that the others are checked against.
+   *
+   * @param record appends a candidate's dispatches to the plan that it is given, and reads no other; it may be called
+   * again, for a trial
    */
-  choose<C extends Candidate>(key: string, candidates: readonly C[]): C {
-    const runs = candidates.filter(({ subgroups = 0 }) => subgroups <= this.device.subgroupSize);
-    const count = (this.#chosen.get(key) ?? 0) + 1;
-    this.#chosen.set(key, count);
-    const wanted = this.#variants[`${key} ${count}`] ?? this.#variants[key];
-    const chosen = wanted === undefined ? runs[0] : runs.find(({ name }) => name === wanted);
-    if (!chosen)
-      throw new DeviceError(
-        `${key}: expected variant ${wanted ?? 'of any kind'} among those that ${this.device.name} can run: ${runs.map(({ name }) => name).join(', ')}`,
-      );
-    this.choices.set(`${key} ${count}`, chosen.name);
-    return chosen;
+  choose<C extends Candidate>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
+    const number = this.choices.filter((choice) => choice.key === key).length + 1;
+    const choice = pick(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
+    this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
+    record(choice.chosen, this);
   }
 
   /** Appends one dispatch of a kernel's entry point. */
   dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
     const label = `${kernel.stem}.${entry}`;
-    const bindings = new Map<string, Binding>(Object.entries(options.bindings));
+    const bindings = new Map<string, Binding>(
+      Object.entries<Binding>(options.bindings).map(([name, binding]) => [name, this.#own(binding)]),
+    );
     const declared = Object.keys(kernel.entries[entry].bindings).filter((name) => name !== 'params' && name !== 'step');
     for (const name of declared)
       if (!bindings.has(name)) throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
@@ -176,8 +172,9 @@ export class Plan {
 
   /** Appends a fill with zeros. */
   clear(target: Binding): void {
-    this.#append({ kind: 'clear', target });
-    this.#touch(target);
+    const own = this.#own(target);
+    this.#append({ kind: 'clear', target: own });
+    this.#touch(own);
   }
 
   /** Gives a slot memory of its own, so that it can be written before a run and read after it. */
@@ -263,7 +260,7 @@ export class Plan {
 
   /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
   poison(): void {
-    for (const buffer of this.#owned)
+    for (const buffer of this.#held)
       if (buffer.usage & GPUBufferUsage.STORAGE)
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
   }
@@ -279,10 +276,7 @@ export class Plan {
       peak = Math.max(peak, bytes);
     }
     const largest = [...this.#buffers.values()].reduce((most, { size }) => Math.max(most, size), 0);
-    const held = [...this.#owned].reduce(
-      (sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0),
-      0,
-    );
+    const held = [...this.#held].reduce((sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0), 0);
     return {
       dispatches: dispatches.length,
       pipelines: new Set(dispatches.map((d) => `${d.label}${JSON.stringify(d.consts)}`)).size,
@@ -300,8 +294,8 @@ export class Plan {
   }
 
   dispose(): void {
-    for (const buffer of this.#owned) this.device.free(buffer);
-    this.#owned.clear();
+    for (const buffer of this.#held) this.device.free(buffer);
+    this.#held.clear();
     this.#buffers.clear();
     this.#encoded = undefined;
     this.#state = 'disposed';
@@ -309,6 +303,10 @@ export class Plan {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #own(binding: Binding): Binding {
+    return this.#standIn && !this.#lifetimes.has(binding.storage as Slot) ? this.#standIn(binding) : binding;
   }
 
   #dispatches(): Dispatch[] {
@@ -365,7 +363,7 @@ export class Plan {
     const slots = [...this.#lifetimes].filter(([, { last }]) => last >= 0);
     const { places, sizes } = assign(slots.map(([, lifetime]) => lifetime));
     this.device.checkSum(this.label, sizes);
-    const buffers = sizes.map((bytes, i) => this.#own(this.device.buffer(`${this.label}.memory${i}`, bytes)));
+    const buffers = sizes.map((bytes, i) => this.#hold(this.device.buffer(`${this.label}.memory${i}`, bytes)));
     slots.forEach(([slot], i) => {
       this.#buffers.set(slot, buffers[places[i]]);
     });
@@ -374,7 +372,7 @@ export class Plan {
   #bind(pipelines: ReadonlyMap<Command, Pipeline>): Encoded[] {
     const { gpu } = this.device;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    this.#step = this.#own(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
+    this.#step = this.#hold(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
     const dispatches = this.#dispatches();
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     const { offsets, bytes } = pile(
@@ -382,7 +380,7 @@ export class Plan {
       align,
     );
     const places = new Map<Command, number>(dispatches.map((dispatch, i) => [dispatch, offsets[i]]));
-    const params = this.#own(this.device.buffer(`${this.label}.params`, bytes.byteLength, uniform));
+    const params = this.#hold(this.device.buffer(`${this.label}.params`, bytes.byteLength, uniform));
     this.device.write(params, bytes);
 
     return this.#commands.map((command): Encoded => {
@@ -409,8 +407,8 @@ export class Plan {
     });
   }
 
-  #own(buffer: GPUBuffer): GPUBuffer {
-    this.#owned.add(buffer);
+  #hold(buffer: GPUBuffer): GPUBuffer {
+    this.#held.add(buffer);
     return buffer;
   }
 

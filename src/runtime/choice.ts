@@ -1,0 +1,41 @@
+import { DeviceError } from '../errors.js';
+import type { Device } from './device.js';
+import type { Plan } from './plan.js';
+
+/** One of several ways to compute the same thing. */
+export interface Candidate {
+  readonly name: string;
+  /** The smallest subgroup size it needs; it also runs on larger ones. */
+  readonly subgroups?: number;
+}
+
+/** What was chosen while a plan was recorded, and what might have been. */
+export interface Choice<C extends Candidate = Candidate> {
+  readonly key: string;
+  /** The key and the choice's number among those of the key: `pointwise.forward 3`. */
+  readonly id: string;
+  /** Those that run on the device, best guess first. */
+  readonly candidates: readonly C[];
+  readonly chosen: C;
+  /** Records a candidate into any plan. */
+  readonly record: (form: C, plan: Plan) => void;
+}
+
+/** The candidate that `variants` names by the choice's id, its key or the key's stem; else the first that runs on the device. */
+export function pick<C extends Candidate>(
+  device: Device,
+  variants: Readonly<Record<string, string>>,
+  { key, id }: Pick<Choice, 'key' | 'id'>,
+  candidates: readonly C[],
+): Omit<Choice<C>, 'record'> {
+  const running = candidates.filter(({ subgroups = 0 }) => subgroups <= device.subgroupSize);
+  const [stem] = key.split('.');
+  const wanted = variants[id] ?? variants[key] ?? variants[stem];
+  const chosen = wanted === undefined ? running[0] : running.find(({ name }) => name === wanted);
+  if (!chosen)
+    throw new DeviceError(
+      `${key}: expected variant ${wanted ?? 'of any kind'} among those that ${device.name} can run: ` +
+        running.map(({ name }) => name).join(', '),
+    );
+  return { key, id, candidates: running, chosen };
+}
