@@ -15,9 +15,16 @@ import { opsTable, printExcess, printRow } from './ops_table.js';
 import { type Roofline, roofline } from './roofline.js';
 import { benchStep } from './step.js';
 import { digits, mebibytes } from './table.js';
+import { benchTuned } from './tuned.js';
 
 const flags: readonly Flag[] = [
   { flag: '--step', key: 'step', value: '', doc: 'time training steps by phase and kernel, not single layers' },
+  {
+    flag: '--tune',
+    key: 'tune',
+    value: '',
+    doc: 'with --step: also tune, and time a tuned step beside the default one',
+  },
   { flag: '--filter', key: 'filter', value: 'STEM', doc: 'only the layers of one kernel, e.g. pointwise' },
   { flag: '--adapter', key: 'adapter', value: 'NAME', doc: 'auto, system, lavapipe or swiftshader', default: 'auto' },
   { flag: '--batch', key: 'batch', value: 'N', doc: 'images a layer', default: '32', fromText: Number },
@@ -34,6 +41,7 @@ const flags: readonly Flag[] = [
 
 interface Options {
   step?: boolean;
+  tune?: boolean;
   filter?: string;
   adapter?: AdapterChoice;
   batch?: number;
@@ -47,6 +55,7 @@ function parse(args: readonly string[]): Options {
   const { values, positional } = parseFlags(args, flags);
   if (positional.length > 0) throw new UsageError(`bench: expected flags alone, got '${positional[0]}'`);
   const { batch = 2, filter }: Options = values;
+  if (values.tune && !values.step) throw new UsageError('--tune: expected --step beside it');
   if (!Number.isInteger(batch) || batch < 2)
     throw new UsageError(`--batch: expected a whole number of at least 2, got ${batch}`);
   const stems = new Set(layers(batch).map(({ stem }) => stem));
@@ -73,7 +82,10 @@ async function bench(options: Options): Promise<void> {
       'which is in every time below',
   );
   const measured = options.step
-    ? { steps: await benchStep(device, ceilings, take, quick) }
+    ? {
+        steps: await benchStep(device, ceilings, take, quick),
+        ...(options.tune && { tuned: await benchTuned(device, take, quick) }),
+      }
     : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
   if (!json) return;
   const about = { slimgrad: version, date: new Date().toISOString(), adapter, roofline: ceilings, take, seed };

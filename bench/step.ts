@@ -43,7 +43,8 @@ export interface StepReport {
   readonly kernels: readonly Share[];
 }
 
-const settings = (quick: boolean): Record<string, TrainConfig> => ({
+/** The configurations whose step is measured. */
+export const settings = (quick: boolean): Record<string, TrainConfig> => ({
   demo: parseConfig({ ...presets.demo, ...(quick && { batch: 32 }) }),
   'MobileNet-V1 0.5x, host 0.75x, 32 px': parseConfig({
     data: 'emoji',
@@ -169,7 +170,7 @@ function stemOf(label: string): string {
 }
 
 /** Pairs of pictures of noise: what they show is of no consequence for the time of a step. */
-function noise(items: number, side: number): ImageSource {
+export function noise(items: number, side: number): ImageSource {
   const random = generator(1);
   const planes = Array.from({ length: items }, () =>
     Uint8Array.from({ length: 3 * side * side }, () => 256 * random()),

@@ -108,12 +108,14 @@ fn diagonal(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   if (column < params.D && row == 0u) { c_out[at] = total; }
 }
 
-// Partial sums of K_A · K_B. One workgroup per partial result, striding over the matrix together with the others.
+// Partial sums of K_A · K_B. One workgroup per partial result, for a run of the matrix that does not depend on THREADS.
 @compute @workgroup_size(THREADS)
 fn gram_product(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
                 @builtin(local_invocation_index) lane: u32) {
   var sum = 0f;
-  for (var i = wid.x * THREADS + lane; i < params.N * params.N; i += num.x * THREADS) { sum += gram_a[i] * gram_b[i]; }
+  let chunk = (params.N * params.N + num.x - 1u) / num.x;
+  let end = min((wid.x + 1u) * chunk, params.N * params.N);
+  for (var i = wid.x * chunk + lane; i < end; i += THREADS) { sum += gram_a[i] * gram_b[i]; }
   tree_sum(lane, vec4f(sum, 0.0, 0.0, 0.0));
   if (lane == 0u) { partial_out[wid.x] = tree[0].x; }
 }
@@ -123,7 +125,9 @@ fn gram_product(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num:
 fn panel_square(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
                 @builtin(local_invocation_index) lane: u32) {
   var sum = 0f;
-  for (var i = wid.x * THREADS + lane; i < params.count; i += num.x * THREADS) {
+  let chunk = (params.count + num.x - 1u) / num.x;
+  let end = min((wid.x + 1u) * chunk, params.count);
+  for (var i = wid.x * chunk + lane; i < end; i += THREADS) {
     let v = select(panel[i], 0.0, i / params.D + params.first == i % params.D);
     sum += v * v;
   }

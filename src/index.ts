@@ -72,6 +72,7 @@ export type { Candidate, Choice } from './runtime/choice.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
 export {
   type Binding,
+  type Dispatch,
   type DispatchOptions,
   Plan,
   type PlanOptions,
@@ -79,6 +80,8 @@ export {
   type Slot,
   type StepScalars,
 } from './runtime/plan.js';
+export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
+export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
 export { Tape, type TapeOptions } from './tape.js';
 export { contiguous, numel, prefix, reshape, type Tensor, tensor, transient } from './tensor.js';
 export { type StepMetrics, Trainer, type TrainerOptions } from './train.js';

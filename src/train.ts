@@ -22,6 +22,7 @@ import type { Random, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
+import { type TuneOptions, tune } from './runtime/tuner.js';
 import { numel } from './tensor.js';
 
 /** What a step tells: the loss, its parts, and the correlations behind them. */
@@ -36,6 +37,8 @@ export interface StepMetrics {
 export interface TrainerOptions {
   /** Kernel variants to use, as a checkpoint names them. */
   variants?: Readonly<Record<string, string>>;
+  /** Try the kernels' variants on the adapter first, and use those that win; `variants` stand where they name one. */
+  tune?: TuneOptions;
   /** Called as pipelines are compiled. */
   onCompile?: (done: number, total: number) => void;
 }
@@ -95,18 +98,44 @@ export class Trainer {
     options: TrainerOptions = {},
   ): Promise<Trainer> {
     const schedule = scheduleOf(config, source.length);
-    const { variants, onCompile } = options;
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
+    let trainer: Trainer | undefined;
+    try {
+      const record = (variants: TrainerOptions['variants']) =>
+        Trainer.#record(device, config, loader, schedule, variants);
+      trainer = record(options.variants);
+      if (options.tune) {
+        const tuned = await tune(trainer.plan, options.tune);
+        trainer.#disposeStep();
+        trainer = undefined;
+        trainer = record({ ...tuned, ...options.variants });
+      }
+      await trainer.plan.compile(options.onCompile);
+      trainer.#watch();
+      return trainer;
+    } catch (error) {
+      if (trainer) trainer.#disposeStep();
+      loader.dispose();
+      throw error;
+    }
+  }
+
+  /** A trainer whose step is recorded and not yet compiled. */
+  static #record(
+    device: Device,
+    config: TrainConfig,
+    loader: Loader,
+    schedule: Schedule,
+    variants: TrainerOptions['variants'],
+  ): Trainer {
     const plan = new Plan(device, { label: 'step', ...(variants && { variants }) });
     let network: Network | undefined;
     try {
       network = networkOf(device, config);
-      const trainer = new Trainer(device, config, loader, network, plan, schedule);
-      await plan.compile(onCompile);
-      trainer.#watch();
-      return trainer;
+      return new Trainer(device, config, loader, network, plan, schedule);
     } catch (error) {
-      for (const part of [plan, network, loader]) part?.dispose();
+      plan.dispose();
+      network?.dispose();
       throw error;
     }
   }
@@ -234,12 +263,17 @@ export class Trainer {
   }
 
   dispose(): void {
+    this.#disposeStep();
+    this.#loader.dispose();
+  }
+
+  /** Frees all but the loader. */
+  #disposeStep(): void {
     for (const { readback } of [...this.#watched, { readback: this.#readback }]) readback.dispose();
     this.#optimizer.dispose();
     this.#objective.dispose();
     this.plan.dispose();
     this.network.dispose();
-    this.#loader.dispose();
   }
 
   #watch(): void {

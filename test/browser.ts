@@ -46,7 +46,7 @@ test.before(() =>
 );
 
 const both = fixtures.flatMap((name) => [name, `${name}, plain device`]);
-for (const name of ['the adapter computes', 'a plan replays', ...both]) {
+for (const name of ['the adapter computes', 'a plan replays', 'tuning is remembered', ...both]) {
   test(`in Chromium: ${name}`, () => {
     if (trouble) throw trouble;
     const result = results.get(name);

@@ -124,6 +124,22 @@ for (const optimizer of optimizers)
     resumed.dispose();
   });
 
+test('a tuned run trains, and its choices alone repeat it bit for bit', async () => {
+  const config = parseConfig({ ...small, seed });
+  const source = pictures(40);
+  let problems = 0;
+  const tune = { onTuned: () => problems++ };
+  const tuned = await Trainer.open(device, config, source, { tune });
+  assert.ok(problems > 10 && problems <= Object.keys(tuned.choices).length, `${problems} problems`);
+  const again = await Trainer.open(device, config, source, { variants: tuned.choices });
+  const logs = [tuned, again].map(async (trainer) => [await trainer.train(), await trainer.train()]);
+  const [log, repeated] = await Promise.all(logs);
+  assert.equal(repeated, log, 'log');
+  assertEqual(await again.save(), await tuned.save(), `seed ${seed}`);
+  tuned.dispose();
+  again.dispose();
+});
+
 test('a steady step creates no buffer, bind group, pipeline, query set or staging buffer', async () => {
   const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
   await trainer.train();

@@ -6,7 +6,7 @@ import type { Tensors } from '../parameters.js';
 import type { Trainer as TrainerOf } from '../train.js';
 import { openProgress, type Progress, type Screen } from './progress.js';
 import { type Evaluation, renderReport } from './report.js';
-import { RunFolder } from './run_folder.js';
+import { type Kernels, RunFolder } from './run_folder.js';
 
 /** The part of a run that computes: what `pretrain` asks of a trainer. */
 export type Trainer = Pick<
@@ -35,10 +35,10 @@ export interface Session {
   dispose(): void | Promise<void>;
 }
 
-/** Opens device, data and trainer. `kernels` are a checkpoint's choices, to be used again on an adapter of that name. */
+/** Opens device, data and trainer. `kernels` are a run's choices so far, to be used again on an adapter of that name. */
 export type OpenSession = (
   config: TrainConfig,
-  options: { kernels?: Pick<Checkpoint, 'adapter' | 'variants'>; note(line: string): void },
+  options: { kernels?: Kernels; note(line: string): void },
 ) => Promise<Session>;
 
 /** The exit codes of a run that a signal ended. SIGPIPE: nobody reads what it prints any more. */
@@ -70,7 +70,7 @@ export interface PretrainResult {
  * with the last good checkpoint left as it is; Interrupted after SIGINT, SIGTERM or SIGPIPE
  */
 export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
-  const { folder, checkpoint } = await RunFolder.open(config.out, config);
+  const { folder, checkpoint, kernels } = await RunFolder.open(config.out, config);
   const signals = new Signals((signal) => {
     folder.release();
     screen.write(`Stopped by ${signal}; --resume goes on from the last checkpoint, if there is one.\n`);
@@ -79,8 +79,9 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
   let progress: Progress | undefined;
   const note = (line: string) => (progress ? progress.note(line) : screen.write(`${line}\n`));
   try {
-    session = await open(config, { ...(checkpoint && { kernels: checkpoint }), note });
+    session = await open(config, { ...(kernels && { kernels }), note });
     const { trainer, adapter } = session;
+    await folder.saveKernels({ adapter, variants: trainer.choices });
     const run = { config, folder, trainer, adapter };
     if (checkpoint) {
       const file = `${config.out}/checkpoint.safetensors`;

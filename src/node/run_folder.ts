@@ -12,10 +12,21 @@ const names = {
   config: 'config.json',
   metrics: 'metrics.jsonl',
   checkpoint: 'checkpoint.safetensors',
+  kernels: 'kernels.json',
 } as const;
 
 /** Leaves out of config.json where the run is and how it was started, so that the folder may move. */
 const withoutPlace = (key: string, value: unknown) => (key === 'out' || key === 'resume' ? undefined : value);
+
+/** The kernel variants of a run, and the adapter that they were chosen on. */
+export type Kernels = Pick<Checkpoint, 'adapter' | 'variants'>;
+
+interface Begun {
+  /** Where to go on from, if there is a checkpoint. */
+  checkpoint?: Checkpoint;
+  /** What the run computes with, if it was begun. */
+  kernels?: Kernels;
+}
 
 /**
  * The folder of one run, held by one process at a time. Its files are whole at every moment: each is replaced under a
@@ -32,11 +43,10 @@ export class RunFolder {
   /**
    * Takes hold of `path` for a run with `config`, making it where it is missing.
    *
-   * @returns the folder, and the checkpoint to go on from, if there is one
    * @throws DataError when the folder holds something and `resume` is false, holds no run, or one of another config, or
    * is in use by another process
    */
-  static async open(path: string, config: TrainConfig): Promise<{ folder: RunFolder; checkpoint?: Checkpoint }> {
+  static async open(path: string, config: TrainConfig): Promise<{ folder: RunFolder } & Begun> {
     await makeFolder(path);
     await lock(path);
     const folder = new RunFolder(path);
@@ -48,11 +58,12 @@ export class RunFolder {
     }
   }
 
-  async #begin(config: TrainConfig): Promise<{ checkpoint?: Checkpoint }> {
+  async #begin(config: TrainConfig): Promise<Begun> {
     await removePartials(this.path);
     const files = (await listFolder(this.path)).filter((name) => name !== names.lock);
     // What a run that stopped before its first step leaves, for want of data perhaps, keeps no other out.
-    const isUnbegun = files.join() === [names.config, names.metrics].join() && (await this.metrics()).length === 0;
+    const held = files.filter((name) => name !== names.kernels);
+    const isUnbegun = held.join() === [names.config, names.metrics].join() && (await this.metrics()).length === 0;
     const found = isUnbegun ? [] : files;
     if (found.length > 0 && !config.resume) {
       const what = found.includes(names.config)
@@ -71,8 +82,27 @@ export class RunFolder {
     const file = join(this.path, names.checkpoint);
     const checkpoint = found.includes(names.checkpoint) ? readCheckpoint(await readBytes(file), file) : undefined;
     if (checkpoint) checkConfig(checkpoint, config, file, freeKeys);
+    const kernels = checkpoint ?? (found.includes(names.kernels) ? await this.#readKernels() : undefined);
     await this.#cutMetrics(checkpoint?.step ?? 0);
-    return checkpoint ? { checkpoint } : {};
+    return { ...(checkpoint && { checkpoint }), ...(kernels && { kernels }) };
+  }
+
+  async #readKernels(): Promise<Kernels> {
+    const file = join(this.path, names.kernels);
+    const text = new TextDecoder().decode(await readBytes(file));
+    try {
+      const { adapter, variants } = JSON.parse(text) as Kernels;
+      if (typeof adapter === 'string' && Object.values(variants).every((name) => typeof name === 'string'))
+        return { adapter, variants };
+    } catch {
+      // told below, as for any other contents
+    }
+    throw new DataError(`${file}: expected {"adapter": NAME, "variants": {CHOICE: NAME}}; remove it to choose anew`);
+  }
+
+  /** Keeps what the run computes with, for a continuation before the first checkpoint to use again. */
+  async saveKernels(kernels: Kernels): Promise<void> {
+    await this.write(names.kernels, `${JSON.stringify(kernels, null, 2)}\n`);
   }
 
   async #checkConfig(config: TrainConfig): Promise<void> {

@@ -5,6 +5,7 @@ import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { evaluate, pixelContender } from './evaluate.js';
 import type { OpenSession, Session } from './pretrain.js';
+import { tuning } from './tuning.js';
 
 /** Opens device, data and trainer for a run. */
 export const openSession: OpenSession = async (config, { kernels, note }): Promise<Session> => {
@@ -17,7 +18,10 @@ export const openSession: OpenSession = async (config, { kernels, note }): Promi
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
     const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
-    const trainer = await Trainer.open(device, config, dataset.train, { ...(variants && { variants }) });
+    const trainer = await Trainer.open(device, config, dataset.train, {
+      ...(variants && { variants }),
+      ...(config.tune && !variants && { tune: tuning(note) }),
+    });
     note(`Compiled in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
     // Before any checkpoint is loaded: the encoder as the seed made it.
     const untrained = await trainer.encoderState('slim');

@@ -61,18 +61,22 @@ export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   bytes?: number;
 }
 
-interface Dispatch {
+/** A recorded dispatch. */
+export interface Dispatch {
   readonly kind: 'dispatch';
+  /** `stem.entry` */
   readonly label: string;
   readonly phase: string;
   readonly kernel: Kernel;
   readonly entry: string;
-  readonly params: ArrayBuffer;
+  readonly params: Readonly<Record<string, number>>;
   readonly bindings: ReadonlyMap<string, Binding>;
   readonly workgroups: readonly [number, number, number];
   readonly consts: Readonly<Record<string, number | boolean | undefined>>;
   readonly macs: number;
   readonly bytes: number;
+  /** `params` as the shader reads them. */
+  readonly uniforms: ArrayBuffer;
 }
 
 interface Clear {
@@ -160,7 +164,8 @@ export class Plan {
       phase: this.#phase,
       kernel,
       entry,
-      params: pack(kernel.params, options.params as Readonly<Record<string, number>>, label),
+      params: options.params,
+      uniforms: pack(kernel.params, options.params, label),
       bindings,
       workgroups: this.#fold(label, options.workgroups),
       consts: options.consts ?? {},
@@ -267,7 +272,7 @@ export class Plan {
 
   /** Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it). */
   stats() {
-    const dispatches = this.#dispatches();
+    const { dispatches } = this;
     const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
     let peak = 0;
     for (let at = 0; at < this.#commands.length; at++) {
@@ -289,8 +294,8 @@ export class Plan {
   }
 
   /** The recorded dispatches, in order. */
-  get dispatches(): readonly { label: string; phase: string; macs: number; bytes: number }[] {
-    return this.#dispatches();
+  get dispatches(): readonly Dispatch[] {
+    return this.#commands.filter((command) => command.kind === 'dispatch');
   }
 
   dispose(): void {
@@ -307,10 +312,6 @@ export class Plan {
 
   #own(binding: Binding): Binding {
     return this.#standIn && !this.#lifetimes.has(binding.storage as Slot) ? this.#standIn(binding) : binding;
-  }
-
-  #dispatches(): Dispatch[] {
-    return this.#commands.filter((command) => command.kind === 'dispatch');
   }
 
   #append(command: Command): void {
@@ -373,10 +374,10 @@ export class Plan {
     const { gpu } = this.device;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     this.#step = this.#hold(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
-    const dispatches = this.#dispatches();
+    const { dispatches } = this;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     const { offsets, bytes } = pile(
-      dispatches.map((dispatch) => dispatch.params),
+      dispatches.map(({ uniforms }) => uniforms),
       align,
     );
     const places = new Map<Command, number>(dispatches.map((dispatch, i) => [dispatch, offsets[i]]));
@@ -394,7 +395,7 @@ export class Plan {
         if (name === 'params')
           return {
             binding,
-            resource: { buffer: params, offset: places.get(command) ?? 0, size: command.params.byteLength },
+            resource: { buffer: params, offset: places.get(command) ?? 0, size: command.uniforms.byteLength },
           };
         if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: stepLayout.size } };
         const bound = command.bindings.get(name) as Binding;

@@ -1,5 +1,8 @@
+import { globalAveragePool } from '../../src/ops/pool.js';
 import { type Device, openDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { tune } from '../../src/runtime/tuner.js';
+import { browserTuningCache } from '../../src/runtime/tuning_cache.js';
 import { Tape } from '../../src/tape.js';
 import { tensor } from '../../src/tensor.js';
 import { runCase, worst } from '../conform/cases.js';
@@ -73,6 +76,25 @@ async function planReplays(device: Device): Promise<Measured> {
   return { error: wrong, tolerance: 0 };
 }
 
+/** What a tuned plan won is in the browser's database for the next. */
+async function tuningIsRemembered(device: Device): Promise<Measured> {
+  const cache = browserTuningCache('slimgrad test');
+  let trials = 0;
+  for (const isKnown of [false, true]) {
+    const plan = new Plan(device);
+    const x = new Tape(plan).empty('x', [1, 8, 4, 4]);
+    globalAveragePool(new Tape(plan), x);
+    await tune(plan, {
+      cache,
+      onTuned: (tuned) => {
+        trials += isKnown ? 10 * tuned.trials.length : tuned.trials.length;
+      },
+    });
+    plan.dispose();
+  }
+  return { error: Math.abs(trials - 2), tolerance: 0 };
+}
+
 /** A case of test/fixtures: an operator, or a trajectory of training steps. */
 async function fixture(device: Device, name: string): Promise<Measured> {
   const response = await fetch(`/fixtures/${name}`);
@@ -98,6 +120,7 @@ async function openPlain(): Promise<Device> {
 const checks: readonly Check[] = [
   { name: 'the adapter computes', run: adapterComputes, open: openDevice },
   { name: 'a plan replays', run: planReplays, open: openDevice },
+  { name: 'tuning is remembered', run: tuningIsRemembered, open: openDevice },
   ...new URLSearchParams(location.search).getAll('fixture').flatMap((fixtureName): Check[] => {
     const run = (device: Device) => fixture(device, fixtureName);
     return [

@@ -11,6 +11,7 @@ import { readCheckpoint } from '../../src/io/checkpoint.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import { exitCodes, type Interrupted, type OpenSession, pretrain } from '../../src/node/pretrain.js';
 import { RunFolder } from '../../src/node/run_folder.js';
+import { fileTuningCache } from '../../src/node/tuning_file.js';
 import { generator, seed } from '../random.js';
 import { fakeSession } from './fake_trainer.js';
 
@@ -80,6 +81,7 @@ test('a run leaves its files, readable and complete', async () => {
     'checkpoint.safetensors',
     'config.json',
     'host.safetensors',
+    'kernels.json',
     'metrics.jsonl',
     'report.html',
     'slim.safetensors',
@@ -252,6 +254,48 @@ test('another adapter or other kernels are told of, and the run goes on', async 
   await pretrain(settings(folder, { resume: true }), elsewhere, screen);
   assert.match(lines.join(''), "Warning: the checkpoint was made on 'fake adapter', this is 'other adapter'");
   assert.match(lines.join(''), 'other kernels than the checkpoint');
+});
+
+test('a run computes with the kernels that it began with, before its first checkpoint too', async () => {
+  const folder = fresh();
+  const file = join(folder, 'kernels.json');
+  const begun = fakeSession({ nanAt: 3, choices: { pointwise: 'tuned' } });
+  await rejected(pretrain(settings(folder), begun, silent), NonFiniteError, 'There is no checkpoint yet');
+  const kernels = { adapter: 'fake adapter', variants: { pointwise: 'tuned' } };
+  assert.equal(JSON.parse(readFileSync(file, 'utf8')), kernels);
+
+  const given: unknown[] = [];
+  const open: OpenSession = (config, options) => {
+    given.push(options.kernels);
+    return fakeSession({ choices: { pointwise: 'tuned' } })(config, options);
+  };
+  const resumed = settings(folder, { resume: true });
+  writeFileSync(file, '{"adapter": 3}');
+  await rejected(pretrain(resumed, open, silent), DataError, 'kernels.json: expected {"adapter"');
+  writeFileSync(file, JSON.stringify(kernels));
+  await pretrain(resumed, open, silent);
+  assert.equal(given, [kernels]);
+});
+
+test('tuned kernels are remembered in a file, by adapter; a damaged file is replaced, a place that cannot be written noted', async () => {
+  const folder = fresh();
+  const file = join(folder, 'cache', 'tuning.json');
+  const notes: string[] = [];
+  const cache = fileTuningCache(file, (line) => notes.push(line));
+  assert.equal(await cache.load('a'), {});
+  await cache.save('a', { problem: 'wide' });
+  await cache.save('b', { problem: 'narrow' });
+  assert.equal(await cache.load('a'), { problem: 'wide' });
+  for (const damaged of ['{"a": {"problem"', '[]', '{"a": 3, "b": {"problem": 4}}']) {
+    writeFileSync(file, damaged);
+    assert.equal([await cache.load('a'), await cache.load('b')], [{}, {}]);
+    await cache.save('a', { problem: 'wide' });
+    assert.equal(await cache.load('a'), { problem: 'wide' });
+  }
+  assert.equal(notes, []);
+  const nowhere = fileTuningCache(join(file, 'tuning.json'), (line) => notes.push(line));
+  await nowhere.save('a', {});
+  assert.match(notes.join(), /^Tuned kernels are not remembered: cannot make the folder/);
 });
 
 test('one process at a time: a living holder is respected, a dead one is not', async () => {

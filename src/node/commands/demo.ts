@@ -3,7 +3,7 @@ import { presets } from '../../config.js';
 import type { Command } from './command.js';
 import { settingsAndConfig, train } from './pretrain.js';
 
-const changeable = ['seed', 'steps', 'alpha', 'out', 'resume'];
+const changeable = ['seed', 'steps', 'alpha', 'out', 'tune', 'resume'];
 
 export const demo: Command = {
   name: 'demo',

@@ -1,0 +1,338 @@
+import { SlimgradError } from '../errors.js';
+import type { Candidate, Choice } from './choice.js';
+import type { Device } from './device.js';
+import { type Binding, type Dispatch, Plan, type Slot } from './plan.js';
+
+/** How one candidate did. */
+export interface Trial {
+  readonly variant: string;
+  /** Milliseconds a run, the median of some rounds; none where the candidate was out before it was timed. */
+  readonly ms?: number;
+  /** Why it is out: it does not compile here, or its values are not the reference's. */
+  readonly refused?: string;
+}
+
+/** What came of one choice. */
+export interface Tuned {
+  /** The choice and its sizes: `pointwise.forward N=128 I=24 O=64 P=256`. */
+  readonly problem: string;
+  readonly chosen: string;
+  /** What is taken where nothing is tuned. */
+  readonly standard: string;
+  /** None where the cache knew. */
+  readonly trials: readonly Trial[];
+}
+
+/** Remembers, for each adapter, which variant won a problem. */
+export interface TuningCache {
+  load(adapter: string): Promise<Readonly<Record<string, string>>>;
+  save(adapter: string, winners: Readonly<Record<string, string>>): Promise<void>;
+}
+
+export interface TuneOptions {
+  cache?: TuningCache;
+  /** Called after each problem. */
+  onTuned?: (tuned: Tuned, done: number, total: number) => void;
+}
+
+const rounds = 5;
+const span = 20; // milliseconds that a round of a candidate lasts at least: far above a clock's step, quantised ones too
+const tolerance = 1e-4; // of the largest value; sums in another order differ by some 1e-6
+const margin = 0.95; // of the standard variant's time, which a winner has to beat twice
+
+/**
+ * Tries the candidates of every choice in a recorded plan, on buffers and numbers of its own: those whose values agree with
+ * the reference's are timed in turns. The plan may be compiled or not; it is left as it is.
+ *
+ * @returns variants for the options of another plan that records the same.
+ */
+export async function tune(plan: Plan, { cache, onTuned }: TuneOptions = {}): Promise<Record<string, string>> {
+  const { device } = plan;
+  const adapter = adapterOf(device);
+  const winners: Record<string, string> = { ...(await cache?.load(adapter)) };
+  const problems = new Map<string, { sketch: Sketch; choices: Choice[] }>();
+  for (const choice of plan.choices) {
+    if (choice.candidates.length < 2) continue;
+    const sketch = sketchOf(device, choice);
+    const known = problems.get(sketch.key);
+    if (known) known.choices.push(choice);
+    else problems.set(sketch.key, { sketch, choices: [choice] });
+  }
+  const variants: Record<string, string> = {};
+  let done = 0;
+  for (const [key, { sketch, choices }] of problems) {
+    const [choice] = choices;
+    const isKnown = choice.candidates.some(({ name }) => name === winners[key]);
+    const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
+    winners[key] = isKnown ? winners[key] : winnerOf(trials, choice);
+    for (const { id } of choices) variants[id] = winners[key];
+    const standard = choice.candidates[0].name;
+    onTuned?.({ problem: sketch.problem, chosen: winners[key], standard, trials }, ++done, problems.size);
+  }
+  await cache?.save(adapter, winners);
+  return variants;
+}
+
+/** The adapter and its driver, in words. */
+function adapterOf({ info, name }: Device): string {
+  return [info.vendor, info.architecture, info.device, name].filter(Boolean).join(' ');
+}
+
+/** What a choice is about. */
+interface Sketch {
+  /** For people. */
+  readonly problem: string;
+  /** The same for choices that dispatch the same code on the same sizes, and for no others. */
+  readonly key: string;
+  /** All that the candidates bind from outside. */
+  readonly bindings: readonly Binding[];
+}
+
+function sketchOf(device: Device, choice: Choice): Sketch {
+  const bindings: Binding[] = [];
+  const texts = choice.candidates.map((candidate) => {
+    const slots = new Map<string, Slot>();
+    const plan: Plan = new Plan(device, {
+      standIn: (binding) => {
+        const name = nameOf(binding);
+        if (!slots.has(name)) {
+          slots.set(name, plan.slot(name, binding.bytes));
+          bindings.push(binding);
+        }
+        return { storage: slots.get(name) as Slot, offset: 0, bytes: binding.bytes };
+      },
+    });
+    choice.record(candidate, plan);
+    return { sizes: sizesOf(plan.dispatches[0]), text: [candidate.name, ...plan.dispatches.map(textOf)].join('\n') };
+  });
+  return {
+    problem: `${choice.key} ${texts[0].sizes}`,
+    key: `${choice.key} ${texts[0].sizes} ${digest(texts.map(({ text }) => text).join('\n'))}`,
+    bindings,
+  };
+}
+
+const ids = new WeakMap<object, number>();
+let count = 0;
+
+/** The same for the same range of the same storage. */
+function nameOf({ storage, offset, bytes }: Binding): string {
+  if (!ids.has(storage)) ids.set(storage, count++);
+  return `${ids.get(storage)}:${offset}:${bytes}`;
+}
+
+/** The parameters whose names are letters, which by convention are sizes. */
+function sizesOf({ params }: Dispatch): string {
+  const sizes = Object.entries(params).filter(([name]) => /^[A-Z]+$/.test(name));
+  return sizes.map(([name, value]) => `${name}=${value}`).join(' ');
+}
+
+function textOf({ label, params, bindings, workgroups, consts, kernel }: Dispatch): string {
+  const sizes = [...bindings].map(([name, { bytes }]) => [name, bytes]);
+  return [label, digest(kernel.code), JSON.stringify([params, sizes, workgroups, consts])].join(' ');
+}
+
+/** FNV-1a in two lanes. */
+function digest(text: string): string {
+  let [a, b] = [0x811c9dc5, 0x1b873593];
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
+    b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
+  }
+  return [a, b].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
+}
+
+/** The fastest candidate, or the standard one where it is as good as that or none was timed. */
+function winnerOf(trials: readonly Trial[], { candidates: [{ name: standard }] }: Choice): string {
+  const timed = trials.filter(({ ms }) => ms !== undefined).sort((a, b) => (a.ms as number) - (b.ms as number));
+  const ofStandard = timed.find(({ variant }) => variant === standard);
+  if (timed.length === 0) return standard;
+  const [best] = timed;
+  return ofStandard && (best.ms as number) > margin * (ofStandard.ms as number) ? standard : best.variant;
+}
+
+/** Runs all candidates on the same numbers. */
+async function contest(device: Device, choice: Choice, bindings: readonly Binding[]): Promise<Trial[]> {
+  const stand = await standIns(device, bindings);
+  if (!stand) return [];
+  const plans: Plan[] = [];
+  try {
+    const trials: Trial[] = [];
+    const runners: Runner[] = [];
+    let expected: Float32Array[] | undefined;
+    const written = new Set<GPUBuffer>();
+    for (const candidate of choice.candidates.toReversed()) {
+      const plan = new Plan(device, { label: `tune ${choice.key}`, standIn: stand.of });
+      plans.push(plan);
+      choice.record(candidate, plan);
+      for (const buffer of writtenBy(plan)) written.add(buffer);
+    }
+    plans.reverse();
+    for (const [i, { name: variant }] of [...choice.candidates.entries()].reverse()) {
+      const outcome = await attempt(plans[i], stand, [...written]);
+      if ('refused' in outcome) {
+        trials.push({ variant, refused: outcome.refused });
+        continue;
+      }
+      expected ??= outcome.values;
+      const worst = Math.max(...outcome.values.map((values, at) => differ(values, (expected as Float32Array[])[at])));
+      if (worst <= tolerance) runners.push({ variant, plan: plans[i], ms: [] });
+      else
+        trials.push({
+          variant,
+          refused: `differs from the reference by ${worst.toExponential(1)} of its largest value`,
+        });
+    }
+    await race(device, runners);
+    const standard = choice.candidates[0].name;
+    await playOff(device, runners, standard);
+    for (const { variant, ms } of runners) trials.push({ variant, ms: median(ms) });
+    const order = choice.candidates.map(({ name }: Candidate) => name);
+    return trials.sort((a, b) => order.indexOf(a.variant) - order.indexOf(b.variant));
+  } finally {
+    for (const plan of plans) plan.dispose();
+    stand.dispose();
+  }
+}
+
+interface Runner {
+  readonly variant: string;
+  readonly plan: Plan;
+  ms: number[];
+}
+
+/** Times candidates in turns; one that is three times as slow as the fastest is not asked again. */
+async function race(device: Device, runners: Runner[]): Promise<void> {
+  const probes = new Map<Runner, number>();
+  for (const runner of runners) {
+    await time(device, runner.plan, 1);
+    probes.set(runner, await time(device, runner.plan, 1));
+  }
+  const fastest = Math.min(...probes.values());
+  const still = runners.filter((runner) => (probes.get(runner) as number) <= 3 * fastest);
+  for (const runner of runners) if (!still.includes(runner)) runner.ms.push(probes.get(runner) as number);
+  for (let round = 0; round < rounds; round++)
+    for (const runner of still) runner.ms.push(await time(device, runner.plan, repeats(probes.get(runner) as number)));
+}
+
+/** Lets the standard candidate and one that seems faster run again, by themselves: what counts is that it was no chance. */
+async function playOff(device: Device, runners: readonly Runner[], standard: string): Promise<void> {
+  const best = runners.toSorted((a, b) => median(a.ms) - median(b.ms))[0];
+  const ofStandard = runners.find(({ variant }) => variant === standard);
+  if (!ofStandard || !best || median(best.ms) > margin * median(ofStandard.ms)) return;
+  const pair = [ofStandard, best];
+  const again = pair.map(() => [] as number[]);
+  const probes = pair.map(({ ms }) => median(ms));
+  for (let round = 0; round < rounds; round++)
+    for (const [i, { plan }] of pair.entries()) again[i].push(await time(device, plan, repeats(probes[i])));
+  pair.forEach((runner, i) => {
+    // of two medians the one that favours the standard
+    const chosen = i === 0 ? Math.min(median(again[0]), probes[0]) : Math.max(median(again[1]), probes[1]);
+    runner.ms = [chosen];
+  });
+}
+
+const repeats = (ms: number) => Math.min(256, Math.max(1, Math.ceil(span / Math.max(ms, 0.01))));
+
+/** Milliseconds a run. */
+async function time(device: Device, plan: Plan, runs: number): Promise<number> {
+  const started = performance.now();
+  for (let i = 0; i < runs; i++) plan.run();
+  await device.settled();
+  return (performance.now() - started) / runs;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+/** Compiles a candidate and runs it once on fresh numbers and poisoned scratch memory. */
+async function attempt(
+  plan: Plan,
+  stand: StandIns,
+  outputs: readonly GPUBuffer[],
+): Promise<{ values: Float32Array[] } | { refused: string }> {
+  try {
+    await plan.compile();
+  } catch (error) {
+    if (!(error instanceof SlimgradError)) throw error;
+    return { refused: error.message.split('\n')[0] };
+  }
+  for (const buffer of outputs) stand.fill(buffer);
+  plan.poison();
+  plan.run();
+  const values: Float32Array[] = [];
+  for (const buffer of outputs) values.push(new Float32Array(await plan.device.read(buffer)));
+  return { values };
+}
+
+function writtenBy({ dispatches }: Plan): GPUBuffer[] {
+  return dispatches.flatMap(({ kernel, entry, bindings }) =>
+    [...bindings].flatMap(([name, { storage }]) =>
+      kernel.entries[entry].bindings[name].type === 'storage' && storage instanceof GPUBuffer ? [storage] : [],
+    ),
+  );
+}
+
+/** max |a − b| / max |b|, or Infinity where a value is not finite. */
+function differ(a: Float32Array, b: Float32Array): number {
+  let worst = 0;
+  let scale = 0;
+  for (let i = 0; i < b.length; i++) {
+    const difference = Math.abs(a[i] - b[i]);
+    if (!(difference <= worst)) worst = difference;
+    if (!Number.isFinite(worst)) return Number.POSITIVE_INFINITY;
+    scale = Math.max(scale, Math.abs(b[i]));
+  }
+  return worst / (scale || 1);
+}
+
+/** Buffers in place of a choice's own. */
+interface StandIns {
+  readonly of: (binding: Binding) => Binding;
+  /** Writes a buffer's first numbers. */
+  fill(buffer: GPUBuffer): void;
+  dispose(): void;
+}
+
+/** Stand-ins for these bindings, or nothing where there is no memory for them. */
+async function standIns(device: Device, bindings: readonly Binding[]): Promise<StandIns | undefined> {
+  const buffers = new Map<string, GPUBuffer>();
+  const dispose = () => {
+    for (const buffer of buffers.values()) device.free(buffer);
+  };
+  const fill = (buffer: GPUBuffer) => device.write(buffer, numbers(buffer.size));
+  const wanted = new Map(bindings.map((binding) => [nameOf(binding), binding.bytes]));
+  const held = [...wanted.values()].reduce((sum, bytes) => sum + bytes, 0);
+  if (device.allocated + held > device.memory) return undefined;
+  device.gpu.pushErrorScope('out-of-memory');
+  for (const [name, bytes] of wanted) buffers.set(name, device.buffer('tune', bytes));
+  if (await device.wait(device.gpu.popErrorScope())) {
+    dispose();
+    return undefined;
+  }
+  for (const buffer of buffers.values()) fill(buffer);
+  const of = (binding: Binding) => ({
+    storage: buffers.get(nameOf(binding)) as GPUBuffer,
+    offset: 0,
+    bytes: binding.bytes,
+  });
+  return { of, fill, dispose };
+}
+
+const period = 65_521; // a prime, so that no side of a tensor is a multiple of it
+let block: Float32Array<ArrayBuffer> | undefined;
+
+/** Numbers from −0.5 to 1.5, their mean not 0, so that a sum that leaves some out shows. */
+function numbers(bytes: number): Float32Array<ArrayBuffer> {
+  if (!block) {
+    let state = 1;
+    block = Float32Array.from({ length: period }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return state / 2 ** 31 - 0.5;
+    });
+  }
+  const values = new Float32Array(bytes / 4);
+  for (let at = 0; at < values.length; at += period) values.set(block.subarray(0, values.length - at), at);
+  return values;
+}

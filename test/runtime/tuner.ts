@@ -1,0 +1,143 @@
+// Tuning: wrong candidates are refused, slow ones lose, and nothing but scratch memory is written.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { add } from '../../src/generated/add.js';
+import { batchnorm } from '../../src/ops/batchnorm.js';
+import { pointwise } from '../../src/ops/pointwise.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { type Tuned, type TuningCache, tune } from '../../src/runtime/tuner.js';
+import { memoryTuningCache } from '../../src/runtime/tuning_cache.js';
+import { Tape } from '../../src/tape.js';
+import { numel, type Tensor } from '../../src/tensor.js';
+import { close, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, randoms } from '../random.js';
+
+let device: Device;
+const buffers: GPUBuffer[] = [];
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+test.after.each(() => {
+  for (const buffer of buffers.splice(0)) device.free(buffer);
+});
+
+const random = generator();
+
+function make(label: string, shape: readonly number[], gradient = false): Tensor {
+  const data = randoms(random, numel(shape), 0.4, 1);
+  const made = upload(device, label, shape, data, gradient ? randoms(random, numel(shape)) : undefined);
+  buffers.push(made.storage as GPUBuffer, ...(made.grad ? [made.grad.storage as GPUBuffer] : []));
+  return made;
+}
+
+/** Candidates that add n elements, some of which do it otherwise. */
+function plusPlan(n: number, candidates: readonly { name: string; part?: number; times?: number }[]) {
+  const plan = new Plan(device);
+  const [a, b, y] = [make('a', [n]), make('b', [n]), make('y', [n])];
+  plan.choose('plus', candidates, ({ part = 1, times = 1 }, plan) => {
+    for (let i = 0; i < times; i++)
+      plan.dispatch(add, 'forward', {
+        params: { n: Math.floor(n * part) },
+        bindings: { a, b, y },
+        workgroups: Math.ceil(n / 256),
+      });
+  });
+  return { plan, y };
+}
+
+test('a candidate whose values are not the reference’s is refused, however fast', async () => {
+  const { plan, y } = plusPlan(100_000, [{ name: 'half', part: 0.5 }, { name: 'whole' }]);
+  const before = await device.read(y.storage as GPUBuffer);
+  const seen: Tuned[] = [];
+  assert.equal(await tune(plan, { onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'whole' });
+  const [{ trials, standard, chosen, problem }] = seen;
+  assert.equal([standard, chosen, problem], ['half', 'whole', 'plus ']);
+  assert.match(trials[0].refused as string, /^differs from the reference by \d/);
+  assert.is(trials[0].ms, undefined);
+  assert.ok((trials[1].ms as number) > 0);
+  assert.equal(await device.read(y.storage as GPUBuffer), before, 'the plan’s own buffers are untouched');
+  plan.dispose();
+});
+
+test('a faster candidate wins, a slower one does not', async () => {
+  for (const order of [1, -1]) {
+    const candidates = [{ name: 'often', times: 12 }, { name: 'once' }].toSorted(() => order);
+    const { plan } = plusPlan(400_000, candidates);
+    const seen: Tuned[] = [];
+    assert.equal(await tune(plan, { onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'once' });
+    assert.is(seen[0].standard, candidates[0].name);
+    plan.dispose();
+  }
+});
+
+test('what one plan won is remembered for the next of the same sizes, and asked again for others', async () => {
+  const cache = memoryTuningCache();
+  const adapters = new Set<string>();
+  const spy: TuningCache = {
+    load: (adapter) => {
+      adapters.add(adapter);
+      return cache.load(adapter);
+    },
+    save: cache.save,
+  };
+  const trialsOf = async (n: number) => {
+    const { plan } = plusPlan(n, [{ name: 'once' }, { name: 'twice', times: 2 }]);
+    let trials = 0;
+    await tune(plan, {
+      cache: spy,
+      onTuned: (tuned) => {
+        trials += tuned.trials.length;
+      },
+    });
+    plan.dispose();
+    return trials;
+  };
+  assert.equal([await trialsOf(50_000), await trialsOf(50_000), await trialsOf(60_000)], [2, 0, 2]);
+  assert.is(adapters.size, 1);
+  const [adapter] = adapters;
+  assert.ok(adapter.includes(device.name), adapter);
+  const known = await cache.load(adapter);
+  await cache.save(adapter, Object.fromEntries(Object.keys(known).map((key) => [key, 'gone'])));
+  assert.is(await trialsOf(50_000), 2, 'a name that no candidate has is no answer');
+});
+
+test('tuned kernels compute what the default ones do, and tuning writes to no parameter', async () => {
+  const [N, I, O, H] = [3, 5, 9, 6];
+  const x = make('x', [N, I, H, H]);
+  const weight = make('weight', [O, I], true);
+  const [gamma, beta] = [make('gamma', [O], true), make('beta', [O], true)];
+  const [runningMean, runningVar] = [make('mean', [O]), make('var', [O])];
+  const dy = make('dy', [N, O, H, H]);
+  const state = [weight, gamma, beta].flatMap((t) => [t, t.grad as Tensor]).concat([runningMean, runningVar]);
+  const contents = () => Promise.all(state.map(({ storage }) => device.read(storage as GPUBuffer)));
+  const record = (variants?: Record<string, string>) => {
+    const plan = new Plan(device, variants && { variants });
+    const tape = new Tape(plan);
+    const h = pointwise(tape, tape.track(x), weight);
+    const y = batchnorm(tape, h, { gamma, beta, runningMean, runningVar }, { activation: 'relu' });
+    tape.backward(y, dy);
+    const dx = tape.gradient(x) as Tensor;
+    for (const output of [y, dx]) plan.keep(output);
+    return { plan, y, dx };
+  };
+  const standard = record();
+  const before = await contents();
+  const variants = await tune(standard.plan);
+  assert.equal(await contents(), before);
+  const ids = standard.plan.choices.map(({ id }) => id);
+  assert.equal(Object.keys(variants).toSorted(), ids.toSorted());
+  const tuned = record(variants);
+  for (const { plan } of [standard, tuned]) {
+    await plan.compile();
+    plan.poison();
+    plan.run();
+  }
+  close(await tuned.plan.read(tuned.y), await standard.plan.read(standard.y), 'y');
+  close(await tuned.plan.read(tuned.dx), await standard.plan.read(standard.dx), 'dx');
+  for (const { plan } of [standard, tuned]) plan.dispose();
+});
+
+test.run();
