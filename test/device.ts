@@ -9,6 +9,7 @@ export async function openTestDevice(): Promise<Device> {
 interface Pretended {
   readonly software?: boolean;
   readonly subgroupSize?: number;
+  readonly dispatchMacs?: number;
   readonly limits?: Partial<Record<keyof GPUSupportedLimits, number>>;
 }
 

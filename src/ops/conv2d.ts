@@ -5,6 +5,7 @@ import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { batches } from './batches.js';
 import { pointwise } from './pointwise.js';
 
 /** How a kernel moves over the map, in pixels. */
@@ -28,12 +29,16 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padd
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
   const y = tape.empty('conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
-  forward(tape.plan, shape, x, weight, y);
+  const { plan } = tape;
+  const macs = macsOf(shape);
+  const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
+  for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('conv2d', [x, weight], y, (dy) => {
-    if (weight.grad) backwardWeight(tape.plan, shape, x, dy, weight.grad);
+    const { grad } = weight;
+    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     if (!tape.needsGrad(x)) return [null, null];
     const dx = tape.empty('conv2d.dx', x.shape);
-    backwardInput(tape.plan, shape, weight, dy, dx);
+    for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);
     return [dx, null];
   });
 }

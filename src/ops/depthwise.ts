@@ -5,6 +5,7 @@ import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_sub
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { batches } from './batches.js';
 import { type ConvOptions, outputSize } from './conv2d.js';
 
 /**
@@ -23,12 +24,16 @@ export function depthwise(
 ): Tensor {
   const shape = check(x, weight, stride, padding);
   const y = tape.empty('depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
-  forward(tape.plan, shape, x, weight, y);
+  const { plan } = tape;
+  const macs = macsOf(shape);
+  const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
+  for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('depthwise', [x, weight], y, (dy) => {
-    if (weight.grad) backwardWeight(tape.plan, shape, x, dy, weight.grad);
+    const { grad } = weight;
+    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     if (!tape.needsGrad(x)) return [null, null];
     const dx = tape.empty('depthwise.dx', x.shape);
-    backwardInput(tape.plan, shape, weight, dy, dx);
+    for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);
     return [dx, null];
   });
 }
@@ -76,6 +81,7 @@ function stripRows(plan: Plan, rows: number): number {
   return Math.min(rows, plan.device.software ? 32 : 4);
 }
 
+const macsOf = ({ N, C, OH, OW, K }: Shape): number => N * C * OH * OW * K * K;
 const groupsOf = (threads: number): number => Math.ceil(threads / 64);
 
 const stripEntry = (K: number) => (K === 5 ? 'forward_strip5' : 'forward_strip');
@@ -86,7 +92,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
     bindings: { x, weight, y },
-    macs: N * C * OH * OW * K * K,
+    macs: macsOf(shape),
     bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
   };
   const consts = { K, S };
@@ -108,7 +114,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
   const bindings = { weight, dy, dx };
-  const cost = { macs: N * C * OH * OW * K * K, bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
+  const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const consts = { K, S };
   const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1));
   plan.choose('depthwise.backward_input', candidates, ({ name }, plan) => {
@@ -150,7 +156,7 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
 function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
   const weights = C * K * K;
-  const common = { macs: N * weights * OH * OW, bytes: x.bytes + dy.bytes + 8 * weights };
+  const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
   if (form === 'plain') {
     plan.dispatch(kernel, 'backward_weight', {
       ...common,

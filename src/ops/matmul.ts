@@ -69,9 +69,22 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
         `got ${shapeText([M, K])}, ${shapeText([inner, N])} and ${shapeText(out.shape)}`,
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
-  plan.choose(key, productForms(plan.device.software), (form, plan) =>
-    multiply(plan, form, { M, N, K, am, ak, bk, bn }, options),
-  );
+  const forms = productForms(plan.device.software);
+  const panel = Math.max(64, Math.floor(plan.device.dispatchMacs / (N * K) / 64) * 64); // rows: their offset stays aligned
+  for (let first = 0; first < M; first += panel) {
+    const rows = Math.min(panel, M - first);
+    const part = { ...options, a: rowsOf(a, first, rows, transposeA), out: rowsOf(out, first, rows) };
+    plan.choose(key, forms, (form, plan) => multiply(plan, form, { M: rows, N, K, am, ak, bk, bn }, part));
+  }
+}
+
+/** Some rows of a matrix or of its transpose. */
+function rowsOf(x: Tensor, first: number, count: number, transpose = false): Tensor {
+  const [rows, columns] = x.shape;
+  if (count === (transpose ? columns : rows)) return x;
+  const shape = transpose ? [rows, count] : [count, columns];
+  const offset = x.offset + 4 * first * (transpose ? 1 : x.strides[0]);
+  return { ...x, shape, offset, bytes: 4 * ((shape[0] - 1) * x.strides[0] + shape[1]) };
 }
 
 interface Sizes {

@@ -4,6 +4,7 @@ import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_sub
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { batches } from './batches.js';
 import { linear } from './linear.js';
 import { type Form, productForms, splitsFor, tileRows } from './matmul.js';
 
@@ -34,14 +35,17 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };
   const y = tape.empty('pointwise.y', [N, O, H, W]);
-  forward(plan, sizes, x, weight, y);
+  const { macs } = cost(sizes);
+  const of = ({ shape: [N] }: Tensor): Sizes => ({ ...sizes, N });
+  for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('pointwise', [x, weight], y, (dy) => {
     let dx: Tensor | null = null;
     if (tape.needsGrad(x)) {
       dx = tape.empty('pointwise.dx', x.shape);
-      backwardInput(plan, sizes, dy, weight, dx);
+      for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), dys, weight, dxs);
     }
-    if (weight.grad) backwardWeight(plan, sizes, x, dy, weight.grad);
+    const { grad } = weight;
+    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     return [dx, null];
   });
 }

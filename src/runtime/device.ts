@@ -12,6 +12,8 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** The most bytes to hold in all, where that is known, as for an adapter that computes in the host's memory. */
   memory?: number;
+  /** The most multiply-adds of one dispatch; by default what a slow adapter of its kind does in about a tenth of a second. */
+  dispatchMacs?: number;
   /** Called once if the device is lost for a reason other than `dispose()`. */
   onLost?: (error: DeviceLostError) => void;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
@@ -70,6 +72,8 @@ export class Device {
   readonly subgroupSize: number;
   /** The most bytes that it may hold in all; Infinity where nobody said. */
   readonly memory: number;
+  /** The most multiply-adds that one dispatch should take: drivers reset a GPU that one keeps busy for seconds. */
+  readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -85,6 +89,7 @@ export class Device {
       info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'unnamed';
     this.software = isSoftware(info);
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
+    this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
     this.pipelines = new PipelineCache(gpu);
     this.#owned = owned;
