@@ -1,8 +1,8 @@
 // Augmentation: a view x (N,3,S,S) f32 of N stored 8-bit pictures, in the order
 //   random resized crop, horizontal flip, colour jitter, grayscale, Gaussian blur, solarise, normalise,
 // or, with random = 0, resize, centre crop and normalise. Dispatches, each reading what the one before wrote:
-//   draw -> crop_rows -> crop_columns -> tone_finish                          without blur
-//                                        tone -> blur_rows -> blur_finish     with blur
+//   draw_words -> draw -> crop_rows -> crop_columns -> tone_finish                          without blur
+//                                                      tone -> blur_rows -> blur_finish     with blur
 // N batch, S side of x, W H a stored picture's sides, R rows that `rows` can hold for a picture (R >= H, R >= S).
 //
 // Colours are f32 in 0..1, unrounded; resizing clamps after either direction, as Pillow's does by storing bytes.
@@ -20,6 +20,7 @@ struct Params {
   N: u32, S: u32, R: u32,
   first: u32,                                // these N pictures are first.. of the batch
   view: u32,                                 // 0 or 1
+  tries: u32,                                // of a crop: at most 2 (BLOCKS - 4)
   random: u32,                               // 0: resize the shorter side to `resize`, take the centre
   resize: u32,
   scale_min: f32, scale_max: f32,            // of the crop's area
@@ -61,6 +62,7 @@ struct Draw {
 @group(0) @binding(5) var<storage, read> draws: array<Draw>;            // (N)
 @group(0) @binding(6) var<storage, read_write> drawn: array<Draw>;      // (N), the same memory in `draw`
 @group(0) @binding(7) var<storage, read_write> words: array<vec4u>;     // (N, BLOCKS)
+@group(0) @binding(13) var<storage, read> given: array<vec4u>;          // (N, BLOCKS), the same memory in `draw`
 @group(0) @binding(8) var<storage, read> rows: array<vec4f>;            // (N,R,S)
 @group(0) @binding(9) var<storage, read_write> new_rows: array<vec4f>;  // (N,R,S)
 @group(0) @binding(10) var<storage, read> image: array<vec4f>;          // (N,S,S)
@@ -127,16 +129,16 @@ fn place_of(item: u32, order: u32) -> u32 {
 struct Window { left: u32, top: u32, width: u32, height: u32 }
 
 // torchvision's RandomResizedCrop: the first of ten tries that fits, else the largest centre crop of a legal ratio.
-fn random_window(at: vec4u, size: vec2u) -> Window {
+fn random_window(at: u32, size: vec2u) -> Window {
   let extent = vec2f(size);
   let log_ratio = log(vec2f(params.ratio_min, params.ratio_max));
-  for (var t = 0u; t < 10u; t++) {
-    let u = unit(philox(at, 4u + t / 2u));
+  for (var t = 0u; t < params.tries; t++) {
+    let u = unit(given[at + 4u + t / 2u]);
     let area = extent.x * extent.y * mix(params.scale_min, params.scale_max, select(u.x, u.z, t % 2u == 1u));
     let ratio = exp(mix(log_ratio.x, log_ratio.y, select(u.y, u.w, t % 2u == 1u)));
     let side = vec2u(round(vec2f(sqrt(area * ratio), sqrt(area / ratio))));
     if (all(side > vec2u(0u)) && all(side <= size)) {
-      let place = philox(at, 3u);
+      let place = given[at + 3u];
       let left = multiply_high(place.x, size.x - side.x + 1u);
       let top = multiply_high(place.y, size.y - side.y + 1u);
       return Window(left, top, side.x, side.y);
@@ -154,11 +156,11 @@ fn random_window(at: vec4u, size: vec2u) -> Window {
 fn around_one(strength: f32, u: f32) -> f32 { return mix(max(0.0, 1.0 - strength), 1.0 + strength, u); }
 
 fn random_draw(n: u32, entry: vec4u) -> Draw {
-  let at = counter(n);
+  let at = n * BLOCKS;
   let window = random_window(at, entry.yz);
-  let first = philox(at, 0u);
-  let second = philox(at, 1u);
-  let factor = unit(philox(at, 2u));
+  let first = given[at];
+  let second = given[at + 1u];
+  let factor = unit(given[at + 2u]);
   let happens = unit(first) < vec4f(params.flip, params.jitter, params.grayscale, params.blur);
   let u = unit(second);
   var draw: Draw;
@@ -210,10 +212,12 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.N) { return; }
   let place = batch[params.first + n];
   let entry = table[select(place.y, place.z, params.view == 1u)];
-  if (params.random == 1u) { drawn[n] = random_draw(n, entry); } else { drawn[n] = centre_draw(entry); }
+  var draw: Draw;
+  if (params.random == 1u) { draw = random_draw(n, entry); } else { draw = centre_draw(entry); }
+  drawn[n] = draw;
 }
 
-// One thread a block of four draws: the raw words behind `draw`, for those who want to check or continue them.
+// One thread a block of four draws: the raw words behind `draw`.
 @compute @workgroup_size(64)
 fn draw_words(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.N * BLOCKS) { return; }

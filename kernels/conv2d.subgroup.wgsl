@@ -87,53 +87,54 @@ fn forward_window(
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
   let left = tile * 4u * S - params.P;
-  for (var i = 0u; i < params.I; i++) {
-    for (var ky = 0u; ky < K; ky++) {
-      let h = p * S + ky - params.P;
-      let inside = h < params.H;
-      let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
-      if (K == 3u) {
-        // All three taps at once, so that a sum is fetched and put back once for the three of them.
-        let v = triple(row, left, inside);
-        let tap = (i * K + ky) * K;
-        let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
-        var b = a;
-        if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
-        c0 += under(v, subgroupBroadcast(a, 0u));
-        c1 += under(v, subgroupBroadcast(a, 1u));
-        c2 += under(v, subgroupBroadcast(a, 2u));
-        c3 += under(v, subgroupBroadcast(a, 3u));
-        c4 += under(v, subgroupBroadcast(b, 4u % LANES));
-        c5 += under(v, subgroupBroadcast(b, 5u % LANES));
-        c6 += under(v, subgroupBroadcast(b, 6u % LANES));
-        c7 += under(v, subgroupBroadcast(b, 7u % LANES));
-      } else {
-        // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
-        for (var phase = 0u; phase < min(S, K); phase++) {
-          var column = left + phase;
-          var window = vec4f(
-            0f,
-            pixel(row, column, inside),
-            pixel(row, column + S, inside),
-            pixel(row, column + 2u * S, inside),
-          );
-          column += 3u * S;
-          for (var kx = phase; kx < K; kx += S) {
-            window = vec4f(window.yzw, pixel(row, column, inside));
-            column += S;
-            let tap = (i * K + ky) * K + kx;
-            let a = weight[wa + tap];
-            var b = a;
-            if (LANES == 4u) { b = weight[wb + tap]; }
-            c0 += subgroupBroadcast(a, 0u) * window;
-            c1 += subgroupBroadcast(a, 1u) * window;
-            c2 += subgroupBroadcast(a, 2u) * window;
-            c3 += subgroupBroadcast(a, 3u) * window;
-            c4 += subgroupBroadcast(b, 4u % LANES) * window;
-            c5 += subgroupBroadcast(b, 5u % LANES) * window;
-            c6 += subgroupBroadcast(b, 6u % LANES) * window;
-            c7 += subgroupBroadcast(b, 7u % LANES) * window;
-          }
+  // One loop over input channels and kernel rows: as two, the inner one is unrolled and takes three times as long to compile.
+  for (var r = 0u; r < params.I * K; r++) {
+    let i = r / K;
+    let ky = r % K;
+    let h = p * S + ky - params.P;
+    let inside = h < params.H;
+    let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
+    if (K == 3u) {
+      // All three taps at once, so that a sum is fetched and put back once for the three of them.
+      let v = triple(row, left, inside);
+      let tap = (i * K + ky) * K;
+      let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
+      var b = a;
+      if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
+      c0 += under(v, subgroupBroadcast(a, 0u));
+      c1 += under(v, subgroupBroadcast(a, 1u));
+      c2 += under(v, subgroupBroadcast(a, 2u));
+      c3 += under(v, subgroupBroadcast(a, 3u));
+      c4 += under(v, subgroupBroadcast(b, 4u % LANES));
+      c5 += under(v, subgroupBroadcast(b, 5u % LANES));
+      c6 += under(v, subgroupBroadcast(b, 6u % LANES));
+      c7 += under(v, subgroupBroadcast(b, 7u % LANES));
+    } else {
+      // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
+      for (var phase = 0u; phase < min(S, K); phase++) {
+        var column = left + phase;
+        var window = vec4f(
+          0f,
+          pixel(row, column, inside),
+          pixel(row, column + S, inside),
+          pixel(row, column + 2u * S, inside),
+        );
+        column += 3u * S;
+        for (var kx = phase; kx < K; kx += S) {
+          window = vec4f(window.yzw, pixel(row, column, inside));
+          column += S;
+          let tap = (i * K + ky) * K + kx;
+          let a = weight[wa + tap];
+          var b = a;
+          if (LANES == 4u) { b = weight[wb + tap]; }
+          c0 += subgroupBroadcast(a, 0u) * window;
+          c1 += subgroupBroadcast(a, 1u) * window;
+          c2 += subgroupBroadcast(a, 2u) * window;
+          c3 += subgroupBroadcast(a, 3u) * window;
+          c4 += subgroupBroadcast(b, 4u % LANES) * window;
+          c5 += subgroupBroadcast(b, 5u % LANES) * window;
+          c6 += subgroupBroadcast(b, 6u % LANES) * window;
+          c7 += subgroupBroadcast(b, 7u % LANES) * window;
         }
       }
     }
@@ -143,16 +144,12 @@ fn forward_window(
   let plane = params.OH * params.OW;
   let q = tile * 4u;
   let count = min(4u, params.OW - q);
-  let at = ((n * params.O + o) * params.OH + p) * params.OW + q;
-  let octet = min(8u, params.O - o);
-  store_y(at, c0, count);
-  if (octet > 1u) { store_y(at + plane, c1, count); }
-  if (octet > 2u) { store_y(at + 2u * plane, c2, count); }
-  if (octet > 3u) { store_y(at + 3u * plane, c3, count); }
-  if (octet > 4u) { store_y(at + 4u * plane, c4, count); }
-  if (octet > 5u) { store_y(at + 5u * plane, c5, count); }
-  if (octet > 6u) { store_y(at + 6u * plane, c6, count); }
-  if (octet > 7u) { store_y(at + 7u * plane, c7, count); }
+  var at = ((n * params.O + o) * params.OH + p) * params.OW + q;
+  for (var r = o; r < min(o + 8u, params.O); r++) {
+    store_y(at, c0, count);
+    at += plane;
+    c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7;
+  }
 }
 
 fn store_y(at: u32, v: vec4f, count: u32) {

@@ -104,6 +104,7 @@ export function augmentParams(pictures: Pictures, view: 0 | 1, options: Augmenta
   return {
     ...shape(pictures, view, options),
     random: 1,
+    tries: 10,
     resize: options.size,
     scale_min: crop.scale[0],
     scale_max: crop.scale[1],
@@ -128,6 +129,7 @@ type Params = ReturnType<typeof augmentParams>;
 
 // what `draw` does not read without randomness
 const neutral = {
+  tries: 0,
   scale_min: 1,
   scale_max: 1,
   ratio_min: 1,
@@ -163,6 +165,7 @@ function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop)
 }
 
 const drawBytes = 96;
+const wordBytes = 16 * kernel.consts.BLOCKS.value;
 const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
@@ -187,24 +190,59 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
   const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
   const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
 
-  plan.dispatch(kernel, 'draw', { params, bindings: { table, batch, drawn: draws }, workgroups: Math.ceil(N / 64) });
+  const words = whole(plan, 'augment.words', N * wordBytes);
+  if (params.random === 1)
+    plan.dispatch(kernel, 'draw_words', {
+      params,
+      bindings: { batch, words },
+      workgroups: Math.ceil((N * kernel.consts.BLOCKS.value) / 64),
+      bytes: words.bytes + 16 * N,
+    });
+  plan.dispatch(kernel, 'draw', {
+    params,
+    bindings: { table, batch, given: words, drawn: draws },
+    workgroups: Math.ceil(N / 64),
+    bytes: words.bytes + draws.bytes + 32 * N,
+  });
   plan.dispatch(kernel, 'crop_rows', {
     params,
     bindings: { pixels, draws, new_rows: rows },
     workgroups: rowGroups,
+    bytes: N * pictures.maxSide * (4 * pictures.maxSide + pixelBytes * S),
   });
   plan.dispatch(kernel, 'crop_columns', {
     params,
     bindings: { draws, rows, new_image: image },
     workgroups: columnGroups,
+    bytes: N * S * pixelBytes * (pictures.maxSide + S),
   });
   if (!blurred) {
-    plan.dispatch(kernel, 'tone_finish', { params, bindings: { draws, new_image: image, x }, workgroups: [N, 1, 1] });
+    plan.dispatch(kernel, 'tone_finish', {
+      params,
+      bindings: { draws, new_image: image, x },
+      workgroups: [N, 1, 1],
+      bytes: image.bytes + (3 / 4) * image.bytes,
+    });
     return;
   }
-  plan.dispatch(kernel, 'tone', { params, bindings: { draws, new_image: image }, workgroups: [N, 1, 1] });
-  plan.dispatch(kernel, 'blur_rows', { params, bindings: { draws, image, new_rows: rows }, workgroups: groups(S * S) });
-  plan.dispatch(kernel, 'blur_finish', { params, bindings: { draws, rows, x }, workgroups: groups(S * S) });
+  plan.dispatch(kernel, 'tone', {
+    params,
+    bindings: { draws, new_image: image },
+    workgroups: [N, 1, 1],
+    bytes: 2 * image.bytes,
+  });
+  plan.dispatch(kernel, 'blur_rows', {
+    params,
+    bindings: { draws, image, new_rows: rows },
+    workgroups: groups(S * S),
+    bytes: 2 * image.bytes,
+  });
+  plan.dispatch(kernel, 'blur_finish', {
+    params,
+    bindings: { draws, rows, x },
+    workgroups: groups(S * S),
+    bytes: image.bytes + (3 / 4) * image.bytes,
+  });
 }
 
 function whole(plan: Plan, label: string, bytes: number): Binding {

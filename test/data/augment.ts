@@ -255,9 +255,16 @@ async function drawsOf(n: number, size: readonly [number, number], options: Augm
     (plan) => {
       const drawn = { storage: plan.slot('drawn', bytes), offset: 0, bytes };
       const { table, batch: places } = batch.bindings;
+      const params = augmentParams(batch, view, options);
+      const words = { storage: plan.slot('words', n * 144), offset: 0, bytes: n * 144 };
+      plan.dispatch(kernel, 'draw_words', {
+        params,
+        bindings: { batch: places, words },
+        workgroups: Math.ceil((n * 9) / 64),
+      });
       plan.dispatch(kernel, 'draw', {
-        params: augmentParams(batch, view, options),
-        bindings: { table, batch: places, drawn },
+        params,
+        bindings: { table, batch: places, given: words, drawn },
         workgroups: Math.ceil(n / 64),
       });
       return drawn;
