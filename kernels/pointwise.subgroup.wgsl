@@ -3,7 +3,8 @@
 // N batch, I input channels, O output channels, P pixels of one plane.
 //
 // forward4 and forward also compute backward_input: dx is dy times the transposed weight, so bind x = dy, y = dx and
-// swap I with O and row with column. The *4 entry points read four pixels at once and need P % 4 == 0.
+// swap I with O and row with column. backward_weight turns round in the same way: x and dy, I and O, row and column
+// change places where that fills more of the tiles. The *4 entry points read four pixels at once and need P % 4 == 0.
 // All sums run in one fixed order; nothing is shared between workgroups.
 
 enable subgroups;
@@ -12,8 +13,6 @@ enable subgroups;
 const ROWS: u32 = 8;
 // Lanes that hold rows of the shared operand: 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
-// Whether forward takes four input channels a turn: SwiftShader gains half from it, lavapipe only compiles longer.
-const UNROLL: bool = false;
 const THREADS: u32 = 32;
 // Threads of backward_weight; all of them share the same rows.
 const COLUMNS: u32 = 8;
@@ -37,71 +36,115 @@ struct Params {
 @group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, P / 4)
 @group(0) @binding(8) var<storage, read_write> dweight: array<f32>; // (O, I), as the weight; or (splits, O, I)
 
-// ROWS rows of four columns; of the last eight, nothing is left where ROWS is 8. Named members, not an array:
-// SwiftShader runs arrays several times slower.
+// ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
+// arrays: SwiftShader runs arrays several times slower.
+struct Row { left: vec4f, right: vec4f }
+
 struct Tile {
-  c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f,
-  c8: vec4f, c9: vec4f, c10: vec4f, c11: vec4f, c12: vec4f, c13: vec4f, c14: vec4f, c15: vec4f,
+  r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row, r6: Row, r7: Row,
+  r8: Row, r9: Row, r10: Row, r11: Row, r12: Row, r13: Row, r14: Row, r15: Row,
 }
 
-// Adds the product of a column of ROWS and a row of four. Row r is held[r / SHARE] of lane r % SHARE.
-fn multiply(tile: ptr<function, Tile>, held: vec4f, v: vec4f) {
-  (*tile).c0 = fma(vec4f(subgroupBroadcast(held[0u / SHARE], 0u % SHARE)), v, (*tile).c0);
-  (*tile).c1 = fma(vec4f(subgroupBroadcast(held[1u / SHARE], 1u % SHARE)), v, (*tile).c1);
-  (*tile).c2 = fma(vec4f(subgroupBroadcast(held[2u / SHARE], 2u % SHARE)), v, (*tile).c2);
-  (*tile).c3 = fma(vec4f(subgroupBroadcast(held[3u / SHARE], 3u % SHARE)), v, (*tile).c3);
-  (*tile).c4 = fma(vec4f(subgroupBroadcast(held[4u / SHARE], 4u % SHARE)), v, (*tile).c4);
-  (*tile).c5 = fma(vec4f(subgroupBroadcast(held[5u / SHARE], 5u % SHARE)), v, (*tile).c5);
-  (*tile).c6 = fma(vec4f(subgroupBroadcast(held[6u / SHARE], 6u % SHARE)), v, (*tile).c6);
-  (*tile).c7 = fma(vec4f(subgroupBroadcast(held[7u / SHARE], 7u % SHARE)), v, (*tile).c7);
+// Two steps of the sum over the columns of a row: u0 and v0, then u1 and v1, left and right.
+struct Two { u0: vec4f, v0: vec4f, u1: vec4f, v1: vec4f }
+
+fn add2(row: Row, w: vec2f, by: Two) -> Row {
+  return Row(fma(vec4f(w.y), by.u1, fma(vec4f(w.x), by.u0, row.left)),
+             fma(vec4f(w.y), by.v1, fma(vec4f(w.x), by.v0, row.right)));
+}
+
+// Adds the products of two columns of ROWS and two rows of eight. Row r is held[r / SHARE] of lane r % SHARE. A row
+// takes both at once, so that its sums are fetched and put back half as often.
+fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
+  (*tile).r0 = add2((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), by);
+  (*tile).r1 = add2((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), by);
+  (*tile).r2 = add2((*tile).r2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), by);
+  (*tile).r3 = add2((*tile).r3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), by);
+  (*tile).r4 = add2((*tile).r4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), by);
+  (*tile).r5 = add2((*tile).r5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), by);
+  (*tile).r6 = add2((*tile).r6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), by);
+  (*tile).r7 = add2((*tile).r7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), by);
   if (ROWS == 16u) {
-    (*tile).c8 = fma(vec4f(subgroupBroadcast(held[8u / SHARE], 8u % SHARE)), v, (*tile).c8);
-    (*tile).c9 = fma(vec4f(subgroupBroadcast(held[9u / SHARE], 9u % SHARE)), v, (*tile).c9);
-    (*tile).c10 = fma(vec4f(subgroupBroadcast(held[10u / SHARE], 10u % SHARE)), v, (*tile).c10);
-    (*tile).c11 = fma(vec4f(subgroupBroadcast(held[11u / SHARE], 11u % SHARE)), v, (*tile).c11);
-    (*tile).c12 = fma(vec4f(subgroupBroadcast(held[12u / SHARE], 12u % SHARE)), v, (*tile).c12);
-    (*tile).c13 = fma(vec4f(subgroupBroadcast(held[13u / SHARE], 13u % SHARE)), v, (*tile).c13);
-    (*tile).c14 = fma(vec4f(subgroupBroadcast(held[14u / SHARE], 14u % SHARE)), v, (*tile).c14);
-    (*tile).c15 = fma(vec4f(subgroupBroadcast(held[15u / SHARE], 15u % SHARE)), v, (*tile).c15);
+    (*tile).r8 = add2((*tile).r8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), by);
+    (*tile).r9 = add2((*tile).r9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), by);
+    (*tile).r10 = add2((*tile).r10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), by);
+    (*tile).r11 = add2((*tile).r11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), by);
+    (*tile).r12 = add2((*tile).r12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), by);
+    (*tile).r13 = add2((*tile).r13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), by);
+    (*tile).r14 = add2((*tile).r14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), by);
+    (*tile).r15 = add2((*tile).r15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), by);
   }
 }
 
-// Brings the next row into c0. Rows are stored in a loop that no compiler can unroll: a store for each would take
+// Four steps of the sum over the left columns alone.
+fn add4(row: Row, w: vec4f, v: mat4x4f) -> Row {
+  let half = fma(vec4f(w.y), v[1], fma(vec4f(w.x), v[0], row.left));
+  return Row(fma(vec4f(w.w), v[3], fma(vec4f(w.z), v[2], half)), row.right);
+}
+
+// Adds the product of four columns of ROWS and four rows of four. Row r is held[r / SHARE] of lane r % SHARE.
+fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
+  (*tile).r0 = add4((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), v);
+  (*tile).r1 = add4((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), v);
+  (*tile).r2 = add4((*tile).r2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), v);
+  (*tile).r3 = add4((*tile).r3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), v);
+  (*tile).r4 = add4((*tile).r4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), v);
+  (*tile).r5 = add4((*tile).r5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), v);
+  (*tile).r6 = add4((*tile).r6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), v);
+  (*tile).r7 = add4((*tile).r7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), v);
+  if (ROWS == 16u) {
+    (*tile).r8 = add4((*tile).r8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), v);
+    (*tile).r9 = add4((*tile).r9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), v);
+    (*tile).r10 = add4((*tile).r10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), v);
+    (*tile).r11 = add4((*tile).r11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), v);
+    (*tile).r12 = add4((*tile).r12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), v);
+    (*tile).r13 = add4((*tile).r13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), v);
+    (*tile).r14 = add4((*tile).r14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), v);
+    (*tile).r15 = add4((*tile).r15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), v);
+  }
+}
+
+// Brings the next row into r0. Rows are stored in a loop that no compiler can unroll: a store for each would take
 // lavapipe seconds to compile.
 fn shift(tile: ptr<function, Tile>) {
-  (*tile).c0 = (*tile).c1;
-  (*tile).c1 = (*tile).c2;
-  (*tile).c2 = (*tile).c3;
-  (*tile).c3 = (*tile).c4;
-  (*tile).c4 = (*tile).c5;
-  (*tile).c5 = (*tile).c6;
-  (*tile).c6 = (*tile).c7;
+  (*tile).r0 = (*tile).r1;
+  (*tile).r1 = (*tile).r2;
+  (*tile).r2 = (*tile).r3;
+  (*tile).r3 = (*tile).r4;
+  (*tile).r4 = (*tile).r5;
+  (*tile).r5 = (*tile).r6;
+  (*tile).r6 = (*tile).r7;
   if (ROWS == 16u) {
-    (*tile).c7 = (*tile).c8;
-    (*tile).c8 = (*tile).c9;
-    (*tile).c9 = (*tile).c10;
-    (*tile).c10 = (*tile).c11;
-    (*tile).c11 = (*tile).c12;
-    (*tile).c12 = (*tile).c13;
-    (*tile).c13 = (*tile).c14;
-    (*tile).c14 = (*tile).c15;
+    (*tile).r7 = (*tile).r8;
+    (*tile).r8 = (*tile).r9;
+    (*tile).r9 = (*tile).r10;
+    (*tile).r10 = (*tile).r11;
+    (*tile).r11 = (*tile).r12;
+    (*tile).r12 = (*tile).r13;
+    (*tile).r13 = (*tile).r14;
+    (*tile).r14 = (*tile).r15;
   }
 }
 
 // The rows that a lane holds; the second needs ROWS > SHARE, the last two ROWS > 2 SHARE.
 fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u); }
 
-fn weights(at: vec4u) -> vec4f {
-  var held = vec4f(weight[at.x]);
-  if (ROWS > SHARE) { held.y = weight[at.y]; }
+// The weights of the rows that a lane holds, of two neighbouring input channels; beyond the last channel, nothing.
+fn weights(at: vec4u, next: u32) -> mat4x2f {
+  let more = f32(next);
+  let beyond = at + next * params.column;
+  var held = mat4x2f();
+  held[0] = vec2f(weight[at.x], more * weight[beyond.x]);
+  if (ROWS > SHARE) { held[1] = vec2f(weight[at.y], more * weight[beyond.y]); }
   if (ROWS > 2u * SHARE) {
-    held.z = weight[at.z];
-    held.w = weight[at.w];
+    held[2] = vec2f(weight[at.z], more * weight[beyond.z]);
+    held[3] = vec2f(weight[at.w], more * weight[beyond.w]);
   }
   return held;
 }
 
-// One thread per ROWS output channels x 4 neighbouring pixels of one plane; a workgroup's threads share the channels.
+// One thread per ROWS output channels x two groups of 4 neighbouring pixels, THREADS groups apart; a workgroup's
+// threads share the channels. Two input channels a turn.
 @compute @workgroup_size(THREADS)
 fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
             @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -110,39 +153,31 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   let rows = (params.O + ROWS - 1u) / ROWS;
   let group = wid.x + wid.y * num.x;
   let o = group % rows * ROWS;
-  let id = group / rows * THREADS + li;
-  let n = min(id, total - 1u) / plane;
-  let p = min(id, total - 1u) % plane;
+  let id = group / rows * 2u * THREADS + li + vec2u(0u, THREADS);
+  let n = min(id, vec2u(total - 1u)) / plane;
+  let p = min(id, vec2u(total - 1u)) % plane;
 
   var w = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.row;
   var at = n * params.I * plane + p;
   var tile: Tile;
-  var i = 0u;
-  for (; UNROLL && i + 4u <= params.I; i += 4u) {
-    let w1 = w + params.column;
-    let w2 = w1 + params.column;
-    let w3 = w2 + params.column;
-    multiply(&tile, weights(w), x4[at]);
-    multiply(&tile, weights(w1), x4[at + plane]);
-    multiply(&tile, weights(w2), x4[at + 2u * plane]);
-    multiply(&tile, weights(w3), x4[at + 3u * plane]);
-    w = w3 + params.column;
-    at += 4u * plane;
-  }
-  for (; i < params.I; i++) {
-    multiply(&tile, weights(w), x4[at]);
-    w += params.column;
-    at += plane;
+  for (var i = 0u; i < params.I; i += 2u) {
+    let next = select(0u, 1u, i + 1u < params.I);
+    let beyond = at + next * plane;
+    multiply2(&tile, weights(w, next), Two(x4[at.x], x4[at.y], x4[beyond.x], x4[beyond.y]));
+    w += 2u * params.column;
+    at += 2u * plane;
   }
 
-  if (id >= total) { return; }
+  var out = (n * params.O + o) * plane + p;
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
-    y4[(n * params.O + o + r) * plane + p] = tile.c0;
+    if (id.x < total) { y4[out.x] = tile.r0.left; }
+    if (id.y < total) { y4[out.y] = tile.r0.right; }
+    out += plane;
     shift(&tile);
   }
 }
 
-// As forward4, for planes of any size: the four pixels are neighbours among the pixels of all images.
+// As forward4, for planes of any size: four pixels are neighbours among the pixels of all images.
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -150,42 +185,46 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let rows = (params.O + ROWS - 1u) / ROWS;
   let group = wid.x + wid.y * num.x;
   let o = group % rows * ROWS;
-  let id = (group / rows * THREADS + li) * 4u;
-  let pixel = min(id + vec4u(0u, 1u, 2u, 3u), vec4u(total - 1u));
-  let n = pixel / params.P;
-  let p = pixel % params.P;
+  let left = (group / rows * 2u * THREADS + li) * 4u;
+  let right = left + 4u * THREADS;
 
   var w = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.row;
-  var at = n * params.I * params.P + p;
+  var left_at = place(left, params.I, 0u);
+  var right_at = place(right, params.I, 0u);
   var tile: Tile;
-  var i = 0u;
-  for (; UNROLL && i + 4u <= params.I; i += 4u) {
-    let w1 = w + params.column;
-    let w2 = w1 + params.column;
-    let w3 = w2 + params.column;
-    multiply(&tile, weights(w), pixels(at));
-    multiply(&tile, weights(w1), pixels(at + params.P));
-    multiply(&tile, weights(w2), pixels(at + 2u * params.P));
-    multiply(&tile, weights(w3), pixels(at + 3u * params.P));
-    w = w3 + params.column;
-    at += 4u * params.P;
-  }
-  for (; i < params.I; i++) {
-    multiply(&tile, weights(w), pixels(at));
-    w += params.column;
-    at += params.P;
+  for (var i = 0u; i < params.I; i += 2u) {
+    let next = select(0u, 1u, i + 1u < params.I);
+    let beyond = next * params.P;
+    multiply2(&tile, weights(w, next),
+              Two(pixels(left_at), pixels(right_at), pixels(left_at + beyond), pixels(right_at + beyond)));
+    w += 2u * params.column;
+    left_at += 2u * params.P;
+    right_at += 2u * params.P;
   }
 
-  var out = (n * params.O + o) * params.P + p;
-  let count = select(0u, total - id, id < total);
+  var left_out = place(left, params.O, o);
+  var right_out = place(right, params.O, o);
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
-    if (count > 0u) { y[out.x] = tile.c0.x; }
-    if (count > 1u) { y[out.y] = tile.c0.y; }
-    if (count > 2u) { y[out.z] = tile.c0.z; }
-    if (count > 3u) { y[out.w] = tile.c0.w; }
-    out += params.P;
+    store(left_out, total - min(left, total), tile.r0.left);
+    store(right_out, total - min(right, total), tile.r0.right);
+    left_out += params.P;
+    right_out += params.P;
     shift(&tile);
   }
+}
+
+// Where four neighbours among the pixels of all images lie in a tensor of so many channels; the last pixel stands for
+// those beyond it.
+fn place(pixel: u32, channels: u32, channel: u32) -> vec4u {
+  let each = min(pixel + vec4u(0u, 1u, 2u, 3u), vec4u(params.N * params.P - 1u));
+  return (each / params.P * channels + channel) * params.P + each % params.P;
+}
+
+fn store(at: vec4u, count: u32, v: vec4f) {
+  if (count > 0u) { y[at.x] = v.x; }
+  if (count > 1u) { y[at.y] = v.y; }
+  if (count > 2u) { y[at.z] = v.z; }
+  if (count > 3u) { y[at.w] = v.w; }
 }
 
 fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
@@ -227,13 +266,9 @@ fn backward_weight4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   var x_at = n * params.I * plane + p;
   var tile: Tile;
   for (var s = 0u; s < count; s++) {
-    let held = transpose(gradients4(dy_at + outputs));
     let at = x_at + channels;
     let v = transpose(mat4x4f(x4[at.x], x4[at.y], x4[at.z], x4[at.w]));
-    multiply(&tile, held[0], v[0]);
-    multiply(&tile, held[1], v[1]);
-    multiply(&tile, held[2], v[2]);
-    multiply(&tile, held[3], v[3]);
+    multiply4(&tile, gradients4(dy_at + outputs), v);
     p++;
     let wrap = p == plane;
     p = select(p, 0u, wrap);
@@ -268,12 +303,8 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
     let inside = pixel < vec4u(params.P);
     let at = min(pixel, vec4u(params.P - 1u));
     let xs = channels + n * params.I * params.P;
-    let held = transpose(gradients(at + n * params.O * params.P, outputs, inside));
     let v = transpose(mat4x4f(pixels(at + xs.x), pixels(at + xs.y), pixels(at + xs.z), pixels(at + xs.w)));
-    multiply(&tile, held[0], v[0]);
-    multiply(&tile, held[1], v[1]);
-    multiply(&tile, held[2], v[2]);
-    multiply(&tile, held[3], v[3]);
+    multiply4(&tile, gradients(at + n * params.O * params.P, outputs, inside), v);
     p++;
     let wrap = p == plane;
     p = select(p, 0u, wrap);
@@ -300,10 +331,11 @@ fn store_tile(split: u32, o: u32, i: u32, tile: ptr<function, Tile>) {
   if (split >= params.splits) { return; }
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
     let at = split * params.O * params.I + (o + r) * params.row;
-    store_weight(at, i, (*tile).c0.x);
-    store_weight(at, i + COLUMNS, (*tile).c0.y);
-    store_weight(at, i + 2u * COLUMNS, (*tile).c0.z);
-    store_weight(at, i + 3u * COLUMNS, (*tile).c0.w);
+    let v = (*tile).r0.left;
+    store_weight(at, i, v.x);
+    store_weight(at, i + COLUMNS, v.y);
+    store_weight(at, i + 2u * COLUMNS, v.z);
+    store_weight(at, i + 3u * COLUMNS, v.w);
     shift(tile);
   }
 }

@@ -106,11 +106,11 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
   const pixels = N * P;
   const rows = tileRows(form, O);
   if (form.share) {
-    const { value: threads } = subgroupKernel.consts.THREADS;
+    const THREADS = plan.device.software ? 8 : 32; // a CPU adapter has one vector at a time: short rows waste less
     const common = {
       params: { ...params, rows },
-      workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (4 * threads)),
-      consts: { ROWS: rows, SHARE: form.share, UNROLL: form.share === 4 },
+      workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (8 * THREADS)),
+      consts: { ROWS: rows, SHARE: form.share, THREADS },
       ...cost(params),
     };
     if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
@@ -129,23 +129,34 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
 
 /** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('pointwise.backward_weight', productForms(plan.device.software), (form, plan) =>
-    correlate(plan, form, sizes, x, dy, dweight),
-  );
+  const [row, column] = dweight.strides;
+  const { I, O } = sizes;
+  const straight: Correlation = { sizes, x, dy, dweight, row, column };
+  const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight, row: column, column: row };
+  plan.choose('pointwise.backward_weight', productForms(plan.device.software), (form, plan) => {
+    const across = tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
+    correlate(plan, form, across ? turned : straight);
+  });
 }
 
-function correlate(plan: Plan, form: Form, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
+interface Correlation {
+  readonly sizes: Sizes;
+  readonly x: Tensor;
+  readonly dy: Tensor;
+  readonly dweight: Tensor;
+  readonly row: number;
+  readonly column: number;
+}
+
+function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: Correlation): void {
   const { N, I, O, P } = sizes;
-  const view = { row: dweight.strides[0], column: dweight.strides[1] };
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
     const params = { ...sizes, ...view, ...unsplit };
     plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
     return;
   }
-  const rows = tileRows(form, O);
-  const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
-  const tiles = countTiles(form, O, I, rows, columns);
+  const { tiles, rows, columns } = tilesOf(plan, form, O, I);
   const allSteps = N * Math.ceil(P / 4);
   const steps = Math.ceil(allSteps / splitsFor(plan.device.software, tiles, allSteps, leastSteps));
   const splits = Math.ceil(allSteps / steps);
@@ -177,9 +188,11 @@ function correlate(plan: Plan, form: Form, sizes: Sizes, x: Tensor, dy: Tensor, 
   });
 }
 
-/** Workgroups for the tiles of an (O, I) weight. */
-function countTiles(form: Form, O: number, I: number, rows: number, columns: number): number {
-  if (form.name === 'shared') return Math.ceil(O / 64) * Math.ceil(I / 64);
-  if (form.name === 'register') return Math.ceil(O / rows) * Math.ceil(I / (4 * kernel.consts.COLUMNS.value));
-  return Math.ceil(O / rows) * Math.ceil(I / (4 * columns));
+/** The tiles of an (O, I) weight: their number, rows, threads, and what they cost together in tiles of 16 rows. */
+function tilesOf(plan: Plan, form: Form, O: number, I: number) {
+  const rows = tileRows(form, O);
+  const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
+  const width = form.share ? 4 * columns : form.name === 'shared' ? 64 : 4 * kernel.consts.COLUMNS.value;
+  const tiles = Math.ceil(O / (form.name === 'shared' ? 64 : rows)) * Math.ceil(I / width);
+  return { tiles, rows, columns, work: tiles * (rows === 16 ? 1 : 0.65) };
 }
