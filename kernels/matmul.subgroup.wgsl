@@ -11,8 +11,6 @@ enable subgroups;
 const ROWS: u32 = 8;
 // Lanes that hold rows of the shared operand: 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
-// Whether along_n and scalar take four k a turn: SwiftShader gains half from it, lavapipe only compiles longer.
-const UNROLL: bool = false;
 // Threads of a workgroup.
 const COLUMNS: u32 = 8;
 
@@ -35,54 +33,93 @@ struct Params {
 @group(0) @binding(4) var<storage, read> b4: array<vec4f>;    // the same, by fours along n or k
 @group(0) @binding(5) var<storage, read_write> c: array<f32>; // (M, N), row stride ldc; or (splits, M, N)
 
-// ROWS rows of four columns; of the last eight, nothing is left where ROWS is 8. Named members, not an array:
-// SwiftShader runs arrays several times slower.
+// ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
+// arrays: SwiftShader runs arrays several times slower.
+struct Row { left: vec4f, right: vec4f }
+
 struct Tile {
-  c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f,
-  c8: vec4f, c9: vec4f, c10: vec4f, c11: vec4f, c12: vec4f, c13: vec4f, c14: vec4f, c15: vec4f,
+  r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row, r6: Row, r7: Row,
+  r8: Row, r9: Row, r10: Row, r11: Row, r12: Row, r13: Row, r14: Row, r15: Row,
 }
 
-// Adds the product of a column of ROWS and a row of four. Row r is held[r / SHARE] of lane r % SHARE.
-fn multiply(tile: ptr<function, Tile>, held: vec4f, v: vec4f) {
-  (*tile).c0 = fma(vec4f(subgroupBroadcast(held[0u / SHARE], 0u % SHARE)), v, (*tile).c0);
-  (*tile).c1 = fma(vec4f(subgroupBroadcast(held[1u / SHARE], 1u % SHARE)), v, (*tile).c1);
-  (*tile).c2 = fma(vec4f(subgroupBroadcast(held[2u / SHARE], 2u % SHARE)), v, (*tile).c2);
-  (*tile).c3 = fma(vec4f(subgroupBroadcast(held[3u / SHARE], 3u % SHARE)), v, (*tile).c3);
-  (*tile).c4 = fma(vec4f(subgroupBroadcast(held[4u / SHARE], 4u % SHARE)), v, (*tile).c4);
-  (*tile).c5 = fma(vec4f(subgroupBroadcast(held[5u / SHARE], 5u % SHARE)), v, (*tile).c5);
-  (*tile).c6 = fma(vec4f(subgroupBroadcast(held[6u / SHARE], 6u % SHARE)), v, (*tile).c6);
-  (*tile).c7 = fma(vec4f(subgroupBroadcast(held[7u / SHARE], 7u % SHARE)), v, (*tile).c7);
+// Two steps of the sum over the columns of a row: u0 and v0, then u1 and v1, left and right.
+struct Two { u0: vec4f, v0: vec4f, u1: vec4f, v1: vec4f }
+
+fn add2(row: Row, w: vec2f, by: Two) -> Row {
+  return Row(fma(vec4f(w.y), by.u1, fma(vec4f(w.x), by.u0, row.left)),
+             fma(vec4f(w.y), by.v1, fma(vec4f(w.x), by.v0, row.right)));
+}
+
+// Adds the products of two columns of ROWS and two rows of eight. Row r is held[r / SHARE] of lane r % SHARE. A row
+// takes both at once, so that its sums are fetched and put back half as often.
+fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
+  (*tile).r0 = add2((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), by);
+  (*tile).r1 = add2((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), by);
+  (*tile).r2 = add2((*tile).r2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), by);
+  (*tile).r3 = add2((*tile).r3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), by);
+  (*tile).r4 = add2((*tile).r4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), by);
+  (*tile).r5 = add2((*tile).r5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), by);
+  (*tile).r6 = add2((*tile).r6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), by);
+  (*tile).r7 = add2((*tile).r7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), by);
   if (ROWS == 16u) {
-    (*tile).c8 = fma(vec4f(subgroupBroadcast(held[8u / SHARE], 8u % SHARE)), v, (*tile).c8);
-    (*tile).c9 = fma(vec4f(subgroupBroadcast(held[9u / SHARE], 9u % SHARE)), v, (*tile).c9);
-    (*tile).c10 = fma(vec4f(subgroupBroadcast(held[10u / SHARE], 10u % SHARE)), v, (*tile).c10);
-    (*tile).c11 = fma(vec4f(subgroupBroadcast(held[11u / SHARE], 11u % SHARE)), v, (*tile).c11);
-    (*tile).c12 = fma(vec4f(subgroupBroadcast(held[12u / SHARE], 12u % SHARE)), v, (*tile).c12);
-    (*tile).c13 = fma(vec4f(subgroupBroadcast(held[13u / SHARE], 13u % SHARE)), v, (*tile).c13);
-    (*tile).c14 = fma(vec4f(subgroupBroadcast(held[14u / SHARE], 14u % SHARE)), v, (*tile).c14);
-    (*tile).c15 = fma(vec4f(subgroupBroadcast(held[15u / SHARE], 15u % SHARE)), v, (*tile).c15);
+    (*tile).r8 = add2((*tile).r8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), by);
+    (*tile).r9 = add2((*tile).r9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), by);
+    (*tile).r10 = add2((*tile).r10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), by);
+    (*tile).r11 = add2((*tile).r11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), by);
+    (*tile).r12 = add2((*tile).r12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), by);
+    (*tile).r13 = add2((*tile).r13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), by);
+    (*tile).r14 = add2((*tile).r14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), by);
+    (*tile).r15 = add2((*tile).r15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), by);
   }
 }
 
-// Brings the next row into c0. Rows are stored in a loop that no compiler can unroll: a store for each would take
+// Four steps of the sum over the left columns alone.
+fn add4(row: Row, w: vec4f, v: mat4x4f) -> Row {
+  let half = fma(vec4f(w.y), v[1], fma(vec4f(w.x), v[0], row.left));
+  return Row(fma(vec4f(w.w), v[3], fma(vec4f(w.z), v[2], half)), row.right);
+}
+
+// Adds the product of four columns of ROWS and four rows of four. Row r is held[r / SHARE] of lane r % SHARE.
+fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
+  (*tile).r0 = add4((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), v);
+  (*tile).r1 = add4((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), v);
+  (*tile).r2 = add4((*tile).r2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), v);
+  (*tile).r3 = add4((*tile).r3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), v);
+  (*tile).r4 = add4((*tile).r4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), v);
+  (*tile).r5 = add4((*tile).r5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), v);
+  (*tile).r6 = add4((*tile).r6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), v);
+  (*tile).r7 = add4((*tile).r7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), v);
+  if (ROWS == 16u) {
+    (*tile).r8 = add4((*tile).r8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), v);
+    (*tile).r9 = add4((*tile).r9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), v);
+    (*tile).r10 = add4((*tile).r10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), v);
+    (*tile).r11 = add4((*tile).r11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), v);
+    (*tile).r12 = add4((*tile).r12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), v);
+    (*tile).r13 = add4((*tile).r13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), v);
+    (*tile).r14 = add4((*tile).r14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), v);
+    (*tile).r15 = add4((*tile).r15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), v);
+  }
+}
+
+// Brings the next row into r0. Rows are stored in a loop that no compiler can unroll: a store for each would take
 // lavapipe seconds to compile.
 fn shift(tile: ptr<function, Tile>) {
-  (*tile).c0 = (*tile).c1;
-  (*tile).c1 = (*tile).c2;
-  (*tile).c2 = (*tile).c3;
-  (*tile).c3 = (*tile).c4;
-  (*tile).c4 = (*tile).c5;
-  (*tile).c5 = (*tile).c6;
-  (*tile).c6 = (*tile).c7;
+  (*tile).r0 = (*tile).r1;
+  (*tile).r1 = (*tile).r2;
+  (*tile).r2 = (*tile).r3;
+  (*tile).r3 = (*tile).r4;
+  (*tile).r4 = (*tile).r5;
+  (*tile).r5 = (*tile).r6;
+  (*tile).r6 = (*tile).r7;
   if (ROWS == 16u) {
-    (*tile).c7 = (*tile).c8;
-    (*tile).c8 = (*tile).c9;
-    (*tile).c9 = (*tile).c10;
-    (*tile).c10 = (*tile).c11;
-    (*tile).c11 = (*tile).c12;
-    (*tile).c12 = (*tile).c13;
-    (*tile).c13 = (*tile).c14;
-    (*tile).c14 = (*tile).c15;
+    (*tile).r7 = (*tile).r8;
+    (*tile).r8 = (*tile).r9;
+    (*tile).r9 = (*tile).r10;
+    (*tile).r10 = (*tile).r11;
+    (*tile).r11 = (*tile).r12;
+    (*tile).r12 = (*tile).r13;
+    (*tile).r13 = (*tile).r14;
+    (*tile).r14 = (*tile).r15;
   }
 }
 
@@ -92,130 +129,153 @@ fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u,
 // Where a workgroup's tile lies, and its part of the sum: k from begin up to end.
 struct Place { m: u32, block: u32, split: u32, begin: u32, end: u32 }
 
-fn place(group: u32) -> Place {
+// Among tiles that are `width` columns wide.
+fn place(group: u32, width: u32) -> Place {
   let rows = (params.M + ROWS - 1u) / ROWS;
-  let columns = (params.N + 4u * COLUMNS - 1u) / (4u * COLUMNS);
+  let columns = (params.N + width - 1u) / width;
   let split = group / rows / columns;
   let begin = min(split * params.steps, params.K);
-  return Place(group % rows * ROWS, group / rows % columns * 4u * COLUMNS, split, begin,
+  return Place(group % rows * ROWS, group / rows % columns * width, split, begin,
                begin + min(params.steps, params.K - begin));
 }
 
-// The rows of op(A) that a lane holds, at one k.
-fn column_of_a(at: vec4u) -> vec4f {
-  var held = vec4f(a[at.x]);
-  if (ROWS > SHARE) { held.y = a[at.y]; }
+// The rows of op(A) that a lane holds, at two neighbouring k; the second is nothing where it is beyond the end.
+fn two_of_a(at: vec4u, next: u32) -> mat4x2f {
+  let more = f32(next);
+  let beyond = at + next * params.ak;
+  var held = mat4x2f();
+  held[0] = vec2f(a[at.x], more * a[beyond.x]);
+  if (ROWS > SHARE) { held[1] = vec2f(a[at.y], more * a[beyond.y]); }
   if (ROWS > 2u * SHARE) {
-    held.z = a[at.z];
-    held.w = a[at.w];
+    held[2] = vec2f(a[at.z], more * a[beyond.z]);
+    held[3] = vec2f(a[at.w], more * a[beyond.w]);
   }
   return held;
 }
 
-// The same at four k, of which those beyond the end are nothing: the row goes on with what is not meant.
-fn columns_of_a(at: vec4u, inside: vec4<bool>) -> mat4x4f {
-  var held = mat4x4f();
-  held[0] = select(vec4f(), a4[at.x], inside);
-  if (ROWS > SHARE) { held[1] = select(vec4f(), a4[at.y], inside); }
-  if (ROWS > 2u * SHARE) {
-    held[2] = select(vec4f(), a4[at.z], inside);
-    held[3] = select(vec4f(), a4[at.w], inside);
-  }
-  return transpose(held);
-}
-
-// One thread per ROWS rows x 4 neighbouring columns x split; a workgroup's threads share the rows. Reads four
-// neighbours of a row of op(B) at once: bn = 1 and bk % 4 == 0.
+// One thread per ROWS rows x two groups of 4 neighbouring columns x split; a workgroup's threads share the rows. Reads
+// four neighbours of a row of op(B) at once: bn = 1 and bk % 4 == 0.
 @compute @workgroup_size(COLUMNS)
 fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x);
+  let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
   let n = tile_at.block + 4u * li;
-  var left = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
   let ldb = params.bk / 4u;
-  var at = min(n, params.N - 1u) / 4u + tile_at.begin * ldb;
+  var row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
+  var at = min(n + vec2u(0u, 4u * COLUMNS), vec2u(params.N - 1u)) / 4u + tile_at.begin * ldb;
   var tile: Tile;
-  var k = tile_at.begin;
-  for (; UNROLL && k + 4u <= tile_at.end; k += 4u) {
-    multiply(&tile, column_of_a(left), b4[at]);
-    multiply(&tile, column_of_a(left + params.ak), b4[at + ldb]);
-    multiply(&tile, column_of_a(left + 2u * params.ak), b4[at + 2u * ldb]);
-    multiply(&tile, column_of_a(left + 3u * params.ak), b4[at + 3u * ldb]);
-    left += 4u * params.ak;
-    at += 4u * ldb;
+  for (var k = tile_at.begin; k < tile_at.end; k += 2u) {
+    let next = select(0u, 1u, k + 1u < tile_at.end);
+    let beyond = at + next * ldb;
+    multiply2(&tile, two_of_a(row, next), Two(b4[at.x], b4[at.y], b4[beyond.x], b4[beyond.y]));
+    row += 2u * params.ak;
+    at += 2u * ldb;
   }
-  for (; k < tile_at.end; k++) {
-    multiply(&tile, column_of_a(left), b4[at]);
-    left += params.ak;
-    at += ldb;
-  }
-  store_tile(tile_at.split, tile_at.m, n, 1u, &tile);
+  store_tile(tile_at, n, 1u, true, &tile);
 }
+
+// One thread per ROWS rows x 8 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Any strides.
+@compute @workgroup_size(COLUMNS)
+fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+          @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
+  let n = tile_at.block + li;
+  let columns = vec4u(0u, 1u, 2u, 3u) * COLUMNS;
+  let first = tile_at.begin * params.bk;
+  var row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
+  var left = min(n + columns, vec4u(params.N - 1u)) * params.bn + first;
+  var right = min(n + 4u * COLUMNS + columns, vec4u(params.N - 1u)) * params.bn + first;
+  var tile: Tile;
+  for (var k = tile_at.begin; k < tile_at.end; k += 2u) {
+    let next = select(0u, 1u, k + 1u < tile_at.end);
+    let beyond = next * params.bk;
+    multiply2(&tile, two_of_a(row, next),
+              Two(four_of_b(left), four_of_b(right), four_of_b(left + beyond), four_of_b(right + beyond)));
+    row += 2u * params.ak;
+    left += 2u * params.bk;
+    right += 2u * params.bk;
+  }
+  store_tile(tile_at, n, COLUMNS, true, &tile);
+}
+
+fn four_of_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
+fn four_of_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
 
 // One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Reads four
 // neighbours along k at once: ak = bk = 1 and am % 4 == bn % 4 == 0.
 @compute @workgroup_size(COLUMNS)
-fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x);
+fn along_k4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
   let n = tile_at.block + li;
-  let left = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am / 4u;
+  let row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am / 4u;
   let columns = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn / 4u;
+  let none = vec4f();
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 4u) {
+    // A row goes on with what is not meant beyond the end.
     let inside = k + vec4u(0u, 1u, 2u, 3u) < vec4u(tile_at.end);
-    let held = columns_of_a(left + k / 4u, inside);
+    let left = row + k / 4u;
+    var held = mat4x4f();
+    held[0] = select(none, a4[left.x], inside);
+    if (ROWS > SHARE) { held[1] = select(none, a4[left.y], inside); }
+    if (ROWS > 2u * SHARE) {
+      held[2] = select(none, a4[left.z], inside);
+      held[3] = select(none, a4[left.w], inside);
+    }
     let at = columns + k / 4u;
-    let none = vec4f();
     let v = transpose(mat4x4f(select(none, b4[at.x], inside), select(none, b4[at.y], inside),
                               select(none, b4[at.z], inside), select(none, b4[at.w], inside)));
-    multiply(&tile, held[0], v[0]);
-    multiply(&tile, held[1], v[1]);
-    multiply(&tile, held[2], v[2]);
-    multiply(&tile, held[3], v[3]);
+    multiply4(&tile, held, v);
   }
-  store_tile(tile_at.split, tile_at.m, n, COLUMNS, &tile);
+  store_tile(tile_at, n, COLUMNS, false, &tile);
 }
 
-fn row_of_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
-
-// One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Any strides.
+// As along_k4, for rows that start anywhere: ak = bk = 1. One k a turn would fetch a line of memory for each.
 @compute @workgroup_size(COLUMNS)
-fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-          @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x);
+fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
   let n = tile_at.block + li;
-  var left = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
-  let ldb = params.bk;
-  var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + tile_at.begin * ldb;
+  let row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am;
+  let columns = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn;
+  let none = vec4f();
   var tile: Tile;
-  var k = tile_at.begin;
-  for (; UNROLL && k + 4u <= tile_at.end; k += 4u) {
-    multiply(&tile, column_of_a(left), row_of_b(at));
-    multiply(&tile, column_of_a(left + params.ak), row_of_b(at + ldb));
-    multiply(&tile, column_of_a(left + 2u * params.ak), row_of_b(at + 2u * ldb));
-    multiply(&tile, column_of_a(left + 3u * params.ak), row_of_b(at + 3u * ldb));
-    left += 4u * params.ak;
-    at += 4u * ldb;
+  for (var k = tile_at.begin; k < tile_at.end; k += 4u) {
+    let each = k + vec4u(0u, 1u, 2u, 3u);
+    let inside = each < vec4u(tile_at.end);
+    let at = min(each, vec4u(params.K - 1u));
+    var held = mat4x4f();
+    held[0] = select(none, four_of_a(row.x + at), inside);
+    if (ROWS > SHARE) { held[1] = select(none, four_of_a(row.y + at), inside); }
+    if (ROWS > 2u * SHARE) {
+      held[2] = select(none, four_of_a(row.z + at), inside);
+      held[3] = select(none, four_of_a(row.w + at), inside);
+    }
+    let v = transpose(mat4x4f(select(none, four_of_b(columns.x + at), inside),
+                              select(none, four_of_b(columns.y + at), inside),
+                              select(none, four_of_b(columns.z + at), inside),
+                              select(none, four_of_b(columns.w + at), inside)));
+    multiply4(&tile, held, v);
   }
-  for (; k < tile_at.end; k++) {
-    multiply(&tile, column_of_a(left), row_of_b(at));
-    left += params.ak;
-    at += ldb;
-  }
-  store_tile(tile_at.split, tile_at.m, n, COLUMNS, &tile);
+  store_tile(tile_at, n, COLUMNS, false, &tile);
 }
 
-fn store_tile(split: u32, m: u32, n: u32, apart: u32, tile: ptr<function, Tile>) {
-  if (split >= params.splits) { return; }
-  for (var r = 0u; r < min(params.rows, params.M - m); r++) {
-    let at = split * params.M * params.N + (m + r) * params.ldc;
-    store(at, n, (*tile).c0.x);
-    store(at, n + apart, (*tile).c0.y);
-    store(at, n + 2u * apart, (*tile).c0.z);
-    store(at, n + 3u * apart, (*tile).c0.w);
+fn store_tile(at: Place, n: u32, apart: u32, both: bool, tile: ptr<function, Tile>) {
+  if (at.split >= params.splits) { return; }
+  for (var r = 0u; r < min(params.rows, params.M - at.m); r++) {
+    let row = at.split * params.M * params.N + (at.m + r) * params.ldc;
+    store_row(row, n, apart, (*tile).r0.left);
+    if (both) { store_row(row, n + 4u * COLUMNS, apart, (*tile).r0.right); }
     shift(tile);
   }
+}
+
+fn store_row(row: u32, n: u32, apart: u32, v: vec4f) {
+  store(row, n, v.x);
+  store(row, n + apart, v.y);
+  store(row, n + 2u * apart, v.z);
+  store(row, n + 3u * apart, v.w);
 }
 
 fn store(row: u32, n: u32, v: f32) {

@@ -103,7 +103,8 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
   const { a, b, out, scale = 1, accumulate = false } = options;
   const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
-  const tiles = countTiles(form, M, N, rows, columns);
+  const alongK = ak === 1 && bk === 1;
+  const tiles = countTiles(form, M, N, rows, (alongK ? 4 : 8) * columns);
   const wanted = form.name === 'plain' ? 1 : splitsFor(plan.device.software, tiles, K, leastSteps);
   const steps = Math.ceil(K / wanted / 16) * 16;
   const splits = Math.ceil(K / steps);
@@ -114,11 +115,13 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
   const c = partials ?? out;
   const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
-    const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns, UNROLL: form.share === 4 };
+    const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
-    if (bn === 1 && bk % 4 === 0) plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
-    else if (bk === 1 && bn % 4 === 0 && ak === 1 && am % 4 === 0)
-      plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a4: a, b4: b, c } });
+    if (alongK && am % 4 === 0 && bn % 4 === 0)
+      plan.dispatch(subgroupKernel, 'along_k4', { ...subgroup, bindings: { a4: a, b4: b, c } });
+    else if (alongK) plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a, b, c } });
+    else if (bn === 1 && bk % 4 === 0)
+      plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
     else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c } });
   } else {
     const entry = form.name === 'plain' ? 'plain' : form.name === 'shared' ? 'shared_tile' : 'register_tile';
@@ -164,5 +167,5 @@ function countTiles(form: Form, M: number, N: number, rows: number, columns: num
   if (form.name === 'plain') return Math.ceil((M * N) / kernel.consts.THREADS.value);
   if (form.name === 'shared') return Math.ceil(M / 64) * Math.ceil(N / 64);
   if (form.name === 'register') return Math.ceil(M / rows) * Math.ceil(N / (4 * kernel.consts.COLUMNS.value));
-  return Math.ceil(M / rows) * Math.ceil(N / (4 * columns));
+  return Math.ceil(M / rows) * Math.ceil(N / columns);
 }
