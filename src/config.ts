@@ -150,6 +150,9 @@ const groups = {
       shown: 'runs/DATA-METHOD-SEED',
       free: true,
     }),
+    recompute: toggle('make batchnorm outputs again in the backward: less memory, more time', false, {
+      free: true,
+    }),
     tune: toggle('first try which kernel variants are fastest on this adapter', false, { free: true }),
     resume: toggle('continue the run in --out; an empty folder starts afresh', false, { free: true }),
   },

@@ -28,7 +28,7 @@ export { type EncoderSpec, ImageEncoder, openEncoder } from './image_encoder.js'
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type Embedding, Network } from './methods/network.js';
-export type { LossSettings, Objective, Views } from './methods/objective.js';
+export type { LossSettings, MethodSettings, Objective, Views } from './methods/objective.js';
 export { sacl } from './methods/sacl.js';
 export { saclXd } from './methods/sacl_xd.js';
 export { xd } from './methods/xd.js';

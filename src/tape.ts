@@ -14,6 +14,11 @@ interface Step {
 export interface TapeOptions {
   /** Record no backward: for the frozen passes and for inference. */
   frozen?: boolean;
+  /**
+   * Keep no batchnorm outputs for the backward, but make them again where one is needed: less memory for a little time, and
+   * the same bits.
+   */
+  recompute?: boolean;
 }
 
 /** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
@@ -23,10 +28,14 @@ export class Tape {
   readonly #steps: Step[] = [];
   readonly #tracked = new Set<Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
+  readonly #recompute: boolean;
+  readonly #recipes = new Map<Tensor['storage'], () => Tensor>();
+  readonly #restored = new Map<Tensor['storage'], Tensor>();
 
-  constructor(plan: Plan, { frozen = false }: TapeOptions = {}) {
+  constructor(plan: Plan, { frozen = false, recompute = false }: TapeOptions = {}) {
     this.plan = plan;
     this.frozen = frozen;
+    this.#recompute = recompute;
   }
 
   /** An uninitialised tensor in the plan's transient memory. */
@@ -41,6 +50,20 @@ export class Tape {
       this.#tracked.add(output);
     }
     return output;
+  }
+
+  /** Notes how `y` can be made once more from what the backward needs anyway: `again` records that, and returns it. */
+  remakable(y: Tensor, again: () => Tensor): void {
+    if (this.#recompute && !this.frozen) this.#recipes.set(y.storage, again);
+  }
+
+  /** An input that the forward saw, for the backward to read; it may have to be made again. */
+  restore(x: Tensor): Tensor {
+    const again = this.#recipes.get(x.storage);
+    if (!again) return x;
+    const made = this.#restored.get(x.storage) ?? again();
+    this.#restored.set(x.storage, made);
+    return { ...x, storage: made.storage };
   }
 
   /** Marks an input whose gradient is wanted, as tests do. */

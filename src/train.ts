@@ -9,7 +9,7 @@ import { backbone } from './image_encoder.js';
 import { checkState } from './io/checkpoint.js';
 import { barlowTwins } from './methods/barlow_twins.js';
 import { Network } from './methods/network.js';
-import type { LossSettings, Objective, Views } from './methods/objective.js';
+import type { MethodSettings, Objective, Views } from './methods/objective.js';
 import { sacl } from './methods/sacl.js';
 import { saclXd } from './methods/sacl_xd.js';
 import { xd } from './methods/xd.js';
@@ -349,7 +349,7 @@ function initialDraws(seed: number): Random {
 
 const methods: Record<
   TrainConfig['method'],
-  (plan: Plan, network: Network, views: Views, settings: LossSettings) => Objective
+  (plan: Plan, network: Network, views: Views, settings: MethodSettings) => Objective
 > = {
   sacl_xd: saclXd,
   sacl,

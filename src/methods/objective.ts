@@ -17,6 +17,11 @@ export interface LossSettings {
   readonly scale: number;
 }
 
+export interface MethodSettings extends LossSettings {
+  /** Make batchnorm outputs again in the backward, where less memory is worth the time. */
+  readonly recompute?: boolean;
+}
+
 /** What a method has recorded: a step up to the gradients. */
 export interface Objective {
   /** Small figures of the last step, to be read back. */

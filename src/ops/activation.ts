@@ -21,7 +21,7 @@ export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 8 * n });
   return tape.record(name, [x], y, (dy) => {
     const dx = tape.empty(`${name}.dx`, x.shape);
-    const bindings = { x, dy, dx };
+    const bindings = { x: tape.restore(x), dy, dx };
     tape.plan.dispatch(kernel, 'backward_input', { params, bindings, workgroups, consts, macs: n, bytes: 12 * n });
     return [dx];
   });

@@ -54,15 +54,23 @@ export function batchnorm(
     else runningStatistics(work, parameters, channel);
     normalize(work, x, channel, y);
   });
+  tape.remakable(y, () => {
+    const again = tape.empty('batchnorm.again', x.shape);
+    tape.plan.choose('batchnorm.again', candidates, (form, plan) =>
+      normalize(layOut(plan, form, sizes, false), tape.restore(x), channel, again),
+    );
+    return again;
+  });
   return tape.record('batchnorm', [x, gamma, beta], y, (dy) => {
+    const saved = tape.restore(x);
     const sums = tape.empty('batchnorm.sums', [C, 2]);
     const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
     const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
     const dx = tape.needsGrad(x) ? tape.empty('batchnorm.dx', x.shape) : null;
     tape.plan.choose('batchnorm.backward', candidates, (form, plan) => {
       const work = layOut(plan, form, sizes, updateStats);
-      backwardParameters(work, x, dy, channel, { dgamma, dbeta, sums });
-      if (dx) backwardInput(work, x, dy, channel, sums, dx);
+      backwardParameters(work, saved, dy, channel, { dgamma, dbeta, sums });
+      if (dx) backwardInput(work, saved, dy, channel, sums, dx);
     });
     return [dx, null, null];
   });

@@ -35,7 +35,8 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padd
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('conv2d', [x, weight], y, (dy) => {
     const { grad } = weight;
-    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+    if (grad)
+      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     if (!tape.needsGrad(x)) return [null, null];
     const dx = tape.empty('conv2d.dx', x.shape);
     for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);

@@ -30,7 +30,8 @@ export function depthwise(
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('depthwise', [x, weight], y, (dy) => {
     const { grad } = weight;
-    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+    if (grad)
+      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     if (!tape.needsGrad(x)) return [null, null];
     const dx = tape.empty('depthwise.dx', x.shape);
     for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);

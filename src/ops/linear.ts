@@ -46,7 +46,7 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
       dx = tape.empty('linear.dx', x.shape);
       matmul(plan, { a: dy, b: weight, out: dx });
     }
-    if (weight.grad) matmul(plan, { a: dy, b: x, out: weight.grad, transposeA: true, accumulate: true });
+    if (weight.grad) matmul(plan, { a: dy, b: tape.restore(x), out: weight.grad, transposeA: true, accumulate: true });
     if (bias?.grad)
       plan.dispatch(kernel, 'backward_bias', {
         params,

@@ -45,7 +45,8 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
       for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), dys, weight, dxs);
     }
     const { grad } = weight;
-    if (grad) for (const [xs, dys] of batches(plan, macs, x, dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+    if (grad)
+      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     return [dx, null];
   });
 }

@@ -270,7 +270,10 @@ export class Plan {
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
   }
 
-  /** Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it). */
+  /**
+   * Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it); bytes of the
+   * largest binding. Known as soon as all is recorded, before any memory is taken.
+   */
   stats() {
     const { dispatches } = this;
     const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
@@ -280,16 +283,16 @@ export class Plan {
       for (const slot of live) if (slot.first <= at && at <= slot.last) bytes += slot.bytes;
       peak = Math.max(peak, bytes);
     }
-    const largest = [...this.#buffers.values()].reduce((most, { size }) => Math.max(most, size), 0);
-    const held = [...this.#held].reduce((sum, { size, usage }) => sum + (usage & GPUBufferUsage.STORAGE ? size : 0), 0);
+    const { sizes } = assign(live);
+    const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
     return {
       dispatches: dispatches.length,
       pipelines: new Set(dispatches.map((d) => `${d.label}${JSON.stringify(d.consts)}`)).size,
       macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
       slots: live.length,
       peakBytes: peak,
-      heldBytes: held,
-      largestBinding: largest,
+      heldBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+      largestBinding: bound.reduce((most, { bytes }) => Math.max(most, bytes), 0),
     };
   }
 
