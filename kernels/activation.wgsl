@@ -5,12 +5,14 @@
 const THREADS: u32 = 64;
 const ACT: u32 = 1; // 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 silu, 6 sigmoid
 
+alias Stored4 = vec4f; // how activations are kept, by fours: f16 where precision is f16
+
 struct Params { quads: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;         // (quads)
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;       // (quads)
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;        // (quads)
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;   // (quads)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>; // (quads)
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;  // (quads)
 
 // NaN passes through; exp's argument is kept in range, and its result gives both sigmoid(v) and 1 - sigmoid(v)
@@ -52,7 +54,7 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
            @builtin(local_invocation_index) lane: u32) {
   let i = element(wid, num, lane);
   if (i >= params.quads) { return; }
-  y[i] = activate(x[i]);
+  y[i] = Stored4(activate(vec4f(x[i])));
 }
 
 // One thread per quad.
@@ -61,5 +63,5 @@ fn backward_input(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nu
                   @builtin(local_invocation_index) lane: u32) {
   let i = element(wid, num, lane);
   if (i >= params.quads) { return; }
-  dx[i] = dy[i] * slope(x[i]);
+  dx[i] = dy[i] * slope(vec4f(x[i]));
 }

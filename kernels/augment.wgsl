@@ -16,6 +16,8 @@
 
 const BLOCKS: u32 = 9; // of four draws
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params {
   N: u32, S: u32, R: u32,
   first: u32,                                // these N pictures are first.. of the batch
@@ -67,7 +69,7 @@ struct Draw {
 @group(0) @binding(9) var<storage, read_write> new_rows: array<vec4f>;  // (N,R,S)
 @group(0) @binding(10) var<storage, read> image: array<vec4f>;          // (N,S,S)
 @group(0) @binding(11) var<storage, read_write> new_image: array<vec4f>; // (N,S,S)
-@group(0) @binding(12) var<storage, read_write> x: array<f32>;          // (N,3,S,S)
+@group(0) @binding(12) var<storage, read_write> x: array<Stored>;       // (N,3,S,S)
 
 // --- draws
 
@@ -267,9 +269,9 @@ fn finish(n: u32, p: u32, colour: vec3f, solarize: bool) {
   let c = select(colour, 1.0 - colour, vec3<bool>(solarize) & (colour >= vec3f(0.5)));
   let plane = params.S * params.S;
   let at = (params.first + n) * 3u * plane + p;
-  x[at] = (c.r - params.mean_r) / params.std_r;
-  x[at + plane] = (c.g - params.mean_g) / params.std_g;
-  x[at + 2u * plane] = (c.b - params.mean_b) / params.std_b;
+  x[at] = Stored((c.r - params.mean_r) / params.std_r);
+  x[at + plane] = Stored((c.g - params.mean_g) / params.std_g);
+  x[at + 2u * plane] = Stored((c.b - params.mean_b) / params.std_b);
 }
 
 // --- resizing: bicubic, a = -1/2, widened by the step where it shrinks the picture (antialias), taps inside the window

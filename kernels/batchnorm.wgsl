@@ -17,6 +17,9 @@
 const THREADS: u32 = 64;
 const ACT: u32 = 0; // 0 none, 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 silu, 6 sigmoid
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored4 = vec4f;
+
 struct Params {
   N: u32, C: u32, P: u32,
   splits: u32,
@@ -34,12 +37,12 @@ struct Params {
 struct Channel { origin: f32, mean: f32, rstd: f32, gamma: f32, beta: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;                      // (N, C, P)
-@group(0) @binding(2) var<storage, read> x4: array<vec4f>;                   // (N, C, P / 4)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;                   // (N, C, P)
+@group(0) @binding(2) var<storage, read> x4: array<Stored4>;                 // (N, C, P / 4)
 @group(0) @binding(3) var<storage, read> dy: array<f32>;                     // (N, C, P)
 @group(0) @binding(4) var<storage, read> dy4: array<vec4f>;                  // (N, C, P / 4)
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;                // (N, C, P)
-@group(0) @binding(6) var<storage, read_write> y4: array<vec4f>;             // (N, C, P / 4)
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;             // (N, C, P)
+@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>;           // (N, C, P / 4)
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;               // (N, C, P)
 @group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;            // (N, C, P / 4)
 @group(0) @binding(9) var<storage, read> gamma: array<f32>;                  // (C), a prefix of the host's
@@ -171,9 +174,9 @@ fn statistics_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocatio
   var sum = vec4f();
   var squares = vec4f();
   var shift = vec4f();
-  if (w.at < w.end) { shift = x4[quad(w, c)]; }
+  if (w.at < w.end) { shift = vec4f(x4[quad(w, c)]); }
   for (; w.at < w.end; advance(&w)) {
-    let d = x4[quad(w, c)] - shift;
+    let d = vec4f(x4[quad(w, c)]) - shift;
     sum += d;
     squares += d * d;
     count += 1.0;
@@ -181,7 +184,7 @@ fn statistics_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocatio
   // four partials of equal count, one a component
   let off = sum / max(count, 1.0);
   let m2 = dot(squares - sum * off, vec4f(1.0));
-  let origin = x4[c * w.quads].x;
+  let origin = vec4f(x4[c * w.quads]).x;
   let means = (shift - origin) + off;
   let mean = dot(means, vec4f(0.25));
   let spread = means - mean;
@@ -199,16 +202,16 @@ fn statistics_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
   let at = column(wid.x + wid.y * num.x, lane);
   let columns = params.C * params.P;
   if (at.j >= columns || at.split >= params.splits) { return; }
-  let shift = x[at.begin * columns + at.j];
+  let shift = f32(x[at.begin * columns + at.j]);
   var sum = 0f;
   var squares = 0f;
   for (var n = at.begin; n < at.end; n++) {
-    let d = x[n * columns + at.j] - shift;
+    let d = f32(x[n * columns + at.j]) - shift;
     sum += d;
     squares += d * d;
   }
   let count = f32(at.end - at.begin);
-  let origin = x[at.j / params.P * params.P];
+  let origin = f32(x[at.j / params.P * params.P]);
   let moment = vec4f(count, (shift - origin) + sum / count, squares - sum * (sum / count), origin);
   if (params.partials == 1u) { finish_statistics(at.j, moment); } else { moments[at.split * columns + at.j] = moment; }
 }
@@ -243,7 +246,7 @@ fn forward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_i
   let offset = ch.beta - ch.mean * scale;
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    y4[at] = activate((x4[at] - ch.origin) * scale + offset);
+    y4[at] = Stored4(activate((vec4f(x4[at]) - ch.origin) * scale + offset));
   }
 }
 
@@ -259,7 +262,7 @@ fn forward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
   let offset = ch.beta - ch.mean * scale;
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    y[i] = activate(vec4f((x[i] - ch.origin) * scale + offset)).x;
+    y[i] = Stored(activate(vec4f((f32(x[i]) - ch.origin) * scale + offset)).x);
   }
 }
 
@@ -272,7 +275,7 @@ fn sums_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_inde
   var product = vec4f();
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    let xhat = normalized(x4[at], ch);
+    let xhat = normalized(vec4f(x4[at]), ch);
     let g = through_activation(xhat, dy4[at], ch);
     sum += g;
     product += g * xhat;
@@ -295,7 +298,7 @@ fn sums_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num:
   var sum = vec2f();
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    let xhat = normalized(vec4f(x[i]), ch).x;
+    let xhat = normalized(vec4f(f32(x[i])), ch).x;
     let g = through_activation(vec4f(xhat), vec4f(dy[i]), ch).x;
     sum += vec2f(g, g * xhat);
   }
@@ -324,7 +327,7 @@ fn backward_planes(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_
   let scale = ch.gamma * ch.rstd;
   for (var w = walk(wid.y, lane); w.at < w.end; advance(&w)) {
     let at = quad(w, c);
-    let xhat = normalized(x4[at], ch);
+    let xhat = normalized(vec4f(x4[at]), ch);
     dx4[at] = scale * (through_activation(xhat, dy4[at], ch) - mean.x - xhat * mean.y);
   }
 }
@@ -342,7 +345,7 @@ fn backward_columns(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   let scale = ch.gamma * ch.rstd;
   for (var n = at.begin; n < at.end; n++) {
     let i = n * columns + at.j;
-    let xhat = normalized(vec4f(x[i]), ch).x;
+    let xhat = normalized(vec4f(f32(x[i])), ch).x;
     dx[i] = scale * (through_activation(vec4f(xhat), vec4f(dy[i]), ch).x - mean.x - xhat * mean.y);
   }
 }

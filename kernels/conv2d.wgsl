@@ -13,6 +13,8 @@ const K: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
 const THREADS: u32 = 64; // a workgroup
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -22,9 +24,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // (N, I, H, W)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;        // (O, I, K, K), ldw between rows
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // (N, O, OH, OW)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> dweight: array<f32>; // (O, I, K, K), ldw as above; added to
@@ -50,12 +52,12 @@ fn forward(
         let h = p * S + ky - params.P;
         let w = q * S + kx - params.P;
         if (h < params.H && w < params.W) {
-          sum += x[((n * params.I + i) * params.H + h) * params.W + w] * weight[o * params.ldw + (i * K + ky) * K + kx];
+          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w]) * weight[o * params.ldw + (i * K + ky) * K + kx];
         }
       }
     }
   }
-  y[t] = sum;
+  y[t] = Stored(sum);
 }
 
 // Plain: one thread an input pixel, which gathers every output that saw it, so nothing races.
@@ -107,7 +109,7 @@ fn backward_weight(
         let h = p * S + ky - params.P;
         let w = q * S + kx - params.P;
         if (h < params.H && w < params.W) {
-          sum += x[((n * params.I + i) * params.H + h) * params.W + w]
+          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w])
             * dy[((n * params.O + o) * params.OH + p) * params.OW + q];
         }
       }

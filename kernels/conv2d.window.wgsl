@@ -8,6 +8,8 @@ const K: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
 const THREADS: u32 = 64; // a workgroup
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -17,16 +19,16 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // (N, I, H, W)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;        // (O, I, K, K), ldw between rows
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // (N, O, OH, OW)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
-  return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
+  return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
 
 // The 4 pixels under each of three neighbouring taps, which share pixels where the stride is 1 or 2.
@@ -136,10 +138,10 @@ fn forward_window(
 }
 
 fn store_y(at: u32, v: vec4f, count: u32) {
-  y[at] = v.x;
-  if (count > 1u) { y[at + 1u] = v.y; }
-  if (count > 2u) { y[at + 2u] = v.z; }
-  if (count > 3u) { y[at + 3u] = v.w; }
+  y[at] = Stored(v.x);
+  if (count > 1u) { y[at + 1u] = Stored(v.y); }
+  if (count > 2u) { y[at + 2u] = Stored(v.z); }
+  if (count > 3u) { y[at + 3u] = Stored(v.w); }
 }
 
 // A pixel of the row of dy that starts at `row`; zero beyond its ends and where there is no row.

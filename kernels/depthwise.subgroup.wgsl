@@ -9,6 +9,8 @@ enable subgroups;
 
 const THREADS: u32 = 64; // a workgroup
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params {
   N: u32, C: u32,
   H: u32, W: u32,
@@ -19,17 +21,17 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // (N, C, H, W)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, C, H, W)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;        // (C, 1, 3, 3), ldw between channels
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // (N, C, H, W)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, C, H, W)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, H, W)
 @group(0) @binding(5) var<storage, read_write> partial: array<f32>; // (splits, C, 3, 3)
 
 fn store_y(at: u32, v: vec4f, count: u32) {
-  y[at] = v.x;
-  if (count > 1u) { y[at + 1u] = v.y; }
-  if (count > 2u) { y[at + 2u] = v.z; }
-  if (count > 3u) { y[at + 3u] = v.w; }
+  y[at] = Stored(v.x);
+  if (count > 1u) { y[at + 1u] = Stored(v.y); }
+  if (count > 2u) { y[at + 2u] = Stored(v.z); }
+  if (count > 3u) { y[at + 3u] = Stored(v.w); }
 }
 
 // 4 neighbouring pixels of row h of plane nc; zero where the row or the column is none.
@@ -38,7 +40,7 @@ fn pixels(nc: u32, h: u32, column: u32) -> vec4f {
   let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
   let at = row + min(columns, vec4u(params.W - 1u));
   let inside = (columns < vec4u(params.W)) & vec4<bool>(h < params.H);
-  return select(vec4f(), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+  return select(vec4f(), vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), inside);
 }
 
 fn slopes(nc: u32, h: u32, column: u32, live: bool) -> vec4f {

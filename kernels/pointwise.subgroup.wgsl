@@ -17,6 +17,9 @@ const THREADS: u32 = 32;
 // Threads of backward_weight; all of them share the same rows.
 const COLUMNS: u32 = 8;
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored4 = vec4f;
+
 struct Params {
   N: u32, I: u32, O: u32, P: u32,
   row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
@@ -27,11 +30,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;            // (N, I, P)
-@group(0) @binding(2) var<storage, read> x4: array<vec4f>;         // (N, I, P / 4)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;         // (N, I, P)
+@group(0) @binding(2) var<storage, read> x4: array<Stored4>;       // (N, I, P / 4)
 @group(0) @binding(3) var<storage, read> weight: array<f32>;       // (O, I), strides row and column
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;      // (N, O, P)
-@group(0) @binding(5) var<storage, read_write> y4: array<vec4f>;   // (N, O, P / 4)
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;   // (N, O, P)
+@group(0) @binding(5) var<storage, read_write> y4: array<Stored4>; // (N, O, P / 4)
 @group(0) @binding(6) var<storage, read> dy: array<f32>;           // (N, O, P)
 @group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, P / 4)
 @group(0) @binding(8) var<storage, read_write> dweight: array<f32>; // (O, I), as the weight; or (splits, O, I)
@@ -163,15 +166,15 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   for (var i = 0u; i < params.I; i += 2u) {
     let next = select(0u, 1u, i + 1u < params.I);
     let beyond = at + next * plane;
-    multiply2(&tile, weights(w, next), Two(x4[at.x], x4[at.y], x4[beyond.x], x4[beyond.y]));
+    multiply2(&tile, weights(w, next), Two(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[beyond.x]), vec4f(x4[beyond.y])));
     w += 2u * params.column;
     at += 2u * plane;
   }
 
   var out = (n * params.O + o) * plane + p;
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
-    if (id.x < total) { y4[out.x] = tile.r0.left; }
-    if (id.y < total) { y4[out.y] = tile.r0.right; }
+    if (id.x < total) { y4[out.x] = Stored4(tile.r0.left); }
+    if (id.y < total) { y4[out.y] = Stored4(tile.r0.right); }
     out += plane;
     shift(&tile);
   }
@@ -221,13 +224,13 @@ fn place(pixel: u32, channels: u32, channel: u32) -> vec4u {
 }
 
 fn store(at: vec4u, count: u32, v: vec4f) {
-  if (count > 0u) { y[at.x] = v.x; }
-  if (count > 1u) { y[at.y] = v.y; }
-  if (count > 2u) { y[at.z] = v.z; }
-  if (count > 3u) { y[at.w] = v.w; }
+  if (count > 0u) { y[at.x] = Stored(v.x); }
+  if (count > 1u) { y[at.y] = Stored(v.y); }
+  if (count > 2u) { y[at.z] = Stored(v.z); }
+  if (count > 3u) { y[at.w] = Stored(v.w); }
 }
 
-fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
+fn pixels(at: vec4u) -> vec4f { return vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])); }
 
 // Four pixels of each row that a lane holds.
 fn gradients4(at: vec4u) -> mat4x4f {
@@ -267,7 +270,7 @@ fn backward_weight4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   var tile: Tile;
   for (var s = 0u; s < count; s++) {
     let at = x_at + channels;
-    let v = transpose(mat4x4f(x4[at.x], x4[at.y], x4[at.z], x4[at.w]));
+    let v = transpose(mat4x4f(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[at.z]), vec4f(x4[at.w])));
     multiply4(&tile, gradients4(dy_at + outputs), v);
     p++;
     let wrap = p == plane;

@@ -12,6 +12,8 @@ const THREADS: u32 = 64;
 // Threads of backward_weight_register.
 const COLUMNS: u32 = 16;
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params {
   N: u32, I: u32, O: u32, P: u32,
   row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
@@ -22,9 +24,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // (N, I, P)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;           // (N, I, P)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;         // (O, I), strides row and column
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;        // (N, O, P)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;     // (N, O, P)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;             // (N, O, P)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;       // (N, I, P)
 @group(0) @binding(6) var<storage, read_write> dweight: array<f32>;  // (O, I), as the weight; or (splits, O, I)
@@ -41,9 +43,9 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let n = id / (params.P * params.O);
   var sum = 0f;
   for (var i = 0u; i < params.I; i++) {
-    sum = fma(weight[o * params.row + i * params.column], x[(n * params.I + i) * params.P + p], sum);
+    sum = fma(weight[o * params.row + i * params.column], f32(x[(n * params.I + i) * params.P + p]), sum);
   }
-  y[id] = sum;
+  y[id] = Stored(sum);
 }
 
 // One thread per input pixel: it gathers from every output channel, so nothing races.
@@ -73,7 +75,7 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
   var sum = 0f;
   for (var n = 0u; n < params.N; n++) {
     for (var p = 0u; p < params.P; p++) {
-      sum = fma(dy[(n * params.O + o) * params.P + p], x[(n * params.I + i) * params.P + p], sum);
+      sum = fma(dy[(n * params.O + o) * params.P + p], f32(x[(n * params.I + i) * params.P + p]), sum);
     }
   }
   dweight[o * params.row + i * params.column] += sum;
@@ -118,17 +120,17 @@ fn shift(tile: ptr<function, Tile>) {
   (*tile).c6 = (*tile).c7;
 }
 
-fn pixels(at: vec4u) -> vec4f { return vec4f(x[at.x], x[at.y], x[at.z], x[at.w]); }
+fn pixels(at: vec4u) -> vec4f { return vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])); }
 fn gradients(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]); }
 fn weights(at: vec4u) -> vec4f { return vec4f(weight[at.x], weight[at.y], weight[at.z], weight[at.w]); }
 
 fn store(out: vec4u, o: u32, count: u32, v: vec4f) {
   if (o >= params.O) { return; }
   let at = out + o * params.P;
-  if (count > 0u) { y[at.x] = v.x; }
-  if (count > 1u) { y[at.y] = v.y; }
-  if (count > 2u) { y[at.z] = v.z; }
-  if (count > 3u) { y[at.w] = v.w; }
+  if (count > 0u) { y[at.x] = Stored(v.x); }
+  if (count > 1u) { y[at.y] = Stored(v.y); }
+  if (count > 2u) { y[at.z] = Stored(v.z); }
+  if (count > 3u) { y[at.w] = Stored(v.w); }
 }
 
 // One thread per 8 output channels x 4 neighbours among the pixels of all images.

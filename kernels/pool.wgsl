@@ -4,15 +4,18 @@
 const THREADS: u32 = 64;
 const LANES: u32 = 8; // threads that share a plane in the global average
 
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
 struct Params { NC: u32, H: u32, W: u32, OH: u32, OW: u32, K: u32, stride: u32, padding: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // (NC, H, W)
-@group(0) @binding(2) var<storage, read> dy: array<f32>;            // (NC, OH, OW); global: (NC)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;          // (NC, H, W)
+@group(0) @binding(2) var<storage, read> dy: array<f32>;            // (NC, OH, OW)
 @group(0) @binding(3) var<storage, read> chosen: array<u32>;        // (NC, OH, OW): pixel of the plane that was largest
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;       // (NC, OH, OW); global: (NC)
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;    // (NC, OH, OW)
 @group(0) @binding(5) var<storage, read_write> choice: array<u32>;  // (NC, OH, OW), the same as chosen
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;      // (NC, H, W)
+@group(0) @binding(7) var<storage, read_write> pooled: array<f32>;      // (NC), of the global average
 
 var<workgroup> shared_sum: array<f32, THREADS>;
 
@@ -27,14 +30,14 @@ fn global_forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nu
   let P = params.H * params.W;
   let base = min(plane, params.NC - 1u) * P;
   var sum = 0f;
-  for (var i = t % LANES; i < P; i += LANES) { sum += x[base + i]; }
+  for (var i = t % LANES; i < P; i += LANES) { sum += f32(x[base + i]); }
   shared_sum[lane] = sum;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     if (t % LANES < half) { shared_sum[lane] += shared_sum[lane + half]; }
     workgroupBarrier();
   }
-  if (t % LANES == 0u && plane < params.NC) { y[plane] = shared_sum[lane] / f32(P); }
+  if (t % LANES == 0u && plane < params.NC) { pooled[plane] = shared_sum[lane] / f32(P); }
 }
 
 // LANES threads per plane, each writes every LANES-th pixel.
@@ -61,9 +64,9 @@ fn average_forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
   let corner = (nc * params.H + top) * params.W + left;
   var sum = 0f;
   for (var kh = 0u; kh < params.K; kh++) {
-    for (var kw = 0u; kw < params.K; kw++) { sum += x[corner + kh * params.W + kw]; }
+    for (var kw = 0u; kw < params.K; kw++) { sum += f32(x[corner + kh * params.W + kw]); }
   }
-  y[t] = sum / f32(params.K * params.K);
+  y[t] = Stored(sum / f32(params.K * params.K));
 }
 
 // The outputs whose windows hold a padded input coordinate are [first, last).
@@ -104,14 +107,14 @@ fn max_forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
   let h1 = min(top + params.K - params.padding, params.H);
   let w1 = min(left + params.K - params.padding, params.W);
   var best = h0 * params.W + w0;
-  var value = x[base + best];
+  var value = f32(x[base + best]);
   for (var h = h0; h < h1; h++) {
     for (var w = w0; w < w1; w++) {
-      let v = x[base + h * params.W + w];
+      let v = f32(x[base + h * params.W + w]);
       if (v > value || is_nan(v)) { value = v; best = h * params.W + w; }
     }
   }
-  y[t] = value;
+  y[t] = Stored(value);
   choice[t] = best;
 }
 

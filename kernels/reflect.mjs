@@ -17,8 +17,16 @@ export function reflect(name, path, code) {
   }
   const buffers = new Map();
   for (const { name: key, binding, type } of wgsl.uniforms) buffers.set(key, { binding, type: 'uniform', of: type });
+  // What is declared by these aliases holds activations, in f32 or in f16: see kernel.ts.
+  const stored = new Set(
+    [...code.matchAll(/^@group.*\bvar<storage[^>]*> (\w+): array<Stored4?>;/gm)].map(([, key]) => key),
+  );
   for (const { name: key, binding, access } of wgsl.storage)
-    buffers.set(key, { binding, type: access === 'read' ? 'read-only-storage' : 'storage' });
+    buffers.set(key, {
+      binding,
+      type: access === 'read' ? 'read-only-storage' : 'storage',
+      ...(stored.has(key) && { stored: true }),
+    });
 
   const numbers = [...buffers.values()].map((buffer) => buffer.binding);
   if (new Set(numbers).size !== numbers.length) fail('two bindings share a number');
@@ -44,7 +52,9 @@ export function reflect(name, path, code) {
     const bindings = {};
     for (const { name: key } of entry.resources) {
       const buffer = buffers.get(key);
-      if (buffer) bindings[key] = { binding: buffer.binding, type: buffer.type };
+      if (!buffer) continue;
+      const { binding, type, stored: isStored } = buffer;
+      bindings[key] = { binding, type, ...(isStored && { stored: isStored }) };
     }
     const storages = Object.values(bindings).filter((binding) => binding.type !== 'uniform').length;
     if (storages > 8) fail(`${entry.name} binds ${storages} storage buffers; the design floor is 8`);

@@ -123,6 +123,7 @@ const groups = {
       max: 65536,
       remedy: 'Batchnorm and the correlation need two images at least to have a variance.',
     }),
+    precision: choice("how the encoders' activations are kept; all else is f32", 'f32', ['f32', 'f16']),
     seed: integer('of initial weights, order of the data and augmentations', 0, { min: 0, max: 2 ** 32 - 1 }),
   },
   Augmentation: {

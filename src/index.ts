@@ -83,5 +83,5 @@ export {
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
 export { Tape, type TapeOptions } from './tape.js';
-export { contiguous, numel, prefix, reshape, type Tensor, tensor, transient } from './tensor.js';
+export { contiguous, numel, type Precision, prefix, reshape, type Tensor, tensor, transient } from './tensor.js';
 export { type StepMetrics, Trainer, type TrainerOptions } from './train.js';

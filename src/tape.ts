@@ -43,6 +43,11 @@ export class Tape {
     return transient(this.plan, label, shape);
   }
 
+  /** An uninitialised tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
+  activation(x: Tensor, label: string, shape: readonly number[]): Tensor {
+    return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
+  }
+
   /** Notes how `output` came about. Returns it. */
   record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Step['backward']): Tensor {
     if (!this.frozen && inputs.some((input) => this.needsGrad(input))) {
@@ -111,13 +116,13 @@ export class Tape {
 
   /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
   sum(a: Tensor, b: Tensor): Tensor {
-    const y = this.empty('add.y', a.shape);
+    const y = this.activation(a, 'add.y', a.shape);
     const n = numel(a.shape);
     this.plan.dispatch(add, 'forward', {
       params: { n },
       bindings: { a, b, y },
       workgroups: Math.ceil(n / 256),
-      bytes: 12 * n,
+      bytes: 2 * a.bytes + b.bytes,
     });
     return y;
   }

@@ -1,7 +1,7 @@
 import { ShapeError } from './errors.js';
 import type { Binding, Plan, Slot } from './runtime/plan.js';
 
-/** A strided f32 view of a buffer or slot. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
+/** A strided view of a buffer or slot, f32 unless `half`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {
   readonly label: string;
   readonly shape: readonly number[];
@@ -26,9 +26,20 @@ export function contiguous(shape: readonly number[]): number[] {
   return strides;
 }
 
+/** How activations are kept in memory. All else is f32, and so is all arithmetic. */
+export type Precision = 'f32' | 'f16';
+
 /** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
-export function tensor(storage: GPUBuffer | Slot, label: string, shape: readonly number[], offset = 0): Tensor {
-  return { storage, label, shape, strides: contiguous(shape), offset, bytes: numel(shape) * 4 };
+export function tensor(
+  storage: GPUBuffer | Slot,
+  label: string,
+  shape: readonly number[],
+  offset = 0,
+  precision: Precision = 'f32',
+): Tensor {
+  const half = precision === 'f16';
+  const bytes = numel(shape) * (half ? 2 : 4);
+  return { storage, label, shape, strides: contiguous(shape), offset, bytes, ...(half && { half }) };
 }
 
 /**
@@ -36,10 +47,10 @@ export function tensor(storage: GPUBuffer | Slot, label: string, shape: readonly
  *
  * @throws ShapeError where a side is no whole number of at least 1
  */
-export function transient(plan: Plan, label: string, shape: readonly number[]): Tensor {
+export function transient(plan: Plan, label: string, shape: readonly number[], precision: Precision = 'f32'): Tensor {
   if (!shape.every(isSide))
     throw new ShapeError(`${label}: expected sides that are whole and at least 1, got ${shapeText(shape)}`);
-  return tensor(plan.slot(label, numel(shape) * 4), label, shape);
+  return tensor(plan.slot(label, numel(shape) * (precision === 'f16' ? 2 : 4)), label, shape, 0, precision);
 }
 
 /** The same elements under another shape; only for contiguous tensors. */

@@ -77,7 +77,8 @@ export class Trainer {
     this.plan = plan;
     this.#loader = loader;
     const [a, b] = viewsOf(config);
-    const views = { a: augment(plan, loader, 0, a), b: augment(plan, loader, 1, b) };
+    const { precision } = config;
+    const views = { a: augment(plan, loader, 0, a, precision), b: augment(plan, loader, 1, b, precision) };
     plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
     this.#objective = methods[config.method](plan, network, views, config);
     this.#optimizer = plan.phase('optimizer', () => optimizerOf(plan, network, config));

@@ -154,6 +154,37 @@ for (const method of methods)
     remade.dispose();
   });
 
+test('activations in f16: the first step of f32 but for rounding, a loss that falls, and less memory', async () => {
+  const source = pictures(40);
+  const config = { ...small, ...still, seed, steps: 20, batch: 40 };
+  const open = (precision: string) => Trainer.open(device, parseConfig({ ...config, precision }), source);
+  if (!device.features.has('shader-f16')) {
+    await rejects(() => open('f16'), DeviceError, /has no shader-f16; use precision f32/);
+    return;
+  }
+  const [full, half] = [await open('f32'), await open('f16')];
+  const weights = async ({ network: { parameters } }: Trainer) =>
+    new Float32Array(await device.read(parameters.weights));
+  const before = await weights(full);
+  const losses = [(await half.train()).loss];
+  // later steps drift apart, as they do from any other rounding: compare the first
+  const { loss } = await full.train();
+  assert.ok(Math.abs(losses[0] / loss - 1) < 5e-3, `loss ${losses[0]}, ${loss} in f32 (seed ${seed})`);
+  const [a, b] = [await weights(half), await weights(full)].map((after) => after.map((w, i) => w - before[i]));
+  const dot = (u: Float32Array, v: Float32Array) => u.reduce((sum, value, i) => sum + value * v[i], 0);
+  const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  assert.ok(cosine > 0.99, `the update's cosine with that of f32 is ${cosine} (seed ${seed})`);
+  while (half.step < half.steps) losses.push((await half.train()).loss);
+  assert.ok(
+    losses.slice(-3).every((last) => last < losses[0]),
+    `the loss falls: ${losses} (seed ${seed})`,
+  );
+  const [most, least] = [full, half].map(({ plan }) => plan.stats().peakBytes);
+  assert.ok(least < 0.8 * most, `${least} bytes live at once, ${most} in f32`);
+  full.dispose();
+  half.dispose();
+});
+
 test('a steady step creates no buffer, bind group, pipeline, query set or staging buffer', async () => {
   const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
   await trainer.train();

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { augment as kernel } from '../generated/augment.js';
 import type { Binding, Plan } from '../runtime/plan.js';
-import { type Tensor, transient } from '../tensor.js';
+import { type Precision, type Tensor, transient } from '../tensor.js';
 
 type Range = readonly [min: number, max: number];
 type Colour = readonly [r: number, g: number, b: number];
@@ -85,9 +85,15 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
  * @param view which view, 0 or 1; with paired pictures also which picture
  * @throws ConfigError on options out of range
  */
-export function augment(plan: Plan, pictures: Pictures, view: 0 | 1, options: Augmentation): Tensor {
+export function augment(
+  plan: Plan,
+  pictures: Pictures,
+  view: 0 | 1,
+  options: Augmentation,
+  precision: Precision = 'f32',
+): Tensor {
   checkAugmentation(options);
-  return record(plan, pictures, augmentParams(pictures, view, options), options.blur.p > 0);
+  return record(plan, pictures, augmentParams(pictures, view, options), options.blur.p > 0, precision);
 }
 
 /** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
@@ -95,7 +101,7 @@ export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, 
   const { size, resize = size } = options;
   checkSize(options);
   expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
-  return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false);
+  return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
 }
 
 /** The kernel's parameters for a view of the whole batch. */
@@ -169,9 +175,9 @@ const wordBytes = 16 * kernel.consts.BLOCKS.value;
 const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
-function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean): Tensor {
+function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
   const { N, S, R } = params;
-  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S]);
+  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
   const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)

@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { fromHalf } from '../runtime/half.js';
 
 /** Element types read, with the array that holds each. F16 comes as its bits: `toFloat32` widens them. */
 const ARRAYS = {
@@ -36,7 +37,7 @@ export function f32(shape: readonly number[], data: Float32Array): SavedTensor<'
 /** The values of an F32 or F16 tensor as f32. A DataError names `name` for other types. */
 export function toFloat32(tensor: SavedTensor, name: string): Float32Array {
   if (tensor.data instanceof Float32Array) return tensor.data;
-  if (tensor.dtype === 'F16') return Float32Array.from(tensor.data as Uint16Array, half);
+  if (tensor.dtype === 'F16') return fromHalf(tensor.data as Uint16Array);
   throw new DataError(`${name}: expected a tensor of F32 or F16, got ${tensor.dtype}`);
 }
 
@@ -185,15 +186,6 @@ function repeatedKey(text: string): string | undefined {
     open.at(-1)!.add(key);
   }
   return undefined;
-}
-
-function half(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = (bits & 1023) / 1024;
-  if (exponent === 0) return sign * fraction * 2 ** -14;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction) * 2 ** (exponent - 15);
 }
 
 function widthOf(dtype: DType): number {

@@ -17,7 +17,7 @@ export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   const params = { quads: Math.ceil(n / 4) };
   const workgroups = Math.ceil(params.quads / kernel.consts.THREADS.value);
   const consts = { ACT: activations[name] };
-  const y = tape.empty(`${name}.y`, x.shape);
+  const y = tape.activation(x, `${name}.y`, x.shape);
   tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 8 * n });
   return tape.record(name, [x], y, (dy) => {
     const dx = tape.empty(`${name}.dx`, x.shape);

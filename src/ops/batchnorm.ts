@@ -46,7 +46,7 @@ export function batchnorm(
   const { C } = sizes;
   const { updateStats = sizes.training && !tape.frozen } = options;
   const channel = tape.empty('batchnorm.channel', [C, 5]);
-  const y = tape.empty('batchnorm.y', x.shape);
+  const y = tape.activation(x, 'batchnorm.y', x.shape);
   const candidates = forms(tape.plan.device.software);
   tape.plan.choose('batchnorm.forward', candidates, (form, plan) => {
     const work = layOut(plan, form, sizes, updateStats);
@@ -55,7 +55,7 @@ export function batchnorm(
     normalize(work, x, channel, y);
   });
   tape.remakable(y, () => {
-    const again = tape.empty('batchnorm.again', x.shape);
+    const again = tape.activation(x, 'batchnorm.again', x.shape);
     tape.plan.choose('batchnorm.again', candidates, (form, plan) =>
       normalize(layOut(plan, form, sizes, false), tape.restore(x), channel, again),
     );

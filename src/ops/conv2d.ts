@@ -28,7 +28,7 @@ export interface ConvOptions {
 export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
-  const y = tape.empty('conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
+  const y = tape.activation(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
   const { plan } = tape;
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });

@@ -23,7 +23,7 @@ export function depthwise(
   { stride = 1, padding = 0 }: ConvOptions = {},
 ): Tensor {
   const shape = check(x, weight, stride, padding);
-  const y = tape.empty('depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
+  const y = tape.activation(x, 'depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
   const { plan } = tape;
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });

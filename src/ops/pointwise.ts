@@ -29,12 +29,12 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
       `pointwise: expected weight (O, ${I}) or (O, ${I}, 1, 1) for x ${shapeText(x.shape)}, ` +
         `got ${shapeText(weight.shape)}`,
     );
-  // a map of one pixel is a row of a matrix
-  if (H * W === 1) return tape.reshape(linear(tape, tape.reshape(x, [N, I]), matrix(weight)), [N, O, 1, 1]);
+  // a map of one pixel is a row of a matrix, which is f32
+  if (H * W === 1 && !x.half) return tape.reshape(linear(tape, tape.reshape(x, [N, I]), matrix(weight)), [N, O, 1, 1]);
 
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };
-  const y = tape.empty('pointwise.y', [N, O, H, W]);
+  const y = tape.activation(x, 'pointwise.y', [N, O, H, W]);
   const { macs } = cost(sizes);
   const of = ({ shape: [N] }: Tensor): Sizes => ({ ...sizes, N });
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
@@ -135,7 +135,8 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
   const straight: Correlation = { sizes, x, dy, dweight, row, column };
   const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight, row: column, column: row };
   plan.choose('pointwise.backward_weight', productForms(plan.device.software), (form, plan) => {
-    const across = tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
+    // only what a kernel calls x may be f16
+    const across = !x.half && tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
     correlate(plan, form, across ? turned : straight);
   });
 }

@@ -29,7 +29,7 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   });
   const y = tape.empty('pool.y', [N, C]);
   tape.plan.choose('globalAveragePool.forward', forms, ({ lanes }, plan) =>
-    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, y } }),
+    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, pooled: y } }),
   );
   return tape.record('globalAveragePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
@@ -43,7 +43,7 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
 /** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
 export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernelSize }: PoolOptions): Tensor {
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
-  const y = tape.empty('pool.y', shape);
+  const y = tape.activation(x, 'pool.y', shape);
   const bytes = 4 * (numel(x.shape) + numel(shape));
   tape.plan.dispatch(kernel, 'average_forward', { params, bindings: { x, y }, workgroups: flat(shape), bytes });
   return tape.record('averagePool', [x], y, (dy) => {
@@ -63,7 +63,7 @@ export function maxPool(
   { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions & { padding?: number },
 ): Tensor {
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
-  const y = tape.empty('pool.y', shape);
+  const y = tape.activation(x, 'pool.y', shape);
   const choice = tape.empty('pool.choice', shape);
   const bytes = 4 * (numel(x.shape) + 2 * numel(shape));
   tape.plan.dispatch(kernel, 'max_forward', { params, bindings: { x, y, choice }, workgroups: flat(shape), bytes });

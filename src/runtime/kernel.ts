@@ -12,7 +12,15 @@ export interface Layout {
 interface EntryPoint {
   readonly workgroup: readonly [number, number, number];
   readonly bindings: Readonly<
-    Record<string, { readonly binding: number; readonly type: 'uniform' | 'read-only-storage' | 'storage' }>
+    Record<
+      string,
+      {
+        readonly binding: number;
+        readonly type: 'uniform' | 'read-only-storage' | 'storage';
+        /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
+        readonly stored?: boolean;
+      }
+    >
   >;
 }
 
@@ -53,9 +61,48 @@ export function pack(layout: Layout, values: Readonly<Record<string, number>>, l
   return view.buffer;
 }
 
-/** The kernel's source with the values of some of its module-scope constants replaced. */
-function specialize(kernel: Kernel, consts: Readonly<Record<string, number | boolean | undefined>>): string {
-  let code = kernel.code;
+/**
+ * Sees that a dispatch binds what the entry point declares, and activations all in f32 or all in f16.
+ *
+ * @returns whether they are f16
+ */
+export function checkBindings(
+  kernel: Kernel,
+  entry: string,
+  bindings: ReadonlyMap<string, { readonly half?: boolean }>,
+): boolean {
+  const label = `${kernel.stem}.${entry}`;
+  const declared = kernel.entries[entry].bindings;
+  for (const name of Object.keys(declared))
+    if (name !== 'params' && name !== 'step' && !bindings.has(name))
+      throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
+  for (const name of bindings.keys())
+    if (!declared[name]) throw new ValidationError(`internal: ${label}: unknown binding "${name}"`);
+  const halves = [...bindings.keys()].filter((name) => bindings.get(name)?.half);
+  const stored = [...bindings.keys()].filter((name) => declared[name].stored);
+  for (const name of halves)
+    if (!declared[name].stored) throw new ValidationError(`${label}: expected f32 for "${name}", got f16`);
+  if (halves.length > 0 && halves.length < stored.length)
+    throw new ValidationError(
+      `${label}: expected ${stored.join(', ')} all in f32 or all in f16, got f16 for ${halves}`,
+    );
+  return halves.length > 0;
+}
+
+/** How one pipeline differs from the kernel as its file stands. */
+export interface Specialization {
+  readonly consts: Readonly<Record<string, number | boolean | undefined>>;
+  /** Whether activations are kept in f16. */
+  readonly half: boolean;
+}
+
+/** The kernel's source with the values of some of its module-scope constants, and the type `Stored`, replaced. */
+function specialize(kernel: Kernel, { consts, half }: Specialization): string {
+  let code = half ? `enable f16;\n${kernel.code}` : kernel.code;
+  if (half)
+    code = code
+      .replace(/^alias Stored = f32;/m, 'alias Stored = f16;')
+      .replace(/^alias Stored4 = vec4f;/m, 'alias Stored4 = vec4h;');
   for (const [name, value] of Object.entries(consts)) {
     if (value === undefined) continue;
     const declared = kernel.consts[name];
@@ -87,32 +134,24 @@ export class PipelineCache {
     this.#gpu = gpu;
   }
 
-  get(
-    kernel: Kernel,
-    entry: string,
-    consts: Readonly<Record<string, number | boolean | undefined>>,
-  ): Promise<Pipeline> {
-    const specialization = `${kernel.stem}${JSON.stringify(consts, Object.keys(consts).sort())}`;
-    const key = `${specialization}.${entry}`;
+  get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
+    const { consts, half } = specialization;
+    const module = `${kernel.stem}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
+    const key = `${module}.${entry}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#compile(kernel, entry, specialization, consts);
+      pipeline = this.#compile(kernel, entry, module, specialization);
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(
-    kernel: Kernel,
-    entry: string,
-    specialization: string,
-    consts: Readonly<Record<string, number | boolean | undefined>>,
-  ): Promise<Pipeline> {
+  async #compile(kernel: Kernel, entry: string, key: string, specialization: Specialization): Promise<Pipeline> {
     const label = `${kernel.stem}.${entry}`;
-    let module = this.#modules.get(specialization);
+    let module = this.#modules.get(key);
     if (!module) {
-      module = this.#gpu.createShaderModule({ label: kernel.stem, code: specialize(kernel, consts) });
-      this.#modules.set(specialization, module);
+      module = this.#gpu.createShaderModule({ label: kernel.stem, code: specialize(kernel, specialization) });
+      this.#modules.set(key, module);
     }
     const layout = this.#gpu.createBindGroupLayout({
       label,

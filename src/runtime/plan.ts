@@ -1,9 +1,11 @@
-import { OutOfMemoryError, ValidationError } from '../errors.js';
+import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
+import { fromHalf } from './half.js';
 import {
   type BindingName,
   type Consts,
+  checkBindings,
   type EntryName,
   type Kernel,
   type Layout,
@@ -25,6 +27,8 @@ export interface Binding {
   readonly storage: GPUBuffer | Slot;
   readonly offset: number;
   readonly bytes: number;
+  /** Whether its elements are f16, two bytes each, and not f32. */
+  readonly half?: boolean;
 }
 
 /** The scalars that change from step to step. Every kernel that reads them declares this struct as `step`. */
@@ -73,6 +77,8 @@ export interface Dispatch {
   readonly bindings: ReadonlyMap<string, Binding>;
   readonly workgroups: readonly [number, number, number];
   readonly consts: Readonly<Record<string, number | boolean | undefined>>;
+  /** Whether the activations that it binds are f16. */
+  readonly half: boolean;
   readonly macs: number;
   readonly bytes: number;
   /** `params` as the shader reads them. */
@@ -153,11 +159,9 @@ export class Plan {
     const bindings = new Map<string, Binding>(
       Object.entries<Binding>(options.bindings).map(([name, binding]) => [name, this.#own(binding)]),
     );
-    const declared = Object.keys(kernel.entries[entry].bindings).filter((name) => name !== 'params' && name !== 'step');
-    for (const name of declared)
-      if (!bindings.has(name)) throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
-    for (const name of bindings.keys())
-      if (!declared.includes(name)) throw new ValidationError(`internal: ${label}: unknown binding "${name}"`);
+    const half = checkBindings(kernel, entry, bindings);
+    if (half && !this.device.features.has('shader-f16'))
+      throw new DeviceError(`${label}: ${this.device.name} has no shader-f16; use precision f32`);
     this.#append({
       kind: 'dispatch',
       label,
@@ -169,6 +173,7 @@ export class Plan {
       bindings,
       workgroups: this.#fold(label, options.workgroups),
       consts: options.consts ?? {},
+      half,
       macs: options.macs ?? 0,
       bytes: options.bytes ?? 0,
     });
@@ -260,7 +265,8 @@ export class Plan {
   /** Copies a binding's bytes back. Slots keep their contents after a run only where `keep()` was called. */
   async read(binding: Binding): Promise<Float32Array<ArrayBuffer>> {
     const { buffer, offset } = this.resolve(binding);
-    return new Float32Array(await this.device.read(buffer, offset, binding.bytes));
+    const bytes = await this.device.read(buffer, offset, binding.bytes);
+    return binding.half ? fromHalf(new Uint16Array(bytes)) : new Float32Array(bytes);
   }
 
   /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
@@ -270,10 +276,7 @@ export class Plan {
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
   }
 
-  /**
-   * Dispatches, pipelines, multiply-adds; bytes held for slots, and the most that is live at once (the floor for it); bytes of the
-   * largest binding. Known as soon as all is recorded, before any memory is taken.
-   */
+  /** Counts; bytes held for slots, the most live at once (its floor), of the largest binding: known once all is recorded. */
   stats() {
     const { dispatches } = this;
     const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
@@ -287,7 +290,7 @@ export class Plan {
     const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
     return {
       dispatches: dispatches.length,
-      pipelines: new Set(dispatches.map((d) => `${d.label}${JSON.stringify(d.consts)}`)).size,
+      pipelines: new Set(dispatches.map((d) => `${d.label}${d.half}${JSON.stringify(d.consts)}`)).size,
       macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
       slots: live.length,
       peakBytes: peak,
@@ -350,7 +353,7 @@ export class Plan {
     const pending = new Map<Command, Promise<Pipeline>>();
     for (const command of this.#commands)
       if (command.kind === 'dispatch')
-        pending.set(command, this.device.pipelines.get(command.kernel, command.entry, command.consts));
+        pending.set(command, this.device.pipelines.get(command.kernel, command.entry, command));
     const distinct = new Set(pending.values());
     let done = 0;
     for (const pipeline of distinct)

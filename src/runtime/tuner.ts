@@ -1,6 +1,7 @@
 import { SlimgradError } from '../errors.js';
 import type { Candidate, Choice } from './choice.js';
 import type { Device } from './device.js';
+import { fromHalf, toHalf } from './half.js';
 import { type Binding, type Dispatch, Plan, type Slot } from './plan.js';
 
 /** How one candidate did. */
@@ -38,6 +39,7 @@ export interface TuneOptions {
 const rounds = 5;
 const span = 20; // milliseconds that a round of a candidate lasts at least: far above a clock's step, quantised ones too
 const tolerance = 1e-4; // of the largest value; sums in another order differ by some 1e-6
+const halfTolerance = 2e-3; // two units in the last place of f16
 const margin = 0.95; // of the standard variant's time, which a winner has to beat twice
 
 /**
@@ -99,7 +101,7 @@ function sketchOf(device: Device, choice: Choice): Sketch {
           slots.set(name, plan.slot(name, binding.bytes));
           bindings.push(binding);
         }
-        return { storage: slots.get(name) as Slot, offset: 0, bytes: binding.bytes };
+        return { ...binding, storage: slots.get(name) as Slot, offset: 0 };
       },
     });
     choice.record(candidate, plan);
@@ -116,9 +118,9 @@ const ids = new WeakMap<object, number>();
 let count = 0;
 
 /** The same for the same range of the same storage. */
-function nameOf({ storage, offset, bytes }: Binding): string {
+function nameOf({ storage, offset, bytes, half = false }: Binding): string {
   if (!ids.has(storage)) ids.set(storage, count++);
-  return `${ids.get(storage)}:${offset}:${bytes}`;
+  return `${ids.get(storage)}:${offset}:${bytes}:${half}`;
 }
 
 /** The parameters whose names are letters, which by convention are sizes. */
@@ -128,7 +130,7 @@ function sizesOf({ params }: Dispatch): string {
 }
 
 function textOf({ label, params, bindings, workgroups, consts, kernel }: Dispatch): string {
-  const sizes = [...bindings].map(([name, { bytes }]) => [name, bytes]);
+  const sizes = [...bindings].map(([name, { bytes, half = false }]) => [name, bytes, half]);
   return [label, digest(kernel.code), JSON.stringify([params, sizes, workgroups, consts])].join(' ');
 }
 
@@ -175,8 +177,12 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
         continue;
       }
       expected ??= outcome.values;
-      const worst = Math.max(...outcome.values.map((values, at) => differ(values, (expected as Float32Array[])[at])));
-      if (worst <= tolerance) runners.push({ variant, plan: plans[i], ms: [] });
+      const errors = outcome.values.map((values, at) => differ(values, (expected as Float32Array[])[at]));
+      const worst = Math.max(...errors);
+      const isRight = [...written].every(
+        (buffer, at) => errors[at] <= (stand.isHalf(buffer) ? halfTolerance : tolerance),
+      );
+      if (isRight) runners.push({ variant, plan: plans[i], ms: [] });
       else
         trials.push({
           variant,
@@ -262,7 +268,10 @@ async function attempt(
   plan.poison();
   plan.run();
   const values: Float32Array[] = [];
-  for (const buffer of outputs) values.push(new Float32Array(await plan.device.read(buffer)));
+  for (const buffer of outputs) {
+    const bytes = await plan.device.read(buffer);
+    values.push(stand.isHalf(buffer) ? fromHalf(new Uint16Array(bytes)) : new Float32Array(bytes));
+  }
   return { values };
 }
 
@@ -290,6 +299,7 @@ function differ(a: Float32Array, b: Float32Array): number {
 /** Buffers in place of a choice's own. */
 interface StandIns {
   readonly of: (binding: Binding) => Binding;
+  isHalf(buffer: GPUBuffer): boolean;
   /** Writes a buffer's first numbers. */
   fill(buffer: GPUBuffer): void;
   dispose(): void;
@@ -301,30 +311,32 @@ async function standIns(device: Device, bindings: readonly Binding[]): Promise<S
   const dispose = () => {
     for (const buffer of buffers.values()) device.free(buffer);
   };
-  const fill = (buffer: GPUBuffer) => device.write(buffer, numbers(buffer.size));
-  const wanted = new Map(bindings.map((binding) => [nameOf(binding), binding.bytes]));
-  const held = [...wanted.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const halves = new Set<GPUBuffer>();
+  const isHalf = (buffer: GPUBuffer) => halves.has(buffer);
+  const fill = (buffer: GPUBuffer) => device.write(buffer, numbers(buffer.size, isHalf(buffer)));
+  const wanted = new Map(bindings.map((binding) => [nameOf(binding), binding]));
+  const held = [...wanted.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   if (device.allocated + held > device.memory) return undefined;
   device.gpu.pushErrorScope('out-of-memory');
-  for (const [name, bytes] of wanted) buffers.set(name, device.buffer('tune', bytes));
+  for (const [name, { bytes, half }] of wanted) {
+    const buffer = device.buffer('tune', bytes);
+    buffers.set(name, buffer);
+    if (half) halves.add(buffer);
+  }
   if (await device.wait(device.gpu.popErrorScope())) {
     dispose();
     return undefined;
   }
   for (const buffer of buffers.values()) fill(buffer);
-  const of = (binding: Binding) => ({
-    storage: buffers.get(nameOf(binding)) as GPUBuffer,
-    offset: 0,
-    bytes: binding.bytes,
-  });
-  return { of, fill, dispose };
+  const of = (binding: Binding) => ({ ...binding, storage: buffers.get(nameOf(binding)) as GPUBuffer, offset: 0 });
+  return { of, isHalf, fill, dispose };
 }
 
 const period = 65_521; // a prime, so that no side of a tensor is a multiple of it
 let block: Float32Array<ArrayBuffer> | undefined;
 
 /** Numbers from −0.5 to 1.5, their mean not 0, so that a sum that leaves some out shows. */
-function numbers(bytes: number): Float32Array<ArrayBuffer> {
+function numbers(bytes: number, half: boolean): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
   if (!block) {
     let state = 1;
     block = Float32Array.from({ length: period }, () => {
@@ -332,7 +344,7 @@ function numbers(bytes: number): Float32Array<ArrayBuffer> {
       return state / 2 ** 31 - 0.5;
     });
   }
-  const values = new Float32Array(bytes / 4);
-  for (let at = 0; at < values.length; at += period) values.set(block.subarray(0, values.length - at), at);
+  const [values, source] = half ? [new Uint16Array(bytes / 2), toHalf(block)] : [new Float32Array(bytes / 4), block];
+  for (let at = 0; at < values.length; at += period) values.set(source.subarray(0, values.length - at), at);
   return values;
 }
