@@ -1,11 +1,13 @@
 import { ShapeError } from '../errors.js';
 import { conv2d as kernel } from '../generated/conv2d.js';
 import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.js';
+import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { batches } from './batches.js';
+import { tileRows } from './matmul.js';
 import { pointwise } from './pointwise.js';
 
 /** How a kernel moves over the map, in pixels. */
@@ -97,66 +99,123 @@ const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * 
 const octets = (channels: number): number => Math.ceil(channels / 8);
 
 /** Every pass has these forms; the plain one is the reference and never the first choice. */
-const candidates = [
-  { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 }, window: true },
-  { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 }, window: true },
-  { name: 'window', kernel: windowKernel, consts: {}, window: true },
-  { name: 'plain', window: false },
+const windows = [
+  { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 } },
+  { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 } },
+  { name: 'window', kernel: windowKernel, consts: {} },
+] as const;
+const plain = { name: 'plain' } as const;
+/** For 3x3 kernels: twice as many outputs a thread as a register file of a GPU holds with ease, so no first choice there. */
+const tiles = [
+  { name: 'tile8', subgroups: 8, share: 8 },
+  { name: 'tile4', subgroups: 4, share: 4 },
 ] as const;
 
-type Form = (typeof candidates)[number];
+type Window = (typeof windows)[number];
+type Form = Window | (typeof tiles)[number] | typeof plain;
+
+function forms(software: boolean, tiled: boolean): readonly Form[] {
+  if (!tiled) return [...windows, plain];
+  return software ? [...tiles, ...windows, plain] : [...windows, ...tiles, plain];
+}
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, O, OH, OW, K, S } = shape;
-  const common = {
-    params: { ...shape, splits: 1 },
-    bindings: { x, weight, y },
-    macs: macsOf(shape),
-    bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
-  };
+  const cost = { macs: macsOf(shape), bytes: x.bytes + y.bytes + 4 * numel(weight.shape) };
+  const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y }, ...cost };
   const consts = { K, S, THREADS: 64 };
-  plan.choose('conv2d.forward', candidates, (form, plan) => {
-    if (!form.window) {
-      plan.dispatch(kernel, 'forward', { ...common, consts, workgroups: Math.ceil((N * O * OH * OW) / 64) });
-      return;
-    }
-    const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
-    plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+  plan.choose('conv2d.forward', forms(plan.device.software, K === 3), (form, plan) => {
+    if ('share' in form) {
+      const [row, column] = weight.strides;
+      tile(plan, form, { ...shape, row, column, turn: 0 }, common.bindings, cost);
+    } else if ('kernel' in form) {
+      const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
+      plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
+    } else plan.dispatch(kernel, 'forward', { ...common, consts, workgroups: Math.ceil((N * O * OH * OW) / 64) });
   });
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
-  const { N, I, H, W, K, S } = shape;
-  const common = {
-    params: { ...shape, splits: 1 },
-    bindings: { weight, dy, dx },
-    macs: macsOf(shape),
-    bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape),
-  };
+  const { N, I, O, H, W, OH, OW, K, S, P } = shape;
+  const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
+  const common = { params: { ...shape, splits: 1 }, bindings: { weight, dy, dx }, ...cost };
   const consts = { K, S, THREADS: 64 };
-  plan.choose('conv2d.backward_input', candidates, (form, plan) => {
-    if (!form.window) {
-      plan.dispatch(kernel, 'backward_input', { ...common, consts, workgroups: Math.ceil((N * I * H * W) / 64) });
-      return;
-    }
-    const tiles = N * Math.ceil(H / S) * Math.ceil(Math.ceil(W / S) / 4);
-    plan.dispatch(form.kernel, 'backward_input_window', {
-      ...common,
-      consts: { ...consts, ...form.consts },
-      workgroups: octets(I) * S * S * Math.ceil(tiles / 64),
-    });
+  const tiled = K === 3 && (S === 1 ? P < 3 : S === 2 && P === 1);
+  plan.choose('conv2d.backward_input', forms(plan.device.software, tiled), (form, plan) => {
+    if ('share' in form) {
+      const [row, column] = weight.strides;
+      if (S === 1) {
+        const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, P: 2 - P, S, row: column, column: row, turn: 1 };
+        tile(plan, form, turned, { x: dy, weight, y: dx }, cost);
+        return;
+      }
+      const THREADS = tileThreads(plan);
+      const blocks = N * Math.ceil(H / 2) * Math.ceil(W / 8);
+      plan.dispatch(tileKernel, 'backward_input_tile2', {
+        ...cost,
+        params: { ...shape, row, column, turn: 0, channels: 8 },
+        bindings: common.bindings,
+        consts: { SHARE: form.share, THREADS },
+        workgroups: octets(I) * Math.ceil(blocks / THREADS),
+      });
+    } else if ('kernel' in form) {
+      const threads = N * Math.ceil(H / S) * Math.ceil(Math.ceil(W / S) / 4);
+      plan.dispatch(form.kernel, 'backward_input_window', {
+        ...common,
+        consts: { ...consts, ...form.consts },
+        workgroups: octets(I) * S * S * Math.ceil(threads / 64),
+      });
+    } else plan.dispatch(kernel, 'backward_input', { ...common, consts, workgroups: Math.ceil((N * I * H * W) / 64) });
   });
 }
 
-function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('conv2d.backward_weight', candidates, (form, plan) => correlate(plan, form, shape, x, dy, dweight));
+interface TileParams extends Omit<Shape, 'K' | 'ldw'> {
+  readonly row: number;
+  readonly column: number;
+  readonly turn: number;
 }
 
-function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+/** A 3x3 correlation in tiles of two rows of 4 outputs. */
+function tile(
+  plan: Plan,
+  form: (typeof tiles)[number],
+  params: TileParams,
+  bindings: { x: Tensor; weight: Tensor; y: Tensor },
+  cost: { macs: number; bytes: number },
+): void {
+  const { N, O, OH, OW, S } = params;
+  const channels = tileRows(form, O);
+  const THREADS = tileThreads(plan);
+  plan.dispatch(tileKernel, 'forward_tile', {
+    ...cost,
+    params: { ...params, channels },
+    bindings,
+    consts: { CHANNELS: channels, SHARE: form.share, S, THREADS },
+    workgroups: Math.ceil(O / channels) * Math.ceil((N * Math.ceil(OH / 2) * Math.ceil(OW / 4)) / THREADS),
+  });
+}
+
+/** A CPU adapter has one vector at a time, and a workgroup of one wastes none on small maps. */
+const tileThreads = (plan: Plan): number => (plan.device.software ? 8 : 64);
+
+function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
+  plan.choose('conv2d.backward_weight', [...windows, plain], (form, plan) =>
+    correlate(plan, form, shape, x, dy, dweight),
+  );
+}
+
+function correlate(
+  plan: Plan,
+  form: Window | typeof plain,
+  shape: Shape,
+  x: Tensor,
+  dy: Tensor,
+  dweight: Tensor,
+): void {
   const { N, I, O, OH, OW, K, S } = shape;
   const weights = O * I * K * K;
   const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
-  if (!form.window) {
+  if (!('kernel' in form)) {
     plan.dispatch(kernel, 'backward_weight', {
       ...common,
       params: { ...shape, splits: 1 },

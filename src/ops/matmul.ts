@@ -39,7 +39,7 @@ export function productForms(software: boolean): readonly Form[] {
 }
 
 /** Rows of a thread's tile: with subgroups 16 are faster by a quarter or more, unless many stand empty. */
-export function tileRows({ share }: Form, rows: number): number {
+export function tileRows({ share }: Pick<Form, 'share'>, rows: number): number {
   if (!share) return 8;
   return Math.ceil(rows / 16) * 16 <= 1.25 * Math.ceil(rows / 8) * 8 ? 16 : 8;
 }

@@ -1,0 +1,269 @@
+// Convolution with a 3x3 kernel, NCHW times OIHW, with subgroups: tiles of two rows of 4 pixels and up to 16 channels a
+// thread. Each lane loads the weights of one or two channels, and broadcasts hand them round; a row of pixels that two
+// outputs need is loaded once. See conv2d.wgsl for the formula, the layout and the plain references.
+
+enable subgroups;
+
+// Channels of a tile in forward_tile: 16, or 8 where 16 would leave much of it empty.
+const CHANNELS: u32 = 16;
+// Lanes that hold the channels' weights: 8, or 4 where subgroups are that small.
+const SHARE: u32 = 8;
+const S: u32 = 1;       // stride of forward_tile
+const THREADS: u32 = 8; // a workgroup
+
+struct Params {
+  N: u32, I: u32, O: u32,
+  H: u32, W: u32, OH: u32, OW: u32,
+  P: u32,
+  row: u32, column: u32, // strides of the weight: per output channel, per input channel
+  turn: u32,             // 1: the kernel turned by 180 degrees
+  channels: u32,         // CHANNELS, where it must not be a constant
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // (N, I, H, W)
+@group(0) @binding(2) var<storage, read> weight: array<f32>;   // (O, I, 3, 3), strides row and column
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // (N, O, OH, OW)
+@group(0) @binding(4) var<storage, read> dy: array<f32>;       // (N, O, OH, OW)
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (N, I, H, W)
+
+// A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
+fn pixel(row: u32, column: u32, inside: bool) -> f32 {
+  return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
+}
+
+// The pixels of a row under each of the three taps of a kernel row, for 4 neighbouring outputs.
+struct Window { first: vec4f, second: vec4f, third: vec4f }
+
+fn window(n: u32, i: u32, h: u32, left: u32) -> Window {
+  let inside = h < params.H;
+  let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
+  let a = vec4f(pixel(row, left, inside), pixel(row, left + S, inside),
+                pixel(row, left + 2u * S, inside), pixel(row, left + 3u * S, inside));
+  if (S == 1u) {
+    let b = vec4f(a.yzw, pixel(row, left + 4u, inside));
+    return Window(a, b, vec4f(b.yzw, pixel(row, left + 5u, inside)));
+  }
+  let b = vec4f(pixel(row, left + 1u, inside), pixel(row, left + S + 1u, inside),
+                pixel(row, left + 2u * S + 1u, inside), pixel(row, left + 3u * S + 1u, inside));
+  if (S == 2u) { return Window(a, b, vec4f(a.yzw, pixel(row, left + 8u, inside))); }
+  return Window(a, b, vec4f(pixel(row, left + 2u, inside), pixel(row, left + S + 2u, inside),
+                            pixel(row, left + 2u * S + 2u, inside), pixel(row, left + 3u * S + 2u, inside)));
+}
+
+// Two rows of 4 outputs of a channel.
+struct Pair { upper: vec4f, lower: vec4f }
+
+// Named members, not an array: SwiftShader runs arrays several times slower.
+struct Tile {
+  c0: Pair, c1: Pair, c2: Pair, c3: Pair, c4: Pair, c5: Pair, c6: Pair, c7: Pair,
+  c8: Pair, c9: Pair, c10: Pair, c11: Pair, c12: Pair, c13: Pair, c14: Pair, c15: Pair,
+}
+
+// Adds a row of the kernel, all three taps at once, so that a sum is fetched and put back once for the three of them.
+fn add(pair: Pair, taps: vec3f, upper: Window, lower: Window) -> Pair {
+  return Pair(pair.upper + (taps.x * upper.first + taps.y * upper.second + taps.z * upper.third),
+              pair.lower + (taps.x * lower.first + taps.y * lower.second + taps.z * lower.third));
+}
+
+// Brings the next channel into c0. Channels are stored in a loop that no compiler can unroll: a store for each would
+// take lavapipe seconds to compile.
+fn shift(tile: ptr<function, Tile>) {
+  (*tile).c0 = (*tile).c1;
+  (*tile).c1 = (*tile).c2;
+  (*tile).c2 = (*tile).c3;
+  (*tile).c3 = (*tile).c4;
+  (*tile).c4 = (*tile).c5;
+  (*tile).c5 = (*tile).c6;
+  (*tile).c6 = (*tile).c7;
+  if (CHANNELS == 16u) {
+    (*tile).c7 = (*tile).c8;
+    (*tile).c8 = (*tile).c9;
+    (*tile).c9 = (*tile).c10;
+    (*tile).c10 = (*tile).c11;
+    (*tile).c11 = (*tile).c12;
+    (*tile).c12 = (*tile).c13;
+    (*tile).c13 = (*tile).c14;
+    (*tile).c14 = (*tile).c15;
+  }
+}
+
+// The taps of a kernel row, in the order in which they are met.
+fn taps(at: u32) -> vec3f {
+  let turned = params.turn == 1u;
+  let first = weight[select(at, at + 2u, turned)];
+  let third = weight[select(at + 2u, at, turned)];
+  return vec3f(first, weight[at + 1u], third);
+}
+
+// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads run
+// over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further images.
+// Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx, swap
+// the channels and the maps, and let 2 - P take the place of P.
+@compute @workgroup_size(THREADS)
+fn forward_tile(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let group = wid.x + wid.y * num.x;
+  let groups = (params.O + CHANNELS - 1u) / CHANNELS;
+  let tiles = (params.OW + 3u) / 4u;
+  let pairs = (params.OH + 1u) / 2u;
+  let o = group % groups * CHANNELS;
+  let t = group / groups * THREADS + lid;
+  let q = t % tiles * 4u;
+  let p = t / tiles % pairs * 2u;
+  let live = t < tiles * pairs * params.N;
+  let n = min(t / (tiles * pairs), params.N - 1u);
+
+  let held_at = min(o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
+  let left = q * S - params.P;
+  var tile: Tile;
+  for (var i = 0u; i < params.I; i++) {
+    var upper: Window;
+    if (S == 1u) { upper = window(n, i, p - params.P, left); }
+    for (var ky = 0u; ky < 3u; ky++) {
+      if (S != 1u) { upper = window(n, i, p * S + ky - params.P, left); }
+      let lower = window(n, i, (p + 1u) * S + ky - params.P, left);
+      let at = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
+      var held = mat4x3f();
+      held[0] = taps(at.x);
+      if (CHANNELS > SHARE) { held[1] = taps(at.y); }
+      if (CHANNELS > 2u * SHARE) {
+        held[2] = taps(at.z);
+        held[3] = taps(at.w);
+      }
+      tile.c0 = add(tile.c0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), upper, lower);
+      tile.c1 = add(tile.c1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), upper, lower);
+      tile.c2 = add(tile.c2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), upper, lower);
+      tile.c3 = add(tile.c3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), upper, lower);
+      tile.c4 = add(tile.c4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), upper, lower);
+      tile.c5 = add(tile.c5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), upper, lower);
+      tile.c6 = add(tile.c6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), upper, lower);
+      tile.c7 = add(tile.c7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), upper, lower);
+      if (CHANNELS == 16u) {
+        tile.c8 = add(tile.c8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), upper, lower);
+        tile.c9 = add(tile.c9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), upper, lower);
+        tile.c10 = add(tile.c10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), upper, lower);
+        tile.c11 = add(tile.c11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), upper, lower);
+        tile.c12 = add(tile.c12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), upper, lower);
+        tile.c13 = add(tile.c13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), upper, lower);
+        tile.c14 = add(tile.c14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), upper, lower);
+        tile.c15 = add(tile.c15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), upper, lower);
+      }
+      if (S == 1u) { upper = lower; }
+    }
+  }
+
+  if (!live) { return; }
+  let count = min(4u, params.OW - q);
+  var at = ((n * params.O + o) * params.OH + p) * params.OW + q;
+  for (var c = 0u; c < min(params.channels, params.O - o); c++) {
+    store_y(at, tile.c0.upper, count);
+    if (p + 1u < params.OH) { store_y(at + params.OW, tile.c0.lower, count); }
+    at += params.OH * params.OW;
+    shift(&tile);
+  }
+}
+
+fn store_y(at: u32, v: vec4f, count: u32) {
+  y[at] = v.x;
+  if (count > 1u) { y[at + 1u] = v.y; }
+  if (count > 2u) { y[at + 2u] = v.z; }
+  if (count > 3u) { y[at + 3u] = v.w; }
+}
+
+// A pixel of the row of dy that starts at `row`; zero beyond its end and where there is no row.
+fn slope(row: u32, column: u32, inside: bool) -> f32 {
+  return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
+}
+
+// Four pixels of dy, and those to their right.
+struct Slopes { here: vec4f, right: vec4f }
+
+fn slopes(n: u32, o: u32, p: u32, q: u32) -> Slopes {
+  let inside = p < params.OH;
+  let row = ((n * params.O + o) * params.OH + min(p, params.OH - 1u)) * params.OW;
+  let here = vec4f(slope(row, q, inside), slope(row, q + 1u, inside), slope(row, q + 2u, inside), slope(row, q + 3u, inside));
+  return Slopes(here, vec4f(here.yzw, slope(row, q + 4u, inside)));
+}
+
+// Two rows of 8 inputs of a channel, even columns and odd ones apart: which taps an input is under depends on that.
+struct Block { even: vec4f, odd: vec4f, even_below: vec4f, odd_below: vec4f }
+
+// Adds what outputs of one channel give back through the three rows of the kernel.
+fn give(sums: Block, k0: vec3f, k1: vec3f, k2: vec3f, at: Slopes, below: Slopes) -> Block {
+  return Block(sums.even + k1.y * at.here,
+               sums.odd + (k1.z * at.here + k1.x * at.right),
+               sums.even_below + (k2.y * at.here + k0.y * below.here),
+               sums.odd_below + (k2.z * at.here + k2.x * at.right + k0.z * below.here + k0.x * below.right));
+}
+
+fn kernel_row(at: u32) -> vec3f { return vec3f(weight[at], weight[at + 1u], weight[at + 2u]); }
+
+// Stride 2, padding 1: one thread per 2 x 8 inputs x 8 input channels, fed by 2 x 5 outputs. Workgroups as above.
+@compute @workgroup_size(THREADS)
+fn backward_input_tile2(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let group = wid.x + wid.y * num.x;
+  let groups = (params.I + 7u) / 8u;
+  let tiles = (params.W + 7u) / 8u;
+  let pairs = (params.H + 1u) / 2u;
+  let i = group % groups * 8u;
+  let t = group / groups * THREADS + lid;
+  let q = t % tiles * 4u;
+  let p = t / tiles % pairs;
+  let live = t < tiles * pairs * params.N;
+  let n = min(t / (tiles * pairs), params.N - 1u);
+
+  let held_at = min(i + lane % SHARE + SHARE * vec2u(0u, 1u), vec2u(params.I - 1u)) * params.column;
+  var c0: Block; var c1: Block; var c2: Block; var c3: Block;
+  var c4: Block; var c5: Block; var c6: Block; var c7: Block;
+  for (var o = 0u; o < params.O; o++) {
+    let at = slopes(n, o, p, q);
+    let below = slopes(n, o, p + 1u, q);
+    let first = held_at.x + o * params.row;
+    let a0 = kernel_row(first);
+    let a1 = kernel_row(first + 3u);
+    let a2 = kernel_row(first + 6u);
+    var b0 = a0; var b1 = a1; var b2 = a2;
+    if (SHARE == 4u) {
+      let second = held_at.y + o * params.row;
+      b0 = kernel_row(second);
+      b1 = kernel_row(second + 3u);
+      b2 = kernel_row(second + 6u);
+    }
+    c0 = give(c0, subgroupBroadcast(a0, 0u), subgroupBroadcast(a1, 0u), subgroupBroadcast(a2, 0u), at, below);
+    c1 = give(c1, subgroupBroadcast(a0, 1u), subgroupBroadcast(a1, 1u), subgroupBroadcast(a2, 1u), at, below);
+    c2 = give(c2, subgroupBroadcast(a0, 2u), subgroupBroadcast(a1, 2u), subgroupBroadcast(a2, 2u), at, below);
+    c3 = give(c3, subgroupBroadcast(a0, 3u), subgroupBroadcast(a1, 3u), subgroupBroadcast(a2, 3u), at, below);
+    c4 = give(c4, subgroupBroadcast(b0, 4u % SHARE), subgroupBroadcast(b1, 4u % SHARE), subgroupBroadcast(b2, 4u % SHARE), at, below);
+    c5 = give(c5, subgroupBroadcast(b0, 5u % SHARE), subgroupBroadcast(b1, 5u % SHARE), subgroupBroadcast(b2, 5u % SHARE), at, below);
+    c6 = give(c6, subgroupBroadcast(b0, 6u % SHARE), subgroupBroadcast(b1, 6u % SHARE), subgroupBroadcast(b2, 6u % SHARE), at, below);
+    c7 = give(c7, subgroupBroadcast(b0, 7u % SHARE), subgroupBroadcast(b1, 7u % SHARE), subgroupBroadcast(b2, 7u % SHARE), at, below);
+  }
+
+  if (!live) { return; }
+  let right = min(8u, params.W - 2u * q);
+  let below = select(0u, right, 2u * p + 1u < params.H);
+  var to = ((n * params.I + i) * params.H + 2u * p) * params.W + 2u * q;
+  for (var c = 0u; c < min(params.channels, params.I - i); c++) {
+    store_dx(to, c0.even, c0.odd, right);
+    store_dx(to + params.W, c0.even_below, c0.odd_below, below);
+    to += params.H * params.W;
+    c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7;
+  }
+}
+
+fn store_dx(at: u32, even: vec4f, odd: vec4f, count: u32) {
+  if (count > 0u) { dx[at] = even.x; }
+  if (count > 1u) { dx[at + 1u] = odd.x; }
+  if (count > 2u) { dx[at + 2u] = even.y; }
+  if (count > 3u) { dx[at + 3u] = odd.y; }
+  if (count > 4u) { dx[at + 4u] = even.z; }
+  if (count > 5u) { dx[at + 5u] = odd.z; }
+  if (count > 6u) { dx[at + 6u] = even.w; }
+  if (count > 7u) { dx[at + 7u] = odd.w; }
+}
