@@ -96,10 +96,10 @@ fn taps(at: u32) -> vec3f {
   return vec3f(first, weight[at + 1u], third);
 }
 
-// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads run
-// over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further images.
-// Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx, swap
-// the channels and the maps, and let 2 - P take the place of P.
+// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
+// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further images.
+// Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
+// swap the channels and the maps, and let 2 - P take the place of P.
 @compute @workgroup_size(THREADS)
 fn forward_tile(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
@@ -184,22 +184,30 @@ struct Slopes { here: vec4f, right: vec4f }
 fn slopes(n: u32, o: u32, p: u32, q: u32) -> Slopes {
   let inside = p < params.OH;
   let row = ((n * params.O + o) * params.OH + min(p, params.OH - 1u)) * params.OW;
-  let here = vec4f(slope(row, q, inside), slope(row, q + 1u, inside), slope(row, q + 2u, inside), slope(row, q + 3u, inside));
+  let here = vec4f(slope(row, q, inside), slope(row, q + 1u, inside),
+                   slope(row, q + 2u, inside), slope(row, q + 3u, inside));
   return Slopes(here, vec4f(here.yzw, slope(row, q + 4u, inside)));
 }
 
 // Two rows of 8 inputs of a channel, even columns and odd ones apart: which taps an input is under depends on that.
 struct Block { even: vec4f, odd: vec4f, even_below: vec4f, odd_below: vec4f }
 
-// Adds what outputs of one channel give back through the three rows of the kernel.
+// The taps of a kernel, by rows.
+struct Taps { k0: vec3f, k1: vec3f, k2: vec3f }
+
+fn kernel(at: u32) -> Taps {
+  return Taps(vec3f(weight[at], weight[at + 1u], weight[at + 2u]),
+              vec3f(weight[at + 3u], weight[at + 4u], weight[at + 5u]),
+              vec3f(weight[at + 6u], weight[at + 7u], weight[at + 8u]));
+}
+
+// Adds what outputs of one channel give back through the kernel.
 fn give(sums: Block, k0: vec3f, k1: vec3f, k2: vec3f, at: Slopes, below: Slopes) -> Block {
   return Block(sums.even + k1.y * at.here,
                sums.odd + (k1.z * at.here + k1.x * at.right),
                sums.even_below + (k2.y * at.here + k0.y * below.here),
                sums.odd_below + (k2.z * at.here + k2.x * at.right + k0.z * below.here + k0.x * below.right));
 }
-
-fn kernel_row(at: u32) -> vec3f { return vec3f(weight[at], weight[at + 1u], weight[at + 2u]); }
 
 // Stride 2, padding 1: one thread per 2 x 8 inputs x 8 input channels, fed by 2 x 5 outputs. Workgroups as above.
 @compute @workgroup_size(THREADS)
@@ -224,25 +232,25 @@ fn backward_input_tile2(
   for (var o = 0u; o < params.O; o++) {
     let at = slopes(n, o, p, q);
     let below = slopes(n, o, p + 1u, q);
-    let first = held_at.x + o * params.row;
-    let a0 = kernel_row(first);
-    let a1 = kernel_row(first + 3u);
-    let a2 = kernel_row(first + 6u);
-    var b0 = a0; var b1 = a1; var b2 = a2;
-    if (SHARE == 4u) {
-      let second = held_at.y + o * params.row;
-      b0 = kernel_row(second);
-      b1 = kernel_row(second + 3u);
-      b2 = kernel_row(second + 6u);
-    }
-    c0 = give(c0, subgroupBroadcast(a0, 0u), subgroupBroadcast(a1, 0u), subgroupBroadcast(a2, 0u), at, below);
-    c1 = give(c1, subgroupBroadcast(a0, 1u), subgroupBroadcast(a1, 1u), subgroupBroadcast(a2, 1u), at, below);
-    c2 = give(c2, subgroupBroadcast(a0, 2u), subgroupBroadcast(a1, 2u), subgroupBroadcast(a2, 2u), at, below);
-    c3 = give(c3, subgroupBroadcast(a0, 3u), subgroupBroadcast(a1, 3u), subgroupBroadcast(a2, 3u), at, below);
-    c4 = give(c4, subgroupBroadcast(b0, 4u % SHARE), subgroupBroadcast(b1, 4u % SHARE), subgroupBroadcast(b2, 4u % SHARE), at, below);
-    c5 = give(c5, subgroupBroadcast(b0, 5u % SHARE), subgroupBroadcast(b1, 5u % SHARE), subgroupBroadcast(b2, 5u % SHARE), at, below);
-    c6 = give(c6, subgroupBroadcast(b0, 6u % SHARE), subgroupBroadcast(b1, 6u % SHARE), subgroupBroadcast(b2, 6u % SHARE), at, below);
-    c7 = give(c7, subgroupBroadcast(b0, 7u % SHARE), subgroupBroadcast(b1, 7u % SHARE), subgroupBroadcast(b2, 7u % SHARE), at, below);
+    let a = kernel(held_at.x + o * params.row);
+    var b = a;
+    if (SHARE == 4u) { b = kernel(held_at.y + o * params.row); }
+    c0 = give(c0, subgroupBroadcast(a.k0, 0u), subgroupBroadcast(a.k1, 0u),
+              subgroupBroadcast(a.k2, 0u), at, below);
+    c1 = give(c1, subgroupBroadcast(a.k0, 1u), subgroupBroadcast(a.k1, 1u),
+              subgroupBroadcast(a.k2, 1u), at, below);
+    c2 = give(c2, subgroupBroadcast(a.k0, 2u), subgroupBroadcast(a.k1, 2u),
+              subgroupBroadcast(a.k2, 2u), at, below);
+    c3 = give(c3, subgroupBroadcast(a.k0, 3u), subgroupBroadcast(a.k1, 3u),
+              subgroupBroadcast(a.k2, 3u), at, below);
+    c4 = give(c4, subgroupBroadcast(b.k0, 4u % SHARE), subgroupBroadcast(b.k1, 4u % SHARE),
+              subgroupBroadcast(b.k2, 4u % SHARE), at, below);
+    c5 = give(c5, subgroupBroadcast(b.k0, 5u % SHARE), subgroupBroadcast(b.k1, 5u % SHARE),
+              subgroupBroadcast(b.k2, 5u % SHARE), at, below);
+    c6 = give(c6, subgroupBroadcast(b.k0, 6u % SHARE), subgroupBroadcast(b.k1, 6u % SHARE),
+              subgroupBroadcast(b.k2, 6u % SHARE), at, below);
+    c7 = give(c7, subgroupBroadcast(b.k0, 7u % SHARE), subgroupBroadcast(b.k1, 7u % SHARE),
+              subgroupBroadcast(b.k2, 7u % SHARE), at, below);
   }
 
   if (!live) { return; }

@@ -2,6 +2,7 @@ import { ShapeError } from '../errors.js';
 import { conv2d as kernel } from '../generated/conv2d.js';
 import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.js';
 import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
+import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -199,25 +200,19 @@ function tile(
 const tileThreads = (plan: Plan): number => (plan.device.software ? 8 : 64);
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('conv2d.backward_weight', [...windows, plain], (form, plan) =>
+  plan.choose('conv2d.backward_weight', forms(plan.device.software, shape.K === 3), (form, plan) =>
     correlate(plan, form, shape, x, dy, dweight),
   );
 }
 
-function correlate(
-  plan: Plan,
-  form: Window | typeof plain,
-  shape: Shape,
-  x: Tensor,
-  dy: Tensor,
-  dweight: Tensor,
-): void {
+function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { N, I, O, OH, OW, K, S } = shape;
   const weights = O * I * K * K;
-  const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
-  if (!('kernel' in form)) {
+  const cost = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
+  const tilesPerRow = Math.ceil(OW / 4);
+  if (form.name === 'plain') {
     plan.dispatch(kernel, 'backward_weight', {
-      ...common,
+      ...cost,
       params: { ...shape, splits: 1 },
       bindings: { x, dy, dweight },
       consts: { K, S, THREADS: 32 },
@@ -225,21 +220,42 @@ function correlate(
     });
     return;
   }
+  if ('share' in form) {
+    const THREADS = plan.device.software ? 8 : 32;
+    const few = I <= 4 && S <= 2;
+    const groups = few ? Math.ceil(O / (2 * THREADS)) * Math.ceil(I / 3) : Math.ceil(I / THREADS) * octets(O);
+    const splits = splitsFor(groups, N * tilesPerRow, OH);
+    const partial = transient(plan, 'conv2d.partial', [splits, O, I, K, K]);
+    plan.dispatch(weightKernel, few ? 'backward_weight_few' : 'backward_weight_tile', {
+      ...cost,
+      params: { ...shape, splits },
+      bindings: { x, dy, partial },
+      consts: { SHARE: form.share, S, THREADS },
+      workgroups: groups * splits,
+    });
+    addUp(plan, { ...shape, splits }, partial, dweight);
+    return;
+  }
   const threads = I * K * Math.ceil(K / 3);
   // Whole vectors of lanes, since every lane loads for the others; no more of them than there is work for.
   const lanes = form.name === 'subgroup4' ? 4 : 8;
   const THREADS = Math.min(32, Math.ceil(threads / lanes) * lanes);
   const groups = Math.ceil(threads / THREADS) * octets(O);
-  const splits = splitsFor(groups, N * OH, Math.ceil(OW / 4));
-  const params = { ...shape, splits };
+  const splits = splitsFor(groups, N * OH, tilesPerRow);
   const partial = transient(plan, 'conv2d.partial', [splits, O, I, K, K]);
   plan.dispatch(form.kernel, 'backward_weight_window', {
-    ...common,
-    params,
+    ...cost,
+    params: { ...shape, splits },
     bindings: { x, dy, partial },
     consts: { K, S, THREADS, ...form.consts },
     workgroups: groups * splits,
   });
+  addUp(plan, { ...shape, splits }, partial, dweight);
+}
+
+function addUp(plan: Plan, params: Shape & { splits: number }, partial: Tensor, dweight: Tensor): void {
+  const { K, S, splits } = params;
+  const weights = numel(dweight.shape);
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight },

@@ -74,6 +74,8 @@ const cases: Record<string, Case> = {
   'stride 2, odd map': { x: [3, 9, 9, 7], weight: [10, 3], host: [16, 12], stride: 2, padding: 1 },
   'stride 2, even map': { x: [2, 4, 8, 8], weight: [6, 3], stride: 2, padding: 1 },
   'stride 2, no padding, last row and column unseen': { x: [2, 3, 8, 6], weight: [4, 3], stride: 2 },
+  'two channels': { x: [5, 2, 9, 14], weight: [21, 3], host: [24, 3], padding: 1 },
+  'four channels, stride 2': { x: [3, 4, 11, 10], weight: [18, 3], host: [20, 5], stride: 2, padding: 1 },
   '3x3, stride 3': { x: [2, 3, 10, 13], weight: [5, 3], stride: 3, padding: 1 },
   '3x3, padding 2, more channels than a tile': { x: [2, 19, 6, 9], weight: [35, 3], host: [40, 24], padding: 2 },
   '3x3, padding 3: wider than the kernel reaches': { x: [1, 2, 5, 6], weight: [3, 3], padding: 3 },
@@ -99,13 +101,13 @@ async function checkForms(shape: Case, on = device): Promise<void> {
   const { weight, stride = 1, padding = 0 } = shape;
   const tiled = {
     'conv2d.forward': weight[1] === 3,
+    'conv2d.backward_weight': weight[1] === 3,
     'conv2d.backward_input': weight[1] === 3 && (stride === 1 ? padding < 3 : stride === 2 && padding === 1),
   };
   for (const [form, subgroups] of Object.entries({ window: 0, subgroup4: 4, subgroup8: 8, tile4: 4, tile8: 8 })) {
     if (subgroups > on.subgroupSize) continue;
     const variants = { ...opCase(shape, form).variants };
     if (form.startsWith('tile')) {
-      variants['conv2d.backward_weight'] = 'window';
       for (const [key, has] of Object.entries(tiled)) if (!has) variants[key] = 'window';
     }
     const results = await checkOp(on, `conv2d ${form}`, { ...opCase(shape, form), variants, seed });
