@@ -8,7 +8,7 @@ enable subgroups;
 const CHANNELS: u32 = 16;
 // Lanes that hold the channels' weights: 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
-const S: u32 = 1;       // stride of forward_tile
+const S: u32 = 1;       // stride of forward_tile, 1 or 2
 const THREADS: u32 = 8; // a workgroup
 
 struct Params {
@@ -46,9 +46,7 @@ fn window(n: u32, i: u32, h: u32, left: u32) -> Window {
   }
   let b = vec4f(pixel(row, left + 1u, inside), pixel(row, left + S + 1u, inside),
                 pixel(row, left + 2u * S + 1u, inside), pixel(row, left + 3u * S + 1u, inside));
-  if (S == 2u) { return Window(a, b, vec4f(a.yzw, pixel(row, left + 8u, inside))); }
-  return Window(a, b, vec4f(pixel(row, left + 2u, inside), pixel(row, left + S + 2u, inside),
-                            pixel(row, left + 2u * S + 2u, inside), pixel(row, left + 3u * S + 2u, inside)));
+  return Window(a, b, vec4f(a.yzw, pixel(row, left + 8u, inside)));
 }
 
 // Two rows of 4 outputs of a channel.
@@ -97,8 +95,8 @@ fn taps(at: u32) -> vec3f {
 }
 
 // One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
-// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further images.
-// Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
+// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further
+// images. Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
 // swap the channels and the maps, and let 2 - P take the place of P.
 @compute @workgroup_size(THREADS)
 fn forward_tile(
@@ -119,39 +117,43 @@ fn forward_tile(
   let held_at = min(o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
   let left = q * S - params.P;
   var tile: Tile;
-  for (var i = 0u; i < params.I; i++) {
-    var upper: Window;
-    if (S == 1u) { upper = window(n, i, p - params.P, left); }
-    for (var ky = 0u; ky < 3u; ky++) {
-      if (S != 1u) { upper = window(n, i, p * S + ky - params.P, left); }
-      let lower = window(n, i, (p + 1u) * S + ky - params.P, left);
-      let at = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
-      var held = mat4x3f();
-      held[0] = taps(at.x);
-      if (CHANNELS > SHARE) { held[1] = taps(at.y); }
-      if (CHANNELS > 2u * SHARE) {
-        held[2] = taps(at.z);
-        held[3] = taps(at.w);
-      }
-      tile.c0 = add(tile.c0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), upper, lower);
-      tile.c1 = add(tile.c1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), upper, lower);
-      tile.c2 = add(tile.c2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), upper, lower);
-      tile.c3 = add(tile.c3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), upper, lower);
-      tile.c4 = add(tile.c4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), upper, lower);
-      tile.c5 = add(tile.c5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), upper, lower);
-      tile.c6 = add(tile.c6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), upper, lower);
-      tile.c7 = add(tile.c7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), upper, lower);
-      if (CHANNELS == 16u) {
-        tile.c8 = add(tile.c8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), upper, lower);
-        tile.c9 = add(tile.c9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), upper, lower);
-        tile.c10 = add(tile.c10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), upper, lower);
-        tile.c11 = add(tile.c11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), upper, lower);
-        tile.c12 = add(tile.c12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), upper, lower);
-        tile.c13 = add(tile.c13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), upper, lower);
-        tile.c14 = add(tile.c14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), upper, lower);
-        tile.c15 = add(tile.c15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), upper, lower);
-      }
-      if (S == 1u) { upper = lower; }
+  var before: Window;
+  var upper: Window;
+  var lower: Window;
+  // One loop over channels and rows, and one place that loads: otherwise compilers unroll, and take seconds.
+  for (var step = 0u; step < params.I * (S + 3u); step++) {
+    let i = step / (S + 3u);
+    let r = step % (S + 3u);
+    if (S == 1u) { upper = lower; } else { upper = before; }
+    before = lower;
+    lower = window(n, i, p * S + r - params.P, left);
+    if (r < S) { continue; }
+    let ky = r - S;
+    let at = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
+    var held = mat4x3f();
+    held[0] = taps(at.x);
+    if (CHANNELS > SHARE) { held[1] = taps(at.y); }
+    if (CHANNELS > 2u * SHARE) {
+      held[2] = taps(at.z);
+      held[3] = taps(at.w);
+    }
+    tile.c0 = add(tile.c0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), upper, lower);
+    tile.c1 = add(tile.c1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), upper, lower);
+    tile.c2 = add(tile.c2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), upper, lower);
+    tile.c3 = add(tile.c3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), upper, lower);
+    tile.c4 = add(tile.c4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), upper, lower);
+    tile.c5 = add(tile.c5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), upper, lower);
+    tile.c6 = add(tile.c6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), upper, lower);
+    tile.c7 = add(tile.c7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), upper, lower);
+    if (CHANNELS == 16u) {
+      tile.c8 = add(tile.c8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), upper, lower);
+      tile.c9 = add(tile.c9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), upper, lower);
+      tile.c10 = add(tile.c10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), upper, lower);
+      tile.c11 = add(tile.c11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), upper, lower);
+      tile.c12 = add(tile.c12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), upper, lower);
+      tile.c13 = add(tile.c13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), upper, lower);
+      tile.c14 = add(tile.c14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), upper, lower);
+      tile.c15 = add(tile.c15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), upper, lower);
     }
   }
 

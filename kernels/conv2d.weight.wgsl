@@ -1,5 +1,5 @@
 // The weight's gradient of a convolution with a 3x3 kernel, NCHW times OIHW, with subgroups: a thread walks down
-// columns of 4 outputs with all nine taps in registers, so that a row of pixels is loaded once for the three rows of the
+// columns of 4 outputs with all nine taps in registers, so that a row of pixels is loaded once for three rows of the
 // kernel. Rows are loaded in one place in a loop: with three, SwiftShader compiles for minutes.
 // See conv2d.wgsl for the formula, the layout and the plain reference, and for the sum over the splits.
 

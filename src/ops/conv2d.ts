@@ -125,7 +125,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const cost = { macs: macsOf(shape), bytes: x.bytes + y.bytes + 4 * numel(weight.shape) };
   const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y }, ...cost };
   const consts = { K, S, THREADS: 64 };
-  plan.choose('conv2d.forward', forms(plan.device.software, K === 3), (form, plan) => {
+  plan.choose('conv2d.forward', forms(plan.device.software, K === 3 && S <= 2), (form, plan) => {
     if ('share' in form) {
       const [row, column] = weight.strides;
       tile(plan, form, { ...shape, row, column, turn: 0 }, common.bindings, cost);

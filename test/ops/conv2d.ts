@@ -100,7 +100,7 @@ async function checkForms(shape: Case, on = device): Promise<void> {
   const plain = await checkOp(on, 'conv2d plain', { ...opCase(shape, 'plain'), seed });
   const { weight, stride = 1, padding = 0 } = shape;
   const tiled = {
-    'conv2d.forward': weight[1] === 3,
+    'conv2d.forward': weight[1] === 3 && stride <= 2,
     'conv2d.backward_weight': weight[1] === 3,
     'conv2d.backward_input': weight[1] === 3 && (stride === 1 ? padding < 3 : stride === 2 && padding === 1),
   };
