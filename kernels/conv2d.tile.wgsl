@@ -10,6 +10,7 @@ const CHANNELS: u32 = 16;
 const SHARE: u32 = 8;
 const S: u32 = 1;       // stride of forward_tile, 1 or 2
 const THREADS: u32 = 8; // a workgroup
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
 struct Params {
   N: u32, I: u32, O: u32,
@@ -21,15 +22,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // (N, I, H, W)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;     // (N, I, H, W)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;   // (O, I, 3, 3), strides row and column
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;  // (N, O, OH, OW)
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>; // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;       // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (N, I, H, W)
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
-  return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
+  return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
 
 // The pixels of a row under each of the three taps of a kernel row, for 4 neighbouring outputs.
@@ -169,10 +170,10 @@ fn forward_tile(
 }
 
 fn store_y(at: u32, v: vec4f, count: u32) {
-  y[at] = v.x;
-  if (count > 1u) { y[at + 1u] = v.y; }
-  if (count > 2u) { y[at + 2u] = v.z; }
-  if (count > 3u) { y[at + 3u] = v.w; }
+  y[at] = Stored(v.x);
+  if (count > 1u) { y[at + 1u] = Stored(v.y); }
+  if (count > 2u) { y[at + 2u] = Stored(v.z); }
+  if (count > 3u) { y[at + 3u] = Stored(v.w); }
 }
 
 // A pixel of the row of dy that starts at `row`; zero beyond its end and where there is no row.

@@ -9,6 +9,7 @@ enable subgroups;
 const SHARE: u32 = 8;
 const S: u32 = 1;       // stride; backward_weight_few takes 1 or 2
 const THREADS: u32 = 8; // a workgroup
+alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
 struct Params {
   N: u32, I: u32, O: u32,
@@ -18,13 +19,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // (N, I, H, W)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
 @group(0) @binding(2) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>; // (splits, O, I, 3, 3)
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
-  return select(0f, x[row + min(column, params.W - 1u)], inside && column < params.W);
+  return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
 
 // Where row h of a channel begins; of no row, the last one.
