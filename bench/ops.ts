@@ -63,6 +63,8 @@ function others(N: number): Layer[] {
   return [
     convolutionLayer(N, 64, 64, 16, { S: 1 }),
     convolutionLayer(N, 128, 256, 8, { S: 2 }),
+    depthwiseLayer(N, 128, 16, 1, 5),
+    depthwiseLayer(N, 128, 16, 2, 5),
     ...[
       [64, 32],
       [128, 16],
@@ -128,11 +130,11 @@ function pointwiseLayer(N: number, I: number, O: number, side: number): Layer {
   };
 }
 
-function depthwiseLayer(N: number, channels: number, side: number, S: number): Layer {
-  const [K, P] = [3, 1];
+function depthwiseLayer(N: number, channels: number, side: number, S: number, K = 3): Layer {
+  const P = (K - 1) / 2;
   return {
     stem: 'depthwise',
-    name: `3x3 ${channels} ${side}²${S > 1 ? ` /${S}` : ''}`,
+    name: `${K}x${K} ${channels} ${side}²${S > 1 ? ` /${S}` : ''}`,
     slims: true,
     joint: false,
     at: (share) => {

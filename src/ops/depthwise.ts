@@ -149,7 +149,9 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
 }
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('depthwise.backward_weight', forms(shape, shape.K === 3 && shape.S <= 2), ({ name }, plan) =>
+  const { K, S } = shape;
+  const strip = (K === 3 && S <= 2) || (K === 5 && S === 1);
+  plan.choose('depthwise.backward_weight', forms(shape, strip), ({ name }, plan) =>
     correlate(plan, name, shape, x, dy, dweight),
   );
 }
@@ -178,7 +180,8 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
   const consts = { K, S, THREADS };
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
-  if (form === 'strip') plan.dispatch(stripKernel, 'backward_weight_strip', { ...options, consts });
+  const stripEntry = K === 5 ? 'backward_weight_strip5' : 'backward_weight_strip';
+  if (form === 'strip') plan.dispatch(stripKernel, stripEntry, { ...options, consts });
   if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,

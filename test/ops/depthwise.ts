@@ -71,7 +71,7 @@ async function checkForms(shape: Case, on = device): Promise<void> {
     'depthwise.forward': (K === 3 && stride <= 2) || (K === 5 && stride === 1),
     'depthwise.backward_input':
       stride === 1 ? (K === 3 || K === 5) && padding < K : K === 3 && stride === 2 && padding === 1,
-    'depthwise.backward_weight': K === 3 && stride <= 2,
+    'depthwise.backward_weight': (K === 3 && stride <= 2) || (K === 5 && stride === 1),
   };
   const forms: Record<string, string[]> = {};
   for (const [key, strip] of Object.entries(strips)) forms[key] = strip ? ['row', 'strip'] : ['row'];
