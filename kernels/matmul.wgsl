@@ -3,13 +3,16 @@
 // columns is only another set of strides.
 //
 // plain is the reference, one thread an output. register_tile gives a thread 8 x 4 outputs; shared_tile, for GPUs, a
-// workgroup 64 x 64 outputs through workgroup memory; matmul.subgroup.wgsl has more. Where M and N alone give too few
-// threads, the sum over k falls into splits, whose results add_partials adds up in their order. Nothing races, and
+// workgroup SIDE x SIDE outputs through workgroup memory; matmul.subgroup.wgsl has more. Where M and N alone give too
+// few threads, the sum over k falls into splits, whose results add_partials adds up in their order. Nothing races, and
 // every order is fixed.
 
 const THREADS: u32 = 64;
 // Threads of register_tile.
 const COLUMNS: u32 = 16;
+// Side of shared_tile's tile, and its threads, (SIDE / 4)²: 64 and 256, or 32 and 64 for small matrices.
+const SIDE: u32 = 64;
+const SQUARES: u32 = 256;
 
 struct Params {
   M: u32, N: u32, K: u32,
@@ -129,47 +132,50 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
   }
 }
 
-// The operands of one step of a 64 x 64 tile: 16 columns of 64 rows, and 16 rows of 64 columns, four to a vector.
-var<workgroup> left: array<vec4f, 256>;
-var<workgroup> right: array<vec4f, 256>;
+// The operands of one step of a tile: 16 columns of SIDE rows, and 16 rows of SIDE columns, four to a vector.
+var<workgroup> left: array<vec4f, SIDE * 4u>;
+var<workgroup> right: array<vec4f, SIDE * 4u>;
 
-// One workgroup per 64 x 64 elements of C x split; one thread per 4 x 4 of them. Threads load with neighbours along
+// One workgroup per SIDE x SIDE elements of C x split; one thread per 4 x 4 of them. Threads load with neighbours along
 // whichever side of an operand is contiguous.
-@compute @workgroup_size(256)
+@compute @workgroup_size(SQUARES)
 fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
                @builtin(local_invocation_index) li: u32) {
-  let rows = (params.M + 63u) / 64u;
-  let columns = (params.N + 63u) / 64u;
+  let rows = (params.M + SIDE - 1u) / SIDE;
+  let columns = (params.N + SIDE - 1u) / SIDE;
   let group = wid.x + wid.y * num.x;
-  let m = group % rows * 64u;
-  let n = group / rows % columns * 64u;
+  let m = group % rows * SIDE;
+  let n = group / rows % columns * SIDE;
   let split = group / rows / columns;
 
   let begin = min(split * params.steps, params.K);
   let end = begin + min(params.steps, params.K - begin);
-  let fast = li % 16u;
-  let slow = li / 16u;
-  let k_of_a = select(slow, fast, params.ak == 1u);
-  let row = select(fast, slow, params.ak == 1u);
-  let k_of_b = select(slow, fast, params.bk == 1u);
-  let column = select(fast, slow, params.bk == 1u);
+  let quarter = SIDE / 4u;
+  let fast = li % quarter;
+  let slow = li / quarter;
   let four = vec4u(0u, 1u, 2u, 3u);
-  let a_at = min(m + row * 4u + four, vec4u(params.M - 1u)) * params.am;
-  let b_at = min(n + column * 4u + four, vec4u(params.N - 1u)) * params.bn;
 
   var c0 = vec4f();
   var c1 = vec4f();
   var c2 = vec4f();
   var c3 = vec4f();
   for (var k = begin; k < end; k += 16u) {
-    let ka = min(k + k_of_a, params.K - 1u);
-    let kb = min(k + k_of_b, params.K - 1u);
-    left[k_of_a * 16u + row] = select(vec4f(), load_a(a_at + ka * params.ak), k + k_of_a < end);
-    right[k_of_b * 16u + column] = select(vec4f(), load_b(b_at + kb * params.bk), k + k_of_b < end);
+    for (var e = li; e < 16u * quarter; e += SQUARES) {
+      let k_of_a = select(e / quarter, e % 16u, params.ak == 1u);
+      let row = select(e % quarter, e / 16u, params.ak == 1u);
+      let a_at = min(m + row * 4u + four, vec4u(params.M - 1u)) * params.am;
+      let ka = min(k + k_of_a, params.K - 1u) * params.ak;
+      left[k_of_a * quarter + row] = select(vec4f(), load_a(a_at + ka), k + k_of_a < end);
+      let k_of_b = select(e / quarter, e % 16u, params.bk == 1u);
+      let column = select(e % quarter, e / 16u, params.bk == 1u);
+      let b_at = min(n + column * 4u + four, vec4u(params.N - 1u)) * params.bn;
+      let kb = min(k + k_of_b, params.K - 1u) * params.bk;
+      right[k_of_b * quarter + column] = select(vec4f(), load_b(b_at + kb), k + k_of_b < end);
+    }
     workgroupBarrier();
     for (var j = 0u; j < 16u; j++) {
-      let r = left[j * 16u + slow];
-      let v = right[j * 16u + fast];
+      let r = left[j * quarter + slow];
+      let v = right[j * quarter + fast];
       c0 = fma(vec4f(r.x), v, c0);
       c1 = fma(vec4f(r.y), v, c1);
       c2 = fma(vec4f(r.z), v, c2);

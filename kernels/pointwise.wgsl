@@ -3,7 +3,8 @@
 // host's tensor: row and column are its strides.
 //
 // forward, backward_input and backward_weight are the plain reference. The _register forms give a thread 8 x 4 outputs,
-// the _shared forms, for GPUs, a workgroup 64 x 64 outputs through workgroup memory; pointwise.subgroup.wgsl has more.
+// the _shared forms, for GPUs, a workgroup SIDE x SIDE outputs through workgroup memory; pointwise.subgroup.wgsl has
+// more.
 // forward_register and forward_shared also compute backward_input, as dx is dy times the transposed weight: bind
 // x = dy, y = dx, and swap I with O and row with column.
 // All sums run in one fixed order; nothing is shared between workgroups.
@@ -11,6 +12,9 @@
 const THREADS: u32 = 64;
 // Threads of backward_weight_register.
 const COLUMNS: u32 = 16;
+// Side of the _shared forms' tiles, and their threads, (SIDE / 4)²: 64 and 256, or 32 and 64 for small matrices.
+const SIDE: u32 = 64;
+const SQUARES: u32 = 256;
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
@@ -223,17 +227,19 @@ fn store_weight(row: u32, i: u32, v: f32) {
   if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
 }
 
-// The operands of one step of a 64 x 64 tile: 16 columns of 64 rows, and 16 rows of 64 columns, four to a vector.
-var<workgroup> left: array<vec4f, 256>;
-var<workgroup> right: array<vec4f, 256>;
+// Threads along a side of a tile: each has 4 x 4 of its outputs.
+const QUARTER = SIDE / 4u;
+// The operands of one step of a tile: 16 columns of SIDE rows, and 16 rows of SIDE columns, four to a vector.
+var<workgroup> left: array<vec4f, SIDE * 4u>;
+var<workgroup> right: array<vec4f, SIDE * 4u>;
 
 struct Square { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f }
 
 // Adds the 16 products of the step to a thread's 4 x 4 outputs.
 fn multiply_shared(tile: ptr<function, Square>, row: u32, column: u32) {
   for (var k = 0u; k < 16u; k++) {
-    let a = left[k * 16u + row];
-    let v = right[k * 16u + column];
+    let a = left[k * QUARTER + row];
+    let v = right[k * QUARTER + column];
     (*tile).c0 = fma(vec4f(a.x), v, (*tile).c0);
     (*tile).c1 = fma(vec4f(a.y), v, (*tile).c1);
     (*tile).c2 = fma(vec4f(a.z), v, (*tile).c2);
@@ -241,60 +247,61 @@ fn multiply_shared(tile: ptr<function, Square>, row: u32, column: u32) {
   }
 }
 
-// One workgroup per 64 output channels x 64 neighbours among the pixels of all images; one thread per 4 x 4 of them.
-@compute @workgroup_size(256)
+// One workgroup per SIDE output channels x SIDE neighbours among the pixels of all images; one thread per 4 x 4 of
+// them.
+@compute @workgroup_size(SQUARES)
 fn forward_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
                   @builtin(local_invocation_index) li: u32) {
   let total = params.N * params.P;
-  let rows = (params.O + 63u) / 64u;
+  let rows = (params.O + SIDE - 1u) / SIDE;
   let group = wid.x + wid.y * num.x;
-  let o = group % rows * 64u;
-  let id = group / rows * 64u + li % 16u * 4u;
+  let o = group % rows * SIDE;
+  let id = group / rows * SIDE + li % QUARTER * 4u;
   let pixel = min(id + vec4u(0u, 1u, 2u, 3u), vec4u(total - 1u));
   let n = pixel / params.P;
   let p = pixel % params.P;
   let source = n * params.I * params.P + p;
-  let mine = min(o + li / 16u * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
 
   var tile: Square;
   for (var i = 0u; i < params.I; i += 16u) {
-    let wi = i + li % 16u;
-    let w = weights(mine + min(wi, params.I - 1u) * params.column);
-    left[li % 16u * 16u + li / 16u] = select(vec4f(), w, wi < params.I);
-    let xi = i + li / 16u;
-    right[li] = select(vec4f(), pixels(source + min(xi, params.I - 1u) * params.P), xi < params.I);
+    for (var e = li; e < 16u * QUARTER; e += SQUARES) {
+      let wi = i + e % 16u;
+      let row = min(o + e / 16u * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
+      let w = weights(row + min(wi, params.I - 1u) * params.column);
+      left[e % 16u * QUARTER + e / 16u] = select(vec4f(), w, wi < params.I);
+      let xi = i + e / QUARTER;
+      right[e] = select(vec4f(), pixels(source + min(xi, params.I - 1u) * params.P), xi < params.I);
+    }
     workgroupBarrier();
-    multiply_shared(&tile, li / 16u, li % 16u);
+    multiply_shared(&tile, li / QUARTER, li % QUARTER);
     workgroupBarrier();
   }
 
   let out = n * params.O * params.P + p;
   let count = select(0u, total - id, id < total);
-  let top = o + li / 16u * 4u;
+  let top = o + li / QUARTER * 4u;
   store(out, top, count, tile.c0);
   store(out, top + 1u, count, tile.c1);
   store(out, top + 2u, count, tile.c2);
   store(out, top + 3u, count, tile.c3);
 }
 
-// One workgroup per 64 output channels x 64 input channels x split; one thread per 4 x 4 of them. Splits as in
+// One workgroup per SIDE output channels x SIDE input channels x split; one thread per 4 x 4 of them. Splits as in
 // backward_weight_register; sixteen pixels a step.
-@compute @workgroup_size(256)
+@compute @workgroup_size(SQUARES)
 fn backward_weight_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
                           @builtin(local_invocation_index) li: u32) {
   let plane = (params.P + 3u) / 4u;
-  let rows = (params.O + 63u) / 64u;
-  let columns = (params.I + 63u) / 64u;
+  let rows = (params.O + SIDE - 1u) / SIDE;
+  let columns = (params.I + SIDE - 1u) / SIDE;
   let group = wid.x + wid.y * num.x;
-  let o = group % rows * 64u + li / 16u * 4u;
-  let i = group / rows % columns * 64u + li / 16u * 4u;
+  let o = group % rows * SIDE;
+  let i = group / rows % columns * SIDE;
   let split = group / rows / columns;
 
   let total = params.N * plane;
   let begin = min(split * params.steps, total);
   let end = begin + min(params.steps, total - begin);
-  let outputs = min(o + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.P;
-  let inputs = min(i + vec4u(0u, 1u, 2u, 3u), vec4u(params.I - 1u)) * params.P;
   var tile: Square;
   for (var s = begin; s < end; s += 4u) {
     let step = s + li % 16u / 4u;
@@ -302,16 +309,24 @@ fn backward_weight_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgr
     let pixel = min(step, total - 1u) % plane * 4u + li % 4u;
     let inside = step < end && pixel < params.P;
     let p = min(pixel, params.P - 1u);
-    left[li % 16u * 16u + li / 16u] = select(vec4f(), gradients(outputs + n * params.O * params.P + p), inside);
-    right[li % 16u * 16u + li / 16u] = select(vec4f(), pixels(inputs + n * params.I * params.P + p), inside);
+    // SQUARES is a multiple of 16, so that a thread keeps to its pixel.
+    for (var e = li; e < 16u * QUARTER; e += SQUARES) {
+      let four = e / 16u * 4u + vec4u(0u, 1u, 2u, 3u);
+      let outputs = min(o + four, vec4u(params.O - 1u)) * params.P;
+      let inputs = min(i + four, vec4u(params.I - 1u)) * params.P;
+      let to = e % 16u * QUARTER + e / 16u;
+      left[to] = select(vec4f(), gradients(outputs + n * params.O * params.P + p), inside);
+      right[to] = select(vec4f(), pixels(inputs + n * params.I * params.P + p), inside);
+    }
     workgroupBarrier();
-    multiply_shared(&tile, li / 16u, li % 16u);
+    multiply_shared(&tile, li / QUARTER, li % QUARTER);
     workgroupBarrier();
   }
 
-  let first = group / rows % columns * 64u + li % 16u * 4u;
-  store_row(split, o, first, 1u, tile.c0);
-  store_row(split, o + 1u, first, 1u, tile.c1);
-  store_row(split, o + 2u, first, 1u, tile.c2);
-  store_row(split, o + 3u, first, 1u, tile.c3);
+  let top = o + li / QUARTER * 4u;
+  let first = i + li % QUARTER * 4u;
+  store_row(split, top, first, 1u, tile.c0);
+  store_row(split, top + 1u, first, 1u, tile.c1);
+  store_row(split, top + 2u, first, 1u, tile.c2);
+  store_row(split, top + 3u, first, 1u, tile.c3);
 }

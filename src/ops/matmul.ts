@@ -21,21 +21,30 @@ export interface MatmulOptions {
 
 /** A way to compute a product: of matrices, or of a weight and the pixels of images. */
 export interface Form extends Candidate {
-  readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared' | 'plain';
+  readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared64' | 'shared32' | 'plain';
   /** Lanes that share the rows of the left operand. */
   readonly share?: number;
+  /** Side of a workgroup's tile in workgroup memory. */
+  readonly side?: number;
 }
 
-/** The forms of a product, best first. On a CPU barriers cost more than they save; on a GPU they are what is fast. */
-export function productForms(software: boolean): readonly Form[] {
+/**
+ * The forms of a (rows, columns) product, best first. On a CPU barriers cost more than they save; on a GPU they are what
+ * is fast, in tiles small enough that many of them are full.
+ */
+export function productForms(software: boolean, rows: number, columns: number): readonly Form[] {
   const subgroup: Form[] = [
     { name: 'subgroup8', subgroups: 8, share: 8 },
     { name: 'subgroup4', subgroups: 4, share: 4 },
   ];
   const register: Form = { name: 'register' };
-  const shared: Form = { name: 'shared' };
+  const shared: Form[] = [
+    { name: 'shared64', side: 64 },
+    { name: 'shared32', side: 32 },
+  ];
+  if (Math.min(rows, columns) <= 32 || rows * columns < 64 * 64 * enoughTiles) shared.reverse();
   const plain: Form = { name: 'plain' };
-  return software ? [...subgroup, register, shared, plain] : [shared, ...subgroup, register, plain];
+  return software ? [...subgroup, register, ...shared, plain] : [...shared, ...subgroup, register, plain];
 }
 
 /** Rows of a thread's tile: with subgroups 16 are faster by a quarter or more, unless many stand empty. */
@@ -50,6 +59,7 @@ export function splitsFor(software: boolean, tiles: number, length: number, leas
   return Math.min(Math.ceil(enough / tiles), Math.ceil(length / least));
 }
 
+const enoughTiles = 64; // workgroups of a GPU: fewer leave parts of it idle
 const leastSteps = 128; // elements of k that a split is worth its partial sums for
 const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
 
@@ -69,7 +79,7 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
         `got ${shapeText([M, K])}, ${shapeText([inner, N])} and ${shapeText(out.shape)}`,
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
-  const forms = productForms(plan.device.software);
+  const forms = productForms(plan.device.software, M, N);
   const panel = Math.max(64, Math.floor(plan.device.dispatchMacs / (N * K) / 64) * 64); // rows: their offset stays aligned
   for (let first = 0; first < M; first += panel) {
     const rows = Math.min(panel, M - first);
@@ -124,8 +134,8 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
       plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
     else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c } });
   } else {
-    const entry = form.name === 'plain' ? 'plain' : form.name === 'shared' ? 'shared_tile' : 'register_tile';
-    plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c } });
+    const entry = form.name === 'plain' ? 'plain' : form.side ? 'shared_tile' : 'register_tile';
+    plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c }, consts: sharedConsts(form) });
   }
   if (!partials) return;
   plan.dispatch(kernel, 'add_partials', {
@@ -162,10 +172,15 @@ function orient({ shape: [rows, columns], strides: [row, column] }: Tensor, tran
       ];
 }
 
+/** Constants of a tile in workgroup memory, 4 x 4 outputs a thread. */
+export function sharedConsts({ side }: Form): { SIDE?: number; SQUARES?: number } {
+  return side ? { SIDE: side, SQUARES: (side / 4) ** 2 } : {};
+}
+
 /** Workgroups for the tiles of an (M, N) product. */
 function countTiles(form: Form, M: number, N: number, rows: number, columns: number): number {
   if (form.name === 'plain') return Math.ceil((M * N) / kernel.consts.THREADS.value);
-  if (form.name === 'shared') return Math.ceil(M / 64) * Math.ceil(N / 64);
+  if (form.side) return Math.ceil(M / form.side) * Math.ceil(N / form.side);
   if (form.name === 'register') return Math.ceil(M / rows) * Math.ceil(N / (4 * kernel.consts.COLUMNS.value));
   return Math.ceil(M / rows) * Math.ceil(N / columns);
 }

@@ -6,7 +6,7 @@ import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { batches } from './batches.js';
 import { linear } from './linear.js';
-import { type Form, productForms, splitsFor, tileRows } from './matmul.js';
+import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './matmul.js';
 
 const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
 
@@ -72,7 +72,7 @@ function cost({ N, I, O, P }: Sizes) {
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  plan.choose('pointwise.forward', productForms(plan.device.software), (form, plan) => {
+  plan.choose('pointwise.forward', productForms(plan.device.software, sizes.O, sizes.N * sizes.P), (form, plan) => {
     if (form.name === 'plain')
       plan.dispatch(kernel, 'forward', {
         params,
@@ -87,16 +87,20 @@ function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor)
 function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
   const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
   const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
-  plan.choose('pointwise.backward_input', productForms(plan.device.software), (form, plan) => {
-    if (form.name === 'plain')
-      plan.dispatch(kernel, 'backward_input', {
-        params,
-        bindings: { dy, weight, dx },
-        workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
-        ...cost(sizes),
-      });
-    else project(plan, form, transposed, dy, weight, dx);
-  });
+  plan.choose(
+    'pointwise.backward_input',
+    productForms(plan.device.software, sizes.I, sizes.N * sizes.P),
+    (form, plan) => {
+      if (form.name === 'plain')
+        plan.dispatch(kernel, 'backward_input', {
+          params,
+          bindings: { dy, weight, dx },
+          workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
+          ...cost(sizes),
+        });
+      else project(plan, form, transposed, dy, weight, dx);
+    },
+  );
 }
 
 type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
@@ -119,8 +123,12 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
     return;
   }
   const common = { params: { ...params, rows }, bindings: { x, weight, y }, ...cost(params) };
-  if (form.name === 'shared')
-    plan.dispatch(kernel, 'forward_shared', { ...common, workgroups: Math.ceil(O / 64) * Math.ceil(pixels / 64) });
+  if (form.side)
+    plan.dispatch(kernel, 'forward_shared', {
+      ...common,
+      consts: sharedConsts(form),
+      workgroups: Math.ceil(O / form.side) * Math.ceil(pixels / form.side),
+    });
   else
     plan.dispatch(kernel, 'forward_register', {
       ...common,
@@ -134,7 +142,7 @@ function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight
   const { I, O } = sizes;
   const straight: Correlation = { sizes, x, dy, dweight, row, column };
   const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight, row: column, column: row };
-  plan.choose('pointwise.backward_weight', productForms(plan.device.software), (form, plan) => {
+  plan.choose('pointwise.backward_weight', productForms(plan.device.software, O, I), (form, plan) => {
     // only what a kernel calls x may be f16
     const across = !x.half && tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
     correlate(plan, form, across ? turned : straight);
@@ -176,10 +184,11 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: C
       plan.dispatch(subgroupKernel, 'backward_weight4', { ...subgroup, bindings: { x4: x, dy4: dy, dweight: target } });
     else plan.dispatch(subgroupKernel, 'backward_weight', { ...subgroup, bindings: { x, dy, dweight: target } });
   } else
-    plan.dispatch(kernel, form.name === 'shared' ? 'backward_weight_shared' : 'backward_weight_register', {
+    plan.dispatch(kernel, form.side ? 'backward_weight_shared' : 'backward_weight_register', {
       ...common,
       params,
       bindings: { x, dy, dweight: target },
+      consts: sharedConsts(form),
     });
   if (!partials) return;
   plan.dispatch(kernel, 'add_partials', {
@@ -194,7 +203,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: C
 function tilesOf(plan: Plan, form: Form, O: number, I: number) {
   const rows = tileRows(form, O);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
-  const width = form.share ? 4 * columns : form.name === 'shared' ? 64 : 4 * kernel.consts.COLUMNS.value;
-  const tiles = Math.ceil(O / (form.name === 'shared' ? 64 : rows)) * Math.ceil(I / width);
+  const width = form.side ?? 4 * (form.share ? columns : kernel.consts.COLUMNS.value);
+  const tiles = Math.ceil(O / (form.side ?? rows)) * Math.ceil(I / width);
   return { tiles, rows, columns, work: tiles * (rows === 16 ? 1 : 0.65) };
 }

@@ -56,13 +56,13 @@ const cases: Record<string, Case> = {
     x: [3, 13, 4, 4],
     weights: { weight: { host: [21, 17], slim: [19, 13] } },
     run: (tape, x, { weight }) => pointwise(tape, x, weight),
-    variants: all('pointwise', 'plain', 'register', 'shared'),
+    variants: all('pointwise', 'plain', 'register', 'shared64', 'shared32'),
   },
   'pointwise on odd planes': {
     x: [3, 13, 5, 3],
     weights: { weight: { host: [21, 17], slim: [19, 13] } },
     run: (tape, x, { weight }) => pointwise(tape, x, weight),
-    variants: all('pointwise', 'plain', 'register', 'shared'),
+    variants: all('pointwise', 'plain', 'register', 'shared64', 'shared32'),
   },
   'pointwise on maps of one pixel': {
     x: [6, 13, 1, 1],

@@ -15,7 +15,7 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-const forms = ['plain', 'register', 'shared', 'subgroup4', 'subgroup8'];
+const forms = ['plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8'];
 const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
 
 interface Case {

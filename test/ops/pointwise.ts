@@ -55,7 +55,7 @@ const cases: Case[] = [
   { N: 5, I: 33, O: 8, H: 1, W: 3 },
   { N: 17, I: 64, O: 31, H: 16, W: 16 },
 ];
-const forms = ['plain', 'register', 'shared', 'subgroup4', 'subgroup8'];
+const forms = ['plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8'];
 const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
 
 const check = (c: Case, form: string | undefined, seed?: number, on = device) => {
