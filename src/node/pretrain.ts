@@ -4,7 +4,7 @@ import type { Checkpoint } from '../io/checkpoint.js';
 import { f32, toFloat32, writeSafetensors } from '../io/safetensors.js';
 import type { Tensors } from '../parameters.js';
 import type { Trainer as TrainerOf } from '../train.js';
-import { openProgress, type Progress, type Screen } from './progress.js';
+import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
 import { type Evaluation, renderReport } from './report.js';
 import { type Kernels, RunFolder } from './run_folder.js';
 
@@ -38,7 +38,7 @@ export interface Session {
 /** Opens device, data and trainer. `kernels` are a run's choices so far, to be used again on an adapter of that name. */
 export type OpenSession = (
   config: TrainConfig,
-  options: { kernels?: Kernels; note(line: string): void },
+  options: { kernels?: Kernels; note(line: string): void; status?(text: string): void },
 ) => Promise<Session>;
 
 /** The exit codes of a run that a signal ended. SIGPIPE: nobody reads what it prints any more. */
@@ -77,9 +77,10 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
   });
   let session: Session | undefined;
   let progress: Progress | undefined;
-  const note = (line: string) => (progress ? progress.note(line) : screen.write(`${line}\n`));
+  const prelude = openPrelude(screen);
+  const note = (line: string) => (progress ?? prelude).note(line);
   try {
-    session = await open(config, { ...(kernels && { kernels }), note });
+    session = await open(config, { ...(kernels && { kernels }), note, status: prelude.status });
     const { trainer, adapter } = session;
     await folder.saveKernels({ adapter, variants: trainer.choices });
     const run = { config, folder, trainer, adapter };
@@ -94,7 +95,9 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
       note(`Resumed ${config.out} at step ${checkpoint.step} of ${trainer.steps}.`);
     }
     progress = openProgress(screen, { steps: trainer.steps, done: trainer.step, batch: config.batch });
-    await signals.deferring(() => loop(run, progress as Progress, signals));
+    // drivers may put off compiling until a kernel runs
+    prelude.status('First step: the driver may still be compiling.');
+    await signals.deferring(() => loop(run, progress as Progress, signals, () => prelude.status('')));
     progress.close();
     progress = undefined;
     return await finish(run, session, trainer.step > (checkpoint?.step ?? 0), note);
@@ -113,12 +116,13 @@ interface Run {
   adapter: string;
 }
 
-async function loop(run: Run, progress: Progress, signals: Signals): Promise<void> {
+async function loop(run: Run, progress: Progress, signals: Signals, onStep: () => void): Promise<void> {
   const { config, folder, trainer } = run;
   let saved = trainer.step;
   while (trainer.step < trainer.steps) {
     if (!signals.received) {
       const metrics = await trainer.train();
+      onStep();
       if (!Number.isFinite(metrics.loss)) await stop(run, metrics.step, `the loss is ${metrics.loss}`, saved);
       await folder.log({ ...metrics, time: new Date().toISOString() });
       progress.step(metrics);

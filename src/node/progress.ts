@@ -27,6 +27,36 @@ export interface Progress {
   close(): void;
 }
 
+/** What is said before the first step. */
+export interface Prelude {
+  /** A line that stays. */
+  note(line: string): void;
+  /** How far something has come, on a terminal alone: the next status or line takes its place. */
+  status(text: string): void;
+}
+
+/** Lines on `screen` before there is progress to show. */
+export function openPrelude(screen: Screen, env: ProgressOptions['env'] = process.env): Prelude {
+  const terminal = Boolean(screen.isTTY) && env?.TERM !== 'dumb';
+  let shown = false;
+  const erase = () => {
+    if (shown) screen.write('\r\x1b[K');
+    shown = false;
+  };
+  return {
+    note: (line) => {
+      erase();
+      screen.write(`${line}\n`);
+    },
+    status: (text) => {
+      if (!terminal) return;
+      erase();
+      screen.write(text.slice(0, (screen.columns || 80) - 1));
+      shown = true;
+    },
+  };
+}
+
 const redrawEvery = 100;
 const firstLines = 10_000;
 const laterLines = 30_000;

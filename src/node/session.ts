@@ -8,7 +8,7 @@ import type { OpenSession, Session } from './pretrain.js';
 import { tuning } from './tuning.js';
 
 /** Opens device, data and trainer for a run. */
-export const openSession: OpenSession = async (config, { kernels, note }): Promise<Session> => {
+export const openSession: OpenSession = async (config, { kernels, note, status }): Promise<Session> => {
   const { data, protocol, seed, imageSize } = config;
   const dataset = await openDataset(data, { protocol, seed, imageSize });
   for (const line of dataset.notes) note(line);
@@ -21,8 +21,10 @@ export const openSession: OpenSession = async (config, { kernels, note }): Promi
     const trainer = await Trainer.open(device, config, dataset.train, {
       ...(variants && { variants }),
       ...(config.tune && !variants && { tune: tuning(note) }),
+      onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });
-    note(`Compiled in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    note(`Compiled ${trainer.plan.stats().pipelines} kernels in ${seconds} s.`);
     // Before any checkpoint is loaded: the encoder as the seed made it.
     const untrained = await trainer.encoderState('slim');
     return {

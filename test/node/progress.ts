@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { duration, figure, openProgress } from '../../src/node/progress.js';
+import { duration, figure, openPrelude, openProgress } from '../../src/node/progress.js';
 
 const metrics = (step: number) => ({
   step,
@@ -88,6 +88,22 @@ test('figures and durations read well', () => {
   assert.equal(figures, ['0', '1.5e-5', '0.012', '0.950', '1.23', '12.3', '123', '12346', '1.2e+7', '-3.21', '–']);
   const durations = [0, 7.4, 61, 754, 3723, Number.NaN, Number.POSITIVE_INFINITY].map(duration);
   assert.equal(durations, ['0:00', '0:07', '1:01', '12:34', '1:02:03', '–:––', '–:––']);
+});
+
+test('before the first step: lines stay, and on a terminal one status line is replaced', () => {
+  const said = (isTTY: boolean, env = {}) => {
+    let text = '';
+    const prelude = openPrelude({ isTTY, columns: 20, write: (part: string) => (text += part) }, env);
+    prelude.status('Compiling: 1 of 2');
+    prelude.status('Compiling: a line longer than the screen');
+    prelude.note('Compiled.');
+    prelude.status('');
+    prelude.note('Done.');
+    return text;
+  };
+  const erase = '\r\x1b[K';
+  assert.is(said(true), `Compiling: 1 of 2${erase}Compiling: a line l${erase}Compiled.\n${erase}Done.\n`);
+  for (const plain of [said(false), said(true, { TERM: 'dumb' })]) assert.is(plain, 'Compiled.\nDone.\n');
 });
 
 test.run();
