@@ -1,10 +1,10 @@
 import { access, constants } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SlimgradError } from '../src/errors.js';
 import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/commands/flags.js';
 import { type AdapterChoice, openDevice } from '../src/node/device.js';
-import { fileError, writeFileAtomic } from '../src/node/files.js';
+import { fileError, makeFolder, writeFileAtomic } from '../src/node/files.js';
 import { version } from '../src/node/version.js';
 import type { Device } from '../src/runtime/device.js';
 import { seed } from '../test/random.js';
@@ -12,6 +12,7 @@ import { benchLayer, type Row } from './layer.js';
 import type { Rounds } from './measure.js';
 import { layers } from './ops.js';
 import { opsTable, printExcess, printRow } from './ops_table.js';
+import { renderBench } from './report.js';
 import { type Roofline, roofline } from './roofline.js';
 import { benchStep } from './step.js';
 import { digits, mebibytes } from './table.js';
@@ -36,6 +37,12 @@ const flags: readonly Flag[] = [
     doc: 'the fastest round, not the median: on a machine that others use',
   },
   { flag: '--json', key: 'json', value: 'FILE', doc: 'also write everything measured as JSON' },
+  {
+    flag: '--report',
+    key: 'report',
+    value: 'FOLDER',
+    doc: 'layers and steps, and a page to share: bench.html and bench.json',
+  },
   { flag: '--help', key: 'help', value: '', doc: 'print this' },
 ];
 
@@ -48,6 +55,7 @@ interface Options {
   quick?: boolean;
   fastest?: boolean;
   json?: string;
+  report?: string;
   help?: boolean;
 }
 
@@ -56,6 +64,7 @@ function parse(args: readonly string[]): Options {
   if (positional.length > 0) throw new UsageError(`bench: expected flags alone, got '${positional[0]}'`);
   const { batch = 2, filter }: Options = values;
   if (values.tune && !values.step) throw new UsageError('--tune: expected --step beside it');
+  if (values.report && filter !== undefined) throw new UsageError('--report: expected all layers, got --filter');
   if (!Number.isInteger(batch) || batch < 2)
     throw new UsageError(`--batch: expected a whole number of at least 2, got ${batch}`);
   const stems = new Set(layers(batch).map(({ stem }) => stem));
@@ -65,9 +74,13 @@ function parse(args: readonly string[]): Options {
 }
 
 async function bench(options: Options): Promise<void> {
-  const { quick = false, batch = quick ? 8 : 32, json } = options;
+  const { quick = false, batch = quick ? 8 : 32, json, report } = options;
   const take = options.fastest ? 'fastest' : 'median';
   if (json) await checkWritable(json);
+  if (report) {
+    await makeFolder(report);
+    await checkWritable(join(report, 'bench.json'));
+  }
 
   using device = await openDevice({ adapter: options.adapter });
   const adapter = describe(device);
@@ -81,15 +94,19 @@ async function bench(options: Options): Promise<void> {
       `(${ceilings.copyShape} of ${mebibytes(ceilings.copyBytes)}); ${digits(1000 * ceilings.passMs)} µs a pass, ` +
       'which is in every time below',
   );
-  const measured = options.step
-    ? {
-        steps: await benchStep(device, ceilings, take, quick),
-        ...(options.tune && { tuned: await benchTuned(device, take, quick) }),
-      }
-    : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
-  if (!json) return;
   const about = { slimgrad: version, date: new Date().toISOString(), adapter, roofline: ceilings, take, seed };
-  await writeFileAtomic(json, `${JSON.stringify({ ...about, ...measured }, null, 1)}\n`);
+  const ofLayers =
+    options.step && !report
+      ? undefined
+      : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
+  const ofSteps = options.step || report ? { steps: await benchStep(device, ceilings, take, quick) } : undefined;
+  const ofTuned = options.tune && { tuned: await benchTuned(device, take, quick) };
+  const text = `${JSON.stringify({ ...about, ...ofLayers, ...ofSteps, ...ofTuned }, null, 1)}\n`;
+  if (json) await writeFileAtomic(json, text);
+  if (!report || !ofLayers || !ofSteps) return;
+  await writeFileAtomic(join(report, 'bench.json'), text);
+  await writeFileAtomic(join(report, 'bench.html'), renderBench({ ...about, ...ofLayers, ...ofSteps }));
+  console.log(`\nA page to share: ${join(report, 'bench.html')}, its figures: ${join(report, 'bench.json')}`);
 }
 
 async function benchLayers(

@@ -52,7 +52,7 @@ export function printRow(
 type Width = Row['widths'][number];
 
 /** The ratio of the times over the ratio of the work: multiply-adds, or bytes where a pass only moves them. */
-function excess(slim: Width, dense: Width): number {
+export function excess(slim: Width, dense: Width): number {
   const work = dense.macs > 0 ? slim.macs / dense.macs : slim.bytes / dense.bytes;
   return slim.ms / dense.ms / work;
 }

@@ -40,11 +40,49 @@ test('the bench checks answers, times dense and slim, and writes what it measure
   }
 });
 
+test('a report holds what was measured, in one page that asks the network for nothing', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'slimgrad-bench-'));
+  try {
+    const { code, output } = await bench('--quick', '--report', join(folder, 'new'));
+    assert.is(code, 0, output);
+    const { ops, steps, excess, adapter, roofline } = JSON.parse(readFileSync(join(folder, 'new/bench.json'), 'utf8'));
+    const page = readFileSync(join(folder, 'new/bench.html'), 'utf8');
+    assert.ok(page.includes(`<h1>${adapter.name}</h1>`));
+    assert.not.match(page, /(src|href)=|https?:|@import|url\(/);
+    for (const { stem, layer, pass, widths } of ops) {
+      assert.ok(page.includes(`${stem} ${layer}</th><td class="text">${pass}<`), `${stem} ${layer}, ${pass}`);
+      for (const { ms, macs, bytes } of widths) assert.ok(ms > 0 && macs + bytes > 0, `${stem} ${layer}`);
+    }
+    for (const stem of Object.keys(excess)) assert.ok(page.includes(`<th scope="row">${stem}</th>`), stem);
+    const points = ops.filter(
+      ({ widths: [dense] }: { widths: { macs: number; bytes: number }[] }) => dense.macs * dense.bytes,
+    );
+    assert.is(page.split('<circle').length - 1, points.length);
+    assert.ok(roofline.gflops > 0 && points.length > 10);
+    for (const { name, profileMs, rooflineMs, kernels, phases } of steps) {
+      for (const shares of [kernels, phases])
+        for (const [key, whole] of [
+          ['ms', profileMs],
+          ['rooflineMs', rooflineMs],
+        ] as const) {
+          const sum = shares.reduce((total: number, share: Record<string, number>) => total + share[key], 0);
+          assert.ok(Math.abs(sum / whole - 1) < 1e-6, `${name}: ${key} of the parts ${sum}, of all ${whole}`);
+        }
+      assert.ok(page.includes(`Training step: ${name}`), name);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('the bench refuses what it does not know, and a report that it could not write', async () => {
   for (const [args, code, message] of [
     [['--stp'], 2, /unknown flag '--stp': did you mean '--step'/],
     [['--filter', 'gemm'], 2, /--filter: expected one of conv2d,.*got 'gemm'/],
     [['--batch', 'many'], 2, /--batch: expected a whole number/],
+    [['--report', '/dev/null/x'], 1, /cannot make the folder \/dev\/null\/x/],
+    [['--report', 'r', '--filter', 'add'], 2, /--report: expected all layers/],
+    [['--tune'], 2, /--tune: expected --step/],
     [['--json', 'no/such/folder/bench.json'], 1, /cannot write no\/such\/folder\/bench.json: no such file or folder/],
   ] as const) {
     const result = await bench(...args);

@@ -185,6 +185,17 @@ test('activations in f16: the first step of f32 but for rounding, a loss that fa
   half.dispose();
 });
 
+test('every dispatch of a step says how many bytes it moves', async () => {
+  const trainer = await Trainer.open(
+    device,
+    parseConfig({ ...small, ...{ blurA: 0.5, optimizer: 'lars' }, seed }),
+    pictures(40),
+  );
+  const silent = trainer.plan.dispatches.filter(({ bytes }) => !(bytes > 0)).map(({ label }) => label);
+  assert.equal([...new Set(silent)], []);
+  trainer.dispose();
+});
+
 test('a steady step creates no buffer, bind group, pipeline, query set or staging buffer', async () => {
   const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
   await trainer.train();
