@@ -27,6 +27,7 @@ struct Params {
   tiles: u32,    // columns: workgroups side by side over C·P
   width: u32,
   partials: u32,
+  half: u32,     // THREADS / 2: taken from here, a tree's loop stays a loop, which compiles faster
   update: u32,   // 1: fold the batch into the running statistics
   momentum: f32,
   eps: f32,
@@ -126,14 +127,14 @@ var<workgroup> tree2: array<vec2f, THREADS>;
 // Both trees leave their result in element 0, visible to the whole workgroup.
 fn tree_merge(lane: u32) {
   workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+  for (var half = params.half; half > 0u; half /= 2u) {
     if (lane < half) { tree[lane] = merge(tree[lane], tree[lane + half]); }
     workgroupBarrier();
   }
 }
 fn tree_sum(lane: u32) {
   workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+  for (var half = params.half; half > 0u; half /= 2u) {
     if (lane < half) { tree2[lane] += tree2[lane + half]; }
     workgroupBarrier();
   }

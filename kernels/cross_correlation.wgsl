@@ -26,6 +26,7 @@ struct Params {
   subtract: f32,    // metrics: 1 where the partial sums hold the diagonal as well
   weight: f32,      // combine: the matrix's weight
   eps: f32,
+  half: u32,        // THREADS / 2: taken from here, a tree's loop stays a loop, which compiles faster
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -65,7 +66,7 @@ fn column_sum(lane: u32, value: f32) -> f32 {
 fn tree_sum(lane: u32, value: vec4f) {
   tree[lane] = value;
   workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+  for (var half = params.half; half > 0u; half /= 2u) {
     if (lane < half) { tree[lane] += tree[lane + half]; }
     workgroupBarrier();
   }

@@ -102,7 +102,10 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
   const reduction = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
   const mapping = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.mapping, least: planes ? 4 : 16 });
   const shared = { N, C, P, momentum, eps, update: updateStats ? 1 : 0, inverse: training ? 1 / (N * P) : 0 };
-  const reducing = { params: { ...shared, ...reduction.params }, workgroups: reduction.workgroups };
+  const reducing = {
+    params: { ...shared, ...reduction.params, half: spread.THREADS / 2 },
+    workgroups: reduction.workgroups,
+  };
   const { partials } = reduction.params;
   return {
     plan,
@@ -116,9 +119,13 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
       transient(plan, label, partials === 1 ? [floats] : [partials, C, floats]),
     /** Of a reduction, and of the merge of its partial results. */
     reducing,
-    merging: { params: reducing.params, consts: { THREADS: form.threads }, workgroups: [C, 1, 1] as const },
+    merging: {
+      params: { ...reducing.params, half: form.threads / 2 },
+      consts: { THREADS: form.threads },
+      workgroups: [C, 1, 1] as const,
+    },
     /** Of a pass over all elements. */
-    mapped: { params: { ...shared, ...mapping.params }, workgroups: mapping.workgroups, consts: activated },
+    mapped: { params: { ...reducing.params, ...mapping.params }, workgroups: mapping.workgroups, consts: activated },
     spread,
     activated,
   };

@@ -59,6 +59,7 @@ const zero = {
   subtract: 0,
   weight: 0,
   eps: 0,
+  half: 0,
 };
 
 /**
@@ -180,6 +181,7 @@ function dispatch<E extends EntryName<typeof kernel>>(
   plan.choose(`cross_correlation.${entry}`, forms(plan.device.software), ({ consts }, plan) =>
     plan.dispatch(kernel, entry, {
       ...(common as unknown as DispatchOptions<typeof kernel, E>),
+      params: { ...options.params, half: consts.THREADS / 2 },
       consts,
       workgroups: groups ? [groups, 1, 1] : Math.ceil(options.params.D / consts.COLUMNS),
     }),
