@@ -115,9 +115,12 @@ const tiles = [
 type Window = (typeof windows)[number];
 type Form = Window | (typeof tiles)[number] | typeof plain;
 
-function forms(software: boolean, tiled: boolean): readonly Form[] {
+/** Multiply-adds from which on a tile's longer compiling, half a second, is made good within a few hundred steps. */
+const worthTiles = 16e6;
+
+function forms({ device }: Plan, tiled: boolean, macs: number): readonly Form[] {
   if (!tiled) return [...windows, plain];
-  return software ? [...tiles, ...windows, plain] : [...windows, ...tiles, plain];
+  return device.software && macs >= worthTiles ? [...tiles, ...windows, plain] : [...windows, ...tiles, plain];
 }
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
@@ -125,7 +128,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const cost = { macs: macsOf(shape), bytes: x.bytes + y.bytes + 4 * numel(weight.shape) };
   const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y }, ...cost };
   const consts = { K, S, THREADS: 64 };
-  plan.choose('conv2d.forward', forms(plan.device.software, K === 3 && S <= 2), (form, plan) => {
+  plan.choose('conv2d.forward', forms(plan, K === 3 && S <= 2, cost.macs), (form, plan) => {
     if ('share' in form) {
       const [row, column] = weight.strides;
       tile(plan, form, { ...shape, row, column, turn: 0 }, common.bindings, cost);
@@ -142,7 +145,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   const common = { params: { ...shape, splits: 1 }, bindings: { weight, dy, dx }, ...cost };
   const consts = { K, S, THREADS: 64 };
   const tiled = K === 3 && (S === 1 ? P < 3 : S === 2 && P === 1);
-  plan.choose('conv2d.backward_input', forms(plan.device.software, tiled), (form, plan) => {
+  plan.choose('conv2d.backward_input', forms(plan, tiled, cost.macs), (form, plan) => {
     if ('share' in form) {
       const [row, column] = weight.strides;
       if (S === 1) {
@@ -200,7 +203,7 @@ function tile(
 const tileThreads = (plan: Plan): number => (plan.device.software ? 8 : 64);
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('conv2d.backward_weight', forms(plan.device.software, shape.K === 3), (form, plan) =>
+  plan.choose('conv2d.backward_weight', forms(plan, shape.K === 3, macsOf(shape)), (form, plan) =>
     correlate(plan, form, shape, x, dy, dweight),
   );
 }
