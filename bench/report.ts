@@ -33,7 +33,7 @@ export function renderBench(measured: Measured): string {
     adapter.driver,
     adapter.software ? 'a software adapter' : '',
     `subgroups ${adapter.subgroupSize || 'none'}`,
-    `${adapter.cores} cores`,
+    adapter.cores === 1 ? 'one core' : `${adapter.cores} cores`,
     `load ${adapter.load.toFixed(1)} at the start`,
   ];
   return `<!doctype html>
@@ -177,9 +177,9 @@ function shareTable(head: string, shares: StepReport['kernels'], whole: number):
       ({ name, ms, macs, rooflineMs, dispatches }) =>
         `<tr><th scope="row">${escapeHtml(name || '(none)')}</th><td>${dispatches}</td><td class="bar">` +
         `<span style="width:${((100 * ms) / most).toFixed(1)}%"></span><b>${digits(ms)} ms</b></td><td>${percent(ms / whole)}</td>` +
-        `<td>${macs > 0 ? digits((2 * macs) / ms / 1e6) : ''}</td><td>${digits(rooflineMs)}</td></tr>`,
+        `<td>${macs > 0 ? digits((2 * macs) / ms / 1e6) : ''}</td><td>${digits(rooflineMs)} ms</td></tr>`,
     );
-  const heads = [head, 'dispatches', 'time', 'share', 'GFLOP/s', 'roofline ms'];
+  const heads = [head, 'dispatches', 'time', 'share', 'GFLOP/s', 'roofline'];
   return table(heads, rows);
 }
 
@@ -244,18 +244,19 @@ figure{margin:0;background:var(--card);border:1px solid var(--line);border-radiu
 svg{width:100%;height:auto;display:block}
 .grid{stroke:var(--line)}
 .tick{fill:var(--soft);font-size:11.5px}
+@media (max-width:600px){.tick{font-size:20px}circle{r:7px}}
 .roof{fill:none;stroke:var(--ink);stroke-width:1.5}
 circle{fill-opacity:.85}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:12.5px;margin-bottom:6px}
 .legend i{display:inline-block;width:10px;height:10px;border-radius:50%;margin-right:6px}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:20px;align-items:start}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,540px),1fr));gap:20px;align-items:start}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
-th,td{padding:4px 8px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:4px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td.text{text-align:left}
 thead th{color:var(--soft);font-weight:500}
 tbody th{font-weight:500}
-td.bar{position:relative;min-width:130px;text-align:left}
+td.bar{position:relative;min-width:110px;text-align:left}
 td.bar span{position:absolute;left:6px;top:4px;bottom:4px;background:var(--bar);border-radius:3px}
 td.bar b{position:relative;font-weight:500;padding-left:4px}
 `;

@@ -166,7 +166,7 @@ function merge(parts: readonly Part[], nameOf: (part: Part) => string): Share[] 
 
 /** `conv2d` of `conv2d_subgroup.forward_window`: the kernel, whatever its form. */
 function stemOf(label: string): string {
-  return label.split('.')[0].replace(/_(subgroup|window|strip)$/, '');
+  return label.split('.')[0].replace(/_(subgroup|window|strip|tile|weight)$/, '');
 }
 
 /** Pairs of pictures of noise: what they show is of no consequence for the time of a step. */
