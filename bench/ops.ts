@@ -10,6 +10,7 @@ import { linear } from '../src/ops/linear.js';
 import { matmul } from '../src/ops/matmul.js';
 import { pointwise } from '../src/ops/pointwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
+import { scaleChannels } from '../src/ops/scale_channels.js';
 import type { Tape } from '../src/tape.js';
 import type { Tensor } from '../src/tensor.js';
 import * as reference from './reference.js';
@@ -84,6 +85,7 @@ function others(N: number): Layer[] {
       (tape, { x }) => globalAveragePool(tape, x),
       reference.planeMean(8 * 8),
     ),
+    excitationLayer(N, 256, 8),
     linearLayer(8 * N, 1024, 1024),
     gramLayer(8 * N, 2048),
     lossLayer(8 * N, 2048),
@@ -194,6 +196,24 @@ function elementwise(
     at: (share) => {
       const shape = [N, part(channels, share), side, side];
       return { inputs: Object.fromEntries(names.map((name) => [name, shape])), run, reference };
+    },
+  };
+}
+
+/** What ends squeeze-and-excitation. */
+function excitationLayer(N: number, channels: number, side: number): Layer {
+  return {
+    stem: 'scale_channels',
+    name: `${channels} ${side}²`,
+    slims: true,
+    joint: true,
+    at: (share) => {
+      const C = part(channels, share);
+      return {
+        inputs: { x: [N, C, side, side], scale: [N, C] },
+        run: (tape, { x, scale }) => scaleChannels(tape, x, scale),
+        reference: reference.scaledPlanes(side * side),
+      };
     },
   };
 }

@@ -125,6 +125,15 @@ export function planeMean(P: number): Reference {
   });
 }
 
+/** Planes of P pixels, each times its own scale. */
+export function scaledPlanes(P: number): Reference {
+  return ({ x, scale, dy }) => ({
+    y: (i) => scale[Math.floor(i / P)] * x[i],
+    dx: (i) => scale[Math.floor(i / P)] * dy[i],
+    dscale: (plane) => dot(dy, plane * P, x, plane * P, P),
+  });
+}
+
 export const sum: Reference = ({ a, b, dy }) => ({ y: (i) => a[i] + b[i], da: (i) => dy[i], db: (i) => dy[i] });
 
 /** A Aᵀ of a (N, D). */

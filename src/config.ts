@@ -15,6 +15,7 @@ import {
   toggle,
 } from './config/kinds.js';
 import { nearest, unknown } from './config/names.js';
+import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
 
 export type { Blocks };
@@ -52,14 +53,17 @@ const groups = {
     ),
   },
   Encoder: {
-    encoder: choice('architecture of host and slim encoder', 'mobilenet_v1', ['mobilenet_v1']),
+    encoder: choice('architecture of host and slim encoder', 'mobilenet_v1', encoderNames),
     width: number('width multiplier of the slim encoder (the 1x network)', 1, { min: 1 / 32, max: 16 }),
     stemStride: integer('stride of the first convolution', (above) => (isSmall(above) ? 1 : 2), {
       min: 1,
       max: 2,
       shown: '1 up to 64 px, else 2',
     }),
-    blocks: blockList('blocks after the first convolution, for small experiments', { shown: "the encoder's own 13" }),
+    blocks: blockList('blocks after the first convolution, for small experiments', {
+      shown: "the encoder's own 13",
+      only: { key: 'encoder', values: ['mobilenet_v1'] },
+    }),
     bn: choice('batchnorm: shared affine, running statistics a width', 'split', ['split']),
     projector: integer("units of the projector's three layers (D of the loss)", 2048, { min: 2, max: 65536 }),
   },
@@ -266,8 +270,7 @@ function crossCheck(config: Mutable): void {
   if (config.cropMin > config.cropMax) {
     refuse('cropMin', `expected at most cropMax, ${config.cropMax}, got ${config.cropMin}`);
   }
-  // The thirteen blocks of MobileNet-V1 halve the side four times.
-  const total = config.stemStride * (config.blocks?.reduce((product, [, stride]) => product * stride, 1) ?? 16);
+  const total = backbone(config).stride;
   if (config.imageSize < total) {
     const why = `expected at least the encoder's total stride, ${total}, got ${config.imageSize}`;
     refuse('imageSize', `${why}. Give larger images, or fewer strides by --stem-stride and --blocks.`);

@@ -2,7 +2,8 @@ import { parseConfig, type TrainConfig } from './config.js';
 import { centreCrop, imagenetStatistics } from './data/augment.js';
 import { Loader } from './data/loader.js';
 import type { ImageSource, Picture } from './data/source.js';
-import { type Encoder, mobilenetV1 } from './encoders/mobilenet_v1.js';
+import { backbone, type EncoderSpec } from './encoders/backbone.js';
+import type { Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
 import { checkState } from './io/checkpoint.js';
 import { readSafetensors, toFloat32 } from './io/safetensors.js';
@@ -10,9 +11,6 @@ import { Parameters, type Tensors, type Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { Tape } from './tape.js';
-
-/** What must be known of an encoder to rebuild it; a run's configuration holds it all. */
-export type EncoderSpec = Pick<TrainConfig, 'width' | 'ratio' | 'stemStride' | 'blocks' | 'imageSize'>;
 
 const batch = 64;
 
@@ -27,7 +25,13 @@ export class ImageEncoder {
   readonly #parameters: Parameters;
 
   /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
-  constructor(device: Device, spec: EncoderSpec, state: Tensors, part: Width = 'slim', file = 'encoder') {
+  constructor(
+    device: Device,
+    spec: EncoderSpec & { readonly imageSize: number },
+    state: Tensors,
+    part: Width = 'slim',
+    file = 'encoder',
+  ) {
     this.#device = device;
     this.#encoder = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
     const { parameters, statistics, features } = this.#encoder;
@@ -122,11 +126,6 @@ export function encoderMetadata(
       ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
       : cause;
   }
-}
-
-/** The host's backbone; at ratio 1, that of a lone encoder. */
-export function backbone({ width, ratio, stemStride, blocks }: EncoderSpec): Encoder {
-  return mobilenetV1({ width, ratio, stemStride, ...(blocks && { blocks }) });
 }
 
 function pictureSource(pictures: readonly Picture[]): ImageSource {

@@ -13,18 +13,17 @@ export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
 export { eachPicture, holdOut, type ImageSource, type Picture, subset } from './data/source.js';
-export {
-  type Block,
-  type Encoder,
-  type MobilenetV1Options,
-  mobilenetV1,
-  mobilenetV1Blocks,
-} from './encoders/mobilenet_v1.js';
+export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
+export { efficientnetB0 } from './encoders/efficientnet.js';
+export type { Encoder, EncoderOptions } from './encoders/encoder.js';
+export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } from './encoders/mobilenet_v1.js';
+export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
+export { resnet18, resnet20, resnet50 } from './encoders/resnet.js';
 export * from './errors.js';
 export { type Collapse, collapse } from './eval/collapse.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
-export { type EncoderSpec, ImageEncoder, openEncoder } from './image_encoder.js';
+export { ImageEncoder, openEncoder } from './image_encoder.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type Embedding, Network } from './methods/network.js';
@@ -33,8 +32,11 @@ export { sacl } from './methods/sacl.js';
 export { saclXd } from './methods/sacl_xd.js';
 export { xd } from './methods/xd.js';
 export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
+export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
 export { type Module, type Pass, sequential } from './nn/module.js';
 export { projector } from './nn/projector.js';
+export { type ResidualOptions, residual } from './nn/residual.js';
+export { type SqueezeExciteOptions, squeezeExcite } from './nn/squeeze_excite.js';
 export { type Activation, activation } from './ops/activation.js';
 export { add } from './ops/add.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
@@ -53,6 +55,7 @@ export { linear } from './ops/linear.js';
 export { type MatmulOptions, matmul } from './ops/matmul.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
+export { scaleChannels } from './ops/scale_channels.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, Trainable } from './optim/optimizer.js';

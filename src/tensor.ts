@@ -78,3 +78,9 @@ const isSide = (side: number) => Number.isInteger(side) && side >= 1;
 export function shapeText(shape: readonly number[]): string {
   return `(${shape.join(', ')})`;
 }
+
+/** The matrix (O, I) of a 1x1 kernel (O, I, 1, 1), strides kept. */
+export function matrix(weight: Tensor): Tensor {
+  const grad = weight.grad && matrix(weight.grad);
+  return { ...weight, shape: weight.shape.slice(0, 2), strides: weight.strides.slice(0, 2), ...(grad && { grad }) };
+}

@@ -134,7 +134,11 @@ test('wrong types, ranges and choices are refused with what was expected and wha
   refused({ data: 'emoji', seed: 2 ** 32 }, 'seed (--seed)');
   refused({ data: 'emoji', resume: 'yes' }, 'expected true or false, got "yes"');
   refused({ data: 'emoji', method: 'sacl-xd' }, "Did you mean 'sacl_xd'?");
-  refused({ data: 'emoji', encoder: 'resnet' }, 'encoder (--encoder): expected \'mobilenet_v1\', got "resnet"');
+  refused(
+    { data: 'emoji', encoder: 'resnet' },
+    'encoder (--encoder): expected one of mobilenet_v1',
+    "Did you mean 'resnet18'?",
+  );
   refused({ data: 'emoji', width: 0.01 }, 'width (--width)', 'got 0.01');
 });
 

@@ -1,3 +1,4 @@
+import type { EncoderName } from '../encoders/backbone.js';
 import type { Block } from '../encoders/mobilenet_v1.js';
 
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
@@ -19,7 +20,7 @@ export interface Options {
   shown?: string;
   /** What to do about a refused value. */
   remedy?: string;
-  /** Only these methods or optimizers use the setting; given elsewhere it is refused. */
+  /** Only these encoders, methods or optimizers use the setting; given elsewhere it is refused. */
   only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
   /** Leaves the weights as they are: may differ between a run and its continuation. */
   free?: true;
@@ -29,6 +30,7 @@ type Default<T> = T | typeof required | ((above: Settled) => T);
 /** Values of the settings above the one whose default is computed. */
 export type Settled = Readonly<Record<string, unknown>>;
 interface Choices {
+  encoder: EncoderName;
   method: (typeof methods)[number];
   optimizer: (typeof optimizers)[number];
 }

@@ -1,4 +1,4 @@
-import type { Encoder } from '../encoders/mobilenet_v1.js';
+import type { Encoder } from '../encoders/encoder.js';
 import type { Module, Pass } from '../nn/module.js';
 import { projector } from '../nn/projector.js';
 import { Parameters, type Tensors, type Width } from '../parameters.js';

@@ -1,4 +1,3 @@
-import type { Activation } from '../ops/activation.js';
 import { type BatchNormOptions, batchnorm } from '../ops/batchnorm.js';
 import { type ConvOptions, conv2d } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
@@ -84,7 +83,7 @@ export function dense(name: string, input: Channels, output: number): Module {
   };
 }
 
-/** Convolution, batchnorm, activation. */
-export function convNorm(conv: Module, name: string, channels: Channels, activation: Activation = 'relu'): Module {
-  return sequential(conv, norm(name, channels, { activation }));
+/** Convolution, batchnorm, activation: ReLU where nothing is said. */
+export function convNorm(conv: Module, name: string, channels: Channels, options: NormOptions = {}): Module {
+  return sequential(conv, norm(name, channels, { activation: 'relu', ...options }));
 }

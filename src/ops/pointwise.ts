@@ -3,7 +3,7 @@ import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { matrix, numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { batches } from './batches.js';
 import { linear } from './linear.js';
 import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './matmul.js';
@@ -49,12 +49,6 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
       for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     return [dx, null];
   });
-}
-
-/** (O, I) of (O, I, 1, 1), strides kept. */
-function matrix(weight: Tensor): Tensor {
-  const grad = weight.grad && matrix(weight.grad);
-  return { ...weight, shape: weight.shape.slice(0, 2), strides: weight.strides.slice(0, 2), ...(grad && { grad }) };
 }
 
 interface Sizes {

@@ -2,6 +2,7 @@ import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
+import { laneForms } from './lanes.js';
 
 const threads = kernel.consts.THREADS.value;
 const lanes = kernel.consts.LANES.value;
@@ -17,10 +18,7 @@ export interface PoolOptions {
 export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   const [N, C, H, W] = planesOf('globalAveragePool', x);
   const params = { NC: N * C, H, W, OH: 1, OW: 1, K: 1, stride: 1, padding: 0 };
-  // one lane a plane where planes are small, and where a CPU plays the GPU, which makes barriers dear
-  const alone = { name: 'alone', lanes: 1 };
-  const together = { name: 'together', lanes };
-  const forms = tape.plan.device.software || H * W < 32 ? [alone, together] : [together, alone];
+  const forms = laneForms(tape.plan.device.software, H * W, lanes);
   const common = (LANES: number) => ({
     params,
     workgroups: Math.ceil((N * C * LANES) / threads),

@@ -1,5 +1,5 @@
-import type { Block, Encoder } from '../../src/encoders/mobilenet_v1.js';
-import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
+import type { Encoder } from '../../src/encoders/encoder.js';
+import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { Network } from '../../src/methods/network.js';
 import { saclXd } from '../../src/methods/sacl_xd.js';
 import { lars } from '../../src/optim/lars.js';

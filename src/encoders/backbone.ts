@@ -1,0 +1,36 @@
+import { efficientnetB0 } from './efficientnet.js';
+import type { Encoder } from './encoder.js';
+import { type Block, type MobilenetV1Options, mobilenetV1 } from './mobilenet_v1.js';
+import { mobilenetV3Large } from './mobilenet_v3.js';
+import { resnet18, resnet20, resnet50 } from './resnet.js';
+
+const encoders = {
+  mobilenet_v1: mobilenetV1,
+  mobilenet_v3_large: mobilenetV3Large,
+  efficientnet_b0: efficientnetB0,
+  resnet18,
+  resnet50,
+  resnet20,
+} as const satisfies Record<string, (options: MobilenetV1Options) => Encoder>;
+
+export type EncoderName = keyof typeof encoders;
+
+/** Every encoder, by the name that settings use. */
+export const encoderNames = Object.keys(encoders) as [EncoderName, ...EncoderName[]];
+
+/** What must be known of an encoder to rebuild it; a run's configuration holds it all. */
+export interface EncoderSpec {
+  readonly encoder: EncoderName;
+  /** Width of the slim encoder against the published network. */
+  readonly width: number;
+  /** K: how many times as wide the host is. */
+  readonly ratio: number;
+  readonly stemStride: number;
+  /** Of MobileNet-V1 only: its own where null. */
+  readonly blocks: readonly Block[] | null;
+}
+
+/** The host's backbone; at ratio 1, that of a lone encoder. */
+export function backbone({ encoder, width, ratio, stemStride, blocks }: EncoderSpec): Encoder {
+  return encoders[encoder]({ width, ratio, stemStride, ...(blocks && { blocks }) });
+}

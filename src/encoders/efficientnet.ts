@@ -1,0 +1,48 @@
+import { conv, convNorm } from '../nn/blocks.js';
+import { invertedResidual } from '../nn/inverted_residual.js';
+import { sequential } from '../nn/module.js';
+import { squeezeExcite } from '../nn/squeeze_excite.js';
+import { both, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+
+/** Expansion, kernel size, stride of the first block, output channels, blocks. */
+type Stage = readonly [number, number, number, number, number];
+
+/** The stages of EfficientNet-B0 (Tan and Le, 2019). */
+const stages: readonly Stage[] = [
+  [1, 3, 1, 16, 1],
+  [6, 3, 2, 24, 2],
+  [6, 5, 2, 40, 2],
+  [6, 3, 2, 80, 3],
+  [6, 5, 1, 112, 3],
+  [6, 5, 2, 192, 4],
+  [6, 3, 1, 320, 1],
+];
+
+/** EfficientNet-B0 without its classifier, and without drop-connect: 1280 features at width 1. Names are torchvision's. */
+export function efficientnetB0(options: EncoderOptions = {}): Encoder {
+  const { stemStride = 2 } = options;
+  const scale = scaling(options, multipleOf8);
+  const norm = { activation: 'silu' } as const;
+  let input = scale(32);
+  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convNorm(stem, 'features.0.1', input, norm)];
+  stages.forEach(([expansion, kernelSize, stride, channels, blocks], stage) => {
+    for (let i = 0; i < blocks; i++) {
+      const output = scale(channels);
+      const expanded = both(input, (c) => multipleOf8(c * expansion));
+      const squeezed = both(input, (c) => Math.max(1, Math.floor(c / 4)));
+      const block = invertedResidual(`features.${stage + 1}.${i}.block`, input, expanded, output, {
+        kernelSize,
+        stride: i === 0 ? stride : 1,
+        norm,
+        squeeze: (name, channels) => squeezeExcite(name, channels, squeezed, { activation: 'silu', gate: 'sigmoid' }),
+      });
+      modules.push(block);
+      input = output;
+    }
+  });
+  const last = `features.${stages.length + 1}`;
+  const features = both(input, (c) => 4 * c);
+  modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, norm));
+  return pooled(sequential(...modules), features, 16 * stemStride);
+}

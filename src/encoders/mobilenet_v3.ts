@@ -1,0 +1,65 @@
+import { conv, convNorm } from '../nn/blocks.js';
+import { invertedResidual } from '../nn/inverted_residual.js';
+import { sequential } from '../nn/module.js';
+import { squeezeExcite } from '../nn/squeeze_excite.js';
+import { both, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+
+/** Kernel size, expanded channels, output channels, squeeze-excite?, activation, stride. */
+type Row = readonly [number, number, number, boolean, 'relu' | 'hardswish', number];
+
+/** The blocks of MobileNet-V3-Large (Howard et al., 2019). */
+const rows: readonly Row[] = [
+  [3, 16, 16, false, 'relu', 1],
+  [3, 64, 24, false, 'relu', 2],
+  [3, 72, 24, false, 'relu', 1],
+  [5, 72, 40, true, 'relu', 2],
+  [5, 120, 40, true, 'relu', 1],
+  [5, 120, 40, true, 'relu', 1],
+  [3, 240, 80, false, 'hardswish', 2],
+  [3, 200, 80, false, 'hardswish', 1],
+  [3, 184, 80, false, 'hardswish', 1],
+  [3, 184, 80, false, 'hardswish', 1],
+  [3, 480, 112, true, 'hardswish', 1],
+  [3, 672, 112, true, 'hardswish', 1],
+  [5, 672, 160, true, 'hardswish', 2],
+  [5, 960, 160, true, 'hardswish', 1],
+  [5, 960, 160, true, 'hardswish', 1],
+];
+
+/** MobileNet-V3-Large without its classifier: 960 features at width 1. Names are torchvision's. */
+export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
+  const { stemStride = 2 } = options;
+  const scale = scaling(options, multipleOf8);
+  const norm = { eps: 1e-3, momentum: 0.01 };
+  let input = scale(16);
+  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convNorm(stem, 'features.0.1', input, { ...norm, activation: 'hardswish' })];
+  rows.forEach(([kernelSize, expanded, channels, squeezes, activation, stride], i) => {
+    const output = scale(channels);
+    const block = invertedResidual(`features.${i + 1}.block`, input, scale(expanded), output, {
+      kernelSize,
+      stride,
+      norm: { ...norm, activation },
+      ...(squeezes && {
+        squeeze: (name, channels) =>
+          squeezeExcite(
+            name,
+            channels,
+            both(channels, (c) => multipleOf8(Math.floor(c / 4))),
+            {
+              activation: 'relu',
+              gate: 'hardsigmoid',
+            },
+          ),
+      }),
+    });
+    modules.push(block);
+    input = output;
+  });
+  const last = `features.${rows.length + 1}`;
+  const features = both(input, (c) => 6 * c);
+  modules.push(
+    convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, { ...norm, activation: 'hardswish' }),
+  );
+  return pooled(sequential(...modules), features, 16 * stemStride);
+}

@@ -1,0 +1,36 @@
+import type { Channels } from '../parameters.js';
+import { conv, convNorm, depthwiseConv, type NormOptions } from './blocks.js';
+import { type Module, sequential } from './module.js';
+import { residual } from './residual.js';
+
+export interface InvertedResidualOptions {
+  kernelSize: number;
+  stride: number;
+  /** Of every batchnorm; its activation follows the expansion and the depthwise convolution. */
+  norm: NormOptions;
+  /** Squeeze-and-excitation of the expanded channels, to be named as given. */
+  squeeze?: (name: string, channels: Channels) => Module;
+}
+
+/**
+ * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1); plus its input
+ * where the shapes allow. No expansion where it would not expand. Parts are numbered `name`.0, `name`.1, …
+ */
+export function invertedResidual(
+  name: string,
+  input: Channels,
+  expanded: Channels,
+  output: Channels,
+  { kernelSize, stride, norm, squeeze }: InvertedResidualOptions,
+): Module {
+  const parts: Module[] = [];
+  const next = () => `${name}.${parts.length}`;
+  const push = (layer: Module, channels: Channels, options: NormOptions) =>
+    parts.push(convNorm(layer, `${next()}.1`, channels, options));
+  if (expanded.host !== input.host) push(conv(`${next()}.0`, input, expanded), expanded, norm);
+  push(depthwiseConv(`${next()}.0`, expanded, { kernelSize, stride }), expanded, norm);
+  if (squeeze) parts.push(squeeze(next(), expanded));
+  push(conv(`${next()}.0`, expanded, output), output, { ...norm, activation: 'none' });
+  const body = sequential(...parts);
+  return stride === 1 && input.host === output.host && input.slim === output.slim ? residual(body) : body;
+}

@@ -1,0 +1,23 @@
+import { type Activation, activation } from '../ops/activation.js';
+import { add } from '../ops/add.js';
+import type { Module } from './module.js';
+
+export interface ResidualOptions {
+  /** What brings x to the body's shape; x itself where left out. */
+  shortcut?: Module;
+  /** Of the sum. */
+  activation?: Activation;
+}
+
+/** act(body(x) + shortcut(x)). */
+export function residual(body: Module, { shortcut, activation: act = 'none' }: ResidualOptions = {}): Module {
+  const parts = shortcut ? [body, shortcut] : [body];
+  return {
+    parameters: parts.flatMap(({ parameters }) => parameters),
+    statistics: parts.flatMap(({ statistics }) => statistics),
+    forward(pass, x) {
+      const y = body.forward(pass, x);
+      return activation(pass.tape, add(pass.tape, y, shortcut ? shortcut.forward(pass, x) : x), act);
+    },
+  };
+}

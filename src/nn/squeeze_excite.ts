@@ -1,0 +1,50 @@
+import { type Activation, activation } from '../ops/activation.js';
+import { linear } from '../ops/linear.js';
+import { globalAveragePool } from '../ops/pool.js';
+import { scaleChannels } from '../ops/scale_channels.js';
+import type { Channels, Parameter } from '../parameters.js';
+import { matrix } from '../tensor.js';
+import { constant, kaimingNormal } from './init.js';
+import type { Module } from './module.js';
+
+export interface SqueezeExciteOptions {
+  /** Behind the first layer. */
+  activation: Activation;
+  /** Behind the second: what makes a factor of it. */
+  gate: Activation;
+}
+
+/**
+ * Squeeze and excitation (Hu et al., 2018): each channel times a factor that two layers make of all channels' means.
+ * The layers are torchvision's 1x1 convolutions `name`.fc1 and `name`.fc2, with biases; here they see (N, C) matrices.
+ */
+export function squeezeExcite(
+  name: string,
+  channels: Channels,
+  squeezed: Channels,
+  { activation: act, gate }: SqueezeExciteOptions,
+): Module {
+  return {
+    parameters: [...convolution(`${name}.fc1`, channels, squeezed), ...convolution(`${name}.fc2`, squeezed, channels)],
+    statistics: [],
+    forward({ tape, parameters, width }, x) {
+      const layer = (layer: string, rows: typeof x) =>
+        linear(
+          tape,
+          rows,
+          matrix(parameters.tensor(`${name}.${layer}.weight`, width)),
+          parameters.tensor(`${name}.${layer}.bias`, width),
+        );
+      const hidden = activation(tape, layer('fc1', globalAveragePool(tape, x)), act);
+      return scaleChannels(tape, x, activation(tape, layer('fc2', hidden), gate));
+    },
+  };
+}
+
+function convolution(name: string, input: Channels, output: Channels): Parameter[] {
+  const shape = (width: 'host' | 'slim') => [output[width], input[width], 1, 1];
+  return [
+    { name: `${name}.weight`, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host) },
+    { name: `${name}.bias`, shape: [output.host], slim: [output.slim], init: constant(0) },
+  ];
+}
