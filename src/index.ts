@@ -18,7 +18,7 @@ export { efficientnetB0 } from './encoders/efficientnet.js';
 export type { Encoder, EncoderOptions } from './encoders/encoder.js';
 export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } from './encoders/mobilenet_v1.js';
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
-export { resnet18, resnet20, resnet50 } from './encoders/resnet.js';
+export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
 export * from './errors.js';
 export { type Collapse, collapse } from './eval/collapse.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
@@ -66,7 +66,9 @@ export {
   type Parameter,
   Parameters,
   type Place,
+  parameter,
   type Random,
+  type Side,
   type Statistic,
   type Tensors,
   type Width,

@@ -5,7 +5,11 @@ import { numel, prefix, type Tensor, tensor } from './tensor.js';
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
 export type Width = 'host' | 'slim';
 
-/** A count of channels in the host and in the slim encoder. */
+/**
+ * A group of channels, and its size in the host and in the slim encoder. The object is the group: what must keep the same
+ * channels (a producer and all that a depthwise convolution, batchnorm, excitation or residual add ties to it) holds
+ * one and the same object, and groups that are free of each other hold different ones, of whatever sizes.
+ */
 export interface Channels {
   readonly host: number;
   readonly slim: number;
@@ -14,12 +18,25 @@ export interface Channels {
 /** Draws a number in [0, 1). */
 export type Random = () => number;
 
+/** A side of a parameter: a group of channels, or a length that both encoders share, as a kernel's. */
+export type Side = Channels | number;
+
 /** A trainable tensor: its shape in the host, the leading block of it that is the slim encoder's, and how it starts. */
 export interface Parameter {
   readonly name: string;
+  /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
+  readonly sides: readonly Side[];
+  /** The lengths of `sides` in the host, */
   readonly shape: readonly number[];
+  /** and in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
+}
+
+/** A parameter of these sides. */
+export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
+  const shape = (width: Width) => sides.map((side) => (typeof side === 'number' ? side : side[width]));
+  return { name, sides, shape: shape('host'), slim: shape('slim'), init };
 }
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */

@@ -2,7 +2,7 @@ import { efficientnetB0 } from './efficientnet.js';
 import type { Encoder } from './encoder.js';
 import { type Block, type MobilenetV1Options, mobilenetV1 } from './mobilenet_v1.js';
 import { mobilenetV3Large } from './mobilenet_v3.js';
-import { resnet18, resnet20, resnet50 } from './resnet.js';
+import { resnet18, resnet20, resnet50, resnet101 } from './resnet.js';
 
 const encoders = {
   mobilenet_v1: mobilenetV1,
@@ -10,6 +10,7 @@ const encoders = {
   efficientnet_b0: efficientnetB0,
   resnet18,
   resnet50,
+  resnet101,
   resnet20,
 } as const satisfies Record<string, (options: MobilenetV1Options) => Encoder>;
 

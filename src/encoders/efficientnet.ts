@@ -2,7 +2,17 @@ import { conv, convNorm } from '../nn/blocks.js';
 import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
-import { both, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import type { Channels } from '../parameters.js';
+import {
+  both,
+  colours,
+  continued,
+  type Encoder,
+  type EncoderOptions,
+  multipleOf8,
+  pooled,
+  scaling,
+} from './encoder.js';
 
 /** Expansion, kernel size, stride of the first block, output channels, blocks. */
 type Stage = readonly [number, number, number, number, number];
@@ -24,20 +34,21 @@ export function efficientnetB0(options: EncoderOptions = {}): Encoder {
   const scale = scaling(options, multipleOf8);
   const norm = { activation: 'silu' } as const;
   let input = scale(32);
-  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
+  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input, norm)];
-  stages.forEach(([expansion, kernelSize, stride, channels, blocks], stage) => {
+  stages.forEach(([expansion, kernelSize, first, channels, blocks], stage) => {
     for (let i = 0; i < blocks; i++) {
-      const output = scale(channels);
-      const expanded = both(input, (c) => multipleOf8(c * expansion));
+      const stride = i === 0 ? first : 1;
+      const expanded = continued(
+        input,
+        both(input, (c) => multipleOf8(c * expansion)),
+      );
+      const output = stride === 1 ? continued(input, scale(channels)) : scale(channels);
       const squeezed = both(input, (c) => Math.max(1, Math.floor(c / 4)));
-      const block = invertedResidual(`features.${stage + 1}.${i}.block`, input, expanded, output, {
-        kernelSize,
-        stride: i === 0 ? stride : 1,
-        norm,
-        squeeze: (name, channels) => squeezeExcite(name, channels, squeezed, { activation: 'silu', gate: 'sigmoid' }),
-      });
-      modules.push(block);
+      const squeeze = (name: string, channels: Channels) =>
+        squeezeExcite(name, channels, squeezed, { activation: 'silu', gate: 'sigmoid' });
+      const block = { kernelSize, stride, norm, squeeze };
+      modules.push(invertedResidual(`features.${stage + 1}.${i}.block`, input, expanded, output, block));
       input = output;
     }
   });

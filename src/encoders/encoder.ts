@@ -1,6 +1,8 @@
+import { ConfigError, ShapeError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
+import { shapeText } from '../tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {
@@ -11,22 +13,54 @@ export interface Encoder extends Module {
 
 /** What every encoder can be asked for. */
 export interface EncoderOptions {
-  /** Width of the slim encoder against the published network. */
+  /** Width of the slim encoder against the published network; 1 where left out. */
   width?: number;
-  /** K: how many times as wide the host is. */
+  /** K: how many times as wide the host is; 1 where left out. */
   ratio?: number;
   /** Stride of the first convolution: 2 for large pictures, 1 for 32 pixels. */
   stemStride?: number;
 }
 
-/** Channels of a layer in both encoders, from those of the published network: times the width, rounded. */
-export function scaling({ width = 1, ratio = 1 }: EncoderOptions, round: (channels: number) => number) {
-  return (channels: number): Channels => ({ slim: round(channels * width), host: round(channels * width * ratio) });
+/** Red, green and blue. */
+export const colours: Channels = { host: 3, slim: 3 };
+
+/**
+ * Groups of channels from those of the published network: times the width, rounded. Each call makes a new group.
+ *
+ * @throws ConfigError where an option is out of range: a slim encoder wider than its host is no slice of it
+ */
+export function scaling(
+  { width = 1, ratio = 1, stemStride = 2 }: EncoderOptions,
+  round: (channels: number) => number,
+): (channels: number) => Channels {
+  const refuse = (option: string, expected: string, got: number): never => {
+    throw new ConfigError(`encoder: expected ${option} ${expected}, got ${got}`);
+  };
+  if (!(width > 0 && width < Number.POSITIVE_INFINITY)) refuse('width', 'above 0', width);
+  if (!(ratio >= 1 && ratio < Number.POSITIVE_INFINITY))
+    refuse('ratio', 'of at least 1, for the slim encoder is a slice of the host', ratio);
+  if (stemStride !== 1 && stemStride !== 2) refuse('stemStride', '1 or 2', stemStride);
+  return (channels) => ({ slim: round(channels * width), host: round(channels * width * ratio) });
 }
 
-/** The same rule for either encoder. */
+/** A new group by the same rule for either encoder. */
 export function both(channels: Channels, rule: (channels: number) => number): Channels {
   return { host: rule(channels.host), slim: rule(channels.slim) };
+}
+
+/**
+ * The group that `input` goes on as where it is to become `wanted`: itself where that is no wider and no narrower, so that a
+ * block can add its input, or need not expand it; else `wanted`.
+ *
+ * @throws ConfigError where the slim encoder would go one way and the host the other: that is no slice
+ */
+export function continued(input: Channels, wanted: Channels): Channels {
+  if ((input.host === wanted.host) === (input.slim === wanted.slim)) return input.host === wanted.host ? input : wanted;
+  throw new ConfigError(
+    `encoder: expected layers that are equally wide in both encoders or in neither, got ${input.host} and ` +
+      `${wanted.host} channels in the host, ${input.slim} and ${wanted.slim} in the slim encoder, which is so no slice of ` +
+      `it; use another ratio or width`,
+  );
 }
 
 /** The nearest multiple of 8, but never more than a tenth below: torchvision's rounding of widths. */
@@ -38,6 +72,18 @@ export function multipleOf8(channels: number): number {
 /** The encoder whose feature maps `body` makes: their means over the pixels are the features. */
 export function pooled(body: Module, features: Channels, stride: number): Encoder {
   const { parameters, statistics } = body;
-  const forward: Module['forward'] = (pass, x) => globalAveragePool(pass.tape, body.forward(pass, x));
-  return { parameters, statistics, features, stride, forward };
+  return {
+    parameters,
+    statistics,
+    features,
+    stride,
+    forward(pass, x) {
+      const [, colour, H, W] = x.shape;
+      if (x.shape.length !== 4 || colour !== colours.host || !(Math.min(H, W) >= stride))
+        throw new ShapeError(
+          `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
+        );
+      return globalAveragePool(pass.tape, body.forward(pass, x));
+    },
+  };
 }

@@ -1,6 +1,6 @@
 import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
-import { type Encoder, type EncoderOptions, pooled, scaling } from './encoder.js';
+import { colours, type Encoder, type EncoderOptions, pooled, scaling } from './encoder.js';
 
 /** Output channels at width 1, and stride, of a depthwise-separable block. */
 export type Block = readonly [channels: number, stride: number];
@@ -31,7 +31,7 @@ export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
   const { stemStride = 2, blocks = mobilenetV1Blocks } = options;
   const scale = scaling(options, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
-  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
+  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input)];
   blocks.forEach(([channels, stride], i) => {
     const name = `features.${i + 1}.block`;

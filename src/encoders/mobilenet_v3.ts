@@ -2,7 +2,17 @@ import { conv, convNorm } from '../nn/blocks.js';
 import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
-import { both, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import type { Channels } from '../parameters.js';
+import {
+  both,
+  colours,
+  continued,
+  type Encoder,
+  type EncoderOptions,
+  multipleOf8,
+  pooled,
+  scaling,
+} from './encoder.js';
 
 /** Kernel size, expanded channels, output channels, squeeze-excite?, activation, stride. */
 type Row = readonly [number, number, number, boolean, 'relu' | 'hardswish', number];
@@ -31,35 +41,23 @@ export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
   const { stemStride = 2 } = options;
   const scale = scaling(options, multipleOf8);
   const norm = { eps: 1e-3, momentum: 0.01 };
+  const hardswish = { ...norm, activation: 'hardswish' } as const;
+  const squeeze = (name: string, channels: Channels) => {
+    const squeezed = both(channels, (c) => multipleOf8(Math.floor(c / 4)));
+    return squeezeExcite(name, channels, squeezed, { activation: 'relu', gate: 'hardsigmoid' });
+  };
   let input = scale(16);
-  const stem = conv('features.0.0', { host: 3, slim: 3 }, input, { kernelSize: 3, stride: stemStride });
-  const modules = [convNorm(stem, 'features.0.1', input, { ...norm, activation: 'hardswish' })];
-  rows.forEach(([kernelSize, expanded, channels, squeezes, activation, stride], i) => {
-    const output = scale(channels);
-    const block = invertedResidual(`features.${i + 1}.block`, input, scale(expanded), output, {
-      kernelSize,
-      stride,
-      norm: { ...norm, activation },
-      ...(squeezes && {
-        squeeze: (name, channels) =>
-          squeezeExcite(
-            name,
-            channels,
-            both(channels, (c) => multipleOf8(Math.floor(c / 4))),
-            {
-              activation: 'relu',
-              gate: 'hardsigmoid',
-            },
-          ),
-      }),
-    });
-    modules.push(block);
+  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convNorm(stem, 'features.0.1', input, hardswish)];
+  rows.forEach(([kernelSize, expansion, channels, squeezes, activation, stride], i) => {
+    const expanded = continued(input, scale(expansion));
+    const output = stride === 1 ? continued(input, scale(channels)) : scale(channels);
+    const block = { kernelSize, stride, norm: { ...norm, activation }, ...(squeezes && { squeeze }) };
+    modules.push(invertedResidual(`features.${i + 1}.block`, input, expanded, output, block));
     input = output;
   });
   const last = `features.${rows.length + 1}`;
   const features = both(input, (c) => 6 * c);
-  modules.push(
-    convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, { ...norm, activation: 'hardswish' }),
-  );
+  modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, hardswish));
   return pooled(sequential(...modules), features, 16 * stemStride);
 }

@@ -3,16 +3,25 @@ import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
-import { both, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import {
+  both,
+  colours,
+  continued,
+  type Encoder,
+  type EncoderOptions,
+  multipleOf8,
+  pooled,
+  scaling,
+} from './encoder.js';
 
-/** A block's body from `input` channels; `width` are those of its inner convolutions. */
-type Body = (name: string, input: Channels, width: Channels, stride: number) => Module;
+/** A block without its shortcut, from `input` to `output`; `inner()` makes the groups of channels between its convolutions. */
+type Body = (name: string, input: Channels, inner: () => Channels, output: Channels, stride: number) => Module;
 
 interface Architecture {
   readonly body: Body;
-  /** Output channels of a block over its width. */
+  /** Output channels of a block over those of its inner convolutions. */
   readonly expansion: number;
-  /** Channels and blocks of each stage; all stages but the first halve the side. */
+  /** Inner channels and blocks of each stage; all stages but the first halve the side. */
   readonly stages: readonly (readonly [channels: number, blocks: number])[];
   /** Side of the first convolution's kernel. */
   readonly stem: number;
@@ -20,28 +29,30 @@ interface Architecture {
 
 const none = { activation: 'none' } as const;
 
-const basic: Body = (name, input, width, stride) =>
-  sequential(
-    convNorm(conv(`${name}.conv1`, input, width, { kernelSize: 3, stride }), `${name}.bn1`, width),
-    convNorm(conv(`${name}.conv2`, width, width, { kernelSize: 3 }), `${name}.bn2`, width, none),
-  );
-
-/** Version 1.5: the stride is the 3x3 convolution's. */
-const bottleneck: Body = (name, input, width, stride) => {
-  const output = both(width, (c) => 4 * c);
+const basic: Body = (name, input, inner, output, stride) => {
+  const channels = inner();
   return sequential(
-    convNorm(conv(`${name}.conv1`, input, width), `${name}.bn1`, width),
-    convNorm(conv(`${name}.conv2`, width, width, { kernelSize: 3, stride }), `${name}.bn2`, width),
-    convNorm(conv(`${name}.conv3`, width, output), `${name}.bn3`, output, none),
+    convNorm(conv(`${name}.conv1`, input, channels, { kernelSize: 3, stride }), `${name}.bn1`, channels),
+    convNorm(conv(`${name}.conv2`, channels, output, { kernelSize: 3 }), `${name}.bn2`, output, none),
   );
 };
 
-const channels = [64, 128, 256, 512];
-const staged = (blocks: readonly number[]) => channels.map((width, i) => [width, blocks[i]] as const);
+/** Version 1.5: the stride is the 3x3 convolution's. */
+const bottleneck: Body = (name, input, inner, output, stride) => {
+  const [first, second] = [inner(), inner()];
+  return sequential(
+    convNorm(conv(`${name}.conv1`, input, first), `${name}.bn1`, first),
+    convNorm(conv(`${name}.conv2`, first, second, { kernelSize: 3, stride }), `${name}.bn2`, second),
+    convNorm(conv(`${name}.conv3`, second, output), `${name}.bn3`, output, none),
+  );
+};
+
+const staged = (...blocks: readonly number[]) => blocks.map((count, stage) => [64 * 2 ** stage, count] as const);
 
 const architectures = {
-  resnet18: { body: basic, expansion: 1, stages: staged([2, 2, 2, 2]), stem: 7 },
-  resnet50: { body: bottleneck, expansion: 4, stages: staged([3, 4, 6, 3]), stem: 7 },
+  resnet18: { body: basic, expansion: 1, stages: staged(2, 2, 2, 2), stem: 7 },
+  resnet50: { body: bottleneck, expansion: 4, stages: staged(3, 4, 6, 3), stem: 7 },
+  resnet101: { body: bottleneck, expansion: 4, stages: staged(3, 4, 23, 3), stem: 7 },
   resnet20: {
     body: basic,
     expansion: 1,
@@ -60,31 +71,33 @@ export const resnet18 = (options: EncoderOptions = {}): Encoder => resnet(archit
 /** ResNet-50, version 1.5, without its classifier: 2048 features at width 1. Names are torchvision's. */
 export const resnet50 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet50, options);
 
+/** ResNet-101, version 1.5, without its classifier: 2048 features at width 1. Names are torchvision's. */
+export const resnet101 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet101, options);
+
 /** ResNet-20 for 32-pixel pictures, shortcuts by 1x1 convolution: 64 features at width 1. */
-export const resnet20 = (options: EncoderOptions = {}): Encoder =>
-  resnet(architectures.resnet20, { stemStride: 1, ...options });
+export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet20, options);
 
 /** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
-  const { stemStride = 2 } = options;
+  const { stemStride = stem === 7 ? 2 : 1 } = options;
   const scale = scaling(options, multipleOf8);
   let input = scale(stages[0][0]);
-  const first = conv('conv1', { host: 3, slim: 3 }, input, { kernelSize: stem, stride: stemStride });
+  const first = conv('conv1', colours, input, { kernelSize: stem, stride: stemStride });
   const modules = [convNorm(first, 'bn1', input)];
   const pools = stem === 7 && stemStride === 2;
   if (pools) modules.push(halving);
   stages.forEach(([channels, blocks], stage) => {
+    const inner = () => scale(channels);
     for (let i = 0; i < blocks; i++) {
       const name = `layer${stage + 1}.${i}`;
       const stride = stage > 0 && i === 0 ? 2 : 1;
-      const width = scale(channels);
-      const output = both(width, (c) => expansion * c);
-      const fits = stride === 1 && input.host === output.host && input.slim === output.slim;
+      const wider = both(inner(), (c) => expansion * c);
+      const output = stride === 1 ? continued(input, wider) : wider;
       const projection = () => conv(`${name}.downsample.0`, input, output, { stride });
       modules.push(
-        residual(body(name, input, width, stride), {
+        residual(body(name, input, inner, output, stride), {
           activation: 'relu',
-          ...(!fits && { shortcut: convNorm(projection(), `${name}.downsample.1`, output, none) }),
+          ...(output !== input && { shortcut: convNorm(projection(), `${name}.downsample.1`, output, none) }),
         }),
       );
       input = output;

@@ -2,7 +2,7 @@ import { type BatchNormOptions, batchnorm } from '../ops/batchnorm.js';
 import { type ConvOptions, conv2d } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
-import type { Channels } from '../parameters.js';
+import { type Channels, parameter, type Side } from '../parameters.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
@@ -16,9 +16,8 @@ export interface ConvModuleOptions extends ConvOptions {
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
   const { kernelSize: K = 1, stride = 1, padding = Math.floor(K / 2) } = options;
   const weight = `${name}.weight`;
-  const shape = (width: 'host' | 'slim') => [output[width], input[width], K, K];
   return {
-    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host * K * K) }],
+    parameters: [parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K))],
     statistics: [],
     forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
@@ -28,9 +27,8 @@ export function conv(name: string, input: Channels, output: Channels, options: C
 export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
   const { kernelSize: K = 3, stride = 1, padding = Math.floor(K / 2) } = options;
   const weight = `${name}.weight`;
-  const shape = (width: 'host' | 'slim') => [channels[width], 1, K, K];
   return {
-    parameters: [{ name: weight, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(K * K) }],
+    parameters: [parameter(weight, [channels, 1, K, K], kaimingNormal(K * K))],
     statistics: [],
     forward: ({ tape, parameters, width }, x) =>
       depthwise(tape, x, parameters.tensor(weight, width), { stride, padding }),
@@ -43,12 +41,8 @@ export type NormOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'ep
 export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   const [mean, variance] = [`${name}.running_mean`, `${name}.running_var`];
-  const shape = { shape: [channels.host], slim: [channels.slim] };
   return {
-    parameters: [
-      { name: weight, ...shape, init: constant(1) },
-      { name: bias, ...shape, init: constant(0) },
-    ],
+    parameters: [parameter(weight, [channels], constant(1)), parameter(bias, [channels], constant(0))],
     statistics: [
       { name: mean, channels, init: 0 },
       { name: variance, channels, init: 1 },
@@ -68,15 +62,12 @@ export function norm(name: string, channels: Channels, options: NormOptions = {}
   };
 }
 
-/** A fully connected layer, weight (O, I) and bias (O). The slim encoder uses the first input columns. */
-export function dense(name: string, input: Channels, output: number): Module {
+/** A fully connected layer, weight (O, I) and bias (O). */
+export function dense(name: string, input: Channels, output: Side): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   const init = uniformFanIn(input.host);
   return {
-    parameters: [
-      { name: weight, shape: [output, input.host], slim: [output, input.slim], init },
-      { name: bias, shape: [output], slim: [output], init },
-    ],
+    parameters: [parameter(weight, [output, input], init), parameter(bias, [output], init)],
     statistics: [],
     forward: ({ tape, parameters, width }, x) =>
       linear(tape, x, parameters.tensor(weight, width), parameters.tensor(bias, width)),

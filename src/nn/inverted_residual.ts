@@ -13,8 +13,9 @@ export interface InvertedResidualOptions {
 }
 
 /**
- * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1); plus its input
- * where the shapes allow. No expansion where it would not expand. Parts are numbered `name`.0, `name`.1, …
+ * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1). One that ends in
+ * the channels it began with adds its input; one whose `expanded` are its input's expands nothing. Parts are numbered
+ * `name`.0, `name`.1, …
  */
 export function invertedResidual(
   name: string,
@@ -27,10 +28,10 @@ export function invertedResidual(
   const next = () => `${name}.${parts.length}`;
   const push = (layer: Module, channels: Channels, options: NormOptions) =>
     parts.push(convNorm(layer, `${next()}.1`, channels, options));
-  if (expanded.host !== input.host) push(conv(`${next()}.0`, input, expanded), expanded, norm);
+  if (expanded !== input) push(conv(`${next()}.0`, input, expanded), expanded, norm);
   push(depthwiseConv(`${next()}.0`, expanded, { kernelSize, stride }), expanded, norm);
   if (squeeze) parts.push(squeeze(next(), expanded));
   push(conv(`${next()}.0`, expanded, output), output, { ...norm, activation: 'none' });
   const body = sequential(...parts);
-  return stride === 1 && input.host === output.host && input.slim === output.slim ? residual(body) : body;
+  return output === input ? residual(body) : body;
 }

@@ -7,12 +7,12 @@ import { type Module, sequential } from './module.js';
  * Only the input columns of the first Linear are sliced. Names are those of an nn.Sequential.
  */
 export function projector(features: Channels, units: number): Module {
-  const hidden = { host: units, slim: units };
+  const [first, second] = [0, 1].map(() => ({ host: units, slim: units }));
   return sequential(
-    dense('projector.0', features, units),
-    norm('projector.1', hidden, { activation: 'relu' }),
-    dense('projector.3', hidden, units),
-    norm('projector.4', hidden, { activation: 'relu' }),
-    dense('projector.6', hidden, units),
+    dense('projector.0', features, first),
+    norm('projector.1', first, { activation: 'relu' }),
+    dense('projector.3', first, second),
+    norm('projector.4', second, { activation: 'relu' }),
+    dense('projector.6', second, units),
   );
 }

@@ -2,7 +2,7 @@ import { type Activation, activation } from '../ops/activation.js';
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
-import type { Channels, Parameter } from '../parameters.js';
+import { type Channels, type Parameter, parameter } from '../parameters.js';
 import { matrix } from '../tensor.js';
 import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
@@ -17,6 +17,7 @@ export interface SqueezeExciteOptions {
 /**
  * Squeeze and excitation (Hu et al., 2018): each channel times a factor that two layers make of all channels' means.
  * The layers are torchvision's 1x1 convolutions `name`.fc1 and `name`.fc2, with biases; here they see (N, C) matrices.
+ * `squeezed` are the channels between them.
  */
 export function squeezeExcite(
   name: string,
@@ -42,9 +43,8 @@ export function squeezeExcite(
 }
 
 function convolution(name: string, input: Channels, output: Channels): Parameter[] {
-  const shape = (width: 'host' | 'slim') => [output[width], input[width], 1, 1];
   return [
-    { name: `${name}.weight`, shape: shape('host'), slim: shape('slim'), init: kaimingNormal(output.host) },
-    { name: `${name}.bias`, shape: [output.host], slim: [output.slim], init: constant(0) },
+    parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)),
+    parameter(`${name}.bias`, [output], constant(0)),
   ];
 }
