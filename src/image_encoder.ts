@@ -1,28 +1,23 @@
 import { parseConfig, type TrainConfig } from './config.js';
-import { centreCrop, imagenetStatistics } from './data/augment.js';
-import { Loader } from './data/loader.js';
 import type { ImageSource, Picture } from './data/source.js';
 import { backbone, type EncoderSpec } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
+import { featuresOf, type WeightedEncoder } from './eval/features.js';
 import { checkState } from './io/checkpoint.js';
 import { readSafetensors, toFloat32 } from './io/safetensors.js';
 import { Parameters, type Tensors, type Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
-import { Plan } from './runtime/plan.js';
-import { Tape } from './tape.js';
-
-const batch = 64;
 
 /** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
-export class ImageEncoder {
+export class ImageEncoder implements WeightedEncoder {
   /** F, the length of an embedding. */
   readonly features: number;
   /** Side of the squares that pictures are resized and cropped to. */
   readonly imageSize: number;
+  readonly backbone: Encoder;
+  readonly parameters: Parameters;
   readonly #device: Device;
-  readonly #encoder: Encoder;
-  readonly #parameters: Parameters;
 
   /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
   constructor(
@@ -33,8 +28,8 @@ export class ImageEncoder {
     file = 'encoder',
   ) {
     this.#device = device;
-    this.#encoder = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
-    const { parameters, statistics, features } = this.#encoder;
+    this.backbone = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
+    const { parameters, statistics, features } = this.backbone;
     const shapes = new Map<string, readonly number[]>([
       ...parameters.map(({ name, shape }) => [name, shape] as const),
       ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
@@ -42,9 +37,9 @@ export class ImageEncoder {
     checkState(state, shapes, file);
     this.features = features.host;
     this.imageSize = spec.imageSize;
-    this.#parameters = new Parameters(device, parameters, statistics, { split: false });
+    this.parameters = new Parameters(device, parameters, statistics, { split: false });
     const tracked = new Set(statistics.map(({ name }) => name));
-    for (const [name, { data }] of state) this.#parameters.write(tracked.has(name) ? `host.${name}` : name, data);
+    for (const [name, { data }] of state) this.parameters.write(tracked.has(name) ? `host.${name}` : name, data);
   }
 
   /**
@@ -56,32 +51,11 @@ export class ImageEncoder {
     if (typeof images !== 'object' || images === null || !('length' in images))
       throw new ConfigError(`embed: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
     const source = 'load' in images ? images : pictureSource(images);
-    const { length } = source;
-    if (length === 0) return new Float32Array(0);
-    const loader = await Loader.open(this.#device, source, { batch: Math.min(batch, length) });
-    const plan = new Plan(this.#device, { label: 'embed' });
-    try {
-      const view = centreCrop(plan, loader, { size: this.imageSize, ...imagenetStatistics });
-      const pass = { parameters: this.#parameters, width: 'host', training: false, updateStats: false } as const;
-      const y = this.#encoder.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
-      plan.keep(y);
-      await plan.compile();
-      const rows = new Float32Array(length * this.features);
-      for (let first = 0; first < length; first += loader.batch) {
-        const count = Math.min(loader.batch, length - first);
-        await loader.show(Array.from({ length: count }, (_, i) => first + i));
-        plan.run();
-        rows.set((await plan.read(y)).subarray(0, count * this.features), first * this.features);
-      }
-      return rows;
-    } finally {
-      plan.dispose();
-      loader.dispose();
-    }
+    return featuresOf(this.#device, this, source);
   }
 
   dispose(): void {
-    this.#parameters.dispose();
+    this.parameters.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -21,6 +21,7 @@ export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
 export * from './errors.js';
 export { type Collapse, collapse } from './eval/collapse.js';
+export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
 export { ImageEncoder, openEncoder } from './image_encoder.js';

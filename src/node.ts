@@ -8,11 +8,10 @@ export {
   type Embedder,
   type EvaluateOptions,
   evaluate,
-  evaluationText,
   pixelContender,
 } from './node/evaluate.js';
 export { type LoadedEncoder, loadEncoder } from './node/load_encoder.js';
 export { Interrupted, type OpenSession, type PretrainResult, pretrain, type Session } from './node/pretrain.js';
 export type { Screen } from './node/progress.js';
-export type { Evaluation, Score } from './node/report.js';
+export { type Evaluation, evaluationText, type Score } from './node/scores.js';
 export { openSession } from './node/session.js';

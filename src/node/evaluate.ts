@@ -4,7 +4,8 @@ import { knn } from '../eval/knn.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
 import type { Dataset } from './data/datasets.js';
-import type { Evaluation, Score } from './report.js';
+import { percent } from './report/page.js';
+import type { Evaluation, Score } from './scores.js';
 
 /** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
 export interface Embedder {
@@ -100,31 +101,4 @@ function remarks({ train }: Dataset, scores: readonly Score[]): string[] {
   if (train.pictures === 2)
     notes.push('Protocol paired: training was told which drawings are twins; the test emoji were held out.');
   return notes;
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
-}
-
-function show(value: number | undefined, text: (value: number) => string): string {
-  return value === undefined ? '' : text(value);
-}
-
-/** The evaluation as a table of plain text. */
-export function evaluationText({ on, scores, notes }: Evaluation): string {
-  const columns = [
-    ['kNN', (s: Score) => show(s.knn, percent)],
-    ['retrieval top-1', (s: Score) => show(s.top1, percent)],
-    ['top-5', (s: Score) => show(s.top5, percent)],
-    ['eff. rank', (s: Score) => show(s.effectiveRank, (rank) => rank.toFixed(1))],
-  ] as const;
-  const used = columns.filter(([, of]) => scores.some((s) => of(s)));
-  const first = Math.max(12, ...scores.map(({ name }) => name.length));
-  const head = `${''.padEnd(first)}${used.map(([name]) => `  ${name.padStart(9)}`).join('')}`;
-  const rows = scores.map(
-    (s) =>
-      s.name.padEnd(first) +
-      used.map(([name, of]) => `  ${(of(s) || '–').padStart(Math.max(9, name.length))}`).join(''),
-  );
-  return [`On ${on}:`, '', head, ...rows, '', ...notes].join('\n').trimEnd();
 }

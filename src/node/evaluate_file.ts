@@ -6,7 +6,7 @@ import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { type EvaluateOptions, evaluate, pixelContender } from './evaluate.js';
 import { readBytes } from './files.js';
-import type { Evaluation } from './report.js';
+import type { Evaluation } from './scores.js';
 
 /**
  * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.

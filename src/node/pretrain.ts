@@ -5,8 +5,9 @@ import { f32, toFloat32, writeSafetensors } from '../io/safetensors.js';
 import type { Tensors } from '../parameters.js';
 import type { Trainer as TrainerOf } from '../train.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
-import { type Evaluation, renderReport } from './report.js';
+import { renderReport } from './report.js';
 import { type Kernels, RunFolder } from './run_folder.js';
+import type { Evaluation } from './scores.js';
 
 /** The part of a run that computes: what `pretrain` asks of a trainer. */
 export type Trainer = Pick<

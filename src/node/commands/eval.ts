@@ -54,7 +54,7 @@ export const evalCommand: Command = {
     const { checkPlace, writeFileAtomic } = await import('../files.js');
     if (json !== undefined) await checkPlace(String(json));
     const { evaluateFile } = await import('../evaluate_file.js');
-    const { evaluationText } = await import('../evaluate.js');
+    const { evaluationText } = await import('../scores.js');
     const evaluation = await evaluateFile(String(weights), String(data), {
       ...(seed !== undefined && { seed: seed as number }),
       ...(k !== undefined && { k: k as number }),

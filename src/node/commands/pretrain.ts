@@ -1,8 +1,8 @@
 import { parseConfig, settingFlags } from '../../config.js';
 import { DataError } from '../../errors.js';
-import { evaluationText } from '../evaluate.js';
 import { readBytes } from '../files.js';
 import { pretrain } from '../pretrain.js';
+import { evaluationText } from '../scores.js';
 import type { Command } from './command.js';
 import type { Flag } from './flags.js';
 

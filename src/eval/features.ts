@@ -1,0 +1,55 @@
+import { centreCrop, imagenetStatistics } from '../data/augment.js';
+import { Loader } from '../data/loader.js';
+import type { ImageSource } from '../data/source.js';
+import type { Encoder } from '../encoders/encoder.js';
+import type { Parameters } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+import { Tape } from '../tape.js';
+
+/** A lone encoder with its weights on a device; an `ImageEncoder` is one. */
+export interface WeightedEncoder {
+  readonly backbone: Encoder;
+  /** Holds the backbone's tensors at its host's width. */
+  readonly parameters: Parameters;
+  /** Side of the squares that pictures are resized and cropped to. */
+  readonly imageSize: number;
+}
+
+const most = 64; // pictures in a batch
+
+/**
+ * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized, centre-cropped, normalised
+ * by ImageNet's statistics, and passed through the encoder with its running statistics.
+ *
+ * @throws DataError where a picture cannot be had or its bytes are not what its sides say
+ */
+export async function featuresOf(
+  device: Device,
+  { backbone, parameters, imageSize }: WeightedEncoder,
+  source: ImageSource,
+): Promise<Float32Array<ArrayBuffer>> {
+  const { length } = source;
+  if (length === 0) return new Float32Array(0);
+  const features = backbone.features.host;
+  const loader = await Loader.open(device, source, { batch: Math.min(most, length) });
+  const plan = new Plan(device, { label: 'features' });
+  try {
+    const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
+    const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
+    const y = backbone.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    plan.keep(y);
+    await plan.compile();
+    const rows = new Float32Array(length * features);
+    for (let first = 0; first < length; first += loader.batch) {
+      const count = Math.min(loader.batch, length - first);
+      await loader.show(Array.from({ length: count }, (_, i) => first + i));
+      plan.run();
+      rows.set((await plan.read(y)).subarray(0, count * features), first * features);
+    }
+    return rows;
+  } finally {
+    plan.dispose();
+    loader.dispose();
+  }
+}

@@ -1,0 +1,26 @@
+import { figure } from '../progress.js';
+import { type Evaluation, measured } from '../scores.js';
+import { escapeHtml, percent } from './page.js';
+
+/** The scores of an evaluation as a table with bars. */
+export function scoreTable({ scores }: Pick<Evaluation, 'scores'>): string {
+  const used = measured(scores);
+  const heads = used.map(({ name }) => `<th scope="col">${name}</th>`);
+  const rows = scores.map((score, i) => {
+    const cells = used.map(({ key, plain }) => {
+      const value = score[key];
+      if (plain) return `<td class="number">${value === undefined ? '–' : figure(value)}</td>`;
+      if (value === undefined) return '<td>–</td>';
+      return `<td class="bar"><span style="width:${(value * 100).toFixed(1)}%"></span><b>${percent(value)}</b></td>`;
+    });
+    return `<tr class="${i === 0 ? 'first' : ''}"><th scope="row">${escapeHtml(score.name)}</th>${cells.join('')}</tr>`;
+  });
+  return `<div class="scroll"><table class="scores">
+<thead><tr><th></th>${heads.join('')}</tr></thead>
+<tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+/** What is said below a table. */
+export function noteLines(notes: readonly string[]): string {
+  return notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('');
+}
