@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
-import { type Device, type DeviceOptions, isSoftware, openDevice as openOn } from '../runtime/device.js';
+import { type Device, type DeviceOptions, isSoftware, openDevice as openOn, requestDevice } from '../runtime/device.js';
 import { loadSoftware, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';
 
@@ -154,34 +154,53 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   const { adapter: wanted, onNotice = console.error, ...rest } = options;
   if (!('GPUBufferUsage' in globalThis)) await dawn();
   if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
-  const adapter = await chooseAdapter(wanted, rest, onNotice);
-  const device = await openOn({ ...traitsOf(adapter.info), ...rest, adapter });
+  const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);
+  const device = await openOn({ ...traitsOf(adapter.info), ...sparesOf(adapter.info, driver), ...rest, adapter });
+  destroyAtExit(device.gpu);
+  return device;
+}
+
+function destroyAtExit(gpu: GPUDevice): void {
   if (open.size === 0) process.once('exit', destroyOpen);
-  open.add(device.gpu);
-  device.gpu.lost.then(() => {
-    open.delete(device.gpu);
+  open.add(gpu);
+  gpu.lost.then(() => {
+    open.delete(gpu);
     if (open.size === 0) process.off('exit', destroyOpen);
   });
-  return device;
+}
+
+/** lavapipe's devices share what they compile by Mesa's cache on disk; without that, a spare one would work for nobody. */
+function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'spares'> {
+  const count = Math.min(availableParallelism(), 4) - 1;
+  const isCached = !/^(1|true|yes|y)$/i.test(process.env.MESA_SHADER_CACHE_DISABLE ?? '');
+  if (!driver || !/llvmpipe/.test(description) || !isCached || count < 1) return {};
+  const spare = async () => {
+    const found = await request(driver, driver === 'lavapipe' ? lavapipeManifest() : undefined);
+    if (!found) return [];
+    const gpu = await requestDevice(found.adapter);
+    destroyAtExit(gpu);
+    return [gpu];
+  };
+  return { spares: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
 }
 
 async function chooseAdapter(
   wanted: NodeDeviceOptions['adapter'],
   { gpu, powerPreference }: DeviceOptions,
   onNotice: (line: string) => void,
-): Promise<GPUAdapter> {
-  if (typeof wanted === 'object') return wanted;
+): Promise<{ adapter: GPUAdapter; driver?: Driver }> {
+  if (typeof wanted === 'object') return { adapter: wanted };
   if (gpu) {
     const adapter = await gpu.requestAdapter({ powerPreference: powerPreference ?? 'high-performance' });
     if (!adapter) throw noAdapterError('the GPU object that was given offers none');
-    return adapter;
+    return { adapter };
   }
   const choice = wanted ?? ((process.env.SLIMGRAD_ADAPTER || 'auto') as AdapterChoice);
-  const { adapter, driver } = await findAdapter(choice, powerPreference);
-  if (choice === 'auto' && driver === 'swiftshader') {
+  const found = await findAdapter(choice, powerPreference);
+  if (choice === 'auto' && found.driver === 'swiftshader') {
     onNotice('No usable GPU driver: computing on the CPU with the embedded software adapter (SwiftShader).');
   }
-  return adapter;
+  return found;
 }
 
 /**

@@ -16,6 +16,11 @@ export interface DeviceOptions {
   dispatchMacs?: number;
   /** Called once if the device is lost for a reason other than `dispose()`. */
   onLost?: (error: DeviceLostError) => void;
+  /**
+   * Opens further devices of the same adapter, for a driver that compiles a shader when it is first dispatched and shares
+   * what it compiled: they share that work, and are destroyed after it.
+   */
+  spares?: () => Promise<readonly GPUDevice[]>;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
@@ -44,14 +49,18 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
         : 'device: this environment has no WebGPU (navigator.gpu is missing); use a current browser over https or ' +
             'localhost, or in Node import openDevice from "slimgrad/node"',
     );
+  return new Device(await requestDevice(adapter), adapter.info, options, true);
+}
+
+/** A device with every feature and limit that slimgrad has a use for and the adapter offers. */
+export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];
-  const device = await adapter.requestDevice({
+  return adapter.requestDevice({
     label: 'slimgrad',
     requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
     requiredLimits,
   });
-  return new Device(device, adapter.info, options, true);
 }
 
 /** Whether an adapter computes on the CPU. */
@@ -75,6 +84,7 @@ export class Device {
   /** The most multiply-adds that one dispatch should take: drivers reset a GPU that one keeps busy for seconds. */
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
+  readonly spares: DeviceOptions['spares'];
   readonly #owned: boolean;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #freed = new WeakSet<GPUBuffer>();
@@ -92,6 +102,7 @@ export class Device {
     this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
     this.pipelines = new PipelineCache(gpu);
+    this.spares = options.spares;
     this.#owned = owned;
     this.#throttle = options.throttle ?? ((pending) => pending);
     gpu.addEventListener('uncapturederror', (event) => {

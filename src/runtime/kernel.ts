@@ -124,8 +124,14 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
+function moduleKey({ stem }: Kernel, { consts, half }: Specialization): string {
+  return `${stem}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
+}
+
 /** Compiles each (kernel, constants, entry point) once for a device. */
 export class PipelineCache {
+  /** Keys of those that have been dispatched, where the driver compiles no earlier. */
+  readonly warm = new Set<string>();
   readonly #gpu: GPUDevice;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
@@ -134,20 +140,24 @@ export class PipelineCache {
     this.#gpu = gpu;
   }
 
+  /** What tells pipelines apart. */
+  static key(kernel: Kernel, entry: string, specialization: Specialization): string {
+    return `${moduleKey(kernel, specialization)}.${entry}`;
+  }
+
   get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const { consts, half } = specialization;
-    const module = `${kernel.stem}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
-    const key = `${module}.${entry}`;
+    const key = PipelineCache.key(kernel, entry, specialization);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#compile(kernel, entry, module, specialization);
+      pipeline = this.#compile(kernel, entry, specialization);
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(kernel: Kernel, entry: string, key: string, specialization: Specialization): Promise<Pipeline> {
+  async #compile(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
     const label = `${kernel.stem}.${entry}`;
+    const key = moduleKey(kernel, specialization);
     let module = this.#modules.get(key);
     if (!module) {
       module = this.#gpu.createShaderModule({ label: kernel.stem, code: specialize(kernel, specialization) });

@@ -15,6 +15,7 @@ import {
 } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
+import { warm } from './warm.js';
 
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
 export interface Slot {
@@ -211,6 +212,7 @@ export class Plan {
     this.#expectRecording('compile');
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
+    await warm(this.device, this.dispatches, onProgress);
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
     gpu.pushErrorScope('validation');
