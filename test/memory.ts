@@ -1,7 +1,6 @@
 // What a training step will hold, from the recorded plan, before any of it is allocated.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { Network } from '../src/methods/network.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
 import { lars } from '../src/optim/lars.js';
@@ -21,15 +20,17 @@ const GiB = 2 ** 30;
 /** SACL + XD of MobileNet-V1 1.5x-1x on 256 pairs of 32 px, stem at full resolution, projector 2048, LARS: never compiled. */
 function record(recompute: boolean) {
   const before = device.allocated;
-  const network = new Network(device, mobilenetV1({ ratio: 1.5, stemStride: 1 }), 2048);
+  const encoder = { encoder: 'mobilenet_v1', width: 1, ratio: 1.5, stemStride: 1, blocks: null } as const;
+  const method = saclXd({ ...encoder, projector: 2048, alpha: 0.95, lambda: 0.0051, scale: 0.1, recompute });
+  const network = new Network(device, method);
   const plan = new Plan(device);
   const shape = [256, 3, 32, 32];
   const views = { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) };
-  const objective = saclXd(plan, network, views, { alpha: 0.95, lambda: 0.0051, scale: 0.1, recompute });
+  method.record(plan, network, views);
   const optimizer = lars(plan, network.parameters, { weightDecay: 1e-4, trust: 0.02, clip: true, momentum: 0.9 });
   const stats = plan.stats();
   const all = stats.heldBytes + device.allocated - before;
-  for (const part of [optimizer, objective, plan, network]) part.dispose();
+  for (const part of [optimizer, plan, network]) part.dispose();
   return { ...stats, all };
 }
 

@@ -2,10 +2,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
 import type { ImageSource } from '../src/data/source.js';
-import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
+import type { CorrelationSettings, LossSettings } from '../src/methods/correlate.js';
+import type { Method } from '../src/methods/method.js';
 import { Network } from '../src/methods/network.js';
-import type { MethodSettings, Objective, Views } from '../src/methods/objective.js';
 import { sacl } from '../src/methods/sacl.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
 import { xd } from '../src/methods/xd.js';
@@ -240,20 +240,22 @@ test('disposing gives all memory back', async () => {
 });
 
 const sizes = {
+  encoder: 'mobilenet_v1',
   width: 0.25,
   stemStride: 1,
   blocks: [
     [64, 1],
     [128, 2],
-  ] as const,
-};
-type Method = (plan: Plan, network: Network, views: Views, settings: MethodSettings) => Objective;
+  ],
+  projector: 24,
+} as const;
 
 /** One step of a method on given views, up to the gradients. */
-async function gradientsOf(method: Method, ratio: number, lone: boolean, settings: MethodSettings) {
+async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, ratio: number, loss: LossSettings) {
   const random = generator();
-  const network = new Network(device, mobilenetV1({ ...sizes, ratio }), 24, { lone });
-  network.parameters.initialize(random);
+  const method = methodOf({ ...sizes, ratio, ...loss });
+  const network = new Network(device, method);
+  network.initialize(random);
   const shape = [8, 3, 12, 12];
   const pixels = 8 * 3 * 12 * 12;
   const views = {
@@ -262,22 +264,22 @@ async function gradientsOf(method: Method, ratio: number, lone: boolean, setting
   };
   const plan = new Plan(device);
   plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
-  const objective = method(plan, network, views, settings);
+  const objective = method.record(plan, network, views);
   await plan.compile();
   plan.poison();
   plan.run();
   const gradients = new Float32Array(await device.read(network.parameters.grads));
-  const log = objective.summarize(await plan.read(objective.metrics));
+  const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
   const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
-  for (const thing of [objective, plan, network]) thing.dispose();
+  for (const thing of [plan, network]) thing.dispose();
   for (const { storage } of [views.a, views.b]) device.free(storage as GPUBuffer);
   return { gradients, log, stats };
 }
 
 test('xd without frozen passes equals the method with them at ratio 1', async () => {
   const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
-  const frozen = await gradientsOf(saclXd, 1, false, settings);
-  const short = await gradientsOf(xd, 1, true, settings);
+  const frozen = await gradientsOf(saclXd, 1, settings);
+  const short = await gradientsOf(xd, 1, settings);
   close(
     [short.log.loss, short.log.sacl, short.log.xd],
     [frozen.log.loss, frozen.log.sacl, frozen.log.xd],
@@ -289,14 +291,14 @@ test('xd without frozen passes equals the method with them at ratio 1', async ()
 
 test('frozen passes leave running statistics alone', async () => {
   const settings = { alpha: 0.5, lambda: 0.02, scale: 0.5 };
-  const once = await gradientsOf(saclXd, 1.5, false, settings);
-  const without = await gradientsOf(sacl, 1.5, false, settings);
+  const once = await gradientsOf(saclXd, 1.5, settings);
+  const without = await gradientsOf(sacl, 1.5, settings);
   assert.equal([...once.stats], [...without.stats]);
   assert.ok([...once.stats].some(([name, { data }]) => name.endsWith('mean') && data.some((value) => value !== 0)));
 });
 
 test('only alpha decides how much of the gradient is distillation', async () => {
-  const at = (alpha: number) => gradientsOf(saclXd, 1.5, false, { alpha, lambda: 0.02, scale: 0.5 });
+  const at = (alpha: number) => gradientsOf(saclXd, 1.5, { alpha, lambda: 0.02, scale: 0.5 });
   const [none, half, all] = [await at(0), await at(0.5), await at(1)];
   close(
     half.gradients,
@@ -304,7 +306,7 @@ test('only alpha decides how much of the gradient is distillation', async () => 
     'linear in alpha',
     1e-5,
   );
-  const alone = await gradientsOf(sacl, 1.5, false, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
+  const alone = await gradientsOf(sacl, 1.5, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
   close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
 });
 

@@ -1,4 +1,3 @@
-import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
 import { Network } from '../../src/methods/network.js';
 import { openDevice } from '../../src/node/device.js';
@@ -79,8 +78,18 @@ function forward(tape: Tape, c: Case, inputs: readonly Tensor[], weights: readon
 async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded> {
   const { stem, blocks, units } = network;
   const width = stem / 32;
-  const encoder = mobilenetV1({ width, stemStride: 1, blocks: blocks.map(([O, S]) => [O / width, S] as const) });
-  const net = new Network(device, encoder, units, { lone: true });
+  const method = barlowTwins({
+    encoder: 'mobilenet_v1',
+    width,
+    ratio: 1,
+    stemStride: 1,
+    blocks: blocks.map(([O, S]) => [O / width, S] as const),
+    projector: units,
+    alpha: 1,
+    lambda,
+    scale: 1,
+  });
+  const net = new Network(device, method);
   net.parameters.initialize(() => 0.5);
   for (const name of Object.keys(allWeightShapes(c))) net.parameters.write(name, values[name]);
   const view = (name: string): Tensor => {
@@ -91,7 +100,7 @@ async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded
   const plan = new Plan(device, { label: 'step' });
   plan.clear({ storage: net.parameters.grads, offset: 0, bytes: net.parameters.size * 4 });
   const views = { a: view('xa'), b: view('xb') };
-  const objective = barlowTwins(plan, net, views, { alpha: 1, lambda, scale: 1 });
+  const objective = method.record(plan, net, views);
   sgd(plan, net.parameters, { momentum });
   await plan.compile();
   return {
@@ -100,7 +109,7 @@ async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded
       return device.settled();
     },
     async outputs() {
-      const { loss } = objective.summarize(await plan.read(objective.metrics));
+      const { loss } = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
       const trained = [...(await net.parameters.read())].map(([name, { data }]) => [name, data] as const);
       return { ...Object.fromEntries(trained), loss: Float32Array.of(loss) } as Values;
     },

@@ -1,14 +1,19 @@
-import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
-import type { Network } from './network.js';
-import { correlate, type MethodSettings, type Objective, type Views } from './objective.js';
+import { type CorrelationSettings, correlate, loneEncoder } from './correlate.js';
+import type { Method } from './method.js';
 
 /** Barlow Twins (Zbontar et al., 2021): one encoder on both views, L = L_BT(z^A, z^B). */
-export function barlowTwins(plan: Plan, network: Network, { a, b }: Views, settings: MethodSettings): Objective {
-  const tape = new Tape(plan, settings);
-  const live = {
-    a: plan.phase('forward A', () => network.embed(tape, a, 'host')),
-    b: plan.phase('forward B', () => network.embed(tape, b, 'host')),
+export function barlowTwins(settings: CorrelationSettings): Method {
+  const { networks, embed } = loneEncoder(settings);
+  return {
+    ...networks,
+    record(plan, network, { a, b }) {
+      const tape = new Tape(plan, settings);
+      const live = {
+        a: plan.phase('forward A', () => embed(network.pass(tape), a)),
+        b: plan.phase('forward B', () => embed(network.pass(tape), b)),
+      };
+      return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
+    },
   };
-  return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
 }

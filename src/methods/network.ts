@@ -1,59 +1,70 @@
 import type { Encoder } from '../encoders/encoder.js';
 import type { Module, Pass } from '../nn/module.js';
-import { projector } from '../nn/projector.js';
-import { Parameters, type Tensors, type Width } from '../parameters.js';
+import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import type { Tape } from '../tape.js';
 import { numel, type Tensor } from '../tensor.js';
+import type { Method } from './method.js';
 
-/** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the projector. */
+/** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
 export interface Embedding {
   readonly features: Tensor;
   readonly z: Tensor;
 }
 
-/** An encoder, the projector behind it, and the weights of both, used by host and slim alike. */
-export class Network {
-  readonly encoder: Encoder;
-  readonly head: Module;
-  readonly parameters: Parameters;
+/** An encoder with a head behind it. */
+export type Embedder = (pass: Pass, x: Tensor) => Embedding;
 
-  /**
-   * @param units D, the width of the projector.
-   * @param lone whether host and slim are one encoder (ratio 1), with one set of running statistics.
-   */
-  constructor(device: Device, encoder: Encoder, units: number, { lone = false } = {}) {
-    this.encoder = encoder;
-    this.head = projector(encoder.features, units);
+export function embedder(encoder: Encoder, head: Module): Embedder {
+  return (pass, x) => {
+    const features = encoder.forward(pass, x);
+    return { features, z: head.forward(pass, features) };
+  };
+}
+
+/** The memory of a method: weights, gradients and running statistics of all that it trains. */
+export class Network {
+  readonly parameters: Parameters;
+  /** Encoders and heads, in the order in which their weights lie and are drawn. */
+  readonly modules: readonly Module[];
+  readonly #method: Method;
+
+  constructor(device: Device, method: Method) {
+    const { encoders, heads, sliced } = method;
+    this.#method = method;
+    this.modules = [...new Set<Module>([encoders.slim, encoders.host, ...heads])];
     this.parameters = new Parameters(
       device,
-      [...encoder.parameters, ...this.head.parameters],
-      [...encoder.statistics, ...this.head.statistics],
-      { split: !lone },
+      this.modules.flatMap(({ parameters }) => parameters),
+      this.modules.flatMap(({ statistics }) => statistics),
+      { split: sliced },
     );
   }
 
-  /** Records a training pass of view x (N, 3, H, W). A frozen tape's pass leaves no trace: no gradient, no running statistics. */
-  embed(tape: Tape, x: Tensor, width: Width): Embedding {
-    const pass: Pass = { tape, parameters: this.parameters, width, training: true, updateStats: !tape.frozen };
-    const features = this.encoder.forward(pass, x);
-    return { features, z: this.head.forward(pass, features) };
+  /** Fills all with first values. */
+  initialize(random: Random): void {
+    this.parameters.initialize(random);
+  }
+
+  /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
+  pass(tape: Tape, width: Width = 'host'): Pass {
+    return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.frozen };
   }
 
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
-    const { parameters, statistics } = this.encoder;
+    const { encoders, sliced } = this.#method;
+    const part = sliced ? width : 'host';
+    const { parameters, statistics } = encoders[width];
     const whole = await this.parameters.read();
     const values = (name: string) => (whole.get(name) as { data: Float32Array }).data;
     const state: Tensors = new Map();
     for (const { name, shape, slim } of parameters) {
-      const wanted = width === 'host' ? shape : slim;
+      const wanted = part === 'host' ? shape : slim;
       state.set(name, { shape: wanted, data: leadingBlock(values(name), shape, wanted) });
     }
-    for (const { name, channels } of statistics) {
-      const stored = whole.has(`${width}.${name}`) ? `${width}.${name}` : `host.${name}`;
-      state.set(name, { shape: [channels[width]], data: values(stored).slice(0, channels[width]) });
-    }
+    for (const { name, channels } of statistics)
+      state.set(name, { shape: [channels[part]], data: values(`${part}.${name}`).slice(0, channels[part]) });
     return state;
   }
 

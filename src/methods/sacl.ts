@@ -1,14 +1,19 @@
-import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
-import type { Network } from './network.js';
-import { correlate, type MethodSettings, type Objective, type Views } from './objective.js';
+import { type CorrelationSettings, correlate, slicedEncoder } from './correlate.js';
+import type { Method } from './method.js';
 
 /** SACL alone: host on view A against its slice on view B, L = L_BT(z^A, z^B). No frozen passes. */
-export function sacl(plan: Plan, network: Network, { a, b }: Views, settings: MethodSettings): Objective {
-  const tape = new Tape(plan, settings);
-  const live = {
-    a: plan.phase('forward host', () => network.embed(tape, a, 'host')),
-    b: plan.phase('forward slim', () => network.embed(tape, b, 'slim')),
+export function sacl(settings: CorrelationSettings): Method {
+  const { networks, embed } = slicedEncoder(settings);
+  return {
+    ...networks,
+    record(plan, network, { a, b }) {
+      const tape = new Tape(plan, settings);
+      const live = {
+        a: plan.phase('forward host', () => embed(network.pass(tape, 'host'), a)),
+        b: plan.phase('forward slim', () => embed(network.pass(tape, 'slim'), b)),
+      };
+      return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
+    },
   };
-  return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
 }

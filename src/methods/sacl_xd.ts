@@ -1,7 +1,6 @@
-import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
-import type { Network } from './network.js';
-import { correlate, type MethodSettings, type Objective, type Views } from './objective.js';
+import { type CorrelationSettings, correlate, slicedEncoder } from './correlate.js';
+import type { Method } from './method.js';
 
 /**
  * SACL + XD (DESIGN.md, "The loss"): the host sees view A and its slice view B; the frozen passes see the views swapped, through
@@ -11,16 +10,22 @@ import { correlate, type MethodSettings, type Objective, type Views } from './ob
  *
  * Frozen passes come first: they keep nothing, so their memory is free again for the live ones.
  */
-export function saclXd(plan: Plan, network: Network, { a, b }: Views, settings: MethodSettings): Objective {
-  const still = new Tape(plan, { frozen: true });
-  const frozen = {
-    a: plan.phase('frozen slim', () => network.embed(still, a, 'slim').z),
-    b: plan.phase('frozen host', () => network.embed(still, b, 'host').z),
+export function saclXd(settings: CorrelationSettings): Method {
+  const { networks, embed } = slicedEncoder(settings);
+  return {
+    ...networks,
+    record(plan, network, { a, b }) {
+      const still = new Tape(plan, { frozen: true });
+      const frozen = {
+        a: plan.phase('frozen slim', () => embed(network.pass(still, 'slim'), a).z),
+        b: plan.phase('frozen host', () => embed(network.pass(still, 'host'), b).z),
+      };
+      const tape = new Tape(plan, settings);
+      const live = {
+        a: plan.phase('forward host', () => embed(network.pass(tape, 'host'), a)),
+        b: plan.phase('forward slim', () => embed(network.pass(tape, 'slim'), b)),
+      };
+      return correlate(plan, tape, live, frozen, settings);
+    },
   };
-  const tape = new Tape(plan, settings);
-  const live = {
-    a: plan.phase('forward host', () => network.embed(tape, a, 'host')),
-    b: plan.phase('forward slim', () => network.embed(tape, b, 'slim')),
-  };
-  return correlate(plan, tape, live, frozen, settings);
 }

@@ -1,30 +1,44 @@
 import { ValidationError } from '../errors.js';
 import type { Device } from './device.js';
 
-/** Copies a small buffer back, step after step, by a staging buffer that is made once: a steady step creates nothing. */
-export class Readback {
+/** A range of a buffer, in bytes. */
+export interface Range {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Copies a few ranges back, step after step, by a staging buffer that is made once: a steady step creates nothing. */
+export class Readback<Name extends string = string> {
   readonly #device: Device;
-  readonly #source: GPUBuffer;
+  readonly #sources: readonly (readonly [name: Name, range: Range, at: number])[];
   readonly #staging: GPUBuffer;
 
-  constructor(device: Device, source: GPUBuffer, bytes: number) {
+  constructor(device: Device, label: string, sources: Readonly<Record<Name, Range>>) {
     this.#device = device;
-    this.#source = source;
+    let end = 0;
+    this.#sources = (Object.entries(sources) as [Name, Range][]).map(([name, range]) => {
+      const at = end;
+      end += range.bytes;
+      return [name, range, at];
+    });
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    this.#staging = device.buffer(`${source.label}.readback`, bytes, usage);
+    this.#staging = device.buffer(`${label}.readback`, end, usage);
   }
 
-  /** The source's contents after all work submitted so far. One snapshot at a time. */
-  async snapshot(): Promise<Float32Array<ArrayBuffer>> {
-    if (this.#staging.mapState !== 'unmapped')
-      throw new ValidationError(`internal: readback of ${this.#source.label}: one is under way`);
+  /** The ranges' contents after all work submitted so far. One snapshot at a time. */
+  async snapshot(): Promise<Record<Name, Float32Array<ArrayBuffer>>> {
+    const staging = this.#staging;
+    if (staging.mapState !== 'unmapped') throw new ValidationError(`internal: ${staging.label}: one is under way`);
     const encoder = this.#device.gpu.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.#source, 0, this.#staging, 0, this.#staging.size);
+    for (const [, { buffer, offset, bytes }, at] of this.#sources)
+      encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
-    await this.#device.wait(this.#staging.mapAsync(GPUMapMode.READ));
-    const data = new Float32Array(this.#staging.getMappedRange().slice(0));
-    this.#staging.unmap();
-    return data;
+    await this.#device.wait(staging.mapAsync(GPUMapMode.READ));
+    const data = staging.getMappedRange().slice(0);
+    staging.unmap();
+    const rows = this.#sources.map(([name, { bytes }, at]) => [name, new Float32Array(data, at, bytes / 4)] as const);
+    return Object.fromEntries(rows) as Record<Name, Float32Array<ArrayBuffer>>;
   }
 
   dispose(): void {

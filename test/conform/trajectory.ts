@@ -1,5 +1,5 @@
-import type { Encoder } from '../../src/encoders/encoder.js';
-import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
+import { backbone, type EncoderSpec } from '../../src/encoders/backbone.js';
+import type { Block } from '../../src/encoders/mobilenet_v1.js';
 import { Network } from '../../src/methods/network.js';
 import { saclXd } from '../../src/methods/sacl_xd.js';
 import { lars } from '../../src/optim/lars.js';
@@ -24,15 +24,16 @@ function normError(a: ArrayLike<number>, b: ArrayLike<number>): number {
 const norm = (values: Float32Array) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
 
 /** The encoder of a trajectory's metadata, whose channel table it must reproduce. */
-function encoderOf({ base, k, cfg, host, slim }: Readonly<Record<string, string>>): Encoder {
+function encoderOf({ base, k, cfg, host, slim }: Readonly<Record<string, string>>): EncoderSpec {
   const blocks = JSON.parse(cfg) as Block[];
-  const encoder = mobilenetV1({ width: Number(base), ratio: Number(k), stemStride: 1, blocks });
+  const spec = { encoder: 'mobilenet_v1', width: Number(base), ratio: Number(k), stemStride: 1, blocks } as const;
+  const { features } = backbone(spec);
   const tables = { host: JSON.parse(host) as number[], slim: JSON.parse(slim) as number[] };
-  if (encoder.features.host !== tables.host.at(-1) || encoder.features.slim !== tables.slim.at(-1))
+  if (features.host !== tables.host.at(-1) || features.slim !== tables.slim.at(-1))
     throw new Error(
-      `expected ${tables.host.at(-1)} and ${tables.slim.at(-1)} features, got ${JSON.stringify(encoder.features)}`,
+      `expected ${tables.host.at(-1)} and ${tables.slim.at(-1)} features, got ${JSON.stringify(features)}`,
     );
-  return encoder;
+  return spec;
 }
 
 /** Several steps of SACL+XD on given views, from given weights: embeddings and gradients of step 0, the log, and the end. */
@@ -40,15 +41,21 @@ export async function trajectory(of: Case): Promise<Check[]> {
   const { device, attributes, values, shape } = of;
   const number = (name: string) => Number(attributes[name]);
   const [steps, N, C, H, W] = shape('xa');
-  const network = new Network(device, encoderOf(attributes), number('projector'));
+  const method = saclXd({
+    ...encoderOf(attributes),
+    projector: number('projector'),
+    alpha: number('alpha'),
+    lambda: number('lam'),
+    scale: number('scale'),
+  });
+  const network = new Network(device, method);
   const { parameters } = network;
   const plan = new Plan(device);
   const disposables: { dispose(): void }[] = [network, plan];
   try {
     const views = { a: of.filled('a', [N, C, H, W]), b: of.filled('b', [N, C, H, W]) };
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const settings = { alpha: number('alpha'), lambda: number('lam'), scale: number('scale') };
-    const objective = saclXd(plan, network, views, settings);
+    const objective = method.record(plan, network, views);
     const rules = { momentum: number('momentum'), weightDecay: number('wd') };
     const isLars = attributes.optimizer === 'lars';
     const optimizer = isLars
@@ -58,14 +65,14 @@ export async function trajectory(of: Case): Promise<Check[]> {
           nesterov: JSON.parse(attributes.nesterov),
           decayAll: JSON.parse(attributes.wd_1d),
         });
-    disposables.push(objective, optimizer);
+    disposables.push(optimizer);
 
-    const { a, b, frozenA, frozenB } = objective.embeddings;
+    const { watched, frozen } = objective;
     const embeddings: [string, Tensor | undefined][] = [
-      ['za', a],
-      ['zb', b],
-      ['za_frozen', frozenA],
-      ['zb_frozen', frozenB],
+      ['za', watched.zA],
+      ['zb', watched.zB],
+      ['za_frozen', frozen?.a],
+      ['zb_frozen', frozen?.b],
     ];
     await plan.compile();
     parameters.initialize(() => 0.5);
@@ -79,7 +86,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
       device.write(views.a.storage as GPUBuffer, values('xa').subarray(t * pixels, (t + 1) * pixels));
       device.write(views.b.storage as GPUBuffer, values('xb').subarray(t * pixels, (t + 1) * pixels));
       plan.run({ step: t, lr: number('lr') });
-      const log = objective.summarize(await plan.read(objective.metrics));
+      const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
       for (const [name, entries] of Object.entries(logs)) entries.push(log[name]);
       if (t > 0) continue;
       for (const [name, z] of embeddings) {
@@ -110,7 +117,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
         error: normError(end.get(name)!.data, values(`final.${name}`)),
         tolerance: loose.final,
       });
-    for (const { name, channels } of [...network.encoder.statistics, ...network.head.statistics])
+    for (const { name, channels } of network.modules.flatMap(({ statistics }) => statistics))
       for (const width of ['host', 'slim'] as const) {
         const got = end.get(`${width}.${name}`)!.data.subarray(0, channels[width]);
         checks.push({

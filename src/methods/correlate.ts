@@ -1,14 +1,11 @@
+import { backbone } from '../encoders/backbone.js';
+import { projector } from '../nn/projector.js';
 import { crossCorrelationLoss, metricColumns, standardize, type Target, type Term } from '../ops/cross_correlation.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { prefix, type Tensor, tensor } from '../tensor.js';
-import type { Embedding } from './network.js';
-
-/** Both views of a batch, (N, 3, H, W) each. */
-export interface Views {
-  readonly a: Tensor;
-  readonly b: Tensor;
-}
+import type { MethodSettings, Objective, Views } from './method.js';
+import { type Embedding, embedder } from './network.js';
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
@@ -17,26 +14,26 @@ export interface LossSettings {
   readonly scale: number;
 }
 
-export interface MethodSettings extends LossSettings {
-  /** Make batchnorm outputs again in the backward, where less memory is worth the time. */
-  readonly recompute?: boolean;
+/** What the methods of this loss are told. */
+export interface CorrelationSettings extends MethodSettings, LossSettings {
+  /** D, the width of the projector's three layers. */
+  readonly projector: number;
 }
 
-/** What a method has recorded: a step up to the gradients. */
-export interface Objective {
-  /** Small figures of the last step, to be read back. */
-  readonly metrics: Tensor;
-  /** Backbone features of the last step's live passes: (N, F) of view A, and of view B. */
-  readonly features: Views;
-  /** z^A and z^B of the last step, (N, D), and their frozen twins where the method has any. */
-  readonly embeddings: Views & { readonly frozenA?: Tensor; readonly frozenB?: Tensor };
-  /**
-   * The metrics in words: `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
-   * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
-   * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
-   */
-  summarize(values: Float32Array): { loss: number; [part: string]: number };
-  dispose(): void;
+/** One encoder for both views, at the width of the slim one; and its projector. */
+export function loneEncoder(settings: CorrelationSettings) {
+  const encoder = backbone({ ...settings, ratio: 1 });
+  const head = projector(encoder.features, settings.projector);
+  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: false } as const;
+  return { networks, embed: embedder(encoder, head) };
+}
+
+/** A host, the slim encoder that is a slice of it, and the projector of both. */
+export function slicedEncoder(settings: CorrelationSettings) {
+  const encoder = backbone(settings);
+  const head = projector(encoder.features, settings.projector);
+  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: true } as const;
+  return { networks, embed: embedder(encoder, head) };
 }
 
 const row = metricColumns.length;
@@ -45,6 +42,10 @@ const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 byt
 /**
  * Records the loss of the live embeddings, against each other and against their frozen twins, and the backward passes.
  * A twin that is the live embedding itself stands for one that would equal it bit for bit.
+ *
+ * Told are `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
+ * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
+ * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
  */
 export function correlate(
   plan: Plan,
@@ -53,7 +54,7 @@ export function correlate(
   frozen: Views | undefined,
   { alpha, lambda, scale }: LossSettings,
 ): Objective {
-  const buffer = plan.device.buffer('metrics', 4 * (featuresAt + row));
+  const slot = plan.slot('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];
   const [da, db] = [tape.empty('objective.dza', za.shape), tape.empty('objective.dzb', zb.shape)];
   const [N, F] = live.b.features.shape;
@@ -71,24 +72,25 @@ export function correlate(
       { of: a, dz: da },
       { of: b, dz: db },
     ];
-    crossCorrelationLoss(plan, terms, targets, tensor(buffer, 'metrics', [terms.length, row]), { lambda, scale });
+    crossCorrelationLoss(plan, terms, targets, tensor(slot, 'metrics', [terms.length, row]), { lambda, scale });
 
     // host and slim differ in width: the slim features stand against the host channels that they slice
     const [u, v] = [standardize(plan, prefix(live.a.features, [N, F])), standardize(plan, live.b.features)];
-    crossCorrelationLoss(plan, [{ u, v }], [], tensor(buffer, 'metrics.features', [1, row], 4 * featuresAt), {
+    crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
     });
   });
   plan.phase('backward A', () => tape.backward(za, da));
   plan.phase('backward B', () => tape.backward(zb, db));
-  const features = { a: live.a.features, b: live.b.features };
-  for (const z of [za, zb, features.a, features.b, ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(z);
+  const metrics = tensor(slot, 'metrics', [featuresAt + row]);
+  const watched = { zA: za, zB: zb, featuresA: live.a.features, featuresB: live.b.features };
+  for (const kept of [metrics, ...Object.values(watched), ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(kept);
 
   return {
-    metrics: tensor(buffer, 'metrics', [featuresAt + row]),
-    features,
-    embeddings: { a: za, b: zb, ...(frozen && { frozenA: frozen.a, frozenB: frozen.b }) },
-    summarize(values) {
+    figures: { metrics },
+    watched,
+    ...(frozen && { frozen }),
+    summarize({ metrics: values }) {
       const [, D] = za.shape;
       const pairs = [...names.map((name, i) => [name, i * row, D] as const), ['features', featuresAt, F] as const];
       const loss = (term: number) => scale * (values[term * row] + lambda * values[term * row + 1]);
@@ -110,6 +112,5 @@ export function correlate(
         ...Object.fromEntries(correlations),
       };
     },
-    dispose: () => plan.device.free(buffer),
   };
 }
