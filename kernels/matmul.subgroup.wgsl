@@ -19,6 +19,7 @@ struct Params {
   am: u32, ak: u32, // strides of op(A): of a row, of a column
   bk: u32, bn: u32, // strides of op(B)
   ldc: u32,         // row stride of C
+  a0: u32, b0: u32, c0: u32, // first elements, for bindings start on boundaries only
   splits: u32,      // parts of the sum over k
   steps: u32,       // its length in each part, a multiple of 4
   accumulate: u32,  // 1 adds to what is in C
@@ -129,6 +130,16 @@ fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u,
 // Where a workgroup's tile lies, and its part of the sum: k from begin up to end.
 struct Place { m: u32, block: u32, split: u32, begin: u32, end: u32 }
 
+// Where these rows of op(A) start.
+fn rows_at(at: Place, lane: u32) -> vec4u {
+  return params.a0 + min(at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am;
+}
+
+// Where four columns of op(B) start, COLUMNS apart from n on.
+fn columns_at(n: u32) -> vec4u {
+  return params.b0 + min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn;
+}
+
 // Among tiles that are `width` columns wide.
 fn place(group: u32, width: u32) -> Place {
   let rows = (params.M + ROWS - 1u) / ROWS;
@@ -154,15 +165,15 @@ fn two_of_a(at: vec4u, next: u32) -> mat4x2f {
 }
 
 // One thread per ROWS rows x two groups of 4 neighbouring columns x split; a workgroup's threads share the rows. Reads
-// four neighbours of a row of op(B) at once: bn = 1 and bk % 4 == 0.
+// four neighbours of a row of op(B) at once: bn = 1 and bk % 4 == b0 % 4 == 0.
 @compute @workgroup_size(COLUMNS)
 fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
   let n = tile_at.block + 4u * li;
   let ldb = params.bk / 4u;
-  var row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
-  var at = min(n + vec2u(0u, 4u * COLUMNS), vec2u(params.N - 1u)) / 4u + tile_at.begin * ldb;
+  var row = rows_at(tile_at, lane) + tile_at.begin * params.ak;
+  var at = (params.b0 + min(n + vec2u(0u, 4u * COLUMNS), vec2u(params.N - 1u))) / 4u + tile_at.begin * ldb;
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 2u) {
     let next = select(0u, 1u, k + 1u < tile_at.end);
@@ -181,8 +192,8 @@ fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
   let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
   let n = tile_at.block + li;
   let columns = vec4u(0u, 1u, 2u, 3u) * COLUMNS;
-  let first = tile_at.begin * params.bk;
-  var row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am + tile_at.begin * params.ak;
+  let first = params.b0 + tile_at.begin * params.bk;
+  var row = rows_at(tile_at, lane) + tile_at.begin * params.ak;
   var left = min(n + columns, vec4u(params.N - 1u)) * params.bn + first;
   var right = min(n + 4u * COLUMNS + columns, vec4u(params.N - 1u)) * params.bn + first;
   var tile: Tile;
@@ -202,14 +213,14 @@ fn four_of_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.
 fn four_of_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
 
 // One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Reads four
-// neighbours along k at once: ak = bk = 1 and am % 4 == bn % 4 == 0.
+// neighbours along k at once: ak = bk = 1, and am, a0, bn, b0 multiples of 4.
 @compute @workgroup_size(COLUMNS)
 fn along_k4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
             @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
   let n = tile_at.block + li;
-  let row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am / 4u;
-  let columns = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn / 4u;
+  let row = rows_at(tile_at, lane) / 4u;
+  let columns = columns_at(n) / 4u;
   let none = vec4f();
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 4u) {
@@ -237,8 +248,8 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
   let n = tile_at.block + li;
-  let row = min(tile_at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am;
-  let columns = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn;
+  let row = rows_at(tile_at, lane);
+  let columns = columns_at(n);
   let none = vec4f();
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 4u) {
@@ -264,7 +275,7 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
 fn store_tile(at: Place, n: u32, apart: u32, both: bool, tile: ptr<function, Tile>) {
   if (at.split >= params.splits) { return; }
   for (var r = 0u; r < min(params.rows, params.M - at.m); r++) {
-    let row = at.split * params.M * params.N + (at.m + r) * params.ldc;
+    let row = params.c0 + at.split * params.M * params.N + (at.m + r) * params.ldc;
     store_row(row, n, apart, (*tile).r0.left);
     if (both) { store_row(row, n + 4u * COLUMNS, apart, (*tile).r0.right); }
     shift(tile);

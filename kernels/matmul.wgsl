@@ -1,6 +1,6 @@
 // Matrix product C = scale op(A) op(B), or C += scale op(A) op(B); op is the identity or the transpose.
-// op(A) is (M, K), op(B) is (K, N), C is (M, N). Strides say where an element lies, so a transpose or a slice of
-// columns is only another set of strides.
+// op(A) is (M, K), op(B) is (K, N), C is (M, N). Strides and a first element say where an element lies, so a transpose or
+// a slice of columns, wherever it starts, is only another set of them.
 //
 // plain is the reference, one thread an output. register_tile gives a thread 8 x 4 outputs; shared_tile, for GPUs, a
 // workgroup SIDE x SIDE outputs through workgroup memory; matmul.subgroup.wgsl has more. Where M and N alone give too
@@ -19,6 +19,7 @@ struct Params {
   am: u32, ak: u32, // strides of op(A): of a row, of a column
   bk: u32, bn: u32, // strides of op(B)
   ldc: u32,         // row stride of C
+  a0: u32, b0: u32, c0: u32, // first elements, for bindings start on boundaries only
   splits: u32,      // parts of the sum over k
   steps: u32,       // its length in each part, a multiple of 4
   accumulate: u32,  // 1 adds to what is in C
@@ -34,7 +35,7 @@ struct Params {
 
 fn store(split: u32, m: u32, n: u32, v: f32) {
   if (m >= params.M || n >= params.N || split >= params.splits) { return; }
-  let at = split * params.M * params.N + m * params.ldc + n;
+  let at = params.c0 + split * params.M * params.N + m * params.ldc + n;
   if (params.accumulate == 1u) { c[at] += params.scale * v; } else { c[at] = params.scale * v; }
 }
 
@@ -48,7 +49,7 @@ fn plain(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
   if (m >= params.M) { return; }
   var sum = 0f;
   for (var k = 0u; k < params.K; k++) {
-    sum = fma(a[m * params.am + k * params.ak], b[k * params.bk + n * params.bn], sum);
+    sum = fma(a[params.a0 + m * params.am + k * params.ak], b[params.b0 + k * params.bk + n * params.bn], sum);
   }
   store(0u, m, n, sum);
 }
@@ -115,9 +116,11 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
 
   let begin = min(split * params.steps, params.K);
   let end = begin + min(params.steps, params.K - begin);
-  var lo = min(m + vec4u(0u, 1u, 2u, 3u), vec4u(params.M - 1u)) * params.am + begin * params.ak;
-  var hi = min(m + vec4u(4u, 5u, 6u, 7u), vec4u(params.M - 1u)) * params.am + begin * params.ak;
-  var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + begin * params.bk;
+  let first_a = params.a0 + begin * params.ak;
+  let first_b = params.b0 + begin * params.bk;
+  var lo = min(m + vec4u(0u, 1u, 2u, 3u), vec4u(params.M - 1u)) * params.am + first_a;
+  var hi = min(m + vec4u(4u, 5u, 6u, 7u), vec4u(params.M - 1u)) * params.am + first_a;
+  var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + first_b;
   var tile: Tile;
   for (var k = begin; k < end; k++) {
     multiply(&tile, load_a(lo), load_a(hi), load_b(at));
@@ -164,12 +167,12 @@ fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
       let k_of_a = select(e / quarter, e % 16u, params.ak == 1u);
       let row = select(e % quarter, e / 16u, params.ak == 1u);
       let a_at = min(m + row * 4u + four, vec4u(params.M - 1u)) * params.am;
-      let ka = min(k + k_of_a, params.K - 1u) * params.ak;
+      let ka = params.a0 + min(k + k_of_a, params.K - 1u) * params.ak;
       left[k_of_a * quarter + row] = select(vec4f(), load_a(a_at + ka), k + k_of_a < end);
       let k_of_b = select(e / quarter, e % 16u, params.bk == 1u);
       let column = select(e % quarter, e / 16u, params.bk == 1u);
       let b_at = min(n + column * 4u + four, vec4u(params.N - 1u)) * params.bn;
-      let kb = min(k + k_of_b, params.K - 1u) * params.bk;
+      let kb = params.b0 + min(k + k_of_b, params.K - 1u) * params.bk;
       right[k_of_b * quarter + column] = select(vec4f(), load_b(b_at + kb), k + k_of_b < end);
     }
     workgroupBarrier();

@@ -6,7 +6,10 @@ import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 
 export interface MatmulOptions {
-  /** (M, K), or (K, M) where transposed. Rows may lie apart (a slice of columns); elements of a row lie together. */
+  /**
+   * (M, K), or (K, M) where transposed. Rows may start anywhere and lie apart (a slice of columns); elements of a row lie
+   * together.
+   */
   a: Tensor;
   /** (K, N), or (N, K) where transposed. May be `a` itself: A Aᵀ is a Gram matrix. */
   b: Tensor;
@@ -80,7 +83,7 @@ export function matmul(plan: Plan, options: MatmulOptions): void {
     );
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
   const forms = productForms(plan.device.software, M, N);
-  const panel = Math.max(64, Math.floor(plan.device.dispatchMacs / (N * K) / 64) * 64); // rows: their offset stays aligned
+  const panel = Math.max(64, Math.floor(plan.device.dispatchMacs / (N * K) / 64) * 64); // rows
   for (let first = 0; first < M; first += panel) {
     const rows = Math.min(panel, M - first);
     const part = { ...options, a: rowsOf(a, first, rows, transposeA), out: rowsOf(out, first, rows) };
@@ -110,7 +113,8 @@ interface Sizes {
 
 function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions): void {
   const { M, N, K, am, ak, bk, bn } = sizes;
-  const { a, b, out, scale = 1, accumulate = false } = options;
+  const { scale = 1, accumulate = false } = options;
+  const [[a, a0], [b, b0], [out, c0]] = [options.a, options.b, options.out].map(bound);
   const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
   const alongK = ak === 1 && bk === 1;
@@ -120,17 +124,28 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
   const splits = Math.ceil(K / steps);
 
   const partials = splits > 1 ? transient(plan, 'matmul.partials', [splits, M, N]) : undefined;
-  const whole = { ...sizes, ldc: out.strides[0], splits, steps, accumulate: Number(accumulate), scale, rows };
-  const params = partials ? { ...whole, ldc: N, accumulate: 0, scale: 1 } : whole;
+  const whole = {
+    ...sizes,
+    ldc: out.strides[0],
+    a0,
+    b0,
+    c0,
+    splits,
+    steps,
+    accumulate: Number(accumulate),
+    scale,
+    rows,
+  };
+  const params = partials ? { ...whole, ldc: N, c0: 0, accumulate: 0, scale: 1 } : whole;
   const c = partials ?? out;
   const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
-    if (alongK && am % 4 === 0 && bn % 4 === 0)
+    if (alongK && [am, bn, a0, b0].every((at) => at % 4 === 0))
       plan.dispatch(subgroupKernel, 'along_k4', { ...subgroup, bindings: { a4: a, b4: b, c } });
     else if (alongK) plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a, b, c } });
-    else if (bn === 1 && bk % 4 === 0)
+    else if (bn === 1 && bk % 4 === 0 && b0 % 4 === 0)
       plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
     else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c } });
   } else {
@@ -153,10 +168,14 @@ function checkView({ label, shape, strides, offset }: Tensor): void {
     throw new ShapeError(
       `matmul: expected rows of neighbouring elements, got strides ${shapeText(strides)} of ${label}`,
     );
-  if (offset % offsetAlignment !== 0)
-    throw new ShapeError(
-      `matmul: expected a view that starts on a multiple of ${offsetAlignment} bytes, got ${offset} of ${label}`,
-    );
+  if (offset % 4 !== 0)
+    throw new ShapeError(`matmul: expected a view that starts on a multiple of 4 bytes, got ${offset} of ${label}`);
+}
+
+/** What to bind for a view that may start anywhere, and its first element in that. */
+function bound(view: Tensor): readonly [Tensor, number] {
+  const beyond = view.offset % offsetAlignment;
+  return [{ ...view, offset: view.offset - beyond, bytes: view.bytes + beyond }, beyond / 4];
 }
 
 /** Shape and strides of a matrix or its transpose. */

@@ -22,7 +22,9 @@ interface Case {
   M: number;
   N: number;
   K: number;
-  /** Elements beyond the columns of a, b and out. */
+  /** Elements before the columns of a, b and out. */
+  before?: [number, number, number];
+  /** Elements beyond them. */
   beyond?: [number, number, number];
   scale?: number;
   accumulate?: boolean;
@@ -30,22 +32,23 @@ interface Case {
   gram?: boolean;
 }
 
-/** A matrix whose rows go on beyond its columns, with NaN. */
-function matrix(label: string, [rows, columns]: number[], beyond: number, random: () => number) {
-  const ld = columns + beyond;
+/** A matrix whose rows start before its columns and go on beyond them, with NaN. */
+function matrix(label: string, [rows, columns]: number[], before: number, beyond: number, random: () => number) {
+  const ld = before + columns + beyond;
   const data = new Float32Array(rows * ld).fill(Number.NaN);
-  for (let r = 0; r < rows; r++) data.set(randoms(random, columns), r * ld);
+  for (let r = 0; r < rows; r++) data.set(randoms(random, columns), r * ld + before);
   const whole = upload(device, label, [rows, ld], data);
-  return { data, ld, view: prefix(whole, [rows, columns]), whole };
+  const view = { ...prefix(whole, [rows, columns]), offset: 4 * before };
+  return { data, ld, at: (r: number, column: number) => r * ld + before + column, view, whole };
 }
 
 /** The product by `form`, checked against f64, that it repeats bit for bit, and that nothing else is written. */
 async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: string, on = device) {
-  const { M, N, K, beyond = [0, 0, 0], scale = 1, accumulate = false, gram = false } = c;
+  const { M, N, K, before = [0, 0, 0], beyond = [0, 0, 0], scale = 1, accumulate = false, gram = false } = c;
   const random = generator(seed);
-  const a = matrix('a', transposeA ? [K, M] : [M, K], beyond[0], random);
-  const b = gram ? a : matrix('b', transposeB ? [N, K] : [K, N], beyond[1], random);
-  const out = matrix('out', [M, N], beyond[2], random);
+  const a = matrix('a', transposeA ? [K, M] : [M, K], before[0], beyond[0], random);
+  const b = gram ? a : matrix('b', transposeB ? [N, K] : [K, N], before[1], beyond[1], random);
+  const out = matrix('out', [M, N], before[2], beyond[2], random);
   if (!accumulate) out.data.fill(Number.NaN);
 
   const expected = new Float64Array(M * N);
@@ -53,8 +56,8 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
     for (let n = 0; n < N; n++) {
       let sum = 0;
       for (let k = 0; k < K; k++)
-        sum += a.data[transposeA ? k * a.ld + m : m * a.ld + k] * b.data[transposeB ? n * b.ld + k : k * b.ld + n];
-      expected[m * N + n] = scale * sum + (accumulate ? out.data[m * out.ld + n] : 0);
+        sum += a.data[transposeA ? a.at(k, m) : a.at(m, k)] * b.data[transposeB ? b.at(n, k) : b.at(k, n)];
+      expected[m * N + n] = scale * sum + (accumulate ? out.data[out.at(m, n)] : 0);
     }
 
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
@@ -73,9 +76,9 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
   assert.equal(new Uint32Array(first.buffer), new Uint32Array(second.buffer), `${form} repeats bit for bit`);
   const result = new Float32Array(M * N);
   for (let m = 0; m < M; m++) {
-    result.set(first.subarray(m * out.ld, m * out.ld + N), m * N);
-    const rest = first.subarray(m * out.ld + N, (m + 1) * out.ld);
-    assert.ok(rest.every(Number.isNaN), `${form} writes nothing beyond row ${m} (seed ${seed})`);
+    result.set(first.subarray(out.at(m, 0), out.at(m, N)), m * N);
+    const rest = [...first.subarray(m * out.ld, out.at(m, 0)), ...first.subarray(out.at(m, N), (m + 1) * out.ld)];
+    assert.ok(rest.every(Number.isNaN), `${form} writes nothing beside row ${m} (seed ${seed})`);
   }
   close(result, expected, `${key} ${form ?? 'default'}`);
   for (const { storage } of [a.whole, b.whole, out.whole]) device.free(storage as GPUBuffer);
@@ -90,6 +93,8 @@ const cases: Case[] = [
   { M: 24, N: 42, K: 30, beyond: [2, 2, 2], scale: -1.5, accumulate: true },
   { M: 70, N: 129, K: 17, beyond: [1, 3, 0] },
   { M: 9, N: 10, K: 1030, beyond: [2, 2, 5], scale: 0.1 },
+  { M: 19, N: 37, K: 130, before: [1, 5, 3], beyond: [0, 2, 1], accumulate: true },
+  { M: 12, N: 72, K: 36, before: [4, 68, 65], beyond: [0, 4, 1] },
   { M: 8, N: 40, K: 700, beyond: [4, 4, 4], scale: 2, accumulate: true },
 ];
 for (const c of cases)
@@ -100,7 +105,7 @@ for (const c of cases)
     [true, true],
   ]) {
     const layout = `${transposeA ? 'Aᵀ' : 'A'} ${transposeB ? 'Bᵀ' : 'B'}`;
-    test(`${layout}, M${c.M} N${c.N} K${c.K}${c.accumulate ? ' accumulated' : ''}: every form agrees`, async () => {
+    test(`${layout}, M${c.M} N${c.N} K${c.K}${c.accumulate ? ' accumulated' : ''}${c.before ? ' within rows' : ''}: every form agrees`, async () => {
       const plain = await check(c, transposeA, transposeB, 'plain');
       for (const form of forms.filter(runs))
         close(await check(c, transposeA, transposeB, form), plain, `${form} against plain`);
@@ -137,7 +142,10 @@ test('views that do not fit are refused by name', () => {
   refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
   const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
   refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighbouring elements/);
-  refuse({ a, b: { ...b, offset: 4 }, out: make([4, 5]) }, /matmul: expected a view that starts on a multiple of 256/);
+  refuse(
+    { a, b: { ...b, offset: 6 }, out: make([4, 5]) },
+    /matmul: expected a view that starts on a multiple of 4 bytes/,
+  );
 });
 
 test.run();
