@@ -4,15 +4,14 @@ import { activation } from '../src/ops/activation.js';
 import { add } from '../src/ops/add.js';
 import { batchnorm } from '../src/ops/batchnorm.js';
 import { conv2d } from '../src/ops/conv2d.js';
-import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { depthwise } from '../src/ops/depthwise.js';
 import { linear } from '../src/ops/linear.js';
-import { matmul } from '../src/ops/matmul.js';
 import { pointwise } from '../src/ops/pointwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
 import { scaleChannels } from '../src/ops/scale_channels.js';
 import type { Tape } from '../src/tape.js';
 import type { Tensor } from '../src/tensor.js';
+import { losses } from './losses.js';
 import * as reference from './reference.js';
 
 /** One op on tensors of known shapes. */
@@ -87,9 +86,7 @@ function others(N: number): Layer[] {
     ),
     excitationLayer(N, 256, 8),
     linearLayer(8 * N, 1024, 1024),
-    gramLayer(8 * N, 2048),
-    lossLayer(8 * N, 2048),
-    lossLayer(8 * N, 256),
+    ...losses(8 * N),
   ];
 }
 
@@ -234,38 +231,5 @@ function linearLayer(N: number, I: number, O: number): Layer {
         reference: reference.affine(N, i, O),
       };
     },
-  };
-}
-
-function gramLayer(N: number, D: number): Layer {
-  return {
-    stem: 'matmul',
-    name: `A Aᵀ ${N}x${D}`,
-    slims: false,
-    joint: true,
-    at: () => ({
-      inputs: { a: [N, D] },
-      run: (tape, { a }) => {
-        const out = tape.empty('gram', [N, N]);
-        matmul(tape.plan, { a, b: a, out, transposeB: true });
-        return out;
-      },
-      reference: reference.gram(N, D),
-    }),
-  };
-}
-
-/** Loss and gradient come together, so that the backward is only the chain rule's factor. */
-function lossLayer(N: number, D: number): Layer {
-  return {
-    stem: 'cross_correlation',
-    name: `${N}x${D}`,
-    slims: false,
-    joint: true,
-    at: () => ({
-      inputs: { za: [N, D], zb: [N, D] },
-      run: (tape, { za, zb }) => crossCorrelation(tape, za, zb).loss,
-      reference: reference.barlowTwins(N, D),
-    }),
   };
 }

@@ -173,6 +173,45 @@ export function barlowTwins(N: number, D: number, { lambda = 0.0051, scale = 1, 
   };
 }
 
+/** Rows of x (N, D), each divided by its length. */
+export function normalizedRows(D: number): Reference {
+  return ({ x, dy }) => {
+    const row = (i: number) => i - (i % D);
+    const length = (i: number) => Math.sqrt(dot(x, row(i), x, row(i), D));
+    return {
+      y: (i) => x[i] / length(i),
+      dx: (i) => (dy[i] - (x[i] * dot(x, row(i), dy, row(i), D)) / length(i) ** 2) / length(i),
+    };
+  };
+}
+
+/** The mean over the rows of x (N, K) of -sum t log softmax(x / temperature); without t, of class 0. */
+export function crossEntropy(N: number, K: number, temperature: number): Reference {
+  return ({ x, t, dy }) => {
+    const weight = (i: number) => (t ? t[i] : i % K === 0 ? 1 : 0);
+    const row = memo((n: number) => {
+      let [most, sum, mass, aligned] = [Number.NEGATIVE_INFINITY, 0, 0, 0];
+      for (let i = n * K; i < (n + 1) * K; i++) most = Math.max(most, x[i] / temperature);
+      for (let i = n * K; i < (n + 1) * K; i++) {
+        sum += Math.exp(x[i] / temperature - most);
+        mass += weight(i);
+        aligned += (weight(i) * x[i]) / temperature;
+      }
+      return { log: most + Math.log(sum), mass, aligned };
+    });
+    const loss = () => {
+      let total = 0;
+      for (let n = 0; n < N; n++) total += (row(n).mass * row(n).log - row(n).aligned) / N;
+      return total;
+    };
+    const dx = (i: number) => {
+      const { log, mass } = row(Math.floor(i / K));
+      return (dy[0] * (mass * Math.exp(x[i] / temperature - log) - weight(i))) / (N * temperature);
+    };
+    return { y: loss, dx };
+  };
+}
+
 interface Standard {
   /** (D, N): a column of the batch after the other. */
   readonly z: Float64Array;

@@ -57,9 +57,11 @@ export {
 export { depthwise } from './ops/depthwise.js';
 export { linear } from './ops/linear.js';
 export { type MatmulOptions, matmul } from './ops/matmul.js';
+export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
 export { scaleChannels } from './ops/scale_channels.js';
+export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, Trainable } from './optim/optimizer.js';

@@ -66,14 +66,15 @@ test('only src/node knows Node', () => {
 });
 
 test('every kernel has an op, a test and a bench row of its name', () => {
-  const bench = readFileSync('bench/ops.ts', 'utf8');
+  const bench = ['bench/ops.ts', 'bench/losses.ts'].map((file) => readFileSync(file, 'utf8')).join('\n');
   const stems = new Set(files('kernels', '.wgsl').map((file) => basename(file).split('.')[0]));
   assert.ok(stems.size > 5, `expected the kernels, found ${stems.size}`);
   for (const stem of stems) {
     const home = homes[stem] ?? 'ops';
     for (const face of [`src/${home}/${stem}.ts`, `test/${home}/${stem}.ts`])
       assert.ok(existsSync(face), `kernels/${stem}.wgsl has no ${face}`);
-    if (home === 'ops') assert.match(bench, new RegExp(`\\b${stem}\\b`), `bench/ops.ts has no row of ${stem}`);
+    if (home === 'ops')
+      assert.match(bench, new RegExp(`\\b${stem}\\b`), `bench/ops.ts and bench/losses.ts have no row of ${stem}`);
   }
 });
 

@@ -1,0 +1,58 @@
+// What is benched of losses: embeddings and what they are compared with, never slimmed.
+import { crossCorrelation } from '../src/ops/cross_correlation.js';
+import { matmul } from '../src/ops/matmul.js';
+import { normalizeRows } from '../src/ops/normalize_rows.js';
+import { softmaxCrossEntropy } from '../src/ops/softmax.js';
+import type { Case, Layer } from './ops.js';
+import * as reference from './reference.js';
+
+/** Every loss and what leads to one, at N embeddings. */
+export function losses(N: number): Layer[] {
+  return [gram(N, 2048), barlowTwins(N, 2048), barlowTwins(N, 256), rows(N, 128), classes(N, 16_385), targets(N, 1000)];
+}
+
+/** An op on whole batches: its gradients come in one backward. */
+function batch(stem: string, name: string, { inputs, run, reference }: Case): Layer {
+  return { stem, name, slims: false, joint: true, at: () => ({ inputs, run, reference }) };
+}
+
+const gram = (N: number, D: number): Layer =>
+  batch('matmul', `A Aᵀ ${N}x${D}`, {
+    inputs: { a: [N, D] },
+    run: (tape, { a }) => {
+      const out = tape.empty('gram', [N, N]);
+      matmul(tape.plan, { a, b: a, out, transposeB: true });
+      return out;
+    },
+    reference: reference.gram(N, D),
+  });
+
+/** Loss and gradient come together, so that the backward is only the chain rule's factor. */
+const barlowTwins = (N: number, D: number): Layer =>
+  batch('cross_correlation', `${N}x${D}`, {
+    inputs: { za: [N, D], zb: [N, D] },
+    run: (tape, { za, zb }) => crossCorrelation(tape, za, zb).loss,
+    reference: reference.barlowTwins(N, D),
+  });
+
+const rows = (N: number, D: number): Layer =>
+  batch('normalize_rows', `${N}x${D}`, {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => normalizeRows(tape, x),
+    reference: reference.normalizedRows(D),
+  });
+
+/** InfoNCE's: the positive is in column 0. */
+const classes = (N: number, K: number): Layer =>
+  batch('softmax', `class 0 ${N}x${K}`, {
+    inputs: { x: [N, K] },
+    run: (tape, { x }) => softmaxCrossEntropy(tape, x, undefined, { temperature: 0.2 }),
+    reference: reference.crossEntropy(N, K, 0.2),
+  });
+
+const targets = (N: number, K: number): Layer =>
+  batch('softmax', `targets ${N}x${K}`, {
+    inputs: { x: [N, K], t: [N, K] },
+    run: (tape, { x, t }) => softmaxCrossEntropy(tape, x, t, { temperature: 0.2 }),
+    reference: reference.crossEntropy(N, K, 0.2),
+  });

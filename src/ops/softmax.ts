@@ -1,0 +1,113 @@
+import { ConfigError, ShapeError } from '../errors.js';
+import { softmax as kernel } from '../generated/softmax.js';
+import type { EntryName } from '../runtime/kernel.js';
+import type { Binding, DispatchOptions, Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { shapeText, type Tensor, transient } from '../tensor.js';
+import { overRows, rowForms } from './lanes.js';
+
+export interface CrossEntropyOptions {
+  /** τ: what logits are divided by. */
+  temperature?: number;
+  /** Of the loss among others that are added to it. */
+  scale?: number;
+}
+
+/**
+ * softmax(logits / τ) by row, as a constant: no gradient flows through it. For a teacher's distribution.
+ *
+ * @param logits (N, K)
+ * @returns (N, K), rows that add up to 1
+ * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
+ */
+export function softmax(plan: Plan, logits: Tensor, { temperature = 1 }: { temperature?: number } = {}): Tensor {
+  const rows = rowsOf('softmax', logits, temperature);
+  const sums = transient(plan, 'softmax.sums', [rows.N, 4]);
+  const p = transient(plan, 'softmax.p', logits.shape);
+  dispatch(plan, 'sums_alone', rows, { x: logits, sums_out: sums });
+  dispatch(plan, 'probabilities', rows, { x: logits, sums, p });
+  return p;
+}
+
+/**
+ * The mean over the rows of −Σ_k t_nk log softmax(logits / τ)_nk, times `scale`: InfoNCE, distillation of a distribution, or
+ * classification. Logits of any size are safe: a row's largest is subtracted first.
+ *
+ * @param logits (N, K)
+ * @param targets constants: (N, K), a distribution for each row; or (N), the bits of a u32 each, the row's class; or
+ * nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
+ * its K counts as one without loss and gets no gradient (the mean is still over N): so a batch may be filled up.
+ * @returns the loss (1)
+ * @throws ShapeError where the shapes do not fit, ConfigError where τ is not above 0
+ */
+export function softmaxCrossEntropy(
+  tape: Tape,
+  logits: Tensor,
+  targets?: Tensor,
+  { temperature = 1, scale = 1 }: CrossEntropyOptions = {},
+): Tensor {
+  const rows = { ...rowsOf('softmaxCrossEntropy', logits, temperature), scale };
+  const { N, K } = rows;
+  if (!Number.isFinite(scale)) throw new ConfigError(`softmaxCrossEntropy: expected a finite scale, got ${scale}`);
+  if (targets && ![shapeText([N, K]), shapeText([N])].includes(shapeText(targets.shape)))
+    throw new ShapeError(
+      `softmaxCrossEntropy: expected targets ${shapeText([N, K])} or classes ${shapeText([N])} ` +
+        `for logits ${shapeText([N, K])}, got ${shapeText(targets.shape)}`,
+    );
+  const { plan } = tape;
+  const given =
+    targets?.shape.length === 2 ? ({ targets } as const) : ({ classes: targets ?? firstClass(plan, N) } as const);
+
+  const sums = tape.empty('softmaxCrossEntropy.sums', [N, 4]);
+  const loss = tape.empty('softmaxCrossEntropy.loss', [1]);
+  const out = { x: logits, sums_out: sums };
+  if (given.targets) dispatch(plan, 'sums_with_targets', rows, { ...out, targets: given.targets });
+  else dispatch(plan, 'sums_with_classes', rows, { ...out, classes: given.classes });
+  dispatch(plan, 'mean_loss', rows, { sums, loss });
+  return tape.record('softmaxCrossEntropy', [logits], loss, (dloss) => {
+    const dx = tape.empty('softmaxCrossEntropy.dx', logits.shape);
+    const bindings = { x: logits, sums, dloss, dx };
+    if (given.targets) dispatch(plan, 'gradient_of_targets', rows, { ...bindings, targets: given.targets });
+    else dispatch(plan, 'gradient_of_classes', rows, { ...bindings, classes: given.classes });
+    return [dx];
+  });
+}
+
+interface Rows {
+  readonly N: number;
+  readonly K: number;
+  readonly inverse: number;
+  readonly scale: number;
+}
+
+function rowsOf(op: string, { shape }: Tensor, temperature: number): Rows {
+  const [N, K] = shape;
+  if (shape.length !== 2 || N * K === 0)
+    throw new ShapeError(`${op}: expected logits (N, K), none of them 0, got ${shapeText(shape)}`);
+  if (!(temperature > 0 && Number.isFinite(1 / temperature)))
+    throw new ConfigError(`${op}: expected a temperature above 0, got ${temperature}`);
+  return { N, K, inverse: 1 / temperature, scale: 1 };
+}
+
+/** Class 0 for every row. */
+function firstClass(plan: Plan, N: number): Tensor {
+  const classes = transient(plan, 'softmaxCrossEntropy.classes', [N]);
+  plan.clear(classes);
+  return classes;
+}
+
+/** Dispatches an entry point over the rows, `mean_loss` over the one row that the rows' losses are. */
+function dispatch<E extends EntryName<typeof kernel>>(
+  plan: Plan,
+  entry: E,
+  rows: Rows,
+  bindings: DispatchOptions<typeof kernel, E>['bindings'],
+): void {
+  const { N, K } = rows;
+  const [count, columns] = entry === 'mean_loss' ? [1, N] : [N, K];
+  const bytes = Object.values<Binding>(bindings).reduce((sum, binding) => sum + binding.bytes, 0);
+  plan.choose(`softmax.${entry}`, rowForms(plan.device.software, columns), (form, plan) => {
+    const { half, ...common } = overRows(form, count);
+    plan.dispatch(kernel, entry, { ...common, params: { ...rows, half }, bindings, macs: 2 * count * columns, bytes });
+  });
+}
