@@ -1,12 +1,12 @@
 import { parseConfig, type TrainConfig } from './config.js';
 import type { ImageSource, Picture } from './data/source.js';
-import { backbone, type EncoderSpec } from './encoders/backbone.js';
+import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
 import { featuresOf, type WeightedEncoder } from './eval/features.js';
-import { checkState } from './io/checkpoint.js';
 import { readSafetensors, toFloat32 } from './io/safetensors.js';
-import { Parameters, type Tensors, type Width } from './parameters.js';
+import { backboneParameters, backboneState } from './io/torchvision.js';
+import type { Parameters, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 
 /** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
@@ -19,7 +19,10 @@ export class ImageEncoder implements WeightedEncoder {
   readonly parameters: Parameters;
   readonly #device: Device;
 
-  /** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape. */
+  /**
+   * @throws DataError that lists every tensor of `state` that is missing, extra or of another shape; ConfigError where
+   * pictures would be smaller than the encoder's stride
+   */
   constructor(
     device: Device,
     spec: EncoderSpec & { readonly imageSize: number },
@@ -29,17 +32,15 @@ export class ImageEncoder implements WeightedEncoder {
   ) {
     this.#device = device;
     this.backbone = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
-    const { parameters, statistics, features } = this.backbone;
-    const shapes = new Map<string, readonly number[]>([
-      ...parameters.map(({ name, shape }) => [name, shape] as const),
-      ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
-    ]);
-    checkState(state, shapes, file);
+    const { features, stride } = this.backbone;
     this.features = features.host;
     this.imageSize = spec.imageSize;
-    this.parameters = new Parameters(device, parameters, statistics, { split: false });
-    const tracked = new Set(statistics.map(({ name }) => name));
-    for (const [name, { data }] of state) this.parameters.write(tracked.has(name) ? `host.${name}` : name, data);
+    if (!(Number.isInteger(spec.imageSize) && spec.imageSize >= stride && spec.imageSize <= 1024))
+      throw new ConfigError(
+        `imageSize: expected a whole number of pixels from ${stride}, the stride of ${spec.encoder}, to 1024, ` +
+          `got ${spec.imageSize}`,
+      );
+    this.parameters = backboneParameters(device, this.backbone, state, file);
   }
 
   /**
@@ -76,6 +77,40 @@ export function openEncoder(device: Device, bytes: Uint8Array, file = 'encoder')
   return new ImageEncoder(device, config, state, part, file);
 }
 
+/** How a network of torchvision is to be read. */
+export interface TorchvisionOptions {
+  encoder: EncoderName;
+  /** Side of the squares that pictures are resized and cropped to; 224 where left out. */
+  imageSize?: number;
+  /** Width multiplier; 1 where left out. */
+  width?: number;
+  /** Stride of the first convolution; 2, as torchvision's, where left out. */
+  stemStride?: number;
+}
+
+/**
+ * An encoder from the bytes of a safetensors file with a state dict of torchvision: the whole network's or the backbone's, as
+ * `safetensors.torch.save_file(model.state_dict(), file)` writes it. Its classifier is left out.
+ *
+ * @param file the name for error messages
+ * @throws DataError where the file is damaged, or its tensors are not the encoder's: all that are missing, extra or of
+ * another shape are named; ConfigError where an option is out of range
+ */
+export function openTorchvision(
+  device: Device,
+  bytes: Uint8Array,
+  { encoder, imageSize = 224, width = 1, stemStride = 2 }: TorchvisionOptions,
+  file = 'encoder',
+): ImageEncoder {
+  const { tensors, metadata } = readSafetensors(bytes, file);
+  if (metadata.format?.startsWith('slimgrad'))
+    throw new DataError(
+      `${file}: expected a state dict of torchvision, got a file of slimgrad, which names its encoder`,
+    );
+  const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize };
+  return new ImageEncoder(device, spec, backboneState(tensors), 'host', file);
+}
+
 /** The run's configuration and the part, host or slim, that an encoder's file names. */
 export function encoderMetadata(
   metadata: Readonly<Record<string, string>>,
@@ -85,7 +120,7 @@ export function encoderMetadata(
   if (format !== 'slimgrad encoder 1' || (part !== 'host' && part !== 'slim') || !config)
     throw new DataError(
       `${file}: expected an encoder of slimgrad (format "slimgrad encoder 1"), got ${format ? `"${format}"` : 'no format'}; ` +
-        'give the slim.safetensors or host.safetensors of a run folder',
+        'give the slim.safetensors or host.safetensors of a run folder, or name the encoder of a torchvision file',
     );
   let raw: unknown;
   try {

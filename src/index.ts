@@ -25,7 +25,7 @@ export { type Correlation, correlation } from './eval/correlation.js';
 export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
-export { ImageEncoder, openEncoder } from './image_encoder.js';
+export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export type { CorrelationSettings, LossSettings } from './methods/correlate.js';

@@ -10,7 +10,7 @@ export {
   evaluate,
   pixelContender,
 } from './node/evaluate.js';
-export { type LoadedEncoder, loadEncoder } from './node/load_encoder.js';
+export { type LoadedEncoder, loadEncoder, loadTorchvision } from './node/load_encoder.js';
 export { Interrupted, type OpenSession, type PretrainResult, pretrain, type Session } from './node/pretrain.js';
 export type { Screen } from './node/progress.js';
 export { type Evaluation, evaluationText, type Score } from './node/scores.js';

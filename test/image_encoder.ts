@@ -1,9 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
+import { backbone } from '../src/encoders/backbone.js';
 import { ConfigError, DataError, DeviceError } from '../src/errors.js';
-import { ImageEncoder, openEncoder } from '../src/image_encoder.js';
+import { ImageEncoder, openEncoder, openTorchvision } from '../src/image_encoder.js';
 import { f32, type SavedTensor, writeSafetensors } from '../src/io/safetensors.js';
+import { Network } from '../src/methods/network.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { initialState } from '../src/train.js';
@@ -84,6 +86,65 @@ test('a file whose tensors, part or configuration do not fit is refused by its n
     [file(nothing, { config: JSON.stringify({ ...settings, width: 16 }) }), /^f: its tensors do not fit/],
   ] as const)
     await rejects(() => openEncoder(device, bytes, 'f'), DataError, message);
+  assert.is(device.allocated, before);
+});
+
+test("a state dict of torchvision's is opened under its own names, without its classifier, and refused with all that is off", async () => {
+  const options = { encoder: 'resnet18', width: 0.125, imageSize: 40 } as const;
+  const spec = { ...options, ratio: 1, stemStride: 2, blocks: null };
+  const network = new Network(device, backbone(spec), 8, { lone: true });
+  network.parameters.initialize(generator());
+  const state = await network.encoderState('host');
+  network.dispose();
+  const file = (change: (tensors: Map<string, SavedTensor>) => void, metadata: Record<string, string> = {}) => {
+    const tensors = new Map<string, SavedTensor>([...state].map(([name, { shape, data }]) => [name, f32(shape, data)]));
+    tensors.set('fc.weight', f32([10, 64], new Float32Array(640)));
+    tensors.set('fc.bias', f32([10], new Float32Array(10)));
+    tensors.set('bn1.num_batches_tracked', { dtype: 'I64', shape: [], data: BigInt64Array.of(7n) });
+    change(tensors);
+    return writeSafetensors(tensors, metadata);
+  };
+  const before = device.allocated;
+  const opened = openTorchvision(
+    device,
+    file(() => undefined),
+    options,
+    'f',
+  );
+  const plain = new ImageEncoder(device, spec, state);
+  const pictures = [picture(50, 40), picture(31, 64)];
+  const [rows, expected] = await Promise.all([opened.embed(pictures), plain.embed(pictures)]);
+  assert.is(opened.features, 64);
+  assert.equal(rows, expected);
+  assert.ok(rows.some((value) => value !== 0));
+  opened.dispose();
+  plain.dispose();
+
+  const odd = file((tensors) => {
+    tensors.delete('layer1.0.conv1.weight');
+    tensors.set('layer9.weight', f32([1], new Float32Array(1)));
+    tensors.set('bn1.weight', f32([2], new Float32Array(2)));
+  });
+  await rejects(
+    () => openTorchvision(device, odd, options, 'f'),
+    DataError,
+    /^f: .*bn1\.weight is F32 \(2\), expected F32 \(8\); .*layer1\.0\.conv1\.weight is missing; layer9\.weight is not expected/,
+  );
+  await rejects(
+    () => openTorchvision(device, odd, { encoder: 'resnet50' }, 'f'),
+    DataError,
+    /layer4\.2\.bn3\.bias is missing/,
+  );
+  const own = file(() => undefined, { format: 'slimgrad encoder 1' });
+  await rejects(() => openTorchvision(device, own, options, 'f'), DataError, /^f: .*a file of slimgrad/);
+  for (const [changed, message] of [
+    [{ imageSize: 31 }, /^imageSize: expected .* from 32, the stride of resnet18, to 1024, got 31/],
+    [{ imageSize: 40.5 }, /got 40.5/],
+    [{ encoder: 'resnet_18' as 'resnet18' }, /^encoder: expected one of mobilenet_v1, .*, got "resnet_18"/],
+    [{ width: 0 }, /^encoder: expected width above 0, got 0/],
+    [{ stemStride: 4 }, /^encoder: expected stemStride 1 or 2, got 4/],
+  ] as const)
+    await rejects(() => openTorchvision(device, odd, { ...options, ...changed }, 'f'), ConfigError, message);
   assert.is(device.allocated, before);
 });
 

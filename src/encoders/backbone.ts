@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.js';
 import { efficientnetB0 } from './efficientnet.js';
 import type { Encoder } from './encoder.js';
 import { type Block, type MobilenetV1Options, mobilenetV1 } from './mobilenet_v1.js';
@@ -31,7 +32,13 @@ export interface EncoderSpec {
   readonly blocks: readonly Block[] | null;
 }
 
-/** The host's backbone; at ratio 1, that of a lone encoder. */
+/**
+ * The host's backbone; at ratio 1, that of a lone encoder.
+ *
+ * @throws ConfigError where there is no such encoder, or no slim one of this width and ratio
+ */
 export function backbone({ encoder, width, ratio, stemStride, blocks }: EncoderSpec): Encoder {
+  if (!Object.hasOwn(encoders, encoder))
+    throw new ConfigError(`encoder: expected one of ${encoderNames.join(', ')}, got ${JSON.stringify(encoder)}`);
   return encoders[encoder]({ width, ratio, stemStride, ...(blocks && { blocks }) });
 }

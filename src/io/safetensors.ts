@@ -100,6 +100,8 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   if (bytes.length < 8) fail(`expected at least 8 bytes, got ${bytes.length}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > HEADER_LIMIT || length > bytes.length - 8) {
+    if (isPickle(bytes))
+      fail("it is PyTorch's own format: convert it by safetensors.torch.save_file(model.state_dict(), FILE)");
     fail(
       `its header claims ${length} bytes, the file has ${bytes.length - 8} after it; it is cut short or something else`,
     );
@@ -186,6 +188,12 @@ function repeatedKey(text: string): string | undefined {
     open.at(-1)!.add(key);
   }
   return undefined;
+}
+
+/** Whether a file begins as torch.save() writes it: a ZIP archive, or, long ago, a pickle of its magic number. */
+function isPickle(bytes: Uint8Array): boolean {
+  const begins = (...signature: number[]) => signature.every((byte, i) => bytes[i] === byte);
+  return begins(0x50, 0x4b, 0x03, 0x04) || begins(0x80, 0x02, 0x8a, 0x0a);
 }
 
 function widthOf(dtype: DType): number {

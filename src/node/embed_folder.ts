@@ -1,22 +1,24 @@
+import type { TorchvisionOptions } from '../image_encoder.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
 import { openImageFolder } from './data/image_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
-import { loadEncoder } from './load_encoder.js';
+import { loadEncoder, loadTorchvision } from './load_encoder.js';
 
 /**
  * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then
  * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under
- * `files` of its metadata.
+ * `files` of its metadata. With `torchvision`, the weights are a state dict of the network that it names.
  */
 export async function embedFolder(
   folder: string,
   weights: string,
   out: string,
+  torchvision?: TorchvisionOptions,
 ): Promise<{ images: number; features: number }> {
   await checkPlace(out);
   const images = await openImageFolder(folder);
   for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
-  const encoder = await loadEncoder(weights);
+  const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
     const { features } = encoder;
     const rows = await encoder.embed(images);

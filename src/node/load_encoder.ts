@@ -1,4 +1,10 @@
-import { encoderMetadata, type ImageEncoder, openEncoder } from '../image_encoder.js';
+import {
+  encoderMetadata,
+  type ImageEncoder,
+  openEncoder,
+  openTorchvision,
+  type TorchvisionOptions,
+} from '../image_encoder.js';
 import { readSafetensors } from '../io/safetensors.js';
 import type { Device } from '../runtime/device.js';
 import { openDevice } from './device.js';
@@ -19,9 +25,27 @@ export async function loadEncoder(file: string, { device }: { device?: Device } 
   const bytes = await readBytes(file);
   // Before a device is opened for nothing.
   encoderMetadata(readSafetensors(bytes, file).metadata, file);
+  return open(device, (on) => openEncoder(on, bytes, file));
+}
+
+/**
+ * Opens a safetensors file with a state dict of torchvision, of the network that `options` name, as `loadEncoder` does.
+ *
+ * @throws DataError where the file is missing, damaged or another network's, all that does not fit listed; ConfigError where
+ * an option is out of range; DeviceError where there is no adapter
+ */
+export async function loadTorchvision(
+  file: string,
+  { device, ...options }: TorchvisionOptions & { device?: Device },
+): Promise<LoadedEncoder> {
+  const bytes = await readBytes(file);
+  return open(device, (on) => openTorchvision(on, bytes, options, file));
+}
+
+async function open(device: Device | undefined, on: (device: Device) => ImageEncoder): Promise<LoadedEncoder> {
   const chosen = device ?? (await openDevice());
   try {
-    const encoder = openEncoder(chosen, bytes, file);
+    const encoder = on(chosen);
     return {
       features: encoder.features,
       imageSize: encoder.imageSize,

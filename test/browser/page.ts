@@ -97,9 +97,12 @@ async function tuningIsRemembered(device: Device): Promise<Measured> {
 
 /** A case of test/fixtures: an operator, or a trajectory of training steps. */
 async function fixture(device: Device, name: string): Promise<Measured> {
-  const response = await fetch(`/fixtures/${name}`);
-  if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
-  return worst(await runCase(device, name, new Uint8Array(await response.arrayBuffer())));
+  const open = async (file: string) => {
+    const response = await fetch(`/fixtures/${file}`);
+    if (!response.ok) throw new Error(`${file}: HTTP ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  };
+  return worst(await runCase(device, name, await open(name), open));
 }
 
 interface Check {

@@ -8,6 +8,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { numel, prefix, type Tensor, tensor } from '../../src/tensor.js';
+import { encoder } from './encoder.js';
 import { trajectory } from './trajectory.js';
 
 /** One comparison of a case: how far from the reference, in its own measure, and how far it may be. */
@@ -165,12 +166,20 @@ const runs: Readonly<Record<string, Run>> = {
   sigmoid: elementwise,
 };
 
-/** Runs one reference case: a safetensors file whose metadata says what it is. An unknown kind is an error. */
-export async function runCase(device: Device, name: string, bytes: Uint8Array): Promise<Check[]> {
+/**
+ * Runs one reference case: a safetensors file whose metadata says what it is. An unknown kind is an error.
+ *
+ * @param open the bytes of a file beside it, by name: a case of an encoder names the file of its weights
+ */
+export async function runCase(
+  device: Device,
+  name: string,
+  bytes: Uint8Array,
+  open: (name: string) => Uint8Array | Promise<Uint8Array>,
+): Promise<Check[]> {
   const file: Safetensors = readSafetensors(bytes, name);
-  const { op } = file.metadata;
-  if (op === 'encoder' || op === 'encoder-state') throw new Error(`unsupported encoder ${file.metadata.encoder}`);
-  const run = runs[op];
+  const { op, state } = file.metadata;
+  const run = op === 'encoder' ? async (of: Case) => encoder(of, readSafetensors(await open(state), state)) : runs[op];
   if (!run) throw new Error(`unknown kind of case: op=${op}`);
   const buffers: GPUBuffer[] = [];
   const make = (label: string, shape: readonly number[], data: Float32Array<ArrayBuffer>): Tensor => {

@@ -19,7 +19,8 @@ for (const file of files) {
   if (file.endsWith('.state.safetensors') && files.includes(file.replace('.state.', '.cases.'))) continue;
   try {
     if (!file.endsWith('.safetensors')) throw new Error('expected a .safetensors file');
-    const checks = await runCase(device, file, readFileSync(join(folder, file)));
+    const open = (name: string) => readFileSync(join(folder, name));
+    const checks = await runCase(device, file, open(file), open);
     const { what, error, tolerance } = worst(checks);
     const off = checks.filter((check) => !(check.error <= check.tolerance));
     const ok = checks.length > 0 && off.length === 0;

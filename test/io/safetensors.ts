@@ -106,6 +106,17 @@ test('a header that claims 2^63 bytes, or 99 MB in a file of 20, allocates nothi
   assert.ok(process.memoryUsage().arrayBuffers - before < 1e6);
 });
 
+test("PyTorch's own files are refused with the way to convert them", () => {
+  for (const signature of [
+    [0x50, 0x4b, 0x03, 0x04, 0, 0, 8, 8],
+    [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46],
+  ])
+    refuses(
+      Uint8Array.from([...signature, ...new Array(100).fill(1)]),
+      /PyTorch's own format: convert it by safetensors/,
+    );
+});
+
 test('headers that are no tensor lists are refused with the reason', () => {
   const a = { dtype: 'F32', shape: [1], data_offsets: [0, 4] };
   const cases: [unknown, number, RegExp][] = [

@@ -88,7 +88,9 @@ test('wrong values are refused with what was expected', () => {
   refused(['pretrain', '--data', 'emoji', '--seed', '1', '--seed', '2'], 2, '--seed: given twice');
   refused(['pretrain', '--data', 'emoji', '--clip', '--no-clip'], 2, '--clip: given twice');
   refused(['pretrain', '--data', 'emoji', '--epochs', '3', '--steps', '3'], 2, 'expected epochs or steps');
-  refused(['pretrain', '--data', 'emoji', '--encoder', 'resnet_50'], 2, "encoder (--encoder): expected 'mobilenet_v1'");
+  refused(['pretrain', '--data', 'emoji', '--encoder', 'resnet_50'], 2, 'encoder (--encoder)', "mean 'resnet50'?");
+  refused(['embed', root, '--weights', 'x', '--encoder', 'resnet_50'], 2, "unknown encoder 'resnet_50'", "'resnet50'?");
+  refused(['embed', root, '--weights', 'x', '--image-size', '224'], 2, '--image-size: for a torchvision file only');
   refused(
     ['pretrain', '--data', 'emoji', '--lambda', '1e300'],
     2,

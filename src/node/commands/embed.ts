@@ -1,5 +1,9 @@
+import { unknown } from '../../config/names.js';
+import { type EncoderName, encoderNames } from '../../encoders/backbone.js';
 import type { Command } from './command.js';
 import { UsageError } from './flags.js';
+
+const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
 
 export const embed: Command = {
   name: 'embed',
@@ -11,8 +15,22 @@ export const embed: Command = {
       flag: '--weights',
       key: 'weights',
       value: 'FILE',
-      doc: 'an encoder, as slim.safetensors of a run',
+      doc: 'an encoder, as slim.safetensors of a run; or a state dict of torchvision, whose --encoder must be named',
       default: 'needed',
+    },
+    {
+      flag: '--encoder',
+      key: 'encoder',
+      value: encoderNames.join('|'),
+      doc: 'the network of a torchvision file',
+    },
+    {
+      flag: '--image-size',
+      key: 'imageSize',
+      value: 'N',
+      doc: 'side in pixels that pictures are cut to, for a torchvision file',
+      default: '224',
+      fromText: whole,
     },
     {
       flag: '--out',
@@ -25,12 +43,21 @@ export const embed: Command = {
   examples: [
     ['slimgrad embed photos --weights runs/demo-0/slim.safetensors', 'to embeddings.safetensors'],
     ['slimgrad embed photos --weights slim.safetensors --out photos.csv', 'a line an image: file, then numbers'],
+    ['slimgrad embed photos --weights resnet50.safetensors --encoder resnet50', 'by the weights of torchvision'],
   ],
   async run({ values, positional }) {
-    const { weights, out = 'embeddings.safetensors' } = values;
+    const { weights, encoder, imageSize, out = 'embeddings.safetensors' } = values;
     if (weights === undefined) throw new UsageError('--weights: needed, but not given; see slimgrad embed --help');
+    if (imageSize !== undefined && encoder === undefined)
+      throw new UsageError(
+        '--image-size: for a torchvision file only, whose --encoder must be named; a run has its own',
+      );
+    if (encoder !== undefined && !encoderNames.some((name) => name === encoder))
+      throw unknown('encoder', String(encoder), encoderNames);
+    const size = imageSize === undefined ? {} : { imageSize: imageSize as number };
+    const torchvision = encoder === undefined ? undefined : { encoder: encoder as EncoderName, ...size };
     const { embedFolder } = await import('../embed_folder.js');
-    const { images, features } = await embedFolder(positional[0], String(weights), String(out));
+    const { images, features } = await embedFolder(positional[0], String(weights), String(out), torchvision);
     console.log(`Wrote ${images} embeddings of ${features} numbers to ${out}`);
     return 0;
   },

@@ -100,13 +100,23 @@ export function describeFlags(flags: readonly Flag[]): string {
     const note = flag.default ? `${flag.doc} [${flag.default}]` : flag.doc;
     const [first, ...rest] = wrap(note, 80 - column);
     if (head.length < column - 1) lines.push(head.padEnd(column) + first);
-    else lines.push(head, ' '.repeat(column) + first);
+    else lines.push(...folded(head, name.length + 3), ' '.repeat(column) + first);
     for (const line of rest) lines.push(' '.repeat(column) + line);
   }
   return lines.join('\n').replace(/^\n/, '');
 }
 
 const column = 26;
+
+/** A flag whose values, divided by |, are too many for a line of 80 columns; later lines are indented. */
+function folded(head: string, indent: number): string[] {
+  const lines = [''];
+  for (const part of head.split(/(?<=\|)/)) {
+    if (lines[lines.length - 1].length + part.length > 80) lines.push(' '.repeat(indent));
+    lines[lines.length - 1] += part;
+  }
+  return lines;
+}
 
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [''];

@@ -1,0 +1,47 @@
+import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import type { Safetensors } from '../../src/io/safetensors.js';
+import { backboneParameters, backboneState } from '../../src/io/torchvision.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { numel } from '../../src/tensor.js';
+import type { Case, Check } from './cases.js';
+import { relativeError } from './cases.js';
+
+/** Pictures and the features that torchvision makes of them, by the keys of a case: by running statistics, or the batch's. */
+const passes = [
+  { x: 'x0', features: 'eval0', training: false },
+  { x: 'x1', features: 'eval1', training: false },
+  { x: 'x2', features: 'eval2', training: false },
+  { x: 'xt', features: 'train', training: true },
+];
+
+/** Features of a torchvision encoder, from its state dict as it stands. */
+export async function encoder(of: Case, state: Safetensors): Promise<Check[]> {
+  const { device, attributes } = of;
+  const name = attributes.encoder as EncoderName;
+  if (state.metadata.op !== 'encoder-state' || state.metadata.encoder !== name || !encoderNames.includes(name))
+    throw new Error(`expected the state of an encoder, ${name}, got ${JSON.stringify(state.metadata)}`);
+  const network = backbone({ encoder: name, width: 1, ratio: 1, stemStride: 2, blocks: null });
+  const parameters = backboneParameters(device, network, backboneState(state.tensors), attributes.state);
+  const checks: Check[] = [];
+  try {
+    for (const { x, features, training } of passes) {
+      const plan = new Plan(device);
+      try {
+        const tape = new Tape(plan, { frozen: true });
+        const y = network.forward({ tape, parameters, width: 'host', training, updateStats: false }, of.upload(x));
+        plan.keep(y);
+        await plan.compile();
+        plan.poison();
+        plan.run();
+        const values = (await plan.read(y)).subarray(0, numel(y.shape));
+        checks.push({ what: features, error: relativeError(values, of.values(features)), tolerance: 1e-3 });
+      } finally {
+        plan.dispose();
+      }
+    }
+  } finally {
+    parameters.dispose();
+  }
+  return checks;
+}
