@@ -5,12 +5,12 @@ import { backbone } from '../src/encoders/backbone.js';
 import { ConfigError, DataError, DeviceError } from '../src/errors.js';
 import { ImageEncoder, openEncoder, openTorchvision } from '../src/image_encoder.js';
 import { f32, type SavedTensor, writeSafetensors } from '../src/io/safetensors.js';
-import { Network } from '../src/methods/network.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
+import { numel } from '../src/tensor.js';
 import { initialState } from '../src/train.js';
 import { openTestDevice } from './device.js';
-import { generator } from './random.js';
+import { generator, randoms } from './random.js';
 import { rejects } from './rejects.js';
 
 let device: Device;
@@ -92,10 +92,14 @@ test('a file whose tensors, part or configuration do not fit is refused by its n
 test("a state dict of torchvision's is opened under its own names, without its classifier, and refused with all that is off", async () => {
   const options = { encoder: 'resnet18', width: 0.125, imageSize: 40 } as const;
   const spec = { ...options, ratio: 1, stemStride: 2, blocks: null };
-  const network = new Network(device, backbone(spec), 8, { lone: true });
-  network.parameters.initialize(generator());
-  const state = await network.encoderState('host');
-  network.dispose();
+  const { parameters, statistics } = backbone(spec);
+  const shapes = [
+    ...parameters.map(({ name, shape }) => [name, shape] as const),
+    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
+  ];
+  const state: Tensors = new Map(
+    shapes.map(([name, shape]) => [name, { shape, data: randoms(random, numel(shape), 0.5, 0.4) }]),
+  );
   const file = (change: (tensors: Map<string, SavedTensor>) => void, metadata: Record<string, string> = {}) => {
     const tensors = new Map<string, SavedTensor>([...state].map(([name, { shape, data }]) => [name, f32(shape, data)]));
     tensors.set('fc.weight', f32([10, 64], new Float32Array(640)));
