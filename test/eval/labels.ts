@@ -1,0 +1,70 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ImageSource } from '../../src/data/source.js';
+import { ConfigError, DataError } from '../../src/errors.js';
+import { countClasses, validationSplit } from '../../src/eval/labels.js';
+import { rejects } from '../rejects.js';
+
+function labelled(labels: number[] | undefined, more: Partial<ImageSource> = {}): ImageSource {
+  return {
+    name: 'made up',
+    length: labels?.length ?? 3,
+    pictures: 1,
+    ...(labels && { labels: Int32Array.from(labels) }),
+    load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
+    ...more,
+  };
+}
+
+test('classes are counted by the labels, and named where names are known', () => {
+  assert.equal(countClasses('x', labelled([0, 2, 2]), labelled([1, 3])), {
+    names: ['0', '1', '2', '3'],
+    train: [1, 0, 2, 0],
+    test: [0, 1, 0, 1],
+  });
+  const classes = ['cat', 'dog'];
+  assert.equal(countClasses('x', labelled([0, 1], { classes }), labelled([1, 1])), {
+    names: classes,
+    train: [1, 1],
+    test: [0, 2],
+  });
+});
+
+test('labels that cannot be learnt are refused by name', async () => {
+  const good = labelled([0, 1]);
+  for (const [train, held, message] of [
+    [labelled(undefined), good, /^linear: made up has no labels: expected sub-folders/],
+    [good, labelled(undefined), /^linear: made up has no labels/],
+    [good, labelled([]), /^linear: made up has no pictures/],
+    [labelled([1, 1]), good, /^linear: all of made up has one label/],
+    [labelled([0, 1], { length: 3 }), good, /expected a label for each of 3 items, got 2/],
+    [labelled([0, -1]), good, /whole numbers from 0 to 65535, got -1/],
+    [labelled([0, 2], { classes: ['a', 'b'] }), good, /whole numbers from 0 to 1, got 2/],
+    [labelled([0, 1], { classes: ['a', 'b'] }), labelled([0], { classes: ['b', 'a'] }), /got a, b and b, a/],
+  ] as const)
+    await rejects(() => countClasses('linear', train, held), DataError, message);
+});
+
+test('validation takes its share of every class, by the seed, and keeps one of a class at least to train on', async () => {
+  const labels = Array.from({ length: 100 }, (_, i) => (i < 50 ? 0 : i < 95 ? 1 : i < 99 ? 2 : 3));
+  const source = labelled(labels, {
+    load: async (item) => ({ width: item + 1, height: 1, pixels: new Uint8Array(4) }),
+  });
+  const { train, validation } = validationSplit(source, 0.2, 7);
+  const count = ({ labels: own }: ImageSource) =>
+    [0, 1, 2, 3].map((c) => [...(own ?? [])].filter((l) => l === c).length);
+  assert.equal(count(validation), [10, 9, 0, 0]);
+  assert.equal(count(train), [40, 36, 4, 1]);
+  const items = async (part: ImageSource) =>
+    Promise.all(Array.from({ length: part.length }, async (_, i) => (await part.load(i, 0)).width - 1));
+  const [a, b] = [await items(train), await items(validation)];
+  assert.equal(
+    [...a, ...b].sort((x, y) => x - y),
+    labels.map((_, i) => i),
+  );
+  assert.equal(await items(validationSplit(source, 0.2, 7).validation), b);
+  assert.not.equal(await items(validationSplit(source, 0.2, 8).validation), b);
+  await rejects(() => validationSplit(labelled([0, 1, 2]), 0.2, 0), ConfigError, /leaves none to choose by/);
+});
+
+test.run();
