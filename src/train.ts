@@ -1,6 +1,6 @@
 import { type Schedule, scheduleOf, type TrainConfig } from './config.js';
 import { Loader } from './data/loader.js';
-import { philox, stream, unit, type Words } from './data/philox.js';
+import { draws, stream } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
@@ -8,7 +8,7 @@ import { checkState } from './io/checkpoint.js';
 import type { Method, Summary } from './methods/method.js';
 import { methods } from './methods/methods.js';
 import { Network } from './methods/network.js';
-import type { Random, Tensors, Width } from './parameters.js';
+import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { type TuneOptions, tune } from './runtime/tuner.js';
@@ -60,7 +60,7 @@ export class Trainer {
     this.#options = options;
     const method: Method = methods[config.method](config);
     this.network = new Network(device, method);
-    this.network.initialize(initialDraws(config.seed));
+    this.network.initialize(draws(config.seed, stream.init));
     this.#stretches = [{ name: '', recipe: method, schedule, first: 0 }];
   }
 
@@ -253,19 +253,9 @@ export class Trainer {
 export async function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {
   const network = new Network(device, methods[config.method](config));
   try {
-    network.initialize(initialDraws(config.seed));
+    network.initialize(draws(config.seed, stream.init));
     return await network.encoderState(width);
   } finally {
     network.dispose();
   }
-}
-
-/** Draws in [0, 1) for the first weights of a run. */
-function initialDraws(seed: number): Random {
-  let words: Words = [0, 0, 0, 0];
-  let drawn = 0;
-  return () => {
-    if (drawn % 4 === 0) words = philox([seed, drawn / 4, 0, 0], [0, stream.init]);
-    return unit(words[drawn++ % 4]);
-  };
 }

@@ -8,7 +8,7 @@
 export type Words = readonly [number, number, number, number];
 
 /** Second word of the key: one number per use, so that no two uses ever share words. */
-export const stream = { augment: 0, order: 1, split: 2, init: 3 } as const;
+export const stream = { augment: 0, order: 1, split: 2, init: 3, head: 4 } as const;
 
 /** Ten rounds. Every word in and out is an unsigned 32-bit integer. */
 export function philox(counter: Words, key: readonly [number, number]): Words {
@@ -64,4 +64,14 @@ export function permutation(
     order[j] = swap;
   }
   return order;
+}
+
+/** Draws in [0, 1) one after another, the same for the same arguments. */
+export function draws(seed: number, use: number): () => number {
+  let words: Words = [0, 0, 0, 0];
+  let drawn = 0;
+  return () => {
+    if (drawn % 4 === 0) words = philox([seed, drawn / 4, 0, 0], [0, use]);
+    return unit(words[drawn++ % 4]);
+  };
 }

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { multiplyHigh, permutation, philox, stream, unit, type Words } from '../../src/data/philox.js';
+import { draws, multiplyHigh, permutation, philox, stream, unit, type Words } from '../../src/data/philox.js';
 
 const seed = Math.floor(Math.random() * 2 ** 32);
 const hex = (words: Words) => words.map((w) => w.toString(16).padStart(8, '0')).join(' ');
@@ -55,6 +55,13 @@ test('a permutation holds every item once, repeats for its key and differs for a
   assert.is.not(order, permutation(1906, seed, 4).join());
   assert.is.not(order, permutation(1906, seed ^ 1, 3).join());
   assert.is.not(order, permutation(1906, seed, 3, stream.split).join());
+});
+
+test('draws follow from seed and use, four a block', () => {
+  const next = draws(seed, stream.init);
+  const words = [0, 1].flatMap((block) => [...philox([seed, block, 0, 0], [0, stream.init])]);
+  assert.equal(Array.from({ length: 8 }, next), words.map(unit));
+  assert.is.not(draws(seed, stream.head)(), draws(seed, stream.init)());
 });
 
 test('every order of four items is equally likely', () => {

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { learningRate } from '../../src/optim/schedule.js';
+import { learningRate, steppedRate } from '../../src/optim/schedule.js';
 
 const near = (a: number, b: number) => assert.ok(Math.abs(a - b) <= 1e-12, `expected ${b}, got ${a}`);
 
@@ -24,6 +24,19 @@ test('no warm-up starts at the peak; a run that is all warm-up ends below it', (
 
 test('a peak below the start of warm-up is never exceeded', () => {
   for (let step = 0; step <= 20; step++) assert.ok(learningRate(step, { peak: 1e-6, steps: 20, warmup: 10 }) <= 1e-6);
+});
+
+test('steps fall to a tenth at 60 % and again at 80 %', () => {
+  const at = (step: number) => steppedRate(step, { peak: 0.3, steps: 100 });
+  for (const [step, lr] of [
+    [0, 0.3],
+    [59, 0.3],
+    [60, 0.03],
+    [79, 0.03],
+    [80, 0.003],
+    [99, 0.003],
+  ])
+    near(at(step), lr);
 });
 
 test.run();
