@@ -44,7 +44,7 @@ async function time(
   const x = device.buffer('roofline.x', xBytes);
   device.write(x, new Float32Array([0.5, 0.25, 0.125, 0.75]));
   const [from, to] = [tensor(x, 'x', [xBytes / 4]), tensor(plan.slot('roofline.y', yBytes), 'y', [yBytes / 4])];
-  plan.dispatch(kernel, entry, { params: {}, bindings: { x: from, y: to }, workgroups });
+  plan.dispatch(kernel, entry, { params: {}, bindings: { x: from, y: to }, workgroups, bytes: xBytes + yBytes });
   try {
     await plan.compile();
     const cost = await measure(plan, () => 'all', { take: 'fastest', least: 5, span: 40, limit: 500 });

@@ -25,7 +25,7 @@ const budget: Record<string, number> = {
   default: 400,
   'src/runtime/plan.ts': 445,
   'kernels/augment.wgsl': 480,
-  'test/data/augment.ts': 440,
+  'test/data/augment.ts': 445,
 };
 
 /** Kernels that belong to another folder than ops. */

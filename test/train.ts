@@ -185,14 +185,22 @@ test('activations in f16: the first step of f32 but for rounding, a loss that fa
   half.dispose();
 });
 
-test('every dispatch of a step says how many bytes it moves', async () => {
+test('every dispatch of a step says how many bytes it moves, and if it is a product, how many multiply-adds', async () => {
   const trainer = await Trainer.open(
     device,
     parseConfig({ ...small, ...{ blurA: 0.5, optimizer: 'lars' }, seed }),
     pictures(40),
   );
+  const isProduct = (label: string) =>
+    /^(conv2d|depthwise|pointwise|matmul)/.test(label) && !/(_sum|_partials)$/.test(label);
   const silent = trainer.plan.dispatches.filter(({ bytes }) => !(bytes > 0)).map(({ label }) => label);
-  assert.equal([...new Set(silent)], []);
+  const wrong = trainer.plan.dispatches.filter(({ label, macs }) => macs > 0 !== isProduct(label));
+  assert.equal([...new Set(silent)], [], 'dispatches without bytes');
+  assert.equal(
+    [...new Set(wrong.map(({ label }) => label))],
+    [],
+    'products without multiply-adds, or others with them',
+  );
   trainer.dispose();
 });
 

@@ -18,11 +18,17 @@ export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   const workgroups = Math.ceil(params.quads / kernel.consts.THREADS.value);
   const consts = { ACT: activations[name] };
   const y = tape.activation(x, `${name}.y`, x.shape);
-  tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 8 * n });
+  tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 2 * x.bytes });
   return tape.record(name, [x], y, (dy) => {
     const dx = tape.empty(`${name}.dx`, x.shape);
     const bindings = { x: tape.restore(x), dy, dx };
-    tape.plan.dispatch(kernel, 'backward_input', { params, bindings, workgroups, consts, macs: n, bytes: 12 * n });
+    tape.plan.dispatch(kernel, 'backward_input', {
+      params,
+      bindings,
+      workgroups,
+      consts,
+      bytes: x.bytes + dy.bytes + dx.bytes,
+    });
     return [dx];
   });
 }

@@ -111,8 +111,6 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
     plan,
     planes,
     C,
-    /** Elements of x. */
-    n: N * C * P,
     /** Partial results of a channel's reduction; where there is one, nothing is merged. */
     partials,
     partial: (label: string, floats: number) =>
@@ -132,11 +130,11 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
 }
 
 function batchStatistics(work: Work, x: Tensor, parameters: BatchNormParameters, channel: Tensor): void {
-  const { plan, planes, C, n, partials, reducing } = work;
+  const { plan, planes, C, partials, reducing } = work;
   const { gamma, beta, runningMean, runningVar } = parameters;
   const moments = work.partial('batchnorm.moments', 4);
   const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
-  const cost = { macs: 2 * n, bytes: 4 * n, consts: work.spread };
+  const cost = { bytes: x.bytes, consts: work.spread };
   if (planes) plan.dispatch(kernel, 'statistics_planes', { ...reducing, ...cost, bindings: { x4: x, ...results } });
   else plan.dispatch(kernel, 'statistics_columns', { ...reducing, ...cost, bindings: { x, ...results } });
   if (partials > 1)
@@ -155,8 +153,8 @@ function runningStatistics(work: Work, parameters: BatchNormParameters, channel:
   });
 }
 
-function normalize({ plan, planes, n, mapped }: Work, x: Tensor, channel: Tensor, y: Tensor): void {
-  const cost = { macs: n, bytes: 8 * n };
+function normalize({ plan, planes, mapped }: Work, x: Tensor, channel: Tensor, y: Tensor): void {
+  const cost = { bytes: x.bytes + y.bytes };
   if (planes) plan.dispatch(kernel, 'forward_planes', { ...mapped, ...cost, bindings: { x4: x, channel, y4: y } });
   else plan.dispatch(kernel, 'forward_columns', { ...mapped, ...cost, bindings: { x, channel, y } });
 }
@@ -169,10 +167,10 @@ function backwardParameters(
   channel: Tensor,
   { dgamma, dbeta, sums }: { dgamma: Tensor; dbeta: Tensor; sums: Tensor },
 ): void {
-  const { plan, planes, C, n, partials, reducing } = work;
+  const { plan, planes, C, partials, reducing } = work;
   const parts = work.partial('batchnorm.sums_part', 2);
   const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
-  const cost = { macs: 3 * n, bytes: 8 * n, consts: work.activated };
+  const cost = { bytes: x.bytes + dy.bytes, consts: work.activated };
   if (planes)
     plan.dispatch(kernel, 'sums_planes', { ...reducing, ...cost, bindings: { x4: x, dy4: dy, channel, ...results } });
   else plan.dispatch(kernel, 'sums_columns', { ...reducing, ...cost, bindings: { x, dy, channel, ...results } });
@@ -181,8 +179,8 @@ function backwardParameters(
 }
 
 function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums: Tensor, dx: Tensor): void {
-  const { plan, planes, n, mapped } = work;
-  const cost = { macs: 4 * n, bytes: 12 * n };
+  const { plan, planes, mapped } = work;
+  const cost = { bytes: x.bytes + dy.bytes + dx.bytes };
   if (planes)
     plan.dispatch(kernel, 'backward_planes', {
       ...mapped,

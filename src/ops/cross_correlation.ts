@@ -76,7 +76,6 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   dispatch(plan, 'standardize', {
     params: { ...zero, N, D, ldz: z.strides[0], eps },
     bindings: { z, a_out: a, r_out: r },
-    macs: 2 * N * D,
     bytes: 4 * D * (4 * N + 1),
   });
   return { a, r };
@@ -119,7 +118,6 @@ export function crossCorrelationLoss(
     dispatch(plan, 'gradient', {
       params: { ...zero, N, D },
       bindings: { a: target.of.a, r: target.of.r, t, dz: target.dz },
-      macs: 3 * N * D,
       bytes: 20 * N * D,
     });
   }
@@ -150,7 +148,6 @@ export function crossCorrelation(
         params: { ...zero, N: 0, D: 0, count },
         bindings: { dz, dloss },
         workgroups: Math.ceil(count / threads),
-        macs: count,
         bytes: 8 * count,
       });
     }
@@ -222,7 +219,6 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
       params: { ...zero, N, D },
       bindings: { gram_a: gramOf(term.u), gram_b: gramOf(term.v), partial_out: partial },
       groups: partials,
-      macs: N * N,
       bytes: 8 * N * N,
     });
     measure(loss, row, partial, c, { factor: 1 / N ** 2, subtract: 1 });
@@ -240,7 +236,6 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
         dispatch(plan, 'diagonal_term', {
           params: { ...zero, N, D, lambda, scale: scale * weight, accumulate: i === 0 ? 0 : 1 },
           bindings: { b: other.a, c, t_out: t },
-          macs: N * D,
           bytes: (i === 0 ? 8 : 12) * N * D,
         });
       });
@@ -255,7 +250,6 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
             params: { ...zero, N, D, weight, accumulate: i === 0 ? 0 : 1 },
             bindings: { gram_a: gramOf(other), gram_out: sum },
             workgroups: Math.ceil((N * N) / threads),
-            macs: N * N,
             bytes: (i === 0 ? 8 : 12) * N * N,
           });
         });
@@ -288,7 +282,6 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         params: { ...zero, N, D, first, count },
         bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
         groups: partials,
-        macs: count,
         bytes: 4 * count,
       });
       if (!ofU && !ofV) continue;
@@ -296,7 +289,6 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         params: { ...zero, N, D, first, count, lambda, scale: scale * weight },
         bindings: { panel },
         workgroups: Math.ceil(count / threads),
-        macs: count,
         bytes: 8 * count,
       });
       if (ofU) {
@@ -317,7 +309,6 @@ function diagonalOf({ plan, N, D }: Loss, { u, v }: Term): Tensor {
   dispatch(plan, 'diagonal', {
     params: { ...zero, N, D },
     bindings: { a: u.a, b: v.a, c_out: c },
-    macs: N * D,
     bytes: 8 * N * D,
   });
   return c;
@@ -335,7 +326,6 @@ function measure(
     params: { ...zero, N, D, row, count, lambda, scale, ...sums },
     bindings: { partial, c, metrics },
     groups: 1,
-    macs: 2 * D,
     bytes: 4 * (count + D),
   });
 }

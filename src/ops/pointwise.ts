@@ -35,7 +35,7 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };
   const y = tape.activation(x, 'pointwise.y', [N, O, H, W]);
-  const { macs } = cost(sizes);
+  const macs = macsOf(sizes);
   const of = ({ shape: [N] }: Tensor): Sizes => ({ ...sizes, N });
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('pointwise', [x, weight], y, (dy) => {
@@ -60,8 +60,11 @@ interface Sizes {
 
 const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
 
-function cost({ N, I, O, P }: Sizes) {
-  return { macs: N * I * O * P, bytes: 4 * (N * I * P + N * O * P + I * O) };
+const macsOf = ({ N, I, O, P }: Sizes): number => N * I * O * P;
+
+/** Of a pass that reads or writes both activations and the weight once. */
+function cost(sizes: Sizes, x: Tensor, y: Tensor) {
+  return { macs: macsOf(sizes), bytes: x.bytes + y.bytes + 4 * sizes.I * sizes.O };
 }
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
@@ -72,7 +75,7 @@ function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor)
         params,
         bindings: { x, weight, y },
         workgroups: Math.ceil(numel(y.shape) / kernel.consts.THREADS.value),
-        ...cost(sizes),
+        ...cost(sizes, x, y),
       });
     else project(plan, form, params, x, weight, y);
   });
@@ -90,7 +93,7 @@ function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx:
           params,
           bindings: { dy, weight, dx },
           workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
-          ...cost(sizes),
+          ...cost(sizes, dx, dy),
         });
       else project(plan, form, transposed, dy, weight, dx);
     },
@@ -110,13 +113,13 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
       params: { ...params, rows },
       workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (8 * THREADS)),
       consts: { ROWS: rows, SHARE: form.share, THREADS },
-      ...cost(params),
+      ...cost(params, x, y),
     };
     if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
     else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y } });
     return;
   }
-  const common = { params: { ...params, rows }, bindings: { x, weight, y }, ...cost(params) };
+  const common = { params: { ...params, rows }, bindings: { x, weight, y }, ...cost(params, x, y) };
   if (form.side)
     plan.dispatch(kernel, 'forward_shared', {
       ...common,
@@ -157,7 +160,12 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: C
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
     const params = { ...sizes, ...view, ...unsplit };
-    plan.dispatch(kernel, 'backward_weight', { params, bindings: { x, dy, dweight }, workgroups, ...cost(sizes) });
+    plan.dispatch(kernel, 'backward_weight', {
+      params,
+      bindings: { x, dy, dweight },
+      workgroups,
+      ...cost(sizes, x, dy),
+    });
     return;
   }
   const { tiles, rows, columns } = tilesOf(plan, form, O, I);
@@ -170,7 +178,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: C
     ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0, rows }
     : { ...sizes, ...view, splits, steps, accumulate: 1, rows };
   const target = partials ?? dweight;
-  const common = { workgroups: tiles * splits, ...cost(sizes) };
+  const common = { workgroups: tiles * splits, ...cost(sizes, x, dy) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };

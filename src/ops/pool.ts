@@ -23,16 +23,15 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
     params,
     workgroups: Math.ceil((N * C * LANES) / threads),
     consts: { LANES },
-    bytes: 4 * N * C * (H * W + 1),
   });
   const y = tape.empty('pool.y', [N, C]);
   tape.plan.choose('globalAveragePool.forward', forms, ({ lanes }, plan) =>
-    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, pooled: y } }),
+    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, pooled: y }, bytes: x.bytes + y.bytes }),
   );
   return tape.record('globalAveragePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     tape.plan.choose('globalAveragePool.backward', forms, ({ lanes }, plan) =>
-      plan.dispatch(kernel, 'global_backward', { ...common(lanes), bindings: { dy, dx } }),
+      plan.dispatch(kernel, 'global_backward', { ...common(lanes), bindings: { dy, dx }, bytes: dy.bytes + dx.bytes }),
     );
     return [dx];
   });
@@ -42,11 +41,20 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
 export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernelSize }: PoolOptions): Tensor {
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
   const y = tape.activation(x, 'pool.y', shape);
-  const bytes = 4 * (numel(x.shape) + numel(shape));
-  tape.plan.dispatch(kernel, 'average_forward', { params, bindings: { x, y }, workgroups: flat(shape), bytes });
+  tape.plan.dispatch(kernel, 'average_forward', {
+    params,
+    bindings: { x, y },
+    workgroups: flat(shape),
+    bytes: x.bytes + y.bytes,
+  });
   return tape.record('averagePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
-    tape.plan.dispatch(kernel, 'average_backward', { params, bindings: { dy, dx }, workgroups: flat(x.shape), bytes });
+    tape.plan.dispatch(kernel, 'average_backward', {
+      params,
+      bindings: { dy, dx },
+      workgroups: flat(x.shape),
+      bytes: dy.bytes + dx.bytes,
+    });
     return [dx];
   });
 }
@@ -63,12 +71,21 @@ export function maxPool(
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.activation(x, 'pool.y', shape);
   const choice = tape.empty('pool.choice', shape);
-  const bytes = 4 * (numel(x.shape) + 2 * numel(shape));
-  tape.plan.dispatch(kernel, 'max_forward', { params, bindings: { x, y, choice }, workgroups: flat(shape), bytes });
+  tape.plan.dispatch(kernel, 'max_forward', {
+    params,
+    bindings: { x, y, choice },
+    workgroups: flat(shape),
+    bytes: x.bytes + y.bytes + choice.bytes,
+  });
   return tape.record('maxPool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     const bindings = { dy, chosen: choice, dx };
-    tape.plan.dispatch(kernel, 'max_backward', { params, bindings, workgroups: flat(x.shape), bytes });
+    tape.plan.dispatch(kernel, 'max_backward', {
+      params,
+      bindings,
+      workgroups: flat(x.shape),
+      bytes: dy.bytes + choice.bytes + dx.bytes,
+    });
     return [dx];
   });
 }

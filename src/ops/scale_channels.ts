@@ -20,7 +20,6 @@ export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
     throw new ShapeError(
       `scaleChannels: expected scale ${shapeText([N, C])} for x ${shapeText(x.shape)}, got ${shapeText(scale.shape)}`,
     );
-  const n = numel(x.shape);
   const lanes = kernel.consts.LANES.value;
   const common = (LANES: number) => ({
     params: { NC: N * C, P: H * W },
@@ -28,14 +27,22 @@ export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
     consts: { LANES },
   });
   const y = tape.activation(x, 'scaleChannels.y', x.shape);
-  tape.plan.dispatch(kernel, 'forward', { ...common(lanes), bindings: { x, scale, y }, bytes: 8 * n });
+  tape.plan.dispatch(kernel, 'forward', {
+    ...common(lanes),
+    bindings: { x, scale, y },
+    bytes: 2 * x.bytes + scale.bytes,
+  });
   return tape.record('scaleChannels', [x, scale], y, (dy) => {
     const dx = tape.empty('scaleChannels.dx', x.shape);
     const dscale = tape.empty('scaleChannels.dscale', scale.shape);
     const bindings = { x: tape.restore(x), scale, dy, dx, dscale };
     const forms = laneForms(tape.plan.device.software, H * W, lanes);
     tape.plan.choose('scaleChannels.backward', forms, ({ lanes }, plan) =>
-      plan.dispatch(kernel, 'backward', { ...common(lanes), bindings, bytes: 12 * n }),
+      plan.dispatch(kernel, 'backward', {
+        ...common(lanes),
+        bindings,
+        bytes: x.bytes + dy.bytes + dx.bytes + 2 * scale.bytes,
+      }),
     );
     return [dx, dscale];
   });

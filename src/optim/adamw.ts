@@ -37,7 +37,6 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
       decays,
     },
     workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    macs: 6 * size,
     bytes: 28 * size,
   });
   return {

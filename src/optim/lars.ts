@@ -50,13 +50,11 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   plan.dispatch(kernel, 'norms', {
     ...shared,
     bindings: { weights_in: weights, grads, chunks, squares_out: squares },
-    macs: 2 * size,
     bytes: 8 * size,
   });
   plan.dispatch(kernel, 'update', {
     ...shared,
     bindings: { weights, grads, momentum: tensor(momentum, 'momentum', [size]), chunks, squares },
-    macs: 4 * size,
     bytes: 20 * size,
   });
   return {

@@ -35,7 +35,6 @@ export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {})
       decays,
     },
     workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    macs: 3 * size,
     bytes: 20 * size,
   });
   return {

@@ -61,9 +61,10 @@ export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
   workgroups: number | readonly [number, number, number];
   consts?: Consts<K>;
-  /** Multiply-adds of this dispatch, and bytes that it must move: what profiles and the bench go by. */
+  /** Bytes that it must move, each once. */
+  bytes: number;
+  /** Multiply-adds of a convolution or a product of matrices; all else counts bytes alone (DESIGN.md, "Ledger"). */
   macs?: number;
-  bytes?: number;
 }
 
 /** A recorded dispatch. */
@@ -176,7 +177,7 @@ export class Plan {
       consts: options.consts ?? {},
       half,
       macs: options.macs ?? 0,
-      bytes: options.bytes ?? 0,
+      bytes: options.bytes,
     });
     for (const binding of bindings.values()) this.#touch(binding);
   }

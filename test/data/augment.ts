@@ -194,6 +194,7 @@ test('the words of kernel and TypeScript are the same', async () => {
           params: augmentParams(batch, view, off),
           bindings,
           workgroups: Math.ceil((50 * 9) / 64),
+          bytes,
         });
         return binding;
       },
@@ -261,11 +262,13 @@ async function drawsOf(n: number, size: readonly [number, number], options: Augm
         params,
         bindings: { batch: places, words },
         workgroups: Math.ceil((n * 9) / 64),
+        bytes: words.bytes,
       });
       plan.dispatch(kernel, 'draw', {
         params,
         bindings: { table, batch: places, given: words, drawn },
         workgroups: Math.ceil(n / 64),
+        bytes: words.bytes + bytes,
       });
       return drawn;
     },

@@ -43,6 +43,7 @@ function plusPlan(n: number, candidates: readonly { name: string; part?: number;
         params: { n: Math.floor(n * part) },
         bindings: { a, b, y },
         workgroups: Math.ceil(n / 256),
+        bytes: 12 * n,
       });
   });
   return { plan, y };
