@@ -2,13 +2,22 @@
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { matmul } from '../src/ops/matmul.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
+import { similarities } from '../src/ops/similarities.js';
 import { softmaxCrossEntropy } from '../src/ops/softmax.js';
 import type { Case, Layer } from './ops.js';
 import * as reference from './reference.js';
 
 /** Every loss and what leads to one, at N embeddings. */
 export function losses(N: number): Layer[] {
-  return [gram(N, 2048), barlowTwins(N, 2048), barlowTwins(N, 256), rows(N, 128), classes(N, 16_385), targets(N, 1000)];
+  return [
+    gram(N, 2048),
+    barlowTwins(N, 2048),
+    barlowTwins(N, 256),
+    rows(N, 128),
+    queue(N, 128, 16_384),
+    classes(N, 16_385),
+    targets(N, 1000),
+  ];
 }
 
 /** An op on whole batches: its gradients come in one backward. */
@@ -40,6 +49,13 @@ const rows = (N: number, D: number): Layer =>
     inputs: { x: [N, D] },
     run: (tape, { x }) => normalizeRows(tape, x),
     reference: reference.normalizedRows(D),
+  });
+
+const queue = (N: number, D: number, K: number): Layer =>
+  batch('similarities', `${N}x${D}, queue ${K}`, {
+    inputs: { q: [N, D], own: [N, D], queue: [K, D] },
+    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    reference: reference.similarities(D, K),
   });
 
 /** InfoNCE's: the positive is in column 0. */

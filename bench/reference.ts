@@ -185,6 +185,22 @@ export function normalizedRows(D: number): Reference {
   };
 }
 
+/** Products of each row of q (N, D) with the same row of own, then with all rows of queue (K, D). */
+export function similarities(D: number, K: number): Reference {
+  return ({ q, own, queue, dy }) => ({
+    y: (index) => {
+      const [n, column] = [Math.floor(index / (K + 1)), index % (K + 1)];
+      return column === 0 ? dot(q, n * D, own, n * D, D) : dot(q, n * D, queue, (column - 1) * D, D);
+    },
+    dq: (index) => {
+      const [n, d] = [Math.floor(index / D), index % D];
+      let sum = dy[n * (K + 1)] * own[index];
+      for (let k = 0; k < K; k++) sum += dy[n * (K + 1) + 1 + k] * queue[k * D + d];
+      return sum;
+    },
+  });
+}
+
 /** The mean over the rows of x (N, K) of -sum t log softmax(x / temperature); without t, of class 0. */
 export function crossEntropy(N: number, K: number, temperature: number): Reference {
   return ({ x, t, dy }) => {

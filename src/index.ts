@@ -61,6 +61,7 @@ export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
 export { scaleChannels } from './ops/scale_channels.js';
+export { similarities } from './ops/similarities.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type LarsOptions, lars } from './optim/lars.js';
@@ -94,5 +95,15 @@ export {
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
 export { Tape, type TapeOptions } from './tape.js';
-export { contiguous, numel, type Precision, prefix, reshape, type Tensor, tensor, transient } from './tensor.js';
+export {
+  columns,
+  contiguous,
+  numel,
+  type Precision,
+  prefix,
+  reshape,
+  type Tensor,
+  tensor,
+  transient,
+} from './tensor.js';
 export { type StepMetrics, Trainer, type TrainerOptions } from './train.js';

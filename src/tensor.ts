@@ -72,6 +72,17 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
   return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
 }
 
+/** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
+export function columns(x: Tensor, first: number, count: number): Tensor {
+  const [rows, all] = x.shape;
+  if (x.shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
+    throw new ShapeError(
+      `columns: expected columns of ${x.label} ${shapeText(x.shape)}, got ${count} from ${first} on`,
+    );
+  const bytes = ((rows - 1) * x.strides[0] + count) * 4;
+  return { ...x, shape: [rows, count], offset: x.offset + 4 * first, bytes };
+}
+
 const isSide = (side: number) => Number.isInteger(side) && side >= 1;
 
 /** `(8, 3, 32, 32)`, as error messages show shapes. */

@@ -4,7 +4,7 @@ import type { Candidate } from '../runtime/choice.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { DispatchOptions, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
+import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
 import { matmul } from './matmul.js';
 
 /** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
@@ -274,7 +274,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
     for (let p = 0; p < panels; p++) {
       const first = p * height;
       const rows = Math.min(height, D - first);
-      const ua = columnsOf(u.a, first, rows);
+      const ua = columns(u.a, first, rows);
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmul(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
@@ -292,7 +292,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         bytes: 8 * count,
       });
       if (ofU) {
-        const out = columnsOf(sums.get(ofU) as Tensor, first, rows);
+        const out = columns(sums.get(ofU) as Tensor, first, rows);
         matmul(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
       }
       if (ofV) matmul(plan, { a: ua, b: panel, out: sums.get(ofV) as Tensor, accumulate: p > 0 || written.has(ofV) });
@@ -333,12 +333,6 @@ function measure(
 /** The batch that stands against `x` in a term, if `x` is part of it. */
 function partner({ u, v }: Term, x: Standardized): Standardized | undefined {
   return u === x ? v : v === x ? u : undefined;
-}
-
-/** `count` columns of a contiguous (N, D) from column `first` on; `first` is a multiple of 64. */
-function columnsOf(x: Tensor, first: number, count: number): Tensor {
-  const [N, D] = x.shape;
-  return { ...x, shape: [N, count], strides: [D, 1], offset: x.offset + 4 * first, bytes: 4 * ((N - 1) * D + count) };
 }
 
 function panelHeight(D: number, wanted = bindingFloats / D): number {

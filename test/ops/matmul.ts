@@ -4,7 +4,7 @@ import { ShapeError } from '../../src/errors.js';
 import { type MatmulOptions, matmul } from '../../src/ops/matmul.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { numel, prefix, type Tensor } from '../../src/tensor.js';
+import { columns, numel, type Tensor } from '../../src/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -33,13 +33,18 @@ interface Case {
 }
 
 /** A matrix whose rows start before its columns and go on beyond them, with NaN. */
-function matrix(label: string, [rows, columns]: number[], before: number, beyond: number, random: () => number) {
-  const ld = before + columns + beyond;
+function matrix(label: string, [rows, count]: number[], before: number, beyond: number, random: () => number) {
+  const ld = before + count + beyond;
   const data = new Float32Array(rows * ld).fill(Number.NaN);
-  for (let r = 0; r < rows; r++) data.set(randoms(random, columns), r * ld + before);
+  for (let r = 0; r < rows; r++) data.set(randoms(random, count), r * ld + before);
   const whole = upload(device, label, [rows, ld], data);
-  const view = { ...prefix(whole, [rows, columns]), offset: 4 * before };
-  return { data, ld, at: (r: number, column: number) => r * ld + before + column, view, whole };
+  return {
+    data,
+    ld,
+    at: (r: number, column: number) => r * ld + before + column,
+    view: columns(whole, before, count),
+    whole,
+  };
 }
 
 /** The product by `form`, checked against f64, that it repeats bit for bit, and that nothing else is written. */
@@ -139,6 +144,7 @@ test('views that do not fit are refused by name', () => {
   const [a, b] = [make([4, 6]), make([6, 5])];
   refuse({ a, b, out: make([4, 6]) }, /matmul: expected .* out \(M, N\), got \(4, 6\), \(6, 5\) and \(4, 6\)/);
   refuse({ a, b, out: make([4, 5]), transposeB: true }, /got \(4, 6\), \(5, 6\) and \(4, 5\)/);
+  assert.throws(() => columns(a, 2, 5), /columns: expected columns of x \(4, 6\), got 5 from 2 on/);
   refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
   const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
   refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighbouring elements/);

@@ -1,0 +1,53 @@
+import { ShapeError } from '../errors.js';
+import { similarities as kernel } from '../generated/similarities.js';
+import type { Tape } from '../tape.js';
+import { columns, shapeText, type Tensor } from '../tensor.js';
+import { overRows, rowForms } from './lanes.js';
+import { matmul } from './matmul.js';
+
+/**
+ * Scalar products of each embedding with its own key and with all keys of a queue: the logits of InfoNCE, where column 0 is
+ * the positive. Of rows of length 1 they are cosines. No gradient flows to the keys, which are constants.
+ *
+ * @param q (N, D)
+ * @param own (N, D), the key of each row, or nothing
+ * @param queue (K, D)
+ * @returns (N, 1 + K): q_n · own_n, then q_n · queue_k; without `own` (N, K), the latter alone
+ * @throws ShapeError where the shapes do not fit
+ */
+export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
+  const [N, D] = q.shape;
+  const [K] = queue.shape;
+  if (q.shape.length !== 2 || N * D === 0)
+    throw new ShapeError(`similarities: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
+  if (own && shapeText(own.shape) !== shapeText(q.shape))
+    throw new ShapeError(`similarities: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
+  if (queue.shape.length !== 2 || K === 0 || queue.shape[1] !== D)
+    throw new ShapeError(
+      `similarities: expected queue (K, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
+    );
+  const { plan } = tape;
+  const first = own ? 1 : 0;
+  const ld = first + K;
+  const forms = rowForms(plan.device.software, D);
+  const work = { macs: N * D, bytes: 8 * N * D };
+  const logits = tape.empty('similarities.logits', [N, ld]);
+  matmul(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
+  if (own)
+    plan.choose('similarities.forward', forms, (form, plan) => {
+      const { half, ...common } = overRows(form, N);
+      const bindings = { q, own, logits };
+      plan.dispatch(kernel, 'forward', { ...common, ...work, params: { N, D, ld, half }, bindings });
+    });
+  return tape.record('similarities', [q], logits, (dlogits) => {
+    const dq = tape.empty('similarities.dq', q.shape);
+    if (own)
+      plan.choose('similarities.backward', forms, (form, plan) => {
+        const { half, ...common } = overRows(form, N);
+        const bindings = { own, dlogits, dq };
+        plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
+      });
+    matmul(plan, { a: columns(dlogits, first, K), b: queue, out: dq, accumulate: own !== undefined });
+    return [dq];
+  });
+}

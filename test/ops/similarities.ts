@@ -1,0 +1,133 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ShapeError } from '../../src/errors.js';
+import { similarities } from '../../src/ops/similarities.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { checkOp, close, upload } from '../check.js';
+import { openTestDevice, pretend } from '../device.js';
+import { generator, randoms } from '../random.js';
+import { rejects } from '../rejects.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+type Values = Record<string, Float64Array>;
+
+/** The definition, in f64: q against own and queue, or against the queue alone. */
+function reference({ q, own, queue, dy }: Values, D: number): Values {
+  const [N, K] = [q.length / D, queue.length / D];
+  const first = own ? 1 : 0;
+  const ld = first + K;
+  const y = new Float64Array(N * ld);
+  const dq = new Float64Array(N * D);
+  for (let n = 0; n < N; n++)
+    for (let column = 0; column < ld; column++)
+      for (let d = 0; d < D; d++) {
+        const key = column < first ? own[n * D + d] : queue[(column - first) * D + d];
+        y[n * ld + column] += q[n * D + d] * key;
+        dq[n * D + d] += dy[n * ld + column] * key;
+      }
+  return { y, dq };
+}
+
+const shapes = [
+  { N: 1, D: 1, K: 1 },
+  { N: 3, D: 7, K: 5 },
+  { N: 17, D: 130, K: 66 },
+  { N: 33, D: 64, K: 513 },
+  { N: 2, D: 12, K: 3000 },
+];
+for (const { N, D, K } of shapes) {
+  for (const form of ['alone', 'few', 'many', 'workgroup'])
+    test(`own key and queue, ${form}, N ${N}, D ${D}, K ${K}`, async () => {
+      await checkOp(device, 'similarities', {
+        variants: { similarities: form },
+        inputs: { q: [N, D], own: [N, D], queue: [K, D] },
+        run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+        reference: (values) => reference(values, D),
+      });
+    });
+  test(`queue alone, N ${N}, D ${D}, K ${K}`, async () => {
+    await checkOp(device, 'similarities', {
+      inputs: { q: [N, D], queue: [K, D] },
+      run: (tape, { q, queue }) => similarities(tape, q, undefined, queue),
+      reference: (values) => reference(values, D),
+    });
+  });
+}
+
+for (const form of ['plain', 'register', 'shared64', 'shared32'])
+  test(`every form of the products writes and reads beside the first column, ${form}`, async () => {
+    const [N, D, K] = [70, 24, 130];
+    await checkOp(device, 'similarities', {
+      variants: { matmul: form },
+      inputs: { q: [N, D], own: [N, D], queue: [K, D] },
+      run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+      reference: (values) => reference(values, D),
+    });
+  });
+
+test('products that are cut into panels of rows', async () => {
+  const [N, D, K] = [150, 8, 20];
+  const cut = pretend(device, { dispatchMacs: 64 * D * K });
+  await checkOp(cut, 'similarities', {
+    inputs: { q: [N, D], own: [N, D], queue: [K, D] },
+    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    reference: (values) => reference(values, D),
+  });
+});
+
+test('keys get no gradient, even where they are tracked', () => {
+  const tape = new Tape(new Plan(device));
+  const [q, own, queue] = [4, 4, 9].map((rows) => tape.track(tape.empty('x', [rows, 5])));
+  tape.backward(similarities(tape, q, own, queue), tape.empty('dy', [4, 10]));
+  assert.ok(tape.gradient(q));
+  assert.is(tape.gradient(own), undefined);
+  assert.is(tape.gradient(queue), undefined);
+});
+
+test('a queue of 65,536 keys', async () => {
+  const [N, D, K] = [5, 4, 65_536];
+  const random = generator();
+  const [qData, keys] = [randoms(random, N * D), randoms(random, K * D)];
+  using plan = new Plan(device);
+  const tape = new Tape(plan);
+  const q = upload(device, 'q', [N, D], qData);
+  const queue = upload(device, 'queue', [K, D], keys);
+  const logits = similarities(tape, q, q, queue);
+  plan.keep(logits);
+  await plan.compile();
+  plan.poison();
+  plan.run();
+  const values = { q: Float64Array.from(qData), own: Float64Array.from(qData), queue: Float64Array.from(keys) };
+  const { y } = reference({ ...values, dy: new Float64Array(N * (K + 1)) }, D);
+  close((await plan.read(logits)).subarray(0, y.length), y, 'logits');
+  for (const { storage } of [q, queue]) device.free(storage as GPUBuffer);
+});
+
+test('shapes that do not fit are refused by name', async () => {
+  const tape = new Tape(new Plan(device));
+  const make = (...shape: number[]) => tape.empty('x', shape);
+  await rejects(
+    () => similarities(tape, make(4), undefined, make(9, 5)),
+    ShapeError,
+    /similarities: expected q \(N, D\), none of them 0, got \(4\)/,
+  );
+  await rejects(
+    () => similarities(tape, make(4, 5), make(4, 6), make(9, 5)),
+    ShapeError,
+    /similarities: expected own \(4, 5\) as q is, got \(4, 6\)/,
+  );
+  await rejects(
+    () => similarities(tape, make(4, 5), make(4, 5), make(9, 6)),
+    ShapeError,
+    /similarities: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
+  );
+});
+
+test.run();
