@@ -17,6 +17,7 @@ import {
 import { nearest, unknown } from './config/names.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
+import { bnModes } from './parameters.js';
 
 export type { Blocks };
 
@@ -64,7 +65,10 @@ const groups = {
       shown: "the encoder's own 13",
       only: { key: 'encoder', values: ['mobilenet_v1'] },
     }),
-    bn: choice('batchnorm: shared affine, running statistics a width', 'split', ['split']),
+    bn: choice('what encoders share of batchnorm: affine, statistics too, or nothing', 'split', bnModes, {
+      only: { key: 'method', values: ['sacl_xd', 'sacl'] },
+      remedy: 'Host and slim encoder are one: leave it out, or use --method sacl_xd.',
+    }),
     projector: integer("units of the projector's three layers (D of the loss)", 2048, { min: 2, max: 65536 }),
   },
   Method: {

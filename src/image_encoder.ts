@@ -4,6 +4,7 @@ import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbon
 import type { Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
 import { featuresOf, type WeightedEncoder } from './eval/features.js';
+import { recalibrate } from './eval/recalibrate.js';
 import { readSafetensors, toFloat32 } from './io/safetensors.js';
 import { backboneParameters, backboneState } from './io/torchvision.js';
 import type { Parameters, Tensors, Width } from './parameters.js';
@@ -49,10 +50,23 @@ export class ImageEncoder implements WeightedEncoder {
    * @throws DataError where a picture cannot be had or its bytes are not what its sides say
    */
   async embed(images: ImageSource | readonly Picture[]): Promise<Float32Array> {
-    if (typeof images !== 'object' || images === null || !('length' in images))
-      throw new ConfigError(`embed: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
-    const source = 'load' in images ? images : pictureSource(images);
-    return featuresOf(this.#device, this, source);
+    return featuresOf(this.#device, this, sourceOf('embed', images));
+  }
+
+  /**
+   * Estimates the running statistics of its batchnorms anew from pictures, as they look to `embed()`: the means over batches of
+   * 64 of their statistics (`recalibrate`). Worth it where pictures differ from those of the training.
+   *
+   * @throws DataError where there are fewer than two pictures, or one cannot be had: it then stays as it was
+   */
+  async recalibrate(images: ImageSource | readonly Picture[]): Promise<void> {
+    const part = { module: this.backbone, parameters: this.parameters, width: 'host' } as const;
+    await recalibrate(this.#device, part, sourceOf('recalibrate', images), this.imageSize);
+  }
+
+  /** Its tensors as they are now, by the names of its file. */
+  async state(): Promise<Tensors> {
+    return this.parameters.state(this.backbone, 'host');
   }
 
   dispose(): void {
@@ -135,6 +149,12 @@ export function encoderMetadata(
       ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
       : cause;
   }
+}
+
+function sourceOf(what: string, images: ImageSource | readonly Picture[]): ImageSource {
+  if (typeof images !== 'object' || images === null || !('length' in images))
+    throw new ConfigError(`${what}: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
+  return 'load' in images ? images : pictureSource(images);
 }
 
 function pictureSource(pictures: readonly Picture[]): ImageSource {

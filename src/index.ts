@@ -24,6 +24,7 @@ export { type Collapse, collapse } from './eval/collapse.js';
 export { type Correlation, correlation } from './eval/correlation.js';
 export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { type KnnResult, knn, type Labelled } from './eval/knn.js';
+export { type Recalibrated, type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
@@ -69,7 +70,10 @@ export type { Optimizer, Trainable } from './optim/optimizer.js';
 export { learningRate, type Rates } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
 export {
+  type BnMode,
+  bnModes,
   type Channels,
+  type Owned,
   type Parameter,
   Parameters,
   type Place,

@@ -1,6 +1,6 @@
 import { ValidationError } from './errors.js';
 import type { Device } from './runtime/device.js';
-import { numel, prefix, type Tensor, tensor } from './tensor.js';
+import { contiguous, numel, prefix, type Tensor, tensor } from './tensor.js';
 
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
 export type Width = 'host' | 'slim';
@@ -31,6 +31,8 @@ export interface Parameter {
   /** and in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
+  /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
+  readonly affine?: boolean;
 }
 
 /** A parameter of these sides. */
@@ -39,11 +41,24 @@ export function parameter(name: string, sides: readonly Side[], init: (random: R
   return { name, sides, shape: shape('host'), slim: shape('slim'), init };
 }
 
+/**
+ * What host and slim encoder share of a batchnorm: the affine tensors as a prefix (`split`), the running statistics too
+ * (`shared`), or nothing (`private`). Batch statistics are always a pass's own.
+ */
+export const bnModes = ['split', 'shared', 'private'] as const;
+export type BnMode = (typeof bnModes)[number];
+
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
   readonly name: string;
   readonly channels: Channels;
   readonly init: number;
+}
+
+/** What a part of a network owns. */
+export interface Owned {
+  readonly parameters: readonly Parameter[];
+  readonly statistics: readonly Statistic[];
 }
 
 /** Where a tensor lies in its buffer: offset and length in floats. */
@@ -78,7 +93,8 @@ function layOut(tensors: readonly { name: string; shape: readonly number[] }[]):
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
  *
  * The host's tensors are the buffers' contents; a slim tensor is the leading block of the host's, with the host's
- * strides. Nothing is copied to be sliced. Running statistics are kept apart for each encoder, at host length.
+ * strides. Nothing is copied to be sliced. What `bn` keeps apart for the slim encoder is stored at host length, under
+ * `slim.` and its name.
  */
 export class Parameters {
   readonly weights: GPUBuffer;
@@ -95,25 +111,25 @@ export class Parameters {
   readonly #statPlaces: ReadonlyMap<string, Place>;
   readonly #statSize: number;
   readonly #tensors = new Map<string, Tensor>();
-  readonly #split: boolean;
 
-  /** @param split whether host and slim keep running statistics of their own; a lone encoder has one set. */
+  /** @param bn of a lone encoder, which has one of everything: `shared`. */
   constructor(
     device: Device,
     parameters: readonly Parameter[],
     statistics: readonly Statistic[],
-    { split = true } = {},
+    { bn = 'split' }: { bn?: BnMode } = {},
   ) {
     this.#device = device;
-    this.#split = split;
-    const trained = layOut(parameters);
-    const widths: Width[] = split ? ['host', 'slim'] : ['host'];
+    const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
+    const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
+    const trained = layOut(all);
+    const widths: Width[] = bn === 'shared' ? ['host'] : ['host', 'slim'];
     const tracked = layOut(
       widths.flatMap((width) =>
         statistics.map(({ name, channels }) => ({ name: `${width}.${name}`, shape: [channels.host] })),
       ),
     );
-    this.#parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+    this.#parameters = new Map(all.map((parameter) => [parameter.name, parameter]));
     this.#statistics = new Map(statistics.map((statistic) => [statistic.name, statistic]));
     this.#places = trained.places;
     this.#statPlaces = tracked.places;
@@ -154,7 +170,7 @@ export class Parameters {
     let found = this.#tensors.get(key);
     if (!found) {
       const { shape, slim } = this.#parameter(name);
-      const { offset } = this.#places.get(name) as Place;
+      const { offset } = this.#placeOf(name, width);
       const grad = tensor(this.grads, `grad ${name}`, shape, offset * 4);
       const host = { ...tensor(this.weights, name, shape, offset * 4), grad };
       found = width === 'host' ? host : prefix(host, slim);
@@ -166,14 +182,38 @@ export class Parameters {
   /** A running statistic of one encoder: its first channels where the encoder is slim. */
   statistic(name: string, width: Width): Tensor {
     const { channels } = this.#statistic(name);
-    const place = this.#statPlaces.get(`${this.#split ? width : 'host'}.${name}`) as Place;
-    return tensor(this.stats, name, [channels[width]], place.offset * 4);
+    return tensor(this.stats, name, [channels[width]], this.#statPlaceOf(name, width).offset * 4);
+  }
+
+  /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
+  async state({ parameters, statistics }: Owned, width: Width): Promise<Tensors> {
+    const whole = await this.#readBuffers();
+    const cut = (name: string, shape: readonly number[]) => {
+      const { kind, at } = this.elements(name, width);
+      return [name, { shape, data: Float32Array.from(at, (i) => whole[kind][i]) }] as const;
+    };
+    return new Map([
+      ...parameters.map(({ name, shape, slim }) => cut(name, width === 'host' ? shape : slim)),
+      ...statistics.map(({ name, channels }) => cut(name, [channels[width]])),
+    ]);
+  }
+
+  /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
+  elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
+    const parameter = this.#parameters.get(name);
+    if (!parameter) {
+      const { offset } = this.#statPlaceOf(name, width);
+      const channels = this.#statistic(name).channels[width];
+      return { kind: 'stats', at: Uint32Array.from({ length: channels }, (_, c) => offset + c) };
+    }
+    const { shape, slim } = parameter;
+    const { offset } = this.#placeOf(name, width);
+    return { kind: 'weights', at: block(offset, shape, width === 'host' ? shape : slim) };
   }
 
   /** Reads all trainable tensors and running statistics back, by name. */
   async read(): Promise<Tensors> {
-    const weights = new Float32Array(await this.#device.read(this.weights));
-    const stats = new Float32Array(await this.#device.read(this.stats));
+    const { weights, stats } = await this.#readBuffers();
     const slice =
       (from: Float32Array<ArrayBuffer>) =>
       ({ name, shape, offset, length }: Place) =>
@@ -196,6 +236,22 @@ export class Parameters {
     for (const buffer of [this.weights, this.grads, this.stats]) this.#device.free(buffer);
   }
 
+  async #readBuffers(): Promise<Record<'weights' | 'stats', Float32Array<ArrayBuffer>>> {
+    return {
+      weights: new Float32Array(await this.#device.read(this.weights)),
+      stats: new Float32Array(await this.#device.read(this.stats)),
+    };
+  }
+
+  /** Where an encoder's tensor begins: in one of its own, or in the one that both share. */
+  #placeOf(name: string, width: Width): Place {
+    return (this.#places.get(`${width}.${name}`) ?? this.#places.get(name)) as Place;
+  }
+
+  #statPlaceOf(name: string, width: Width): Place {
+    return (this.#statPlaces.get(`${width}.${name}`) ?? this.#statPlaces.get(`host.${name}`)) as Place;
+  }
+
   #parameter(name: string): Parameter {
     const parameter = this.#parameters.get(name);
     if (!parameter) throw new ValidationError(`internal: parameters: no parameter "${name}"`);
@@ -207,4 +263,16 @@ export class Parameters {
     if (!statistic) throw new ValidationError(`internal: parameters: no statistic "${name}"`);
     return statistic;
   }
+}
+
+/** Where the elements of the leading block `shape` of a contiguous tensor lie that begins at `offset`. */
+function block(offset: number, host: readonly number[], shape: readonly number[]): Uint32Array {
+  const strides = contiguous(host);
+  let at = Uint32Array.of(offset);
+  shape.forEach((side, d) => {
+    const wider = new Uint32Array(at.length * side);
+    for (let i = 0; i < wider.length; i++) wider[i] = at[Math.floor(i / side)] + (i % side) * strides[d];
+    at = wider;
+  });
+  return at;
 }

@@ -4,6 +4,7 @@ import { draws, stream } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
+import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import { checkState } from './io/checkpoint.js';
 import type { Method, Summary } from './methods/method.js';
 import { methods } from './methods/methods.js';
@@ -222,6 +223,14 @@ export class Trainer {
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
     return this.network.encoderState(width);
+  }
+
+  /**
+   * Estimates the running statistics of one encoder's backbone anew from pictures (`recalibrate`). They are part of the run: what is
+   * saved afterwards holds them. With `bn` shared they are the other encoder's too.
+   */
+  async recalibrate(width: Width, images: ImageSource, options: RecalibrateOptions = {}): Promise<void> {
+    await recalibrate(this.#device, this.network.encoder(width), images, this.config.imageSize, options);
   }
 
   /** The first tensor that holds a NaN or infinity, in the order in which the step computes them. */

@@ -30,7 +30,7 @@ export function backboneParameters(device: Device, encoder: Encoder, state: Tens
     ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
   ]);
   checkState(state, shapes, file);
-  const filled = new Parameters(device, parameters, statistics, { split: false });
+  const filled = new Parameters(device, parameters, statistics, { bn: 'shared' });
   const tracked = new Set(statistics.map(({ name }) => name));
   for (const [name, { data }] of state) filled.write(tracked.has(name) ? `host.${name}` : name, data);
   return filled;

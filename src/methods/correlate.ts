@@ -30,9 +30,10 @@ export function loneEncoder(settings: CorrelationSettings) {
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
 export function slicedEncoder(settings: CorrelationSettings) {
+  const { bn } = settings;
   const encoder = backbone(settings);
   const head = projector(encoder.features, settings.projector);
-  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: true } as const;
+  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: true, bn } as const;
   return { networks, embed: embedder(encoder, head) };
 }
 

@@ -1,7 +1,7 @@
 import type { EncoderSpec } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
 import type { Module } from '../nn/module.js';
-import type { Width } from '../parameters.js';
+import type { BnMode, Width } from '../parameters.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
 import type { Network } from './network.js';
@@ -14,6 +14,8 @@ export interface Views {
 
 /** What every method is told. */
 export interface MethodSettings extends EncoderSpec {
+  /** What a host and the slim encoder that is a slice of it share of batchnorm: affine tensors alone where left out. */
+  readonly bn?: BnMode;
   /** Make batchnorm outputs again in the backward, where less memory is worth the time. */
   readonly recompute?: boolean;
 }
@@ -27,6 +29,7 @@ export interface Method extends Recipe {
   readonly encoders: Readonly<Record<Width, Encoder>>;
   /** Whether the slim encoder is the leading slice of the host. */
   readonly sliced: boolean;
+  readonly bn?: BnMode;
   /** What is trained beside the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
 }

@@ -3,7 +3,7 @@ import type { Module, Pass } from '../nn/module.js';
 import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import type { Tape } from '../tape.js';
-import { numel, type Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import type { Method } from './method.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
@@ -30,14 +30,14 @@ export class Network {
   readonly #method: Method;
 
   constructor(device: Device, method: Method) {
-    const { encoders, heads, sliced } = method;
+    const { encoders, heads, sliced, bn } = method;
     this.#method = method;
     this.modules = [...new Set<Module>([encoders.slim, encoders.host, ...heads])];
     this.parameters = new Parameters(
       device,
       this.modules.flatMap(({ parameters }) => parameters),
       this.modules.flatMap(({ statistics }) => statistics),
-      { split: sliced },
+      { bn: sliced ? bn : 'shared' },
     );
   }
 
@@ -51,37 +51,19 @@ export class Network {
     return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.frozen };
   }
 
+  /** One encoder's backbone, where it lies and at which width. */
+  encoder(width: Width): { module: Encoder; parameters: Parameters; width: Width } {
+    const { encoders, sliced } = this.#method;
+    return { module: encoders[width], parameters: this.parameters, width: sliced ? width : 'host' };
+  }
+
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
-    const { encoders, sliced } = this.#method;
-    const part = sliced ? width : 'host';
-    const { parameters, statistics } = encoders[width];
-    const whole = await this.parameters.read();
-    const values = (name: string) => (whole.get(name) as { data: Float32Array }).data;
-    const state: Tensors = new Map();
-    for (const { name, shape, slim } of parameters) {
-      const wanted = part === 'host' ? shape : slim;
-      state.set(name, { shape: wanted, data: leadingBlock(values(name), shape, wanted) });
-    }
-    for (const { name, channels } of statistics)
-      state.set(name, { shape: [channels[part]], data: values(`${part}.${name}`).slice(0, channels[part]) });
-    return state;
+    const { module, parameters, width: part } = this.encoder(width);
+    return parameters.state(module, part);
   }
 
   dispose(): void {
     this.parameters.dispose();
   }
-}
-
-/** The leading block `shape` of a contiguous tensor whose later sides, the kernel's, are whole; copied. */
-function leadingBlock(data: Float32Array, host: readonly number[], shape: readonly number[]): Float32Array {
-  const kernel = numel(host.slice(2));
-  const [rows, columns = 1] = shape;
-  const [, hostColumns = 1] = host;
-  const block = new Float32Array(numel(shape));
-  for (let o = 0; o < rows; o++) {
-    const from = o * hostColumns * kernel;
-    block.set(data.subarray(from, from + columns * kernel), o * columns * kernel);
-  }
-  return block;
 }

@@ -37,17 +37,20 @@ export function depthwiseConv(name: string, channels: Channels, options: ConvMod
 
 export type NormOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'eps'>;
 
-/** Batchnorm and activation in one. Weight and bias are shared as a prefix; each encoder has running statistics of its own. */
+/** Batchnorm and activation in one. What host and slim encoder share of it is the network's `bn`. */
 export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   const [mean, variance] = [`${name}.running_mean`, `${name}.running_var`];
   return {
-    parameters: [parameter(weight, [channels], constant(1)), parameter(bias, [channels], constant(0))],
+    parameters: [
+      { ...parameter(weight, [channels], constant(1)), affine: true },
+      { ...parameter(bias, [channels], constant(0)), affine: true },
+    ],
     statistics: [
       { name: mean, channels, init: 0 },
       { name: variance, channels, init: 1 },
     ],
-    forward: ({ tape, parameters, width, training, updateStats }, x) =>
+    forward: ({ tape, parameters, width, training, updateStats, momentum }, x) =>
       batchnorm(
         tape,
         x,
@@ -57,7 +60,7 @@ export function norm(name: string, channels: Channels, options: NormOptions = {}
           runningMean: parameters.statistic(mean, width),
           runningVar: parameters.statistic(variance, width),
         },
-        { training, updateStats, ...options },
+        { training, updateStats, ...options, ...(momentum !== undefined && { momentum }) },
       ),
   };
 }

@@ -1,4 +1,4 @@
-import type { Parameter, Parameters, Statistic, Width } from '../parameters.js';
+import type { Owned, Parameters, Width } from '../parameters.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
@@ -11,12 +11,12 @@ export interface Pass {
   readonly training: boolean;
   /** Whether running statistics move; the frozen passes leave them alone. */
   readonly updateStats: boolean;
+  /** The batch's share in the new running statistics, where it is not to be each layer's own. */
+  readonly momentum?: number;
 }
 
 /** A part of a network: what it owns, and how it computes at either width. */
-export interface Module {
-  readonly parameters: readonly Parameter[];
-  readonly statistics: readonly Statistic[];
+export interface Module extends Owned {
   forward(pass: Pass, x: Tensor): Tensor;
 }
 

@@ -8,17 +8,18 @@ import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { UsageError } from './commands/flags.js';
 import { pretrainCommand } from './commands/pretrain.js';
+import { recalibrateCommand } from './commands/recalibrate.js';
 import { exitCodes, Interrupted } from './pretrain.js';
 import { version } from './version.js';
 
-const commands: readonly Command[] = [pretrainCommand, embed, evalCommand, doctorCommand, demo];
+const commands: readonly Command[] = [pretrainCommand, embed, evalCommand, recalibrateCommand, doctorCommand, demo];
 
 const overview = `slimgrad ${version}: train small vision encoders without labels, on any GPU.
 
 Usage: slimgrad COMMAND [FLAGS]
 
 Commands:
-${commands.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n')}
+${commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`).join('\n')}
 
   slimgrad COMMAND --help   flags and examples of a command
   slimgrad --version        ${version}

@@ -75,7 +75,7 @@ function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
 }
 
 /** At most `most` items, evenly spaced. */
-function thin(source: ImageSource, most: number): ImageSource {
+export function thin(source: ImageSource, most: number): ImageSource {
   if (source.length <= most) return source;
   return subset(
     source,

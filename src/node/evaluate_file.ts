@@ -1,12 +1,21 @@
+import { eachPicture } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import { encoderMetadata, ImageEncoder, openEncoder } from '../image_encoder.js';
 import { readSafetensors } from '../io/safetensors.js';
 import { initialState } from '../train.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
-import { type EvaluateOptions, evaluate, pixelContender } from './evaluate.js';
+import { type EvaluateOptions, evaluate, pixelContender, thin } from './evaluate.js';
 import { readBytes } from './files.js';
+import { mostPictures } from './recalibrate_file.js';
 import type { Evaluation } from './scores.js';
+
+export interface EvaluateFileOptions extends EvaluateOptions {
+  /** Of the split; the run's own unless told. */
+  seed?: number;
+  /** First estimate both encoders' running statistics anew from the training pictures. */
+  recalibrate?: boolean;
+}
 
 /**
  * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
@@ -17,7 +26,7 @@ import type { Evaluation } from './scores.js';
 export async function evaluateFile(
   weights: string,
   data: string,
-  { seed, ...options }: EvaluateOptions & { seed?: number } = {},
+  { seed, recalibrate = false, ...options }: EvaluateFileOptions = {},
 ): Promise<Evaluation> {
   const bytes = await readBytes(weights);
   const { config, part } = encoderMetadata(readSafetensors(bytes, weights).metadata, weights);
@@ -41,6 +50,8 @@ export async function evaluateFile(
   try {
     encoders.push(openEncoder(device, bytes, weights));
     encoders.push(new ImageEncoder(device, config, await initialState(device, config, part), part));
+    if (recalibrate)
+      for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));
     const names = [`${part} encoder, trained`, `${part} encoder, untrained`];
     const contenders = encoders.map((embedder, i) => ({ name: names[i], embedder, ranked: true }));
     return await evaluate(dataset, [...contenders, pixelContender(config.imageSize)], options);

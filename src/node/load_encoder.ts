@@ -11,7 +11,8 @@ import { openDevice } from './device.js';
 import { readBytes } from './files.js';
 
 /** An encoder with the device it was opened on, if that is its own. */
-export interface LoadedEncoder extends Pick<ImageEncoder, 'features' | 'imageSize' | 'embed'> {
+export interface LoadedEncoder
+  extends Pick<ImageEncoder, 'features' | 'imageSize' | 'embed' | 'recalibrate' | 'state'> {
   dispose(): void;
 }
 
@@ -50,6 +51,8 @@ async function open(device: Device | undefined, on: (device: Device) => ImageEnc
       features: encoder.features,
       imageSize: encoder.imageSize,
       embed: (images) => encoder.embed(images),
+      recalibrate: (images) => encoder.recalibrate(images),
+      state: () => encoder.state(),
       dispose: () => {
         encoder.dispose();
         if (!device) chosen.dispose();

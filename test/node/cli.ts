@@ -42,7 +42,7 @@ test('--version and --help answer on stdout with code 0', () => {
   assert.equal(slimgrad('--version'), { code: 0, stdout: `${version}\n`, stderr: '' });
   const { code, stdout } = slimgrad('--help');
   assert.is(code, 0);
-  for (const name of ['pretrain', 'embed', 'eval', 'doctor', 'demo']) {
+  for (const name of ['pretrain', 'embed', 'eval', 'recalibrate', 'doctor', 'demo']) {
     assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
     const help = slimgrad(name, '--help');
     assert.is(help.code, 0);
@@ -102,6 +102,7 @@ test('wrong values are refused with what was expected', () => {
   refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected FILE after it, got ''");
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--seed', '4294967296'], 2, 'from 0 to 4294967295');
+  refused(['recalibrate', '--data', 'emoji', '--weights', 'x'], 2, '--out: needed');
   refused(['embed', '--weights', 'x'], 2, 'expected DIR');
   refused(['embed', 'x'], 2, '--weights: needed');
 });
@@ -153,6 +154,7 @@ test('unusable weights are told of', () => {
     [bare, 'expected an encoder of slimgrad'],
   ]) {
     refused(['eval', '--weights', file, '--data', 'emoji'], 1, file, part);
+    refused(['recalibrate', '--weights', file, '--data', 'emoji', '--out', join(root, 'e')], 1, file, part);
   }
   const nowhere = join(root, 'none', 'e.csv');
   refused(['embed', root, '--weights', bare, '--out', nowhere], 1, nowhere, 'there is no folder');

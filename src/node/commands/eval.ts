@@ -34,6 +34,12 @@ export const evalCommand: Command = {
       fromText: whole,
     },
     { flag: '--k', key: 'k', value: 'N', doc: 'neighbours of kNN', default: '20', fromText: whole },
+    {
+      flag: '--recalibrate',
+      key: 'recalibrate',
+      value: '',
+      doc: 'first estimate batchnorm statistics anew from the training images',
+    },
     { flag: '--json', key: 'json', value: 'FILE', doc: 'write the figures there too' },
   ],
   examples: [
@@ -41,7 +47,7 @@ export const evalCommand: Command = {
     ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labelled folder'],
   ],
   async run({ values }) {
-    const { weights, data, seed, k, json } = values;
+    const { weights, data, seed, k, recalibrate, json } = values;
     for (const [flag, value] of Object.entries({ weights, data })) {
       if (value === undefined) throw new UsageError(`--${flag}: needed, but not given; see slimgrad eval --help`);
     }
@@ -58,6 +64,7 @@ export const evalCommand: Command = {
     const evaluation = await evaluateFile(String(weights), String(data), {
       ...(seed !== undefined && { seed: seed as number }),
       ...(k !== undefined && { k: k as number }),
+      recalibrate: recalibrate === true,
     });
     console.log(evaluationText(evaluation));
     if (json !== undefined) await writeFileAtomic(String(json), `${JSON.stringify(evaluation, null, 2)}\n`);

@@ -1,0 +1,69 @@
+import { centreCrop, imagenetStatistics } from '../data/augment.js';
+import { Loader } from '../data/loader.js';
+import type { ImageSource } from '../data/source.js';
+import { DataError } from '../errors.js';
+import type { Module } from '../nn/module.js';
+import type { Parameters, Width } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+import { Tape } from '../tape.js';
+
+/** What is recalibrated: the batchnorms of a part of a network, as one of its encoders sees them. */
+export interface Recalibrated {
+  readonly module: Module;
+  readonly parameters: Parameters;
+  readonly width: Width;
+}
+
+export interface RecalibrateOptions {
+  /** Pictures in a batch: fewer where there are fewer. */
+  batch?: number;
+}
+
+/**
+ * Estimates running statistics anew from pictures: each becomes the mean, over batches of the same size, of the batch's mean or
+ * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
+ * Pictures are resized and centre-cropped, as for an embedding; those that fill no batch are left out.
+ *
+ * @param size side of the squares that the network sees, in pixels
+ * @throws DataError where there are fewer than two pictures, or one cannot be had: the statistics then stay as they were
+ */
+export async function recalibrate(
+  device: Device,
+  { module, parameters, width }: Recalibrated,
+  images: ImageSource,
+  size: number,
+  { batch = 64 }: RecalibrateOptions = {},
+): Promise<void> {
+  if (images.length < 2)
+    throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
+  const loader = await Loader.open(device, images, { batch: Math.min(batch, images.length) });
+  const plan = new Plan(device, { label: 'recalibrate' });
+  const before = new Float32Array(await device.read(parameters.stats));
+  try {
+    const view = centreCrop(plan, loader, { size, ...imagenetStatistics });
+    // with momentum 1 what a pass leaves are the batch's own statistics
+    const pass = { parameters, width, training: true, updateStats: true, momentum: 1 };
+    module.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    await plan.compile();
+    const places = module.statistics.flatMap(({ name }) => [...parameters.elements(name, width).at]);
+    device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace
+    const sums = new Float64Array(before.length);
+    const batches = Math.floor(images.length / loader.batch);
+    for (let b = 0; b < batches; b++) {
+      await loader.show(Array.from({ length: loader.batch }, (_, i) => b * loader.batch + i));
+      plan.run();
+      const values = new Float32Array(await device.read(parameters.stats));
+      for (const at of places) sums[at] += values[at] / batches;
+    }
+    const after = before.slice();
+    for (const at of places) after[at] = sums[at];
+    device.write(parameters.stats, after);
+  } catch (error) {
+    device.write(parameters.stats, before);
+    throw error;
+  } finally {
+    plan.dispose();
+    loader.dispose();
+  }
+}

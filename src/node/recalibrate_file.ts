@@ -1,0 +1,37 @@
+import { eachPicture } from '../data/source.js';
+import { encoderMetadata, openEncoder } from '../image_encoder.js';
+import { f32, readSafetensors, writeSafetensors } from '../io/safetensors.js';
+import { openDataset } from './data/datasets.js';
+import { openDevice } from './device.js';
+import { thin } from './evaluate.js';
+import { checkPlace, readBytes, writeFileAtomic } from './files.js';
+
+/** Beyond so many pictures, statistics hardly change. */
+export const mostPictures = 20_000;
+
+/**
+ * Estimates the running statistics of the encoder in `weights` anew from the training pictures of `data`, at most 20,000 of them,
+ * and writes the encoder to `out`, which may be `weights` itself.
+ *
+ * @returns how many pictures there were
+ * @throws DataError where a file cannot be used
+ */
+export async function recalibrateFile(weights: string, data: string, out: string): Promise<number> {
+  await checkPlace(out);
+  const bytes = await readBytes(weights);
+  const { metadata } = readSafetensors(bytes, weights);
+  const { seed, imageSize } = encoderMetadata(metadata, weights).config;
+  const dataset = await openDataset(data, { seed, imageSize, protocol: 'augmented' });
+  for (const note of dataset.notes) console.error(note);
+  const pictures = thin(eachPicture(dataset.train), mostPictures);
+  const device = await openDevice();
+  try {
+    const encoder = openEncoder(device, bytes, weights);
+    await encoder.recalibrate(pictures);
+    const tensors = Array.from(await encoder.state(), ([name, t]) => [name, f32(t.shape, t.data)] as const);
+    await writeFileAtomic(out, writeSafetensors(tensors, { ...metadata, recalibrated: data }));
+  } finally {
+    device.dispose();
+  }
+  return pictures.length;
+}
