@@ -11,6 +11,7 @@ const SHARE: u32 = 8;
 const S: u32 = 1;       // stride of forward_tile, 1 or 2
 const THREADS: u32 = 8; // a workgroup
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored4 = vec4f;
 
 struct Params {
   N: u32, I: u32, O: u32,
@@ -27,6 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>; // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;       // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (N, I, H, W)
+@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>; // y by fours, where OW is a multiple of 4
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
@@ -95,29 +97,21 @@ fn taps(at: u32) -> vec3f {
   return vec3f(first, weight[at + 1u], third);
 }
 
-// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
-// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further
-// images. Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
-// swap the channels and the maps, and let 2 - P take the place of P.
-@compute @workgroup_size(THREADS)
-fn forward_tile(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-  let group = wid.x + wid.y * num.x;
+// Which outputs a thread has: channels from o on, rows p and p + 1, columns q to q + 3 of image n.
+struct Place { o: u32, n: u32, p: u32, q: u32, live: bool }
+
+fn place(group: u32, lid: u32) -> Place {
   let groups = (params.O + CHANNELS - 1u) / CHANNELS;
   let tiles = (params.OW + 3u) / 4u;
   let pairs = (params.OH + 1u) / 2u;
-  let o = group % groups * CHANNELS;
   let t = group / groups * THREADS + lid;
-  let q = t % tiles * 4u;
-  let p = t / tiles % pairs * 2u;
-  let live = t < tiles * pairs * params.N;
-  let n = min(t / (tiles * pairs), params.N - 1u);
+  let n = t / (tiles * pairs);
+  return Place(group % groups * CHANNELS, min(n, params.N - 1u), t / tiles % pairs * 2u, t % tiles * 4u, n < params.N);
+}
 
-  let held_at = min(o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
-  let left = q * S - params.P;
-  var tile: Tile;
+fn correlate(at: Place, lane: u32, tile: ptr<function, Tile>) {
+  let held_at = min(at.o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
+  let left = at.q * S - params.P;
   var before: Window;
   var upper: Window;
   var lower: Window;
@@ -127,44 +121,57 @@ fn forward_tile(
     let r = step % (S + 3u);
     if (S == 1u) { upper = lower; } else { upper = before; }
     before = lower;
-    lower = window(n, i, p * S + r - params.P, left);
+    lower = window(at.n, i, at.p * S + r - params.P, left);
     if (r < S) { continue; }
     let ky = r - S;
-    let at = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
+    let row = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
     var held = mat4x3f();
-    held[0] = taps(at.x);
-    if (CHANNELS > SHARE) { held[1] = taps(at.y); }
+    held[0] = taps(row.x);
+    if (CHANNELS > SHARE) { held[1] = taps(row.y); }
     if (CHANNELS > 2u * SHARE) {
-      held[2] = taps(at.z);
-      held[3] = taps(at.w);
+      held[2] = taps(row.z);
+      held[3] = taps(row.w);
     }
-    tile.c0 = add(tile.c0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), upper, lower);
-    tile.c1 = add(tile.c1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), upper, lower);
-    tile.c2 = add(tile.c2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), upper, lower);
-    tile.c3 = add(tile.c3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), upper, lower);
-    tile.c4 = add(tile.c4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), upper, lower);
-    tile.c5 = add(tile.c5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), upper, lower);
-    tile.c6 = add(tile.c6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), upper, lower);
-    tile.c7 = add(tile.c7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), upper, lower);
+    (*tile).c0 = add((*tile).c0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), upper, lower);
+    (*tile).c1 = add((*tile).c1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), upper, lower);
+    (*tile).c2 = add((*tile).c2, subgroupBroadcast(held[2u / SHARE], 2u % SHARE), upper, lower);
+    (*tile).c3 = add((*tile).c3, subgroupBroadcast(held[3u / SHARE], 3u % SHARE), upper, lower);
+    (*tile).c4 = add((*tile).c4, subgroupBroadcast(held[4u / SHARE], 4u % SHARE), upper, lower);
+    (*tile).c5 = add((*tile).c5, subgroupBroadcast(held[5u / SHARE], 5u % SHARE), upper, lower);
+    (*tile).c6 = add((*tile).c6, subgroupBroadcast(held[6u / SHARE], 6u % SHARE), upper, lower);
+    (*tile).c7 = add((*tile).c7, subgroupBroadcast(held[7u / SHARE], 7u % SHARE), upper, lower);
     if (CHANNELS == 16u) {
-      tile.c8 = add(tile.c8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), upper, lower);
-      tile.c9 = add(tile.c9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), upper, lower);
-      tile.c10 = add(tile.c10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), upper, lower);
-      tile.c11 = add(tile.c11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), upper, lower);
-      tile.c12 = add(tile.c12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), upper, lower);
-      tile.c13 = add(tile.c13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), upper, lower);
-      tile.c14 = add(tile.c14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), upper, lower);
-      tile.c15 = add(tile.c15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), upper, lower);
+      (*tile).c8 = add((*tile).c8, subgroupBroadcast(held[8u / SHARE], 8u % SHARE), upper, lower);
+      (*tile).c9 = add((*tile).c9, subgroupBroadcast(held[9u / SHARE], 9u % SHARE), upper, lower);
+      (*tile).c10 = add((*tile).c10, subgroupBroadcast(held[10u / SHARE], 10u % SHARE), upper, lower);
+      (*tile).c11 = add((*tile).c11, subgroupBroadcast(held[11u / SHARE], 11u % SHARE), upper, lower);
+      (*tile).c12 = add((*tile).c12, subgroupBroadcast(held[12u / SHARE], 12u % SHARE), upper, lower);
+      (*tile).c13 = add((*tile).c13, subgroupBroadcast(held[13u / SHARE], 13u % SHARE), upper, lower);
+      (*tile).c14 = add((*tile).c14, subgroupBroadcast(held[14u / SHARE], 14u % SHARE), upper, lower);
+      (*tile).c15 = add((*tile).c15, subgroupBroadcast(held[15u / SHARE], 15u % SHARE), upper, lower);
     }
   }
+}
 
-  if (!live) { return; }
-  let count = min(4u, params.OW - q);
-  var at = ((n * params.O + o) * params.OH + p) * params.OW + q;
-  for (var c = 0u; c < min(params.channels, params.O - o); c++) {
-    store_y(at, tile.c0.upper, count);
-    if (p + 1u < params.OH) { store_y(at + params.OW, tile.c0.lower, count); }
-    at += params.OH * params.OW;
+// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
+// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further
+// images. Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
+// swap the channels and the maps, and let 2 - P take the place of P.
+@compute @workgroup_size(THREADS)
+fn forward_tile(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let at = place(wid.x + wid.y * num.x, lid);
+  var tile: Tile;
+  correlate(at, lane, &tile);
+  if (!at.live) { return; }
+  let count = min(4u, params.OW - at.q);
+  var to = ((at.n * params.O + at.o) * params.OH + at.p) * params.OW + at.q;
+  for (var c = 0u; c < min(params.channels, params.O - at.o); c++) {
+    store_y(to, tile.c0.upper, count);
+    if (at.p + 1u < params.OH) { store_y(to + params.OW, tile.c0.lower, count); }
+    to += params.OH * params.OW;
     shift(&tile);
   }
 }
@@ -174,6 +181,26 @@ fn store_y(at: u32, v: vec4f, count: u32) {
   if (count > 1u) { y[at + 1u] = Stored(v.y); }
   if (count > 2u) { y[at + 2u] = Stored(v.z); }
   if (count > 3u) { y[at + 3u] = Stored(v.w); }
+}
+
+// As forward_tile, for rows of y that are whole vectors: where there are few channels to sum, stores are half of the time.
+@compute @workgroup_size(THREADS)
+fn forward_tile4(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let at = place(wid.x + wid.y * num.x, lid);
+  var tile: Tile;
+  correlate(at, lane, &tile);
+  if (!at.live) { return; }
+  let row = params.OW / 4u;
+  var to = ((at.n * params.O + at.o) * params.OH + at.p) * row + at.q / 4u;
+  for (var c = 0u; c < min(params.channels, params.O - at.o); c++) {
+    y4[to] = Stored4(tile.c0.upper);
+    if (at.p + 1u < params.OH) { y4[to + row] = Stored4(tile.c0.lower); }
+    to += params.OH * row;
+    shift(&tile);
+  }
 }
 
 // A pixel of the row of dy that starts at `row`; zero beyond its end and where there is no row.

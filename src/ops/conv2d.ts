@@ -190,13 +190,15 @@ function tile(
   const { N, O, OH, OW, S } = params;
   const channels = tileRows(form, O);
   const THREADS = tileThreads(plan);
-  plan.dispatch(tileKernel, 'forward_tile', {
+  const { x, weight, y } = bindings;
+  const common = {
     ...cost,
     params: { ...params, channels },
-    bindings,
     consts: { CHANNELS: channels, SHARE: form.share, S, THREADS },
     workgroups: Math.ceil(O / channels) * Math.ceil((N * Math.ceil(OH / 2) * Math.ceil(OW / 4)) / THREADS),
-  });
+  };
+  if (OW % 4 === 0) plan.dispatch(tileKernel, 'forward_tile4', { ...common, bindings: { x, weight, y4: y } });
+  else plan.dispatch(tileKernel, 'forward_tile', { ...common, bindings: { x, weight, y } });
 }
 
 /** A CPU adapter has one vector at a time, and a workgroup of one wastes none on small maps. */
