@@ -4,6 +4,7 @@ import { matmul } from '../src/ops/matmul.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
 import { similarities } from '../src/ops/similarities.js';
 import { softmaxCrossEntropy } from '../src/ops/softmax.js';
+import { squaredDistance } from '../src/ops/squared_distance.js';
 import type { Case, Layer } from './ops.js';
 import * as reference from './reference.js';
 
@@ -17,6 +18,7 @@ export function losses(N: number): Layer[] {
     queue(N, 128, 16_384),
     classes(N, 16_385),
     targets(N, 1000),
+    distance(N, 2048),
   ];
 }
 
@@ -71,4 +73,11 @@ const targets = (N: number, K: number): Layer =>
     inputs: { x: [N, K], t: [N, K] },
     run: (tape, { x, t }) => softmaxCrossEntropy(tape, x, t, { temperature: 0.2 }),
     reference: reference.crossEntropy(N, K, 0.2),
+  });
+
+const distance = (N: number, D: number): Layer =>
+  batch('squared_distance', `${N}x${D}`, {
+    inputs: { a: [N, D], t: [N, D] },
+    run: (tape, { a, t }) => squaredDistance(tape, a, t, { scale: 1 / N }),
+    reference: reference.squaredDistance(1 / N),
   });

@@ -228,6 +228,14 @@ export function crossEntropy(N: number, K: number, temperature: number): Referen
   };
 }
 
+/** scale sum (a - t)². */
+export function squaredDistance(scale: number): Reference {
+  return ({ a, t, dy }) => ({
+    y: () => scale * a.reduce((total, v, i) => total + (v - t[i]) ** 2, 0),
+    da: (i) => dy[0] * 2 * scale * (a[i] - t[i]),
+  });
+}
+
 interface Standard {
   /** (D, N): a column of the batch after the other. */
   readonly z: Float64Array;

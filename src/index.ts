@@ -64,6 +64,7 @@ export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops
 export { scaleChannels } from './ops/scale_channels.js';
 export { similarities } from './ops/similarities.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
+export { squaredDistance } from './ops/squared_distance.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, Trainable } from './optim/optimizer.js';
