@@ -1,5 +1,6 @@
 // What is benched of losses: embeddings and what they are compared with, never slimmed.
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
+import { enqueue } from '../src/ops/enqueue.js';
 import { matmul } from '../src/ops/matmul.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
 import { similarities } from '../src/ops/similarities.js';
@@ -19,6 +20,7 @@ export function losses(N: number): Layer[] {
     classes(N, 16_385),
     targets(N, 1000),
     distance(N, 2048),
+    newest(N, 128, 16_384),
   ];
 }
 
@@ -80,4 +82,15 @@ const distance = (N: number, D: number): Layer =>
     inputs: { a: [N, D], t: [N, D] },
     run: (tape, { a, t }) => squaredDistance(tape, a, t, { scale: 1 / N }),
     reference: reference.squaredDistance(1 / N),
+  });
+
+/** Into the queue of the example itself, at its start: step is 0. */
+const newest = (N: number, D: number, K: number): Layer =>
+  batch('enqueue', `${N}x${D} of ${K}`, {
+    inputs: { queue: [K, D], rows: [N, D] },
+    run: (tape, { queue, rows }) => {
+      enqueue(tape.plan, queue, rows);
+      return { ...queue }; // not the input, whose gradient is asked for
+    },
+    reference: ({ queue, rows }) => ({ y: (i) => (i < N * D ? rows[i] : queue[i]) }),
   });

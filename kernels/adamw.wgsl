@@ -5,7 +5,7 @@
 
 const THREADS: u32 = 64;
 
-struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, pad0: f32, pad1: f32, pad2: f32 }
+struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, ema: f32, pad0: f32, pad1: f32 }
 struct Params {
   quads: u32,
   beta2: f32,

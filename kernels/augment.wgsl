@@ -35,7 +35,7 @@ struct Params {
   std_r: f32, std_g: f32, std_b: f32,
 }
 
-struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, pad0: f32, pad1: f32, pad2: f32 }
+struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, ema: f32, pad0: f32, pad1: f32 }
 
 // What becomes of one picture.
 struct Draw {

@@ -6,7 +6,7 @@
 
 const THREADS: u32 = 64;
 
-struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, pad0: f32, pad1: f32, pad2: f32 }
+struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, ema: f32, pad0: f32, pad1: f32 }
 struct Params { chunks: u32, momentum: f32, weight_decay: f32, trust: f32, clip: u32 }
 // begin, end: quads; first, count: the chunks of the whole tensor; adapt: 1 for more than one dimension
 struct Chunk { begin: u32, end: u32, first: u32, count: u32, adapt: u32 }

@@ -56,6 +56,7 @@ export {
   type Term,
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
+export { enqueue } from './ops/enqueue.js';
 export { linear } from './ops/linear.js';
 export { type MatmulOptions, matmul } from './ops/matmul.js';
 export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
@@ -66,9 +67,10 @@ export { similarities } from './ops/similarities.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
+export { type Averaged, type EmaOptions, ema } from './optim/ema.js';
 export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, Trainable } from './optim/optimizer.js';
-export { learningRate, type Rates } from './optim/schedule.js';
+export { emaMomentum, learningRate, type Rates } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
 export {
   type BnMode,
@@ -95,8 +97,8 @@ export {
   type PlanOptions,
   type ProfileEntry,
   type Slot,
-  type StepScalars,
 } from './runtime/plan.js';
+export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
 export { Tape, type TapeOptions } from './tape.js';

@@ -22,3 +22,8 @@ export function learningRate(step: number, { steps, warmup, peak }: Rates): numb
   const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup));
   return (peak / 2) * (1 + Math.cos(Math.PI * progress));
 }
+
+/** The momentum of a moving average at a step counted from 0: half a cosine from `base` to 1, as BYOL's target network. */
+export function emaMomentum(step: number, { steps, base }: { steps: number; base: number }): number {
+  return 1 - ((1 - base) / 2) * (1 + Math.cos(Math.PI * Math.min(1, step / steps)));
+}

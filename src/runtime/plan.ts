@@ -8,13 +8,13 @@ import {
   checkBindings,
   type EntryName,
   type Kernel,
-  type Layout,
   type Params,
   type Pipeline,
   pack,
 } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
+import { packScalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { warm } from './warm.js';
 
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
@@ -31,21 +31,6 @@ export interface Binding {
   /** Whether its elements are f16, two bytes each, and not f32. */
   readonly half?: boolean;
 }
-
-/** The scalars that change from step to step. Every kernel that reads them declares this struct as `step`. */
-export interface StepScalars {
-  step: number;
-  seed: number;
-  lr: number;
-  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam. */
-  bias1: number;
-  bias2: number;
-}
-
-const stepLayout: Layout = {
-  size: 32,
-  fields: { step: ['u32', 0], seed: ['u32', 4], lr: ['f32', 8], bias1: ['f32', 12], bias2: ['f32', 16] },
-};
 
 export interface PlanOptions {
   label?: string;
@@ -382,7 +367,7 @@ export class Plan {
   #bind(pipelines: ReadonlyMap<Command, Pipeline>): Encoded[] {
     const { gpu } = this.device;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    this.#step = this.#hold(this.device.buffer(`${this.label}.step`, stepLayout.size, uniform));
+    this.#step = this.#hold(this.device.buffer(`${this.label}.step`, scalarBytes, uniform));
     const { dispatches } = this;
     const align = this.device.limits.minUniformBufferOffsetAlignment;
     const { offsets, bytes } = pile(
@@ -406,7 +391,7 @@ export class Plan {
             binding,
             resource: { buffer: params, offset: places.get(command) ?? 0, size: command.uniforms.byteLength },
           };
-        if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: stepLayout.size } };
+        if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: scalarBytes } };
         const bound = command.bindings.get(name) as Binding;
         const size = Math.ceil(bound.bytes / 16) * 16;
         return { binding, resource: { ...this.resolve(bound), size } };
@@ -436,7 +421,7 @@ export class Plan {
       );
   }
 
-  #writeScalars({ step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1 }: Partial<StepScalars>): void {
-    this.device.write(this.#step as GPUBuffer, pack(stepLayout, { step, seed, lr, bias1, bias2 }, this.label));
+  #writeScalars(scalars: Partial<StepScalars>): void {
+    this.device.write(this.#step as GPUBuffer, packScalars(scalars, this.label));
   }
 }

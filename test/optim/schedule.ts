@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { learningRate, steppedRate } from '../../src/optim/schedule.js';
+import { emaMomentum, learningRate, steppedRate } from '../../src/optim/schedule.js';
 
 const near = (a: number, b: number) => assert.ok(Math.abs(a - b) <= 1e-12, `expected ${b}, got ${a}`);
 
@@ -37,6 +37,15 @@ test('steps fall to a tenth at 60 % and again at 80 %', () => {
     [99, 0.003],
   ])
     near(at(step), lr);
+});
+
+test('the momentum of an average goes from its base to 1 by half a cosine', () => {
+  const at = (step: number) => emaMomentum(step, { steps: 100, base: 0.996 });
+  near(at(0), 0.996);
+  near(at(25), 1 - 0.002 * (1 + Math.SQRT1_2));
+  near(at(50), 0.998);
+  near(at(100), 1);
+  near(at(101), 1);
 });
 
 test.run();

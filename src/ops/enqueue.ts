@@ -1,0 +1,34 @@
+import { ShapeError } from '../errors.js';
+import { enqueue as kernel } from '../generated/enqueue.js';
+import type { Plan } from '../runtime/plan.js';
+import { numel, shapeText, type Tensor } from '../tensor.js';
+
+/**
+ * Writes a batch of keys over the oldest of a queue, unrecorded: row n goes to row (step·N + n) mod K, where `step` is the one
+ * that the plan runs with, counted from 0. The queue is all the state there is; K need be no multiple of N.
+ *
+ * Record it behind everything that reads the queue in the same step.
+ *
+ * @param queue (K, D) in a buffer that outlives the step
+ * @param rows (N, D), N ≤ K
+ * @throws ShapeError where the shapes do not fit
+ */
+export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
+  const [K, D] = queue.shape;
+  const [N] = rows.shape;
+  if (queue.shape.length !== 2 || numel(queue.shape) === 0)
+    throw new ShapeError(`enqueue: expected queue (K, D), none of them 0, got ${shapeText(queue.shape)}`);
+  if (rows.shape.length !== 2 || rows.shape[1] !== D || N < 1 || N > K)
+    throw new ShapeError(
+      `enqueue: expected rows (N, ${D}), N from 1 to ${K}, for queue ${shapeText(queue.shape)}, ` +
+        `got ${shapeText(rows.shape)}; use a smaller batch or a longer queue`,
+    );
+  if (N * K >= 2 ** 32)
+    throw new ShapeError(`enqueue: expected N·K below 2³², got ${N} rows for ${K}; use a shorter queue`);
+  plan.dispatch(kernel, 'store', {
+    params: { N, K, D },
+    bindings: { rows, queue },
+    workgroups: Math.ceil((N * D) / kernel.consts.THREADS.value),
+    bytes: 8 * N * D,
+  });
+}

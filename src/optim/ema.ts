@@ -1,0 +1,41 @@
+import { ShapeError } from '../errors.js';
+import { ema as kernel } from '../generated/ema.js';
+import type { Plan } from '../runtime/plan.js';
+import { shapeText, tensor } from '../tensor.js';
+import { type Trainable, within } from './optimizer.js';
+
+/** Weights that lie in one buffer (`Parameters`). */
+export type Averaged = Pick<Trainable, 'weights' | 'places' | 'size'>;
+
+export interface EmaOptions {
+  /** m, from 0 up to 1; the step's `ema` where left out, for an m that moves (`emaMomentum`). */
+  momentum?: number;
+}
+
+/**
+ * Records one dispatch that moves the target's weights to the source's: target ← m·target + (1 − m)·source, as the key
+ * encoder of MoCo and the target network of BYOL. The target's tensors are the source's, or its first ones: a predictor
+ * that follows them has no average. Running statistics stay each network's own.
+ *
+ * @throws ShapeError where the target's tensors are not the source's first ones, ConfigError where m is not from 0 to 1
+ */
+export function ema(plan: Plan, target: Averaged, source: Averaged, { momentum }: EmaOptions = {}): void {
+  if (momentum !== undefined) within('ema', { momentum }, 0, 1);
+  for (const [i, { name, shape, offset }] of target.places.entries()) {
+    const from = source.places[i];
+    if (from?.offset !== offset || shapeText(from.shape) !== shapeText(shape))
+      throw new ShapeError(
+        `ema: expected the target's tensors to be the source's first ones, got ${name} ${shapeText(shape)} ` +
+          `against ${from ? `${from.name} ${shapeText(from.shape)}` : 'none'}`,
+      );
+  }
+  const { size } = target;
+  const quads = size / 4;
+  plan.dispatch(kernel, 'update', {
+    params: { quads, momentum: momentum ?? 0, scheduled: momentum === undefined ? 1 : 0 },
+    bindings: { source: tensor(source.weights, 'weights', [size]), average: tensor(target.weights, 'average', [size]) },
+    workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
+    macs: 2 * size,
+    bytes: 12 * size,
+  });
+}
