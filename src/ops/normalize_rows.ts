@@ -21,7 +21,7 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
   tape.plan.choose('normalizeRows.forward', forms, (form, plan) => {
     const { half, ...common } = overRows(form, N);
     const params = { N, D, ld: D, eps, half };
-    plan.dispatch(kernel, 'forward', { ...common, params, bindings: { x, y }, macs: N * D, bytes: 12 * N * D });
+    plan.dispatch(kernel, 'forward', { ...common, params, bindings: { x, y }, bytes: 12 * N * D });
   });
   return tape.record('normalizeRows', [x], y, (dy) => {
     const dx = tape.empty('normalizeRows.dx', x.shape);
@@ -29,7 +29,7 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
       const { half, ...common } = overRows(form, N);
       const params = { N, D, ld: D, eps, half };
       const bindings = { x, dy, dx };
-      plan.dispatch(kernel, 'backward', { ...common, params, bindings, macs: 3 * N * D, bytes: 20 * N * D });
+      plan.dispatch(kernel, 'backward', { ...common, params, bindings, bytes: 20 * N * D });
     });
     return [dx];
   });
@@ -47,7 +47,7 @@ export function normalizeRowsInPlace(plan: Plan, rows: Tensor): void {
   plan.choose('normalizeRowsInPlace', rowForms(plan.device.software, D), (form, plan) => {
     const { half, ...common } = overRows(form, N);
     const params = { N, D, ld: rows.strides[0], eps, half };
-    plan.dispatch(kernel, 'in_place', { ...common, params, bindings: { rows }, macs: N * D, bytes: 12 * N * D });
+    plan.dispatch(kernel, 'in_place', { ...common, params, bindings: { rows }, bytes: 12 * N * D });
   });
 }
 

@@ -108,6 +108,6 @@ function dispatch<E extends EntryName<typeof kernel>>(
   const bytes = Object.values<Binding>(bindings).reduce((sum, binding) => sum + binding.bytes, 0);
   plan.choose(`softmax.${entry}`, rowForms(plan.device.software, columns), (form, plan) => {
     const { half, ...common } = overRows(form, count);
-    plan.dispatch(kernel, entry, { ...common, params: { ...rows, half }, bindings, macs: 2 * count * columns, bytes });
+    plan.dispatch(kernel, entry, { ...common, params: { ...rows, half }, bindings, bytes });
   });
 }

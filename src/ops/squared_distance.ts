@@ -32,7 +32,7 @@ export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, { scale =
   plan.choose('squaredDistance.partial_sums', rowForms(software, chunk), (form, plan) => {
     const { half, ...common } = overRows(form, parts);
     const bindings = { a, t: target, partial_out: partial };
-    plan.dispatch(kernel, 'partial_sums', { ...common, params: { ...params, half }, bindings, macs: n, bytes: 8 * n });
+    plan.dispatch(kernel, 'partial_sums', { ...common, params: { ...params, half }, bindings, bytes: 8 * n });
   });
   plan.choose('squaredDistance.forward', rowForms(software, parts), (form, plan) => {
     const { half, ...common } = overRows(form, 1);
@@ -44,7 +44,7 @@ export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, { scale =
     plan.choose('squaredDistance.backward', rowForms(software, chunk), (form, plan) => {
       const { half, ...common } = overRows(form, parts);
       const bindings = { a, t: target, dloss, da };
-      plan.dispatch(kernel, 'backward', { ...common, params: { ...params, half }, bindings, macs: n, bytes: 12 * n });
+      plan.dispatch(kernel, 'backward', { ...common, params: { ...params, half }, bindings, bytes: 12 * n });
     });
     return [da];
   });

@@ -35,7 +35,6 @@ export function ema(plan: Plan, target: Averaged, source: Averaged, { momentum }
     params: { quads, momentum: momentum ?? 0, scheduled: momentum === undefined ? 1 : 0 },
     bindings: { source: tensor(source.weights, 'weights', [size]), average: tensor(target.weights, 'average', [size]) },
     workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    macs: 2 * size,
     bytes: 12 * size,
   });
 }

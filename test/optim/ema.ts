@@ -19,7 +19,7 @@ test.after(() => device.dispose());
 /** Parameters of these shapes, filled at random. */
 function make(shapes: readonly (readonly number[])[], random: () => number) {
   const described = shapes.map((shape, i) => parameter(`t${i}`, shape, () => 0));
-  const parameters = new Parameters(device, described, [], { split: false });
+  const parameters = new Parameters(device, described, []);
   const values = randoms(random, parameters.size);
   device.write(parameters.weights, values);
   return { parameters, values };
