@@ -136,6 +136,7 @@ export class Parameters {
     this.#statSize = tracked.size;
     this.places = [...trained.places.values()];
     this.size = trained.size;
+    for (const { name, length } of this.places) device.check(name, length * 4);
     this.weights = device.buffer('weights', trained.size * 4);
     this.grads = device.buffer('grads', trained.size * 4);
     this.stats = device.buffer('stats', tracked.size * 4);

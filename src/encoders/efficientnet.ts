@@ -3,16 +3,7 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
-import {
-  both,
-  colours,
-  continued,
-  type Encoder,
-  type EncoderOptions,
-  multipleOf8,
-  pooled,
-  scaling,
-} from './encoder.js';
+import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
 
 /** Expansion, kernel size, stride of the first block, output channels, blocks. */
 type Stage = readonly [number, number, number, number, number];
@@ -39,11 +30,8 @@ export function efficientnetB0(options: EncoderOptions = {}): Encoder {
   stages.forEach(([expansion, kernelSize, first, channels, blocks], stage) => {
     for (let i = 0; i < blocks; i++) {
       const stride = i === 0 ? first : 1;
-      const expanded = continued(
-        input,
-        both(input, (c) => multipleOf8(c * expansion)),
-      );
-      const output = stride === 1 ? continued(input, scale(channels)) : scale(channels);
+      const expanded = expansion === 1 ? input : both(input, (c) => multipleOf8(c * expansion));
+      const output = i > 0 ? input : scale(channels);
       const squeezed = both(input, (c) => Math.max(1, Math.floor(c / 4)));
       const squeeze = (name: string, channels: Channels) =>
         squeezeExcite(name, channels, squeezed, { activation: 'silu', gate: 'sigmoid' });

@@ -48,21 +48,6 @@ export function both(channels: Channels, rule: (channels: number) => number): Ch
   return { host: rule(channels.host), slim: rule(channels.slim) };
 }
 
-/**
- * The group that `input` goes on as where it is to become `wanted`: itself where that is no wider and no narrower, so that a
- * block can add its input, or need not expand it; else `wanted`.
- *
- * @throws ConfigError where the slim encoder would go one way and the host the other: that is no slice
- */
-export function continued(input: Channels, wanted: Channels): Channels {
-  if ((input.host === wanted.host) === (input.slim === wanted.slim)) return input.host === wanted.host ? input : wanted;
-  throw new ConfigError(
-    `encoder: expected layers that are equally wide in both encoders or in neither, got ${input.host} and ` +
-      `${wanted.host} channels in the host, ${input.slim} and ${wanted.slim} in the slim encoder, which is so no slice of ` +
-      `it; use another ratio or width`,
-  );
-}
-
 /** The nearest multiple of 8, but never more than a tenth below: torchvision's rounding of widths. */
 export function multipleOf8(channels: number): number {
   const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);

@@ -3,16 +3,7 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
-import {
-  both,
-  colours,
-  continued,
-  type Encoder,
-  type EncoderOptions,
-  multipleOf8,
-  pooled,
-  scaling,
-} from './encoder.js';
+import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
 
 /** Kernel size, expanded channels, output channels, squeeze-excite?, activation, stride. */
 type Row = readonly [number, number, number, boolean, 'relu' | 'hardswish', number];
@@ -46,14 +37,16 @@ export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
     const squeezed = both(channels, (c) => multipleOf8(Math.floor(c / 4)));
     return squeezeExcite(name, channels, squeezed, { activation: 'relu', gate: 'hardsigmoid' });
   };
-  let input = scale(16);
+  let from = 16;
+  let input = scale(from);
   const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input, hardswish)];
   rows.forEach(([kernelSize, expansion, channels, squeezes, activation, stride], i) => {
-    const expanded = continued(input, scale(expansion));
-    const output = stride === 1 ? continued(input, scale(channels)) : scale(channels);
+    const expanded = expansion === from ? input : scale(expansion);
+    const output = stride === 1 && channels === from ? input : scale(channels);
     const block = { kernelSize, stride, norm: { ...norm, activation }, ...(squeezes && { squeeze }) };
     modules.push(invertedResidual(`features.${i + 1}.block`, input, expanded, output, block));
+    from = channels;
     input = output;
   });
   const last = `features.${rows.length + 1}`;

@@ -3,16 +3,7 @@ import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
-import {
-  both,
-  colours,
-  continued,
-  type Encoder,
-  type EncoderOptions,
-  multipleOf8,
-  pooled,
-  scaling,
-} from './encoder.js';
+import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
 
 /** A block without its shortcut, from `input` to `output`; `inner()` makes the groups of channels between its convolutions. */
 type Body = (name: string, input: Channels, inner: () => Channels, output: Channels, stride: number) => Module;
@@ -81,7 +72,8 @@ export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(archit
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
   const { stemStride = stem === 7 ? 2 : 1 } = options;
   const scale = scaling(options, multipleOf8);
-  let input = scale(stages[0][0]);
+  let from: number = stages[0][0];
+  let input = scale(from);
   const first = conv('conv1', colours, input, { kernelSize: stem, stride: stemStride });
   const modules = [convNorm(first, 'bn1', input)];
   const pools = stem === 7 && stemStride === 2;
@@ -91,15 +83,16 @@ function resnet({ body, expansion, stages, stem }: Architecture, options: Encode
     for (let i = 0; i < blocks; i++) {
       const name = `layer${stage + 1}.${i}`;
       const stride = stage > 0 && i === 0 ? 2 : 1;
-      const wider = both(inner(), (c) => expansion * c);
-      const output = stride === 1 ? continued(input, wider) : wider;
+      const keeps = stride === 1 && expansion * channels === from;
+      const output = keeps ? input : both(inner(), (c) => expansion * c);
       const projection = () => conv(`${name}.downsample.0`, input, output, { stride });
       modules.push(
         residual(body(name, input, inner, output, stride), {
           activation: 'relu',
-          ...(output !== input && { shortcut: convNorm(projection(), `${name}.downsample.1`, output, none) }),
+          ...(!keeps && { shortcut: convNorm(projection(), `${name}.downsample.1`, output, none) }),
         }),
       );
+      from = expansion * channels;
       input = output;
     }
   });

@@ -1,7 +1,6 @@
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
-import { tensor } from '../tensor.js';
-import { decayTable, type Optimizer, type Trainable, within } from './optimizer.js';
+import { decayTable, type Optimizer, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface AdamWOptions {
   beta1?: number;
@@ -14,7 +13,7 @@ export interface AdamWOptions {
 }
 
 /**
- * Records one dispatch that updates all weights by AdamW (Loshchilov and Hutter). The bias corrections come with each
+ * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The bias corrections come with each
  * step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
  */
 export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
@@ -22,27 +21,30 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
   const { device } = plan;
-  const { size } = parameters;
-  const first = device.buffer('first', size * 4);
-  const second = device.buffer('second', size * 4);
-  const decays = decayTable(device, parameters, decayAll);
-  const quads = size / 4;
-  plan.dispatch(kernel, 'update', {
-    params: { quads, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps, weight_decay: weightDecay },
-    bindings: {
-      weights: tensor(parameters.weights, 'weights', [size]),
-      grads: tensor(parameters.grads, 'grads', [size]),
-      first: tensor(first, 'first', [size]),
-      second: tensor(second, 'second', [size]),
-      decays,
-    },
-    workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    bytes: 28 * size,
+  const first = device.buffer('first', parameters.size * 4);
+  const second = device.buffer('second', parameters.size * 4);
+  const tables = spans(device, parameters).map((span) => {
+    const { size } = span;
+    const quads = size / 4;
+    const decays = decayTable(device, span, decayAll);
+    plan.dispatch(kernel, 'update', {
+      params: { quads, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps, weight_decay: weightDecay },
+      bindings: {
+        weights: spanOf(parameters.weights, span),
+        grads: spanOf(parameters.grads, span),
+        first: spanOf(first, span),
+        second: spanOf(second, span),
+        decays,
+      },
+      workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
+      bytes: 28 * size,
+    });
+    return decays.storage as GPUBuffer;
   });
   return {
     moments: { first, second },
     dispose: () => {
-      for (const buffer of [first, second, decays.storage as GPUBuffer]) device.free(buffer);
+      for (const buffer of [first, second, ...tables]) device.free(buffer);
     },
   };
 }

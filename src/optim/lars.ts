@@ -1,7 +1,8 @@
 import { lars as kernel } from '../generated/lars.js';
+import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
-import { tensor, transient } from '../tensor.js';
-import { type Optimizer, type Trainable, within } from './optimizer.js';
+import { type Tensor, tensor, transient } from '../tensor.js';
+import { type Optimizer, type Span, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface LarsOptions {
   momentum?: number;
@@ -15,7 +16,7 @@ export interface LarsOptions {
 const chunkQuads = 4096; // 64 KiB of weights a workgroup
 
 /**
- * Records two dispatches: the norms of every tensor's weights and gradients, then the update of all weights
+ * Records the norms of every tensor's weights and gradients, then the update of all weights, a dispatch each
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
@@ -23,10 +24,40 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
   const { device } = plan;
-  const { places, size } = parameters;
+  const momentum = device.buffer('momentum', parameters.size * 4);
+  const tables = spans(device, parameters).map((span) => {
+    const { size } = span;
+    const { rows, chunks } = chunkTable(device, span);
+    const squares = transient(plan, 'lars.squares', [rows, 2]);
+    const [weights, grads] = [spanOf(parameters.weights, span), spanOf(parameters.grads, span)];
+    const shared = {
+      params: { chunks: rows, momentum: m, weight_decay: weightDecay, trust, clip: clip ? 1 : 0 },
+      workgroups: rows,
+    };
+    plan.dispatch(kernel, 'norms', {
+      ...shared,
+      bindings: { weights_in: weights, grads, chunks, squares_out: squares },
+      bytes: 8 * size,
+    });
+    plan.dispatch(kernel, 'update', {
+      ...shared,
+      bindings: { weights, grads, momentum: spanOf(momentum, span), chunks, squares },
+      bytes: 20 * size,
+    });
+    return chunks.storage as GPUBuffer;
+  });
+  return {
+    moments: { momentum },
+    dispose: () => {
+      for (const buffer of [momentum, ...tables]) device.free(buffer);
+    },
+  };
+}
 
+/** A span's tensors cut into chunks; a row of the table: begin, end, first chunk of the tensor, its number of chunks, adapt. */
+function chunkTable(device: Device, { places, offset: start }: Span): { rows: number; chunks: Tensor } {
   const rows = places.flatMap(({ shape, offset, length }) => {
-    const begin = offset / 4;
+    const begin = (offset - start) / 4;
     const end = begin + Math.ceil(length / 4);
     const count = Math.ceil((end - begin) / chunkQuads);
     return Array.from({ length: count }, (_, k) => {
@@ -34,33 +65,8 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
       return { begin: from, end: Math.min(from + chunkQuads, end), index: k, count, adapt: shape.length > 1 ? 1 : 0 };
     });
   });
-  // begin, end, first chunk of the tensor, its number of chunks, adapt
   const table = Uint32Array.from(rows.flatMap((row, i) => [row.begin, row.end, i - row.index, row.count, row.adapt]));
   const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length]);
   device.write(chunks.storage as GPUBuffer, table);
-
-  const momentum = device.buffer('momentum', size * 4);
-  const squares = transient(plan, 'lars.squares', [rows.length, 2]);
-  const weights = tensor(parameters.weights, 'weights', [size]);
-  const grads = tensor(parameters.grads, 'grads', [size]);
-  const shared = {
-    params: { chunks: rows.length, momentum: m, weight_decay: weightDecay, trust, clip: clip ? 1 : 0 },
-    workgroups: rows.length,
-  };
-  plan.dispatch(kernel, 'norms', {
-    ...shared,
-    bindings: { weights_in: weights, grads, chunks, squares_out: squares },
-    bytes: 8 * size,
-  });
-  plan.dispatch(kernel, 'update', {
-    ...shared,
-    bindings: { weights, grads, momentum: tensor(momentum, 'momentum', [size]), chunks, squares },
-    bytes: 20 * size,
-  });
-  return {
-    moments: { momentum },
-    dispose: () => {
-      for (const buffer of [momentum, chunks.storage as GPUBuffer]) device.free(buffer);
-    },
-  };
+  return { rows: rows.length, chunks };
 }

@@ -19,11 +19,41 @@ export interface Optimizer {
   dispose(): void;
 }
 
-/** One float for every 64 weights: 1 where the tensor that they belong to decays. */
-export function decayTable(device: Device, { places, size }: Trainable, decayAll: boolean): Tensor {
+/** Whole tensors, one after another, that are short enough to be bound: what one dispatch updates. In floats. */
+export interface Span {
+  readonly places: readonly Place[];
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** All weights in as few spans as the device's limit on bindings allows: one, but for the largest networks. */
+export function spans({ limits }: Device, { places, size }: Trainable): Span[] {
+  const most = limits.maxStorageBufferBindingSize / 4;
+  const cuts = [0];
+  for (const [i, { offset }] of places.entries()) {
+    const end = places[i + 1]?.offset ?? size;
+    if (offset > cuts[cuts.length - 1] && end - cuts[cuts.length - 1] > most) cuts.push(offset);
+  }
+  return cuts.map((offset, i) => {
+    const end = cuts[i + 1] ?? size;
+    return {
+      offset,
+      size: end - offset,
+      places: places.filter((place) => place.offset >= offset && place.offset < end),
+    };
+  });
+}
+
+/** The part of a buffer, laid out like the weights, that belongs to a span. */
+export function spanOf(buffer: GPUBuffer, { offset, size }: Span): Tensor {
+  return tensor(buffer, buffer.label, [size], offset * 4);
+}
+
+/** One float for every 64 weights of a span: 1 where the tensor that they belong to decays. */
+export function decayTable(device: Device, { places, offset, size }: Span, decayAll: boolean): Tensor {
   const table = new Float32Array(size / 64);
-  for (const { shape, offset, length } of places)
-    if (decayAll || shape.length > 1) table.fill(1, offset / 64, Math.ceil((offset + length) / 64));
+  for (const { shape, offset: at, length } of places)
+    if (decayAll || shape.length > 1) table.fill(1, (at - offset) / 64, Math.ceil((at - offset + length) / 64));
   const decays = tensor(device.buffer('decays', table.byteLength), 'decays', [table.length]);
   device.write(decays.storage as GPUBuffer, table);
   return decays;

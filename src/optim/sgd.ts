@@ -1,8 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
 import type { Plan } from '../runtime/plan.js';
-import { tensor } from '../tensor.js';
-import { decayTable, type Optimizer, type Trainable, within } from './optimizer.js';
+import { decayTable, type Optimizer, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface SgdOptions {
   momentum?: number;
@@ -13,7 +12,7 @@ export interface SgdOptions {
 }
 
 /**
- * Records one dispatch that updates all weights: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
+ * Records what updates all weights, in one dispatch where they can be bound at once: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
  * w −= lr·(g + m·buf).
  */
 export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {}): Optimizer {
@@ -22,25 +21,28 @@ export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {})
   within('sgd', { weightDecay }, 0, Infinity);
   if (nesterov && m === 0) throw new ConfigError('sgd: expected a momentum above 0 with nesterov, got 0');
   const { device } = plan;
-  const { size } = parameters;
-  const momentum = device.buffer('momentum', size * 4);
-  const decays = decayTable(device, parameters, decayAll);
-  const quads = size / 4;
-  plan.dispatch(kernel, 'update', {
-    params: { quads, momentum: m, weight_decay: weightDecay, nesterov: nesterov ? 1 : 0 },
-    bindings: {
-      weights: tensor(parameters.weights, 'weights', [size]),
-      grads: tensor(parameters.grads, 'grads', [size]),
-      momentum: tensor(momentum, 'momentum', [size]),
-      decays,
-    },
-    workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    bytes: 20 * size,
+  const momentum = device.buffer('momentum', parameters.size * 4);
+  const tables = spans(device, parameters).map((span) => {
+    const { size } = span;
+    const quads = size / 4;
+    const decays = decayTable(device, span, decayAll);
+    plan.dispatch(kernel, 'update', {
+      params: { quads, momentum: m, weight_decay: weightDecay, nesterov: nesterov ? 1 : 0 },
+      bindings: {
+        weights: spanOf(parameters.weights, span),
+        grads: spanOf(parameters.grads, span),
+        momentum: spanOf(momentum, span),
+        decays,
+      },
+      workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
+      bytes: 20 * size,
+    });
+    return decays.storage as GPUBuffer;
   });
   return {
     moments: { momentum },
     dispose: () => {
-      for (const buffer of [momentum, decays.storage as GPUBuffer]) device.free(buffer);
+      for (const buffer of [momentum, ...tables]) device.free(buffer);
     },
   };
 }

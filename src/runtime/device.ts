@@ -141,7 +141,7 @@ export class Device {
    */
   buffer(label: string, bytes: number, usage: number = defaultUsage): GPUBuffer {
     this.assertHealthy();
-    this.check(label, bytes);
+    this.#fits(label, bytes, this.limits.maxBufferSize);
     const buffer = this.gpu.createBuffer({ label, size: Math.max(16, Math.ceil(bytes / 16) * 16), usage });
     this.#buffers.add(buffer);
     return buffer;
@@ -149,7 +149,10 @@ export class Device {
 
   /** @throws OutOfMemoryError where one binding of `bytes` is more than the adapter can hold. */
   check(label: string, bytes: number): void {
-    const limit = Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
+    this.#fits(label, bytes, Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize));
+  }
+
+  #fits(label: string, bytes: number, limit: number): void {
     if (!(bytes <= limit))
       throw new OutOfMemoryError(
         `${label}: needs ${bytes} bytes in one buffer, but ${this.name} allows ${limit}; ` +

@@ -164,7 +164,10 @@ export class Plan {
       macs: options.macs ?? 0,
       bytes: options.bytes,
     });
-    for (const binding of bindings.values()) this.#touch(binding);
+    for (const [name, binding] of bindings) {
+      this.device.check(`${label}: ${name}`, binding.bytes);
+      this.#touch(binding);
+    }
   }
 
   /** Appends a fill with zeros. */

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { type AdamWOptions, adamw } from '../../src/optim/adamw.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { momentOf, train, type Update } from './trained.js';
 
 let device: Device;
@@ -40,6 +40,17 @@ test('adamw leaves weights without gradient or decay alone', () =>
   train(device, (plan, parameters) => adamw(plan, parameters, { weightDecay: 0 }), reference({ weightDecay: 0 }), {
     still: 3,
   }));
+
+test('weights that one binding cannot hold are updated in several dispatches', () =>
+  train(
+    pretend(device, { limits: { maxStorageBufferBindingSize: 133_000 } }),
+    (plan, parameters) => {
+      const optimizer = adamw(plan, parameters, { weightDecay: 0.3 });
+      assert.is(plan.dispatches.length, 3);
+      return optimizer;
+    },
+    reference({ weightDecay: 0.3 }),
+  ));
 
 test('settings out of range are refused by name', () => {
   const plan = new Plan(device);

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { type LarsOptions, lars } from '../../src/optim/lars.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { momentOf, train, type Update } from './trained.js';
 
 let device: Device;
@@ -50,6 +50,17 @@ test('a learning rate of 0 moves nothing and poisons nothing, clipped or not', a
       },
     );
 });
+
+test('weights that one binding cannot hold are updated in several dispatches', () =>
+  train(
+    pretend(device, { limits: { maxStorageBufferBindingSize: 133_000 } }),
+    (plan, parameters) => {
+      const optimizer = lars(plan, parameters, { weightDecay: 0.1, trust: 0.02, clip: true });
+      assert.is(plan.dispatches.length, 6);
+      return optimizer;
+    },
+    reference({ weightDecay: 0.1, trust: 0.02, clip: true }),
+  ));
 
 test('settings out of range are refused by name', () => {
   const plan = new Plan(device);

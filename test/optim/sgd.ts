@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { type SgdOptions, sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { momentOf, train, type Update } from './trained.js';
 
 let device: Device;
@@ -33,6 +33,17 @@ for (const options of [
 ] as const)
   test(`sgd ${JSON.stringify(options)}`, () =>
     train(device, (plan, parameters) => sgd(plan, parameters, options), reference(options)));
+
+test('weights that one binding cannot hold are updated in several dispatches', () =>
+  train(
+    pretend(device, { limits: { maxStorageBufferBindingSize: 133_000 } }),
+    (plan, parameters) => {
+      const optimizer = sgd(plan, parameters, { weightDecay: 0.1 });
+      assert.is(plan.dispatches.length, 3);
+      return optimizer;
+    },
+    reference({ weightDecay: 0.1 }),
+  ));
 
 test('settings out of range are refused by name', () => {
   const plan = new Plan(device);
