@@ -1,0 +1,152 @@
+// The proof of slicing: a slim encoder in place equals a narrow network with copied weights, forward and backward.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/encoders/backbone.js';
+import { Parameters, type Width } from '../../src/parameters.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { numel, type Tensor } from '../../src/tensor.js';
+import { close, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, randoms, seed } from '../random.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+/** Forward and backward of a width; weights come from `values` by name. */
+async function pass(
+  spec: EncoderSpec,
+  width: Width,
+  x: Tensor,
+  dy: Float32Array<ArrayBuffer>,
+  values: (name: string) => Float32Array,
+) {
+  const encoder = backbone(spec);
+  const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
+  parameters.initialize(() => 0.5);
+  for (const { name } of parameters.places) parameters.write(name, Float32Array.from(values(name)));
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const y = encoder.forward({ tape, parameters, width, training: true, updateStats: true }, x);
+  const gradient = upload(device, 'dy', y.shape, dy);
+  tape.backward(y, gradient);
+  plan.keep(y);
+  await plan.compile();
+  plan.poison();
+  device.write(parameters.grads, new Float32Array(parameters.size));
+  plan.run();
+  const features = (await plan.read(y)).slice(0, numel(y.shape));
+  const grads = new Float32Array(await device.read(parameters.grads));
+  const gradients = new Map(
+    parameters.places.map(({ name, offset, length }) => [name, grads.slice(offset, offset + length)]),
+  );
+  const state = await parameters.read();
+  plan.dispose();
+  parameters.dispose();
+  device.free(gradient.storage as GPUBuffer);
+  return { features, gradients, state };
+}
+
+/** Indices in a tensor of shape `host` of its leading block `slim`, in order. */
+function blockIndices(host: readonly number[], slim: readonly number[]): number[] {
+  return slim.reduce<number[]>(
+    (at, side, d) => at.flatMap((i) => Array.from({ length: side }, (_, j) => i * host[d] + j)),
+    [0],
+  );
+}
+
+/** Narrow networks whose host has other widths at every layer that is sliced. */
+const specs: Record<EncoderName, { width: number; ratio: number; side: number; blocks?: EncoderSpec['blocks'] }> = {
+  mobilenet_v1: {
+    width: 0.25,
+    ratio: 1.5,
+    side: 13,
+    blocks: [
+      [64, 1],
+      [128, 2],
+      [128, 1],
+    ],
+  },
+  mobilenet_v3_large: { width: 0.5, ratio: 2, side: 35 },
+  efficientnet_b0: { width: 0.5, ratio: 2, side: 35 },
+  resnet18: { width: 0.125, ratio: 1.5, side: 35 },
+  resnet50: { width: 0.125, ratio: 1.5, side: 35 },
+  resnet101: { width: 0.125, ratio: 1.5, side: 35 },
+  resnet20: { width: 1, ratio: 1.5, side: 9 },
+};
+
+for (const encoder of encoderNames)
+  test(`${encoder}: the slim slice in place equals a narrow network with copied weights`, async () => {
+    const { side, blocks = null, ...widths } = specs[encoder];
+    const spec = {
+      encoder,
+      ...widths,
+      blocks,
+      stemStride: encoder === 'mobilenet_v1' || encoder === 'resnet20' ? 1 : 2,
+    };
+    const random = generator();
+    const picture = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
+    const wide = backbone(spec);
+    for (const { name, sides } of wide.parameters)
+      for (const group of sides)
+        assert.ok(typeof group === 'number' || group.host === 3 || group.host > group.slim, `${name} is sliced`);
+    const host = new Map(wide.parameters.map(({ name, shape }) => [name, randoms(random, numel(shape), 0.1, 0.6)]));
+    const slices = new Map(wide.parameters.map(({ name, shape, slim }) => [name, blockIndices(shape, slim)]));
+    const copy = (name: string) =>
+      Float32Array.from(slices.get(name) ?? [], (i) => (host.get(name) as Float32Array)[i]);
+    const dy = randoms(random, 4 * wide.features.slim);
+
+    const inPlace = await pass(spec, 'slim', picture, dy, (name) => host.get(name) as Float32Array);
+    const copied = await pass({ ...spec, ratio: 1 }, 'host', picture, dy, copy);
+
+    close(inPlace.features, copied.features, 'features', 1e-5);
+    for (const [name, at] of slices) {
+      const gradient = inPlace.gradients.get(name) as Float32Array;
+      close(
+        at.map((i) => gradient[i]),
+        copied.gradients.get(name) as Float32Array,
+        `gradient of ${name}`,
+        1e-5,
+      );
+      assert.ok(
+        gradient.some((value) => value !== 0),
+        `${name} has a gradient (seed ${seed})`,
+      );
+      const kept = new Set(at);
+      assert.ok(
+        gradient.every((value, i) => kept.has(i) || value === 0),
+        `${name}: no gradient outside the slice (seed ${seed})`,
+      );
+    }
+    for (const { name } of wide.statistics) {
+      const expected = copied.state.get(`host.${name}`)?.data as Float32Array;
+      const slim = inPlace.state.get(`slim.${name}`)?.data as Float32Array;
+      close(slim.subarray(0, expected.length), expected, name, 1e-5);
+      const untouched = inPlace.state.get(`host.${name}`)?.data as Float32Array;
+      assert.ok(
+        untouched.every((value) => value === (name.endsWith('var') ? 1 : 0)),
+        `${name} of the host is untouched`,
+      );
+    }
+    device.free(picture.storage as GPUBuffer);
+  });
+
+test('a host has no room for two tensors of one name', () => {
+  const { parameters, statistics } = backbone({
+    encoder: 'mobilenet_v1',
+    width: 0.25,
+    ratio: 1.5,
+    stemStride: 1,
+    blocks: null,
+  });
+  assert.throws(
+    () => new Parameters(device, [...parameters, parameters[0]], statistics),
+    /two tensors are named "features.0.0.weight"/,
+  );
+});
+
+test.run();
