@@ -13,8 +13,8 @@ export interface AdamWOptions {
 }
 
 /**
- * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The bias corrections come with each
- * step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
+ * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
+ * bias corrections come with each step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
  */
 export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;

@@ -94,7 +94,13 @@ for (const encoder of encoderNames)
     for (const { name, sides } of wide.parameters)
       for (const group of sides)
         assert.ok(typeof group === 'number' || group.host === 3 || group.host > group.slim, `${name} is sliced`);
-    const host = new Map(wide.parameters.map(({ name, shape }) => [name, randoms(random, numel(shape), 0.1, 0.6)]));
+    const host = new Map(
+      wide.parameters.map(({ name, shape }) => {
+        // small enough that no gate of an excitation saturates, and with it its gradient
+        const spread = shape.length > 1 ? 1.5 / Math.sqrt(numel(shape.slice(1))) : 0.6;
+        return [name, randoms(random, numel(shape), 0.1 * spread, spread)];
+      }),
+    );
     const slices = new Map(wide.parameters.map(({ name, shape, slim }) => [name, blockIndices(shape, slim)]));
     const copy = (name: string) =>
       Float32Array.from(slices.get(name) ?? [], (i) => (host.get(name) as Float32Array)[i]);
