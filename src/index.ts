@@ -87,21 +87,21 @@ export {
   type Tensors,
   type Width,
 } from './parameters.js';
+export type { Binding, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
+export { metaDevice } from './runtime/meta.js';
 export {
-  type Binding,
   type Dispatch,
   type DispatchOptions,
   Plan,
   type PlanOptions,
   type ProfileEntry,
-  type Slot,
 } from './runtime/plan.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
-export { Tape, type TapeOptions } from './tape.js';
+export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.js';
 export {
   columns,
   contiguous,

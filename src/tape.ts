@@ -3,13 +3,22 @@ import { add } from './generated/add.js';
 import type { Plan } from './runtime/plan.js';
 import { numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
-interface Step {
+/** What an op did: its name, what it read and made, and its settings. */
+export interface Operation {
   readonly op: string;
+  /** Activations and parameters, in the order of the op's own arguments. */
   readonly inputs: readonly Tensor[];
   readonly output: Tensor;
-  /** One gradient per input; null where none flows. Gradients of parameters are accumulated in place by the kernel. */
-  readonly backward: (dy: Tensor) => readonly (Tensor | null)[];
+  readonly attributes: Attributes;
+  /** The plan's, while it was recorded. */
+  readonly phase: string;
 }
+
+/** Settings of an op, those that have a default among them. */
+export type Attributes = Readonly<Record<string, number | string | boolean>>;
+
+/** One gradient per input; null where none flows. Gradients of parameters are accumulated in place by the kernel. */
+type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
   /** Record no backward: for the frozen passes and for inference. */
@@ -25,7 +34,8 @@ export interface TapeOptions {
 export class Tape {
   readonly plan: Plan;
   readonly frozen: boolean;
-  readonly #steps: Step[] = [];
+  readonly #operations: Operation[] = [];
+  readonly #backwards = new Map<Operation, Backward>();
   readonly #tracked = new Set<Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
   readonly #recompute: boolean;
@@ -48,10 +58,23 @@ export class Tape {
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
 
-  /** Notes how `output` came about. Returns it. */
-  record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Step['backward']): Tensor {
+  /** What was recorded so far, in order: a network's structure, for others to read. */
+  get operations(): readonly Operation[] {
+    return this.#operations;
+  }
+
+  /** Notes how `output` came about: by which op, and by which settings where it has any. Returns it. */
+  record(
+    what: string | ({ readonly op: string } & Attributes),
+    inputs: readonly Tensor[],
+    output: Tensor,
+    backward: Backward,
+  ): Tensor {
+    const { op, ...attributes } = typeof what === 'string' ? { op: what } : what;
+    const operation = { op, inputs, output, attributes, phase: this.plan.currentPhase };
+    this.#operations.push(operation);
     if (!this.frozen && inputs.some((input) => this.needsGrad(input))) {
-      this.#steps.push({ op, inputs, output, backward });
+      this.#backwards.set(operation, backward);
       this.#tracked.add(output);
     }
     return output;
@@ -82,15 +105,18 @@ export class Tape {
     return !this.frozen && (x.grad !== undefined || this.#tracked.has(x));
   }
 
-  /** Appends the backward of all that led to `output`, given its gradient `dy`. */
+  /** Appends the backward of all that led to `output`, given its gradient `dy`: of phase P in phase `backward/P`. */
   backward(output: Tensor, dy: Tensor): void {
     if (numel(output.shape) !== numel(dy.shape))
       throw new ShapeError(`backward: expected dy ${shapeText(output.shape)}, got ${shapeText(dy.shape)}`);
-    const gradients = new Map<Tensor, Tensor>([[output, dy]]);
-    for (const { op, inputs, output: y, backward } of this.#steps.toReversed()) {
+    this.plan.phase('backward', () => this.#backward(new Map([[output, dy]])));
+  }
+
+  #backward(gradients: Map<Tensor, Tensor>): void {
+    for (const [{ op, inputs, output: y, phase }, backward] of [...this.#backwards].reverse()) {
       const gradient = gradients.get(y);
       if (!gradient) continue;
-      const results = backward(gradient);
+      const results = this.plan.phase(phase, () => backward(gradient));
       if (results.length !== inputs.length)
         throw new ValidationError(`internal: ${op}: expected ${inputs.length} gradients, got ${results.length}`);
       results.forEach((dx, i) => {

@@ -1,5 +1,6 @@
 import { ShapeError } from './errors.js';
-import type { Binding, Plan, Slot } from './runtime/plan.js';
+import type { Binding, Slot } from './runtime/binding.js';
+import type { Plan } from './runtime/plan.js';
 
 /** A strided view of a buffer or slot, f32 unless `half`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { augment as kernel } from '../generated/augment.js';
-import type { Binding, Plan } from '../runtime/plan.js';
+import type { Binding } from '../runtime/binding.js';
+import type { Plan } from '../runtime/plan.js';
 import { type Precision, type Tensor, transient } from '../tensor.js';
 
 type Range = readonly [min: number, max: number];

@@ -1,6 +1,6 @@
 import { ConfigError, DataError } from '../errors.js';
+import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
-import type { Binding } from '../runtime/plan.js';
 import type { Pictures } from './augment.js';
 import { permutation } from './philox.js';
 import { halve, type ImageSource, type Picture } from './source.js';

@@ -43,14 +43,14 @@ export function batchnorm(
 ): Tensor {
   const parameters = { gamma, beta, runningMean, runningVar };
   const sizes = check(x, parameters, options);
-  const { C } = sizes;
-  const { updateStats = sizes.training && !tape.frozen } = options;
+  const { C, training, momentum, eps, activation } = sizes;
+  const { updateStats = training && !tape.frozen } = options;
   const channel = tape.empty('batchnorm.channel', [C, 5]);
   const y = tape.activation(x, 'batchnorm.y', x.shape);
   const candidates = forms(tape.plan.device.software);
   tape.plan.choose('batchnorm.forward', candidates, (form, plan) => {
     const work = layOut(plan, form, sizes, updateStats);
-    if (sizes.training) batchStatistics(work, x, parameters, channel);
+    if (training) batchStatistics(work, x, parameters, channel);
     else runningStatistics(work, parameters, channel);
     normalize(work, x, channel, y);
   });
@@ -61,7 +61,8 @@ export function batchnorm(
     );
     return again;
   });
-  return tape.record('batchnorm', [x, gamma, beta], y, (dy) => {
+  const operation = { op: 'batchnorm', training, momentum, eps, activation };
+  return tape.record(operation, [x, gamma, beta, runningMean, runningVar], y, (dy) => {
     const saved = tape.restore(x);
     const sums = tape.empty('batchnorm.sums', [C, 2]);
     const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
@@ -72,7 +73,7 @@ export function batchnorm(
       backwardParameters(work, saved, dy, channel, { dgamma, dbeta, sums });
       if (dx) backwardInput(work, saved, dy, channel, sums, dx);
     });
-    return [dx, null, null];
+    return [dx, null, null, null, null];
   });
 }
 

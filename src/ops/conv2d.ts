@@ -36,7 +36,7 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padd
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
-  return tape.record('conv2d', [x, weight], y, (dy) => {
+  return tape.record({ op: 'conv2d', stride, padding }, [x, weight], y, (dy) => {
     const { grad } = weight;
     if (grad)
       for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);

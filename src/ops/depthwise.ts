@@ -28,7 +28,7 @@ export function depthwise(
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
-  return tape.record('depthwise', [x, weight], y, (dy) => {
+  return tape.record({ op: 'depthwise', stride, padding }, [x, weight], y, (dy) => {
     const { grad } = weight;
     if (grad)
       for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);

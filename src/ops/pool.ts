@@ -47,7 +47,7 @@ export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernel
     workgroups: flat(shape),
     bytes: x.bytes + y.bytes,
   });
-  return tape.record('averagePool', [x], y, (dy) => {
+  return tape.record({ op: 'averagePool', kernelSize, stride }, [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     tape.plan.dispatch(kernel, 'average_backward', {
       params,
@@ -77,7 +77,7 @@ export function maxPool(
     workgroups: flat(shape),
     bytes: x.bytes + y.bytes + choice.bytes,
   });
-  return tape.record('maxPool', [x], y, (dy) => {
+  return tape.record({ op: 'maxPool', kernelSize, stride, padding }, [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     const bindings = { dy, chosen: choice, dx };
     tape.plan.dispatch(kernel, 'max_backward', {

@@ -1,4 +1,5 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
+import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
 import { fromHalf } from './half.js';
@@ -16,21 +17,6 @@ import { assign, type Lifetime, pile } from './memory.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { packScalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { warm } from './warm.js';
-
-/** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
-export interface Slot {
-  readonly label: string;
-  readonly bytes: number;
-}
-
-/** A range of a buffer or of a slot; offset and length in bytes. */
-export interface Binding {
-  readonly storage: GPUBuffer | Slot;
-  readonly offset: number;
-  readonly bytes: number;
-  /** Whether its elements are f16, two bytes each, and not f32. */
-  readonly half?: boolean;
-}
 
 export interface PlanOptions {
   label?: string;
@@ -185,10 +171,15 @@ export class Plan {
     lifetime.last = Number.POSITIVE_INFINITY;
   }
 
-  /** Names what is recorded inside, for profiles. */
+  /** The phase that is being recorded: names from the outermost on, `backward/host`; '' where there is none. */
+  get currentPhase(): string {
+    return this.#phase;
+  }
+
+  /** Names what is recorded inside, for profiles and the ledger. */
   phase<T>(name: string, record: () => T): T {
     const outer = this.#phase;
-    this.#phase = outer ? `${outer}/${name}` : name;
+    this.#phase = [outer, name].filter(Boolean).join('/');
     try {
       return record();
     } finally {
@@ -241,7 +232,7 @@ export class Plan {
 
   /** The buffer and offset behind a binding, once compiled. */
   resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
-    if (storage instanceof GPUBuffer) {
+    if (isBuffer(storage)) {
       this.device.assertLive(storage);
       return { buffer: storage, offset };
     }
@@ -317,7 +308,7 @@ export class Plan {
   }
 
   #touch({ storage }: Binding): void {
-    if (storage instanceof GPUBuffer) return;
+    if (isBuffer(storage)) return;
     const lifetime = this.#lifetimes.get(storage);
     if (!lifetime)
       throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);

@@ -1,8 +1,9 @@
 import { SlimgradError } from '../errors.js';
+import { type Binding, isBuffer, type Slot } from './binding.js';
 import type { Candidate, Choice } from './choice.js';
 import type { Device } from './device.js';
 import { fromHalf, toHalf } from './half.js';
-import { type Binding, type Dispatch, Plan, type Slot } from './plan.js';
+import { type Dispatch, Plan } from './plan.js';
 
 /** How one candidate did. */
 export interface Trial {
@@ -278,7 +279,7 @@ async function attempt(
 function writtenBy({ dispatches }: Plan): GPUBuffer[] {
   return dispatches.flatMap(({ kernel, entry, bindings }) =>
     [...bindings].flatMap(([name, { storage }]) =>
-      kernel.entries[entry].bindings[name].type === 'storage' && storage instanceof GPUBuffer ? [storage] : [],
+      kernel.entries[entry].bindings[name].type === 'storage' && isBuffer(storage) ? [storage] : [],
     ),
   );
 }

@@ -11,8 +11,9 @@ import {
 import type { Picture } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { augment as kernel } from '../../src/generated/augment.js';
+import type { Binding } from '../../src/runtime/binding.js';
 import type { Device } from '../../src/runtime/device.js';
-import { type Binding, Plan } from '../../src/runtime/plan.js';
+import { Plan } from '../../src/runtime/plan.js';
 import type { Tensor } from '../../src/tensor.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';

@@ -1,0 +1,19 @@
+/** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
+export interface Slot {
+  readonly label: string;
+  readonly bytes: number;
+}
+
+/** A range of a buffer or of a slot; offset and length in bytes. */
+export interface Binding {
+  readonly storage: GPUBuffer | Slot;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Whether its elements are f16, two bytes each, and not f32. */
+  readonly half?: boolean;
+}
+
+/** Tells a buffer from a slot, also where there is no WebGPU to ask for its classes. */
+export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
+  return 'destroy' in storage;
+}
