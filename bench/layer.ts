@@ -61,7 +61,7 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
       const worst = errors.get(pass) ?? 0;
       errors.set(pass, Math.max(worst, found)); // NaN stays NaN
     }
-    const costs = await measure(plan, ({ phase }) => phase, rounds);
+    const costs = await measure(plan, ({ phase }) => phase.split('/')[0], rounds);
     return [...errors].flatMap(([pass, error]) => {
       const widths = recorded.flatMap((share) => {
         const cost = costs.get(`${share} ${pass}`);

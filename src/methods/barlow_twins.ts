@@ -10,8 +10,8 @@ export function barlowTwins(settings: CorrelationSettings): Method {
     record(plan, network, { a, b }) {
       const tape = new Tape(plan, settings);
       const live = {
-        a: plan.phase('forward A', () => embed(network.pass(tape), a)),
-        b: plan.phase('forward B', () => embed(network.pass(tape), b)),
+        a: plan.phase('encoder A', () => embed(network.pass(tape), a)),
+        b: plan.phase('encoder B', () => embed(network.pass(tape), b)),
       };
       return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
     },

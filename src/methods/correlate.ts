@@ -81,8 +81,8 @@ export function correlate(
       lambda,
     });
   });
-  plan.phase('backward A', () => tape.backward(za, da));
-  plan.phase('backward B', () => tape.backward(zb, db));
+  tape.backward(za, da);
+  tape.backward(zb, db);
   const metrics = tensor(slot, 'metrics', [featuresAt + row]);
   const watched = { zA: za, zB: zb, featuresA: live.a.features, featuresB: live.b.features };
   for (const kept of [metrics, ...Object.values(watched), ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(kept);

@@ -10,8 +10,8 @@ export function sacl(settings: CorrelationSettings): Method {
     record(plan, network, { a, b }) {
       const tape = new Tape(plan, settings);
       const live = {
-        a: plan.phase('forward host', () => embed(network.pass(tape, 'host'), a)),
-        b: plan.phase('forward slim', () => embed(network.pass(tape, 'slim'), b)),
+        a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
+        b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
       return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
     },

@@ -22,8 +22,8 @@ export function saclXd(settings: CorrelationSettings): Method {
       };
       const tape = new Tape(plan, settings);
       const live = {
-        a: plan.phase('forward host', () => embed(network.pass(tape, 'host'), a)),
-        b: plan.phase('forward slim', () => embed(network.pass(tape, 'slim'), b)),
+        a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
+        b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
       return correlate(plan, tape, live, frozen, settings);
     },
