@@ -2,8 +2,10 @@
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { enqueue } from '../src/ops/enqueue.js';
 import { matmul } from '../src/ops/matmul.js';
+import { neighbourTargets } from '../src/ops/neighbours.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
 import { similarities } from '../src/ops/similarities.js';
+import { sinkhorn } from '../src/ops/sinkhorn.js';
 import { softmaxCrossEntropy } from '../src/ops/softmax.js';
 import { squaredDistance } from '../src/ops/squared_distance.js';
 import type { Case, Layer } from './ops.js';
@@ -21,6 +23,8 @@ export function losses(N: number): Layer[] {
     targets(N, 1000),
     distance(N, 2048),
     newest(N, 128, 16_384),
+    nearest(N, 16_384),
+    codes(N, 512),
   ];
 }
 
@@ -93,4 +97,18 @@ const newest = (N: number, D: number, K: number): Layer =>
       return { ...queue }; // not the input, whose gradient is asked for
     },
     reference: ({ queue, rows }) => ({ y: (i) => (i < N * D ? rows[i] : queue[i]) }),
+  });
+
+const nearest = (N: number, K: number): Layer =>
+  batch('neighbours', `5 of ${K}, ${N} rows`, {
+    inputs: { s: [N, K + 1] },
+    run: (tape, { s }) => neighbourTargets(tape.plan, s),
+    reference: reference.neighbourTargets(K + 1, 5),
+  });
+
+const codes = (N: number, P: number): Layer =>
+  batch('sinkhorn', `${N}x${P}`, {
+    inputs: { s: [N, P] },
+    run: (tape, { s }) => sinkhorn(tape.plan, s, { epsilon: 0.2 }),
+    reference: reference.codes(N, P, 0.2),
   });

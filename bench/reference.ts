@@ -236,6 +236,37 @@ export function squaredDistance(scale: number): Reference {
   });
 }
 
+/** 1 / (count + 1) in column 0 of each row of s (N, L) and in the `count` largest others. */
+export function neighbourTargets(L: number, count: number): Reference {
+  return ({ s }) => {
+    const least = memo((n: number) => s.slice(n * L + 1, (n + 1) * L).sort()[L - 1 - count]);
+    return { y: (i) => (i % L === 0 || s[i] >= least(Math.floor(i / L)) ? 1 / (count + 1) : 0) };
+  };
+}
+
+/** exp(s / epsilon) of s (N, P), columns scaled to one sum and rows to 1, three times. */
+export function codes(N: number, P: number, epsilon: number): Reference {
+  return ({ s }) => {
+    const q = Float64Array.from(s, (v) => Math.exp(v / epsilon));
+    const [rows, columns] = [new Float64Array(N).fill(1), new Float64Array(P).fill(1)];
+    for (let iteration = 0; iteration < 3; iteration++)
+      for (const [own, other, of] of [
+        [columns, rows, (i: number) => [i % P, Math.floor(i / P)]],
+        [rows, columns, (i: number) => [Math.floor(i / P), i % P]],
+      ] as const) {
+        own.fill(0);
+        q.forEach((v, i) => {
+          const [to, from] = of(i);
+          own[to] += v * other[from];
+        });
+        own.forEach((sum, i) => {
+          own[i] = 1 / sum;
+        });
+      }
+    return { y: (i) => q[i] * rows[Math.floor(i / P)] * columns[i % P] };
+  };
+}
+
 interface Standard {
   /** (D, N): a column of the batch after the other. */
   readonly z: Float64Array;

@@ -1,0 +1,36 @@
+import { ConfigError, ShapeError } from '../errors.js';
+import { neighbours as kernel } from '../generated/neighbours.js';
+import type { Plan } from '../runtime/plan.js';
+import { shapeText, type Tensor, transient } from '../tensor.js';
+import { overRows, rowForms } from './lanes.js';
+
+/**
+ * Targets that call positive what a teacher finds alike (ReKD): in each row a mass of 1, spread equally over the own key in
+ * column 0 and the `count` largest of the other columns, the queue's. Of equal similarities the leftmost is taken.
+ *
+ * @param similarities (N, 1 + K) of the teacher, as the op of that name gives them
+ * @returns (N, 1 + K), a constant
+ * @throws ShapeError where `similarities` is no matrix, or the queue holds fewer than `count`; ConfigError where `count` is no
+ * whole number of at least 1
+ */
+export function neighbourTargets(plan: Plan, similarities: Tensor, { count = 5 }: { count?: number } = {}): Tensor {
+  const [N, L] = similarities.shape;
+  if (!(Number.isInteger(count) && count >= 1))
+    throw new ConfigError(`neighbourTargets: expected a count that is whole and at least 1, got ${count}`);
+  if (similarities.shape.length !== 2 || N === 0 || L < 1 + count)
+    throw new ShapeError(
+      `neighbourTargets: expected similarities (N, 1 + K) with K of at least ${count}, ` +
+        `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbours`,
+    );
+  const targets = transient(plan, 'neighbourTargets', [N, L]);
+  plan.choose('neighbourTargets', rowForms(plan.device.software, L), (form, plan) => {
+    const { half, ...common } = overRows(form, N);
+    plan.dispatch(kernel, 'spread', {
+      ...common,
+      params: { N, L, count, mass: 1 / (count + 1), half },
+      bindings: { s: similarities, targets },
+      bytes: 4 * N * L * (count + 2),
+    });
+  });
+  return targets;
+}

@@ -1,0 +1,80 @@
+import { ConfigError, ShapeError } from '../errors.js';
+import { sinkhorn as kernel } from '../generated/sinkhorn.js';
+import type { Candidate } from '../runtime/choice.js';
+import type { Plan } from '../runtime/plan.js';
+import { shapeText, type Tensor, transient } from '../tensor.js';
+import { overRows, rowForms } from './lanes.js';
+
+export interface SinkhornOptions {
+  /** Times that columns and rows are scaled. */
+  iterations?: number;
+  /** ε: the smaller, the closer a row's code comes to one prototype. */
+  epsilon?: number;
+}
+
+/**
+ * Codes of a batch, spread evenly over the prototypes (SwAV): exp(scores / ε), its columns scaled to sums of 1/P, then its rows
+ * to 1/N, `iterations` times; the rows at last to 1. Computed in logarithms: scores of any size are safe.
+ *
+ * @param scores (N, P) of N embeddings and P prototypes
+ * @returns (N, P), a constant: a distribution for each row
+ * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
+ */
+export function sinkhorn(plan: Plan, scores: Tensor, { iterations = 3, epsilon = 0.05 }: SinkhornOptions = {}): Tensor {
+  const [N, P] = scores.shape;
+  if (scores.shape.length !== 2 || N * P === 0)
+    throw new ShapeError(`sinkhorn: expected scores (N, P), none of them 0, got ${shapeText(scores.shape)}`);
+  if (!(Number.isInteger(iterations) && iterations >= 1))
+    throw new ConfigError(`sinkhorn: expected iterations that are whole and at least 1, got ${iterations}`);
+  if (!(epsilon > 0 && Number.isFinite(1 / epsilon)))
+    throw new ConfigError(`sinkhorn: expected an epsilon above 0, got ${epsilon}`);
+  const { software } = plan.device;
+  const s = scores;
+  const f = transient(plan, 'sinkhorn.f', [N, 2]);
+  const g = transient(plan, 'sinkhorn.g', [P]);
+  const q = transient(plan, 'sinkhorn.q', [N, P]);
+  const sizes = { N, P, inverse: 1 / epsilon };
+  plan.clear(f);
+  for (let i = 0; i < iterations; i++) {
+    plan.choose('sinkhorn.columns', columnForms(software), ({ consts }, plan) =>
+      plan.dispatch(kernel, 'columns', {
+        params: { ...sizes, half: 0 },
+        bindings: { s, f, g_out: g },
+        workgroups: Math.ceil(P / consts.COLUMNS),
+        consts,
+        bytes: 4 * N * P,
+      }),
+    );
+    plan.choose('sinkhorn.rows', rowForms(software, P), (form, plan) => {
+      const { half, ...common } = overRows(form, N);
+      plan.dispatch(kernel, 'rows', {
+        ...common,
+        params: { ...sizes, half },
+        bindings: { s, g, f_out: f },
+        bytes: 4 * N * P,
+      });
+    });
+  }
+  plan.choose('sinkhorn.codes', rowForms(software, P), (form, plan) => {
+    const { half, ...common } = overRows(form, N);
+    plan.dispatch(kernel, 'codes', {
+      ...common,
+      params: { ...sizes, half },
+      bindings: { s, f, g, q },
+      bytes: 8 * N * P,
+    });
+  });
+  return q;
+}
+
+interface ColumnForm extends Candidate {
+  readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
+}
+
+/** Columns side by side, so that neighbours in a row are read together; shared by several threads where barriers are cheap. */
+function columnForms(software: boolean): readonly ColumnForm[] {
+  const alone: ColumnForm = { name: 'alone', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
+  const many: ColumnForm = { name: 'many', consts: { COLUMNS: 16, ROWS: 4, THREADS: 64 } };
+  const workgroup: ColumnForm = { name: 'workgroup', consts: { COLUMNS: 16, ROWS: 16, THREADS: 256 } };
+  return software ? [alone, many, workgroup] : [workgroup, many, alone];
+}
