@@ -1,0 +1,241 @@
+import { imagenetStatistics } from '../data/augment.js';
+import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError, DataError, ValidationError } from '../errors.js';
+import type { Tensors } from '../parameters.js';
+import { checkState } from './checkpoint.js';
+import { foldBatchnorm, type Graph, type Node, traceEncoder, type Value } from './graph.js';
+import { Message } from './protobuf.js';
+
+/** The version of ONNX's operators that files are written in: the first with HardSwish. Runtimes since 2021 know it. */
+export const onnxOpset = 14;
+const irVersion = 7; // of the format itself, as it was with that opset
+const largest = 2 ** 31 - 1; // bytes that a protocol buffer may have
+
+export interface OnnxOptions {
+  /** Side S of the pictures that the file will be fed. */
+  imageSize: number;
+  /** Take every batchnorm into the weights of the layer before it. */
+  fold?: boolean;
+  /** Kept in the file beside `image_size`, `mean` and `std`. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch. Pictures are
+ * RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the file's metadata.
+ *
+ * The graph is what the encoder's own forward records, so any encoder of ops that ONNX knows can be exported. It needs no
+ * GPU.
+ *
+ * @param encoder a lone one: a slim encoder is `backbone({ ...spec, ratio: 1 })`
+ * @param state its tensors, as `Trainer.encoderState()` or `readEncoder()` give them
+ * @throws DataError where the tensors are not the encoder's; ConfigError where S is below the encoder's stride
+ */
+export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOptions): Uint8Array<ArrayBuffer> {
+  const { imageSize, fold = false, metadata = {} } = options;
+  if (!(Number.isInteger(imageSize) && imageSize >= encoder.stride))
+    throw new ConfigError(
+      `exportOnnx: expected a whole imageSize of at least the encoder's stride, ${encoder.stride}, got ${imageSize}`,
+    );
+  checkEncoderState(encoder, state, 'exportOnnx');
+  const traced = traceEncoder(encoder, state);
+  const graph = fold ? foldBatchnorm(traced) : traced;
+  const { mean, std } = imagenetStatistics;
+  const about = { ...metadata, image_size: String(imageSize), mean: mean.join(' '), std: std.join(' ') };
+
+  const model = new Message()
+    .int(1, irVersion)
+    .text(2, 'slimgrad')
+    .text(6, `image: RGB from 0 to 1, less ${mean.join(', ')}, over ${std.join(', ')}. features: one row a picture.`)
+    .message(7, graphMessage(graph, imageSize))
+    .message(8, new Message().text(1, '').int(2, onnxOpset));
+  for (const [key, value] of Object.entries(about)) model.message(14, new Message().text(1, key).text(2, value));
+  if (model.length > largest)
+    throw new DataError(
+      `exportOnnx: the file would have ${model.length} bytes, over the ${largest} that ONNX can hold; export it as safetensors`,
+    );
+  return model.finish();
+}
+
+/** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape than the lone encoder's. */
+export function checkEncoderState({ parameters, statistics }: Encoder, state: Tensors, file: string): void {
+  const shapes = new Map<string, readonly number[]>([
+    ...parameters.map(({ name, shape }) => [name, shape] as const),
+    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
+  ]);
+  checkState(state, shapes, file);
+}
+
+function graphMessage({ nodes, input, output, parameters }: Graph, imageSize: number): Message {
+  const writer = new Writer(nodes, input, output, parameters);
+  for (const node of nodes) {
+    const convert = converters[node.op];
+    if (!convert) throw new ValidationError(`exportOnnx: there is no ONNX for the op "${node.op}"`);
+    convert(writer, node);
+  }
+  const graph = new Message();
+  for (const node of writer.nodes) graph.message(1, node);
+  graph.text(2, 'encoder');
+  for (const tensor of writer.tensors.values()) graph.message(5, tensor);
+  graph.message(11, valueMessage('image', [...input.shape.slice(1, 2), imageSize, imageSize]));
+  return graph.message(12, valueMessage('features', output.shape.slice(1)));
+}
+
+function tensorMessage(name: string, shape: readonly number[], data: Float32Array | BigInt64Array): Message {
+  const message = new Message();
+  for (const side of shape) message.int(1, side);
+  const type = data instanceof Float32Array ? 1 : 7; // f32 or int64
+  return message
+    .int(2, type)
+    .text(8, name)
+    .bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+}
+
+/** A value of f32 whose first side is the batch. */
+function valueMessage(name: string, sides: readonly number[]): Message {
+  const shape = new Message().message(1, new Message().text(2, 'batch'));
+  for (const side of sides) shape.message(1, new Message().int(1, side));
+  return new Message().text(1, name).message(2, new Message().message(1, new Message().int(1, 1).message(2, shape)));
+}
+
+/** An attribute of a node: a float, an integer, or some integers. */
+type Attribute = { readonly float: number } | { readonly int: number } | { readonly ints: readonly number[] };
+
+/** Collects the nodes of a file and the tensors that they read, and gives values their names. */
+class Writer {
+  readonly nodes: Message[] = [];
+  readonly tensors = new Map<string, Message>();
+  readonly #parameters: Tensors;
+  readonly #names = new Map<Value, string>();
+  readonly #taken = new Set<string>();
+
+  constructor(nodes: readonly Node[], input: Value, output: Value, parameters: Tensors) {
+    this.#parameters = parameters;
+    this.#names.set(input, 'image');
+    // a layer with parameters is known by their name, all else by what it does
+    for (const node of nodes) {
+      const { label = node.op } = node.inputs.find((value) => !this.#names.has(value)) ?? {};
+      this.#names.set(node.output, node.output === output ? 'features' : this.#unused(label.replace(/\.[^.]*$/, '')));
+    }
+  }
+
+  /** The name of an activation, or of a parameter, which then becomes a tensor of the file. */
+  name(value: Value, shape: readonly number[] = value.shape): string {
+    const name = this.#names.get(value);
+    if (name !== undefined) return name;
+    return this.constant(value.label, shape, this.#parameters.get(value.label)!.data);
+  }
+
+  /** Appends a node; what it makes is called `output`, and so is it. */
+  emit(type: string, inputs: readonly string[], output: string, attributes: Readonly<Record<string, Attribute>> = {}) {
+    const node = new Message();
+    for (const input of inputs) node.text(1, input);
+    node.text(2, output).text(3, output).text(4, type);
+    for (const [name, attribute] of Object.entries(attributes)) node.message(5, attributeMessage(name, attribute));
+    this.nodes.push(node);
+    return output;
+  }
+
+  /** A constant tensor; equal names are one. */
+  constant(name: string, shape: readonly number[], values: Float32Array | BigInt64Array): string {
+    this.tensors.set(name, tensorMessage(name, shape, values));
+    return name;
+  }
+
+  #unused(name: string): string {
+    let unused = name;
+    for (let i = 2; this.#taken.has(unused); i++) unused = `${name}_${i}`;
+    this.#taken.add(unused);
+    return unused;
+  }
+}
+
+function attributeMessage(name: string, attribute: Attribute): Message {
+  const message = new Message().text(1, name);
+  if ('float' in attribute) return message.float(2, attribute.float).int(20, 1);
+  if ('int' in attribute) return message.int(3, attribute.int).int(20, 2);
+  for (const value of attribute.ints) message.int(8, value);
+  return message.int(20, 7);
+}
+
+type Converter = (writer: Writer, node: Node) => void;
+
+/** Each op in ONNX's words (https://onnx.ai/onnx/operators). */
+const converters: Readonly<Record<string, Converter>> = {
+  conv2d: convolution,
+  pointwise: convolution,
+  depthwise: convolution,
+  linear: (writer, { inputs, output }) =>
+    writer.emit('Gemm', named(writer, inputs), writer.name(output), { transB: { int: 1 } }),
+  batchnorm(writer, { inputs, output, attributes: { activation, eps } }) {
+    const name = writer.name(output);
+    const epsilon = { epsilon: { float: Number(eps) } };
+    if (activation === 'none') writer.emit('BatchNormalization', named(writer, inputs), name, epsilon);
+    else
+      activate(
+        writer,
+        activation,
+        writer.emit('BatchNormalization', named(writer, inputs), `${name}.norm`, epsilon),
+        name,
+      );
+  },
+  ...Object.fromEntries(
+    ['relu', 'relu6', 'hardswish', 'hardsigmoid', 'silu', 'sigmoid'].map((name): [string, Converter] => [
+      name,
+      (writer, { inputs: [x], output }) => activate(writer, name, writer.name(x), writer.name(output)),
+    ]),
+  ),
+  add: (writer, { inputs, output }) => writer.emit('Add', named(writer, inputs), writer.name(output)),
+  globalAveragePool(writer, { inputs, output }) {
+    const name = writer.name(output);
+    const mean = writer.emit('GlobalAveragePool', named(writer, inputs), `${name}.mean`); // (N, C, 1, 1)
+    writer.emit('Flatten', [mean], name);
+  },
+  averagePool: (writer, node) => pool('AveragePool', writer, node),
+  maxPool: (writer, node) => pool('MaxPool', writer, node),
+  scaleChannels(writer, { inputs: [x, scale], output }) {
+    const name = writer.name(output);
+    const axes = writer.constant('spatial_axes', [2], BigInt64Array.of(2n, 3n));
+    const planes = writer.emit('Unsqueeze', [writer.name(scale), axes], `${name}.scale`); // (N, C, 1, 1)
+    writer.emit('Mul', [writer.name(x), planes], name);
+  },
+};
+
+const named = (writer: Writer, values: readonly Value[]) => values.map((value) => writer.name(value));
+const square = (side: unknown) => ({ ints: [Number(side), Number(side)] });
+const around = (padding: unknown) => ({ ints: Array<number>(4).fill(Number(padding)) });
+
+function convolution(writer: Writer, { op, inputs, output, attributes }: Node): void {
+  const { stride = 1, padding = 0 } = attributes;
+  const [x, weight, ...bias] = inputs;
+  const [O, I, K = 1] = weight.shape; // a pointwise one may be a matrix
+  const read = [writer.name(x), writer.name(weight, [O, I, K, K]), ...named(writer, bias)];
+  writer.emit('Conv', read, writer.name(output), {
+    kernel_shape: square(K),
+    strides: square(stride),
+    pads: around(padding),
+    group: { int: op === 'depthwise' ? O : 1 },
+  });
+}
+
+function pool(type: string, writer: Writer, { inputs, output, attributes }: Node): void {
+  const { kernelSize, stride, padding = 0 } = attributes;
+  writer.emit(type, named(writer, inputs), writer.name(output), {
+    kernel_shape: square(kernelSize),
+    strides: square(stride),
+    pads: around(padding),
+  });
+}
+
+/** y = act(x). ONNX's HardSwish is x · HardSigmoid(x) with alpha 1/6 and beta 1/2, as PyTorch's and ours. */
+function activate(writer: Writer, activation: unknown, x: string, y: string): void {
+  const scalar = (value: number) => writer.constant(`scalar_${value}`, [], Float32Array.of(value));
+  if (activation === 'relu') writer.emit('Relu', [x], y);
+  else if (activation === 'relu6') writer.emit('Clip', [x, scalar(0), scalar(6)], y);
+  else if (activation === 'hardswish') writer.emit('HardSwish', [x], y);
+  else if (activation === 'hardsigmoid')
+    writer.emit('HardSigmoid', [x], y, { alpha: { float: 1 / 6 }, beta: { float: 0.5 } });
+  else if (activation === 'sigmoid') writer.emit('Sigmoid', [x], y);
+  else if (activation === 'silu') writer.emit('Mul', [x, writer.emit('Sigmoid', [x], `${y}.sigmoid`)], y);
+  else throw new ValidationError(`exportOnnx: there is no ONNX for the activation "${activation}"`);
+}
