@@ -30,6 +30,12 @@ fn first_of(a: Column, b: Column) -> Column {
   return b;
 }
 
+// What is best among columns that come from left to right, with one more; `open` says whether it comes after the last chosen.
+fn better(best: Column, value: f32, index: u32, open: bool) -> Column {
+  let is = open && value > best.value;
+  return Column(select(best.value, value, is), select(best.index, index, is));
+}
+
 // The first of what the threads of a row have; each gets the result.
 fn meet(li: u32, value: Column) -> Column {
   if (LANES == 1u) { return value; }
@@ -54,9 +60,15 @@ fn spread(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
   var last = Column(3.4028234e38, 0u);
   for (var round = 0u; round < params.count; round++) {
     var best = Column(-3.4028234e38, 0xffffffffu);
-    for (var i = begin; i < params.L; i += LANES) {
-      let column = Column(s[base + i], i);
-      if (comes_before(last, column) && comes_before(column, best)) { best = column; }
+    for (var i = begin; i < params.L; i += 4u * LANES) {
+      let four = min(i + LANES * vec4u(0u, 1u, 2u, 3u), vec4u(params.L - 1u));
+      let at = base + four;
+      let v = vec4f(s[at.x], s[at.y], s[at.z], s[at.w]);
+      let open = (v < vec4f(last.value)) | ((v == vec4f(last.value)) & (four > vec4u(last.index)));
+      best = better(best, v.x, four.x, open.x);
+      best = better(best, v.y, four.y, open.y);
+      best = better(best, v.z, four.z, open.z);
+      best = better(best, v.w, four.w, open.w);
     }
     last = meet(li, best);
   }

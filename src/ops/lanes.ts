@@ -23,7 +23,7 @@ export function rowForms(software: boolean, columns: number): readonly RowForm[]
   const few: RowForm = { name: 'few', consts: { LANES: 8, THREADS: 8 } };
   const many: RowForm = { name: 'many', consts: { LANES: 32, THREADS: 64 } };
   const workgroup: RowForm = { name: 'workgroup', consts: { LANES: 256, THREADS: 256 } };
-  if (software) return columns < 64 ? [alone, few, many, workgroup] : [few, many, workgroup, alone];
+  if (software) return columns < 1024 ? [alone, few, many, workgroup] : [few, many, workgroup, alone];
   if (columns < 16) return [alone, many, few, workgroup];
   return columns < 1024 ? [many, workgroup, few, alone] : [workgroup, many, few, alone];
 }

@@ -28,7 +28,7 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
     tape.plan.choose('normalizeRows.backward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
       const params = { N, D, ld: D, eps, half };
-      const bindings = { x, dy, dx };
+      const bindings = { x: tape.restore(x), dy, dx };
       plan.dispatch(kernel, 'backward', { ...common, params, bindings, bytes: 20 * N * D });
     });
     return [dx];

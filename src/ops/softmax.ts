@@ -67,7 +67,7 @@ export function softmaxCrossEntropy(
   dispatch(plan, 'mean_loss', rows, { sums, loss });
   return tape.record('softmaxCrossEntropy', [logits], loss, (dloss) => {
     const dx = tape.empty('softmaxCrossEntropy.dx', logits.shape);
-    const bindings = { x: logits, sums, dloss, dx };
+    const bindings = { x: tape.restore(logits), sums, dloss, dx };
     if (given.targets) dispatch(plan, 'gradient_of_targets', rows, { ...bindings, targets: given.targets });
     else dispatch(plan, 'gradient_of_classes', rows, { ...bindings, classes: given.classes });
     return [dx];
