@@ -2,6 +2,7 @@ import { centreCrop, imagenetStatistics } from '../data/augment.js';
 import { Loader } from '../data/loader.js';
 import type { ImageSource } from '../data/source.js';
 import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import type { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
@@ -14,6 +15,15 @@ export interface WeightedEncoder {
   readonly parameters: Parameters;
   /** Side of the squares that pictures are resized and cropped to. */
   readonly imageSize: number;
+}
+
+/** @throws ConfigError where pictures would be smaller than what the encoder shrinks to a single pixel */
+export function checkSize(what: string, { backbone, imageSize }: WeightedEncoder): void {
+  const { stride } = backbone;
+  if (!(Number.isInteger(imageSize) && imageSize >= stride && imageSize <= 1024))
+    throw new ConfigError(
+      `${what}: expected an image size from ${stride}, the encoder's stride, to 1024 pixels, got ${imageSize}`,
+    );
 }
 
 const most = 64; // pictures in a batch

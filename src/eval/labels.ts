@@ -1,5 +1,5 @@
 import { permutation, stream } from '../data/philox.js';
-import { type ImageSource, subset } from '../data/source.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
 
 /** The classes of labelled pictures, and how many items of each there are to train and to test on. */
@@ -12,8 +12,8 @@ export interface ClassCounts {
 /**
  * The classes of what is to be trained and tested on.
  *
- * @throws DataError where labels are missing, do not fit, or leave nothing to tell apart; a class that is tested and
- * never trained on is none: its pictures count as wrong
+ * @throws DataError where labels are missing, do not fit, or leave nothing to tell apart. A class that is tested and never
+ * trained on is none of these: its count tells
  */
 export function countClasses(what: string, train: ImageSource, test: ImageSource): ClassCounts {
   for (const source of [train, test]) checkLabels(what, source);
@@ -54,44 +54,34 @@ function checkLabels(what: string, { name, length, labels, classes }: ImageSourc
 
 /**
  * Splits training items to choose settings by: of each class `floor(fraction * count)`, drawn by `seed`, for validation.
- * Twins stay together, and both parts keep the source's order.
+ * Both parts are in the source's order.
  *
- * @throws ConfigError where that leaves none
+ * @throws ConfigError where that leaves none to choose by
  */
 export function validationSplit(
-  source: ImageSource,
+  { name, labels }: Pick<ImageSource, 'name' | 'labels'>,
   fraction: number,
   seed: number,
-): { train: ImageSource; validation: ImageSource } {
-  const labels = source.labels as Int32Array;
+): { train: number[]; validation: number[] } {
+  const of = labels as Int32Array;
   const left = new Map<number, number>();
-  for (const label of labels) left.set(label, (left.get(label) ?? 0) + 1);
+  for (const label of of) left.set(label, (left.get(label) ?? 0) + 1);
   for (const [label, count] of left) left.set(label, Math.floor(fraction * count));
   const held = new Set<number>();
   // Round 1: the held-out set of a folder is round 0.
-  for (const item of permutation(source.length, seed, 1, stream.split)) {
-    const more = left.get(labels[item]) as number;
+  for (const item of permutation(of.length, seed, 1, stream.split)) {
+    const more = left.get(of[item]) as number;
     if (more === 0) continue;
-    left.set(labels[item], more - 1);
+    left.set(of[item], more - 1);
     held.add(item);
   }
   if (held.size === 0)
     throw new ConfigError(
-      `${source.name}: a share of ${fraction} of its ${source.length} items, class by class, leaves none to choose by: ` +
-        'give one learning rate, or more pictures',
+      `${name}: a share of ${fraction} of its ${of.length} items, class by class, leaves none to choose a learning rate ` +
+        'by: give one learning rate, or more pictures',
     );
-  const items = Array.from({ length: source.length }, (_, item) => item);
-  return {
-    train: subset(
-      source,
-      items.filter((item) => !held.has(item)),
-    ),
-    validation: subset(
-      source,
-      items.filter((item) => held.has(item)),
-      `${source.name} (validation)`,
-    ),
-  };
+  const items = Array.from(of, (_, item) => item);
+  return { train: items.filter((item) => !held.has(item)), validation: items.filter((item) => held.has(item)) };
 }
 
 function largest({ labels }: ImageSource): number {

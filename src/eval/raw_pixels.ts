@@ -1,4 +1,7 @@
 import type { ImageSource, Picture } from '../data/source.js';
+import { Parameters } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+import type { WeightedEncoder } from './features.js';
 
 /**
  * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all: what a learned
@@ -12,6 +15,27 @@ export async function rawPixels(source: ImageSource, size: number): Promise<Floa
   for (let i = 0; i < rows.length; i++) sum[i % features] += rows[i];
   for (let i = 0; i < rows.length; i++) rows[i] -= sum[i % features] / source.length;
   return rows;
+}
+
+/**
+ * An encoder that has learned nothing and cannot: its features (N, 3 x size x size) are the pixels of the view that it is
+ * given. What a linear layer makes of them is the control of a linear evaluation. Free it by `dispose()`.
+ */
+export function pixelEncoder(device: Device, size: number): WeightedEncoder & { dispose(): void } {
+  const parameters = new Parameters(device, [], [], { split: false });
+  const features = 3 * size * size;
+  return {
+    backbone: {
+      parameters: [],
+      statistics: [],
+      features: { host: features, slim: features },
+      stride: 1,
+      forward: ({ tape }, x) => tape.reshape(x, [x.shape[0], features]),
+    },
+    parameters,
+    imageSize: size,
+    dispose: () => parameters.dispose(),
+  };
 }
 
 /** A picture averaged over the areas of size x size cells, RGB planes in 0..1. */

@@ -1,0 +1,101 @@
+import { draws, stream } from '../data/philox.js';
+import type { ImageSource } from '../data/source.js';
+import { sequential } from '../nn/module.js';
+import { learningRate } from '../optim/schedule.js';
+import { Parameters, type Tensors } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+import { Tape } from '../tape.js';
+import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
+import { cropAndFlip, fit, pictureFeed } from './fit.js';
+import { classifier, logitsOf } from './head.js';
+import { type Attempt, type SupervisedOptions, type SupervisedResult, supervise, type Trained } from './supervised.js';
+
+/** What is used where nothing is said. */
+export const finetuneDefaults = {
+  lr: [1e-3, 1e-2, 1e-1],
+  epochs: 50,
+  mostBatch: 64,
+  weightDecay: 1e-4,
+  validation: 0.2,
+  cropMin: 0.08,
+  flip: 0.5,
+  seed: 0,
+} as const;
+
+/**
+ * Fine-tuning: encoder and a linear layer behind it learn to classify, all weights, batchnorm by the batch's statistics, on
+ * random crops and flips, and are tested on centre crops by the running ones. Cross-entropy, SGD with Nesterov momentum 0.9,
+ * half a cosine (DESIGN.md, "Evaluation"). The encoder that is given stays as it is.
+ *
+ * @param train labelled pictures to learn from; of items with two pictures both count
+ * @param test labelled pictures of the same classes
+ * @throws as `linearEvaluation`; also ConfigError where a batch is too small for batch statistics
+ */
+export async function finetune(
+  device: Device,
+  encoder: WeightedEncoder,
+  train: ImageSource,
+  test: ImageSource,
+  options: SupervisedOptions = {},
+): Promise<SupervisedResult> {
+  const settings = { ...finetuneDefaults, ...options };
+  const { weightDecay, cropMin, flip, seed, epochs } = settings;
+  const { backbone, imageSize } = encoder;
+  checkSize('finetune', encoder);
+  const start = await encoder.parameters.read();
+
+  const attempt = async ({ part, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
+    const head = classifier(backbone.features.host, classes);
+    const network = sequential(backbone, head);
+    const parameters = new Parameters(device, network.parameters, network.statistics, { split: false });
+    const plan = new Plan(device, { label: 'finetune' });
+    try {
+      parameters.initialize(draws(seed, stream.head));
+      for (const [name, { data }] of start) parameters.write(name, data);
+      const feed = await pictureFeed(plan, part, cropAndFlip(imageSize, cropMin, flip), { batch, seed });
+      try {
+        const tape = new Tape(plan);
+        const pass = { tape, parameters, width: 'host', training: true, updateStats: true } as const;
+        const logits = network.forward(pass, feed.x);
+        const log = await fit(
+          plan,
+          tape,
+          { feed, logits, labels: part.labels as Int32Array },
+          parameters,
+          { weightDecay, nesterov: true },
+          {
+            what: 'finetune',
+            epochs,
+            seed,
+            rate: (step, steps) => learningRate(step, { steps, peak, warmup: 0 }),
+            onEpoch,
+          },
+        );
+        return {
+          log,
+          classify: async (source) => {
+            const features = await featuresOf(device, { backbone, parameters, imageSize }, source);
+            return { features, logits: await logitsOf(device, head, parameters, features, backbone.features.host) };
+          },
+          state: () => stateOf(parameters),
+          dispose: () => parameters.dispose(),
+        };
+      } finally {
+        feed.dispose();
+      }
+    } catch (error) {
+      parameters.dispose();
+      throw error;
+    } finally {
+      plan.dispose();
+    }
+  };
+  return supervise('finetune', train, test, settings, attempt);
+}
+
+/** All tensors under torchvision's names. */
+async function stateOf(parameters: Parameters): Promise<Tensors> {
+  const all = await parameters.read();
+  return new Map([...all].map(([name, values]) => [name.replace(/^host\./, ''), values]));
+}

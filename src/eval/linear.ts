@@ -1,0 +1,131 @@
+import { draws, stream } from '../data/philox.js';
+import { eachPicture, type ImageSource } from '../data/source.js';
+import type { Pass } from '../nn/module.js';
+import { learningRate, steppedRate } from '../optim/schedule.js';
+import { Parameters } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+import { Tape } from '../tape.js';
+import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
+import { cropAndFlip, fit, pictureFeed, rowFeed } from './fit.js';
+import { classifier, classifierState, logitsOf, setStatistics } from './head.js';
+import { type Attempt, type SupervisedOptions, type SupervisedResult, supervise, type Trained } from './supervised.js';
+
+export interface LinearOptions extends SupervisedOptions {
+  /** A tenth of the learning rate from 60 % of the steps on and a hundredth from 80 %, or half a cosine down to 0. */
+  schedule?: 'step' | 'cosine';
+  /** Train on random crops and flips, as the paper does, not on features computed once: a pass of the encoder a step. */
+  augment?: boolean;
+  /** Centre and scale every feature by its mean and deviation over the training pictures first. */
+  standardize?: boolean;
+  /** The most bytes of features to keep; more are computed again for every batch. */
+  cacheBytes?: number;
+}
+
+/** What is used where nothing is said. */
+export const linearDefaults = {
+  lr: [0.1, 0.3, 1],
+  epochs: 100,
+  mostBatch: 256,
+  weightDecay: 0,
+  validation: 0.2,
+  cropMin: 0.08,
+  flip: 0.5,
+  seed: 0,
+  schedule: 'step',
+  augment: false,
+  standardize: false,
+  cacheBytes: 2 ** 30,
+} as const;
+
+const frozen = { width: 'host', training: false, updateStats: false } as const satisfies Partial<Pass>;
+
+/**
+ * Linear evaluation: a linear layer learns to classify the features of a frozen encoder, whose batchnorm goes by its running
+ * statistics, and is tested on centre crops. Cross-entropy, SGD with momentum 0.9 (DESIGN.md, "Evaluation").
+ *
+ * @param train labelled pictures to learn from; of items with two pictures both count
+ * @param test labelled pictures of the same classes
+ * @throws DataError where labels are missing or leave nothing to tell apart, or a picture cannot be had; ConfigError where
+ * an option is out of range, the batch larger than the data, or pictures smaller than the encoder's stride; NonFiniteError
+ * where no learning rate keeps the loss finite
+ */
+export async function linearEvaluation(
+  device: Device,
+  encoder: WeightedEncoder,
+  train: ImageSource,
+  test: ImageSource,
+  options: LinearOptions = {},
+): Promise<SupervisedResult> {
+  const settings = { ...linearDefaults, ...options };
+  const { weightDecay, cropMin, flip, seed, epochs, schedule, augment, standardize, cacheBytes } = settings;
+  const { backbone, imageSize, parameters: fixed } = encoder;
+  checkSize('linear', encoder);
+  const features = backbone.features.host;
+
+  /** Features by source: the validation part is asked for once a learning rate. */
+  const known = new Map<ImageSource, Promise<Float32Array<ArrayBuffer>>>();
+  const featuresBy = (source: ImageSource) => {
+    const rows = known.get(source) ?? featuresOf(device, encoder, source);
+    known.set(source, rows);
+    return rows;
+  };
+  const pictures = eachPicture(train);
+  const isCached = !augment && 4 * features * pictures.length <= cacheBytes;
+
+  const attempt = async ({ part, numbers, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
+    const head = classifier(features, classes, { standardize });
+    const parameters = new Parameters(device, head.parameters, head.statistics, { split: false });
+    const plan = new Plan(device, { label: 'linear' });
+    try {
+      parameters.initialize(draws(seed, stream.head));
+      if (standardize) setStatistics(parameters, await featuresBy(pictures), features);
+      const feed = isCached
+        ? rowFeed(plan, await featuresBy(pictures), features, numbers, { batch, seed })
+        : await pictureFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize }, {
+            batch,
+            seed,
+          });
+      try {
+        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { frozen: true }) };
+        const x = isCached ? feed.x : backbone.forward(still, feed.x);
+        const tape = new Tape(plan);
+        const logits = head.forward({ ...frozen, parameters, tape }, x);
+        const labels = part.labels as Int32Array;
+        const rate = (step: number, steps: number) =>
+          schedule === 'step' ? steppedRate(step, { steps, peak }) : learningRate(step, { steps, peak, warmup: 0 });
+        const log = await fit(
+          plan,
+          tape,
+          { feed, logits, labels },
+          parameters,
+          { weightDecay },
+          {
+            what: 'linear',
+            epochs,
+            seed,
+            rate,
+            onEpoch,
+          },
+        );
+        return {
+          log,
+          classify: async (source) => {
+            const rows = await featuresBy(source);
+            return { features: rows, logits: await logitsOf(device, head, parameters, rows, features) };
+          },
+          state: () => classifierState(parameters),
+          dispose: () => parameters.dispose(),
+        };
+      } finally {
+        feed.dispose();
+      }
+    } catch (error) {
+      parameters.dispose();
+      throw error;
+    } finally {
+      plan.dispose();
+    }
+  };
+  return supervise('linear', train, test, settings, attempt);
+}
