@@ -2,7 +2,7 @@ import { draws, stream } from '../data/philox.js';
 import type { ImageSource } from '../data/source.js';
 import { sequential } from '../nn/module.js';
 import { learningRate } from '../optim/schedule.js';
-import { Parameters, type Tensors } from '../parameters.js';
+import { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
@@ -48,7 +48,7 @@ export async function finetune(
   const attempt = async ({ part, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
     const head = classifier(backbone.features.host, classes);
     const network = sequential(backbone, head);
-    const parameters = new Parameters(device, network.parameters, network.statistics, { split: false });
+    const parameters = new Parameters(device, network.parameters, network.statistics, { bn: 'shared' });
     const plan = new Plan(device, { label: 'finetune' });
     try {
       parameters.initialize(draws(seed, stream.head));
@@ -78,7 +78,7 @@ export async function finetune(
             const features = await featuresOf(device, { backbone, parameters, imageSize }, source);
             return { features, logits: await logitsOf(device, head, parameters, features, backbone.features.host) };
           },
-          state: () => stateOf(parameters),
+          state: () => parameters.state(network, 'host'),
           dispose: () => parameters.dispose(),
         };
       } finally {
@@ -92,10 +92,4 @@ export async function finetune(
     }
   };
   return supervise('finetune', train, test, settings, attempt);
-}
-
-/** All tensors under torchvision's names. */
-async function stateOf(parameters: Parameters): Promise<Tensors> {
-  const all = await parameters.read();
-  return new Map([...all].map(([name, values]) => [name.replace(/^host\./, ''), values]));
 }

@@ -75,7 +75,7 @@ export async function linearEvaluation(
 
   const attempt = async ({ part, numbers, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
     const head = classifier(features, classes, { standardize });
-    const parameters = new Parameters(device, head.parameters, head.statistics, { split: false });
+    const parameters = new Parameters(device, head.parameters, head.statistics, { bn: 'shared' });
     const plan = new Plan(device, { label: 'linear' });
     try {
       parameters.initialize(draws(seed, stream.head));

@@ -22,7 +22,7 @@ export async function rawPixels(source: ImageSource, size: number): Promise<Floa
  * given. What a linear layer makes of them is the control of a linear evaluation. Free it by `dispose()`.
  */
 export function pixelEncoder(device: Device, size: number): WeightedEncoder & { dispose(): void } {
-  const parameters = new Parameters(device, [], [], { split: false });
+  const parameters = new Parameters(device, [], [], { bn: 'shared' });
   const features = 3 * size * size;
   return {
     backbone: {

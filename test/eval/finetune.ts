@@ -54,7 +54,7 @@ async function encoderOf(part: 'slim' | 'host'): Promise<ImageEncoder> {
 function layered(size: number, units: number): WeightedEncoder & { dispose(): void } {
   const pixels = 3 * size * size;
   const layer = dense('features.0', { host: pixels, slim: pixels }, units);
-  const parameters = new Parameters(device, layer.parameters, [], { split: false });
+  const parameters = new Parameters(device, layer.parameters, [], { bn: 'shared' });
   const random = generator();
   parameters.write('features.0.weight', randoms(random, units * pixels, 0, 0.2));
   parameters.write('features.0.bias', randoms(random, units, 0.1, 0.2));
@@ -168,7 +168,7 @@ for (const part of ['slim', 'host'] as const)
     const { backbone } = encoder;
     const layer = dense('classifier', backbone.features, classes);
     const parameters = new Parameters(device, [...backbone.parameters, ...layer.parameters], backbone.statistics, {
-      split: false,
+      bn: 'shared',
     });
     for (const [name, { data }] of await encoder.parameters.read()) parameters.write(name, data);
     const random = draws(own, stream.head);
