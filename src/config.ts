@@ -4,7 +4,6 @@ import {
   choice,
   fitsF32,
   integer,
-  methods,
   number,
   optimizers,
   probability,
@@ -14,6 +13,7 @@ import {
   text,
   toggle,
 } from './config/kinds.js';
+import { checkMethod, methodSettings } from './config/method.js';
 import { nearest, unknown } from './config/names.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
@@ -21,8 +21,6 @@ import { bnModes } from './parameters.js';
 
 export type { Blocks };
 
-const slices = (above: Settled) => above.method === 'sacl_xd' || above.method === 'sacl';
-const distils = (above: Settled) => above.method === 'sacl_xd' || above.method === 'xd';
 const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
 const mostSteps = 2 ** 32 - 1; // what a word of the kernels counts
 const rates = { lars: 0.3, sgd: 0.005, adamw: 0.002 };
@@ -31,6 +29,14 @@ const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
 const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
 const forAdamw = { only: { key: 'optimizer', values: ['adamw'] } } as const;
 const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as const;
+
+/** Of a jitter: SSL-Small's colours are stronger. */
+const strength = (what: string, [standard, strong]: readonly [number, number], max: number) =>
+  number(`strength of the jitter of ${what}`, (above) => (above.method === 'ssl_small' ? strong : standard), {
+    min: 0,
+    max,
+    shown: `${strong} for ssl_small, else ${standard}`,
+  });
 
 /**
  * Every setting of a run, in the order of help texts and config.json; flags are the keys in kebab-case. Flags, JSON
@@ -69,27 +75,8 @@ const groups = {
       only: { key: 'method', values: ['sacl_xd', 'sacl'] },
       remedy: 'Host and slim encoder are one: leave it out, or use --method sacl_xd.',
     }),
-    projector: integer("units of the projector's three layers (D of the loss)", 2048, { min: 2, max: 65536 }),
   },
-  Method: {
-    method: choice('what is trained', 'sacl_xd', methods),
-    ratio: number('K of Kx-1x: the host is K times as wide as the slim encoder', (above) => (slices(above) ? 1.5 : 1), {
-      min: 1,
-      max: 16,
-      shown: '1.5 for sacl_xd and sacl, else 1',
-      remedy: 'The slim encoder is a slice of the host, which cannot be the narrower one: give 1.5, say.',
-    }),
-    alpha: number(
-      'share of the contrast; the rest, 1 - alpha, is cross distillation',
-      (above) => (distils(above) ? 0.95 : 1),
-      { min: 0, max: 1, shown: '0.95 for sacl_xd and xd, else 1' },
-    ),
-    lambda: number('weight of the off-diagonal correlations', 0.0051, { min: 0 }),
-    scale: number('factor s of the loss', (above) => 196 / (above.projector as number), {
-      above: 0,
-      shown: '196 / projector',
-    }),
-  },
+  Method: methodSettings,
   Optimizer: {
     optimizer: choice('update rule', 'lars', optimizers),
     lr: number(
@@ -139,10 +126,10 @@ const groups = {
     cropMax: number('largest share of the area that a crop keeps', 1, { above: 0, max: 1 }),
     flip: probability('horizontal flip', 0.5),
     jitter: probability('colour jitter', 0.8),
-    brightness: number('strength of the jitter of brightness', 0.4, { min: 0, max: 1 }),
-    contrast: number('strength of the jitter of contrast', 0.4, { min: 0, max: 1 }),
-    saturation: number('strength of the jitter of saturation', 0.2, { min: 0, max: 1 }),
-    hue: number('strength of the jitter of hue, in turns', 0.1, { min: 0, max: 0.5 }),
+    brightness: strength('brightness', [0.4, 0.8], 1),
+    contrast: strength('contrast', [0.4, 0.8], 1),
+    saturation: strength('saturation', [0.2, 0.8], 1),
+    hue: strength('hue, in turns', [0.1, 0.2], 0.5),
     gray: probability('grayscale', 0.2),
     blurA: probability('Gaussian blur in view A', (above) => (isSmall(above) ? 0 : 1), {
       shown: '0 up to 64 px, else 1',
@@ -240,7 +227,7 @@ function settle(key: string, value: unknown, above: Settled): unknown {
 }
 
 function crossCheck(config: Mutable): void {
-  const { data, method, ratio, alpha, epochs, steps, warmup } = config;
+  const { data, epochs, steps, warmup } = config;
   const refuse = (key: string, message: string): never => {
     throw new ConfigError(`${named(key)}: ${message}`);
   };
@@ -256,14 +243,7 @@ function crossCheck(config: Mutable): void {
     const why = `'paired' needs two drawings of each thing, which only the emoji have`;
     refuse('protocol', `${why}; got data ${show(data)}. Use 'augmented'.`);
   }
-  if (!slices(config) && ratio !== 1) {
-    const why = `expected 1 with method ${method}, whose host is its slim encoder, got ${ratio}`;
-    refuse('ratio', `${why}. Leave it out, or use --method sacl_xd to train a slice of a wider host.`);
-  }
-  if (!distils(config) && alpha !== 1) {
-    const why = `expected 1 with method ${method}, which has no cross distillation to weigh, got ${alpha}`;
-    refuse('alpha', `${why}. Leave it out, or use --method ${method === 'sacl' ? 'sacl_xd' : 'xd'}.`);
-  }
+  checkMethod(config, refuse);
   if (epochs !== null && steps !== null) {
     refuse('epochs', `expected epochs or steps, got ${epochs} epochs and ${steps} steps. Leave one out.`);
   }

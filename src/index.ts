@@ -38,16 +38,26 @@ export { type TsneOptions, tsne } from './eval/tsne.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
 export { barlowTwins } from './methods/barlow_twins.js';
+export { type ByolSettings, byol } from './methods/byol.js';
+export type { ContrastSettings, HeadSettings } from './methods/contrast.js';
 export type { CorrelationSettings, LossSettings } from './methods/correlate.js';
+export { disco } from './methods/disco.js';
 export type { Method, MethodSettings, Objective, Recipe, Summary, Views } from './methods/method.js';
 export { methods } from './methods/methods.js';
+export { mocoV2 } from './methods/moco_v2.js';
 export { type Embedder, type Embedding, embedder, Network } from './methods/network.js';
+export { type OssSettings, oss } from './methods/oss.js';
+export { type RekdSettings, rekd } from './methods/rekd.js';
 export { sacl } from './methods/sacl.js';
 export { saclXd } from './methods/sacl_xd.js';
+export { type SeedSettings, seed } from './methods/seed.js';
+export { type SslSmallSettings, sslSmall } from './methods/ssl_small.js';
+export type { Teacher } from './methods/teacher.js';
 export { xd } from './methods/xd.js';
 export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
 export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
-export { type Module, type Pass, sequential } from './nn/module.js';
+export { mlp, projection, unitRows } from './nn/mlp.js';
+export { type Module, type Pass, scoped, sequential } from './nn/module.js';
 export { projector } from './nn/projector.js';
 export { type ResidualOptions, residual } from './nn/residual.js';
 export { type SqueezeExciteOptions, squeezeExcite } from './nn/squeeze_excite.js';
@@ -96,6 +106,7 @@ export {
   type Side,
   type Statistic,
   type Tensors,
+  type Weights,
   type Width,
 } from './parameters.js';
 export type { Binding, Slot } from './runtime/binding.js';

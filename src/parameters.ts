@@ -89,6 +89,9 @@ function layOut(tensors: readonly { name: string; shape: readonly number[] }[]):
   return { places, size: Math.max(size, boundary) };
 }
 
+/** Where a pass finds its tensors: the `Parameters`, or others that lie like them. */
+export type Weights = Pick<Parameters, 'tensor' | 'statistic'>;
+
 /**
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
  *
@@ -210,6 +213,17 @@ export class Parameters {
     const { shape, slim } = parameter;
     const { offset } = this.#placeOf(name, width);
     return { kind: 'weights', at: block(offset, shape, width === 'host' ? shape : slim) };
+  }
+
+  /** The same tensors in a buffer that lies like `weights`: constants, as an average of the weights is to the gradient. */
+  over(weights: GPUBuffer): Weights {
+    return {
+      tensor: (name, width) => {
+        const { grad: _, ...constant } = this.tensor(name, width);
+        return { ...constant, storage: weights };
+      },
+      statistic: (name, width) => this.statistic(name, width),
+    };
   }
 
   /** Reads all trainable tensors and running statistics back, by name. */

@@ -5,15 +5,16 @@ import type { ImageSource } from './data/source.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
 import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
-import { checkState } from './io/checkpoint.js';
 import type { Method, Summary } from './methods/method.js';
 import { methods } from './methods/methods.js';
 import { Network } from './methods/network.js';
+import type { Teacher } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { type TuneOptions, tune } from './runtime/tuner.js';
 import { Stage, type Stretch } from './train/stage.js';
+import { loadState, saveState } from './train/state.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {
@@ -23,6 +24,8 @@ export interface StepMetrics extends Summary {
 }
 
 export interface TrainerOptions {
+  /** The trained encoder that the method learns from, where it does. It stays the caller's, and as it is. */
+  teacher?: Teacher;
   /** Kernel variants to use, as a checkpoint names them. */
   variants?: Readonly<Record<string, string>>;
   /** Try the kernels' variants on the adapter first, and use those that win; `variants` stand where they name one. */
@@ -47,22 +50,17 @@ export class Trainer {
   #step = 0;
   #isBusy = false;
 
-  private constructor(
-    device: Device,
-    config: TrainConfig,
-    loader: Loader,
-    schedule: Schedule,
-    options: TrainerOptions,
-  ) {
+  private constructor(device: Device, config: TrainConfig, loader: Loader, images: number, options: TrainerOptions) {
     this.#device = device;
     this.config = config;
+    const schedule = scheduleOf(config, images);
     this.schedule = schedule;
     this.#loader = loader;
     this.#options = options;
-    const method: Method = methods[config.method](config);
+    const method: Method = methods[config.method](config, options.teacher);
     this.network = new Network(device, method);
     this.network.initialize(draws(config.seed, stream.init));
-    this.#stretches = [{ name: '', recipe: method, schedule, first: 0 }];
+    this.#stretches = stretchesOf(method, config, images, schedule);
   }
 
   /**
@@ -77,11 +75,11 @@ export class Trainer {
     source: ImageSource,
     options: TrainerOptions = {},
   ): Promise<Trainer> {
-    const schedule = scheduleOf(config, source.length);
+    scheduleOf(config, source.length); // refuses too few pictures before any is decoded
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
     let trainer: Trainer | undefined;
     try {
-      trainer = new Trainer(device, config, loader, schedule, options);
+      trainer = new Trainer(device, config, loader, source.length, options);
       await trainer.#enter(0);
       return trainer;
     } catch (error) {
@@ -97,7 +95,8 @@ export class Trainer {
     if (this.#stage?.stretch === stretch) return this.#stage;
     this.#stage?.dispose();
     this.#stage = undefined;
-    const { variants, tune: tuning, onCompile } = this.#options;
+    const { tune: tuning, onCompile } = this.#options;
+    const variants = ownVariants(stretch, this.#options.variants);
     let stage = this.#record(stretch, variants);
     try {
       if (tuning) {
@@ -115,9 +114,9 @@ export class Trainer {
   }
 
   /** A stage that is not yet compiled. */
-  #record(stretch: Stretch, variants: TrainerOptions['variants']): Stage {
+  #record(stretch: Stretch, variants: Readonly<Record<string, string>>): Stage {
     const { network, config } = this;
-    const plan = new Plan(this.#device, { label: 'step', ...(variants && { variants }) });
+    const plan = new Plan(this.#device, { label: 'step', variants });
     try {
       return new Stage({ plan, stretch, config }, network, this.#loader);
     } catch (error) {
@@ -143,7 +142,8 @@ export class Trainer {
 
   /** Steps in all. */
   get steps(): number {
-    return this.schedule.steps;
+    const { first, schedule } = this.#stretches.at(-1) as Stretch;
+    return first + schedule.steps;
   }
 
   /** The kernel variants in use, by the key of the choice. */
@@ -178,19 +178,14 @@ export class Trainer {
     const ends = (step + 1) % stepsPerEpoch === 0 || step + 1 === this.steps;
     const [summary, collapsing] = await Promise.all([log, ends ? stage.measureCollapse() : undefined]);
     this.#step = step + 1;
+    if (this.#step < this.steps) await this.#enter(this.#step); // now, for a checkpoint holds the moments of the next step
     const epoch = Math.floor(step / stepsPerEpoch);
     return { step: this.#step, epoch, lr, ...summary, ...collapsing };
   }
 
-  /** Every tensor that defines the run at `step`: weights, running statistics, and the optimizer's moments. */
+  /** Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments. */
   async save(): Promise<Tensors> {
-    const tensors: Tensors = await this.network.parameters.read();
-    for (const [moment, buffer] of Object.entries(this.#current.moments)) {
-      const values = new Float32Array(await this.#device.read(buffer));
-      for (const { name, shape, offset, length } of this.network.parameters.places)
-        tensors.set(`${moment}.${name}`, { shape, data: values.slice(offset, offset + length) });
-    }
-    return tensors;
+    return saveState(this.#device, this.network, this.#current.moments);
   }
 
   /**
@@ -202,21 +197,8 @@ export class Trainer {
   async load(step: number, tensors: Tensors): Promise<void> {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
       throw new DataError(`checkpoint: expected a step from 0 to ${this.steps}, got ${step}`);
-    const stage = await this.#enter(Math.min(step, this.steps - 1));
-    const { parameters } = this.network;
-    const { shapes } = parameters;
-    const moments = Object.entries(stage.moments);
-    const ofMoments = moments.flatMap(([moment]) =>
-      parameters.places.map(({ name, shape }) => [`${moment}.${name}`, shape] as const),
-    );
-    checkState(tensors, new Map([...shapes, ...ofMoments]), 'checkpoint');
-
-    const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
-    for (const name of shapes.keys()) parameters.write(name, saved(name));
-    for (const [moment, buffer] of moments)
-      for (const { name, offset } of parameters.places)
-        this.#device.write(buffer, saved(`${moment}.${name}`), offset * 4);
-    await this.#device.settled();
+    const { moments } = await this.#enter(Math.min(step, this.steps - 1));
+    await loadState(this.#device, this.network, moments, tensors);
     this.#step = step;
   }
 
@@ -256,6 +238,24 @@ export class Trainer {
     this.network.dispose();
     this.#loader.dispose();
   }
+}
+
+/** What a run consists of: what the method does, and before it what it lets come first. */
+function stretchesOf(method: Method, config: TrainConfig, images: number, schedule: Schedule): Stretch[] {
+  const { before } = method;
+  if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
+  const own = scheduleOf({ ...config, epochs: before.epochs, steps: null, warmup: null }, images);
+  return [
+    { name: `${before.name} `, recipe: before, schedule: own, first: 0 },
+    { name: '', recipe: method, schedule, first: own.steps },
+  ];
+}
+
+/** The kernel variants of a stretch among those of all: the ids of its choices begin with its name. */
+function ownVariants({ name }: Stretch, variants: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const entries = Object.entries(variants);
+  const own = entries.flatMap(([key, variant]) => (key.startsWith(name) ? [[key.slice(name.length), variant]] : []));
+  return Object.fromEntries([...entries.filter(([key]) => !/ \d+$/.test(key)), ...own]);
 }
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */

@@ -31,12 +31,25 @@ type Default<T> = T | typeof required | ((above: Settled) => T);
 export type Settled = Readonly<Record<string, unknown>>;
 interface Choices {
   encoder: EncoderName;
-  method: (typeof methods)[number];
+  method: MethodName;
   optimizer: (typeof optimizers)[number];
 }
 
 export const required = Symbol('required');
-export const methods = ['sacl_xd', 'sacl', 'xd', 'barlow_twins'] as const;
+export const methods = [
+  'sacl_xd',
+  'sacl',
+  'xd',
+  'barlow_twins',
+  'moco_v2',
+  'byol',
+  'ssl_small',
+  'seed',
+  'disco',
+  'rekd',
+  'oss',
+] as const;
+export type MethodName = (typeof methods)[number];
 export const optimizers = ['lars', 'sgd', 'adamw'] as const;
 
 interface Limits {
@@ -111,14 +124,19 @@ export function choice<const C extends string>(
   };
 }
 
-export function text(doc: string, standard: Default<string>, value: string, options: Options = {}): Setting<string> {
+export function text<T extends string | null = string>(
+  doc: string,
+  standard: Default<NoInfer<T>>,
+  value: string,
+  options: Options = {},
+): Setting<T> {
   return {
     ...options,
     doc,
     default: standard,
     value,
     expected: 'a text that is not empty',
-    accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? raw : undefined),
+    accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? (raw as T) : undefined),
     fromText: (given) => given,
   };
 }

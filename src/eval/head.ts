@@ -2,7 +2,7 @@ import { constant, gaussian } from '../nn/init.js';
 import { type Module, sequential } from '../nn/module.js';
 import { batchnorm } from '../ops/batchnorm.js';
 import { linear } from '../ops/linear.js';
-import { type Parameters, parameter, type Tensors } from '../parameters.js';
+import { type Parameters, parameter, type Tensors, type Weights } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
@@ -31,7 +31,7 @@ export function classifier(features: number, classes: number, { standardize = fa
 /** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */
 function standardizer(features: number): Module {
   const channels = { host: features, slim: features };
-  const fixed = (parameters: Parameters, name: string): Tensor => {
+  const fixed = (parameters: Weights, name: string): Tensor => {
     const { grad: _, ...rest } = parameters.tensor(name, 'host');
     return rest;
   };

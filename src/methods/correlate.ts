@@ -4,7 +4,7 @@ import { crossCorrelationLoss, metricColumns, standardize, type Target, type Ter
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { prefix, type Tensor, tensor } from '../tensor.js';
-import type { MethodSettings, Objective, Views } from './method.js';
+import { lone, type MethodSettings, type Objective, type Views } from './method.js';
 import { type Embedding, embedder } from './network.js';
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
@@ -24,8 +24,7 @@ export interface CorrelationSettings extends MethodSettings, LossSettings {
 export function loneEncoder(settings: CorrelationSettings) {
   const encoder = backbone({ ...settings, ratio: 1 });
   const head = projector(encoder.features, settings.projector);
-  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: false } as const;
-  return { networks, embed: embedder(encoder, head) };
+  return { networks: lone(encoder, head), embed: embedder(encoder, head) };
 }
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
@@ -33,8 +32,7 @@ export function slicedEncoder(settings: CorrelationSettings) {
   const { bn } = settings;
   const encoder = backbone(settings);
   const head = projector(encoder.features, settings.projector);
-  const networks = { encoders: { host: encoder, slim: encoder }, heads: [head], sliced: true, bn } as const;
-  return { networks, embed: embedder(encoder, head) };
+  return { networks: { ...lone(encoder, head), sliced: true, bn }, embed: embedder(encoder, head) };
 }
 
 const row = metricColumns.length;

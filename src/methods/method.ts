@@ -32,11 +32,24 @@ export interface Method extends Recipe {
   readonly bn?: BnMode;
   /** What is trained beside the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
+  /** Whether it keeps an average of all weights. */
+  readonly averages?: boolean;
+  /** Embeddings of former batches that it keeps: K rows of length D, by name. */
+  readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
+  /** What comes first, for some epochs, on the same networks: with an optimizer and a schedule of its own. */
+  readonly before?: Recipe & { readonly name: string; readonly epochs: number };
 }
 
 /** How a step is recorded. */
 export interface Recipe {
+  /** The share of the average of the weights that a step leaves: one of `steps`, counted from 0. */
+  readonly momentum?: (step: number, steps: number) => number;
   record(plan: Plan, network: Network, views: Views): Objective;
+}
+
+/** The networks of a method with one encoder, exported as both host and slim. */
+export function lone(encoder: Encoder, ...heads: readonly Module[]): Pick<Method, 'encoders' | 'sliced' | 'heads'> {
+  return { encoders: { host: encoder, slim: encoder }, sliced: false, heads };
 }
 
 /** What a method has recorded: a step up to the gradients. */
@@ -47,6 +60,8 @@ export interface Objective {
   readonly watched: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
   /** The frozen twins of zA and zB, where there are any; kept too. */
   readonly frozen?: Views;
+  /** Recorded after the weights are updated: averages, queues, prototypes. */
+  update?(): void;
   /** The figures in words: `loss`, and its parts. */
   summarize(figures: Readonly<Record<string, Float32Array>>): { loss: number; [part: string]: number };
 }

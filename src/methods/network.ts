@@ -1,9 +1,13 @@
 import type { Encoder } from '../encoders/encoder.js';
+import { ValidationError } from '../errors.js';
+import { normal } from '../nn/init.js';
 import type { Module, Pass } from '../nn/module.js';
+import { ema } from '../optim/ema.js';
 import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor.js';
 import type { Method } from './method.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
@@ -22,15 +26,23 @@ export function embedder(encoder: Encoder, head: Module): Embedder {
   };
 }
 
-/** The memory of a method: weights, gradients and running statistics of all that it trains. */
+/** The memory of a method: weights, gradients and running statistics of all that it trains, and what it carries beside them. */
 export class Network {
   readonly parameters: Parameters;
+  /** An average of all weights over the steps, laid out like them, where the method keeps one. It has no running statistics. */
+  readonly average: GPUBuffer | undefined;
+  /** Embeddings of former batches (K, D), by name. */
+  readonly queues: Readonly<Record<string, Tensor>>;
+  /** The gradient of a loss by itself: 1. */
+  readonly one: Tensor;
   /** Encoders and heads, in the order in which their weights lie and are drawn. */
   readonly modules: readonly Module[];
+  readonly #device: Device;
   readonly #method: Method;
 
   constructor(device: Device, method: Method) {
-    const { encoders, heads, sliced, bn } = method;
+    const { encoders, heads, sliced, bn, averages, queues = {} } = method;
+    this.#device = device;
     this.#method = method;
     this.modules = [...new Set<Module>([encoders.slim, encoders.host, ...heads])];
     this.parameters = new Parameters(
@@ -39,16 +51,39 @@ export class Network {
       this.modules.flatMap(({ statistics }) => statistics),
       { bn: sliced ? bn : 'shared' },
     );
+    this.average = averages ? device.buffer('average', this.parameters.size * 4) : undefined;
+    const queue = ([name, [K, D]]: [string, readonly [number, number]]) =>
+      [name, tensor(device.buffer(name, K * D * 4), name, [K, D])] as const;
+    this.one = tensor(device.buffer('one', 4), 'one', [1]);
+    device.write(this.one.storage as GPUBuffer, Float32Array.of(1));
+    this.queues = Object.fromEntries(Object.entries(queues).map(queue));
   }
 
-  /** Fills all with first values. */
+  /** Records the average's step towards the weights, by the momentum of the step. */
+  updateAverage(plan: Plan): void {
+    if (!this.average) throw new ValidationError('internal: expected a method that keeps an average');
+    const { places, size } = this.parameters;
+    ema(plan, { weights: this.average, places, size }, this.parameters);
+  }
+
+  /** Fills all with first values: the average with those of the weights, queues with random rows of length 1. */
   initialize(random: Random): void {
     this.parameters.initialize(random);
+    if (this.average) this.#device.copy(this.parameters.weights, this.average);
+    for (const { storage, shape } of Object.values(this.queues))
+      this.#device.write(storage as GPUBuffer, directions(random, shape));
   }
 
   /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
   pass(tape: Tape, width: Width = 'host'): Pass {
     return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.frozen };
+  }
+
+  /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
+  averagedPass(tape: Tape): Pass {
+    if (!this.average || !tape.frozen)
+      throw new ValidationError('internal: expected a frozen tape, and a method that keeps an average');
+    return { ...this.pass(tape), parameters: this.parameters.over(this.average) };
   }
 
   /** One encoder's backbone, where it lies and at which width. */
@@ -60,10 +95,27 @@ export class Network {
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
     const { module, parameters, width: part } = this.encoder(width);
-    return parameters.state(module, part);
+    const state = await parameters.state(module, part);
+    return new Map([...state].map(([name, tensor]) => [name.replace(/^teacher\./, ''), tensor]));
   }
 
   dispose(): void {
     this.parameters.dispose();
+    if (this.average) this.#device.free(this.average);
+    for (const { storage } of [this.one, ...Object.values(this.queues)]) this.#device.free(storage as GPUBuffer);
   }
+}
+
+/** K random rows of length 1. */
+function directions(random: Random, [K, D]: readonly number[]): Float32Array<ArrayBuffer> {
+  const rows = new Float32Array(K * D);
+  for (let at = 0; at < rows.length; at += D) {
+    const row = Float64Array.from({ length: D }, () => normal(random));
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+    rows.set(
+      row.map((x) => x / length),
+      at,
+    );
+  }
+  return rows;
 }

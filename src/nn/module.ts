@@ -1,11 +1,11 @@
-import type { Owned, Parameters, Width } from '../parameters.js';
+import type { Owned, Weights, Width } from '../parameters.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /** One pass of a network over a batch: on which tape, at which width, and what batchnorm does. */
 export interface Pass {
   readonly tape: Tape;
-  readonly parameters: Parameters;
+  readonly parameters: Weights;
   readonly width: Width;
   /** Batch statistics (true) or running ones (false). */
   readonly training: boolean;
@@ -26,5 +26,23 @@ export function sequential(...modules: readonly Module[]): Module {
     parameters: modules.flatMap((module) => module.parameters),
     statistics: modules.flatMap((module) => module.statistics),
     forward: (pass, x) => modules.reduce((y, module) => module.forward(pass, y), x),
+  };
+}
+
+/** A module whose tensors are named `scope`.NAME, so that two of a kind can lie in one network. */
+export function scoped<M extends Module>(scope: string, module: M): M {
+  const inScope = (name: string) => `${scope}.${name}`;
+  const renamed = <T extends { readonly name: string }>(owned: T): T => ({ ...owned, name: inScope(owned.name) });
+  return {
+    ...module,
+    parameters: module.parameters.map(renamed),
+    statistics: module.statistics.map(renamed),
+    forward(pass: Pass, x: Tensor) {
+      const parameters: Weights = {
+        tensor: (name, width) => pass.parameters.tensor(inScope(name), width),
+        statistic: (name, width) => pass.parameters.statistic(inScope(name), width),
+      };
+      return module.forward({ ...pass, parameters }, x);
+    },
   };
 }

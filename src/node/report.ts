@@ -2,6 +2,7 @@ import { type SettingKey, type TrainConfig, usedKeys } from '../config.js';
 import { duration, figure } from './progress.js';
 import { type Chart, renderChart } from './report/chart.js';
 import { type Correlation, correlationSection } from './report/correlation.js';
+import { methodWords } from './report/methods.js';
 import { escapeHtml, percent, renderPage } from './report/page.js';
 import { noteLines, scoreTable } from './report/scores.js';
 import type { Evaluation } from './scores.js';
@@ -18,13 +19,6 @@ export interface ReportData {
   evaluation?: Evaluation;
 }
 
-const methodNames: Record<TrainConfig['method'], string> = {
-  sacl_xd: 'SACL+XD',
-  sacl: 'SACL',
-  xd: 'XD only',
-  barlow_twins: 'Barlow Twins',
-};
-
 /** Names of the pairs of views that are correlated. */
 const pairs: Record<string, string> = {
   live: 'z<sup>A</sup>, z<sup>B</sup>',
@@ -40,12 +34,12 @@ export function renderReport(data: ReportData): string {
     tiles(data),
     evaluation ? evaluationSection(evaluation) : '',
     `<section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
-    data.correlation ? correlationSection(data.correlation) : '',
+    data.correlation ? correlationSection(data.correlation, methodWords[config.method].compared) : '',
     configSection(data),
     config.data === 'emoji' ? attributions : '',
   ];
   return renderPage({
-    title: `${methodNames[config.method]} on ${escapeHtml(config.data)}`,
+    title: `${methodWords[config.method].title} on ${escapeHtml(config.data)}`,
     kicker: 'slimgrad run report',
     lead: lead(data),
     main: main.join('\n'),
@@ -53,14 +47,11 @@ export function renderReport(data: ReportData): string {
 }
 
 function lead({ config, adapter, images }: ReportData): string {
-  const slim = `MobileNet-V1 at width ${figureOf(config.width)}`;
-  const host =
-    config.ratio > 1
-      ? `The slim encoder, ${slim}, is a slice of a host ${figureOf(config.ratio)} times as wide; both are trained together.`
-      : `One encoder, ${slim}.`;
+  const encoder = `${config.encoder} at width ${figureOf(config.width)}`;
+  const who = methodWords[config.method].who(encoder, figureOf(config.ratio));
   const set = `${images.toLocaleString('en')} ${config.protocol === 'paired' ? 'pairs' : 'images'}`;
   const protocol = config.protocol === 'paired' ? 'paired: two drawings of one emoji are the two views' : 'augmented';
-  return `${host} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escapeHtml(adapter)}.`;
+  return `${who} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escapeHtml(adapter)}.`;
 }
 
 function tiles({ config, metrics, evaluation }: ReportData): string {
@@ -96,6 +87,8 @@ function evaluationSection(evaluation: Evaluation): string {
   return `<section><h2>Evaluation</h2><p>On ${escapeHtml(on)}.</p>${scoreTable(evaluation)}${noteLines(notes)}</section>`;
 }
 
+const rank = 'effectiveRank.';
+
 function charts(metrics: ReportData['metrics']): Chart[] {
   const x = metrics.map((m) => Number(m.step));
   const has = (key: string) => metrics.some((m) => typeof m[key] === 'number');
@@ -104,17 +97,23 @@ function charts(metrics: ReportData['metrics']): Chart[] {
     ['loss', 'loss'],
     ['sacl', 'SACL'],
     ['xd', 'XD'],
+    ['contrast', 'contrast'],
+    ['distillation', 'distillation'],
+    ['teacher', 'of the teacher'],
+    ['predictA', 'view A predicts B'],
+    ['predictB', 'view B predicts A'],
   ].filter(([key]) => has(key));
   const ofPairs = (kind: string) =>
     Object.entries(pairs)
       .filter(([pair]) => has(`${kind}.${pair}`))
       .map(([pair, name]) => series(`${kind}.${pair}`, name));
   const losses = metrics.flatMap((m) => parts.map(([key]) => Number(m[key])).filter((v) => v > 0));
+  const ranked = [...new Set(metrics.flatMap((m) => Object.keys(m)))].filter((key) => key.startsWith(rank));
   const wide = Math.max(...losses) > 4 * Math.min(...losses);
   return [
     {
       title: 'Loss',
-      caption: 'What is minimised, and its parts before they are weighed.',
+      caption: 'What is minimised, and its parts, unweighed.',
       xLabel: 'step',
       series: parts.map(([key, name]) => series(key, name)),
       log: wide,
@@ -133,6 +132,14 @@ function charts(metrics: ReportData['metrics']): Chart[] {
       xLabel: 'step',
       series: ofPairs('offDiagonal'),
       log: true,
+    },
+    {
+      title: 'Effective rank',
+      caption:
+        'How many directions a batch of embeddings, or of features, fills, at the end of each epoch. 1 is collapse.',
+      xLabel: 'step',
+      series: ranked.map((key) => series(key, key.slice(rank.length))),
+      include: [1],
     },
     {
       title: 'Learning rate',

@@ -1,9 +1,11 @@
-import { ImageEncoder } from '../image_encoder.js';
+import { join } from 'node:path';
+import { ImageEncoder, openEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
 import { Trainer } from '../train.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { evaluate, pixelContender } from './evaluate.js';
+import { isFolder, readBytes } from './files.js';
 import type { OpenSession, Session } from './pretrain.js';
 import { tuning } from './tuning.js';
 
@@ -12,14 +14,20 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
   const { data, protocol, seed, imageSize } = config;
   const dataset = await openDataset(data, { protocol, seed, imageSize });
   for (const line of dataset.notes) note(line);
+  const teacherFile = config.teacher === null ? undefined : await encoderFile(config.teacher);
   const device = await openDevice({ onNotice: note });
   try {
+    const teacher = teacherFile && openEncoder(device, await readBytes(teacherFile), teacherFile);
+    if (teacher) note(`Learning from ${teacherFile}, ${teacher.features} features.`);
+    if (config.method === 'ssl_small' && !teacher)
+      note('No --teacher to distil from first: SSL-Small begins from random weights.');
     note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
     const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
     const trainer = await Trainer.open(device, config, dataset.train, {
       ...(variants && { variants }),
+      ...(teacher && { teacher }),
       ...(config.tune && !variants && { tune: tuning(note) }),
       onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });
@@ -58,3 +66,8 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
     throw error;
   }
 };
+
+/** The file of a trained encoder, where `path` is one, or a run's folder. */
+async function encoderFile(path: string): Promise<string> {
+  return (await isFolder(path)) ? join(path, 'slim.safetensors') : path;
+}

@@ -1,8 +1,8 @@
 import { ShapeError } from '../errors.js';
 import { ema as kernel } from '../generated/ema.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText, tensor } from '../tensor.js';
-import { type Trainable, within } from './optimizer.js';
+import { shapeText } from '../tensor.js';
+import { spanOf, spans, type Trainable, within } from './optimizer.js';
 
 /** Weights that lie in one buffer (`Parameters`). */
 export type Averaged = Pick<Trainable, 'weights' | 'places' | 'size'>;
@@ -13,7 +13,7 @@ export interface EmaOptions {
 }
 
 /**
- * Records one dispatch that moves the target's weights to the source's: target ← m·target + (1 − m)·source, as the key
+ * Records what moves the target's weights to the source's: target ← m·target + (1 − m)·source, as the key
  * encoder of MoCo and the target network of BYOL. The target's tensors are the source's, or its first ones: a predictor
  * that follows them has no average. Running statistics stay each network's own.
  *
@@ -29,12 +29,13 @@ export function ema(plan: Plan, target: Averaged, source: Averaged, { momentum }
           `against ${from ? `${from.name} ${shapeText(from.shape)}` : 'none'}`,
       );
   }
-  const { size } = target;
-  const quads = size / 4;
-  plan.dispatch(kernel, 'update', {
-    params: { quads, momentum: momentum ?? 0, scheduled: momentum === undefined ? 1 : 0 },
-    bindings: { source: tensor(source.weights, 'weights', [size]), average: tensor(target.weights, 'average', [size]) },
-    workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-    bytes: 12 * size,
-  });
+  for (const span of spans(plan.device, target)) {
+    const quads = span.size / 4;
+    plan.dispatch(kernel, 'update', {
+      params: { quads, momentum: momentum ?? 0, scheduled: momentum === undefined ? 1 : 0 },
+      bindings: { source: spanOf(source.weights, span), average: spanOf(target.weights, span) },
+      workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
+      bytes: 12 * span.size,
+    });
+  }
 }

@@ -27,7 +27,7 @@ export interface Span {
 }
 
 /** All weights in as few spans as the device's limit on bindings allows: one, but for the largest networks. */
-export function spans({ limits }: Device, { places, size }: Trainable): Span[] {
+export function spans({ limits }: Device, { places, size }: Pick<Trainable, 'places' | 'size'>): Span[] {
   const most = limits.maxStorageBufferBindingSize / 4;
   const cuts = [0];
   for (const [i, { offset }] of places.entries()) {

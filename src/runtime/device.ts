@@ -189,6 +189,15 @@ export class Device {
     else this.gpu.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
+  /** Copies the whole of a buffer to another of its size, after all work submitted so far. */
+  copy(from: GPUBuffer, to: GPUBuffer): void {
+    this.assertLive(from);
+    this.assertLive(to);
+    const encoder = this.gpu.createCommandEncoder();
+    encoder.copyBufferToBuffer(from, 0, to, 0, to.size);
+    this.gpu.queue.submit([encoder.finish()]);
+  }
+
   /** Copies `bytes` of a buffer back, after all work submitted so far. */
   async read(buffer: GPUBuffer, offset = 0, bytes: number = buffer.size - offset): Promise<ArrayBuffer> {
     this.assertHealthy();

@@ -6,7 +6,7 @@ import { Parameters, parameter } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 
@@ -52,6 +52,19 @@ test('an average of all weights by a momentum that stays, and by one that moves 
     );
     for (const { parameters } of [source, target]) parameters.dispose();
   }
+});
+
+test('weights that one binding cannot hold are averaged in several dispatches', async () => {
+  const random = generator();
+  const [source, target] = [make(shapes, random), make(shapes, random)];
+  using plan = new Plan(pretend(device, { limits: { maxStorageBufferBindingSize: 133_000 } }));
+  ema(plan, target.parameters, source.parameters);
+  assert.is(plan.dispatches.length, 2);
+  await plan.compile();
+  plan.run({ ema: 0.25 });
+  const expected = target.values.map((v, i) => 0.25 * v + 0.75 * source.values[i]);
+  close(new Float32Array(await device.read(target.parameters.weights)), expected, 'average', 1e-6);
+  for (const { parameters } of [source, target]) parameters.dispose();
 });
 
 test('a run that is told no momentum leaves the average as it is', async () => {

@@ -12,7 +12,7 @@ export interface Correlation {
 }
 
 /** C as a picture, with what can be read off its diagonal. */
-export function correlationSection({ size, data }: Correlation): string {
+export function correlationSection({ size, data }: Correlation, [rows, columns]: readonly [string, string]): string {
   const block = Math.ceil(size / pictureSide);
   const side = Math.ceil(size / block);
   const pixels = new Uint8Array(side * side * 4);
@@ -29,10 +29,10 @@ export function correlationSection({ size, data }: Correlation): string {
   const scaled = block > 1 ? ` Each pixel is the strongest of ${block} x ${block} entries.` : '';
   return `<section><h2>Correlation matrix</h2><div class="correlation">
 <img src="${uri}" width="${side}" height="${side}" alt="Cross-correlation of the ${size} dimensions of the two views">
-<div><p>C of z<sup>A</sup> (host) and z<sup>B</sup> (slim) over the last batch, ${size} x ${size}: row i, column j is the
+<div><p>C of z<sup>A</sup> (${rows}) and z<sup>B</sup> (${columns}) over the last batch, ${size} x ${size}: row i, column j is the
 correlation of dimension i of one view with dimension j of the other.${scaled}</p>
 <div class="scale"><span>−1</span><i></i><span>1</span></div>
-<p>A method that works draws a clean diagonal on an empty ground.</p>
+<p>Embeddings that agree draw a clean diagonal; where no dimension repeats another, on an empty ground.</p>
 <dl><dt>mean on the diagonal</dt><dd>${figure(on)}</dd><dt>mean magnitude off it</dt><dd>${figure(off)}</dd></dl>
 ${renderChart(diagonalChart(size, data))}
 </div></div></section>`;

@@ -1,0 +1,26 @@
+import { add } from '../ops/add.js';
+import type { Tape } from '../tape.js';
+import type { Tensor } from '../tensor.js';
+import type { Objective } from './method.js';
+import type { Network } from './network.js';
+
+/** Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`. */
+export function minimize(
+  tape: Tape,
+  network: Network,
+  losses: Readonly<Record<string, Tensor>>,
+  rest: Pick<Objective, 'watched' | 'update'>,
+): Objective {
+  const { plan } = tape;
+  const total = Object.values(losses).reduce((sum, loss) => add(tape, sum, loss));
+  tape.backward(total, network.one);
+  for (const kept of [...Object.values(losses), ...Object.values(rest.watched)]) plan.keep(kept);
+  return {
+    ...rest,
+    figures: losses,
+    summarize(figures) {
+      const parts = Object.entries(figures).map(([name, [value]]) => [name, value] as const);
+      return { ...Object.fromEntries(parts), loss: parts.reduce((sum, [, value]) => sum + value, 0) };
+    },
+  };
+}

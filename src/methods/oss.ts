@@ -1,0 +1,70 @@
+import { backbone } from '../encoders/backbone.js';
+import { projection } from '../nn/mlp.js';
+import { scoped } from '../nn/module.js';
+import { add } from '../ops/add.js';
+import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
+import { sinkhorn } from '../ops/sinkhorn.js';
+import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
+import { Tape } from '../tape.js';
+import type { Tensor } from '../tensor.js';
+import { type HeadSettings, smallEncoder, unitHead } from './contrast.js';
+import type { Method } from './method.js';
+import { minimize } from './minimize.js';
+import { embedder } from './network.js';
+
+export interface OssSettings extends HeadSettings {
+  /** τ of the scores of prototypes. */
+  readonly temperature: number;
+  readonly prototypes: number;
+  /** ε of the assignment, and the iterations that even it out over the prototypes. */
+  readonly epsilon: number;
+  readonly sinkhorn: number;
+}
+
+/**
+ * OSS (Choi et al., 2021): a wider teacher learns to tell from one view to which prototypes the other is assigned (SwAV), and
+ * beside it the small encoder what the teacher tells.
+ *
+ *   L = ½ CE(Q^B, s^A) + ½ CE(Q^A, s^B) + ½ CE(softmax(s^A/τ), r^A) + ½ CE(softmax(s^B/τ), r^B)
+ *   CE(p, s) = −(1/N) Σ_n Σ_k p_nk log softmax_k(s_n/τ),   Q = sinkhorn(s/ε); targets are constants
+ *
+ * s and r are the scores of the teacher's and of the small encoder's own prototypes, all of length 1.
+ */
+export function oss(settings: OssSettings): Method {
+  const { projector, embedding, temperature, prototypes: count, epsilon, sinkhorn: iterations } = settings;
+  const slim = smallEncoder(settings);
+  const host = scoped('teacher', backbone(settings));
+  const head = unitHead('head', slim, projector, embedding);
+  const teacherHead = unitHead('teacher.head', host, projector, embedding);
+  const prototypes = projection('prototypes', embedding, count);
+  const teacherPrototypes = projection('teacher.prototypes', embedding, count);
+  const [embed, embedTeacher] = [embedder(slim, head), embedder(host, teacherHead)];
+  return {
+    encoders: { slim, host },
+    sliced: false,
+    heads: [head, teacherHead, prototypes, teacherPrototypes],
+    record(plan, network, { a, b }) {
+      for (const { parameters } of [prototypes, teacherPrototypes])
+        normalizeRowsInPlace(plan, network.parameters.tensor(parameters[0].name, 'host'));
+      const tape = new Tape(plan, settings);
+      const pass = network.pass(tape);
+      const taught = [a, b].map((x) => plan.phase('host', () => embedTeacher(pass, x)));
+      const small = [a, b].map((x) => plan.phase('slim', () => embed(pass, x)));
+      const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
+      const half = (logits: Tensor, targets: Tensor) =>
+        softmaxCrossEntropy(tape, logits, targets, { temperature, scale: 0.5 });
+      const losses = plan.phase('loss', () => {
+        const [assignedA, assignedB] = scores.map((s) => sinkhorn(plan, s, { epsilon, iterations }));
+        const [toldA, toldB] = scores.map((s) => softmax(plan, s, { temperature }));
+        const [r, q] = small.map(({ z }) => prototypes.forward(pass, z));
+        return {
+          distillation: add(tape, half(r, toldA), half(q, toldB)),
+          teacher: add(tape, half(scores[0], assignedB), half(scores[1], assignedA)),
+        };
+      });
+      return minimize(tape, network, losses, {
+        watched: { zA: small[0].z, zB: small[1].z, features: small[0].features, teacherFeatures: taught[0].features },
+      });
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { activation } from '../ops/activation.js';
+import { linear } from '../ops/linear.js';
+import { normalizeRows } from '../ops/normalize_rows.js';
+import { type Channels, parameter } from '../parameters.js';
+import { dense, norm } from './blocks.js';
+import { uniformFanIn } from './init.js';
+import { type Module, sequential } from './module.js';
+
+/**
+ * A head of two layers: Linear(F, P), ReLU, Linear(P, D), with batchnorm before the ReLU where asked. Names are those of an
+ * nn.Sequential.
+ */
+export function mlp(
+  name: string,
+  features: Channels,
+  { hidden: units, output, batchnorm = false }: { hidden: number; output: number; batchnorm?: boolean },
+): Module {
+  const hidden = { host: units, slim: units };
+  const first = dense(`${name}.0`, features, hidden);
+  return batchnorm
+    ? sequential(first, norm(`${name}.1`, hidden, { activation: 'relu' }), dense(`${name}.3`, hidden, output))
+    : sequential(first, relu, dense(`${name}.2`, hidden, output));
+}
+
+/** Rows of length 1: embeddings on the unit sphere. */
+export const unitRows: Module = { parameters: [], statistics: [], forward: ({ tape }, x) => normalizeRows(tape, x) };
+
+const relu: Module = { parameters: [], statistics: [], forward: ({ tape }, x) => activation(tape, x, 'relu') };
+
+/** Linear(D, O) without a bias, weight (O, D): an adaptor between embeddings of two sizes, or O prototypes. */
+export function projection(name: string, input: number, output: number): Module {
+  const weight = `${name}.weight`;
+  return {
+    parameters: [parameter(weight, [output, input], uniformFanIn(input))],
+    statistics: [],
+    forward: ({ tape, parameters, width }, x) => linear(tape, x, parameters.tensor(weight, width)),
+  };
+}

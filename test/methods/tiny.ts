@@ -1,0 +1,42 @@
+// Networks small enough to be followed by hand.
+import { backbone } from '../../src/encoders/backbone.js';
+import type { Block } from '../../src/encoders/mobilenet_v1.js';
+import type { Teacher } from '../../src/methods/teacher.js';
+import { Parameters } from '../../src/parameters.js';
+import type { Device } from '../../src/runtime/device.js';
+import { randoms } from '../random.js';
+
+export const blocks: readonly Block[] = [
+  [64, 2],
+  [96, 1],
+];
+
+/** Settings of every method, all lengths odd or their own. */
+export const settings = {
+  encoder: 'mobilenet_v1',
+  width: 0.125,
+  ratio: 1.5,
+  stemStride: 1,
+  blocks,
+  projector: 10,
+  embedding: 7,
+  temperature: 0.3,
+  teacherTemperature: 0.1,
+  queue: 11,
+  ema: 0.9,
+  neighbours: 3,
+  prototypes: 9,
+  epsilon: 0.2,
+  sinkhorn: 3,
+  distilEpochs: 1,
+} as const;
+
+/** A frozen encoder of another width than the one that learns, with running statistics as a trained one has. */
+export function makeTeacher(device: Device, random: () => number): Teacher & { parameters: Parameters } {
+  const encoder = backbone({ ...settings, width: 0.25, ratio: 1 });
+  const parameters = new Parameters(device, encoder.parameters, encoder.statistics, { bn: 'shared' });
+  parameters.initialize(random);
+  for (const { name, channels } of encoder.statistics)
+    parameters.write(`host.${name}`, randoms(random, channels.host, name.endsWith('var') ? 1.5 : 0, 0.2));
+  return { backbone: encoder, parameters };
+}

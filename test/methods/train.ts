@@ -1,0 +1,167 @@
+// Every method that carries something from step to step, or learns from another encoder, as a run of the trainer.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseConfig, type TrainConfig } from '../../src/config.js';
+import type { ImageSource } from '../../src/data/source.js';
+import { ConfigError } from '../../src/errors.js';
+import { ImageEncoder } from '../../src/image_encoder.js';
+import type { Tensors } from '../../src/parameters.js';
+import type { Device } from '../../src/runtime/device.js';
+import { initialState, type StepMetrics, Trainer } from '../../src/train.js';
+import { close } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, seed } from '../random.js';
+import { rejects } from '../rejects.js';
+
+let device: Device;
+let teacher: ImageEncoder;
+test.before(async () => {
+  device = await openTestDevice();
+  const config = parseConfig({ ...small, width: 0.375, method: 'xd', seed: seed % 1000 });
+  teacher = new ImageEncoder(device, config, await initialState(device, config, 'slim'));
+});
+test.after(() => device.dispose());
+
+/** Pictures of stripes, their direction and width by number. */
+function pictures(length: number): ImageSource {
+  const load = async (item: number) => {
+    const random = generator(seed + item);
+    const [kx, ky] = [0.2 + 0.13 * (item % 5), 0.1 + 0.17 * (item % 7)];
+    const pixels = Uint8Array.from({ length: 16 * 16 * 4 }, (_, i) => {
+      const [x, y] = [(i >> 2) % 16, i >> 6];
+      return i % 4 === 3 ? 255 : 128 + 100 * Math.sin(kx * x + ky * y + (i % 4)) + 20 * random();
+    });
+    return { width: 16, height: 16, pixels };
+  };
+  return { name: 'stripes', length, pictures: 1, load };
+}
+
+const small = {
+  data: 'made up',
+  imageSize: 16,
+  width: 0.25,
+  stemStride: 1,
+  blocks: '64/2 128/1',
+  projector: 32,
+  batch: 16,
+  steps: 5,
+  optimizer: 'sgd',
+  lr: 0.05,
+  warmup: 0,
+};
+
+/** Steps of distillation that come first in an epoch of 40 pictures. */
+const distilled = 2;
+const methods = [
+  { method: 'moco_v2', queue: 40 },
+  { method: 'byol' },
+  { method: 'ssl_small', queue: 40, teacher: 'made up', distilEpochs: 1 },
+  { method: 'seed', queue: 40, teacher: 'made up' },
+  { method: 'disco', queue: 40, teacher: 'made up', lr: 0.01 },
+  { method: 'rekd', queue: 40 },
+  { method: 'oss', prototypes: 20 },
+];
+
+const open = (config: TrainConfig, source: ImageSource, variants?: Record<string, string>) =>
+  Trainer.open(device, config, source, { ...(config.teacher && { teacher }), ...(variants && { variants }) });
+
+function assertEqual(a: Tensors, b: Tensors, what: string): void {
+  assert.equal([...a.keys()], [...b.keys()], what);
+  const bits = (tensors: Tensors, name: string) => new Uint32Array(tensors.get(name)?.data.slice().buffer ?? []);
+  for (const name of a.keys()) assert.equal(bits(a, name), bits(b, name), `${what}: ${name} (seed ${seed})`);
+}
+
+/** What distils by many times the contrast falls from the first step. */
+const falling = ['disco'];
+/** Steps after which a queue of 40 holds no random row any more, from which all pictures are easily told apart. */
+const filled = 4;
+
+/** Views without chance: with one batch an epoch, every step sees the same. */
+const still = { cropMin: 1, flip: 0, jitter: 0, gray: 0, solarizeB: 0 };
+
+for (const settings of methods)
+  test(`${settings.method}: steps change every weight, lower the loss, log finite figures, and leave the teacher alone`, async () => {
+    const config = parseConfig({ ...small, ...still, ...settings, steps: 24, seed });
+    const taught = await teacher.parameters.read();
+    const trainer = await open(config, pictures(config.batch));
+    const before = await trainer.save();
+    const logs: StepMetrics[] = [];
+    while (trainer.step < trainer.steps) logs.push(await trainer.train());
+    for (const log of logs)
+      for (const [name, value] of Object.entries(log))
+        assert.ok(Number.isFinite(value), `${name} is ${value} (seed ${seed})`);
+    const after = await trainer.save();
+    const values = (tensors: Tensors, name: string) => tensors.get(name)?.data as Float32Array;
+    for (const name of trainer.network.parameters.names)
+      assert.ok(
+        values(after, name).some((value, i) => value !== values(before, name)[i]),
+        `${name} has moved (seed ${seed})`,
+      );
+    const own = logs.slice(trainer.steps - trainer.schedule.steps);
+    const from = falling.includes(config.method) ? 0 : filled;
+    const mean = (some: StepMetrics[]) => some.reduce((sum, { loss }) => sum + loss, 0) / some.length;
+    const [early, late] = [mean(own.slice(from, from + 3)), mean(own.slice(-3))];
+    assert.ok(late < early, `the loss falls: ${own.map(({ loss }) => loss)} (seed ${seed})`);
+    assert.ok(own.at(-1)?.['effectiveRank.features'], 'collapse is watched');
+    assertEqual(await teacher.parameters.read(), taught, 'teacher');
+    trainer.dispose();
+  });
+
+for (const settings of methods)
+  test(`${settings.method}: a run resumed from saved tensors ends bit for bit as one never stopped`, async () => {
+    const config = parseConfig({ ...small, ...settings, steps: 4, seed });
+    const source = pictures(40);
+    const whole = await open(config, source);
+    const saved: Tensors[] = [];
+    const log: StepMetrics[] = [];
+    while (whole.step < whole.steps) {
+      saved.push(await whole.save());
+      log.push(await whole.train());
+    }
+    const end = await whole.save();
+    const resumed = await open(config, source, whole.choices);
+    // in the distillation, where the method itself begins, and later
+    const starts = config.distilEpochs > 0 ? [1, distilled, distilled + 1] : [2];
+    for (const step of starts) {
+      await resumed.load(step, saved[step]);
+      const tail: StepMetrics[] = [];
+      while (resumed.step < resumed.steps) tail.push(await resumed.train());
+      assert.equal(tail, log.slice(step), `log from step ${step}`);
+      assertEqual(await resumed.save(), end, `from step ${step}`);
+    }
+    whole.dispose();
+    resumed.dispose();
+  });
+
+for (const settings of methods.filter(({ method }) => ['moco_v2', 'byol', 'ssl_small'].includes(method)))
+  test(`${settings.method}: the average follows the weights, by the momentum of the step`, async () => {
+    const config = parseConfig({ ...small, ...settings, steps: 4, seed });
+    const trainer = await open(config, pictures(40));
+    const first = config.distilEpochs > 0 ? distilled : 0;
+    const values = (tensors: Tensors, name: string) => tensors.get(name)?.data as Float32Array;
+    while (trainer.step < trainer.steps) {
+      const { step } = trainer;
+      const rising = 1 - ((1 - config.ema) * (1 + Math.cos((Math.PI * (step - first)) / 4))) / 2;
+      const m = Math.fround(step < first ? 0 : config.method === 'byol' ? rising : config.ema);
+      const before = await trainer.save();
+      await trainer.train();
+      const after = await trainer.save();
+      for (const name of trainer.network.parameters.names) {
+        const weights = values(after, name);
+        const average = values(before, `average.${name}`).map((old, i) => m * old + (1 - m) * weights[i]);
+        close(values(after, `average.${name}`), average, `step ${step}: average of ${name}`, 3e-7);
+      }
+    }
+    trainer.dispose();
+  });
+
+test('methods that learn from a teacher say so where there is none', async () => {
+  const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
+  await rejects(
+    () => Trainer.open(device, config, pictures(40)),
+    ConfigError,
+    /teacher \(--teacher\): expected a trained/,
+  );
+});
+
+test.run();
