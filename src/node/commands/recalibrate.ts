@@ -3,7 +3,7 @@ import { UsageError } from './flags.js';
 
 export const recalibrateCommand: Command = {
   name: 'recalibrate',
-  summary: "estimate an encoder's batchnorm statistics anew from other pictures",
+  summary: "take an encoder's batchnorm statistics from other pictures",
   usage: 'recalibrate --weights FILE --data DIR|emoji|... --out FILE',
   positional: [],
   flags: [
@@ -24,7 +24,7 @@ export const recalibrateCommand: Command = {
     { flag: '--out', key: 'out', value: 'FILE', doc: 'where to write the encoder', default: 'needed' },
   ],
   examples: [
-    ['slimgrad recalibrate --weights slim.safetensors --data photos --out photos.safetensors', 'for your own pictures'],
+    ['slimgrad recalibrate --weights a.safetensors --data photos --out b.safetensors', 'for your own pictures'],
   ],
   async run({ values }) {
     const { weights, data, out } = values;
