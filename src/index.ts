@@ -1,4 +1,17 @@
 export { type Blocks, parseConfig, presets, type TrainConfig } from './config.js';
+export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
+export type { Passes, Role } from './cost/passes.js';
+export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';
+export { type RunCost, runCost } from './cost/run.js';
+export {
+  type CostMethod,
+  costMethods,
+  type NetworkCost,
+  type TrainingCost,
+  type TrainingSpec,
+  trainingCost,
+} from './cost/training_cost.js';
+export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
 export {
   type Augmentation,
   augment,

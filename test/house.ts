@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['methods'],
   ['data', 'eval', 'io'],
   ['config'],
-  ['train', 'image_encoder'],
+  ['train', 'cost', 'image_encoder'],
   ['index'],
   ['node'],
 ];

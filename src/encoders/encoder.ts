@@ -9,6 +9,8 @@ export interface Encoder extends Module {
   readonly features: Channels;
   /** The factor by which it shrinks a picture: smaller pictures are refused. */
   readonly stride: number;
+  /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
+  readonly hidden?: readonly Channels[];
 }
 
 /** What every encoder can be asked for. */
@@ -55,13 +57,14 @@ export function multipleOf8(channels: number): number {
 }
 
 /** The encoder whose feature maps `body` makes: their means over the pixels are the features. */
-export function pooled(body: Module, features: Channels, stride: number): Encoder {
+export function pooled(body: Module, features: Channels, stride: number, hidden?: readonly Channels[]): Encoder {
   const { parameters, statistics } = body;
   return {
     parameters,
     statistics,
     features,
     stride,
+    ...(hidden && { hidden }),
     forward(pass, x) {
       const [, colour, H, W] = x.shape;
       if (x.shape.length !== 4 || colour !== colours.host || !(Math.min(H, W) >= stride))

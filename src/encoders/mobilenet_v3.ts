@@ -52,5 +52,5 @@ export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
   const last = `features.${rows.length + 1}`;
   const features = both(input, (c) => 6 * c);
   modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, hardswish));
-  return pooled(sequential(...modules), features, 16 * stemStride);
+  return pooled(sequential(...modules), features, 16 * stemStride, [scale(1280)]);
 }

@@ -2,6 +2,7 @@
 import { unknown } from '../config/names.js';
 import { SlimgradError } from '../errors.js';
 import { type Command, helpOf, readCommand } from './commands/command.js';
+import { costCommand } from './commands/cost.js';
 import { demo } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { embed } from './commands/embed.js';
@@ -12,7 +13,15 @@ import { recalibrateCommand } from './commands/recalibrate.js';
 import { exitCodes, Interrupted } from './pretrain.js';
 import { version } from './version.js';
 
-const commands: readonly Command[] = [pretrainCommand, embed, evalCommand, recalibrateCommand, doctorCommand, demo];
+const commands: readonly Command[] = [
+  pretrainCommand,
+  embed,
+  evalCommand,
+  recalibrateCommand,
+  costCommand,
+  doctorCommand,
+  demo,
+];
 
 const overview = `slimgrad ${version}: train small vision encoders without labels, on any GPU.
 

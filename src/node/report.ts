@@ -1,4 +1,5 @@
 import { type SettingKey, type TrainConfig, usedKeys } from '../config.js';
+import { stepSeconds } from './pace.js';
 import { duration, figure } from './progress.js';
 import { type Chart, renderChart } from './report/chart.js';
 import { type Correlation, correlationSection } from './report/correlation.js';
@@ -73,13 +74,6 @@ function tiles({ config, metrics, evaluation }: ReportData): string {
   const tile = ([name, value, note]: [string, string, string]) =>
     `<div class="tile"><span>${name}</span><strong>${value}</strong><small>${note}</small></div>`;
   return `<section class="tiles">${items.map(tile).join('')}</section>`;
-}
-
-/** Median time between steps: breaks between a stop and its continuation do not count. */
-function stepSeconds(metrics: ReportData['metrics']): number | undefined {
-  const times = metrics.map((m) => Date.parse(String(m.time)) / 1000);
-  const gaps = times.slice(1).map((t, i) => t - times[i]);
-  return gaps.filter((gap) => gap > 0).sort((a, b) => a - b)[Math.floor(gaps.length / 2)];
 }
 
 function evaluationSection(evaluation: Evaluation): string {

@@ -160,8 +160,7 @@ export class RunFolder {
 
   /** The lines of metrics.jsonl. */
   async metrics(): Promise<Record<string, number | string>[]> {
-    const lines = (await readLines(join(this.path, names.metrics))).map(parseLine);
-    return lines.filter((line) => line !== undefined);
+    return readMetrics(this.path);
   }
 
   /** Lets others take the folder, in a process that is about to end. */
@@ -175,6 +174,12 @@ export class RunFolder {
     this.#metrics = undefined;
     await rm(join(this.path, names.lock), { force: true });
   }
+}
+
+/** The lines of a run folder's metrics.jsonl; none where there is none. */
+export async function readMetrics(folder: string): Promise<Record<string, number | string>[]> {
+  const lines = (await readLines(join(folder, names.metrics))).map(parseLine);
+  return lines.filter((line) => line !== undefined);
 }
 
 async function readLines(file: string): Promise<string[]> {

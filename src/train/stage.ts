@@ -1,5 +1,5 @@
 import type { Schedule, TrainConfig } from '../config.js';
-import type { Loader } from '../data/loader.js';
+import type { Pictures } from '../data/augment.js';
 import { collapse } from '../eval/collapse.js';
 import { type Correlation, correlation } from '../eval/correlation.js';
 import type { Objective, Recipe, Summary } from '../methods/method.js';
@@ -41,7 +41,7 @@ export class Stage {
   constructor(
     { plan, stretch, config }: { plan: Plan; stretch: Stretch; config: TrainConfig },
     network: Network,
-    loader: Loader,
+    pictures: Pictures,
   ) {
     this.#device = plan.device;
     this.#config = config;
@@ -49,7 +49,7 @@ export class Stage {
     this.plan = plan;
     const { parameters } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    this.#objective = stretch.recipe.record(plan, network, new AugmentedViews(plan, loader, config));
+    this.#objective = stretch.recipe.record(plan, network, new AugmentedViews(plan, pictures, config));
     this.#optimizer = plan.phase('optimizer', () => optimizerOf(plan, parameters, config));
     plan.phase('update', () => this.#objective.update?.());
   }

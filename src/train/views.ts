@@ -1,6 +1,5 @@
 import type { TrainConfig } from '../config.js';
-import { type Augmentation, augment, defaultViews } from '../data/augment.js';
-import type { Loader } from '../data/loader.js';
+import { type Augmentation, augment, defaultViews, type Pictures } from '../data/augment.js';
 import type { Views } from '../methods/method.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
@@ -10,9 +9,9 @@ export class AugmentedViews implements Views {
   readonly #make: (view: 0 | 1) => Tensor;
   readonly #made: [Tensor?, Tensor?] = [];
 
-  constructor(plan: Plan, loader: Loader, config: TrainConfig) {
+  constructor(plan: Plan, pictures: Pictures, config: TrainConfig) {
     const views = viewsOf(config);
-    this.#make = (view) => augment(plan, loader, view, views[view], config.precision);
+    this.#make = (view) => augment(plan, pictures, view, views[view], config.precision);
   }
 
   get a(): Tensor {

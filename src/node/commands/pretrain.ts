@@ -1,8 +1,7 @@
 import { parseConfig, settingFlags } from '../../config.js';
-import { DataError } from '../../errors.js';
-import { readBytes } from '../files.js';
 import { pretrain } from '../pretrain.js';
 import { evaluationText } from '../scores.js';
+import { readSettings } from '../settings_file.js';
 import type { Command } from './command.js';
 import type { Flag } from './flags.js';
 
@@ -44,19 +43,4 @@ export async function train(settings: Record<string, unknown>): Promise<number> 
   if (evaluation) console.log(`\n${evaluationText(evaluation)}`);
   console.log(`\nReport: ${folder}/report.html`);
   return 0;
-}
-
-/** The object in a JSON file of settings. */
-async function readSettings(file: string): Promise<object> {
-  const text = new TextDecoder().decode(await readBytes(file));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(`${file}: not JSON: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new DataError(`${file}: expected a JSON object of settings, such as {"data": "emoji"}`);
-  }
-  return value;
 }

@@ -1,0 +1,122 @@
+import type { TrainConfig } from '../config.js';
+import type { Ledger } from './ledger.js';
+import type { Reproduced } from './published.js';
+import type { RunCost } from './run.js';
+import type { NetworkCost, TrainingCost, TrainingSpec } from './training_cost.js';
+
+const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
+
+/** Three digits or more and a prefix: `812 M`, `1.36 G`. */
+export function withPrefix(value: number): string {
+  const step = value >= 1 ? Math.min(Math.floor(Math.log10(value) / 3), prefixes.length - 1) : 0;
+  const scaled = value / 1000 ** step;
+  return `${scaled >= 99.95 ? scaled.toFixed(0) : scaled.toPrecision(3)} ${prefixes[step]}`;
+}
+
+/** `1.36 GFLOP`. */
+export function flopText(flops: number): string {
+  return `${withPrefix(flops)}FLOP`;
+}
+
+/** `3.600e17`, as published costs are written. */
+export function scientific(flops: number, digits = 3): string {
+  return flops.toExponential(digits).replace('+', '');
+}
+
+/** Rows in columns: the first `left` ones flush left, the others right. */
+export function columns(rows: readonly (readonly string[])[], left = 1): string[] {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  const cell = (text: string, i: number) => (i < left ? text.padEnd(widths[i]) : text.padStart(widths[i]));
+  return rows.map((row) => row.map(cell).join('  ').trimEnd());
+}
+
+/** A training's cost as `slimgrad cost` prints it, for 80 columns. */
+export function trainingText(
+  { method, epochs }: TrainingSpec,
+  { images, imageSize, shares, ...sum }: TrainingCost,
+): string {
+  const millions = (value: number) => `${(value / 1e6).toFixed(1)} M`;
+  const row = ({ role, encoder, width, work, times, epochs, flops }: NetworkCost) => [
+    `${role} ${encoder} ${width}x`,
+    millions(work.macs),
+    millions(work.thop),
+    `${times}`,
+    `${epochs}`,
+    scientific(flops),
+  ];
+  return [
+    `${method}, ${epochs} epochs of ${images.toLocaleString('en')} images of ${imageSize} px`,
+    '',
+    ...columns([['network', 'MACs', 'as thop', 'times', 'epochs', 'FLOPs'], ...shares.map(row)]),
+    '',
+    `${scientific(sum.flops)} FLOPs, batchnorm counted as thop does; ${scientific(sum.macFlops)} without`,
+    'times: 6 for each pass of an image that goes back, 2 for each that does not',
+  ].join('\n');
+}
+
+const marks = { yes: 'yes', rounded: '≈', no: 'no' };
+
+/** The published column beside what is counted here, for 80 columns. */
+export function publishedText(rows: readonly Reproduced[]): string {
+  const percent = (off: number) => `${off < 0 ? '−' : '+'}${Math.abs(100 * off).toFixed(Math.abs(off) < 1 ? 1 : 0)} %`;
+  const row = ({ method, encoder, teacher, epochs, printed, computed, off, met }: Reproduced) => [
+    method,
+    encoder,
+    teacher ?? '',
+    `${epochs}`,
+    printed,
+    scientific(computed),
+    percent(off),
+    marks[met],
+  ];
+  const count = (met: Reproduced['met']) => rows.filter((row) => row.met === met).length;
+  const heads = ['method', 'encoder', 'teacher', 'epochs', 'printed', 'computed', 'off', 'met'];
+  return [
+    ...columns([heads, ...rows.map(row)], 3),
+    '',
+    `Met within 1 %: ${count('yes')} of ${rows.length} rows; ≈ in the digits printed: ${count('rounded')}; not met: ${count('no')}.`,
+    'Hosts of sacl_xd are 1.5 times as wide. How it is counted: DESIGN.md, "Ledger".',
+  ].join('\n');
+}
+
+/** A step's parts, for 80 columns. */
+export function ledgerLines({ parts, flops }: Ledger): string[] {
+  const row = (name: string, forward: number, backward: number) => [
+    name,
+    flopText(forward),
+    backward > 0 ? flopText(backward) : '',
+    flopText(forward + backward),
+    `${((100 * (forward + backward)) / flops).toFixed(1)} %`,
+  ];
+  const sum = (of: 'forward' | 'backward') => parts.reduce((total, part) => total + part[of], 0);
+  return columns([
+    ['', 'forward', 'backward', 'sum', 'share'],
+    ...parts.map(({ name, forward, backward }) => row(name, forward, backward)),
+    row('a step', sum('forward'), sum('backward')),
+  ]);
+}
+
+/** A run's cost as `slimgrad cost --config` prints it, for 80 columns; `seconds` of a step where they were measured. */
+export function runText(name: string, config: TrainConfig, cost: RunCost, seconds?: number): string {
+  const { method, encoder, width, ratio, imageSize } = config;
+  const { step, steps, batch, flops, memory } = cost;
+  const host = ratio > 1 ? `, host ${ratio} times as wide` : '';
+  const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  const facts = [
+    ['an image', `${flopText(step.flops / batch)}; ${flopText(step.byRule / batch)} by the rule of published costs`],
+    ['the run', `${flopText(flops)} in ${steps.toLocaleString('en')} steps`],
+    [
+      'memory',
+      `${mebibytes(memory.lasting)} for weights and what goes with them, ${mebibytes(memory.transient)} for a step`,
+    ],
+    ...(seconds ? [['pace', `${seconds.toPrecision(3)} s a step (median), ${flopText(step.flops / seconds)}/s`]] : []),
+  ];
+  return [
+    name,
+    `${method}, ${encoder} of width ${width}${host}; batch ${batch}, ${imageSize} px`,
+    '',
+    ...ledgerLines(step),
+    '',
+    ...columns(facts, 2),
+  ].join('\n');
+}

@@ -1,0 +1,120 @@
+import { unknown } from '../config/names.js';
+import { type EncoderName, encoderNames } from '../encoders/backbone.js';
+import { ConfigError } from '../errors.js';
+import { forwards, methodPasses, type Passes, type Role } from './passes.js';
+import { type PublishedWork, publishedWork } from './work.js';
+
+export type CostMethod = keyof typeof methodPasses;
+
+/** Names of the methods whose training can be counted. */
+export const costMethods = Object.keys(methodPasses) as readonly CostMethod[];
+
+export interface TrainingSpec {
+  readonly method: CostMethod;
+  readonly encoder: EncoderName;
+  /** Width of the slim encoder against the published network; 1 where left out. */
+  readonly width?: number;
+  /** K: how many times as wide the host is; 1.5 where left out, of methods that slice one. */
+  readonly ratio?: number;
+  readonly epochs: number;
+  /** Images of an epoch: ImageNet's where left out. */
+  readonly images?: number;
+  /** 224 where left out. */
+  readonly imageSize?: number;
+  /** Architecture of the teacher, for methods that have one. */
+  readonly teacher?: EncoderName;
+  /** Epochs of the teacher's own training, where that comes first: 800 where left out. */
+  readonly teacherEpochs?: number;
+}
+
+/** One network's share of a training: `work` × `times` × images × `epochs`. */
+export interface NetworkCost {
+  readonly role: Role;
+  readonly encoder: EncoderName;
+  /** Width against the published network. */
+  readonly width: number;
+  /** One picture's forward through the whole published network. */
+  readonly work: PublishedWork;
+  /** FLOPs a multiply-add of that forward: 2 for each pass that does not go back, 6 for one that does. */
+  readonly times: number;
+  readonly epochs: number;
+  /** Of the whole training, counted from `work.thop`, and from its multiply-adds alone. */
+  readonly flops: number;
+  readonly macFlops: number;
+}
+
+export interface TrainingCost {
+  readonly images: number;
+  readonly imageSize: number;
+  readonly shares: readonly NetworkCost[];
+  readonly flops: number;
+  readonly macFlops: number;
+}
+
+/** Training images of ImageNet-1K. */
+export const imagenetImages = 1_281_167;
+
+const roles: readonly Role[] = ['host', 'slim', 'teacher'];
+const beforehand: Passes = { trained: 2, frozen: 0 }; // a teacher's own training: both views
+
+/**
+ * FLOPs of a training, as the published column counts them: 2 a multiply-add of every forward and 4 of every pass that goes
+ * back, of whole networks at their published resolution, heads, losses and updates left out. A teacher counts by its
+ * training, along with the method's or before it; what it only tells is left out.
+ *
+ * @throws ConfigError for a name that is not known, a teacher where none is used, one that is missing, or a ratio where nothing
+ * is sliced
+ */
+export function trainingCost(spec: TrainingSpec): TrainingCost {
+  const { method, encoder, width = 1, epochs, images = imagenetImages, imageSize = 224, teacherEpochs = 800 } = spec;
+  const ratio = check(spec);
+  const used: { readonly [R in Role]?: Passes } = methodPasses[method];
+  const shares = roles.flatMap((role): NetworkCost[] => {
+    const passes = used[role];
+    if (!passes) return [];
+    if (role === 'teacher') {
+      const along = passes.trained > 0;
+      const counted = along ? { trained: passes.trained, frozen: 0 } : beforehand;
+      const network = { role, encoder: spec.teacher as EncoderName, width: 1, ratio: 1 };
+      return [share(network, counted, { epochs: along ? epochs : teacherEpochs, images, imageSize })];
+    }
+    return [share({ role, encoder, width, ratio }, passes, { epochs, images, imageSize })];
+  });
+  const sum = (of: (share: NetworkCost) => number) => shares.reduce((total, share) => total + of(share), 0);
+  return { images, imageSize, shares, flops: sum(({ flops }) => flops), macFlops: sum(({ macFlops }) => macFlops) };
+}
+
+function share(
+  { role, encoder, width, ratio }: { role: Role; encoder: EncoderName; width: number; ratio: number },
+  passes: Passes,
+  { epochs, images, imageSize }: { epochs: number; images: number; imageSize: number },
+): NetworkCost {
+  const isHost = role === 'host';
+  const stemStride = imageSize <= 64 ? 1 : 2;
+  const work = publishedWork({ encoder, width, ratio, stemStride, blocks: null }, isHost ? 'host' : 'slim', imageSize);
+  const times = 2 * forwards(passes);
+  const all = times * images * epochs;
+  const flops = { flops: all * work.thop, macFlops: all * work.macs };
+  return { role, encoder, width: isHost ? width * ratio : width, work, times, epochs, ...flops };
+}
+
+/** Refuses what does not go together; gives the ratio. */
+function check({ method, encoder, ratio, teacher, teacherEpochs }: TrainingSpec): number {
+  if (!costMethods.includes(method)) throw unknown('method', method, costMethods);
+  if (!encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
+  if (teacher !== undefined && !encoderNames.includes(teacher)) throw unknown('teacher', teacher, encoderNames);
+  const used: { readonly [R in Role]?: Passes } = methodPasses[method];
+  if (used.teacher && teacher === undefined)
+    throw new ConfigError(`cost: ${method} learns from a teacher; name its architecture, as by --teacher resnet50`);
+  if (!used.teacher && teacher !== undefined)
+    throw new ConfigError(
+      `cost: ${method} has no teacher, got ${teacher}; leave it out, or choose seed, disco, rekd or oss`,
+    );
+  if (teacherEpochs !== undefined && !(used.teacher && used.teacher.trained === 0))
+    throw new ConfigError(`cost: ${method} has no teacher that is trained beforehand; leave out teacherEpochs`);
+  if (!used.host && ratio !== undefined && ratio !== 1)
+    throw new ConfigError(
+      `cost: ${method} slices no host, got ratio ${ratio}; leave it out, or choose sacl_xd or sacl`,
+    );
+  return ratio ?? (used.host ? 1.5 : 1);
+}

@@ -1,0 +1,29 @@
+import { basename, dirname } from 'node:path';
+import { parseConfig } from '../config.js';
+import { runCost } from '../cost/run.js';
+import { runText } from '../cost/text.js';
+import { ConfigError } from '../errors.js';
+import { stepSeconds } from './pace.js';
+import { readMetrics } from './run_folder.js';
+import { readSettings } from './settings_file.js';
+
+/**
+ * What a run with the settings in `file` computes, in words; of a run folder's config.json as it stands, also how fast its
+ * steps were.
+ *
+ * @param given what stands in place of the file's settings, and the number of training images
+ * @throws ConfigError where the settings count epochs, and nothing tells of how many images
+ */
+export async function costOfFile(
+  file: string,
+  { images, ...given }: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const config = parseConfig({ ...(await readSettings(file)), ...given });
+  if (config.steps === null && images === undefined)
+    throw new ConfigError(
+      'images (--images): needed, for the settings count epochs; give the number of training images',
+    );
+  const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images));
+  const isOwn = basename(file) === 'config.json' && Object.keys(given).length === 0;
+  return runText(file, config, cost, isOwn ? stepSeconds(await readMetrics(dirname(file))) : undefined);
+}
