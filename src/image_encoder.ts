@@ -1,11 +1,11 @@
-import { parseConfig, type TrainConfig } from './config.js';
 import type { ImageSource, Picture } from './data/source.js';
+import { readEncoder } from './encoder_file.js';
 import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
-import { ConfigError, DataError, SlimgradError } from './errors.js';
+import { ConfigError, DataError } from './errors.js';
 import { featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
-import { readSafetensors, toFloat32 } from './io/safetensors.js';
+import { readSafetensors } from './io/safetensors.js';
 import { backboneParameters, backboneState } from './io/torchvision.js';
 import type { Parameters, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
@@ -85,9 +85,7 @@ export class ImageEncoder implements WeightedEncoder {
  * @throws DataError where the file is damaged or not one of slimgrad's
  */
 export function openEncoder(device: Device, bytes: Uint8Array, file = 'encoder'): ImageEncoder {
-  const { tensors, metadata } = readSafetensors(bytes, file);
-  const { config, part } = encoderMetadata(metadata, file);
-  const state: Tensors = new Map([...tensors].map(([name, t]) => [name, { shape: t.shape, data: toFloat32(t, name) }]));
+  const { config, part, state } = readEncoder(bytes, file);
   return new ImageEncoder(device, config, state, part, file);
 }
 
@@ -123,32 +121,6 @@ export function openTorchvision(
     );
   const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize };
   return new ImageEncoder(device, spec, backboneState(tensors), 'host', file);
-}
-
-/** The run's configuration and the part, host or slim, that an encoder's file names. */
-export function encoderMetadata(
-  metadata: Readonly<Record<string, string>>,
-  file: string,
-): { config: TrainConfig; part: Width } {
-  const { format, part, config } = metadata;
-  if (format !== 'slimgrad encoder 1' || (part !== 'host' && part !== 'slim') || !config)
-    throw new DataError(
-      `${file}: expected an encoder of slimgrad (format "slimgrad encoder 1"), got ${format ? `"${format}"` : 'no format'}; ` +
-        'give the slim.safetensors or host.safetensors of a run folder, or name the encoder of a torchvision file',
-    );
-  let raw: unknown;
-  try {
-    raw = JSON.parse(config);
-  } catch (cause) {
-    throw new DataError(`${file}: its configuration is not JSON`, { cause });
-  }
-  try {
-    return { config: parseConfig(raw), part };
-  } catch (cause) {
-    throw cause instanceof SlimgradError
-      ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
-      : cause;
-  }
 }
 
 function sourceOf(what: string, images: ImageSource | readonly Picture[]): ImageSource {

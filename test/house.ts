@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['methods'],
   ['data', 'eval', 'io'],
   ['config'],
-  ['train', 'cost', 'image_encoder'],
+  ['train', 'cost', 'encoder_file', 'image_encoder'],
   ['index'],
   ['node'],
 ];

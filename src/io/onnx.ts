@@ -2,9 +2,9 @@ import { imagenetStatistics } from '../data/augment.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../errors.js';
 import type { Tensors } from '../parameters.js';
-import { checkState } from './checkpoint.js';
 import { foldBatchnorm, type Graph, type Node, traceEncoder, type Value } from './graph.js';
 import { Message } from './protobuf.js';
+import { checkBackbone } from './torchvision.js';
 
 /** The version of ONNX's operators that files are written in: the first with HardSwish. Runtimes since 2021 know it. */
 export const onnxOpset = 14;
@@ -37,7 +37,7 @@ export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOption
     throw new ConfigError(
       `exportOnnx: expected a whole imageSize of at least the encoder's stride, ${encoder.stride}, got ${imageSize}`,
     );
-  checkEncoderState(encoder, state, 'exportOnnx');
+  checkBackbone(encoder, state, 'exportOnnx');
   const traced = traceEncoder(encoder, state);
   const graph = fold ? foldBatchnorm(traced) : traced;
   const { mean, std } = imagenetStatistics;
@@ -55,15 +55,6 @@ export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOption
       `exportOnnx: the file would have ${model.length} bytes, over the ${largest} that ONNX can hold; export it as safetensors`,
     );
   return model.finish();
-}
-
-/** @throws DataError that lists every tensor of `state` that is missing, extra or of another shape than the lone encoder's. */
-export function checkEncoderState({ parameters, statistics }: Encoder, state: Tensors, file: string): void {
-  const shapes = new Map<string, readonly number[]>([
-    ...parameters.map(({ name, shape }) => [name, shape] as const),
-    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
-  ]);
-  checkState(state, shapes, file);
 }
 
 function graphMessage({ nodes, input, output, parameters }: Graph, imageSize: number): Message {

@@ -18,18 +18,26 @@ export function backboneState(tensors: ReadonlyMap<string, SavedTensor>): Tensor
 }
 
 /**
+ * @throws DataError, in the file's name, that lists every tensor of `state` that is missing, extra or of another shape than
+ * those of `encoder` as a lone network of the host's width
+ */
+export function checkBackbone({ parameters, statistics }: Encoder, state: Tensors, file: string): void {
+  const shapes = new Map<string, readonly number[]>([
+    ...parameters.map(({ name, shape }) => [name, shape] as const),
+    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
+  ]);
+  checkState(state, shapes, file);
+}
+
+/**
  * Parameters of `encoder`, as a lone network of the host's width, filled with `state`. Free them by `dispose()`.
  *
  * @param file the name for error messages
  * @throws DataError that lists every tensor of `state` that is missing, extra or of another shape; nothing is allocated then
  */
 export function backboneParameters(device: Device, encoder: Encoder, state: Tensors, file: string): Parameters {
+  checkBackbone(encoder, state, file);
   const { parameters, statistics } = encoder;
-  const shapes = new Map<string, readonly number[]>([
-    ...parameters.map(({ name, shape }) => [name, shape] as const),
-    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
-  ]);
-  checkState(state, shapes, file);
   const filled = new Parameters(device, parameters, statistics, { bn: 'shared' });
   const tracked = new Set(statistics.map(({ name }) => name));
   for (const [name, { data }] of state) filled.write(tracked.has(name) ? `host.${name}` : name, data);

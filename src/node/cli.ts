@@ -7,6 +7,7 @@ import { demo } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
+import { exportCommand } from './commands/export.js';
 import { UsageError } from './commands/flags.js';
 import { pretrainCommand } from './commands/pretrain.js';
 import { recalibrateCommand } from './commands/recalibrate.js';
@@ -18,6 +19,7 @@ const commands: readonly Command[] = [
   embed,
   evalCommand,
   recalibrateCommand,
+  exportCommand,
   costCommand,
   doctorCommand,
   demo,

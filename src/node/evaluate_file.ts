@@ -1,7 +1,7 @@
 import { eachPicture } from '../data/source.js';
+import { readEncoder } from '../encoder_file.js';
 import { ConfigError } from '../errors.js';
-import { encoderMetadata, ImageEncoder, openEncoder } from '../image_encoder.js';
-import { readSafetensors } from '../io/safetensors.js';
+import { ImageEncoder, openEncoder } from '../image_encoder.js';
 import { initialState } from '../train.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
@@ -29,7 +29,7 @@ export async function evaluateFile(
   { seed, recalibrate = false, ...options }: EvaluateFileOptions = {},
 ): Promise<Evaluation> {
   const bytes = await readBytes(weights);
-  const { config, part } = encoderMetadata(readSafetensors(bytes, weights).metadata, weights);
+  const { config, part } = readEncoder(bytes, weights);
   // An encoder of other data was not told which drawings are twins.
   const protocol = data === 'emoji' && config.data === 'emoji' ? config.protocol : 'augmented';
   const { imageSize } = config;

@@ -1,11 +1,5 @@
-import {
-  encoderMetadata,
-  type ImageEncoder,
-  openEncoder,
-  openTorchvision,
-  type TorchvisionOptions,
-} from '../image_encoder.js';
-import { readSafetensors } from '../io/safetensors.js';
+import { readEncoder } from '../encoder_file.js';
+import { type ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
 import type { Device } from '../runtime/device.js';
 import { openDevice } from './device.js';
 import { readBytes } from './files.js';
@@ -24,8 +18,7 @@ export interface LoadedEncoder
  */
 export async function loadEncoder(file: string, { device }: { device?: Device } = {}): Promise<LoadedEncoder> {
   const bytes = await readBytes(file);
-  // Before a device is opened for nothing.
-  encoderMetadata(readSafetensors(bytes, file).metadata, file);
+  readEncoder(bytes, file); // refuses what is none before a device is opened for nothing
   return open(device, (on) => openEncoder(on, bytes, file));
 }
 

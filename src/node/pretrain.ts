@@ -1,7 +1,8 @@
 import { freeKeys, type TrainConfig } from '../config.js';
+import { writeEncoder } from '../encoder_file.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
-import { f32, toFloat32, writeSafetensors } from '../io/safetensors.js';
+import { f32, toFloat32 } from '../io/safetensors.js';
 import type { Tensors } from '../parameters.js';
 import type { Trainer as TrainerOf } from '../train.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
@@ -208,15 +209,8 @@ async function finish(
 ): Promise<PretrainResult> {
   const { config, folder, trainer, adapter } = run;
   for (const width of ['slim', 'host'] as const) {
-    const state = await trainer.encoderState(width);
-    const about = {
-      format: 'slimgrad encoder 1',
-      part: width,
-      step: String(trainer.step),
-      config: JSON.stringify(identity(config)),
-    };
-    const tensors = Array.from(state, ([name, t]) => [name, f32(t.shape, t.data)] as const);
-    await folder.write(`${width}.safetensors`, writeSafetensors(tensors, about));
+    const about = { part: width, step: String(trainer.step), config: JSON.stringify(identity(config)) };
+    await folder.write(`${width}.safetensors`, writeEncoder(await trainer.encoderState(width), about));
   }
   const evaluation = await session.evaluate?.();
   const metrics = await folder.metrics();

@@ -1,6 +1,6 @@
 import { eachPicture } from '../data/source.js';
-import { encoderMetadata, openEncoder } from '../image_encoder.js';
-import { f32, readSafetensors, writeSafetensors } from '../io/safetensors.js';
+import { readEncoder, writeEncoder } from '../encoder_file.js';
+import { openEncoder } from '../image_encoder.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { thin } from './evaluate.js';
@@ -19,8 +19,8 @@ export const mostPictures = 20_000;
 export async function recalibrateFile(weights: string, data: string, out: string): Promise<number> {
   await checkPlace(out);
   const bytes = await readBytes(weights);
-  const { metadata } = readSafetensors(bytes, weights);
-  const { seed, imageSize } = encoderMetadata(metadata, weights).config;
+  const { metadata, config } = readEncoder(bytes, weights);
+  const { seed, imageSize } = config;
   const dataset = await openDataset(data, { seed, imageSize, protocol: 'augmented' });
   for (const note of dataset.notes) console.error(note);
   const pictures = thin(eachPicture(dataset.train), mostPictures);
@@ -28,8 +28,7 @@ export async function recalibrateFile(weights: string, data: string, out: string
   try {
     const encoder = openEncoder(device, bytes, weights);
     await encoder.recalibrate(pictures);
-    const tensors = Array.from(await encoder.state(), ([name, t]) => [name, f32(t.shape, t.data)] as const);
-    await writeFileAtomic(out, writeSafetensors(tensors, { ...metadata, recalibrated: data }));
+    await writeFileAtomic(out, writeEncoder(await encoder.state(), { ...metadata, recalibrated: data }));
   } finally {
     device.dispose();
   }

@@ -1,0 +1,83 @@
+import { imagenetStatistics } from '../data/augment.js';
+import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
+import { ConfigError } from '../errors.js';
+import { foldBatchnorm, traceEncoder } from '../io/graph.js';
+import { exportOnnx, onnxOpset } from '../io/onnx.js';
+import { f32, writeSafetensors } from '../io/safetensors.js';
+import type { Tensors, Width } from '../parameters.js';
+import { checkPlace, readBytes, writeFileAtomic } from './files.js';
+
+export const exportFormats = ['onnx', 'safetensors'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+export interface ExportFileOptions {
+  /** By the ending of the file's name where left out. */
+  format?: ExportFormat;
+  /** Take every batchnorm into the weights of the layer before it. */
+  fold?: boolean;
+  /** The encoder that is expected to be in the file. */
+  part?: Width;
+}
+
+/**
+ * Writes the encoder in `weights` to `out` for other programs: as ONNX, or as safetensors under torchvision's names.
+ *
+ * @returns a few lines on what was written, and on how to use it
+ * @throws DataError where a file cannot be used; ConfigError where the format is unknown or the part is not the file's
+ */
+export async function exportFile(weights: string, out: string, options: ExportFileOptions = {}): Promise<string> {
+  const { format = formatOf(out), fold = false, part } = options;
+  await checkPlace(out);
+  const file = readEncoder(await readBytes(weights), weights);
+  if (part && part !== file.part)
+    throw new ConfigError(
+      `--part: expected the ${part} encoder, but ${weights} holds the ${file.part} one; give the ${part}.safetensors beside it`,
+    );
+  const bytes = format === 'onnx' ? onnx(file, fold) : safetensors(file, fold);
+  await writeFileAtomic(out, bytes);
+  return `${headline(file, out, bytes.length, fold)}\n${format === 'onnx' ? ofOnnx(file) : ofSafetensors(file, fold)}`;
+}
+
+function formatOf(out: string): ExportFormat {
+  const found = exportFormats.find((format) => out.toLowerCase().endsWith(`.${format}`));
+  if (!found)
+    throw new ConfigError(`--format: expected ${exportFormats.join(' or ')}, which the name ${out} does not tell`);
+  return found;
+}
+
+function onnx({ encoder, state, config, metadata }: EncoderFile, fold: boolean): Uint8Array {
+  return exportOnnx(encoder, state, { imageSize: config.imageSize, fold, metadata });
+}
+
+function safetensors({ encoder, state, metadata }: EncoderFile, fold: boolean): Uint8Array {
+  if (!fold) return writeEncoder(state, metadata);
+  const { parameters } = foldBatchnorm(traceEncoder(encoder, state));
+  const tensors = Array.from(parameters, ([name, { shape, data }]) => [name, f32(shape, data)] as const);
+  return writeSafetensors(tensors, { ...metadata, format: 'slimgrad folded encoder 1' });
+}
+
+function headline({ config, part, encoder, state }: EncoderFile, out: string, bytes: number, fold: boolean): string {
+  const { host: features } = encoder.features;
+  const size = `${(count(state) / 1e6).toFixed(2)} M numbers, ${(bytes / 1e6).toFixed(1)} MB`;
+  const how = fold ? ', batchnorm folded into the convolutions' : '';
+  return `Wrote ${out}: the ${part} ${config.encoder}, ${features} features, ${size}${how}.`;
+}
+
+function count(state: Tensors): number {
+  return Array.from(state.values()).reduce((sum, { data }) => sum + data.length, 0);
+}
+
+function ofOnnx({ encoder, config }: EncoderFile): string {
+  const side = config.imageSize;
+  const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((colour) => colour.join(' '));
+  return `Opset ${onnxOpset}; any batch.
+  image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, less ${mean}, over ${std}
+  features  (batch, ${encoder.features.host})`;
+}
+
+function ofSafetensors({ config }: EncoderFile, fold: boolean): string {
+  if (fold) return "torchvision's names; each convolution has a bias in place of its batchnorm.";
+  return config.encoder === 'mobilenet_v1' || config.encoder === 'resnet20'
+    ? "Names in torchvision's manner; torchvision itself has no such model."
+    : `torchvision's names: ${config.encoder}() loads it strictly once its classifier is an Identity.`;
+}
