@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
-import { type Browser, chromium } from 'playwright-core';
+import { chromium } from 'playwright-core';
 import { findArchive, softwareVersion, unpackArchive } from '../../src/node/software.js';
+import type { OpenPage } from './serve.js';
 
 const flags = [
   '--enable-unsafe-webgpu',
@@ -41,13 +42,21 @@ async function unpackChromium(): Promise<string> {
   return folder;
 }
 
-/** A headless Chromium with WebGPU on SwiftShader; it needs no library of the system beyond libc. */
-export async function launchChromium(): Promise<Browser> {
+/** Opens `url` in a headless Chromium with WebGPU on SwiftShader; it needs no library of the system beyond libc. */
+export async function openChromium(url: string): Promise<OpenPage> {
   const folder = await unpackChromium();
-  return chromium.launch({
+  const browser = await chromium.launch({
     executablePath: join(folder, 'chromium'),
     args: flags,
     env: { ...process.env, LD_LIBRARY_PATH: join(folder, 'lib') } as Record<string, string>,
     timeout: 60_000,
   });
+  const page = await browser.newPage();
+  const broken = new Promise<never>((_, reject) => {
+    page.on('pageerror', reject);
+    page.on('crash', () => reject(new Error('the page crashed')));
+    browser.on('disconnected', () => reject(new Error('the browser went away')));
+  });
+  await page.goto(url);
+  return { broken, close: () => browser.close() };
 }

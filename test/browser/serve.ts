@@ -15,6 +15,13 @@ export interface Result {
   readonly ms: number;
 }
 
+/** A page in a browser. */
+export interface OpenPage {
+  /** Rejects when the page fails or the browser goes away, `close()` included. */
+  readonly broken: Promise<never>;
+  close(): Promise<void>;
+}
+
 export interface PageServer {
   readonly url: string;
   /** The page's script as the browser gets it. */
