@@ -50,10 +50,10 @@ export function oss(settings: OssSettings): Method {
       const pass = network.pass(tape);
       const taught = [a, b].map((x) => plan.phase('host', () => embedTeacher(pass, x)));
       const small = [a, b].map((x) => plan.phase('slim', () => embed(pass, x)));
-      const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
       const half = (logits: Tensor, targets: Tensor) =>
         softmaxCrossEntropy(tape, logits, targets, { temperature, scale: 0.5 });
       const losses = plan.phase('loss', () => {
+        const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
         const [assignedA, assignedB] = scores.map((s) => sinkhorn(plan, s, { epsilon, iterations }));
         const [toldA, toldB] = scores.map((s) => softmax(plan, s, { temperature }));
         const [r, q] = small.map(({ z }) => prototypes.forward(pass, z));

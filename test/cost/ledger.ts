@@ -1,19 +1,22 @@
 // What a step computes, as its plan says, against what the encoders' tables predict.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseConfig } from '../../src/config.js';
-import { ledgerOf } from '../../src/cost/ledger.js';
-import { forwards, methodPasses, type Passes } from '../../src/cost/passes.js';
+import { parseConfig, type TrainConfig } from '../../src/config.js';
+import { type LedgerPart, ledgerOf } from '../../src/cost/ledger.js';
+import { methodPasses, type Passes, type Role } from '../../src/cost/passes.js';
 import { workOf } from '../../src/cost/work.js';
 import type { Method } from '../../src/methods/method.js';
 import { methods } from '../../src/methods/methods.js';
 import { Network } from '../../src/methods/network.js';
+import type { Teacher } from '../../src/methods/teacher.js';
 import { sequential } from '../../src/nn/module.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { transient } from '../../src/tensor.js';
 import { openTestDevice } from '../device.js';
+import { makeTeacher } from '../methods/tiny.js';
+import { generator } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -30,9 +33,15 @@ const encoders = {
 };
 const N = 8;
 
+/** What a method needs to be told of a teacher. */
+const taught = (method: string) => (['seed', 'disco'].includes(method) ? { teacher: 'teacher.safetensors' } : {});
+
+const methodNames = Object.keys(methods) as (keyof typeof methods)[];
+
 /** The dispatches of a step up to the gradients. */
-function record(on: Device, config: ReturnType<typeof parseConfig>) {
-  const method: Method = methods[config.method](config);
+function record(on: Device, config: TrainConfig) {
+  const teacher = makeTeacher(on, generator());
+  const method: Method = methods[config.method](config, teacher);
   const network = new Network(on, method);
   const plan = new Plan(on);
   const shape = [config.batch, 3, config.imageSize, config.imageSize];
@@ -40,46 +49,68 @@ function record(on: Device, config: ReturnType<typeof parseConfig>) {
   const { dispatches } = plan;
   plan.dispose();
   network.dispose();
-  return { method, dispatches };
+  teacher.parameters.dispose();
+  return { method, teacher, dispatches };
 }
 
-for (const method of Object.keys(methods) as (keyof typeof methods)[])
+const isLoss = ({ name }: LedgerPart) => name.split('/').at(-1) === 'loss';
+
+/** The modules that a trained and a frozen pass go through, and at which width. */
+function through(role: Role, { encoders, heads, sliced }: Method, teacher: Teacher) {
+  const [head, second] = heads;
+  if (role === 'teacher') {
+    // trained along as the host of a method with two encoders, or given
+    const modules = encoders.host === encoders.slim ? [teacher.backbone] : [encoders.host, second];
+    return { width: 'host' as const, trained: modules, frozen: modules };
+  }
+  const hasPredictor = encoders.host === encoders.slim && second?.parameters[0].name.startsWith('predictor');
+  const frozen = [encoders[role], head];
+  return { width: sliced ? role : ('host' as const), trained: hasPredictor ? [...frozen, second] : frozen, frozen };
+}
+
+for (const method of methodNames)
   for (const [name, encoder] of Object.entries(encoders))
     test(`${method} of ${name}: the plan's dispatches are what the tables predict, to the last multiply-add`, () => {
-      const config = parseConfig({ data: 'none', projector: 48, batch: N, method, ...encoder });
-      const { method: recorded, dispatches } = record(device, config);
-      const { parts, flops, byRule } = ledgerOf(dispatches);
-      const loss = parts.find((part) => part.name === 'loss') ?? { forward: 0, backward: 0 };
+      const config = parseConfig({ data: 'none', projector: 48, batch: N, method, ...taught(method), ...encoder });
+      const { method: recorded, teacher, dispatches } = record(device, config);
+      const { parts } = ledgerOf(dispatches);
+      const { flops, byRule } = ledgerOf(dispatches.filter(({ phase }) => !phase.endsWith('loss')));
+      const shape = [N, 3, config.imageSize, config.imageSize];
 
-      let predicted = 0;
-      let rule = 0;
-      for (const [role, passes] of Object.entries(methodPasses[method]) as ['host' | 'slim', Passes][]) {
-        const network = sequential(recorded.encoders[role], ...recorded.heads);
-        const { macs, first } = workOf(network, recorded.sliced ? role : 'host', [
-          N,
-          3,
-          config.imageSize,
-          config.imageSize,
-        ]);
-        predicted += 2 * (forwards(passes) * macs - passes.trained * first);
-        rule += 2 * forwards(passes) * macs;
-        const own = parts.filter((part) => part.name.endsWith(role));
-        if (recorded.sliced) {
-          const [trained] = own.filter((part) => part.name === role);
-          assert.is(trained.forward, 2 * macs, `${role}: forward`);
-          assert.is(trained.backward, 2 * (2 * macs - first), `${role}: backward, without the gradient of the picture`);
-          assert.is(own.length, passes.trained + passes.frozen, `${role}: passes`);
-        }
+      let [predicted, rule] = [0, 0];
+      for (const [role, { trained, frozen }] of Object.entries(methodPasses[method]) as [Role, Passes][]) {
+        const networks = through(role, recorded, teacher);
+        const live = workOf(sequential(...networks.trained), networks.width, shape);
+        const still = workOf(sequential(...networks.frozen), networks.width, shape);
+        predicted += 2 * (trained * (3 * live.macs - live.first) + frozen * still.macs);
+        rule += 2 * (3 * trained * live.macs + frozen * still.macs);
+        if (!recorded.sliced) continue;
+        const [own] = parts.filter((part) => part.name === role);
+        assert.is(own.forward, 2 * live.macs, `${role}: forward`);
+        assert.is(
+          own.backward,
+          2 * (2 * live.macs - live.first),
+          `${role}: backward, but for the gradient of the picture`,
+        );
+        assert.is(parts.filter((part) => part.name === `frozen ${role}`).length, frozen, `${role}: frozen passes`);
       }
-      assert.is(flops - loss.forward - loss.backward, predicted, 'recorded');
-      assert.is(byRule - loss.forward - loss.backward, rule, 'by the rule');
+      assert.is(flops, predicted, 'recorded');
+      assert.is(byRule, rule, 'by the rule');
+      assert.ok(parts.some(isLoss) || method === 'byol', 'the loss is told apart');
     });
 
 test('a step has one ledger, whatever kernels an adapter gets', () => {
-  for (const encoder of Object.values(encoders)) {
-    const config = parseConfig({ data: 'none', projector: 48, batch: N, ...encoder });
+  for (const method of methodNames) {
+    const config = parseConfig({
+      data: 'none',
+      projector: 48,
+      batch: N,
+      method,
+      ...taught(method),
+      ...encoders.resnet20,
+    });
     const [own, none] = [device, metaDevice()].map((on) => ledgerOf(record(on, config).dispatches));
-    assert.equal(own, none);
+    assert.equal(own, none, method);
   }
 });
 
