@@ -13,7 +13,7 @@ import torch
 from torchvision import models
 
 NAMES = ("efficientnet_b0", "mobilenet_v3_large", "resnet18", "resnet50")
-SIDE = 49
+SIDE = 65
 
 
 def drawn(seed, shape, mean, spread):

@@ -22,7 +22,7 @@ test.after(() => device.dispose());
 
 const { tensors: expected } = readSafetensors(readFileSync('test/encoders/reference.safetensors'), 'fixture');
 const stored = (name: string) => expected.get(name)?.data as Float32Array;
-const side = 49; // maps of 25, 13, 7, 4 and 2 pixels a side
+const side = 65; // maps of 33, 17, 9, 5 and 3 pixels a side
 
 /** As reference.py draws. */
 const drawn = (seed: number, shape: readonly number[], mean: number, spread: number) =>
@@ -40,9 +40,9 @@ const byName = (a: string, b: string) => (a < b ? -1 : 1);
 // Where a value within rounding of a kink falls to the other side, gradients differ visibly: DESIGN.md, "How it is tested".
 for (const [encoder, tolerance] of [
   ['efficientnet_b0', 2e-4],
-  ['mobilenet_v3_large', 3e-2],
-  ['resnet18', 3e-2],
-  ['resnet50', 3e-2],
+  ['mobilenet_v3_large', 1e-2],
+  ['resnet18', 1e-2],
+  ['resnet50', 6e-2], // PyTorch itself misses by 2e-2 in float32
 ] as const)
   test(`${encoder}: features and all gradients are torchvision's`, async () => {
     const network = backbone({ encoder, width: 1, ratio: 1, stemStride: 2, blocks: null });
