@@ -20,6 +20,10 @@ const COLUMNS: u32 = 8;
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 alias Stored4 = vec4f;
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   N: u32, I: u32, O: u32, P: u32,
   row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
@@ -38,6 +42,22 @@ struct Params {
 @group(0) @binding(6) var<storage, read> dy: array<f32>;           // (N, O, P)
 @group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, P / 4)
 @group(0) @binding(8) var<storage, read_write> dweight: array<f32>; // (O, I), as the weight; or (splits, O, I)
+@group(0) @binding(9) var<storage, read> kept_rows: array<Kept>;     // (O), where the weight's rows are kept by a list
+@group(0) @binding(10) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+
+// Where rows and columns of the weight lie in the host's.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.row; }
+  return o * params.row;
+}
+fn rows_at(o: vec4u) -> vec4u {
+  if (KEPT_ROWS) { return vec4u(kept_rows[o.x], kept_rows[o.y], kept_rows[o.z], kept_rows[o.w]) * params.row; }
+  return o * params.row;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * params.column; }
+  return i * params.column;
+}
 
 // ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
 // arrays: SwiftShader runs arrays several times slower.
@@ -132,10 +152,11 @@ fn shift(tile: ptr<function, Tile>) {
 // The rows that a lane holds; the second needs ROWS > SHARE, the last two ROWS > 2 SHARE.
 fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u); }
 
-// The weights of the rows that a lane holds, of two neighbouring input channels; beyond the last channel, nothing.
-fn weights(at: vec4u, next: u32) -> mat4x2f {
+// The weights of the rows that a lane holds, of input channels i and i + next; nothing of the second where next is 0.
+fn weights(rows: vec4u, i: u32, next: u32) -> mat4x2f {
   let more = f32(next);
-  let beyond = at + next * params.column;
+  let at = rows + column_at(i);
+  let beyond = rows + column_at(i + next);
   var held = mat4x2f();
   held[0] = vec2f(weight[at.x], more * weight[beyond.x]);
   if (ROWS > SHARE) { held[1] = vec2f(weight[at.y], more * weight[beyond.y]); }
@@ -160,14 +181,13 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   let n = min(id, vec2u(total - 1u)) / plane;
   let p = min(id, vec2u(total - 1u)) % plane;
 
-  var w = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.row;
+  let w = rows_at(min(o + rows_of(lane), vec4u(params.O - 1u)));
   var at = n * params.I * plane + p;
   var tile: Tile;
   for (var i = 0u; i < params.I; i += 2u) {
     let next = select(0u, 1u, i + 1u < params.I);
     let beyond = at + next * plane;
-    multiply2(&tile, weights(w, next), Two(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[beyond.x]), vec4f(x4[beyond.y])));
-    w += 2u * params.column;
+    multiply2(&tile, weights(w, i, next), Two(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[beyond.x]), vec4f(x4[beyond.y])));
     at += 2u * plane;
   }
 
@@ -191,16 +211,15 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let left = (group / rows * 2u * THREADS + li) * 4u;
   let right = left + 4u * THREADS;
 
-  var w = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.row;
+  let w = rows_at(min(o + rows_of(lane), vec4u(params.O - 1u)));
   var left_at = place(left, params.I, 0u);
   var right_at = place(right, params.I, 0u);
   var tile: Tile;
   for (var i = 0u; i < params.I; i += 2u) {
     let next = select(0u, 1u, i + 1u < params.I);
     let beyond = next * params.P;
-    multiply2(&tile, weights(w, next),
+    multiply2(&tile, weights(w, i, next),
               Two(pixels(left_at), pixels(right_at), pixels(left_at + beyond), pixels(right_at + beyond)));
-    w += 2u * params.column;
     left_at += 2u * params.P;
     right_at += 2u * params.P;
   }
@@ -333,7 +352,7 @@ fn gradient(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[
 fn store_tile(split: u32, o: u32, i: u32, tile: ptr<function, Tile>) {
   if (split >= params.splits) { return; }
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
-    let at = split * params.O * params.I + (o + r) * params.row;
+    let at = split * params.O * params.I + row_at(o + r);
     let v = (*tile).r0.left;
     store_weight(at, i, v.x);
     store_weight(at, i + COLUMNS, v.y);
@@ -345,6 +364,6 @@ fn store_tile(split: u32, o: u32, i: u32, tile: ptr<function, Tile>) {
 
 fn store_weight(row: u32, i: u32, v: f32) {
   if (i >= params.I) { return; }
-  let at = row + i * params.column;
+  let at = row + column_at(i);
   if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
 }

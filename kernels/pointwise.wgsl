@@ -18,6 +18,10 @@ const SQUARES: u32 = 256;
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   N: u32, I: u32, O: u32, P: u32,
   row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
@@ -35,6 +39,22 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;       // (N, I, P)
 @group(0) @binding(6) var<storage, read_write> dweight: array<f32>;  // (O, I), as the weight; or (splits, O, I)
 @group(0) @binding(7) var<storage, read> partials: array<f32>;       // (splits, O, I)
+@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;     // (O), where the weight's rows are kept by a list
+@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>;  // (I), its columns likewise
+
+// Where rows and columns of the weight lie in the host's.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.row; }
+  return o * params.row;
+}
+fn rows_at(o: vec4u) -> vec4u {
+  if (KEPT_ROWS) { return vec4u(kept_rows[o.x], kept_rows[o.y], kept_rows[o.z], kept_rows[o.w]) * params.row; }
+  return o * params.row;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * params.column; }
+  return i * params.column;
+}
 
 // One thread per output pixel.
 @compute @workgroup_size(THREADS)
@@ -47,7 +67,7 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let n = id / (params.P * params.O);
   var sum = 0f;
   for (var i = 0u; i < params.I; i++) {
-    sum = fma(weight[o * params.row + i * params.column], f32(x[(n * params.I + i) * params.P + p]), sum);
+    sum = fma(weight[row_at(o) + column_at(i)], f32(x[(n * params.I + i) * params.P + p]), sum);
   }
   y[id] = Stored(sum);
 }
@@ -63,7 +83,7 @@ fn backward_input(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nu
   let n = id / (params.P * params.I);
   var sum = 0f;
   for (var o = 0u; o < params.O; o++) {
-    sum = fma(weight[o * params.row + i * params.column], dy[(n * params.O + o) * params.P + p], sum);
+    sum = fma(weight[row_at(o) + column_at(i)], dy[(n * params.O + o) * params.P + p], sum);
   }
   dx[id] = sum;
 }
@@ -82,7 +102,7 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
       sum = fma(dy[(n * params.O + o) * params.P + p], f32(x[(n * params.I + i) * params.P + p]), sum);
     }
   }
-  dweight[o * params.row + i * params.column] += sum;
+  dweight[row_at(o) + column_at(i)] += sum;
 }
 
 // Second pass of a split backward_weight, one thread per weight: adds up the parts in their order.
@@ -94,7 +114,7 @@ fn add_partials(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num:
   if (id >= size) { return; }
   var sum = 0f;
   for (var split = 0u; split < params.splits; split++) { sum += partials[split * size + id]; }
-  dweight[id / params.I * params.row + id % params.I * params.column] += sum;
+  dweight[row_at(id / params.I) + column_at(id % params.I)] += sum;
 }
 
 // Eight rows of four columns. Named members, not an array: SwiftShader runs arrays several times slower.
@@ -152,14 +172,13 @@ fn forward_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   let p = pixel % params.P;
 
   let last = vec4u(params.O - 1u);
-  var lo = min(o + vec4u(0u, 1u, 2u, 3u), last) * params.row;
-  var hi = min(o + vec4u(4u, 5u, 6u, 7u), last) * params.row;
+  let lo = rows_at(min(o + vec4u(0u, 1u, 2u, 3u), last));
+  let hi = rows_at(min(o + vec4u(4u, 5u, 6u, 7u), last));
   var at = n * params.I * params.P + p;
   var tile: Tile;
   for (var i = 0u; i < params.I; i++) {
-    multiply(&tile, weights(lo), weights(hi), pixels(at));
-    lo += params.column;
-    hi += params.column;
+    let column = column_at(i);
+    multiply(&tile, weights(lo + column), weights(hi + column), pixels(at));
     at += params.P;
   }
 
@@ -214,7 +233,7 @@ fn backward_weight_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_work
 
 fn store_row(split: u32, o: u32, i: u32, apart: u32, v: vec4f) {
   if (o >= params.O || split >= params.splits) { return; }
-  let at = split * params.O * params.I + o * params.row;
+  let at = split * params.O * params.I + row_at(o);
   store_weight(at, i, v.x);
   store_weight(at, i + apart, v.y);
   store_weight(at, i + 2u * apart, v.z);
@@ -223,7 +242,7 @@ fn store_row(split: u32, o: u32, i: u32, apart: u32, v: vec4f) {
 
 fn store_weight(row: u32, i: u32, v: f32) {
   if (i >= params.I) { return; }
-  let at = row + i * params.column;
+  let at = row + column_at(i);
   if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
 }
 
@@ -266,8 +285,8 @@ fn forward_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nu
   for (var i = 0u; i < params.I; i += 16u) {
     for (var e = li; e < 16u * QUARTER; e += SQUARES) {
       let wi = i + e % 16u;
-      let row = min(o + e / 16u * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
-      let w = weights(row + min(wi, params.I - 1u) * params.column);
+      let row = rows_at(min(o + e / 16u * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)));
+      let w = weights(row + column_at(min(wi, params.I - 1u)));
       left[e % 16u * QUARTER + e / 16u] = select(vec4f(), w, wi < params.I);
       let xi = i + e / QUARTER;
       right[e] = select(vec4f(), pixels(source + min(xi, params.I - 1u) * params.P), xi < params.I);

@@ -21,11 +21,13 @@ export function reflect(name, path, code) {
   const stored = new Set(
     [...code.matchAll(/^@group.*\bvar<storage[^>]*> (\w+): array<Stored4?>;/gm)].map(([, key]) => key),
   );
+  const kept = new Set([...code.matchAll(/^@group.*\bvar<storage, read> (\w+): array<Kept>;/gm)].map(([, key]) => key));
   for (const { name: key, binding, access } of wgsl.storage)
     buffers.set(key, {
       binding,
       type: access === 'read' ? 'read-only-storage' : 'storage',
       ...(stored.has(key) && { stored: true }),
+      ...(kept.has(key) && { kept: true }),
     });
 
   const numbers = [...buffers.values()].map((buffer) => buffer.binding);
@@ -45,6 +47,9 @@ export function reflect(name, path, code) {
     consts[key] = { type, value: type === 'bool' ? value === 'true' : Number.parseFloat(value) };
   }
 
+  for (const key of kept)
+    if (consts[key.toUpperCase()]?.value !== false) fail(`expected const ${key.toUpperCase()}: bool = false; for ${key}`);
+
   const entries = {};
   for (const entry of wgsl.entry.compute) {
     const size = entry.attributes.find((attribute) => attribute.name === 'workgroup_size')?.value;
@@ -53,8 +58,7 @@ export function reflect(name, path, code) {
     for (const { name: key } of entry.resources) {
       const buffer = buffers.get(key);
       if (!buffer) continue;
-      const { binding, type, stored: isStored } = buffer;
-      bindings[key] = { binding, type, ...(isStored && { stored: isStored }) };
+      bindings[key] = buffer.type === 'uniform' ? { binding: buffer.binding, type: buffer.type } : buffer;
     }
     const storages = Object.values(bindings).filter((binding) => binding.type !== 'uniform').length;
     if (storages > 8) fail(`${entry.name} binds ${storages} storage buffers; the design floor is 8`);

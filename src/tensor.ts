@@ -9,6 +9,9 @@ export interface Tensor extends Binding {
   readonly strides: readonly number[];
   /** For a parameter: the same view of the gradient buffer. Kernels accumulate into it in place. */
   readonly grad?: Tensor;
+  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `keep`. */
+  readonly keptRows?: Binding;
+  readonly keptColumns?: Binding;
 }
 
 /** The number of elements of a shape. */
@@ -71,6 +74,46 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
     );
   const bytes = (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * 4;
   return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
+}
+
+/** Keep-lists of a tensor's first two dimensions: u32, one number a row or column. Where there is none, the leading ones are kept. */
+export interface Lists {
+  readonly rows?: Binding | undefined;
+  readonly columns?: Binding | undefined;
+}
+
+/**
+ * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
+ * kernels look up where a row lies.
+ *
+ * @throws ShapeError where `shape` does not fit x, or a list does not fit `shape`
+ */
+export function keep(x: Tensor, shape: readonly number[], { rows, columns }: Lists): Tensor {
+  [rows, columns].forEach((list, d) => {
+    if (list && list.bytes !== 4 * shape[d])
+      throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
+  });
+  const { bytes, grad, ...view } = prefix(x, shape);
+  return {
+    ...view,
+    bytes: rows || columns ? x.bytes : bytes,
+    ...(grad && { grad: keep(x.grad as Tensor, shape, { rows, columns }) }),
+    ...(rows && { keptRows: rows }),
+    ...(columns && { keptColumns: columns }),
+  };
+}
+
+/** The transpose of a matrix, in place. */
+export function transposed({ shape: [rows, columns], strides: [row, column], ...x }: Tensor): Tensor {
+  const { grad, keptRows, keptColumns, ...rest } = x;
+  return {
+    ...rest,
+    shape: [columns, rows],
+    strides: [column, row],
+    ...(grad && { grad: transposed(grad) }),
+    ...(keptColumns && { keptRows: keptColumns }),
+    ...(keptRows && { keptColumns: keptRows }),
+  };
 }
 
 /** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */

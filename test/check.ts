@@ -1,17 +1,24 @@
 import * as assert from 'uvu/assert';
+import type { Binding } from '../src/runtime/binding.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
-import { numel, prefix, type Tensor, tensor } from '../src/tensor.js';
+import { keep, numel, type Tensor, tensor } from '../src/tensor.js';
 import { generator, randoms, seed } from './random.js';
 
 type Values = Record<string, Float64Array>;
 
+/** Of a slice's rows and columns: where each lies in the host's. */
+export type Kept = readonly [rows?: readonly number[], columns?: readonly number[]];
+
 export interface OpCase {
   /** Activations by name and shape. */
   inputs: Record<string, readonly number[]>;
-  /** Parameters: the host's shape, and the leading block that the op is given (the host's where left out). */
-  weights?: Record<string, { host: readonly number[]; slim?: readonly number[] }>;
+  /**
+   * Parameters: the host's shape, and that of the slice that the op is given (the host's where left out): the rows and columns
+   * that `kept` lists, or the leading ones.
+   */
+  weights?: Record<string, { host: readonly number[]; slim?: readonly number[]; kept?: Kept }>;
   /** Records the op. */
   run(tape: Tape, tensors: Record<string, Tensor>): Tensor;
   /** In f64: the output as `y`, and with `dy` among the values also every gradient as `d` + name. Slices come contiguous. */
@@ -59,14 +66,37 @@ export function upload(
   return { ...tensor(buffer, label, shape), ...(grad && { grad }) };
 }
 
-/** Calls `visit(host index, slice index)` for each element of the leading block `slim` of a tensor of shape `host`. */
-function eachOfPrefix(host: readonly number[], slim: readonly number[], visit: (h: number, s: number) => void): void {
+/** Some of `host` channels, `slim` of them, in rising order. */
+export function chosen(random: () => number, host: number, slim: number): number[] {
+  const all = Array.from({ length: host }, (_, c) => ({ c, by: random() }));
+  return all
+    .sort((a, b) => a.by - b.by)
+    .slice(0, slim)
+    .map(({ c }) => c)
+    .sort((a, b) => a - b);
+}
+
+/** A keep-list in a buffer of its own. */
+export function uploadList(device: Device, list: readonly number[]): Binding {
+  const buffer = device.buffer('list', list.length * 4);
+  device.write(buffer, Uint32Array.from(list));
+  return { storage: buffer, offset: 0, bytes: list.length * 4 };
+}
+
+/** Calls `visit(host index, slice index)` for each element of the slice of shape `slim` of a tensor of shape `host`. */
+function eachOfSlice(
+  host: readonly number[],
+  slim: readonly number[],
+  kept: Kept,
+  visit: (h: number, s: number) => void,
+): void {
   for (let s = 0; s < numel(slim); s++) {
     let rest = s;
     let h = 0;
     let stride = 1;
     for (let d = host.length - 1; d >= 0; d--) {
-      h += (rest % slim[d]) * stride;
+      const at = rest % slim[d];
+      h += (kept[d]?.[at] ?? at) * stride;
       rest = Math.floor(rest / slim[d]);
       stride *= host[d];
     }
@@ -91,6 +121,7 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
     key: string;
     host: readonly number[];
     slim: readonly number[];
+    kept: Kept;
     tensor: Tensor;
     before: Float32Array<ArrayBuffer>;
   }[] = [];
@@ -101,17 +132,20 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       values[key] = Float64Array.from(data);
       tensors[key] = tape.track(upload(device, key, shape, data));
     }
-    for (const [key, { host, slim = host }] of Object.entries(op.weights ?? {})) {
+    for (const [key, { host, slim = host, ...weight }] of Object.entries(op.weights ?? {})) {
+      const kept: Kept = weight.kept ?? [];
       const data = randoms(random, numel(host), 0.2, 1);
       const before = randoms(random, numel(host), -0.4, 1);
       const whole = upload(device, key, host, data, before);
       const slice = new Float64Array(numel(slim));
-      eachOfPrefix(host, slim, (h, s) => {
+      eachOfSlice(host, slim, kept, (h, s) => {
         slice[s] = data[h];
       });
       values[key] = slice;
-      tensors[key] = prefix(whole, slim);
-      weights.push({ key, host, slim, tensor: whole, before });
+      const [rows, columns] = [0, 1].map((d) => kept[d] && uploadList(device, kept[d]));
+      for (const list of [rows, columns]) if (list) buffers.push(list.storage as GPUBuffer);
+      tensors[key] = keep(whole, slim, { rows, columns });
+      weights.push({ key, host, slim, kept, tensor: whole, before });
     }
     for (const t of Object.values(tensors))
       buffers.push(t.storage as GPUBuffer, ...(t.grad ? [t.grad.storage as GPUBuffer] : []));
@@ -155,11 +189,11 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       assert.ok(reference, `${name}: the reference gives no ${key}`);
       if (weight) {
         reference = Float64Array.from(weight.before);
-        eachOfPrefix(weight.host, weight.slim, (h, s) => {
+        eachOfSlice(weight.host, weight.slim, weight.kept, (h, s) => {
           reference[h] += expected[key][s];
         });
         const inside = new Set<number>();
-        eachOfPrefix(weight.host, weight.slim, (h) => inside.add(h));
+        eachOfSlice(weight.host, weight.slim, weight.kept, (h) => inside.add(h));
         for (let i = 0; i < result.length; i++)
           if (!inside.has(i))
             assert.is(result[i], weight.before[i], `${name}: ${key}[${i}] is outside the slice (seed ${seed})`);

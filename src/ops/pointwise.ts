@@ -3,9 +3,10 @@ import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { matrix, numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { matrix, numel, reshape, shapeText, type Tensor, transient, transposed } from '../tensor.js';
 import { batches } from './batches.js';
 import { linear } from './linear.js';
+import { lists } from './lists.js';
 import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './matmul.js';
 
 const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
@@ -60,6 +61,9 @@ interface Sizes {
 
 const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
 
+/** The strides of a weight, or of what takes its gradient. */
+const view = ({ strides: [row, column] }: Tensor) => ({ row, column });
+
 const macsOf = ({ N, I, O, P }: Sizes): number => N * I * O * P;
 
 /** Of a pass that reads or writes both activations and the weight once. */
@@ -68,58 +72,57 @@ function cost(sizes: Sizes, x: Tensor, y: Tensor) {
 }
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
-  const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
   plan.choose('pointwise.forward', productForms(plan.device.software, sizes.O, sizes.N * sizes.P), (form, plan) => {
     if (form.name === 'plain')
       plan.dispatch(kernel, 'forward', {
-        params,
-        bindings: { x, weight, y },
+        params: { ...sizes, ...view(weight), ...unsplit },
+        bindings: { x, weight, y, ...lists(weight) },
         workgroups: Math.ceil(numel(y.shape) / kernel.consts.THREADS.value),
         ...cost(sizes, x, y),
       });
-    else project(plan, form, params, x, weight, y);
+    else project(plan, form, sizes, x, weight, y);
   });
 }
 
 function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx: Tensor): void {
-  const params = { ...sizes, row: weight.strides[0], column: weight.strides[1], ...unsplit };
-  const transposed = { ...params, I: sizes.O, O: sizes.I, row: params.column, column: params.row };
+  const turned = { ...sizes, I: sizes.O, O: sizes.I };
   plan.choose(
     'pointwise.backward_input',
     productForms(plan.device.software, sizes.I, sizes.N * sizes.P),
     (form, plan) => {
       if (form.name === 'plain')
         plan.dispatch(kernel, 'backward_input', {
-          params,
-          bindings: { dy, weight, dx },
+          params: { ...sizes, ...view(weight), ...unsplit },
+          bindings: { dy, weight, dx, ...lists(weight) },
           workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
           ...cost(sizes, dx, dy),
         });
-      else project(plan, form, transposed, dy, weight, dx);
+      else project(plan, form, turned, dy, transposed(weight), dx);
     },
   );
 }
 
-type ProjectParams = Sizes & { row: number; column: number } & typeof unsplit;
-
 /** y = weight times every pixel of x, in the given form. */
-function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weight: Tensor, y: Tensor): void {
-  const { N, O, P } = params;
+function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
+  const { N, O, P } = sizes;
   const pixels = N * P;
   const rows = tileRows(form, O);
+  const params = { ...sizes, ...view(weight), ...unsplit, rows };
+  const kept = lists(weight);
   if (form.share) {
     const THREADS = plan.device.software ? 8 : 32; // a CPU adapter has one vector at a time: short rows waste less
     const common = {
-      params: { ...params, rows },
+      params,
       workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (8 * THREADS)),
       consts: { ROWS: rows, SHARE: form.share, THREADS },
-      ...cost(params, x, y),
+      ...cost(sizes, x, y),
     };
-    if (P % 4 === 0) plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y } });
-    else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y } });
+    if (P % 4 === 0)
+      plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y, ...kept } });
+    else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y, ...kept } });
     return;
   }
-  const common = { params: { ...params, rows }, bindings: { x, weight, y }, ...cost(params, x, y) };
+  const common = { params, bindings: { x, weight, y, ...kept }, ...cost(sizes, x, y) };
   if (form.side)
     plan.dispatch(kernel, 'forward_shared', {
       ...common,
@@ -135,10 +138,9 @@ function project(plan: Plan, form: Form, params: ProjectParams, x: Tensor, weigh
 
 /** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  const [row, column] = dweight.strides;
   const { I, O } = sizes;
-  const straight: Correlation = { sizes, x, dy, dweight, row, column };
-  const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight, row: column, column: row };
+  const straight: Correlation = { sizes, x, dy, dweight };
+  const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight: transposed(dweight) };
   plan.choose('pointwise.backward_weight', productForms(plan.device.software, O, I), (form, plan) => {
     // only what a kernel calls x may be f16
     const across = !x.half && tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
@@ -151,18 +153,15 @@ interface Correlation {
   readonly x: Tensor;
   readonly dy: Tensor;
   readonly dweight: Tensor;
-  readonly row: number;
-  readonly column: number;
 }
 
-function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: Correlation): void {
+function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlation): void {
   const { N, I, O, P } = sizes;
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
-    const params = { ...sizes, ...view, ...unsplit };
     plan.dispatch(kernel, 'backward_weight', {
-      params,
-      bindings: { x, dy, dweight },
+      params: { ...sizes, ...view(dweight), ...unsplit },
+      bindings: { x, dy, dweight, ...lists(dweight) },
       workgroups,
       ...cost(sizes, x, dy),
     });
@@ -174,28 +173,31 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight, ...view }: C
   const splits = Math.ceil(allSteps / steps);
 
   const partials = splits > 1 ? transient(plan, 'pointwise.partials', [splits, O, I]) : undefined;
-  const params = partials
-    ? { ...sizes, row: I, column: 1, splits, steps, accumulate: 0, rows }
-    : { ...sizes, ...view, splits, steps, accumulate: 1, rows };
-  const target = partials ?? dweight;
+  const target = partials ? reshape(partials, [splits * O, I]) : dweight;
+  const params = { ...sizes, ...view(target), splits, steps, accumulate: partials ? 0 : 1, rows };
+  const kept = lists(target);
   const common = { workgroups: tiles * splits, ...cost(sizes, x, dy) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
     if (P % 4 === 0)
-      plan.dispatch(subgroupKernel, 'backward_weight4', { ...subgroup, bindings: { x4: x, dy4: dy, dweight: target } });
-    else plan.dispatch(subgroupKernel, 'backward_weight', { ...subgroup, bindings: { x, dy, dweight: target } });
+      plan.dispatch(subgroupKernel, 'backward_weight4', {
+        ...subgroup,
+        bindings: { x4: x, dy4: dy, dweight: target, ...kept },
+      });
+    else
+      plan.dispatch(subgroupKernel, 'backward_weight', { ...subgroup, bindings: { x, dy, dweight: target, ...kept } });
   } else
     plan.dispatch(kernel, form.side ? 'backward_weight_shared' : 'backward_weight_register', {
       ...common,
       params,
-      bindings: { x, dy, dweight: target },
+      bindings: { x, dy, dweight: target, ...kept },
       consts: sharedConsts(form),
     });
   if (!partials) return;
   plan.dispatch(kernel, 'add_partials', {
-    params: { ...params, ...view },
-    bindings: { partials, dweight },
+    params: { ...params, ...view(dweight) },
+    bindings: { partials, dweight, ...lists(dweight) },
     workgroups: Math.ceil((O * I) / kernel.consts.THREADS.value),
     bytes: 4 * O * I * (splits + 2),
   });

@@ -19,6 +19,8 @@ interface EntryPoint {
         readonly type: 'uniform' | 'read-only-storage' | 'storage';
         /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
         readonly stored?: boolean;
+        /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
+        readonly kept?: boolean;
       }
     >
   >;
@@ -43,6 +45,11 @@ export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
   'params' | 'step'
 > &
   string;
+
+/** The keep-lists among them: what need not be bound. */
+export type ListName<K extends Kernel, E extends EntryName<K>> = {
+  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: true } ? B : never;
+}[BindingName<K, E>];
 
 /** Writes scalars into a uniform struct's bytes, by the names and types of the shader. */
 export function pack(layout: Layout, values: Readonly<Record<string, number>>, label: string): ArrayBuffer {
@@ -74,7 +81,7 @@ export function checkBindings(
   const label = `${kernel.stem}.${entry}`;
   const declared = kernel.entries[entry].bindings;
   for (const name of Object.keys(declared))
-    if (name !== 'params' && name !== 'step' && !bindings.has(name))
+    if (name !== 'params' && name !== 'step' && !declared[name].kept && !bindings.has(name))
       throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
   for (const name of bindings.keys())
     if (!declared[name]) throw new ValidationError(`internal: ${label}: unknown binding "${name}"`);
@@ -87,6 +94,17 @@ export function checkBindings(
       `${label}: expected ${stored.join(', ')} all in f32 or all in f16, got f16 for ${halves}`,
     );
   return halves.length > 0;
+}
+
+/** Of each keep-list that is bound, the constant of its name in capitals: with `KEPT_ROWS`, rows are found by `kept_rows`. */
+export function listConsts(
+  kernel: Kernel,
+  entry: string,
+  bindings: ReadonlyMap<string, unknown>,
+): Readonly<Record<string, true>> {
+  const declared = Object.entries(kernel.entries[entry].bindings);
+  const lists = declared.filter(([name, { kept }]) => kept && bindings.has(name));
+  return Object.fromEntries(lists.map(([name]) => [name.toUpperCase(), true as const]));
 }
 
 /** How one pipeline differs from the kernel as its file stands. */

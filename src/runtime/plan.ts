@@ -1,4 +1,5 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
+import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
@@ -9,6 +10,8 @@ import {
   checkBindings,
   type EntryName,
   type Kernel,
+  type ListName,
+  listConsts,
   type Params,
   type Pipeline,
   pack,
@@ -28,7 +31,9 @@ export interface PlanOptions {
 
 export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   params: Params<K>;
-  bindings: { readonly [B in BindingName<K, E>]: Binding };
+  bindings: { readonly [B in Exclude<BindingName<K, E>, ListName<K, E>>]: Binding } & {
+    readonly [B in ListName<K, E>]?: Binding | undefined;
+  };
   /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
   workgroups: number | readonly [number, number, number];
   consts?: Consts<K>;
@@ -129,9 +134,11 @@ export class Plan {
   /** Appends one dispatch of a kernel's entry point. */
   dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
     const label = `${kernel.stem}.${entry}`;
-    const bindings = new Map<string, Binding>(
-      Object.entries<Binding>(options.bindings).map(([name, binding]) => [name, this.#own(binding)]),
-    );
+    const declared = (kernel as Kernel).entries[entry].bindings;
+    const bindings = new Map<string, Binding>();
+    // a trial reads the true keep-lists: numbers in their stead would lie anywhere
+    for (const [name, binding] of Object.entries<Binding | undefined>(options.bindings))
+      if (binding) bindings.set(name, declared[name]?.kept ? binding : this.#own(binding));
     const half = checkBindings(kernel, entry, bindings);
     if (half && !this.device.features.has('shader-f16'))
       throw new DeviceError(`${label}: ${this.device.name} has no shader-f16; use precision f32`);
@@ -145,7 +152,7 @@ export class Plan {
       uniforms: pack(kernel.params, options.params, label),
       bindings,
       workgroups: this.#fold(label, options.workgroups),
-      consts: options.consts ?? {},
+      consts: { ...options.consts, ...listConsts(kernel, entry, bindings) },
       half,
       macs: options.macs ?? 0,
       bytes: options.bytes,
@@ -359,38 +366,26 @@ export class Plan {
   }
 
   #bind(pipelines: ReadonlyMap<Command, Pipeline>): Encoded[] {
-    const { gpu } = this.device;
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    this.#step = this.#hold(this.device.buffer(`${this.label}.step`, scalarBytes, uniform));
-    const { dispatches } = this;
-    const align = this.device.limits.minUniformBufferOffsetAlignment;
+    const step = this.device.buffer(`${this.label}.step`, scalarBytes, uniform | GPUBufferUsage.STORAGE);
+    this.#step = this.#hold(step);
     const { offsets, bytes } = pile(
-      dispatches.map(({ uniforms }) => uniforms),
-      align,
+      this.dispatches.map(({ uniforms }) => uniforms),
+      this.device.limits.minUniformBufferOffsetAlignment,
     );
-    const places = new Map<Command, number>(dispatches.map((dispatch, i) => [dispatch, offsets[i]]));
     const params = this.#hold(this.device.buffer(`${this.label}.params`, bytes.byteLength, uniform));
     this.device.write(params, bytes);
 
+    let dispatched = 0;
     return this.#commands.map((command): Encoded => {
       if (command.kind === 'clear') {
         const { buffer, offset } = this.resolve(command.target);
         return { kind: 'clear', buffer, offset, bytes: command.target.bytes };
       }
       const { pipeline, layout } = pipelines.get(command) as Pipeline;
-      const declared = command.kernel.entries[command.entry].bindings;
-      const entries = Object.entries(declared).map(([name, { binding }]): GPUBindGroupEntry => {
-        if (name === 'params')
-          return {
-            binding,
-            resource: { buffer: params, offset: places.get(command) ?? 0, size: command.uniforms.byteLength },
-          };
-        if (name === 'step') return { binding, resource: { buffer: this.#step as GPUBuffer, size: scalarBytes } };
-        const bound = command.bindings.get(name) as Binding;
-        const size = Math.ceil(bound.bytes / 16) * 16;
-        return { binding, resource: { ...this.resolve(bound), size } };
-      });
-      const group = gpu.createBindGroup({ label: command.label, layout, entries });
+      const offset = offsets[dispatched++];
+      const uniforms = { step, params: { buffer: params, offset, size: command.uniforms.byteLength } };
+      const group = bindGroup(this.device.gpu, command, layout, uniforms, (binding) => this.resolve(binding));
       const [x, y, z] = command.workgroups;
       return { kind: 'dispatch', pipeline, group, x, y, z };
     });

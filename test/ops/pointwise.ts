@@ -6,8 +6,9 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { numel } from '../../src/tensor.js';
-import { checkOp, close, upload } from '../check.js';
+import { checkOp, chosen, close, type Kept, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
+import { generator } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -15,6 +16,7 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
+const random = generator();
 type Values = Record<string, Float64Array>;
 
 /** The definition, in f64. */
@@ -58,13 +60,13 @@ const cases: Case[] = [
 const forms = ['plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8'];
 const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
 
-const check = (c: Case, form: string | undefined, seed?: number, on = device) => {
+const check = (c: Case, form: string | undefined, seed?: number, on = device, kept?: Kept) => {
   const { N, I, O, H, W, host = [O, I] } = c;
   const key = (name: string) => [`pointwise.${name}`, form];
   const variants = form && Object.fromEntries(['forward', 'backward_input', 'backward_weight'].map(key));
   return checkOp(on, `pointwise ${form ?? 'default'}`, {
     inputs: { x: [N, I, H, W] },
-    weights: { weight: { host: [...host, 1, 1], slim: [O, I, 1, 1] } },
+    weights: { weight: { host: [...host, 1, 1], slim: [O, I, 1, 1], ...(kept && { kept }) } },
     run: (tape, { x, weight }) => pointwise(tape, x, weight),
     reference: (values) => reference([N, I, O, H * W], values),
     ...(variants && { variants }),
@@ -83,6 +85,19 @@ for (const c of cases) {
         close(values, plain[name], `${form} ${name} against plain, seed ${seed}`);
     }
     await check(c, undefined);
+  });
+}
+
+for (const c of cases.filter(({ host }) => host)) {
+  const { N, I, O, H, W, host: [hostO, hostI] = [O, I] } = c;
+  test(`N${N} ${I} -> ${O} ${H}x${W} kept in a host of ${hostO},${hostI}: every form agrees, on hardware too`, async () => {
+    const [rows, columns] = [chosen(random, hostO, O), chosen(random, hostI, I)];
+    const hardware = pretend(device, { software: false });
+    for (const form of [...forms.filter(runs), undefined]) {
+      await check(c, form, undefined, device, [rows, columns]);
+      await check(c, form, undefined, hardware, [rows]);
+      await check(c, form, undefined, hardware, [undefined, columns]);
+    }
   });
 }
 

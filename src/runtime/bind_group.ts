@@ -1,0 +1,22 @@
+import type { Binding } from './binding.js';
+import type { Dispatch } from './plan.js';
+
+/** The buffers of a dispatch, bound to the numbers that its kernel declares. */
+export function bindGroup(
+  gpu: GPUDevice,
+  { kernel, entry, label, bindings }: Dispatch,
+  layout: GPUBindGroupLayout,
+  { step, params }: { readonly step: GPUBuffer; readonly params: GPUBufferBinding },
+  resolve: (binding: Binding) => { buffer: GPUBuffer; offset: number },
+): GPUBindGroup {
+  const resourceOf = (name: string): GPUBufferBinding => {
+    if (name === 'params') return params;
+    const bound = bindings.get(name);
+    // a keep-list that is left out: the layout asks for a buffer, though nothing reads it
+    if (name === 'step' || !bound) return { buffer: step };
+    return { ...resolve(bound), size: Math.ceil(bound.bytes / 16) * 16 };
+  };
+  const declared = Object.entries(kernel.entries[entry].bindings);
+  const entries = declared.map(([name, { binding }]) => ({ binding, resource: resourceOf(name) }));
+  return gpu.createBindGroup({ label, layout, entries });
+}
