@@ -14,6 +14,12 @@ const SHARE: u32 = 8;
 // Threads of a workgroup.
 const COLUMNS: u32 = 8;
 
+alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_K: bool = false;
+const KEPT_N: bool = false;
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   M: u32, N: u32, K: u32,
   am: u32, ak: u32, // strides of op(A): of a row, of a column
@@ -33,6 +39,28 @@ struct Params {
 @group(0) @binding(3) var<storage, read> b: array<f32>;       // op(B) (K, N), strides bk and bn
 @group(0) @binding(4) var<storage, read> b4: array<vec4f>;    // the same, by fours along n or k
 @group(0) @binding(5) var<storage, read_write> c: array<f32>; // (M, N), row stride ldc; or (splits, M, N)
+@group(0) @binding(6) var<storage, read> kept_k: array<Kept>;       // (K), where op(B) keeps its rows by a list
+@group(0) @binding(7) var<storage, read> kept_n: array<Kept>;       // (N), its columns likewise
+@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (M), where C keeps its rows by a list
+@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (N), its columns likewise
+
+// Where rows and columns of op(B), and rows of C, lie.
+fn k_at(k: u32) -> u32 {
+  if (KEPT_K) { return kept_k[k] * params.bk; }
+  return k * params.bk;
+}
+fn n_at(n: vec4u) -> vec4u {
+  if (KEPT_N) { return params.b0 + vec4u(kept_n[n.x], kept_n[n.y], kept_n[n.z], kept_n[n.w]) * params.bn; }
+  return params.b0 + n * params.bn;
+}
+fn row_at(m: u32) -> u32 {
+  if (KEPT_ROWS) { return params.c0 + kept_rows[m] * params.ldc; }
+  return params.c0 + m * params.ldc;
+}
+fn column_at(n: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[n]; }
+  return n;
+}
 
 // ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
 // arrays: SwiftShader runs arrays several times slower.
@@ -137,7 +165,7 @@ fn rows_at(at: Place, lane: u32) -> vec4u {
 
 // Where four columns of op(B) start, COLUMNS apart from n on.
 fn columns_at(n: u32) -> vec4u {
-  return params.b0 + min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn;
+  return n_at(min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)));
 }
 
 // Among tiles that are `width` columns wide.
@@ -191,20 +219,17 @@ fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
   let n = tile_at.block + li;
-  let columns = vec4u(0u, 1u, 2u, 3u) * COLUMNS;
-  let first = params.b0 + tile_at.begin * params.bk;
   var row = rows_at(tile_at, lane) + tile_at.begin * params.ak;
-  var left = min(n + columns, vec4u(params.N - 1u)) * params.bn + first;
-  var right = min(n + 4u * COLUMNS + columns, vec4u(params.N - 1u)) * params.bn + first;
+  let left = columns_at(n);
+  let right = columns_at(n + 4u * COLUMNS);
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 2u) {
     let next = select(0u, 1u, k + 1u < tile_at.end);
-    let beyond = next * params.bk;
+    let at = k_at(k);
+    let beyond = k_at(k + next);
     multiply2(&tile, two_of_a(row, next),
-              Two(four_of_b(left), four_of_b(right), four_of_b(left + beyond), four_of_b(right + beyond)));
+              Two(four_of_b(left + at), four_of_b(right + at), four_of_b(left + beyond), four_of_b(right + beyond)));
     row += 2u * params.ak;
-    left += 2u * params.bk;
-    right += 2u * params.bk;
   }
   store_tile(tile_at, n, COLUMNS, true, &tile);
 }
@@ -256,6 +281,7 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
     let each = k + vec4u(0u, 1u, 2u, 3u);
     let inside = each < vec4u(tile_at.end);
     let at = min(each, vec4u(params.K - 1u));
+    let b_at = vec4u(k_at(at.x), k_at(at.y), k_at(at.z), k_at(at.w));
     var held = mat4x4f();
     held[0] = select(none, four_of_a(row.x + at), inside);
     if (ROWS > SHARE) { held[1] = select(none, four_of_a(row.y + at), inside); }
@@ -263,10 +289,10 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
       held[2] = select(none, four_of_a(row.z + at), inside);
       held[3] = select(none, four_of_a(row.w + at), inside);
     }
-    let v = transpose(mat4x4f(select(none, four_of_b(columns.x + at), inside),
-                              select(none, four_of_b(columns.y + at), inside),
-                              select(none, four_of_b(columns.z + at), inside),
-                              select(none, four_of_b(columns.w + at), inside)));
+    let v = transpose(mat4x4f(select(none, four_of_b(columns.x + b_at), inside),
+                              select(none, four_of_b(columns.y + b_at), inside),
+                              select(none, four_of_b(columns.z + b_at), inside),
+                              select(none, four_of_b(columns.w + b_at), inside)));
     multiply4(&tile, held, v);
   }
   store_tile(tile_at, n, COLUMNS, false, &tile);
@@ -275,7 +301,7 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
 fn store_tile(at: Place, n: u32, apart: u32, both: bool, tile: ptr<function, Tile>) {
   if (at.split >= params.splits) { return; }
   for (var r = 0u; r < min(params.rows, params.M - at.m); r++) {
-    let row = params.c0 + at.split * params.M * params.N + (at.m + r) * params.ldc;
+    let row = at.split * params.M * params.N + row_at(at.m + r);
     store_row(row, n, apart, (*tile).r0.left);
     if (both) { store_row(row, n + 4u * COLUMNS, apart, (*tile).r0.right); }
     shift(tile);
@@ -291,5 +317,6 @@ fn store_row(row: u32, n: u32, apart: u32, v: vec4f) {
 
 fn store(row: u32, n: u32, v: f32) {
   if (n >= params.N) { return; }
-  if (params.accumulate == 1u) { c[row + n] += params.scale * v; } else { c[row + n] = params.scale * v; }
+  let at = row + column_at(n);
+  if (params.accumulate == 1u) { c[at] += params.scale * v; } else { c[at] = params.scale * v; }
 }

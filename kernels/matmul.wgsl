@@ -14,6 +14,12 @@ const COLUMNS: u32 = 16;
 const SIDE: u32 = 64;
 const SQUARES: u32 = 256;
 
+alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_K: bool = false;
+const KEPT_N: bool = false;
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   M: u32, N: u32, K: u32,
   am: u32, ak: u32, // strides of op(A): of a row, of a column
@@ -32,10 +38,32 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;         // op(B) (K, N), strides bk and bn
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;   // (M, N), row stride ldc; or (splits, M, N)
 @group(0) @binding(4) var<storage, read> partials: array<f32>;  // (splits, M, N)
+@group(0) @binding(5) var<storage, read> kept_k: array<Kept>;       // (K), where op(B) keeps its rows by a list
+@group(0) @binding(6) var<storage, read> kept_n: array<Kept>;       // (N), its columns likewise
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (M), where C keeps its rows by a list
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (N), its columns likewise
+
+// Where rows and columns of op(B), and rows of C, lie.
+fn k_at(k: u32) -> u32 {
+  if (KEPT_K) { return kept_k[k] * params.bk; }
+  return k * params.bk;
+}
+fn n_at(n: vec4u) -> vec4u {
+  if (KEPT_N) { return params.b0 + vec4u(kept_n[n.x], kept_n[n.y], kept_n[n.z], kept_n[n.w]) * params.bn; }
+  return params.b0 + n * params.bn;
+}
+fn row_at(m: u32) -> u32 {
+  if (KEPT_ROWS) { return params.c0 + kept_rows[m] * params.ldc; }
+  return params.c0 + m * params.ldc;
+}
+fn column_at(n: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[n]; }
+  return n;
+}
 
 fn store(split: u32, m: u32, n: u32, v: f32) {
   if (m >= params.M || n >= params.N || split >= params.splits) { return; }
-  let at = params.c0 + split * params.M * params.N + m * params.ldc + n;
+  let at = split * params.M * params.N + row_at(m) + column_at(n);
   if (params.accumulate == 1u) { c[at] += params.scale * v; } else { c[at] = params.scale * v; }
 }
 
@@ -47,9 +75,10 @@ fn plain(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
   let m = id / params.N;
   let n = id % params.N;
   if (m >= params.M) { return; }
+  let column = n_at(vec4u(n)).x;
   var sum = 0f;
   for (var k = 0u; k < params.K; k++) {
-    sum = fma(a[params.a0 + m * params.am + k * params.ak], b[params.b0 + k * params.bk + n * params.bn], sum);
+    sum = fma(a[params.a0 + m * params.am + k * params.ak], b[column + k_at(k)], sum);
   }
   store(0u, m, n, sum);
 }
@@ -117,16 +146,14 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
   let begin = min(split * params.steps, params.K);
   let end = begin + min(params.steps, params.K - begin);
   let first_a = params.a0 + begin * params.ak;
-  let first_b = params.b0 + begin * params.bk;
   var lo = min(m + vec4u(0u, 1u, 2u, 3u), vec4u(params.M - 1u)) * params.am + first_a;
   var hi = min(m + vec4u(4u, 5u, 6u, 7u), vec4u(params.M - 1u)) * params.am + first_a;
-  var at = min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)) * params.bn + first_b;
+  let at = n_at(min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)));
   var tile: Tile;
   for (var k = begin; k < end; k++) {
-    multiply(&tile, load_a(lo), load_a(hi), load_b(at));
+    multiply(&tile, load_a(lo), load_a(hi), load_b(at + k_at(k)));
     lo += params.ak;
     hi += params.ak;
-    at += params.bk;
   }
 
   for (var r = 0u; r < min(params.rows, params.M - m); r++) {
@@ -171,8 +198,8 @@ fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
       left[k_of_a * quarter + row] = select(vec4f(), load_a(a_at + ka), k + k_of_a < end);
       let k_of_b = select(e / quarter, e % 16u, params.bk == 1u);
       let column = select(e % quarter, e / 16u, params.bk == 1u);
-      let b_at = min(n + column * 4u + four, vec4u(params.N - 1u)) * params.bn;
-      let kb = params.b0 + min(k + k_of_b, params.K - 1u) * params.bk;
+      let b_at = n_at(min(n + column * 4u + four, vec4u(params.N - 1u)));
+      let kb = k_at(min(k + k_of_b, params.K - 1u));
       right[k_of_b * quarter + column] = select(vec4f(), load_b(b_at + kb), k + k_of_b < end);
     }
     workgroupBarrier();

@@ -8,8 +8,8 @@ import { matmul } from './matmul.js';
  * Fully connected layer: y = x weightᵀ + bias.
  *
  * @param x (N, I)
- * @param weight (O, I); may be the leading columns of a host's tensor
- * @param bias (O)
+ * @param weight (O, I); may be a slice of a host's tensor, leading or by keep-lists
+ * @param bias (O); likewise
  * @returns (N, O)
  * @throws ShapeError where the shapes do not fit
  */
@@ -35,7 +35,7 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
   if (bias)
     plan.dispatch(kernel, 'forward', {
       params,
-      bindings: { bias, y },
+      bindings: { bias, y, kept: bias.keptRows },
       workgroups: Math.ceil((N * O) / threads),
       bytes: 8 * N * O + 4 * O,
     });
@@ -50,7 +50,7 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
     if (bias?.grad)
       plan.dispatch(kernel, 'backward_bias', {
         params,
-        bindings: { dy, dbias: bias.grad },
+        bindings: { dy, dbias: bias.grad, kept: bias.keptRows },
         workgroups: Math.ceil(O / threads),
         bytes: 4 * N * O + 8 * O,
       });

@@ -3,7 +3,8 @@ import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
 import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText, type Tensor, transient } from '../tensor.js';
+import { shapeText, type Tensor, transient, transposed } from '../tensor.js';
+import { lists } from './lists.js';
 
 export interface MatmulOptions {
   /**
@@ -11,7 +12,7 @@ export interface MatmulOptions {
    * together.
    */
   a: Tensor;
-  /** (K, N), or (N, K) where transposed. May be `a` itself: A Aᵀ is a Gram matrix. */
+  /** (K, N), or (N, K) where transposed. May be `a` itself: A Aᵀ is a Gram matrix. It, and `out`, may be a slice by keep-lists. */
   b: Tensor;
   /** (M, N); neither `a` nor `b`. */
   out: Tensor;
@@ -74,6 +75,7 @@ const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding
 export function matmul(plan: Plan, options: MatmulOptions): void {
   const { a, b, out, transposeA = false, transposeB = false } = options;
   for (const view of [a, b, out]) checkView(view);
+  if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);
   const [[M, K], [am, ak]] = orient(a, transposeA);
   const [[inner, N], [bk, bn]] = orient(b, transposeB);
   if (K !== inner || out.shape[0] !== M || out.shape[1] !== N)
@@ -96,8 +98,11 @@ function rowsOf(x: Tensor, first: number, count: number, transpose = false): Ten
   const [rows, columns] = x.shape;
   if (count === (transpose ? columns : rows)) return x;
   const shape = transpose ? [rows, count] : [count, columns];
+  if (x.keptRows)
+    return { ...x, shape, keptRows: { ...x.keptRows, offset: x.keptRows.offset + 4 * first, bytes: 4 * count } };
   const offset = x.offset + 4 * first * (transpose ? 1 : x.strides[0]);
-  return { ...x, shape, offset, bytes: 4 * ((shape[0] - 1) * x.strides[0] + shape[1]) };
+  const width = x.keptColumns ? x.strides[0] : shape[1]; // what is kept may lie anywhere in the host's row
+  return { ...x, shape, offset, bytes: 4 * ((shape[0] - 1) * x.strides[0] + width) };
 }
 
 interface Sizes {
@@ -115,6 +120,8 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
   const { M, N, K, am, ak, bk, bn } = sizes;
   const { scale = 1, accumulate = false } = options;
   const [[a, a0], [b, b0], [out, c0]] = [options.a, options.b, options.out].map(bound);
+  const opB = options.transposeB ? transposed(b) : b;
+  const gathered = { kept_k: opB.keptRows, kept_n: opB.keptColumns };
   const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
   const alongK = ak === 1 && bk === 1;
@@ -138,24 +145,26 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions):
   };
   const params = partials ? { ...whole, ldc: N, c0: 0, accumulate: 0, scale: 1 } : whole;
   const c = partials ?? out;
+  const kept = { ...gathered, ...lists(c) };
+  const inPlace = !opB.keptRows && !opB.keptColumns;
   const common = { workgroups: tiles * splits, macs: M * N * K, bytes: 4 * (M * K + K * N + M * N) };
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
-    if (alongK && [am, bn, a0, b0].every((at) => at % 4 === 0))
-      plan.dispatch(subgroupKernel, 'along_k4', { ...subgroup, bindings: { a4: a, b4: b, c } });
-    else if (alongK) plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a, b, c } });
-    else if (bn === 1 && bk % 4 === 0 && b0 % 4 === 0)
-      plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c } });
-    else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c } });
+    if (alongK && !opB.keptRows && [am, bn, a0, b0].every((at) => at % 4 === 0))
+      plan.dispatch(subgroupKernel, 'along_k4', { ...subgroup, bindings: { a4: a, b4: b, c, ...kept } });
+    else if (alongK) plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a, b, c, ...kept } });
+    else if (inPlace && bn === 1 && bk % 4 === 0 && b0 % 4 === 0)
+      plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c, ...lists(c) } });
+    else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c, ...kept } });
   } else {
     const entry = form.name === 'plain' ? 'plain' : form.side ? 'shared_tile' : 'register_tile';
-    plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c }, consts: sharedConsts(form) });
+    plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c, ...kept }, consts: sharedConsts(form) });
   }
   if (!partials) return;
   plan.dispatch(kernel, 'add_partials', {
     params: whole,
-    bindings: { partials, c: out },
+    bindings: { partials, c: out, ...lists(out) },
     workgroups: Math.ceil((M * N) / kernel.consts.THREADS.value),
     bytes: 4 * M * N * (splits + 1),
   });

@@ -15,7 +15,7 @@ const leastSteps = 32; // groups of four pixels that a split is worth its partia
  * Pointwise (1x1) convolution, stride 1, no bias: y[n,o] = Σ_i weight[o,i] x[n,i].
  *
  * @param x (N, I, H, W)
- * @param weight (O, I) or (O, I, 1, 1); may be the leading block of a host's tensor
+ * @param weight (O, I) or (O, I, 1, 1); may be a slice of a host's tensor, leading or by keep-lists
  * @returns (N, O, H, W)
  * @throws ShapeError where the shapes do not fit
  */

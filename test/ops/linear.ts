@@ -5,8 +5,9 @@ import { linear } from '../../src/ops/linear.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { checkOp, upload } from '../check.js';
-import { openTestDevice } from '../device.js';
+import { checkOp, chosen, upload } from '../check.js';
+import { openTestDevice, pretend } from '../device.js';
+import { generator } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -51,6 +52,7 @@ const cases: Case[] = [
   { N: 33, I: 43, O: 21, host: 64 },
   { N: 130, I: 96, O: 67 },
   { N: 5, I: 300, O: 66, host: 301 },
+  { N: 5, I: 66, O: 150, host: 72 },
 ];
 for (const { N, I, O, host = I } of cases) {
   const weight = { host: [O, host], slim: [O, I] };
@@ -69,6 +71,35 @@ for (const { N, I, O, host = I } of cases) {
     });
   });
 }
+
+const random = generator();
+const forms = ['plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8'];
+for (const { N, I, O, host = I } of cases.filter(({ host }) => host))
+  test(`N${N} ${I} -> ${O}, kept in a host of ${O + 7},${host}: every form of every product agrees`, async () => {
+    const hardware = pretend(device, { software: false });
+    const panels = pretend(device, { dispatchMacs: 64 * I * O }); // of 64 rows
+    for (const form of forms.filter(
+      (name) => !name.startsWith('subgroup') || Number(name.slice(8)) <= device.subgroupSize,
+    ))
+      for (const [on, keepsRows, keepsColumns] of [
+        [device, true, true],
+        [hardware, true, false],
+        [panels, false, true],
+      ] as const) {
+        const rows = keepsRows ? chosen(random, O + 7, O) : undefined;
+        const columns = keepsColumns ? chosen(random, host, I) : undefined;
+        await checkOp(on, `linear ${form}`, {
+          inputs: { x: [N, I] },
+          weights: {
+            weight: { host: [O + 7, host], slim: [O, I], kept: [rows, columns] },
+            bias: { host: [O + 7], slim: [O], kept: [rows] },
+          },
+          run: (tape, tensors) => linear(tape, tensors.x, tensors.weight, tensors.bias),
+          reference: (values) => reference([N, I, O], values),
+          variants: { 'matmul.nt': form, 'matmul.nn': form, 'matmul.tn': form },
+        });
+      }
+  });
 
 test('an input that needs no gradient gets none', () => {
   const plan = new Plan(device);
