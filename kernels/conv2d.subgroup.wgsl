@@ -11,6 +11,10 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -26,6 +30,18 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+
+// Where an output channel's and an input channel's kernels lie in the host's weight.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.ldw; }
+  return o * params.ldw;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * K * K; }
+  return i * K * K;
+}
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
@@ -57,12 +73,8 @@ fn under(v: Triple, taps: vec3f) -> vec4f {
 }
 
 fn every_s(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    pixel(row, column, inside),
-    pixel(row, column + S, inside),
-    pixel(row, column + 2u * S, inside),
-    pixel(row, column + 3u * S, inside),
-  );
+  return vec4f(pixel(row, column, inside), pixel(row, column + S, inside),
+               pixel(row, column + 2u * S, inside), pixel(row, column + 3u * S, inside));
 }
 
 // Window: one thread 4 neighbouring outputs of a row for 8 output channels. A workgroup has one octet of channels; its
@@ -83,8 +95,8 @@ fn forward_window(
   let n = min(t / (tiles * params.OH), params.N - 1u);
 
   let last = params.O - 1u;
-  let wa = min(o + (lane & (LANES - 1u)), last) * params.ldw;
-  let wb = min(o + 4u + (lane & 3u), last) * params.ldw;
+  let wa = row_at(min(o + (lane & (LANES - 1u)), last));
+  let wb = row_at(min(o + 4u + (lane & 3u), last));
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
@@ -99,7 +111,7 @@ fn forward_window(
     if (K == 3u) {
       // All three taps at once, so that a sum is fetched and put back once for the three of them.
       let v = triple(row, left, inside);
-      let tap = (i * K + ky) * K;
+      let tap = column_at(i) + ky * K;
       let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
       var b = a;
       if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
@@ -125,7 +137,7 @@ fn forward_window(
         for (var kx = phase; kx < K; kx += S) {
           window = vec4f(window.yzw, pixel(row, column, inside));
           column += S;
-          let tap = (i * K + ky) * K + kx;
+          let tap = column_at(i) + ky * K + kx;
           let a = weight[wa + tap];
           var b = a;
           if (LANES == 4u) { b = weight[wb + tap]; }
@@ -187,8 +199,8 @@ fn backward_input_window(
   let n = min(t / (tiles * rows), params.N - 1u);
 
   let last = params.I - 1u;
-  let wa = min(i + (lane & (LANES - 1u)), last) * K * K;
-  let wb = min(i + 4u + (lane & 3u), last) * K * K;
+  let wa = column_at(min(i + (lane & (LANES - 1u)), last));
+  let wb = column_at(min(i + 4u + (lane & 3u), last));
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
@@ -212,7 +224,7 @@ fn backward_input_window(
         );
         v.second = vec4f(v.third.yzw, slope(row, q0 + 2u, inside));
         v.first = vec4f(v.second.yzw, slope(row, q0 + 3u, inside));
-        let tap = o * params.ldw + ky * K;
+        let tap = row_at(o) + ky * K;
         let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
         var b = a;
         if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
@@ -228,7 +240,7 @@ fn backward_input_window(
         var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
         for (var kx = kx0; kx < K; kx += S) {
           window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
-          let tap = o * params.ldw + ky * K + kx;
+          let tap = row_at(o) + ky * K + kx;
           let a = weight[wa + tap];
           var b = a;
           if (LANES == 4u) { b = weight[wb + tap]; }
@@ -267,6 +279,15 @@ fn store_dx(at: u32, v: vec4f, count: u32) {
   if (count > 1u) { dx[at + S] = v.y; }
   if (count > 2u) { dx[at + 2u * S] = v.z; }
   if (count > 3u) { dx[at + 3u * S] = v.w; }
+}
+
+// What the first four of 8 channels' lanes hold, and the last four.
+fn lower(u: f32) -> vec4f {
+  return vec4f(subgroupBroadcast(u, 0u), subgroupBroadcast(u, 1u), subgroupBroadcast(u, 2u), subgroupBroadcast(u, 3u));
+}
+fn upper(w: f32) -> vec4f {
+  return vec4f(subgroupBroadcast(w, 4u % LANES), subgroupBroadcast(w, 5u % LANES),
+               subgroupBroadcast(w, 6u % LANES), subgroupBroadcast(w, 7u % LANES));
 }
 
 // Window: one thread up to 3 neighbouring taps of a kernel row for 8 output channels and one input channel, over one
@@ -320,52 +341,32 @@ fn backward_weight_window(
         let va = base + db;
         w = select(vec4f(dy[va + q], dy[va + q1], dy[va + q2], dy[va + q3]), vec4f(), overhang);
       }
-      var d = vec4f(
-        subgroupBroadcast(u.x, 0u), subgroupBroadcast(u.x, 1u), subgroupBroadcast(u.x, 2u), subgroupBroadcast(u.x, 3u),
-      );
-      var e = vec4f(
-        subgroupBroadcast(w.x, 4u % LANES), subgroupBroadcast(w.x, 5u % LANES),
-        subgroupBroadcast(w.x, 6u % LANES), subgroupBroadcast(w.x, 7u % LANES),
-      );
+      var d = lower(u.x);
+      var e = upper(w.x);
       a0 += v.first.x * d;
       a1 += v.second.x * d;
       a2 += v.third.x * d;
       b0 += v.first.x * e;
       b1 += v.second.x * e;
       b2 += v.third.x * e;
-      d = vec4f(
-        subgroupBroadcast(u.y, 0u), subgroupBroadcast(u.y, 1u), subgroupBroadcast(u.y, 2u), subgroupBroadcast(u.y, 3u),
-      );
-      e = vec4f(
-        subgroupBroadcast(w.y, 4u % LANES), subgroupBroadcast(w.y, 5u % LANES),
-        subgroupBroadcast(w.y, 6u % LANES), subgroupBroadcast(w.y, 7u % LANES),
-      );
+      d = lower(u.y);
+      e = upper(w.y);
       a0 += v.first.y * d;
       a1 += v.second.y * d;
       a2 += v.third.y * d;
       b0 += v.first.y * e;
       b1 += v.second.y * e;
       b2 += v.third.y * e;
-      d = vec4f(
-        subgroupBroadcast(u.z, 0u), subgroupBroadcast(u.z, 1u), subgroupBroadcast(u.z, 2u), subgroupBroadcast(u.z, 3u),
-      );
-      e = vec4f(
-        subgroupBroadcast(w.z, 4u % LANES), subgroupBroadcast(w.z, 5u % LANES),
-        subgroupBroadcast(w.z, 6u % LANES), subgroupBroadcast(w.z, 7u % LANES),
-      );
+      d = lower(u.z);
+      e = upper(w.z);
       a0 += v.first.z * d;
       a1 += v.second.z * d;
       a2 += v.third.z * d;
       b0 += v.first.z * e;
       b1 += v.second.z * e;
       b2 += v.third.z * e;
-      d = vec4f(
-        subgroupBroadcast(u.w, 0u), subgroupBroadcast(u.w, 1u), subgroupBroadcast(u.w, 2u), subgroupBroadcast(u.w, 3u),
-      );
-      e = vec4f(
-        subgroupBroadcast(w.w, 4u % LANES), subgroupBroadcast(w.w, 5u % LANES),
-        subgroupBroadcast(w.w, 6u % LANES), subgroupBroadcast(w.w, 7u % LANES),
-      );
+      d = lower(u.w);
+      e = upper(w.w);
       a0 += v.first.w * d;
       a1 += v.second.w * d;
       a2 += v.third.w * d;

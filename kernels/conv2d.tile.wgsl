@@ -13,6 +13,10 @@ const THREADS: u32 = 8; // a workgroup
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 alias Stored4 = vec4f;
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -29,6 +33,22 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<f32>;       // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> y4: array<Stored4>; // y by fours, where OW is a multiple of 4
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+
+// Where an output channel's and an input channel's kernels lie in the host's weight.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.row; }
+  return o * params.row;
+}
+fn rows_at(o: vec4u) -> vec4u {
+  if (KEPT_ROWS) { return vec4u(kept_rows[o.x], kept_rows[o.y], kept_rows[o.z], kept_rows[o.w]) * params.row; }
+  return o * params.row;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * params.column; }
+  return i * params.column;
+}
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
@@ -110,7 +130,7 @@ fn place(group: u32, lid: u32) -> Place {
 }
 
 fn correlate(at: Place, lane: u32, tile: ptr<function, Tile>) {
-  let held_at = min(at.o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)) * params.row;
+  let held_at = rows_at(min(at.o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)));
   let left = at.q * S - params.P;
   var before: Window;
   var upper: Window;
@@ -124,7 +144,7 @@ fn correlate(at: Place, lane: u32, tile: ptr<function, Tile>) {
     lower = window(at.n, i, at.p * S + r - params.P, left);
     if (r < S) { continue; }
     let ky = r - S;
-    let row = held_at + i * params.column + 3u * select(ky, 2u - ky, params.turn == 1u);
+    let row = held_at + column_at(i) + 3u * select(ky, 2u - ky, params.turn == 1u);
     var held = mat4x3f();
     held[0] = taps(row.x);
     if (CHANNELS > SHARE) { held[1] = taps(row.y); }
@@ -256,15 +276,18 @@ fn backward_input_tile2(
   let live = t < tiles * pairs * params.N;
   let n = min(t / (tiles * pairs), params.N - 1u);
 
-  let held_at = min(i + lane % SHARE + SHARE * vec2u(0u, 1u), vec2u(params.I - 1u)) * params.column;
+  let last = params.I - 1u;
+  let wa = column_at(min(i + lane % SHARE, last));
+  let wb = column_at(min(i + SHARE + lane % SHARE, last));
   var c0: Block; var c1: Block; var c2: Block; var c3: Block;
   var c4: Block; var c5: Block; var c6: Block; var c7: Block;
   for (var o = 0u; o < params.O; o++) {
     let at = slopes(n, o, p, q);
     let below = slopes(n, o, p + 1u, q);
-    let a = kernel(held_at.x + o * params.row);
+    let row = row_at(o);
+    let a = kernel(wa + row);
     var b = a;
-    if (SHARE == 4u) { b = kernel(held_at.y + o * params.row); }
+    if (SHARE == 4u) { b = kernel(wb + row); }
     c0 = give(c0, subgroupBroadcast(a.k0, 0u), subgroupBroadcast(a.k1, 0u),
               subgroupBroadcast(a.k2, 0u), at, below);
     c1 = give(c1, subgroupBroadcast(a.k0, 1u), subgroupBroadcast(a.k1, 1u),

@@ -3,7 +3,7 @@
 //   y[n,o,p,q] = sum over i, ky, kx of x[n, i, p*S + ky - P, q*S + kx - P] * weight[o,i,ky,kx]
 //
 // N batch, I input channels, O output channels, H W input, OH OW output, K kernel side, S stride, P padding.
-// The weight may be the leading (O, I) corner of a wider host's: ldw is the host's distance between output channels.
+// The weight may be a slice of a wider host's: ldw is the host's distance between output channels.
 //
 // Here: one thread a result, the reference and the documentation of the faster forms in conv2d.window.wgsl and
 // conv2d.subgroup.wgsl; and the sum of partial weight gradients, which those share. In all forms a thread owns what it
@@ -14,6 +14,10 @@ const S: u32 = 1;        // stride
 const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
 
 struct Params {
   N: u32, I: u32, O: u32,
@@ -31,6 +35,18 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> dweight: array<f32>; // (O, I, K, K), ldw as above; added to
 @group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
+@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
+@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+
+// Where an output channel's and an input channel's kernels lie in the host's weight.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.ldw; }
+  return o * params.ldw;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * K * K; }
+  return i * K * K;
+}
 
 // Plain: one thread an output pixel.
 @compute @workgroup_size(THREADS)
@@ -52,7 +68,7 @@ fn forward(
         let h = p * S + ky - params.P;
         let w = q * S + kx - params.P;
         if (h < params.H && w < params.W) {
-          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w]) * weight[o * params.ldw + (i * K + ky) * K + kx];
+          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w]) * weight[row_at(o) + column_at(i) + ky * K + kx];
         }
       }
     }
@@ -81,7 +97,7 @@ fn backward_input(
         // A wrapped (negative) distance is huge, and stays beyond OH or OW after the division.
         if (down % S == 0u && right % S == 0u && down / S < params.OH && right / S < params.OW) {
           sum += dy[((n * params.O + o) * params.OH + down / S) * params.OW + right / S]
-            * weight[o * params.ldw + (i * K + ky) * K + kx];
+            * weight[row_at(o) + column_at(i) + ky * K + kx];
         }
       }
     }
@@ -115,7 +131,7 @@ fn backward_weight(
       }
     }
   }
-  dweight[o * params.ldw + t % row] += sum;
+  dweight[row_at(o) + column_at(i) + t % (K * K)] += sum;
 }
 
 // One thread a weight: adds its partials to the gradient, in the order of the splits.
@@ -129,5 +145,5 @@ fn backward_weight_sum(
   if (t >= count) { return; }
   var sum = 0f;
   for (var split = 0u; split < params.splits; split++) { sum += partial[split * count + t]; }
-  dweight[t / row * params.ldw + t % row] += sum;
+  dweight[row_at(t / row) + column_at(t % row / (K * K)) + t % (K * K)] += sum;
 }

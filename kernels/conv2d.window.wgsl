@@ -10,6 +10,10 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT_ROWS: bool = false;
+const KEPT_COLUMNS: bool = false;
+
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -25,6 +29,18 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+
+// Where an output channel's and an input channel's kernels lie in the host's weight.
+fn row_at(o: u32) -> u32 {
+  if (KEPT_ROWS) { return kept_rows[o] * params.ldw; }
+  return o * params.ldw;
+}
+fn column_at(i: u32) -> u32 {
+  if (KEPT_COLUMNS) { return kept_columns[i] * K * K; }
+  return i * K * K;
+}
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
@@ -77,14 +93,14 @@ fn forward_window(
   let n = min(t / (tiles * params.OH), params.N - 1u);
 
   let last = params.O - 1u;
-  let w0 = o * params.ldw;
-  let w1 = min(o + 1u, last) * params.ldw;
-  let w2 = min(o + 2u, last) * params.ldw;
-  let w3 = min(o + 3u, last) * params.ldw;
-  let w4 = min(o + 4u, last) * params.ldw;
-  let w5 = min(o + 5u, last) * params.ldw;
-  let w6 = min(o + 6u, last) * params.ldw;
-  let w7 = min(o + 7u, last) * params.ldw;
+  let w0 = row_at(o);
+  let w1 = row_at(min(o + 1u, last));
+  let w2 = row_at(min(o + 2u, last));
+  let w3 = row_at(min(o + 3u, last));
+  let w4 = row_at(min(o + 4u, last));
+  let w5 = row_at(min(o + 5u, last));
+  let w6 = row_at(min(o + 6u, last));
+  let w7 = row_at(min(o + 7u, last));
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
@@ -107,7 +123,7 @@ fn forward_window(
         for (var kx = phase; kx < K; kx += S) {
           window = vec4f(window.yzw, pixel(row, column, inside));
           column += S;
-          let tap = (i * K + ky) * K + kx;
+          let tap = column_at(i) + ky * K + kx;
           c0 += weight[w0 + tap] * window;
           c1 += weight[w1 + tap] * window;
           c2 += weight[w2 + tap] * window;
@@ -169,14 +185,14 @@ fn backward_input_window(
   let n = min(t / (tiles * rows), params.N - 1u);
 
   let last = params.I - 1u;
-  let w0 = min(i, last) * K * K;
-  let w1 = min(i + 1u, last) * K * K;
-  let w2 = min(i + 2u, last) * K * K;
-  let w3 = min(i + 3u, last) * K * K;
-  let w4 = min(i + 4u, last) * K * K;
-  let w5 = min(i + 5u, last) * K * K;
-  let w6 = min(i + 6u, last) * K * K;
-  let w7 = min(i + 7u, last) * K * K;
+  let w0 = column_at(min(i, last));
+  let w1 = column_at(min(i + 1u, last));
+  let w2 = column_at(min(i + 2u, last));
+  let w3 = column_at(min(i + 3u, last));
+  let w4 = column_at(min(i + 4u, last));
+  let w5 = column_at(min(i + 5u, last));
+  let w6 = column_at(min(i + 6u, last));
+  let w7 = column_at(min(i + 7u, last));
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
@@ -193,7 +209,7 @@ fn backward_input_window(
       var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
       for (var kx = kx0; kx < K; kx += S) {
         window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
-        let tap = o * params.ldw + ky * K + kx;
+        let tap = row_at(o) + ky * K + kx;
         c0 += weight[w0 + tap] * window;
         c1 += weight[w1 + tap] * window;
         c2 += weight[w2 + tap] * window;

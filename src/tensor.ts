@@ -103,13 +103,13 @@ export function keep(x: Tensor, shape: readonly number[], { rows, columns }: Lis
   };
 }
 
-/** The transpose of a matrix, in place. */
-export function transposed({ shape: [rows, columns], strides: [row, column], ...x }: Tensor): Tensor {
-  const { grad, keptRows, keptColumns, ...rest } = x;
+/** The same elements with the first two dimensions in each other's place. */
+export function transposed({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
+  const turned = ([rows, columns, ...kernel]: readonly number[]) => [columns, rows, ...kernel];
   return {
     ...rest,
-    shape: [columns, rows],
-    strides: [column, row],
+    shape: turned(shape),
+    strides: turned(strides),
     ...(grad && { grad: transposed(grad) }),
     ...(keptColumns && { keptRows: keptColumns }),
     ...(keptRows && { keptColumns: keptRows }),

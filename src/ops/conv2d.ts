@@ -6,8 +6,9 @@ import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
 import { batches } from './batches.js';
+import { lists } from './lists.js';
 import { tileRows } from './matmul.js';
 import { pointwise } from './pointwise.js';
 
@@ -23,7 +24,7 @@ export interface ConvOptions {
  * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW),
  * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
  *
- * The weight may be the leading (O, I) block of a wider host's; its gradient is added to the same block of the host's.
+ * The weight may be a slice of a wider host's, the leading (O, I) block or kept by lists; its gradient is added to the same slice.
  * K = 1, stride 1, padding 0 is `pointwise`.
  *
  * @throws ShapeError where the shapes do not fit.
@@ -126,12 +127,11 @@ function forms({ device }: Plan, tiled: boolean, macs: number): readonly Form[] 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, O, OH, OW, K, S } = shape;
   const cost = { macs: macsOf(shape), bytes: x.bytes + y.bytes + 4 * numel(weight.shape) };
-  const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y }, ...cost };
+  const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y, ...lists(weight) }, ...cost };
   const consts = { K, S, THREADS: 64 };
   plan.choose('conv2d.forward', forms(plan, K === 3 && S <= 2, cost.macs), (form, plan) => {
     if ('share' in form) {
-      const [row, column] = weight.strides;
-      tile(plan, form, { ...shape, row, column, turn: 0 }, common.bindings, cost);
+      tile(plan, form, { ...shape, turn: 0 }, { x, weight, y }, cost);
     } else if ('kernel' in form) {
       const workgroups = octets(O) * Math.ceil((N * OH * Math.ceil(OW / 4)) / 64);
       plan.dispatch(form.kernel, 'forward_window', { ...common, consts: { ...consts, ...form.consts }, workgroups });
@@ -142,17 +142,17 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, I, O, H, W, OH, OW, K, S, P } = shape;
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
-  const common = { params: { ...shape, splits: 1 }, bindings: { weight, dy, dx }, ...cost };
+  const common = { params: { ...shape, splits: 1 }, bindings: { weight, dy, dx, ...lists(weight) }, ...cost };
   const consts = { K, S, THREADS: 64 };
   const tiled = K === 3 && (S === 1 ? P < 3 : S === 2 && P === 1);
   plan.choose('conv2d.backward_input', forms(plan, tiled, cost.macs), (form, plan) => {
     if ('share' in form) {
-      const [row, column] = weight.strides;
       if (S === 1) {
-        const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, P: 2 - P, S, row: column, column: row, turn: 1 };
-        tile(plan, form, turned, { x: dy, weight, y: dx }, cost);
+        const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, P: 2 - P, S, turn: 1 };
+        tile(plan, form, turned, { x: dy, weight: transposed(weight), y: dx }, cost);
         return;
       }
+      const [row, column] = weight.strides;
       const THREADS = tileThreads(plan);
       const blocks = N * Math.ceil(H / 2) * Math.ceil(W / 8);
       plan.dispatch(tileKernel, 'backward_input_tile2', {
@@ -174,8 +174,6 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
 }
 
 interface TileParams extends Omit<Shape, 'K' | 'ldw'> {
-  readonly row: number;
-  readonly column: number;
   readonly turn: number;
 }
 
@@ -184,21 +182,22 @@ function tile(
   plan: Plan,
   form: (typeof tiles)[number],
   params: TileParams,
-  bindings: { x: Tensor; weight: Tensor; y: Tensor },
+  { x, weight, y }: { x: Tensor; weight: Tensor; y: Tensor },
   cost: { macs: number; bytes: number },
 ): void {
   const { N, O, OH, OW, S } = params;
+  const [row, column] = weight.strides;
   const channels = tileRows(form, O);
   const THREADS = tileThreads(plan);
-  const { x, weight, y } = bindings;
   const common = {
     ...cost,
-    params: { ...params, channels },
+    params: { ...params, row, column, channels },
     consts: { CHANNELS: channels, SHARE: form.share, S, THREADS },
     workgroups: Math.ceil(O / channels) * Math.ceil((N * Math.ceil(OH / 2) * Math.ceil(OW / 4)) / THREADS),
   };
-  if (OW % 4 === 0) plan.dispatch(tileKernel, 'forward_tile4', { ...common, bindings: { x, weight, y4: y } });
-  else plan.dispatch(tileKernel, 'forward_tile', { ...common, bindings: { x, weight, y } });
+  if (OW % 4 === 0)
+    plan.dispatch(tileKernel, 'forward_tile4', { ...common, bindings: { x, weight, y4: y, ...lists(weight) } });
+  else plan.dispatch(tileKernel, 'forward_tile', { ...common, bindings: { x, weight, y, ...lists(weight) } });
 }
 
 /** A CPU adapter has one vector at a time, and a workgroup of one wastes none on small maps. */
@@ -219,7 +218,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     plan.dispatch(kernel, 'backward_weight', {
       ...cost,
       params: { ...shape, splits: 1 },
-      bindings: { x, dy, dweight },
+      bindings: { x, dy, dweight, ...lists(dweight) },
       consts: { K, S, THREADS: 32 },
       workgroups: Math.ceil(weights / 32),
     });
@@ -263,7 +262,7 @@ function addUp(plan: Plan, params: Shape & { splits: number }, partial: Tensor, 
   const weights = numel(dweight.shape);
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
-    bindings: { partial, dweight },
+    bindings: { partial, dweight, ...lists(dweight) },
     consts: { K, S, THREADS: 64 },
     workgroups: Math.ceil(weights / 64),
     bytes: 4 * weights * (splits + 2),

@@ -4,8 +4,9 @@ import { conv2d } from '../../src/ops/conv2d.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { checkOp, close, type OpCase, upload } from '../check.js';
+import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
+import { generator } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -51,7 +52,7 @@ function reference({ x: [N, I, H, W], weight: [O, K], stride = 1, padding = 0 }:
   };
 }
 
-function opCase(shape: Case, form: string): OpCase {
+function opCase(shape: Case, form: string, kept?: Kept): OpCase {
   const {
     x,
     weight: [O, K],
@@ -61,7 +62,7 @@ function opCase(shape: Case, form: string): OpCase {
   } = shape;
   return {
     inputs: { x },
-    weights: { weight: { host: [hostO, hostI, K, K], slim: [O, x[1], K, K] } },
+    weights: { weight: { host: [hostO, hostI, K, K], slim: [O, x[1], K, K], ...(kept && { kept }) } },
     run: (tape, { x, weight }) => conv2d(tape, x, weight, { stride, padding }),
     reference: reference(shape),
     variants: { 'conv2d.forward': form, 'conv2d.backward_input': form, 'conv2d.backward_weight': form },
@@ -95,9 +96,9 @@ const cases: Record<string, Case> = {
   'many channels, several splits': { x: [9, 24, 12, 12], weight: [16, 3], host: [16, 36], padding: 1 },
 };
 
-async function checkForms(shape: Case, on = device): Promise<void> {
+async function checkForms(shape: Case, on = device, kept?: Kept): Promise<void> {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const plain = await checkOp(on, 'conv2d plain', { ...opCase(shape, 'plain'), seed });
+  const plain = await checkOp(on, 'conv2d plain', { ...opCase(shape, 'plain', kept), seed });
   const { weight, stride = 1, padding = 0 } = shape;
   const tiled = {
     'conv2d.forward': weight[1] === 3 && stride <= 2,
@@ -110,7 +111,7 @@ async function checkForms(shape: Case, on = device): Promise<void> {
     if (form.startsWith('tile')) {
       for (const [key, has] of Object.entries(tiled)) if (!has) variants[key] = 'window';
     }
-    const results = await checkOp(on, `conv2d ${form}`, { ...opCase(shape, form), variants, seed });
+    const results = await checkOp(on, `conv2d ${form}`, { ...opCase(shape, form, kept), variants, seed });
     for (const [key, values] of Object.entries(plain))
       close(results[key], values, `conv2d ${form}: ${key} (case seed ${seed})`);
   }
@@ -119,6 +120,16 @@ async function checkForms(shape: Case, on = device): Promise<void> {
 for (const [name, shape] of Object.entries(cases)) {
   test(`${name}: every form agrees with f64 and with the plain form`, async () => {
     await checkForms(shape);
+  });
+}
+
+const random = generator();
+for (const [name, shape] of Object.entries(cases)) {
+  const { x, weight, host } = shape;
+  if (!host) continue;
+  test(`${name}, kept by lists: every form agrees with f64 and with the plain form`, async () => {
+    const list = (all: number, some: number) => (some < all ? chosen(random, all, some) : undefined);
+    await checkForms(shape, device, [list(host[0], weight[0]), list(host[1], x[1])]);
   });
 }
 
