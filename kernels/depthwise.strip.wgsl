@@ -8,6 +8,9 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT: bool = false;
+
 struct Params {
   N: u32, C: u32,
   H: u32, W: u32, OH: u32, OW: u32,
@@ -25,6 +28,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, C, H, W)
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, C, K, K)
+@group(0) @binding(7) var<storage, read> kept: array<Kept>;        // (C), where the channels are kept by a list
+
+// Where a channel's kernel lies in the host's weight.
+fn channel_at(c: u32) -> u32 {
+  if (KEPT) { return kept[c] * params.ldw; }
+  return c * params.ldw;
+}
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
 fn pixel(row: u32, column: u32, inside: bool) -> f32 {
@@ -33,12 +43,8 @@ fn pixel(row: u32, column: u32, inside: bool) -> f32 {
 
 // 4 of them, S apart.
 fn pixels(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    pixel(row, column, inside),
-    pixel(row, column + S, inside),
-    pixel(row, column + 2u * S, inside),
-    pixel(row, column + 3u * S, inside),
-  );
+  return vec4f(pixel(row, column, inside), pixel(row, column + S, inside),
+               pixel(row, column + 2u * S, inside), pixel(row, column + 3u * S, inside));
 }
 
 // The same of dy.
@@ -47,12 +53,8 @@ fn slope(row: u32, column: u32, inside: bool) -> f32 {
 }
 
 fn slopes(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    slope(row, column, inside),
-    slope(row, column + 1u, inside),
-    slope(row, column + 2u, inside),
-    slope(row, column + 3u, inside),
-  );
+  return vec4f(slope(row, column, inside), slope(row, column + 1u, inside),
+               slope(row, column + 2u, inside), slope(row, column + 3u, inside));
 }
 
 fn store_y(at: u32, v: vec4f, count: u32) {
@@ -68,16 +70,12 @@ struct Window { left: vec4f, middle: vec4f, right: vec4f }
 fn window(nc: u32, h: u32, column: u32) -> Window {
   let inside = h < params.H;
   let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
-  var v: Window;
-  v.left = pixels(row, column, inside);
-  if (S == 1u) {
-    v.middle = vec4f(v.left.yzw, pixel(row, column + 4u, inside));
-    v.right = vec4f(v.middle.yzw, pixel(row, column + 5u, inside));
-  } else {
-    v.middle = pixels(row, column + 1u, inside);
-    v.right = vec4f(v.left.yzw, pixel(row, column + 8u, inside));
+  let left = pixels(row, column, inside);
+  if (S == 2u) {
+    return Window(left, pixels(row, column + 1u, inside), vec4f(left.yzw, pixel(row, column + 8u, inside)));
   }
-  return v;
+  let middle = vec4f(left.yzw, pixel(row, column + 4u, inside));
+  return Window(left, middle, vec4f(middle.yzw, pixel(row, column + 5u, inside)));
 }
 
 fn under(v: Window, taps: vec3f) -> vec4f {
@@ -85,7 +83,7 @@ fn under(v: Window, taps: vec3f) -> vec4f {
 }
 
 fn taps_of(c: u32, ky: u32) -> vec3f {
-  let at = c * params.ldw;
+  let at = channel_at(c);
   let k = ky * 3u;
   if (params.turn == 1u) { return vec3f(weight[at + 8u - k], weight[at + 7u - k], weight[at + 6u - k]); }
   return vec3f(weight[at + k], weight[at + k + 1u], weight[at + k + 2u]);
@@ -159,7 +157,7 @@ fn under5(left: vec4f, right: vec4f, taps: Taps5) -> vec4f {
 }
 
 fn taps5_of(c: u32, ky: u32) -> Taps5 {
-  let at = c * params.ldw;
+  let at = channel_at(c);
   let k = ky * 5u;
   if (params.turn == 1u) {
     let inner = vec4f(weight[at + 24u - k], weight[at + 23u - k], weight[at + 22u - k], weight[at + 21u - k]);

@@ -11,6 +11,9 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT: bool = false;
+
 struct Params {
   N: u32, C: u32,
   H: u32, W: u32,
@@ -26,6 +29,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, C, H, W)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, H, W)
 @group(0) @binding(5) var<storage, read_write> partial: array<f32>; // (splits, C, 3, 3)
+@group(0) @binding(6) var<storage, read> kept: array<Kept>;        // (C), where the channels are kept by a list
+
+// Where a channel's kernel lies in the host's weight.
+fn channel_at(c: u32) -> u32 {
+  if (KEPT) { return kept[c] * params.ldw; }
+  return c * params.ldw;
+}
 
 fn store_y(at: u32, v: vec4f, count: u32) {
   y[at] = Stored(v.x);
@@ -61,7 +71,7 @@ fn to_right(v: vec4f, tile: u32, tiles: u32) -> vec4f {
 }
 
 fn taps_of(c: u32, ky: u32) -> vec3f {
-  let at = c * params.ldw;
+  let at = channel_at(c);
   let k = ky * 3u;
   if (params.turn == 1u) { return vec3f(weight[at + 8u - k], weight[at + 7u - k], weight[at + 6u - k]); }
   return vec3f(weight[at + k], weight[at + k + 1u], weight[at + k + 2u]);

@@ -2,8 +2,8 @@
 //
 //   y[n,c,p,q] = sum over ky, kx of x[n, c, p*S + ky - P, q*S + kx - P] * weight[c,ky,kx]
 //
-// N batch, C channels, H W input, OH OW output, K kernel side, S stride, P padding. A slim encoder's weight is the
-// host's first C channels; ldw is the distance between channels.
+// N batch, C channels, H W input, OH OW output, K kernel side, S stride, P padding. A slim encoder's weight are C
+// of the host's channels; ldw is the distance between these.
 //
 // Each pass has a plain form (one thread a result: the reference and the documentation) and a row form for any K and S,
 // where 4 pixels of a row slide under the kernel. For K = 3 and 5 see depthwise.strip.wgsl and depthwise.subgroup.wgsl.
@@ -14,6 +14,9 @@ const S: u32 = 1;        // stride
 const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
+
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT: bool = false;
 
 struct Params {
   N: u32, C: u32,
@@ -31,6 +34,13 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, C, H, W)
 @group(0) @binding(6) var<storage, read_write> dweight: array<f32>; // (C, 1, K, K), ldw as above; added to
 @group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, C, K, K)
+@group(0) @binding(8) var<storage, read> kept: array<Kept>;        // (C), where the channels are kept by a list
+
+// Where a channel's kernel lies in the host's weight.
+fn channel_at(c: u32) -> u32 {
+  if (KEPT) { return kept[c] * params.ldw; }
+  return c * params.ldw;
+}
 
 // Plain: one thread an output pixel.
 @compute @workgroup_size(THREADS)
@@ -51,7 +61,7 @@ fn forward(
       let h = p * S + ky - params.P;
       let w = q * S + kx - params.P;
       if (h < params.H && w < params.W) {
-        sum += f32(x[(nc * params.H + h) * params.W + w]) * weight[c * params.ldw + ky * K + kx];
+        sum += f32(x[(nc * params.H + h) * params.W + w]) * weight[channel_at(c) + ky * K + kx];
       }
     }
   }
@@ -77,7 +87,7 @@ fn backward_input(
       let right = w + params.P - kx;
       // A wrapped (negative) distance is huge, and stays beyond OH or OW after the division.
       if (down % S == 0u && right % S == 0u && down / S < params.OH && right / S < params.OW) {
-        sum += dy[(nc * params.OH + down / S) * params.OW + right / S] * weight[c * params.ldw + ky * K + kx];
+        sum += dy[(nc * params.OH + down / S) * params.OW + right / S] * weight[channel_at(c) + ky * K + kx];
       }
     }
   }
@@ -108,7 +118,7 @@ fn backward_weight(
       }
     }
   }
-  dweight[c * params.ldw + ky * K + kx] += sum;
+  dweight[channel_at(c) + ky * K + kx] += sum;
 }
 
 // A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
@@ -158,7 +168,7 @@ fn forward_row(
   let q = t % tiles * 4u;
   let p = t / tiles % params.OH;
   let nc = t / (tiles * params.OH);
-  let taps = nc % params.C * params.ldw;
+  let taps = channel_at(nc % params.C);
 
   var sum = vec4f();
   let left = q * S - params.P;
@@ -199,7 +209,7 @@ fn backward_input_row(
   let w = t % tiles * 4u * S + right;
   let h = t / (tiles * S) % params.H;
   let nc = t / (tiles * S * params.H);
-  let taps = nc % params.C * params.ldw;
+  let taps = channel_at(nc % params.C);
 
   var sum = vec4f();
   let q0 = (w + params.P) / S;
@@ -320,5 +330,5 @@ fn backward_weight_sum(
   if (t >= count) { return; }
   var sum = 0f;
   for (var split = 0u; split < params.splits; split++) { sum += partial[split * count + t]; }
-  dweight[t / (K * K) * params.ldw + t % (K * K)] += sum;
+  dweight[channel_at(t / (K * K)) + t % (K * K)] += sum;
 }

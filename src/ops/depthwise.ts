@@ -12,7 +12,7 @@ import { type ConvOptions, outputSize } from './conv2d.js';
  * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),
  * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
  *
- * The weight may be the first C channels of a wider host's; its gradient is added to the same channels of the host's.
+ * The weight may be C channels of a wider host's, the first ones or kept by a list; its gradient is added to the same channels.
  *
  * @throws ShapeError where the shapes do not fit.
  */
@@ -92,7 +92,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const rows = stripRows(plan, OH);
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
-    bindings: { x, weight, y },
+    bindings: { x, weight, y, kept: weight.keptRows },
     macs: macsOf(shape),
     bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
   };
@@ -114,7 +114,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   const correlates = S === 1 && P < K && (K === 3 || K === 5);
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
-  const bindings = { weight, dy, dx };
+  const bindings = { weight, dy, dx, kept: weight.keptRows };
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const consts = { K, S };
   const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1));
@@ -139,7 +139,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
       const correlation = {
         ...cost,
         params: { ...params, H: OH, W: OW, OH: H, OW: W, P: K - 1 - P, turn: 1 },
-        bindings: { x: dy, weight, y: dx },
+        bindings: { x: dy, weight, y: dx, kept: weight.keptRows },
         workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
       };
       if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
@@ -164,7 +164,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     plan.dispatch(kernel, 'backward_weight', {
       ...common,
       params: { ...shape, splits: 1 },
-      bindings: { x, dy, dweight },
+      bindings: { x, dy, dweight, kept: dweight.keptRows },
       consts: { K, S },
       workgroups: groupsOf(weights),
     });
@@ -185,7 +185,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
   if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
-    bindings: { partial, dweight },
+    bindings: { partial, dweight, kept: dweight.keptRows },
     consts: { K, S },
     workgroups: groupsOf(weights),
     bytes: 4 * weights * (splits + 2),

@@ -4,8 +4,9 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { checkOp, close, type OpCase, upload } from '../check.js';
+import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
+import { generator } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -47,18 +48,18 @@ function reference({ x: [N, C, H, W], K, stride = 1, padding = 0 }: Case): OpCas
   };
 }
 
-function opCase(shape: Case): OpCase {
+function opCase(shape: Case, kept?: Kept): OpCase {
   const { x, K, host = x[1], stride, padding } = shape;
   return {
     inputs: { x },
-    weights: { weight: { host: [host, 1, K, K], slim: [x[1], 1, K, K] } },
+    weights: { weight: { host: [host, 1, K, K], slim: [x[1], 1, K, K], ...(kept && { kept }) } },
     run: (tape, { x, weight }) => depthwise(tape, x, weight, { stride, padding }),
     reference: reference(shape),
   };
 }
 
 /** Checks a case in every form that each pass has for its shape, in f64 and against the plain form. */
-async function checkForms(shape: Case, on = device): Promise<void> {
+async function checkForms(shape: Case, on = device, kept?: Kept): Promise<void> {
   const {
     x: [, , , W],
     K,
@@ -79,10 +80,10 @@ async function checkForms(shape: Case, on = device): Promise<void> {
   const variants = (at: number) =>
     Object.fromEntries(Object.entries(forms).map(([key, all]) => [key, at < 0 ? 'plain' : (all[at] ?? all[0])]));
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const plain = await checkOp(on, 'depthwise plain', { ...opCase(shape), variants: variants(-1), seed });
+  const plain = await checkOp(on, 'depthwise plain', { ...opCase(shape, kept), variants: variants(-1), seed });
   for (let at = 0; at < forms['depthwise.forward'].length; at++) {
     const name = `depthwise ${forms['depthwise.forward'][at]}`;
-    const results = await checkOp(on, name, { ...opCase(shape), variants: variants(at), seed });
+    const results = await checkOp(on, name, { ...opCase(shape, kept), variants: variants(at), seed });
     for (const [key, values] of Object.entries(plain))
       close(results[key], values, `${name}: ${key} (case seed ${seed})`);
   }
@@ -122,6 +123,15 @@ const cases: Record<string, Case> = {
 for (const [name, shape] of Object.entries(cases)) {
   test(`${name}: every form agrees with f64 and with the plain form`, async () => {
     await checkForms(shape);
+  });
+}
+
+const random = generator();
+for (const [name, shape] of Object.entries(cases)) {
+  test(`${name}, kept by a list: every form agrees with f64 and with the plain form`, async () => {
+    const [, C] = shape.x;
+    const host = shape.host ?? C + 4;
+    await checkForms({ ...shape, host }, device, [chosen(random, host, C)]);
   });
 }
 
