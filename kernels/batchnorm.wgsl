@@ -20,6 +20,9 @@ const ACT: u32 = 0; // 0 none, 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 si
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 alias Stored4 = vec4f;
 
+alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
+const KEPT: bool = false;
+
 struct Params {
   N: u32, C: u32, P: u32,
   splits: u32,
@@ -46,7 +49,7 @@ struct Channel { origin: f32, mean: f32, rstd: f32, gamma: f32, beta: f32 }
 @group(0) @binding(6) var<storage, read_write> y4: array<Stored4>;           // (N, C, P / 4)
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;               // (N, C, P)
 @group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;            // (N, C, P / 4)
-@group(0) @binding(9) var<storage, read> gamma: array<f32>;                  // (C), a prefix of the host's
+@group(0) @binding(9) var<storage, read> gamma: array<f32>;                  // (C) of the host's
 @group(0) @binding(10) var<storage, read> beta: array<f32>;                  // (C)
 @group(0) @binding(11) var<storage, read_write> running_mean: array<f32>;    // (C)
 @group(0) @binding(12) var<storage, read_write> running_var: array<f32>;     // (C), unbiased
@@ -58,6 +61,13 @@ struct Channel { origin: f32, mean: f32, rstd: f32, gamma: f32, beta: f32 }
 @group(0) @binding(18) var<storage, read> sums: array<vec2f>;                // (C), the same
 @group(0) @binding(19) var<storage, read_write> dgamma: array<f32>;          // (C), accumulated
 @group(0) @binding(20) var<storage, read_write> dbeta: array<f32>;           // (C), accumulated
+@group(0) @binding(21) var<storage, read> kept: array<Kept>;                 // (C), where the channels are kept by a list
+
+// A channel's number in the host.
+fn in_host(c: u32) -> u32 {
+  if (KEPT) { return kept[c]; }
+  return c;
+}
 
 // The activation. NaN passes through it; exp's argument is kept in range, and its result
 // gives both sigmoid(v) and 1 - sigmoid(v) without cancellation.
@@ -103,17 +113,19 @@ fn merge(a: vec4f, b: vec4f) -> vec4f {
 
 fn finish_statistics(c: u32, moment: vec4f) {
   let variance = moment.z / moment.x;
-  channel_out[c] = Channel(moment.w, moment.y, 1.0 / sqrt(variance + params.eps), gamma[c], beta[c]);
+  let h = in_host(c);
+  channel_out[c] = Channel(moment.w, moment.y, 1.0 / sqrt(variance + params.eps), gamma[h], beta[h]);
   if (params.update == 1u) {
-    running_mean[c] += params.momentum * (moment.w - running_mean[c] + moment.y);
-    running_var[c] += params.momentum * (moment.z / (moment.x - 1.0) - running_var[c]);
+    running_mean[h] += params.momentum * (moment.w - running_mean[h] + moment.y);
+    running_var[h] += params.momentum * (moment.z / (moment.x - 1.0) - running_var[h]);
   }
 }
 
 fn finish_sums(c: u32, sum: vec2f) {
   sums_out[c] = sum;
-  dbeta[c] += sum.x;
-  dgamma[c] += sum.y;
+  let h = in_host(c);
+  dbeta[h] += sum.x;
+  dgamma[h] += sum.y;
 }
 
 fn normalized(v: vec4f, ch: Channel) -> vec4f { return (v - ch.origin) * ch.rstd - ch.mean * ch.rstd; }
@@ -235,7 +247,8 @@ fn running_statistics(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
                       @builtin(local_invocation_index) lane: u32) {
   let c = (wid.x + wid.y * num.x) * THREADS + lane;
   if (c >= params.C) { return; }
-  channel_out[c] = Channel(running_mean[c], 0.0, 1.0 / sqrt(running_var[c] + params.eps), gamma[c], beta[c]);
+  let h = in_host(c);
+  channel_out[c] = Channel(running_mean[h], 0.0, 1.0 / sqrt(running_var[h] + params.eps), gamma[h], beta[h]);
 }
 
 // One workgroup per (channel, split), a thread per quad: each quad is written once.

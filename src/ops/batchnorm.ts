@@ -1,16 +1,16 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
 import type { Candidate } from '../runtime/choice.js';
-import type { Plan } from '../runtime/plan.js';
+import type { Binding, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { type Activation, activations } from './activation.js';
 
 export interface BatchNormParameters {
-  /** Scale and shift, (C) each; a slim encoder passes the leading C of its host's. */
+  /** Scale and shift, (C) each; a slim encoder passes C of its host's, the leading ones or kept by a list. */
   gamma: Tensor;
   beta: Tensor;
-  /** (C) each, variance unbiased; updated in place, in a buffer that holds no weights. */
+  /** (C) each, kept by the same list, variance unbiased; updated in place, in a buffer that holds no weights. */
   runningMean: Tensor;
   runningVar: Tensor;
 }
@@ -65,12 +65,13 @@ export function batchnorm(
   return tape.record(operation, [x, gamma, beta, runningMean, runningVar], y, (dy) => {
     const saved = tape.restore(x);
     const sums = tape.empty('batchnorm.sums', [C, 2]);
-    const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [C]);
-    const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [C]);
+    const { kept } = sizes;
+    const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [gamma.bytes / 4]);
+    const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [beta.bytes / 4]);
     const dx = tape.needsGrad(x) ? tape.empty('batchnorm.dx', x.shape) : null;
     tape.plan.choose('batchnorm.backward', candidates, (form, plan) => {
       const work = layOut(plan, form, sizes, updateStats);
-      backwardParameters(work, saved, dy, channel, { dgamma, dbeta, sums });
+      backwardParameters(work, saved, dy, channel, { dgamma, dbeta, sums, kept });
       if (dx) backwardInput(work, saved, dy, channel, sums, dx);
     });
     return [dx, null, null, null, null];
@@ -130,11 +131,18 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
   };
 }
 
+const perChannel = ({ gamma, beta, runningMean, runningVar }: BatchNormParameters) => ({
+  gamma,
+  beta,
+  running_mean: runningMean,
+  running_var: runningVar,
+  kept: gamma.keptRows,
+});
+
 function batchStatistics(work: Work, x: Tensor, parameters: BatchNormParameters, channel: Tensor): void {
   const { plan, planes, C, partials, reducing } = work;
-  const { gamma, beta, runningMean, runningVar } = parameters;
   const moments = work.partial('batchnorm.moments', 4);
-  const results = { moments, gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel };
+  const results = { moments, ...perChannel(parameters), channel_out: channel };
   const cost = { bytes: x.bytes, consts: work.spread };
   if (planes) plan.dispatch(kernel, 'statistics_planes', { ...reducing, ...cost, bindings: { x4: x, ...results } });
   else plan.dispatch(kernel, 'statistics_columns', { ...reducing, ...cost, bindings: { x, ...results } });
@@ -144,10 +152,9 @@ function batchStatistics(work: Work, x: Tensor, parameters: BatchNormParameters,
 
 function runningStatistics(work: Work, parameters: BatchNormParameters, channel: Tensor): void {
   const { plan, C, reducing, spread } = work;
-  const { gamma, beta, runningMean, runningVar } = parameters;
   plan.dispatch(kernel, 'running_statistics', {
     params: reducing.params,
-    bindings: { gamma, beta, running_mean: runningMean, running_var: runningVar, channel_out: channel },
+    bindings: { ...perChannel(parameters), channel_out: channel },
     consts: spread,
     workgroups: Math.ceil(C / spread.THREADS),
     bytes: 36 * C,
@@ -166,11 +173,11 @@ function backwardParameters(
   x: Tensor,
   dy: Tensor,
   channel: Tensor,
-  { dgamma, dbeta, sums }: { dgamma: Tensor; dbeta: Tensor; sums: Tensor },
+  { sums, ...gradients }: { dgamma: Tensor; dbeta: Tensor; sums: Tensor; kept: Binding | undefined },
 ): void {
   const { plan, planes, C, partials, reducing } = work;
   const parts = work.partial('batchnorm.sums_part', 2);
-  const results = { sums_part: parts, sums_out: sums, dgamma, dbeta };
+  const results = { sums_part: parts, sums_out: sums, ...gradients };
   const cost = { bytes: x.bytes + dy.bytes, consts: work.activated };
   if (planes)
     plan.dispatch(kernel, 'sums_planes', { ...reducing, ...cost, bindings: { x4: x, dy4: dy, channel, ...results } });
@@ -202,6 +209,10 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
   for (const [name, { shape }] of Object.entries(parameters))
     if (shape.length !== 1 || shape[0] !== C)
       throw new ShapeError(`batchnorm: expected ${name} (${C}) for x ${shapeText(x.shape)}, got ${shapeText(shape)}`);
+  const { keptRows: kept } = parameters.gamma;
+  for (const [name, { keptRows: list }] of Object.entries(parameters))
+    if (list?.storage !== kept?.storage || list?.offset !== kept?.offset)
+      throw new ShapeError(`batchnorm: expected ${name} to be kept by the list of gamma`);
   if (training && N * H * W < 2)
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
@@ -209,7 +220,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
   if (!(eps > 0)) throw new ConfigError(`batchnorm: expected eps > 0, got ${eps}`);
   if (!(momentum >= 0 && momentum <= 1))
     throw new ConfigError(`batchnorm: expected momentum from 0 to 1, got ${momentum}`);
-  return { N, C, P: H * W, training, momentum, eps, activation };
+  return { N, C, P: H * W, training, momentum, eps, activation, kept };
 }
 
 interface Cut {

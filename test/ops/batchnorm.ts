@@ -5,8 +5,8 @@ import { type BatchNormOptions, batchnorm } from '../../src/ops/batchnorm.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { numel, prefix, type Tensor } from '../../src/tensor.js';
-import { checkOp, close, upload } from '../check.js';
+import { keep, numel, type Tensor } from '../../src/tensor.js';
+import { checkOp, chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 import { names, slope, value } from './activations.js';
@@ -73,8 +73,9 @@ function reference(
 
 interface Case {
   shape: readonly number[];
-  /** Channels of the host; the op uses the first C. */
+  /** Channels of the host; the op uses the first C, or some kept by a list. */
   host?: number;
+  kept?: boolean;
   /** Of x. */
   mean?: number;
   spread?: number;
@@ -87,7 +88,7 @@ interface Case {
  * reference's largest value: y, the gradients (within `gradient`) and the running statistics.
  */
 async function check(of: Case, gradient = 1e-5): Promise<void> {
-  const { shape, host = shape[1], mean = 0.4, spread = 1.5, options = {}, form } = of;
+  const { shape, host = shape[1], kept = false, mean = 0.4, spread = 1.5, options = {}, form } = of;
   const random = generator();
   const C = shape[1];
   const { training = true, updateStats = training, momentum = 0.1, activation = 'none' } = options;
@@ -113,7 +114,10 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
   const x = tape.track(upload(device, 'x', shape, xs));
   const dyData = randoms(random, numel(shape), 0.1, 1);
   const dy = upload(device, 'dy', shape, dyData);
-  const slim = (t: Tensor) => prefix(t, [C]);
+  const list = kept ? chosen(random, host, C) : Array.from({ length: C }, (_, c) => c);
+  const rows = kept ? uploadList(device, list) : undefined;
+  const slim = (t: Tensor) => keep(t, [C], { rows });
+  const cut = (values: ArrayLike<number>) => list.map((h) => values[h]);
   const y = batchnorm(
     tape,
     x,
@@ -130,7 +134,7 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
   assert.ok(dx);
   plan.keep(y);
   plan.keep(dx);
-  const buffers = [x, dy, ...Object.values(whole), whole.gamma.grad, whole.beta.grad].map(
+  const buffers = [x, dy, ...Object.values(whole), whole.gamma.grad, whole.beta.grad, ...(rows ? [rows] : [])].map(
     (t) => t?.storage as GPUBuffer,
   );
   try {
@@ -160,11 +164,17 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
         `${name} repeats bit for bit (seed ${seed})`,
       );
     }
-    const statistics = training ? undefined : { mean: data.runningMean, variance: data.runningVar };
-    const expected = reference(shape, { x: xs, ...data, dy: dyData }, activation, statistics);
+    const statistics = training ? undefined : { mean: cut(data.runningMean), variance: cut(data.runningVar) };
+    const affine = { gamma: cut(data.gamma), beta: cut(data.beta) };
+    const expected = reference(shape, { x: xs, ...affine, dy: dyData }, activation, statistics);
+    const inSlice = new Map(list.map((h, c) => [h, c]));
+    const add = (old: number, h: number, added: (c: number) => number) => {
+      const c = inSlice.get(h);
+      return c === undefined ? old : old + added(c);
+    };
     const M = shape[0] * P;
     const blend = (old: Float32Array, batch: (c: number) => number) =>
-      old.map((v, c) => (c < C && updateStats ? v + momentum * (batch(c) - v) : v));
+      old.map((v, h) => add(v, h, (c) => (updateStats ? momentum * (batch(c) - v) : 0)));
     const get = (name: string) => results.get(name) as Float32Array;
     close(get('y'), expected.y, 'y');
     close(get('dx'), expected.dx, 'dx', gradient);
@@ -172,7 +182,7 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
     for (const name of ['dgamma', 'dbeta'] as const)
       close(
         [...get(name), Math.sqrt(M)],
-        [...data[name].map((v, c) => v + (expected[name][c] ?? 0)), Math.sqrt(M)],
+        [...data[name].map((v, h) => add(v, h, (c) => expected[name][c])), Math.sqrt(M)],
         name,
         gradient,
       );
@@ -224,6 +234,10 @@ for (const shape of [
   [40, 33],
 ]) {
   test(`a slim prefix leaves the rest of the host alone, ${shape}`, () => check({ shape, host: shape[1] + 4 }));
+  for (const form of ['narrow', 'wide'] as const)
+    for (const training of [true, false])
+      test(`channels kept by a list, ${form}, ${training ? 'training' : 'evaluation'}, ${shape}`, () =>
+        check({ shape, host: shape[1] + 5, kept: true, form, options: { training, activation: 'silu' } }));
   test(`a large mean cancels, ${shape}`, () => check({ shape, mean: 100, spread: 0.17 }));
   test(`statistics are left alone without updateStats, ${shape}`, () =>
     check({ shape, options: { updateStats: false } }));
@@ -232,6 +246,23 @@ for (const shape of [
     test(`evaluation and ${activation}, ${shape}`, () =>
       check({ shape, spread: 4, options: { training: false, activation } }));
 }
+
+test('a list is heeded where reductions are split, and one list serves all four parameters', async () => {
+  for (const shape of [
+    [300, 5],
+    [8, 3, 32, 32],
+  ])
+    await check({ shape, host: 9, kept: true });
+  const lists = [0, 1].map(() => uploadList(device, [1, 2, 4]));
+  const [gamma, beta, runningMean, runningVar] = [0, 1, 0, 0].map((which) =>
+    keep(upload(device, 't', [6], new Float32Array(6)), [3], { rows: lists[which] }),
+  );
+  const tape = new Tape(new Plan(device));
+  assert.throws(
+    () => batchnorm(tape, tape.empty('x', [2, 3]), { gamma, beta, runningMean, runningVar }),
+    /batchnorm: expected beta to be kept by the list of gamma/,
+  );
+});
 
 test('the variance of a million values of mean 100 and sd 0.1', async () => {
   // dy has a mean, so dgamma holds the rounding of the mean of x half a million times over
