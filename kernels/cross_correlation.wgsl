@@ -13,6 +13,9 @@ const COLUMNS: u32 = 16; // columns a workgroup
 const ROWS: u32 = 4;     // threads that share a column
 const THREADS: u32 = 64; // COLUMNS · ROWS, and the width of the flat passes
 
+alias Kept = u32;        // a channel's number in the host, of a slim encoder's keep-list
+const KEPT: bool = false;
+
 struct Params {
   N: u32, D: u32,
   ldz: u32,         // row stride of z
@@ -49,6 +52,7 @@ struct Params {
 @group(0) @binding(17) var<storage, read> partial: array<f32>;          // (count)
 @group(0) @binding(18) var<storage, read_write> metrics: array<vec4f>;  // (rows): on, off, mean of c, loss
 @group(0) @binding(19) var<storage, read> dloss: array<f32>;             // (1)
+@group(0) @binding(20) var<storage, read> kept: array<Kept>;            // (D), where the columns of z are kept by a list
 
 var<workgroup> tree: array<vec4f, THREADS>;
 
@@ -80,19 +84,21 @@ fn standardize(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
   let column = (wid.x + wid.y * num.x) * COLUMNS + lane % COLUMNS;
   let row = lane / COLUMNS;
   let at = min(column, params.D - 1u);
-  let shift = z[at];
+  var source = at;
+  if (KEPT) { source = kept[at]; }
+  let shift = z[source];
   var sum = 0f;
-  for (var n = row; n < params.N; n += ROWS) { sum += z[n * params.ldz + at] - shift; }
+  for (var n = row; n < params.N; n += ROWS) { sum += z[n * params.ldz + source] - shift; }
   let mean = shift + column_sum(lane, sum) / f32(params.N);
   var squares = 0f;
   for (var n = row; n < params.N; n += ROWS) {
-    let d = z[n * params.ldz + at] - mean;
+    let d = z[n * params.ldz + source] - mean;
     squares += d * d;
   }
   let variance = column_sum(lane, squares) / f32(params.N);
   let rstd = 1.0 / sqrt(variance + params.eps);
   if (column >= params.D) { return; }
-  for (var n = row; n < params.N; n += ROWS) { a_out[n * params.D + at] = (z[n * params.ldz + at] - mean) * rstd; }
+  for (var n = row; n < params.N; n += ROWS) { a_out[n * params.D + at] = (z[n * params.ldz + source] - mean) * rstd; }
   if (row == 0u) { r_out[at] = select(rstd, 0.0, variance < 1e-8); }
 }
 

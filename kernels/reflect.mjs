@@ -48,7 +48,8 @@ export function reflect(name, path, code) {
   }
 
   for (const key of kept)
-    if (consts[key.toUpperCase()]?.value !== false) fail(`expected const ${key.toUpperCase()}: bool = false; for ${key}`);
+    if (consts[key.toUpperCase()]?.value !== false)
+      fail(`expected const ${key.toUpperCase()}: bool = false; for ${key}`);
 
   const entries = {};
   for (const entry of wgsl.entry.compute) {

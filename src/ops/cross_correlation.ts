@@ -63,7 +63,7 @@ const zero = {
 };
 
 /**
- * A = (z − mean) / sqrt(var + eps) per column of z (N, D); z may be the leading columns of wider rows.
+ * A = (z − mean) / sqrt(var + eps) per column of z (N, D); z may be columns of wider rows, the leading ones or kept by a list.
  *
  * @throws ShapeError where z is not (N, D) with N > 1.
  */
@@ -75,7 +75,7 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   const r = transient(plan, 'standardize.r', [D]);
   dispatch(plan, 'standardize', {
     params: { ...zero, N, D, ldz: z.strides[0], eps },
-    bindings: { z, a_out: a, r_out: r },
+    bindings: { z, a_out: a, r_out: r, kept: z.keptColumns },
     bytes: 4 * D * (4 * N + 1),
   });
   return { a, r };

@@ -11,8 +11,8 @@ import {
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { prefix, type Tensor } from '../../src/tensor.js';
-import { close, upload } from '../check.js';
+import { keep, prefix, type Tensor } from '../../src/tensor.js';
+import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 
@@ -244,19 +244,29 @@ test('a constant column gets no gradient and spoils no other', async () => {
   }
 });
 
-test('z may be the leading columns of wider rows; C is rectangular between batches of two widths', async () => {
+test('z may be columns of wider rows, leading or kept by a list; C is rectangular between batches of two widths', async () => {
   const [N, D, E] = [20, 24, 33];
   const [wide, full] = batches(N, E);
-  const plan = new Plan(device);
   const [host, other] = [wide, full].map((z) => upload(device, 'z', [N, E], z));
-  const c = correlation(plan, standardize(plan, prefix(host, [N, D])), standardize(plan, other));
-  const found = await results(plan, { c });
-  const expected = reference(wide, full, N, E, 0)
-    .c.slice(0, D)
-    .flatMap((row) => [...row]);
-  close(found.c, expected, 'C', 2e-5);
-  plan.dispose();
-  for (const { storage } of [host, other]) device.free(storage as GPUBuffer);
+  const list = chosen(generator(), E, D);
+  const columns = uploadList(device, list);
+  const expected = reference(wide, full, N, E, 0).c;
+  for (const [slim, rows] of [
+    [prefix(host, [N, D]), [...list.keys()]],
+    [keep(host, [N, D], { columns }), list],
+  ] as const) {
+    const plan = new Plan(device);
+    const c = correlation(plan, standardize(plan, slim), standardize(plan, other));
+    const found = await results(plan, { c });
+    close(
+      found.c,
+      rows.flatMap((row) => [...expected[row]]),
+      'C',
+      2e-5,
+    );
+    plan.dispose();
+  }
+  for (const { storage } of [host, other, columns]) device.free(storage as GPUBuffer);
 });
 
 interface Weighted {
