@@ -1,7 +1,8 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
+import type { Binding } from '../runtime/binding.js';
 import type { Candidate } from '../runtime/choice.js';
-import type { Binding, Plan } from '../runtime/plan.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { type Activation, activations } from './activation.js';
