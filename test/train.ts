@@ -351,7 +351,7 @@ test("a device lost in the middle of a step, or of an epoch's end, fails that st
 test('weights or a tensor over the limits are refused with the numbers, and all is given back', async () => {
   const before = device.allocated;
   for (const [more, message] of [
-    [{ projector: 65536 }, /^weights: needs \d+ bytes .* allows \d+; use a smaller .*projector/],
+    [{ projector: 65536 }, /^projector\.3\.weight: needs \d+ bytes .* allows \d+; use a smaller .*projector/],
     [{ imageSize: 1024, batch: 32, width: 1 }, /needs \d+ bytes .* allows \d+; use a smaller batch/],
   ] as const) {
     const config = parseConfig({ ...small, ...more, seed });

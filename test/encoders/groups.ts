@@ -7,7 +7,7 @@ import { projector } from '../../src/nn/projector.js';
 import { type Channels, Parameters } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
+import { type Operation, Tape } from '../../src/tape.js';
 import { type Tensor, transient } from '../../src/tensor.js';
 import { openTestDevice } from '../device.js';
 
@@ -20,26 +20,8 @@ test.after(() => device.dispose());
 /** Ops whose output has channels of its own; all others tie their output's to those of every input. */
 const producers = ['conv2d', 'pointwise', 'linear'];
 
-interface Op {
-  readonly op: string;
-  readonly inputs: readonly Tensor[];
-  readonly output: Tensor;
-}
-
-type Backward = (dy: Tensor) => readonly (Tensor | null)[];
-
-/** A tape that can tell which ops it recorded. */
-class TracingTape extends Tape {
-  readonly ops: Op[] = [];
-
-  override record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Backward): Tensor {
-    this.ops.push({ op, inputs, output });
-    return super.record(op, inputs, output, backward);
-  }
-}
-
 /** Tensors that hold the same channels, by the ops between them: each tensor's set. */
-function tied(ops: readonly Op[]): (tensor: Tensor) => Set<Tensor> {
+function tied(ops: readonly Operation[]): (tensor: Tensor) => Set<Tensor> {
   const sets = new Map<Tensor, Set<Tensor>>();
   const setOf = (tensor: Tensor): Set<Tensor> => {
     const found = sets.get(tensor) ?? new Set([tensor]);
@@ -57,7 +39,7 @@ function tied(ops: readonly Op[]): (tensor: Tensor) => Set<Tensor> {
 }
 
 /** The groups that the parameters of an encoder's ops claim for each set of tied tensors. */
-function claims(encoder: Encoder, ops: readonly Op[], picture: Tensor): Map<Set<Tensor>, Set<Channels>> {
+function claims(encoder: Encoder, ops: readonly Operation[], picture: Tensor): Map<Set<Tensor>, Set<Channels>> {
   const setOf = tied(ops);
   const sides = new Map(encoder.parameters.map(({ name, sides }) => [name, sides]));
   const found = new Map<Set<Tensor>, Set<Channels>>([[setOf(picture), new Set()]]);
@@ -92,11 +74,11 @@ for (const name of encoderNames)
     const encoder = backbone({ encoder: name, width: 0.5, ratio: 1.5, stemStride: 2, blocks: null });
     const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
     const plan = new Plan(device);
-    const tape = new TracingTape(plan);
+    const tape = new Tape(plan);
     const picture = transient(plan, 'picture', [2, 3, encoder.stride, encoder.stride]);
     const features = encoder.forward({ tape, parameters, width: 'host', training: true, updateStats: true }, picture);
 
-    const found = claims(encoder, tape.ops, picture);
+    const found = claims(encoder, tape.operations, picture);
     const groups = [...found.values()].map((set) => {
       assert.is(set.size, 1, `tied tensors claim one group, not ${JSON.stringify([...set])}`);
       return [...set][0];
@@ -104,7 +86,7 @@ for (const name of encoderNames)
     assert.is(new Set(groups).size, groups.length, 'tensors that are not tied to each other have groups of their own');
     const of = [...found].find(([tensors]) => tensors.has(features));
     assert.ok(of?.[1].has(encoder.features), 'the features have the group that the encoder says');
-    assert.is(tape.ops.filter(({ op }) => op === 'add').length, residualAdds[name], 'residual adds');
+    assert.is(tape.operations.filter(({ op }) => op === 'add').length, residualAdds[name], 'residual adds');
 
     const weights = new Map(encoder.parameters.map(({ name, sides }) => [name, sides[0]]));
     for (const { name, channels } of encoder.statistics)
