@@ -4,7 +4,8 @@ import { ConfigError } from '../errors.js';
 import { foldBatchnorm, traceEncoder } from '../io/graph.js';
 import { exportOnnx, onnxOpset } from '../io/onnx.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
-import type { Tensors, Width } from '../parameters.js';
+import type { Width } from '../parameters.js';
+import { numel } from '../tensor.js';
 import { checkPlace, readBytes, writeFileAtomic } from './files.js';
 
 export const exportFormats = ['onnx', 'safetensors'] as const;
@@ -56,15 +57,12 @@ function safetensors({ encoder, state, metadata }: EncoderFile, fold: boolean): 
   return writeSafetensors(tensors, { ...metadata, format: 'slimgrad folded encoder 1' });
 }
 
-function headline({ config, part, encoder, state }: EncoderFile, out: string, bytes: number, fold: boolean): string {
+function headline({ config, part, encoder }: EncoderFile, out: string, bytes: number, fold: boolean): string {
   const { host: features } = encoder.features;
-  const size = `${(count(state) / 1e6).toFixed(2)} M numbers, ${(bytes / 1e6).toFixed(1)} MB`;
+  const parameters = encoder.parameters.reduce((sum, { shape }) => sum + numel(shape), 0);
+  const size = `${(parameters / 1e6).toFixed(2)} M parameters, ${(bytes / 1e6).toFixed(1)} MB`;
   const how = fold ? ', batchnorm folded into the convolutions' : '';
   return `Wrote ${out}: the ${part} ${config.encoder}, ${features} features, ${size}${how}.`;
-}
-
-function count(state: Tensors): number {
-  return Array.from(state.values()).reduce((sum, { data }) => sum + data.length, 0);
 }
 
 function ofOnnx({ encoder, config }: EncoderFile): string {

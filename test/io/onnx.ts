@@ -12,15 +12,13 @@ import { type Module, sequential } from '../../src/nn/module.js';
 import { type Activation, activation, activations } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
-import { Parameters, type Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
-import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
-import { close, error, upload } from '../check.js';
+import { numel } from '../../src/tensor.js';
+import { close, error } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { generator, randoms, seed } from '../random.js';
+import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
+import { features, randomInput, trained } from '../trained.js';
 
 let device: Device;
 test.before(async () => {
@@ -31,76 +29,26 @@ test.after(() => device.dispose());
 
 const random = generator();
 
-/** Records the encoder on pictures (N, 3, H, W), runs it once, and hands over what `read` makes of it. */
-async function run<T>(
-  { forward, parameters: trainable, statistics }: Encoder,
-  state: Tensors,
-  { shape, pictures }: { shape: readonly number[]; pictures: Float32Array<ArrayBuffer> },
-  training: boolean,
-  read: (plan: Plan, y: Tensor, tape: Tape, parameters: Parameters) => Promise<T>,
-): Promise<T> {
-  const parameters = new Parameters(device, trainable, statistics, { bn: 'shared' });
-  const tracked = new Set(statistics.map(({ name }) => name));
-  for (const [name, { data }] of state) parameters.write(tracked.has(name) ? `host.${name}` : name, data);
-  const x = upload(device, 'x', shape, pictures);
-  const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen: true });
-  const y = forward({ tape, parameters, width: 'host', training, updateStats: training }, x);
-  plan.keep(y);
-  await plan.compile();
-  plan.run();
-  const result = await read(plan, y, tape, parameters);
-  plan.dispose();
-  parameters.dispose();
-  device.free(x.storage as GPUBuffer);
-  return result;
-}
-
-function randomPictures(N: number, side: number) {
-  const shape = [N, 3, side, side];
-  return { shape, pictures: randoms(random, numel(shape)) };
-}
-
-/** Random weights, with the running statistics that random pictures give: a network whose features tell pictures apart. */
-async function trained(encoder: Encoder, side: number): Promise<Tensors> {
-  const state: Tensors = new Map();
-  for (const { name, shape } of encoder.parameters) {
-    const [mean, spread] = shape.length > 1 ? [0, 3 / Math.sqrt(numel(shape.slice(1)))] : [0.8, 0.4];
-    state.set(name, { shape, data: randoms(random, numel(shape), mean, spread) });
-  }
-  for (const { name, channels } of encoder.statistics)
-    state.set(name, { shape: [channels.host], data: new Float32Array(channels.host) });
-  return run(encoder, state, randomPictures(8, side), true, async (_plan, _y, { operations }, parameters) => {
-    const moved = await parameters.read();
-    for (const { op, inputs, attributes } of operations)
-      for (const { label, shape } of op === 'batchnorm' ? inputs.slice(3) : []) {
-        const batch = moved.get(`host.${label}`)!.data.map((value) => value / Number(attributes.momentum)); // the rest was zero
-        // a channel that hardly varies over so few pictures would make rounding errors large
-        const average = batch.reduce((sum, value) => sum + value) / batch.length;
-        state.set(label, { shape, data: label.endsWith('var') ? batch.map((value) => (value + average) / 2) : batch });
-      }
-    return state;
-  });
-}
-
 async function agrees(encoder: Encoder, side: number): Promise<void> {
-  const state = await trained(encoder, side);
-  const inputs = [randomPictures(3, side), randomPictures(1, side)];
+  const state = await trained(device, random, encoder, side);
+  const inputs = [randomInput(random, 3, side), randomInput(random, 1, side)];
   const { host: F } = encoder.features;
   const expected: Float32Array[] = [];
-  for (const input of inputs)
-    expected.push(
-      await run(encoder, state, input, false, async (plan, y) => (await plan.read(y)).slice(0, numel(y.shape))),
-    );
+  for (const input of inputs) expected.push(await features(device, encoder, state, input));
   const apart = error(expected[0].subarray(0, F), expected[0].subarray(F, 2 * F));
   assert.ok(apart > 0.01, `pictures can be told apart by their features (seed ${seed})`);
   for (const fold of [false, true]) {
     const session = await ort.InferenceSession.create(exportOnnx(encoder, state, { imageSize: side, fold }));
     assert.equal([session.inputNames, session.outputNames], [['image'], ['features']]);
     for (const [i, { shape, pictures }] of inputs.entries()) {
-      const { features } = await session.run({ image: new ort.Tensor('float32', pictures, shape) });
-      assert.equal(features.dims, [shape[0], F]);
-      close(features.data as Float32Array, expected[i], `${fold ? 'folded' : 'as it is'}, batch ${shape[0]}`, 3e-5);
+      const output = await session.run({ image: new ort.Tensor('float32', pictures, shape) });
+      assert.equal(output.features.dims, [shape[0], F]);
+      close(
+        output.features.data as Float32Array,
+        expected[i],
+        `${fold ? 'folded' : 'as it is'}, batch ${shape[0]}`,
+        3e-5,
+      );
     }
     await session.release();
   }
@@ -157,7 +105,7 @@ test('a batchnorm whose input is used elsewhere too is not folded', async () => 
 
 test('folding leaves no batchnorm of an encoder', async () => {
   const encoder = backbone({ encoder: 'mobilenet_v3_large', width: 0.25, ratio: 1, stemStride: 1, blocks: null });
-  const { nodes, parameters } = foldBatchnorm(traceEncoder(encoder, await trained(encoder, 16)));
+  const { nodes, parameters } = foldBatchnorm(traceEncoder(encoder, await trained(device, random, encoder, 16)));
   assert.is(nodes.filter(({ op }) => op === 'batchnorm').length, 0);
   assert.equal(
     [...parameters.keys()].filter((name) => /running|\.1\.(weight|bias)$/.test(name)),
@@ -167,7 +115,7 @@ test('folding leaves no batchnorm of an encoder', async () => {
 
 test('what cannot be exported is refused', async () => {
   const encoder = encoderWith(pooling);
-  const state = await trained(encoder, 8);
+  const state = await trained(device, random, encoder, 8);
   for (const imageSize of [3, 8.5, Number.NaN, '32' as never])
     await rejects(
       () => exportOnnx(encoder, state, { imageSize }),

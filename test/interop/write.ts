@@ -1,0 +1,45 @@
+// Writes encoder files as runs do, one of each kind, and beside each pictures with the features that we make of them.
+//
+//   node build/test/interop/write.mjs FOLDER
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseConfig } from '../../src/config.js';
+import { writeEncoder } from '../../src/encoder_file.js';
+import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import { f32, writeSafetensors } from '../../src/io/safetensors.js';
+import type { Width } from '../../src/parameters.js';
+import { openTestDevice } from '../device.js';
+import { generator } from '../random.js';
+import { features, randomInput, trained } from '../trained.js';
+
+interface Kind {
+  encoder: EncoderName;
+  part: Width;
+  settings: Record<string, unknown>;
+}
+
+/** Of every encoder the published width, and a host of it where that is another network; small and large pictures. */
+const kinds: readonly Kind[] = [
+  ...encoderNames.map((encoder): Kind => ({ encoder, part: 'slim', settings: { imageSize: 72 } })),
+  ...encoderNames.map((encoder): Kind => ({ encoder, part: 'host', settings: { imageSize: 32, width: 0.25 } })),
+  { encoder: 'mobilenet_v1', part: 'slim', settings: { imageSize: 32, width: 0.25, blocks: '64/1 128/2' } },
+];
+
+const folder = process.argv[2];
+const random = generator();
+const device = await openTestDevice();
+for (const [i, { encoder, part, settings }] of kinds.entries()) {
+  const config = parseConfig({ data: 'made up', encoder, ratio: 1.5, projector: 16, ...settings });
+  const metadata = { part, step: '20', config: JSON.stringify(config) };
+  const network = backbone(part === 'host' ? config : { ...config, ratio: 1 });
+  const state = await trained(device, random, network, config.imageSize);
+  const input = randomInput(random, 2, config.imageSize);
+  const rows = await features(device, network, state, input);
+  const check = [
+    ['pictures', f32(input.shape, input.pictures)],
+    ['features', f32([2, network.features.host], rows)],
+  ] as const;
+  writeFileSync(join(folder, `${i}.safetensors`), writeEncoder(state, metadata));
+  writeFileSync(join(folder, `${i}.check`), writeSafetensors(check));
+}
+device.dispose();
