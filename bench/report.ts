@@ -1,4 +1,5 @@
 // The bench as one page to share: a file that asks the network for nothing.
+import { stepText } from '../src/cost/text.js';
 import type { Row } from './layer.js';
 import { excess } from './ops_table.js';
 import type { Roofline } from './roofline.js';
@@ -158,6 +159,7 @@ function stepSection(step: StepReport): string {
   const { stats } = step;
   const facts = [
     `${digits(step.stepMs)} ms a step of ${step.config.batch} x 2 views, ${digits(step.imagesPerSecond)} images/s`,
+    `computes ${stepText(step.ledger)}`,
     `first step after ${digits(step.firstStepMs / 1000)} s, of which ${digits(step.openMs / 1000)} s to a compiled plan (the driver may have cached shaders)`,
     `${stats.dispatches} dispatches of ${stats.pipelines} pipelines, ${digits(step.jsMicrosecondsADispatch)} µs of JavaScript each`,
     `${mebibytes(stats.heldBytes)} between kernels, ${(stats.heldBytes / stats.peakBytes).toFixed(2)}x what is live at once; ${mebibytes(step.allocatedBytes)} in all; largest binding ${mebibytes(stats.largestBinding)}`,

@@ -1,5 +1,7 @@
 // A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
 import { parseConfig, presets, type TrainConfig } from '../src/config.js';
+import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
+import { stepText } from '../src/cost/text.js';
 import { type ImageSource, planarSource } from '../src/data/source.js';
 import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
@@ -35,6 +37,7 @@ export interface StepReport {
   readonly openMs: number;
   readonly firstStepMs: number;
   readonly stats: ReturnType<Trainer['plan']['stats']>;
+  readonly ledger: Ledger;
   readonly allocatedBytes: number;
   /** The sum over all dispatches, each in a pass of its own. */
   readonly profileMs: number;
@@ -117,6 +120,7 @@ async function timeStep(
       openMs,
       firstStepMs,
       stats,
+      ledger: ledgerOf(plan.dispatches),
       allocatedBytes: device.allocated,
       profileMs: parts.reduce((sum, { ms }) => sum + ms, 0),
       rooflineMs: parts.reduce((sum, { rooflineMs: ms }) => sum + ms, 0),
@@ -180,12 +184,13 @@ export function noise(items: number, side: number): ImageSource {
 }
 
 function print(report: StepReport): void {
-  const { name, config, stats, profileMs } = report;
+  const { name, config, stats, ledger, profileMs } = report;
   console.log(`\n${name}: batch ${config.batch} x 2 views, ${config.method}`);
   console.log(
     `  a step, one pass and one submit: ${digits(report.stepMs)} ms, ${digits(report.imagesPerSecond)} images/s, ` +
       `${digits((2 * stats.macs) / report.stepMs / 1e6)} GFLOP/s; JS ${digits(report.jsMicrosecondsADispatch)} µs a dispatch`,
   );
+  console.log(`  computes ${stepText(ledger)}`);
   console.log(
     `  ${stats.dispatches} dispatches, ${stats.pipelines} pipelines; compiled after ${digits(report.openMs / 1000)} s, ` +
       `first step done after ${digits(report.firstStepMs / 1000)} s`,

@@ -13,7 +13,7 @@ import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { type TuneOptions, tune } from './runtime/tuner.js';
-import { Stage, type Stretch } from './train/stage.js';
+import { Stage, type Stretch, stretchesOf } from './train/stage.js';
 import { loadState, saveState } from './train/state.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
@@ -238,17 +238,6 @@ export class Trainer {
     this.network.dispose();
     this.#loader.dispose();
   }
-}
-
-/** What a run consists of: what the method does, and before it what it lets come first. */
-function stretchesOf(method: Method, config: TrainConfig, images: number, schedule: Schedule): Stretch[] {
-  const { before } = method;
-  if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
-  const own = scheduleOf({ ...config, epochs: before.epochs, steps: null, warmup: null }, images);
-  return [
-    { name: `${before.name} `, recipe: before, schedule: own, first: 0 },
-    { name: '', recipe: method, schedule, first: own.steps },
-  ];
 }
 
 /** The kernel variants of a stretch among those of all: the ids of its choices begin with its name. */

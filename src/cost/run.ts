@@ -3,22 +3,31 @@ import type { Pictures } from '../data/augment.js';
 import type { Method } from '../methods/method.js';
 import { methods } from '../methods/methods.js';
 import { Network } from '../methods/network.js';
+import type { Teacher } from '../methods/teacher.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
-import { Stage } from '../train/stage.js';
+import { Stage, type Stretch, stretchesOf } from '../train/stage.js';
 import { type Ledger, ledgerOf } from './ledger.js';
 
-/** What a run takes, as its own steps will be recorded. */
-export interface RunCost {
-  readonly step: Ledger;
+/** What a stretch of a run takes, as its steps will be recorded. */
+export interface StretchCost {
+  /** '' of what the run is about; else of what comes before. */
+  readonly name: string;
   readonly steps: number;
+  readonly step: Ledger;
+}
+
+/** What a run takes. */
+export interface RunCost {
+  readonly stretches: readonly StretchCost[];
   /** Images in a step. */
   readonly batch: number;
+  readonly steps: number;
   /** FLOPs of all steps. */
   readonly flops: number;
-  /** Bytes in GPU memory, those of the data set aside. */
+  /** Bytes in GPU memory, those of the data set and of a teacher aside. */
   readonly memory: {
     /** Weights, gradients, running statistics, and what the optimizer and the method carry. */
     readonly lasting: number;
@@ -28,30 +37,43 @@ export interface RunCost {
 }
 
 /**
- * Records a run's step on a device of no adapter, and adds up what it computes.
+ * Records a run's steps on a device of no adapter, and adds up what they compute.
  *
  * @param images training images; of no consequence where the configuration counts steps
- * @throws ConfigError where there are fewer images than a batch
+ * @param teacher what the method learns from, where it does; of its weights only the shapes matter
+ * @throws ConfigError where there are fewer images than a batch, or no teacher where one is needed
  */
-export function runCost(config: TrainConfig, images: number): RunCost {
+export function runCost(config: TrainConfig, images: number, teacher?: Teacher): RunCost {
+  const method: Method = methods[config.method](config, teacher);
+  const all = stretchesOf(method, config, images, scheduleOf(config, images)).map((stretch) => ({
+    stretch,
+    ...record(config, method, stretch),
+  }));
+  const stretches = all.map(({ stretch: { name, schedule }, step }) => ({
+    name: name.trim(),
+    steps: schedule.steps,
+    step,
+  }));
+  const most = (of: 'lasting' | 'transient') => Math.max(...all.map(({ memory }) => memory[of]));
+  return {
+    stretches,
+    batch: config.batch,
+    steps: stretches.reduce((sum, { steps }) => sum + steps, 0),
+    flops: flopsOf({ stretches }, Number.POSITIVE_INFINITY),
+    memory: { lasting: most('lasting'), transient: most('transient') },
+  };
+}
+
+function record(config: TrainConfig, method: Method, stretch: Stretch): Pick<RunCost, 'memory'> & { step: Ledger } {
   const device = metaDevice();
-  const schedule = scheduleOf(config, images);
   const pictures = unseen(device, config);
   const ofPictures = device.allocated;
-  const method: Method = methods[config.method](config);
-  const network = new Network(device, method);
   const plan = new Plan(device, { label: 'step' });
-  const stage = new Stage(
-    { plan, stretch: { name: '', recipe: method, schedule, first: 0 }, config },
-    network,
-    pictures,
-  );
-  const step = ledgerOf(plan.dispatches);
-  const memory = { lasting: device.allocated - ofPictures, transient: plan.stats().heldBytes };
-  stage.dispose();
-  network.dispose();
-  const { steps } = schedule;
-  return { step, steps, batch: config.batch, flops: steps * step.flops, memory };
+  new Stage({ plan, stretch, config }, new Network(device, method), pictures);
+  return {
+    step: ledgerOf(plan.dispatches),
+    memory: { lasting: device.allocated - ofPictures, transient: plan.stats().heldBytes },
+  };
 }
 
 /** Pictures as large as the views; nobody will look at them. */
@@ -66,4 +88,16 @@ function unseen(device: Device, { batch, imageSize }: TrainConfig): Pictures {
       batch: bind('batch', 16 * batch),
     },
   };
+}
+
+/** FLOPs of a run's first steps. */
+export function flopsOf({ stretches }: Pick<RunCost, 'stretches'>, steps: number): number {
+  let left = steps;
+  let flops = 0;
+  for (const stretch of stretches) {
+    const done = Math.min(left, stretch.steps);
+    flops += done * stretch.step.flops;
+    left -= done;
+  }
+  return flops;
 }

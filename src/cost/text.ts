@@ -1,21 +1,23 @@
 import type { TrainConfig } from '../config.js';
 import type { Ledger } from './ledger.js';
 import type { Reproduced } from './published.js';
-import type { RunCost } from './run.js';
+import type { RunCost, StretchCost } from './run.js';
 import type { NetworkCost, TrainingCost, TrainingSpec } from './training_cost.js';
 
 const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
 
-/** Three digits or more and a prefix: `812 M`, `1.36 G`. */
-export function withPrefix(value: number): string {
+/** Three digits or more, and a prefix that stands for `unit`. */
+function withPrefix(value: number): { text: string; prefix: string; unit: number } {
   const step = value >= 1 ? Math.min(Math.floor(Math.log10(value) / 3), prefixes.length - 1) : 0;
-  const scaled = value / 1000 ** step;
-  return `${scaled >= 99.95 ? scaled.toFixed(0) : scaled.toPrecision(3)} ${prefixes[step]}`;
+  const unit = 1000 ** step;
+  const scaled = value / unit;
+  return { text: scaled >= 99.95 ? scaled.toFixed(0) : scaled.toPrecision(3), prefix: prefixes[step], unit };
 }
 
 /** `1.36 GFLOP`. */
 export function flopText(flops: number): string {
-  return `${withPrefix(flops)}FLOP`;
+  const { text, prefix } = withPrefix(flops);
+  return `${text} ${prefix}FLOP`;
 }
 
 /** `3.600e17`, as published costs are written. */
@@ -99,7 +101,8 @@ export function ledgerLines({ parts, flops }: Ledger): string[] {
 /** A run's cost as `slimgrad cost --config` prints it, for 80 columns; `seconds` of a step where they were measured. */
 export function runText(name: string, config: TrainConfig, cost: RunCost, seconds?: number): string {
   const { method, encoder, width, ratio, imageSize } = config;
-  const { step, steps, batch, flops, memory } = cost;
+  const { stretches, steps, batch, flops, memory } = cost;
+  const { step } = stretches.at(-1) as StretchCost;
   const host = ratio > 1 ? `, host ${ratio} times as wide` : '';
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const facts = [
@@ -114,9 +117,31 @@ export function runText(name: string, config: TrainConfig, cost: RunCost, second
   return [
     name,
     `${method}, ${encoder} of width ${width}${host}; batch ${batch}, ${imageSize} px`,
-    '',
-    ...ledgerLines(step),
+    ...stretches.flatMap(({ name, steps, step }) => [
+      '',
+      ...(name ? [`First ${steps} steps, ${name}:`] : []),
+      ...ledgerLines(step),
+    ]),
     '',
     ...columns(facts, 2),
   ].join('\n');
+}
+
+/** What a step takes, by networks: `1.38 GFLOP (frozen 0.34, host 0.62, slim 0.36, loss 0.05)`. */
+export function stepText({ parts, flops }: Ledger): string {
+  const sums = new Map<string, number>();
+  for (const { name, forward, backward } of parts) {
+    const network = name.startsWith('frozen ') ? 'frozen' : name.split('/')[0].replace(/ [AB]$/, '');
+    sums.set(network, (sums.get(network) ?? 0) + forward + backward);
+  }
+  const { text, prefix, unit } = withPrefix(flops);
+  const figure = (value: number) => value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+  const shown = [...sums].map(([name, sum]) => `${name} ${figure(sum / unit)}`);
+  return `${text} ${prefix}FLOP (${shown.join(', ')})`;
+}
+
+/** What a step and all of a run's take, in two lines of at most 80 columns. */
+export function costNote({ stretches, steps, flops }: Pick<RunCost, 'stretches' | 'steps' | 'flops'>): string {
+  const { step } = stretches.at(-1) as StretchCost;
+  return `A step takes ${stepText(step)}.\n${steps.toLocaleString('en')} steps take ${flopText(flops)}.`;
 }

@@ -3,9 +3,11 @@ import { parseConfig } from '../config.js';
 import { runCost } from '../cost/run.js';
 import { runText } from '../cost/text.js';
 import { ConfigError } from '../errors.js';
+import { metaDevice } from '../runtime/meta.js';
 import { stepSeconds } from './pace.js';
 import { readMetrics } from './run_folder.js';
 import { readSettings } from './settings_file.js';
+import { openTeacher } from './teacher_file.js';
 
 /**
  * What a run with the settings in `file` computes, in words; of a run folder's config.json as it stands, also how fast its
@@ -19,11 +21,12 @@ export async function costOfFile(
   { images, ...given }: Readonly<Record<string, unknown>>,
 ): Promise<string> {
   const config = parseConfig({ ...(await readSettings(file)), ...given });
-  if (config.steps === null && images === undefined)
+  if (images === undefined && (config.steps === null || config.distilEpochs > 0))
     throw new ConfigError(
       'images (--images): needed, for the settings count epochs; give the number of training images',
     );
-  const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images));
+  const teacher = await openTeacher(config, metaDevice());
+  const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images), teacher);
   const isOwn = basename(file) === 'config.json' && Object.keys(given).length === 0;
   return runText(file, config, cost, isOwn ? stepSeconds(await readMetrics(dirname(file))) : undefined);
 }

@@ -1,4 +1,5 @@
 import { freeKeys, type TrainConfig } from '../config.js';
+import type { RunCost } from '../cost/run.js';
 import { writeEncoder } from '../encoder_file.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
@@ -32,6 +33,8 @@ export interface Session {
   adapter: string;
   /** Images (or pairs) to train on. */
   images: number;
+  /** What the run computes, where that is known. */
+  cost?: RunCost;
   /** Measures the slim encoder as it is now, beside its untrained self and raw pixels. */
   evaluate?(): Promise<Evaluation>;
   dispose(): void | Promise<void>;
@@ -217,7 +220,8 @@ async function finish(
   // A finished run that was resumed has made no step to show the correlations of: its report stays.
   if (hasTrained || !(await folder.has('report.html'))) {
     const correlation = hasTrained ? await trainer.correlation() : undefined;
-    const report = renderReport({ config, adapter, images: session.images, metrics, correlation, evaluation });
+    const { images, cost } = session;
+    const report = renderReport({ config, adapter, images, metrics, correlation, evaluation, cost });
     await folder.write('report.html', report);
   }
   note(`slim.safetensors, host.safetensors and report.html are in ${folder.path}`);

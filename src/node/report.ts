@@ -1,8 +1,11 @@
 import { type SettingKey, type TrainConfig, usedKeys } from '../config.js';
+import { flopsOf, type RunCost } from '../cost/run.js';
+import { flopText } from '../cost/text.js';
 import { stepSeconds } from './pace.js';
 import { duration, figure } from './progress.js';
 import { type Chart, renderChart } from './report/chart.js';
 import { type Correlation, correlationSection } from './report/correlation.js';
+import { costSection } from './report/cost.js';
 import { methodWords } from './report/methods.js';
 import { escapeHtml, percent, renderPage } from './report/page.js';
 import { noteLines, scoreTable } from './report/scores.js';
@@ -18,6 +21,8 @@ export interface ReportData {
   /** C of the last step; nothing where this process made none. */
   correlation?: Correlation;
   evaluation?: Evaluation;
+  /** What the run computes. */
+  cost?: RunCost;
 }
 
 /** Names of the pairs of views that are correlated. */
@@ -36,6 +41,7 @@ export function renderReport(data: ReportData): string {
     evaluation ? evaluationSection(evaluation) : '',
     `<section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
     data.correlation ? correlationSection(data.correlation, methodWords[config.method].compared) : '',
+    data.cost ? costSection(data.cost, stepSeconds(data.metrics)) : '',
     configSection(data),
     config.data === 'emoji' ? attributions : '',
   ];
@@ -55,7 +61,7 @@ function lead({ config, adapter, images }: ReportData): string {
   return `${who} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escapeHtml(adapter)}.`;
 }
 
-function tiles({ config, metrics, evaluation }: ReportData): string {
+function tiles({ config, metrics, evaluation, cost }: ReportData): string {
   const last = metrics.at(-1);
   const seconds = stepSeconds(metrics);
   const trained = evaluation?.scores[0];
@@ -66,6 +72,11 @@ function tiles({ config, metrics, evaluation }: ReportData): string {
     items.push(['final loss', figure(Number(last.loss)), `after ${last.step} steps of ${config.batch}`]);
     const seen = Number(last.step) * config.batch;
     items.push(['images seen', seen.toLocaleString('en'), `${figure(Number(last.epoch) + 1)} epochs begun`]);
+  }
+  if (last && cost) {
+    const flops = flopsOf(cost, Number(last.step));
+    const [value, unit] = flopText(flops).split(' ');
+    items.push([`${unit} computed`, value, `${flopText(flops / Number(last.step))} a step`]);
   }
   if (seconds) {
     items.push(['images a second', figure(config.batch / seconds), `${figure(seconds * 1000)} ms a step (median)`]);

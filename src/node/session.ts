@@ -1,12 +1,13 @@
-import { join } from 'node:path';
-import { ImageEncoder, openEncoder } from '../image_encoder.js';
+import { runCost } from '../cost/run.js';
+import { costNote } from '../cost/text.js';
+import { ImageEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
 import { Trainer } from '../train.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { evaluate, pixelContender } from './evaluate.js';
-import { isFolder, readBytes } from './files.js';
 import type { OpenSession, Session } from './pretrain.js';
+import { openTeacher } from './teacher_file.js';
 import { tuning } from './tuning.js';
 
 /** Opens device, data and trainer for a run. */
@@ -14,14 +15,15 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
   const { data, protocol, seed, imageSize } = config;
   const dataset = await openDataset(data, { protocol, seed, imageSize });
   for (const line of dataset.notes) note(line);
-  const teacherFile = config.teacher === null ? undefined : await encoderFile(config.teacher);
   const device = await openDevice({ onNotice: note });
   try {
-    const teacher = teacherFile && openEncoder(device, await readBytes(teacherFile), teacherFile);
-    if (teacher) note(`Learning from ${teacherFile}, ${teacher.features} features.`);
+    const teacher = await openTeacher(config, device);
+    if (teacher) note(`Learning from ${config.teacher}, ${teacher.features} features.`);
     if (config.method === 'ssl_small' && !teacher)
       note('No --teacher to distil from first: SSL-Small begins from random weights.');
     note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
+    const cost = runCost(config, dataset.train.length, teacher);
+    note(costNote(cost));
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
     const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
@@ -39,6 +41,7 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
       trainer,
       adapter: device.name,
       images: dataset.train.length,
+      cost,
       evaluate: async () => {
         note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
         const states: [string, Tensors][] = [
@@ -66,8 +69,3 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
     throw error;
   }
 };
-
-/** The file of a trained encoder, where `path` is one, or a run's folder. */
-async function encoderFile(path: string): Promise<string> {
-  return (await isFolder(path)) ? join(path, 'slim.safetensors') : path;
-}

@@ -1,8 +1,8 @@
-import type { Schedule, TrainConfig } from '../config.js';
+import { type Schedule, scheduleOf, type TrainConfig } from '../config.js';
 import type { Pictures } from '../data/augment.js';
 import { collapse } from '../eval/collapse.js';
 import { type Correlation, correlation } from '../eval/correlation.js';
-import type { Objective, Recipe, Summary } from '../methods/method.js';
+import type { Method, Objective, Recipe, Summary } from '../methods/method.js';
 import type { Network } from '../methods/network.js';
 import { adamw } from '../optim/adamw.js';
 import { lars } from '../optim/lars.js';
@@ -24,6 +24,17 @@ export interface Stretch {
   readonly schedule: Schedule;
   /** The run's step, counted from 0, that is its first. */
   readonly first: number;
+}
+
+/** What a run consists of: what the method does, and before it what it lets come first. */
+export function stretchesOf(method: Method, config: TrainConfig, images: number, schedule: Schedule): Stretch[] {
+  const { before } = method;
+  if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
+  const own = scheduleOf({ ...config, epochs: before.epochs, steps: null, warmup: null }, images);
+  return [
+    { name: `${before.name} `, recipe: before, schedule: own, first: 0 },
+    { name: '', recipe: method, schedule, first: own.steps },
+  ];
 }
 
 /** A step of a stretch, recorded: one plan from pictures to updated weights, and what it leaves to be read. */

@@ -99,6 +99,26 @@ for (const method of methodNames)
       assert.ok(parts.some(isLoss) || method === 'byol', 'the loss is told apart');
     });
 
+test('whatever a step does, products alone have multiply-adds, and everything moves bytes', () => {
+  const isProduct = (label: string) =>
+    /^(conv2d|depthwise|pointwise|matmul|similarities)/.test(label) && !/(_sum|_partials)$/.test(label);
+  for (const method of methodNames) {
+    const config = parseConfig({
+      data: 'none',
+      projector: 48,
+      batch: N,
+      method,
+      ...taught(method),
+      ...encoders.mobilenet_v3_large,
+    });
+    const { dispatches } = record(device, config);
+    for (const { label, macs, bytes } of dispatches) {
+      assert.is(macs > 0, isProduct(label), `${method}: ${label} has ${macs} multiply-adds`);
+      assert.ok(bytes > 0, `${method}: ${label} moves ${bytes} bytes`);
+    }
+  }
+});
+
 test('a step has one ledger, whatever kernels an adapter gets', () => {
   for (const method of methodNames) {
     const config = parseConfig({

@@ -3,12 +3,17 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config.js';
 import { ledgerOf } from '../../src/cost/ledger.js';
-import { runCost } from '../../src/cost/run.js';
+import { flopsOf, runCost } from '../../src/cost/run.js';
+import { costNote, runText } from '../../src/cost/text.js';
 import { planarSource } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
+import { methods } from '../../src/methods/methods.js';
 import type { Device } from '../../src/runtime/device.js';
+import { metaDevice } from '../../src/runtime/meta.js';
 import { Trainer } from '../../src/train.js';
 import { openTestDevice } from '../device.js';
+import { makeTeacher } from '../methods/tiny.js';
+import { generator } from '../random.js';
 import { rejects } from '../rejects.js';
 
 let device: Device;
@@ -32,9 +37,10 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       const cost = runCost(config, 20);
       const before = device.allocated;
       const trainer = await Trainer.open(device, config, pictures(20, 16));
-      assert.equal(cost.step, ledgerOf(trainer.plan.dispatches));
+      const [{ step }] = cost.stretches;
+      assert.equal(step, ledgerOf(trainer.plan.dispatches));
       assert.is(cost.steps, trainer.steps);
-      assert.is(cost.flops, 6 * cost.step.flops);
+      assert.is(cost.flops, 6 * step.flops);
       const { heldBytes } = trainer.plan.stats();
       const data = 4 * 20 * 16 ** 2 + 16 * 20 + 16 * 8;
       const rest = device.allocated - before - heldBytes - data - cost.memory.lasting;
@@ -45,6 +51,39 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       );
       trainer.dispose();
     });
+
+test('a run that begins with distillation is counted by both of its stretches', () => {
+  const config = parseConfig({ ...small, method: 'ssl_small', teacher: 'file', distilEpochs: 2, epochs: 3, queue: 64 });
+  const { stretches, steps, flops } = runCost(config, 16, makeTeacher(metaDevice(), generator()));
+  assert.equal(
+    stretches.map(({ name, steps }) => [name, steps]),
+    [
+      ['distil', 4],
+      ['', 6],
+    ],
+  );
+  assert.is(steps, 10);
+  const [before, after] = stretches.map(({ step }) => step.flops);
+  assert.is(flops, 4 * before + 6 * after);
+  assert.is(flopsOf({ stretches }, 5), 4 * before + after);
+  assert.ok(stretches[0].step.parts.some(({ name }) => name === 'teacher'));
+});
+
+test('what a run tells of its cost fits 80 columns, for every method', () => {
+  for (const method of Object.keys(methods)) {
+    const teacher = ['seed', 'disco'].includes(method) ? { teacher: 'file' } : {};
+    const config = parseConfig({ data: 'none', method, ...teacher, epochs: 100 });
+    const cost = runCost(config, 123_456, makeTeacher(metaDevice(), generator()));
+    const note = costNote(cost);
+    for (const line of `${note}\n${runText('runs/a/config.json', config, cost, 0.25)}`.split('\n'))
+      assert.ok(line.length <= 80, `${method}: ${line.length} columns: ${line}`);
+    assert.match(
+      note,
+      /^A step takes [\d.]+ GFLOP \((\w+ [\d.]+, )*\w+ [\d.]+\)\.\n48,200 steps take [\d.]+ \w?FLOP\.$/,
+      method,
+    );
+  }
+});
 
 test('steps need no number of images, and epochs fewer than a batch are refused', async () => {
   const counted = runCost(parseConfig({ ...small, steps: 12 }), Number.MAX_SAFE_INTEGER);

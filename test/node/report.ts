@@ -2,6 +2,7 @@ import { inflateSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig, presets } from '../../src/config.js';
+import { runCost } from '../../src/cost/run.js';
 import { renderChart } from '../../src/node/report/chart.js';
 import { encodePng } from '../../src/node/report/png.js';
 import { type ReportData, renderReport } from '../../src/node/report.js';
@@ -45,6 +46,22 @@ test('the page asks the network for nothing, and escapes what it is given', () =
   assert.match(page, 'llvm&#60;script&#62;alert(1)');
   assert.match(page, 'runs/&#60;b&#62;&#38;&#34;&#39;');
   assert.match(page, '381 held-out &#60;emoji&#62;');
+});
+
+test('the page tells what the run computes, where that is known', () => {
+  const config = parseConfig({ ...presets.demo, steps: 900 });
+  const cost = runCost(config, 1525);
+  const [{ step }] = cost.stretches;
+  const page = renderReport(data({ config, cost }));
+  const whole = step.flops / 1e9;
+  for (const part of [
+    `<span>TFLOP computed</span><strong>${((900 * whole) / 1000).toFixed(2)}</strong><small>${whole.toFixed(2)} GFLOP a step</small>`,
+    `At the median step that is ${(4 * whole).toFixed(2)} GFLOP a second`,
+    '<th scope="row">frozen slim</th>',
+    `${((100 * step.parts[0].forward) / step.flops).toFixed(1)} %`,
+  ])
+    assert.ok(page.includes(part), part);
+  assert.not.match(renderReport(data()), 'FLOP');
 });
 
 test('the page tells scores, times, settings and whose pictures these are', () => {

@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import type { TrainConfig } from '../config.js';
+import { type ImageEncoder, openEncoder } from '../image_encoder.js';
+import type { Device } from '../runtime/device.js';
+import { isFolder, readBytes } from './files.js';
+
+/** The trained encoder that a run learns from, a file or a run folder, opened on `device`; nothing where it names none. */
+export async function openTeacher({ teacher }: TrainConfig, device: Device): Promise<ImageEncoder | undefined> {
+  if (teacher === null) return undefined;
+  const file = (await isFolder(teacher)) ? join(teacher, 'slim.safetensors') : teacher;
+  return openEncoder(device, await readBytes(file), file);
+}
