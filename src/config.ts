@@ -150,6 +150,7 @@ const groups = {
       free: true,
     }),
     tune: toggle('first try which kernel variants are fastest on this adapter', false, { free: true }),
+    tensorboard: toggle('write the metrics as TensorBoard event files too', false, { free: true }),
     resume: toggle('continue the run in --out; an empty folder starts afresh', false, { free: true }),
   },
 };

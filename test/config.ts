@@ -245,7 +245,7 @@ test('every setting has a flag, a doc and a printed default', () => {
       flags.some((f) => f.flag === flag),
       flag,
     );
-  assert.equal([...freeKeys], ['checkpointEvery', 'out', 'recompute', 'tune', 'resume']);
+  assert.equal([...freeKeys], ['checkpointEvery', 'out', 'recompute', 'tune', 'tensorboard', 'resume']);
 });
 
 test('used settings leave out what belongs to other optimizers', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freeKeys, parseConfig, type TrainConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { type Checkpoint, checkConfig, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
+import { EventLog, isEventFile } from './event_log.js';
 import { fileError, isMissing, listFolder, makeFolder, readBytes, removePartials, writeFileAtomic } from './files.js';
 
 const names = {
@@ -35,6 +36,7 @@ interface Begun {
 export class RunFolder {
   readonly path: string;
   #metrics: FileHandle | undefined;
+  #events: EventLog | undefined;
 
   private constructor(path: string) {
     this.path = path;
@@ -62,7 +64,7 @@ export class RunFolder {
     await removePartials(this.path);
     const files = (await listFolder(this.path)).filter((name) => name !== names.lock);
     // What a run that stopped before its first step leaves, for want of data perhaps, keeps no other out.
-    const held = files.filter((name) => name !== names.kernels);
+    const held = files.filter((name) => name !== names.kernels && !isEventFile(name));
     const isUnbegun = held.join() === [names.config, names.metrics].join() && (await this.metrics()).length === 0;
     const found = isUnbegun ? [] : files;
     if (found.length > 0 && !config.resume) {
@@ -84,6 +86,7 @@ export class RunFolder {
     if (checkpoint) checkConfig(checkpoint, config, file, freeKeys);
     const kernels = checkpoint ?? (found.includes(names.kernels) ? await this.#readKernels() : undefined);
     await this.#cutMetrics(checkpoint?.step ?? 0);
+    if (config.tensorboard) this.#events = await EventLog.open(this.path, await this.metrics());
     return { ...(checkpoint && { checkpoint }), ...(kernels && { kernels }) };
   }
 
@@ -131,13 +134,14 @@ export class RunFolder {
     });
   }
 
-  /** Adds a line to metrics.jsonl. */
+  /** Adds a line to metrics.jsonl, and to TensorBoard's file where there is one. */
   async log(values: Readonly<Record<string, number | string>>): Promise<void> {
     try {
       await this.#metrics?.appendFile(`${JSON.stringify(values)}\n`);
     } catch (cause) {
       throw fileError(`cannot append to ${join(this.path, names.metrics)}`, cause);
     }
+    await this.#events?.add(values);
   }
 
   /** Replaces the checkpoint; the metrics up to it are on disk before it is. */
@@ -171,7 +175,9 @@ export class RunFolder {
   /** Lets go of the folder. */
   async close(): Promise<void> {
     await this.#metrics?.close();
+    await this.#events?.close();
     this.#metrics = undefined;
+    this.#events = undefined;
     await rm(join(this.path, names.lock), { force: true });
   }
 }

@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { readCheckpoint } from '../../src/io/checkpoint.js';
 import { generator, seed } from '../random.js';
 import { buildCli } from './build_cli.js';
+import { eventsMatchMetrics } from './read_events.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-resume-'));
 const random = generator();
@@ -34,7 +35,9 @@ test.after(() => {
 });
 
 const settings =
-  '--image-size 16 --width 0.25 --projector 16 --batch 8 --steps 24 --checkpoint-every 5 --optimizer sgd'.split(' ');
+  '--image-size 16 --width 0.25 --projector 16 --batch 8 --steps 24 --checkpoint-every 5 --optimizer sgd --tensorboard'.split(
+    ' ',
+  );
 
 /** Trains into `out`; killed `after` milliseconds from its first step, if that is given. */
 function train(out: string, after?: number): Promise<{ code: number | null; output: string }> {
@@ -76,6 +79,8 @@ test('killed by SIGKILL again and again and resumed, a run ends byte for byte as
   assert.is(metrics(hunted), metrics(calm), `metrics after ${kills} kills (seed ${seed})`);
   assert.is(readCheckpoint(readFileSync(join(calm, 'checkpoint.safetensors')), 'checkpoint').step, 24);
   assert.is(metrics(calm).trim().split('\n').length, 24);
+  eventsMatchMetrics(calm);
+  eventsMatchMetrics(hunted);
 });
 
 test.run();
