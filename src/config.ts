@@ -188,7 +188,7 @@ export function usedKeys(config: TrainConfig): SettingKey[] {
 }
 
 /** Last part of a folder's name, or the name of a set without its folder. */
-function shortName(data: string): string {
+export function shortName(data: string): string {
   const [, kind] = /^([\w-]{2,}):/.exec(data) ?? [];
   return kind ?? data.split(/[/\\]+/).findLast((part) => /[^.]/.test(part)) ?? 'data';
 }

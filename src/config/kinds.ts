@@ -90,6 +90,28 @@ export function number(doc: string, standard: Default<number>, options: Options 
   };
 }
 
+/** One number or several, separated by commas. */
+export function numbers(
+  doc: string,
+  standard: readonly number[],
+  options: Options & Limits = {},
+): Setting<readonly number[]> {
+  const one = number(doc, 0, options);
+  const list = (raw: unknown) => (Array.isArray(raw) ? raw : [raw]).map((value) => one.accept(value));
+  return {
+    ...one,
+    default: standard,
+    shown: standard.join(','),
+    value: 'NUMBER,...',
+    expected: one.expected.replace('a number', 'one number or several, separated by commas,'),
+    accept(raw) {
+      const found = list(raw);
+      return found.length > 0 && found.every((value) => value !== undefined) ? found : undefined;
+    },
+    fromText: (given) => given.split(',').map(asNumber),
+  };
+}
+
 export function integer<T extends number | null = number>(
   doc: string,
   standard: Default<T>,

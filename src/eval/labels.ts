@@ -22,9 +22,9 @@ export function countClasses(what: string, train: ImageSource, test: ImageSource
     throw new DataError(
       `${what}: expected the same classes to train and to test on, got ${some(ours)} and ${some(theirs)}`,
     );
-  const classes = ours?.length ?? theirs?.length ?? 1 + Math.max(largest(train), largest(test));
+  const names = classNames(train, test);
   const counts = ({ labels }: ImageSource) => {
-    const count = new Array<number>(classes).fill(0);
+    const count = new Array<number>(names.length).fill(0);
     for (const label of labels as Int32Array) count[label]++;
     return count;
   };
@@ -34,8 +34,13 @@ export function countClasses(what: string, train: ImageSource, test: ImageSource
     throw new DataError(
       `${what}: all of ${train.name} has one label, which leaves nothing to tell apart: expected two at least`,
     );
-  const names = ours ?? theirs ?? Array.from({ length: classes }, (_, label) => String(label));
   return { names, train: trained, test: counts(test) };
+}
+
+/** The names of the classes of labelled pictures: their numbers where nobody named them. */
+export function classNames(train: ImageSource, test: ImageSource): readonly string[] {
+  const count = 1 + Math.max(largest(train), largest(test));
+  return train.classes ?? test.classes ?? Array.from({ length: count }, (_, label) => String(label));
 }
 
 function checkLabels(what: string, { name, length, labels, classes }: ImageSource): void {

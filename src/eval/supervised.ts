@@ -32,6 +32,8 @@ export interface FitProgress extends EpochLog {
   readonly run: number;
   readonly runs: number;
   readonly epochs: number;
+  /** The learning rate that the run was asked to go by. */
+  readonly rate: number;
 }
 
 /** A learning rate that was tried: its accuracy on the validation part; null where the loss did not stay finite. */
@@ -113,7 +115,7 @@ export async function supervise(
       classes: K,
       batch,
       peak: (lr * batch) / 256,
-      onEpoch: (log) => settings.onEpoch?.({ ...log, run: at, runs, epochs: settings.epochs }),
+      onEpoch: (log) => settings.onEpoch?.({ ...log, run: at, runs, rate: lr, epochs: settings.epochs }),
     });
     try {
       return await use(trained);

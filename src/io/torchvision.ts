@@ -4,8 +4,8 @@ import type { Device } from '../runtime/device.js';
 import { checkState } from './checkpoint.js';
 import { type SavedTensor, toFloat32 } from './safetensors.js';
 
-/** What a state dict of torchvision holds beside the backbone: its classifier, and counters that nothing here reads. */
-const notBackbone = /^(classifier\.\d+|fc)\.(weight|bias)$|\.num_batches_tracked$/;
+/** What a state dict holds beside the backbone: its classifier, and counters that nothing here reads. */
+const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_tracked$/;
 
 /**
  * The backbone in a state dict of torchvision: all but the classifier and the counters of batches. Names stay as they are.

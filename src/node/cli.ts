@@ -8,7 +8,9 @@ import { doctorCommand } from './commands/doctor.js';
 import { embed } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
+import { finetuneCommand } from './commands/finetune.js';
 import { UsageError } from './commands/flags.js';
+import { linearCommand } from './commands/linear.js';
 import { pretrainCommand } from './commands/pretrain.js';
 import { recalibrateCommand } from './commands/recalibrate.js';
 import { exitCodes, Interrupted } from './pretrain.js';
@@ -18,6 +20,8 @@ const commands: readonly Command[] = [
   pretrainCommand,
   embed,
   evalCommand,
+  linearCommand,
+  finetuneCommand,
   recalibrateCommand,
   exportCommand,
   costCommand,

@@ -1,11 +1,14 @@
 import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { confusionMatrix } from '../eval/classification.js';
 import { collapse } from '../eval/collapse.js';
 import { knn } from '../eval/knn.js';
+import { classNames } from '../eval/labels.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
 import type { Dataset } from './data/datasets.js';
+import { featureMap, type MapMethod } from './feature_map.js';
 import { percent } from './report/page.js';
-import type { Evaluation, Score } from './scores.js';
+import type { Confusion, Evaluation, Score } from './scores.js';
 
 /** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
 export interface Embedder {
@@ -26,6 +29,8 @@ export interface EvaluateOptions {
   /** Most pictures to search, and to classify; more are thinned evenly. */
   bank?: number;
   queries?: number;
+  /** How the features of the first contender are drawn in a plane, where pictures are labelled; not at all by 'none'. */
+  map?: MapMethod | 'none';
 }
 
 /** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
@@ -40,21 +45,29 @@ export function pixelContender(size: number): Contender {
 export async function evaluate(
   dataset: Dataset,
   contenders: readonly Contender[],
-  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000 }: EvaluateOptions = {},
+  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne' }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { train, test } = dataset;
   if (!test) return { on: 'nothing: there are no held-out pictures', scores: [], notes: [] };
   const bank = thin(eachPicture(train), most);
   const queries = thin(eachPicture(test), mostQueries);
   const classes = new Set(test.labels && train.labels).size;
+  const names = test.labels && train.labels ? classNames(train, test) : [];
   const scores: Score[] = [];
+  const pictures: Pick<Evaluation, 'confusion' | 'map'> = {};
   for (const { name, embedder, ranked } of contenders) {
     const asked = await embedder.embed(queries);
     const features = asked.length / queries.length;
     const score: Score = { name };
     if (bank.labels && queries.labels && classes > 1) {
       const known = { data: await embedder.embed(bank), labels: bank.labels };
-      score.knn = knn(known, { data: asked, labels: queries.labels }, features, { k }).accuracy;
+      const own = { data: asked, labels: queries.labels };
+      const { accuracy, predictions } = knn(known, own, features, { k });
+      score.knn = accuracy;
+      if (scores.length === 0) {
+        pictures.confusion = confusionOf(`kNN of the ${name}`, names, queries.labels, predictions);
+        if (map !== 'none') pictures.map = featureMap(`The ${name}`, own, features, names, map);
+      }
     }
     if (test.pictures === 2) {
       const style = (picture: 0 | 1) => embedder.embed(onePicture(test, picture));
@@ -66,7 +79,24 @@ export async function evaluate(
   }
   const by = classes > 1 ? `; kNN over ${classes} classes by ${bank.length} training pictures` : '';
   const twins = test.pictures === 2 ? `; each twin sought among ${test.length}` : '';
-  return { on: `${queries.length} held-out pictures${by}${twins}`, scores, notes: remarks(dataset, scores) };
+  return {
+    on: `${queries.length} held-out pictures${by}${twins}`,
+    scores,
+    notes: remarks(dataset, scores),
+    ...pictures,
+  };
+}
+
+/** Which class was taken for which, in the form of reports. */
+export function confusionOf(
+  of: string,
+  classes: readonly string[],
+  labels: ArrayLike<number>,
+  predictions: ArrayLike<number>,
+): Confusion {
+  const K = classes.length;
+  const flat = confusionMatrix(labels, predictions, K);
+  return { of, classes, counts: Array.from({ length: K }, (_, c) => Array.from(flat.subarray(c * K, (c + 1) * K))) };
 }
 
 /** Picture `picture` of every item, as a source of single pictures. */
@@ -85,20 +115,26 @@ export function thin(source: ImageSource, most: number): ImageSource {
 
 /** What must be said beside the figures: where raw pixels are still ahead, and what pairing knows. */
 function remarks({ train }: Dataset, scores: readonly Score[]): string[] {
-  const [first] = scores;
-  const raw = scores.find(({ name }) => name === 'raw pixels');
-  const notes: string[] = [];
-  const measures = [
+  const notes = aheadNotes(scores, [
     ['kNN', 'knn'],
     ['retrieval', 'top1'],
-  ] as const;
-  for (const [name, key] of measures) {
-    const [a, b] = [first?.[key], raw?.[key]];
-    if (raw !== first && a !== undefined && b !== undefined && b > a) {
-      notes.push(`Raw pixels are ahead on ${name} (${percent(b)} against ${percent(a)}) at this budget.`);
-    }
-  }
+  ]);
   if (train.pictures === 2)
     notes.push('Protocol paired: training was told which drawings are twins; the test emoji were held out.');
   return notes;
+}
+
+/** Of these measures, where raw pixels are ahead of the first contender. */
+export function aheadNotes(
+  scores: readonly Score[],
+  measures: readonly (readonly [name: string, key: 'linear' | 'knn' | 'top1'])[],
+): string[] {
+  const [first] = scores;
+  const raw = scores.find(({ name }) => name === 'raw pixels');
+  return measures.flatMap(([name, key]) => {
+    const [a, b] = [first?.[key], raw?.[key]];
+    return raw !== first && a !== undefined && b !== undefined && b > a
+      ? [`Raw pixels are ahead on ${name} (${percent(b)} against ${percent(a)}) at this budget.`]
+      : [];
+  });
 }

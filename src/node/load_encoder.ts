@@ -6,7 +6,7 @@ import { readBytes } from './files.js';
 
 /** An encoder with the device it was opened on, if that is its own. */
 export interface LoadedEncoder
-  extends Pick<ImageEncoder, 'features' | 'imageSize' | 'embed' | 'recalibrate' | 'state'> {
+  extends Pick<ImageEncoder, 'features' | 'imageSize' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'> {
   dispose(): void;
 }
 
@@ -43,6 +43,8 @@ async function open(device: Device | undefined, on: (device: Device) => ImageEnc
     return {
       features: encoder.features,
       imageSize: encoder.imageSize,
+      backbone: encoder.backbone,
+      parameters: encoder.parameters,
       embed: (images) => encoder.embed(images),
       recalibrate: (images) => encoder.recalibrate(images),
       state: () => encoder.state(),

@@ -7,8 +7,8 @@ import { type Chart, renderChart } from './report/chart.js';
 import { type Correlation, correlationSection } from './report/correlation.js';
 import { costSection } from './report/cost.js';
 import { methodWords } from './report/methods.js';
-import { escapeHtml, percent, renderPage } from './report/page.js';
-import { noteLines, scoreTable } from './report/scores.js';
+import { escapeHtml, percent, renderPage, resultsHere } from './report/page.js';
+import { figures, noteLines, scoreTable } from './report/scores.js';
 import type { Evaluation } from './scores.js';
 
 export interface ReportData {
@@ -39,6 +39,7 @@ export function renderReport(data: ReportData): string {
   const main = [
     tiles(data),
     evaluation ? evaluationSection(evaluation) : '',
+    resultsHere,
     `<section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
     data.correlation ? correlationSection(data.correlation, methodWords[config.method].compared) : '',
     data.cost ? costSection(data.cost, stepSeconds(data.metrics)) : '',
@@ -89,7 +90,7 @@ function tiles({ config, metrics, evaluation, cost }: ReportData): string {
 
 function evaluationSection(evaluation: Evaluation): string {
   const { on, notes } = evaluation;
-  return `<section><h2>Evaluation</h2><p>On ${escapeHtml(on)}.</p>${scoreTable(evaluation)}${noteLines(notes)}</section>`;
+  return `<section><h2>Evaluation</h2><p>On ${escapeHtml(on)}.</p>${scoreTable(evaluation)}${noteLines(notes)}${figures(evaluation)}</section>`;
 }
 
 const rank = 'effectiveRank.';

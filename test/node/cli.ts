@@ -42,7 +42,7 @@ test('--version and --help answer on stdout with code 0', () => {
   assert.equal(slimgrad('--version'), { code: 0, stdout: `${version}\n`, stderr: '' });
   const { code, stdout } = slimgrad('--help');
   assert.is(code, 0);
-  for (const name of ['pretrain', 'embed', 'eval', 'recalibrate', 'doctor', 'demo']) {
+  for (const name of ['pretrain', 'embed', 'eval', 'linear', 'finetune', 'recalibrate', 'doctor', 'demo']) {
     assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
     const help = slimgrad(name, '--help');
     assert.is(help.code, 0);
@@ -99,9 +99,24 @@ test('wrong values are refused with what was expected', () => {
   );
   refused(['pretrain', '--data', 'emoji', '--trust', '1e-300'], 2, 'above 0, got 1e-300, which is beyond f32');
   refused(['eval', '--data', 'emoji'], 2, '--weights: needed');
-  refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected FILE after it, got ''");
+  refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected a text that is not empty, got ''");
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--seed', '4294967296'], 2, 'from 0 to 4294967295');
+  for (const name of ['linear', 'finetune']) {
+    const flags = ['--data', 'emoji', '--weights', 'x'];
+    refused([name, '--data', 'emoji'], 2, '--weights: needed, but not given', `slimgrad ${name} --help`);
+    refused([name, ...flags, '--lr', '0.1,fast'], 2, '--lr: expected one number or several', "above 0, got '0.1,fast'");
+    refused([name, ...flags, '--lr', ''], 2, '--lr: expected one number', "got ''");
+    refused([name, ...flags, '--lr', '0.1,-1'], 2, "got '0.1,-1'");
+    refused([name, ...flags, '--epochs', '0'], 2, "--epochs: expected a whole number of at least 1, got '0'");
+    refused([name, ...flags, '--batch', '1.5'], 2, '--batch: expected a whole number');
+    refused([name, ...flags, '--validation', '1'], 2, '--validation: expected a number above 0 and below 1');
+    refused([name, ...flags, '--map', 'umap'], 2, "--map: expected one of tsne, pca, none, got 'umap'");
+    refused([name, ...flags, '--epoch', '3'], 2, "unknown flag '--epoch'", "did you mean '--epochs'?");
+    refused([name, ...flags], 1, 'cannot read x: no such file');
+  }
+  refused(['linear', '--data', 'emoji', '--weights', 'x', '--flip', '0'], 2, '--flip: means something with --augment');
+  refused(['linear', '--data', 'emoji', '--weights', 'x', '--schedule', 'steps'], 2, 'expected one of step, cosine');
   refused(['recalibrate', '--data', 'emoji', '--weights', 'x'], 2, '--out: needed');
   refused(['embed', '--weights', 'x'], 2, 'expected DIR');
   refused(['embed', 'x'], 2, '--weights: needed');
@@ -154,6 +169,8 @@ test('unusable weights are told of', () => {
     [bare, 'expected an encoder of slimgrad'],
   ]) {
     refused(['eval', '--weights', file, '--data', 'emoji'], 1, file, part);
+    refused(['linear', '--weights', file, '--data', 'emoji'], 1, file, part);
+    refused(['finetune', '--weights', file, '--data', 'emoji'], 1, file, part);
     refused(['recalibrate', '--weights', file, '--data', 'emoji', '--out', join(root, 'e')], 1, file, part);
   }
   const nowhere = join(root, 'none', 'e.csv');

@@ -66,7 +66,7 @@ async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
     train: protocol === 'paired' ? train : eachPicture(train),
     ...(test && { test }),
     notes: [
-      `${emoji.length} emoji in two styles; ${test?.length ?? 0} of them held out by seed ${seed}; protocol ${protocol}`,
+      `${emoji.length} emoji in two styles; ${test?.length ?? 0} of them held out by seed ${seed}`,
       EMOJI_ATTRIBUTION,
     ],
   };

@@ -8,6 +8,9 @@ export interface Page {
   main: string;
 }
 
+/** Where the sections of later evaluations go in a page. */
+export const resultsHere = '<!-- results -->';
+
 /** A page in one file that asks the network for nothing. The title is escaped already. */
 export function renderPage({ title, kicker, lead, main }: Page): string {
   return `<!doctype html>
@@ -42,11 +45,11 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-const style = `
+export const style = `
 :root { color-scheme: light dark; --ground: #fbfaf8; --card: #fff; --ink: #1d2128; --soft: #626a76; --line: #e4e1db;
-  --accent: #0b6e6e; --wash: #0b6e6e1f; --s0: #0b6e6e; --s1: #d0552b; --s2: #5b5fc7; --s3: #b08900; }
+  --dot0: 58%; --dot1: 46%; --accent: #0b6e6e; --wash: #0b6e6e1f; --s0: #0b6e6e; --s1: #d0552b; --s2: #5b5fc7; --s3: #b08900; }
 @media (prefers-color-scheme: dark) { :root { --ground: #14171c; --card: #1b1f26; --ink: #e8e6e1; --soft: #98a1ae;
-  --line: #2c323c; --accent: #4fc4bd; --wash: #4fc4bd2b; --s0: #4fc4bd; --s1: #ff8a5c; --s2: #9d9ff5; --s3: #e3be4b; } }
+  --line: #2c323c; --dot0: 78%; --dot1: 64%; --accent: #4fc4bd; --wash: #4fc4bd2b; --s0: #4fc4bd; --s1: #ff8a5c; --s2: #9d9ff5; --s3: #e3be4b; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1180px; padding: 40px 28px 64px; background: var(--ground); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -96,6 +99,30 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .config div { display: flex; justify-content: space-between; gap: 16px; padding: 4px 0; border-bottom: 1px solid var(--line);
   break-inside: avoid; }
 .config dd { text-align: right; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 16px; margin-top: 18px; align-items: start; }
+.card { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 15px 16px; min-width: 0; }
+.card p { color: var(--soft); font-size: 13px; margin: 0 0 10px; }
+.confusion table { min-width: 0; width: auto; font-size: 12.5px; }
+.confusion th, .confusion td { padding: 0 6px; height: 27px; min-width: 31px; text-align: center; border: 0; }
+.confusion tbody th { text-align: right; max-width: 150px; overflow: hidden; text-overflow: ellipsis; }
+.confusion thead th { vertical-align: bottom; height: auto; padding: 0 0 6px; }
+.confusion thead span { display: inline-block; writing-mode: vertical-rl; transform: rotate(180deg); max-height: 130px; overflow: hidden; }
+.confusion td { border: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+.confusion .right { background: color-mix(in srgb, var(--s0) calc(var(--share) * 62%), transparent); }
+.confusion .wrong { background: color-mix(in srgb, var(--s1) calc(var(--share) * 120%), transparent); }
+.confusion .recall { border: 0; color: var(--soft); text-align: right; }
+.confusion img { width: 100%; max-width: 512px; height: auto; aspect-ratio: 1; image-rendering: pixelated; border: 1px solid var(--line); }
+.pairs { margin: 12px 0 0; padding-left: 22px; font-size: 13px; columns: 2 230px; column-gap: 26px; }
+.pairs em { font-style: normal; color: var(--accent); }
+summary { cursor: pointer; color: var(--soft); font-size: 13px; }
+.plain { min-width: 0; width: auto; font-size: 13px; }
+.plain th, .plain td { padding: 4px 18px 4px 0; white-space: normal; vertical-align: top; }
+details { margin-top: 12px; }
+.map .dots { fill: none; stroke-opacity: .82; }
+.map .names { font-size: 13px; text-anchor: middle; font-weight: 600; fill: var(--ink); paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round; }
+.map .legend { margin-top: 10px; }
+.map .legend i { width: 10px; height: 10px; border-radius: 1px; }
+.map .legend .round { border-radius: 50%; }
 @media (max-width: 960px) { .correlation { grid-template-columns: 1fr; } }
 @media (max-width: 720px) { body { padding: 24px 16px; } }
 `;

@@ -1,5 +1,7 @@
 import { figure } from '../progress.js';
 import { type Evaluation, measured } from '../scores.js';
+import { confusionFigure } from './confusion.js';
+import { mapFigure } from './feature_map.js';
 import { escapeHtml, percent } from './page.js';
 
 /** The scores of an evaluation as a table with bars. */
@@ -18,6 +20,12 @@ export function scoreTable({ scores }: Pick<Evaluation, 'scores'>): string {
   return `<div class="scroll"><table class="scores">
 <thead><tr><th></th>${heads.join('')}</tr></thead>
 <tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+/** What else an evaluation has to show: its confusion matrix and its map of features. */
+export function figures({ confusion, map }: Evaluation): string {
+  if (!confusion && !map) return '';
+  return `<div class="figures">${map ? mapFigure(map) : ''}${confusion ? confusionFigure(confusion) : ''}</div>`;
 }
 
 /** What is said below a table. */

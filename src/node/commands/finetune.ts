@@ -1,0 +1,37 @@
+import { toggle } from '../../config/kinds.js';
+import { finetuneDefaults } from '../../eval/finetune.js';
+import type { Command } from './command.js';
+import { flagsOf, settle } from './settings.js';
+import { given, resultSettings, subjectSettings } from './subject.js';
+import { supervisedSettings } from './supervised.js';
+
+const settings = {
+  ...subjectSettings,
+  ...supervisedSettings(finetuneDefaults),
+  scratch: toggle('train the same network from its first weights too, to compare', false),
+  ...resultSettings,
+};
+
+export const finetuneCommand: Command = {
+  name: 'finetune',
+  summary: 'train the whole encoder on labelled images, and test it',
+  usage: 'finetune --weights FILE --data DIR|emoji|... [FLAGS]',
+  positional: [],
+  flags: flagsOf(settings),
+  examples: [
+    ['slimgrad finetune --weights runs/demo-0/slim.safetensors --data photos', 'three learning rates, then the best'],
+    ['slimgrad finetune --weights slim.safetensors --data photos --lr 0.01 --scratch', 'beside training from scratch'],
+  ],
+  async run({ values }) {
+    const { weights, data, out, report, ...options } = settle('finetune', settings, values);
+    const { placeOf, publish, writeFinetuned } = await import('../results.js');
+    const place = report ? await placeOf('finetune', weights, data, out) : undefined;
+    const { finetuneFile } = await import('../classify_file.js');
+    const { fitProgress } = await import('../fit_progress.js');
+    const onProgress = fitProgress(process.stderr);
+    const { result, state } = await finetuneFile(weights, data, { ...given(options), onProgress });
+    await publish(result, place);
+    if (place) await writeFinetuned(weights, result, state, place);
+    return 0;
+  },
+};

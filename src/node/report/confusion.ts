@@ -1,0 +1,70 @@
+import type { Confusion } from '../scores.js';
+import { escapeHtml, percent } from './page.js';
+import { encodePng } from './png.js';
+
+/** More classes than this are drawn as a picture, without their counts. */
+const mostInTable = 20;
+const mostPairs = 8;
+
+/** The confusion matrix: a table with its counts where classes are few, else a picture; and the pairs most often confused. */
+export function confusionFigure(confusion: Confusion): string {
+  const { of, classes } = confusion;
+  const matrix = classes.length > mostInTable ? picture(confusion) : table(confusion);
+  return `<figure class="card confusion"><figcaption><h3>Confusion</h3><p>${escapeHtml(of)}: each row is a class,
+each column what its pictures were taken for, darker for a larger share of the row.</p></figcaption>
+${matrix}${pairs(confusion)}</figure>`;
+}
+
+function table({ classes, counts }: Confusion): string {
+  const heads = classes.map((name) => `<th scope="col"><span>${escapeHtml(name)}</span></th>`);
+  const rows = counts.map((row, i) => {
+    const total = sum(row);
+    const cells = row.map((count, j) => {
+      const share = count / (total || 1);
+      const title = `${classes[i]} taken for ${classes[j]}: ${count} of ${total}`;
+      const kind = i === j ? 'right' : 'wrong';
+      return count === 0
+        ? `<td title="${escapeHtml(title)}"></td>`
+        : `<td class="${kind}" style="--share:${share.toFixed(3)}" title="${escapeHtml(title)}">${count}</td>`;
+    });
+    const right = total === 0 ? '–' : percent(row[i] / total);
+    return `<tr><th scope="row">${escapeHtml(classes[i])}</th>${cells.join('')}<td class="recall">${right}</td></tr>`;
+  });
+  return `<div class="scroll"><table><thead><tr><th></th>${heads.join('')}<th scope="col"><span>right</span></th></tr></thead>
+<tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+/** One pixel a cell, enlarged: red off the diagonal, green on it, more opaque for a larger share of its row. */
+function picture({ classes, counts }: Confusion): string {
+  const K = classes.length;
+  const pixels = new Uint8Array(K * K * 4);
+  counts.forEach((row, i) => {
+    const total = sum(row);
+    row.forEach((count, j) => {
+      // The root keeps single confusions visible.
+      const alpha = total === 0 ? 0 : Math.round(255 * Math.sqrt(count / total));
+      pixels.set(i === j ? [16, 138, 138, alpha] : [214, 84, 44, alpha], (i * K + j) * 4);
+    });
+  });
+  const uri = `data:image/png;base64,${encodePng(pixels, K, K).toString('base64')}`;
+  return `<img src="${uri}" width="${K}" height="${K}" alt="Confusion matrix of ${K} classes">`;
+}
+
+/** The pairs of classes most often confused, by their share of the row. */
+function pairs({ classes, counts }: Confusion): string {
+  const found = counts.flatMap((row, i) => {
+    const total = sum(row);
+    return row.flatMap((count, j) => (count > 0 && i !== j ? [{ i, j, count, total }] : []));
+  });
+  found.sort((a, b) => b.count - a.count || a.i - b.i || a.j - b.j);
+  if (found.length === 0) return '<p>No picture was taken for another class.</p>';
+  const lines = found.slice(0, mostPairs).map(({ i, j, count, total }) => {
+    const [is, taken] = [escapeHtml(classes[i]), escapeHtml(classes[j])];
+    return `<li><b>${count}</b> of ${total} <em>${is}</em> taken for <em>${taken}</em></li>`;
+  });
+  return `<ol class="pairs">${lines.join('')}</ol>`;
+}
+
+function sum(row: readonly number[]): number {
+  return row.reduce((total, count) => total + count, 0);
+}

@@ -1,0 +1,76 @@
+import { basename, dirname, join } from 'node:path';
+import { figure } from '../progress.js';
+import { type Result, trialsText } from '../scores.js';
+import { type Chart, renderChart } from './chart.js';
+import { escapeHtml, percent } from './page.js';
+import { figures, noteLines, scoreTable } from './scores.js';
+
+const titles: Record<Result['what'], string> = {
+  eval: 'Evaluation of',
+  linear: 'Linear evaluation of',
+  finetune: 'Fine-tuning of',
+};
+
+/** A result as a section of a report. */
+export function resultSection(result: Result): string {
+  const { what, part, data, weights, on, notes, adapter, settings } = result;
+  const given = Object.entries(settings).map(([key, value]) => `${key} ${text(value)}`);
+  const by = `${nameOf(weights)}; ${given.join(', ')}; ${adapter}.`;
+  return `<section><h2>${titles[what]} the ${part} encoder on ${escapeHtml(data)}</h2>
+<p>On ${escapeHtml(on)}.</p>${scoreTable(result)}${noteLines([...notes, by])}${figures(result)}${fitting(result)}</section>`;
+}
+
+function text(value: unknown): string {
+  return Array.isArray(value) ? value.map(text).join('/') : typeof value === 'number' ? figure(value) : String(value);
+}
+
+/** How classifiers came about: the course of their training, their learning rates, and what there was to learn from. */
+function fitting({ fitted = [], classes }: Result): string {
+  if (fitted.length === 0) return '';
+  const chart: Chart = {
+    title: 'Cross-entropy',
+    caption: 'Mean over the batches of an epoch, of the run that is reported.',
+    xLabel: 'epoch',
+    series: fitted.map(({ name, log }) => ({
+      name: escapeHtml(name),
+      x: log.map(({ epoch }) => epoch),
+      y: log.map(({ loss }) => loss),
+    })),
+    include: [0],
+  };
+  const tried = fitted.some(({ trials }) => trials.length > 0);
+  const heads = [
+    'learning rate',
+    ...(tried ? ['tried, by accuracy on a part of the training pictures'] : []),
+    'mean accuracy of a class',
+  ];
+  const rows = fitted.map(({ name, lr, trials, meanPerClass }) => [
+    escapeHtml(name),
+    String(lr),
+    ...(tried ? [trialsText(trials)] : []),
+    percent(meanPerClass),
+  ]);
+  const rates = plainTable(['', ...heads], rows);
+  const counts = classes
+    ? plainTable(
+        ['', 'to train on', 'to test on'],
+        classes.names.map((name, c) => [escapeHtml(name), String(classes.train[c]), String(classes.test[c])]),
+      )
+    : '';
+  return `<div class="figures">${renderChart(chart)}<div class="card"><h3>Training</h3>${rates}
+<details><summary>Items of each class</summary>${counts}</details></div></div>`;
+}
+
+function plainTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const head = heads.map((text) => `<th scope="col">${text}</th>`).join('');
+  const body = rows.map(
+    ([name, ...cells]) =>
+      `<tr><th scope="row">${name}</th>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`,
+  );
+  return `<div class="scroll"><table class="plain"><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+}
+
+/** A file with the folder that it is in. */
+function nameOf(weights: string): string {
+  return join(basename(dirname(weights)), basename(weights));
+}
