@@ -24,7 +24,7 @@ export interface LinearOptions extends SupervisedOptions {
 
 /** What is used where nothing is said. */
 export const linearDefaults = {
-  lr: [0.1, 0.3, 1],
+  lr: [0.1, 0.3, 1, 3],
   epochs: 100,
   mostBatch: 256,
   weightDecay: 0,

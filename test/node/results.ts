@@ -157,17 +157,17 @@ test('a map draws every picture once within its frame, names each class once, an
 test('a report is extended once for a name, keeps the rest, and takes the present style', () => {
   const page = renderPage({ title: 't', kicker: 'k', lead: 'l', main: `<p>before</p>${resultsHere}<p>after</p>` });
   const old = page.replace(/<style>[\s\S]*<\/style>/, '<style>old style</style>');
-  const one = extendReport(old, 'f', 'a', 'first $1 section');
+  const one = extendReport(old, 'f', 'a', 'ALPHA $1');
   assert.is(
     one,
-    page.replace(resultsHere, () => `<!-- result a -->\nfirst $1 section\n<!-- end of a -->\n${resultsHere}`),
+    page.replace(resultsHere, () => `<!-- result a -->\nALPHA $1\n<!-- end of a -->\n${resultsHere}`),
   );
-  const two = extendReport(one, 'f', 'a-b', 'second');
-  assert.ok(two.indexOf('first') < two.indexOf('second') && two.indexOf('second') < two.indexOf('after'));
-  const renewed = extendReport(two, 'f', 'a', 'newer');
-  assert.not.match(renewed, 'first');
-  assert.ok(renewed.indexOf('newer') < renewed.indexOf('second'));
-  assert.is(extendReport(renewed, 'f', 'a', 'newer'), renewed);
+  const two = extendReport(one, 'f', 'a-b', 'BETA');
+  assert.ok(two.indexOf('ALPHA') < two.indexOf('BETA') && two.indexOf('BETA') < two.indexOf('after'));
+  const renewed = extendReport(two, 'f', 'a', 'GAMMA');
+  assert.not.match(renewed, 'ALPHA');
+  assert.ok(renewed.indexOf('GAMMA') < renewed.indexOf('BETA'));
+  assert.is(extendReport(renewed, 'f', 'a', 'GAMMA'), renewed);
 
   const earlier = page.replace(resultsHere, ''); // of a version that knew no results
   assert.match(
