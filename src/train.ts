@@ -8,7 +8,7 @@ import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import type { Method, Summary } from './methods/method.js';
 import { methods } from './methods/methods.js';
 import { Network } from './methods/network.js';
-import type { Teacher } from './methods/teacher.js';
+import { fingerprint, type Teacher } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
@@ -47,6 +47,8 @@ export class Trainer {
   readonly #stretches: readonly Stretch[];
   readonly #options: TrainerOptions;
   #stage: Stage | undefined;
+  /** What tells the teacher from another. */
+  #teacher: Float32Array | undefined;
   #step = 0;
   #isBusy = false;
 
@@ -80,6 +82,7 @@ export class Trainer {
     let trainer: Trainer | undefined;
     try {
       trainer = new Trainer(device, config, loader, source.length, options);
+      if (options.teacher) trainer.#teacher = await fingerprint(options.teacher);
       await trainer.#enter(0);
       return trainer;
     } catch (error) {
@@ -185,20 +188,20 @@ export class Trainer {
 
   /** Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments. */
   async save(): Promise<Tensors> {
-    return saveState(this.#device, this.network, this.#current.moments);
+    return saveState(this.#device, this.network, { moments: this.#current.moments, teacher: this.#teacher });
   }
 
   /**
    * Continues from what `save()` gave at `step`.
    *
    * @throws DataError for a step that the run does not have, or one that lists every tensor that is missing, extra or of
-   * another shape, before any is taken.
+   * another shape, or says that the teacher is another, before any is taken.
    */
   async load(step: number, tensors: Tensors): Promise<void> {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
       throw new DataError(`checkpoint: expected a step from 0 to ${this.steps}, got ${step}`);
     const { moments } = await this.#enter(Math.min(step, this.steps - 1));
-    await loadState(this.#device, this.network, moments, tensors);
+    await loadState(this.#device, this.network, { moments, teacher: this.#teacher }, tensors);
     this.#step = step;
   }
 

@@ -2,7 +2,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
-import type { Weights } from '../parameters.js';
+import type { Parameters, Weights } from '../parameters.js';
 import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
@@ -11,18 +11,35 @@ import type { Tensor } from '../tensor.js';
 export interface Teacher {
   readonly backbone: Encoder;
   /** Holds the backbone's tensors at its host's width. */
-  readonly parameters: Weights;
+  readonly parameters: Weights & Pick<Parameters, 'read'>;
 }
 
 /**
  * A teacher's features of a view (N, F), rows of length 1, by its running statistics. No gradient flows.
  *
- * @throws ConfigError where there is no teacher
+ * @throws ConfigError where there is no teacher, or one of larger pictures
  */
 export function teach(plan: Plan, teacher: Teacher | undefined, x: Tensor): Tensor {
   if (!teacher) throw new ConfigError('teacher (--teacher): expected a trained encoder to learn from, got none');
-  const tape = new Tape(plan, { frozen: true });
   const { backbone, parameters } = teacher;
+  const size = Math.min(x.shape[2], x.shape[3]);
+  if (size < backbone.stride)
+    throw new ConfigError(
+      `teacher (--teacher): expected pictures of at least ${backbone.stride} pixels, its encoder's stride, got ${size}; ` +
+        'use a larger imageSize (--image-size), or another teacher',
+    );
+  const tape = new Tape(plan, { frozen: true });
   const pass: Pass = { tape, parameters, width: 'host', training: false, updateStats: false };
   return plan.phase('teacher', () => normalizeRows(tape, backbone.forward(pass, x)));
+}
+
+/** Numbers that tell a teacher from another: a hash (FNV-1a) of the bits of its weights and running statistics, in two halves. */
+export async function fingerprint({ parameters }: Teacher): Promise<Float32Array> {
+  let [a, b] = [0x811c9dc5, 0x01000193];
+  for (const { data } of (await parameters.read()).values())
+    for (const word of new Uint32Array(data.buffer, data.byteOffset, data.length)) {
+      a = Math.imul(a ^ word, 0x01000193);
+      b = Math.imul(b ^ word, 0x85ebca6b) ^ (b >>> 15);
+    }
+  return Float32Array.of(a >>> 8, b >>> 8); // 24 bits each, exact in f32
 }

@@ -1,12 +1,22 @@
 import { join } from 'node:path';
 import type { TrainConfig } from '../config.js';
+import { DataError } from '../errors.js';
 import { type ImageEncoder, openEncoder } from '../image_encoder.js';
 import type { Device } from '../runtime/device.js';
 import { isFolder, readBytes } from './files.js';
 
-/** The trained encoder that a run learns from, a file or a run folder, opened on `device`; nothing where it names none. */
+/**
+ * The trained encoder that a run learns from, a file or a run folder, opened on `device`; nothing where it names none.
+ *
+ * @throws DataError where there is no such file, or it holds no encoder
+ */
 export async function openTeacher({ teacher }: TrainConfig, device: Device): Promise<ImageEncoder | undefined> {
   if (teacher === null) return undefined;
   const file = (await isFolder(teacher)) ? join(teacher, 'slim.safetensors') : teacher;
-  return openEncoder(device, await readBytes(file), file);
+  try {
+    return openEncoder(device, await readBytes(file), file);
+  } catch (cause) {
+    if (!(cause instanceof DataError)) throw cause;
+    throw new DataError(`teacher (--teacher): ${cause.message}`, { cause });
+  }
 }

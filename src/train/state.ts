@@ -1,3 +1,4 @@
+import { DataError } from '../errors.js';
 import { checkState } from '../io/checkpoint.js';
 import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
@@ -10,8 +11,18 @@ function alike({ average }: Network, moments: Optimizer['moments']): [prefix: st
   return Object.entries({ ...(average && { average }), ...moments });
 }
 
+/** Where a run's state is, beside the network's own. */
+export interface Held {
+  /** Of the optimizer, laid out like the weights. */
+  readonly moments: Optimizer['moments'];
+  /** What tells the teacher from another, where there is one. */
+  readonly teacher: Float32Array | undefined;
+}
+
+const teacherName = 'teacher.fingerprint';
+
 /** Every tensor that defines a run: weights, running statistics, what the method carries, and the optimizer's moments. */
-export async function saveState(device: Device, network: Network, moments: Optimizer['moments']): Promise<Tensors> {
+export async function saveState(device: Device, network: Network, { moments, teacher }: Held): Promise<Tensors> {
   const tensors: Tensors = await network.parameters.read();
   for (const [prefix, buffer] of alike(network, moments)) {
     const values = new Float32Array(await device.read(buffer));
@@ -20,18 +31,20 @@ export async function saveState(device: Device, network: Network, moments: Optim
   }
   for (const [name, { storage, shape }] of Object.entries(network.queues))
     tensors.set(name, { shape, data: new Float32Array(await device.read(storage as GPUBuffer, 0, numel(shape) * 4)) });
+  if (teacher) tensors.set(teacherName, { shape: [teacher.length], data: teacher.slice() });
   return tensors;
 }
 
 /**
  * Puts what `saveState` gave in its place.
  *
- * @throws DataError that lists every tensor that is missing, extra or of another shape, before any is taken
+ * @throws DataError that lists every tensor that is missing, extra or of another shape, or says that the teacher is another,
+ * before any is taken
  */
 export async function loadState(
   device: Device,
   network: Network,
-  moments: Optimizer['moments'],
+  { moments, teacher }: Held,
   tensors: Tensors,
 ): Promise<void> {
   const { parameters, queues } = network;
@@ -41,10 +54,13 @@ export async function loadState(
     ...shapes,
     ...buffers.flatMap(([prefix]) => places.map(({ name, shape }) => [`${prefix}.${name}`, shape] as const)),
     ...Object.entries(queues).map(([name, { shape }]) => [name, shape] as const),
+    ...(teacher ? [[teacherName, [teacher.length]] as const] : []),
   ]);
   checkState(tensors, expected, 'checkpoint');
 
   const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
+  if (teacher?.some((value, i) => value !== saved(teacherName)[i]))
+    throw new DataError('checkpoint: the run learns from another teacher; resume with the encoder that it began with');
   for (const name of shapes.keys()) parameters.write(name, saved(name));
   for (const [prefix, buffer] of buffers)
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig, type TrainConfig } from '../../src/config.js';
 import type { ImageSource } from '../../src/data/source.js';
-import { ConfigError } from '../../src/errors.js';
+import { ConfigError, DataError } from '../../src/errors.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -154,6 +154,33 @@ for (const settings of methods.filter(({ method }) => ['moco_v2', 'byol', 'ssl_s
     }
     trainer.dispose();
   });
+
+test('a checkpoint is refused where the teacher is another, and nothing of it is taken', async () => {
+  const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
+  const source = pictures(40);
+  const trainer = await open(config, source);
+  await trainer.train();
+  const saved = await trainer.save();
+  const wide = parseConfig({ ...small, width: 0.375, method: 'xd', seed: (seed % 1000) + 1 });
+  using other = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
+  const resumed = await Trainer.open(device, config, source, { teacher: other });
+  const before = await resumed.save();
+  await rejects(() => resumed.load(1, saved), DataError, /learns from another teacher; resume with the encoder/);
+  assertEqual(await resumed.save(), before, 'as before');
+  trainer.dispose();
+  resumed.dispose();
+});
+
+test('a teacher of larger pictures is refused', async () => {
+  const wide = parseConfig({ ...small, imageSize: 32, blocks: '64/2 128/2 128/2 128/2 128/2', method: 'xd', seed: 0 });
+  using large = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
+  const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
+  await rejects(
+    () => Trainer.open(device, config, pictures(40), { teacher: large }),
+    ConfigError,
+    /teacher \(--teacher\): expected pictures of at least 32 pixels, its encoder's stride, got 16/,
+  );
+});
 
 test('methods that learn from a teacher say so where there is none', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
