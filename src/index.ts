@@ -4,8 +4,6 @@ export type { Passes, Role } from './cost/passes.js';
 export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';
 export { type RunCost, runCost } from './cost/run.js';
 export {
-  type CostMethod,
-  costMethods,
   type NetworkCost,
   type TrainingCost,
   type TrainingSpec,

@@ -1,3 +1,5 @@
+import type { MethodName } from '../config/kinds.js';
+
 /** A network that a method sends images through; `teacher` is another architecture. */
 export type Role = 'host' | 'slim' | 'teacher';
 
@@ -27,7 +29,7 @@ export const methodPasses = {
   disco: { slim: passes(2, 1), teacher: passes(0, 2) },
   rekd: { slim: passes(1), teacher: passes(1, 1) },
   oss: { slim: passes(2), teacher: passes(2) },
-} as const satisfies Record<string, { readonly [R in Role]?: Passes }>;
+} as const satisfies Record<MethodName, { readonly [R in Role]?: Passes }>;
 
 /** Forwards that a pass is as dear as: one, and where it is trained two more, for the gradients of inputs and of weights. */
 export function forwards({ trained, frozen }: Passes): number {

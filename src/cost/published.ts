@@ -1,9 +1,10 @@
+import type { MethodName } from '../config/kinds.js';
 import type { EncoderName } from '../encoders/backbone.js';
-import { type CostMethod, trainingCost } from './training_cost.js';
+import { trainingCost } from './training_cost.js';
 
 /** A row of the published training-cost column (SACL + XD, NeurIPS 2023). */
 export interface PublishedRow {
-  readonly method: CostMethod;
+  readonly method: MethodName;
   readonly encoder: EncoderName;
   readonly teacher?: EncoderName;
   readonly epochs: number;
@@ -11,7 +12,7 @@ export interface PublishedRow {
   readonly printed: string;
 }
 
-const rows: readonly (readonly [CostMethod, EncoderName, number, string, EncoderName?])[] = [
+const rows: readonly (readonly [MethodName, EncoderName, number, string, EncoderName?])[] = [
   ['moco_v2', 'mobilenet_v3_large', 200, '4.8e17'],
   ['moco_v2', 'efficientnet_b0', 200, '8.5e17'],
   ['xd', 'mobilenet_v3_large', 100, '3.6e17'],

@@ -1,16 +1,12 @@
+import { type MethodName, methods } from '../config/kinds.js';
 import { unknown } from '../config/names.js';
 import { type EncoderName, encoderNames } from '../encoders/backbone.js';
 import { ConfigError } from '../errors.js';
 import { forwards, methodPasses, type Passes, type Role } from './passes.js';
 import { type PublishedWork, publishedWork } from './work.js';
 
-export type CostMethod = keyof typeof methodPasses;
-
-/** Names of the methods whose training can be counted. */
-export const costMethods = Object.keys(methodPasses) as readonly CostMethod[];
-
 export interface TrainingSpec {
-  readonly method: CostMethod;
+  readonly method: MethodName;
   readonly encoder: EncoderName;
   /** Width of the slim encoder against the published network; 1 where left out. */
   readonly width?: number;
@@ -100,7 +96,7 @@ function share(
 
 /** Refuses what does not go together; gives the ratio. */
 function check({ method, encoder, ratio, teacher, teacherEpochs }: TrainingSpec): number {
-  if (!costMethods.includes(method)) throw unknown('method', method, costMethods);
+  if (!methods.includes(method)) throw unknown('method', method, methods);
   if (!encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
   if (teacher !== undefined && !encoderNames.includes(teacher)) throw unknown('teacher', teacher, encoderNames);
   const used: { readonly [R in Role]?: Passes } = methodPasses[method];
@@ -108,7 +104,7 @@ function check({ method, encoder, ratio, teacher, teacherEpochs }: TrainingSpec)
     throw new ConfigError(`cost: ${method} learns from a teacher; name its architecture, as by --teacher resnet50`);
   if (!used.teacher && teacher !== undefined)
     throw new ConfigError(
-      `cost: ${method} has no teacher, got ${teacher}; leave it out, or choose seed, disco, rekd or oss`,
+      `cost: ${method} is counted without a teacher, got ${teacher}; leave it out, or choose seed, disco, rekd or oss`,
     );
   if (teacherEpochs !== undefined && !(used.teacher && used.teacher.trained === 0))
     throw new ConfigError(`cost: ${method} has no teacher that is trained beforehand; leave out teacherEpochs`);

@@ -1,8 +1,9 @@
 // Training costs as published ones are counted.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type MethodName, methods } from '../../src/config/kinds.js';
 import { publishedColumn } from '../../src/cost/published.js';
-import { type CostMethod, costMethods, type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
+import { type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
 import { publishedWork } from '../../src/cost/work.js';
 import type { EncoderName } from '../../src/encoders/backbone.js';
 import { ConfigError } from '../../src/errors.js';
@@ -65,7 +66,7 @@ test('of the published column, eleven rows are met within 1 %, one in its printe
 
 test('a cost is the multiplier of its method, times forwards, images and epochs', () => {
   const M = { slim: 234.189, host: 507.736, teacher: 4133.64 };
-  const multipliers: Record<CostMethod, [slim: number, host: number, teacher: number, before: number]> = {
+  const multipliers: Record<MethodName, [slim: number, host: number, teacher: number, before: number]> = {
     sacl_xd: [8, 8, 0, 0],
     sacl: [6, 6, 0, 0],
     xd: [12, 0, 0, 0],
@@ -78,8 +79,8 @@ test('a cost is the multiplier of its method, times forwards, images and epochs'
     rekd: [6, 0, 6, 0],
     oss: [12, 0, 12, 0],
   };
-  assert.equal(Object.keys(multipliers), [...costMethods]);
-  for (const method of costMethods) {
+  assert.equal(Object.keys(multipliers), [...methods]);
+  for (const method of methods) {
     const [slim, host, teacher, before] = multipliers[method];
     const spec: TrainingSpec = { method, encoder: 'mobilenet_v3_large', epochs: 3, images: 1000 };
     const { flops } = trainingCost({
@@ -100,7 +101,7 @@ test('what does not go together is refused by name', async () => {
     [{ method: 'seed' }, /seed learns from a teacher; name its architecture, as by --teacher resnet50/],
     [{ method: 'oss' }, /oss learns from a teacher/],
     [{ method: 'seed', teacher: 'resnet' }, /unknown teacher 'resnet'/],
-    [{ teacher: 'resnet50' }, /xd has no teacher, got resnet50; leave it out/],
+    [{ teacher: 'resnet50' }, /xd is counted without a teacher, got resnet50; leave it out/],
     [{ teacherEpochs: 800 }, /xd has no teacher that is trained beforehand/],
     [{ method: 'rekd', teacher: 'resnet50', teacherEpochs: 800 }, /rekd has no teacher that is trained beforehand/],
     [{ ratio: 1.5 }, /xd slices no host, got ratio 1.5; leave it out/],

@@ -42,7 +42,7 @@ test('--version and --help answer on stdout with code 0', () => {
   assert.equal(slimgrad('--version'), { code: 0, stdout: `${version}\n`, stderr: '' });
   const { code, stdout } = slimgrad('--help');
   assert.is(code, 0);
-  for (const name of ['pretrain', 'embed', 'eval', 'linear', 'finetune', 'recalibrate', 'doctor', 'demo']) {
+  for (const name of ['pretrain', 'embed', 'eval', 'linear', 'finetune', 'recalibrate', 'cost', 'doctor', 'demo']) {
     assert.match(stdout, new RegExp(`^  ${name} `, 'm'));
     const help = slimgrad(name, '--help');
     assert.is(help.code, 0);

@@ -88,7 +88,7 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
     [['--encoder', 'mobilenet_v1', '--method', 'sed'], /unknown method 'sed': did you mean 'seed'/],
     [['--encoder', 'mobilenet_v1', '--method', 'seed', '--teacher', 'r50'], /unknown teacher 'r50': /],
     [['--encoder', 'mobilenet_v1', '--method', 'disco'], /disco learns from a teacher; name its architecture/],
-    [['--encoder', 'mobilenet_v1', '--teacher', 'resnet50'], /sacl_xd has no teacher, got resnet50/],
+    [['--encoder', 'mobilenet_v1', '--teacher', 'resnet50'], /sacl_xd is counted without a teacher, got resnet50/],
     [['--encoder', 'mobilenet_v1', '--epochs', '0'], /--epochs: expected a whole number from 1 to 1000000, got '0'/],
     [['--encoder', 'mobilenet_v1', '--images', 'many'], /--images: expected a whole number of at least 1, got 'many'/],
     [['--encoder', 'mobilenet_v1', '--image-size', '1025'], /--image-size: .* from 8 to 1024, got '1025'/],

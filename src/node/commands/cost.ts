@@ -1,8 +1,8 @@
-import { integer, number, type Setting } from '../../config/kinds.js';
+import { integer, methods, number, type Setting } from '../../config/kinds.js';
 import { flagOf } from '../../config.js';
 import { publishedColumn } from '../../cost/published.js';
 import { publishedText, trainingText } from '../../cost/text.js';
-import { costMethods, imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
+import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
 import { encoderNames } from '../../encoders/backbone.js';
 import { ConfigError } from '../../errors.js';
 import type { Command } from './command.js';
@@ -24,7 +24,7 @@ const numbers: Readonly<Record<string, Setting<number>>> = {
 
 const names: readonly Flag[] = [
   { flag: '--encoder', key: 'encoder', value: 'NAME', doc: encoderNames.join(', '), default: 'needed' },
-  { flag: '--method', key: 'method', value: 'NAME', doc: costMethods.join(', '), default: 'sacl_xd' },
+  { flag: '--method', key: 'method', value: 'NAME', doc: methods.join(', '), default: 'sacl_xd' },
   {
     flag: '--teacher',
     key: 'teacher',
@@ -68,7 +68,7 @@ export const costCommand: Command = {
   flags,
   examples: [
     ['slimgrad cost --encoder mobilenet_v3_large --method xd', 'as published costs are counted: 3.600e17 FLOPs'],
-    ['slimgrad cost --encoder efficientnet_b0 --method seed --teacher resnet50 --epochs 200', 'with its teacher'],
+    ['slimgrad cost --encoder efficientnet_b0 --method seed --teacher resnet50', 'with its teacher'],
     ['slimgrad cost --published', 'what was printed, and what comes out here'],
     ['slimgrad cost --config runs/a/config.json --images 50000', 'a run of your own'],
   ],
