@@ -58,20 +58,11 @@ export async function finetune(
         const tape = new Tape(plan);
         const pass = { tape, parameters, width: 'host', training: true, updateStats: true } as const;
         const logits = network.forward(pass, feed.x);
-        const log = await fit(
-          plan,
-          tape,
-          { feed, logits, labels: part.labels as Int32Array },
-          parameters,
-          { weightDecay, nesterov: true },
-          {
-            what: 'finetune',
-            epochs,
-            seed,
-            rate: (step, steps) => learningRate(step, { steps, peak, warmup: 0 }),
-            onEpoch,
-          },
-        );
+        const labels = part.labels as Int32Array;
+        const rate = (step: number, steps: number) => learningRate(step, { steps, peak, warmup: 0 });
+        const course = { what: 'finetune', epochs, seed, rate, onEpoch };
+        const descent = { weightDecay, nesterov: true };
+        const log = await fit(plan, tape, { feed, logits, labels }, parameters, descent, course);
         return {
           log,
           classify: async (source) => {

@@ -1,5 +1,6 @@
 import { draws, stream } from '../data/philox.js';
 import { eachPicture, type ImageSource } from '../data/source.js';
+import { DataError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
 import { Parameters } from '../parameters.js';
@@ -38,6 +39,11 @@ export const linearDefaults = {
   cacheBytes: 2 ** 30,
 } as const;
 
+function finite<T extends Float32Array>(rows: T): T {
+  if (rows.every(Number.isFinite)) return rows;
+  throw new DataError("linear: the encoder's features hold a NaN or infinity; its weights are of no use");
+}
+
 const frozen = { width: 'host', training: false, updateStats: false } as const satisfies Partial<Pass>;
 
 /**
@@ -66,7 +72,7 @@ export async function linearEvaluation(
   /** Features by source: the validation part is asked for once a learning rate. */
   const known = new Map<ImageSource, Promise<Float32Array<ArrayBuffer>>>();
   const featuresBy = (source: ImageSource) => {
-    const rows = known.get(source) ?? featuresOf(device, encoder, source);
+    const rows = known.get(source) ?? featuresOf(device, encoder, source).then(finite);
     known.set(source, rows);
     return rows;
   };
@@ -94,20 +100,8 @@ export async function linearEvaluation(
         const labels = part.labels as Int32Array;
         const rate = (step: number, steps: number) =>
           schedule === 'step' ? steppedRate(step, { steps, peak }) : learningRate(step, { steps, peak, warmup: 0 });
-        const log = await fit(
-          plan,
-          tape,
-          { feed, logits, labels },
-          parameters,
-          { weightDecay },
-          {
-            what: 'linear',
-            epochs,
-            seed,
-            rate,
-            onEpoch,
-          },
-        );
+        const course = { what: 'linear', epochs, seed, rate, onEpoch };
+        const log = await fit(plan, tape, { feed, logits, labels }, parameters, { weightDecay }, course);
         return {
           log,
           classify: async (source) => {

@@ -266,6 +266,26 @@ frugal('slim and host encoders are frozen: they keep their weights and running s
   }
 });
 
+frugal('an encoder whose weights are not finite is told of as such', async () => {
+  const config = parseConfig({
+    data: 'made up',
+    imageSize: 8,
+    width: 0.125,
+    stemStride: 2,
+    blocks: '64/1',
+    projector: 8,
+  });
+  const state = await initialState(device, config, 'slim');
+  state.set('features.0.1.bias', { shape: [4], data: new Float32Array(4).fill(Number.NaN) });
+  const encoder = new ImageEncoder(device, config, state, 'slim');
+  await rejects(
+    () => linearEvaluation(device, encoder, quarters(30), quarters(6), { lr: [0.1, 1], epochs: 1 }),
+    DataError,
+    /^linear: the encoder's features hold a NaN/,
+  );
+  encoder.dispose();
+});
+
 frugal('what cannot be learnt or is out of range is refused by name', async () => {
   const encoder = pixelEncoder(device, 4);
   const good = quarters(12);

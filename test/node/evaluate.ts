@@ -41,6 +41,22 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
   assert.match(result.notes.join('\n'), /Raw pixels are ahead on kNN \(100\.0 % against 25\.0 %\)/);
   assert.match(result.notes.join('\n'), /ahead on retrieval \(100\.0 % against 0\.0 %\)/);
   assert.match(result.notes.join('\n'), 'Protocol paired');
+  // One point cannot be told apart: kNN takes all for the class that the nearest, the first, votes for.
+  assert.is(result.confusion?.of, 'kNN of the blind');
+  assert.equal(result.confusion?.classes, ['0', '1', '2', '3']);
+  const columns = [0, 1, 2, 3].map((c) => result.confusion?.counts.map((row) => row[c]));
+  assert.equal(
+    columns.filter((column) => column?.some((count) => count > 0)),
+    [[6, 6, 6, 6]],
+  );
+  assert.equal([result.map?.method, result.map?.labels.length], ['t-SNE', 24]);
+  assert.ok([...(result.map?.x ?? []), ...(result.map?.y ?? [])].every((value) => value === 0));
+  const plain = await evaluate(dataset, [pixelContender(8)], { map: 'none' });
+  assert.equal(plain.map, undefined);
+  assert.equal(
+    plain.confusion?.counts,
+    [0, 1, 2, 3].map((c) => [0, 1, 2, 3].map((j) => (j === c ? 6 : 0))),
+  );
   const text = evaluationText(result);
   assert.match(text, /blind +25\.0 % +0\.0 % +0\.0 % +0\.0/);
   assert.match(text, /raw pixels +100\.0 % +100\.0 % +100\.0 % +–/);
