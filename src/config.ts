@@ -1,5 +1,4 @@
 import {
-  type Blocks,
   blockList,
   choice,
   fitsF32,
@@ -18,8 +17,6 @@ import { nearest, unknown } from './config/names.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
 import { bnModes } from './parameters.js';
-
-export type { Blocks };
 
 const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
 const mostSteps = 2 ** 32 - 1; // what a word of the kernels counts

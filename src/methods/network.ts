@@ -19,6 +19,7 @@ export interface Embedding {
 /** An encoder with a head behind it. */
 export type Embedder = (pass: Pass, x: Tensor) => Embedding;
 
+/** The encoder with the head behind it. */
 export function embedder(encoder: Encoder, head: Module): Embedder {
   return (pass, x) => {
     const features = encoder.forward(pass, x);

@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { transform } from 'esbuild';
+import sharp from 'sharp';
+import * as assert from 'uvu/assert';
+import { generator } from './random.js';
+
+/** Code of the blocks of a language in a Markdown file, in order. */
+export function blocksOf(file: string, language: string): string[] {
+  const text = readFileSync(file, 'utf8');
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
+}
+
+/** Every page of docs. */
+export function docsPages(): string[] {
+  const files = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'));
+  return files.map((file) => join('docs', file)).sort();
+}
+
+/** The programs of a page, each with a name of its own. */
+export function examplesOf(page: string): { name: string; source: string }[] {
+  return blocksOf(page, 'ts').map((source, i) => ({ name: `${basename(page, '.md')}_${i + 1}`, source }));
+}
+
+/** A folder to run examples in, with 20 pictures under `photos`; and one inside the package, which finds itself by name. */
+export class Playground {
+  readonly folder = mkdtempSync(join(tmpdir(), 'slimgrad-examples-'));
+  readonly beside = resolve('build', `examples-${process.pid}`);
+
+  async open(): Promise<void> {
+    const random = generator();
+    mkdirSync(this.beside, { recursive: true });
+    mkdirSync(join(this.folder, 'photos'));
+    for (let i = 0; i < 20; i++) {
+      const raw = { width: 40, height: 30 + i, channels: 3 as const };
+      const pixels = Uint8Array.from({ length: raw.width * raw.height * 3 }, () => random() * 256);
+      await sharp(pixels, { raw })
+        .png()
+        .toFile(join(this.folder, 'photos', `${i}.png`));
+    }
+  }
+
+  close(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.beside, { recursive: true, force: true });
+  }
+
+  /** Runs the built command line; fails unless it succeeds. */
+  async command(...args: string[]): Promise<void> {
+    const { code, out, err } = await this.#run([resolve('dist/cli.js'), ...args]);
+    assert.is(code, 0, out + err);
+  }
+
+  /** Runs a TypeScript program; what it prints must be what the comments behind its `console.log` say, where there are any. */
+  async program(name: string, source: string): Promise<void> {
+    const { code: script } = await transform(source, { loader: 'ts', format: 'esm', target: 'es2022' });
+    const file = join(this.beside, `${name}.mjs`);
+    writeFileSync(file, script);
+    const { code, out, err } = await this.#run([file]);
+    assert.is(code, 0, out + err);
+    const promised = [...source.matchAll(/console\.log\(.*\); \/\/ (.*)/g)].map(([, text]) => text);
+    const printed = out.trim().replaceAll('[ ', '[').replaceAll(' ]', ']').split('\n');
+    if (promised.length > 0) assert.equal(printed, promised, err);
+    else assert.match(out, /\d/, 'it prints its result');
+  }
+
+  #run(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+    return new Promise((done) => {
+      execFile(process.execPath, args, { cwd: this.folder, timeout: 200_000 }, (error, out, err) => {
+        done({ code: error ? Number(error.code ?? -1) : 0, out, err });
+      });
+    });
+  }
+}
