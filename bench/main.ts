@@ -1,7 +1,9 @@
 import { access, constants } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
-import { SlimgradError } from '../src/errors.js';
+import { unknown } from '../src/config/names.js';
+import { type EncoderName, encoderNames } from '../src/encoders/backbone.js';
+import { ConfigError, SlimgradError } from '../src/errors.js';
 import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/commands/flags.js';
 import { type AdapterChoice, openDevice } from '../src/node/device.js';
 import { fileError, makeFolder, writeFileAtomic } from '../src/node/files.js';
@@ -14,7 +16,7 @@ import { layers } from './ops.js';
 import { opsTable, printExcess, printRow } from './ops_table.js';
 import { renderBench } from './report.js';
 import { type Roofline, roofline } from './roofline.js';
-import { benchStep } from './step.js';
+import { benchStep, ofEncoder, settings } from './step.js';
 import { digits, mebibytes } from './table.js';
 import { benchTuned } from './tuned.js';
 
@@ -26,9 +28,30 @@ const flags: readonly Flag[] = [
     value: '',
     doc: 'with --step: also tune, and time a tuned step beside the default one',
   },
+  {
+    flag: '--encoder',
+    key: 'encoder',
+    value: encoderNames.join('|'),
+    doc: 'with --step: a step of this encoder instead, 1.5x-1x',
+  },
+  {
+    flag: '--image-size',
+    key: 'imageSize',
+    value: 'N',
+    doc: 'with --encoder: side of its pictures',
+    default: '224',
+    fromText: Number,
+  },
   { flag: '--filter', key: 'filter', value: 'STEM', doc: 'only the layers of one kernel, e.g. pointwise' },
   { flag: '--adapter', key: 'adapter', value: 'NAME', doc: 'auto, system, lavapipe or swiftshader', default: 'auto' },
-  { flag: '--batch', key: 'batch', value: 'N', doc: 'images a layer', default: '32', fromText: Number },
+  {
+    flag: '--batch',
+    key: 'batch',
+    value: 'N',
+    doc: 'images a layer, or with --encoder in a step',
+    default: '32, or 4',
+    fromText: Number,
+  },
   { flag: '--quick', key: 'quick', value: '', doc: 'fewest rounds, batch 8: to see that all answers are right' },
   {
     flag: '--fastest',
@@ -49,6 +72,8 @@ const flags: readonly Flag[] = [
 interface Options {
   step?: boolean;
   tune?: boolean;
+  encoder?: EncoderName;
+  imageSize?: number;
   filter?: string;
   adapter?: AdapterChoice;
   batch?: number;
@@ -62,8 +87,13 @@ interface Options {
 function parse(args: readonly string[]): Options {
   const { values, positional } = parseFlags(args, flags);
   if (positional.length > 0) throw new UsageError(`bench: expected flags alone, got '${positional[0]}'`);
-  const { batch = 2, filter }: Options = values;
+  const { batch = 2, filter, encoder, imageSize }: Options = values;
   if (values.tune && !values.step) throw new UsageError('--tune: expected --step beside it');
+  if (encoder !== undefined && (!values.step || values.tune || values.report))
+    throw new UsageError('--encoder: expected --step beside it, and neither --tune nor --report');
+  if (encoder !== undefined && !encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
+  if (imageSize !== undefined && encoder === undefined)
+    throw new UsageError('--image-size: expected --encoder beside it');
   if (values.report && filter !== undefined) throw new UsageError('--report: expected all layers, got --filter');
   if (!Number.isInteger(batch) || batch < 2)
     throw new UsageError(`--batch: expected a whole number of at least 2, got ${batch}`);
@@ -74,7 +104,9 @@ function parse(args: readonly string[]): Options {
 }
 
 async function bench(options: Options): Promise<void> {
-  const { quick = false, batch = quick ? 8 : 32, json, report } = options;
+  const { quick = false, encoder, imageSize = 224, json, report } = options;
+  const { batch = encoder ? 4 : quick ? 8 : 32 } = options;
+  const configs = encoder ? ofEncoder(encoder, imageSize, batch) : settings(quick);
   const take = options.fastest ? 'fastest' : 'median';
   if (json) await checkWritable(json);
   if (report) {
@@ -99,7 +131,8 @@ async function bench(options: Options): Promise<void> {
     options.step && !report
       ? undefined
       : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
-  const ofSteps = options.step || report ? { steps: await benchStep(device, ceilings, take, quick) } : undefined;
+  const rounds = { take, least: quick || encoder ? 1 : 5 } as const;
+  const ofSteps = options.step || report ? { steps: await benchStep(device, ceilings, rounds, configs) } : undefined;
   const ofTuned = options.tune && { tuned: await benchTuned(device, take, quick) };
   const text = `${JSON.stringify({ ...about, ...ofLayers, ...ofSteps, ...ofTuned }, null, 1)}\n`;
   if (json) await writeFileAtomic(json, text);
@@ -160,5 +193,5 @@ try {
 } catch (error) {
   if (!(error instanceof SlimgradError)) throw error;
   console.error(error.message);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

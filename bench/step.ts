@@ -1,8 +1,10 @@
 // A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
 import { parseConfig, presets, type TrainConfig } from '../src/config.js';
 import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
+import { runCost } from '../src/cost/run.js';
 import { stepText } from '../src/cost/text.js';
 import { type ImageSource, planarSource } from '../src/data/source.js';
+import type { EncoderName } from '../src/encoders/backbone.js';
 import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
 import { Trainer } from '../src/train.js';
@@ -38,6 +40,8 @@ export interface StepReport {
   readonly firstStepMs: number;
   readonly stats: ReturnType<Trainer['plan']['stats']>;
   readonly ledger: Ledger;
+  /** Told before anything was allocated, the pictures aside, and what then was. */
+  readonly predictedBytes: number;
   readonly allocatedBytes: number;
   /** The sum over all dispatches, each in a pass of its own. */
   readonly profileMs: number;
@@ -62,15 +66,30 @@ export const settings = (quick: boolean): Record<string, TrainConfig> => ({
   }),
 });
 
+/** One encoder, Kx-1x with K = 1.5, at its native size by the recipe for it: a step of minutes where a CPU plays the GPU. */
+export const ofEncoder = (encoder: EncoderName, imageSize: number, batch: number): Record<string, TrainConfig> => ({
+  [`${encoder} 1.5x-1x, ${imageSize} px`]: parseConfig({
+    data: 'emoji',
+    protocol: 'augmented',
+    method: 'sacl_xd',
+    encoder,
+    imageSize,
+    ratio: 1.5,
+    projector: imageSize <= 64 ? 2048 : 4096,
+    batch,
+    steps: 1000,
+  }),
+});
+
 export async function benchStep(
   device: Device,
   ceilings: Roofline,
-  take: Rounds['take'],
-  quick: boolean,
+  { take, least }: Pick<Rounds, 'take' | 'least'>,
+  configs: Readonly<Record<string, TrainConfig>>,
 ): Promise<StepReport[]> {
   const reports: StepReport[] = [];
-  for (const [name, config] of Object.entries(settings(quick))) {
-    const report = await timeStep(device, name, config, ceilings, { take, least: quick ? 1 : 5, span: 0, limit: 0 });
+  for (const [name, config] of Object.entries(configs)) {
+    const report = await timeStep(device, name, config, ceilings, { take, least, span: 0, limit: 0 });
     print(report);
     reports.push(report);
   }
@@ -84,8 +103,15 @@ async function timeStep(
   ceilings: Roofline,
   rounds: Rounds,
 ): Promise<StepReport> {
+  const source = noise(2 * config.batch, 64);
+  const predicted = runCost(config, source.length, undefined, device).memory;
+  console.log(
+    `\n${name}: batch ${config.batch} x 2 views, ${config.method}; will hold ${mebibytes(predicted.lasting)} of weights and ` +
+      `moments and ${mebibytes(predicted.transient)} of a step's slots`,
+  );
+  const before = device.allocated;
   const started = performance.now();
-  const trainer = await Trainer.open(device, config, noise(2 * config.batch, 64));
+  const trainer = await Trainer.open(device, config, source);
   const openMs = performance.now() - started;
   try {
     await trainer.train();
@@ -121,7 +147,8 @@ async function timeStep(
       firstStepMs,
       stats,
       ledger: ledgerOf(plan.dispatches),
-      allocatedBytes: device.allocated,
+      predictedBytes: predicted.lasting + predicted.transient,
+      allocatedBytes: device.allocated - before,
       profileMs: parts.reduce((sum, { ms }) => sum + ms, 0),
       rooflineMs: parts.reduce((sum, { rooflineMs: ms }) => sum + ms, 0),
       phases,
@@ -184,8 +211,7 @@ export function noise(items: number, side: number): ImageSource {
 }
 
 function print(report: StepReport): void {
-  const { name, config, stats, ledger, profileMs } = report;
-  console.log(`\n${name}: batch ${config.batch} x 2 views, ${config.method}`);
+  const { stats, ledger, profileMs } = report;
   console.log(
     `  a step, one pass and one submit: ${digits(report.stepMs)} ms, ${digits(report.imagesPerSecond)} images/s, ` +
       `${digits((2 * stats.macs) / report.stepMs / 1e6)} GFLOP/s; JS ${digits(report.jsMicrosecondsADispatch)} µs a dispatch`,
@@ -198,7 +224,7 @@ function print(report: StepReport): void {
   console.log(
     `  memory: ${mebibytes(stats.heldBytes)} for ${stats.slots} slots (most live at once ${mebibytes(stats.peakBytes)}, ` +
       `${(stats.heldBytes / stats.peakBytes).toFixed(2)}x), largest binding ${mebibytes(stats.largestBinding)}, ` +
-      `${mebibytes(report.allocatedBytes)} in all`,
+      `${mebibytes(report.allocatedBytes)} in all, where ${mebibytes(report.predictedBytes)} were predicted beside pictures and uniforms`,
   );
   console.log(
     '  below: each dispatch in a pass of its own, as timestamps exist at the edges of passes alone; ' +

@@ -75,6 +75,23 @@ test('a report holds what was measured, in one page that asks the network for no
   }
 });
 
+test('a step of any encoder is predicted before it is taken, and holds just that', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'slimgrad-bench-'));
+  try {
+    const file = join(folder, 'bench.json');
+    const encoder = ['--encoder', 'resnet20', '--image-size', '16', '--batch', '4'];
+    const { code, output } = await bench('--step', ...encoder, '--json', file);
+    assert.is(code, 0, output);
+    const [{ name, stepMs, stats, predictedBytes, allocatedBytes }] = JSON.parse(readFileSync(file, 'utf8')).steps;
+    assert.is(name, 'resnet20 1.5x-1x, 16 px');
+    assert.ok(stepMs > 0 && stats.dispatches > 100);
+    const rest = allocatedBytes - predictedBytes;
+    assert.ok(rest > 0 && rest < 1.5e6, `${rest} bytes besides: 16 pictures of 64 pixels a side, uniforms, read-backs`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('the bench refuses what it does not know, and a report that it could not write', async () => {
   for (const [args, code, message] of [
     [['--stp'], 2, /unknown flag '--stp': did you mean '--step'/],
@@ -83,6 +100,10 @@ test('the bench refuses what it does not know, and a report that it could not wr
     [['--report', '/dev/null/x'], 1, /cannot make the folder \/dev\/null\/x/],
     [['--report', 'r', '--filter', 'add'], 2, /--report: expected all layers/],
     [['--tune'], 2, /--tune: expected --step/],
+    [['--encoder', 'resnet18'], 2, /--encoder: expected --step beside it/],
+    [['--step', '--encoder', 'resnet_18'], 2, /unknown encoder 'resnet_18': did you mean 'resnet18'/],
+    [['--step', '--image-size', '64'], 2, /--image-size: expected --encoder beside it/],
+    [['--step', '--encoder', 'resnet18', '--image-size', '31'], 2, /imageSize .*total stride, 32, got 31/],
     [['--json', 'no/such/folder/bench.json'], 1, /cannot write no\/such\/folder\/bench.json: no such file or folder/],
   ] as const) {
     const result = await bench(...args);

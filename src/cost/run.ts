@@ -41,13 +41,15 @@ export interface RunCost {
  *
  * @param images training images; of no consequence where the configuration counts steps
  * @param teacher what the method learns from, where it does; of its weights only the shapes matter
- * @throws ConfigError where there are fewer images than a batch, or no teacher where one is needed
+ * @param like the device that it is for: which kernels run there, and so what they hand on, differs from one to another
+ * @throws ConfigError where there are fewer images than a batch, or no teacher where one is needed; OutOfMemoryError where a
+ * tensor is over the limits of `like`
  */
-export function runCost(config: TrainConfig, images: number, teacher?: Teacher): RunCost {
+export function runCost(config: TrainConfig, images: number, teacher?: Teacher, like?: Device): RunCost {
   const method: Method = methods[config.method](config, teacher);
   const all = stretchesOf(method, config, images, scheduleOf(config, images)).map((stretch) => ({
     stretch,
-    ...record(config, method, stretch),
+    ...record(config, method, stretch, like),
   }));
   const stretches = all.map(({ stretch: { name, schedule }, step }) => ({
     name: name.trim(),
@@ -64,8 +66,13 @@ export function runCost(config: TrainConfig, images: number, teacher?: Teacher):
   };
 }
 
-function record(config: TrainConfig, method: Method, stretch: Stretch): Pick<RunCost, 'memory'> & { step: Ledger } {
-  const device = metaDevice();
+function record(
+  config: TrainConfig,
+  method: Method,
+  stretch: Stretch,
+  like: Device | undefined,
+): Pick<RunCost, 'memory'> & { step: Ledger } {
+  const device = metaDevice(like);
   const pictures = unseen(device, config);
   const ofPictures = device.allocated;
   const plan = new Plan(device, { label: 'step' });

@@ -3,12 +3,15 @@ import { Device } from './device.js';
 
 /**
  * A device of no adapter, as PyTorch's `meta`: plans are recorded on it to be read, and cannot be compiled. Its buffers have
- * sizes and no data; it refuses no size, has no subgroups, and takes f16.
+ * sizes and no data.
+ *
+ * @param like whose features and limits it pretends to have, so that plans are recorded as they would be there; without one
+ * it refuses no size, has no subgroups, and takes f16
  */
-export function metaDevice(): Device {
+export function metaDevice(like?: Device): Device {
   const gpu = {
-    features: new Set(['shader-f16']),
-    limits: {
+    features: like?.features ?? new Set(['shader-f16']),
+    limits: like?.limits ?? {
       maxBufferSize: Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
       maxComputeWorkgroupsPerDimension: 65535,
@@ -23,6 +26,10 @@ export function metaDevice(): Device {
       );
     },
   };
-  const info = { description: 'no adapter', architecture: '', device: '', isFallbackAdapter: false };
-  return new Device(gpu as unknown as GPUDevice, info as GPUAdapterInfo, {});
+  const info = like?.info ?? { description: 'no adapter', architecture: '', device: '', isFallbackAdapter: false };
+  return new Device(
+    gpu as unknown as GPUDevice,
+    info as GPUAdapterInfo,
+    like ? { dispatchMacs: like.dispatchMacs } : {},
+  );
 }

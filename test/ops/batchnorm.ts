@@ -217,6 +217,8 @@ const shapes = [
   [5, 4, 8, 8],
   [8, 3, 32, 32], // split planes
   [4, 130, 4, 4],
+  [4, 24, 14, 14],
+  [1, 3, 112, 112],
 ];
 for (const form of ['narrow', 'wide'] as const)
   for (const shape of shapes) test(`training, ${form}, ${shape}`, () => check({ shape, form }));

@@ -93,6 +93,11 @@ const cases: Record<string, Case> = {
   '2x2 maps of many images': { x: [37, 4, 2, 2], weight: [9, 3], padding: 1 },
   '1x1 maps': { x: [19, 5, 1, 1], weight: [3, 3], padding: 1 },
   'a CIFAR stem': { x: [4, 3, 32, 32], weight: [24, 3], host: [36, 3], padding: 1 },
+  'maps of 7 pixels a side': { x: [5, 12, 7, 7], weight: [21, 3], host: [24, 16], padding: 1 },
+  '14 pixels a side to 7': { x: [3, 10, 14, 14], weight: [18, 3], host: [24, 12], stride: 2, padding: 1 },
+  '1x1, stride 2, 14 pixels a side to 7': { x: [3, 9, 14, 14], weight: [20, 1], host: [24, 12], stride: 2 },
+  '7x7, stride 2, even map, a slim stem': { x: [2, 3, 28, 28], weight: [17, 7], host: [24, 3], stride: 2, padding: 3 },
+  'a stem of stride 2 on wide rows': { x: [1, 3, 20, 224], weight: [9, 3], host: [16, 3], stride: 2, padding: 1 },
   'many channels, several splits': { x: [9, 24, 12, 12], weight: [16, 3], host: [16, 36], padding: 1 },
 };
 

@@ -10,6 +10,7 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import { linear } from '../../src/ops/linear.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { scaleChannels } from '../../src/ops/scale_channels.js';
 import type { Device } from '../../src/runtime/device.js';
 import { fromHalf, toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -81,6 +82,30 @@ const cases: Record<string, Case> = {
     run: conv(1, 1),
     variants: all('conv2d', 'plain', 'window'),
   },
+  'conv2d 7x7, stride 2': {
+    x: [2, 3, 14, 14],
+    weights: { weight: { host: [11, 3, 7, 7], slim: [9, 3, 7, 7] } },
+    run: conv(2, 3),
+    variants: all('conv2d', 'plain', 'window'),
+  },
+  'conv2d 1x1, stride 2': {
+    x: [2, 5, 7, 7],
+    weights: { weight: { host: [11, 6, 1, 1], slim: [9, 5, 1, 1] } },
+    run: conv(2, 0),
+    variants: all('conv2d', 'plain', 'window'),
+  },
+  'depthwise 5x5': {
+    x: [2, 5, 7, 7],
+    weights: { weight: { host: [7, 1, 5, 5], slim: [5, 1, 5, 5] } },
+    run: deep(1, 2),
+    variants: all('depthwise', 'plain', 'row', 'strip'),
+  },
+  'depthwise 5x5, stride 2': {
+    x: [2, 5, 14, 14],
+    weights: { weight: { host: [7, 1, 5, 5], slim: [5, 1, 5, 5] } },
+    run: deep(2, 2),
+    variants: all('depthwise', 'plain', 'row'),
+  },
   'depthwise 3x3': {
     x: [2, 5, 8, 8],
     weights: { weight: { host: [7, 1, 3, 3], slim: [5, 1, 3, 3] } },
@@ -104,6 +129,11 @@ const cases: Record<string, Case> = {
   activation: { x: [3, 5, 3, 3], run: (tape, x) => activation(tape, x, 'silu') },
   add: { x: [3, 5, 3, 3], run: (tape, x) => add(tape, x, activation(tape, x, 'relu6')) },
   'global average': { x: [3, 5, 7, 7], run: globalAveragePool },
+  'scaled channels': {
+    x: [3, 5, 7, 7],
+    run: (tape, x) => scaleChannels(tape, x, activation(tape, globalAveragePool(tape, x), 'sigmoid')),
+    variants: all('scaleChannels', 'alone', 'together'),
+  },
   'average pool': { x: [3, 5, 7, 7], run: (tape, x) => averagePool(tape, x, { kernelSize: 2 }) },
   'max pool': { x: [3, 5, 7, 7], run: (tape, x) => maxPool(tape, x, { kernelSize: 3, stride: 2, padding: 1 }) },
 };

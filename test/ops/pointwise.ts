@@ -56,6 +56,9 @@ const cases: Case[] = [
   { N: 9, I: 70, O: 66, H: 2, W: 2 },
   { N: 5, I: 33, O: 8, H: 1, W: 3 },
   { N: 17, I: 64, O: 31, H: 16, W: 16 },
+  { N: 4, I: 24, O: 40, H: 7, W: 7, host: [60, 36] },
+  { N: 3, I: 17, O: 33, H: 14, W: 14, host: [40, 24] },
+  { N: 1, I: 6, O: 9, H: 112, W: 112, host: [16, 8] },
 ];
 const forms = ['plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8'];
 const runs = (form: string) => !form.startsWith('subgroup') || Number(form.slice(8)) <= device.subgroupSize;
