@@ -39,7 +39,7 @@ export { type Correlation, correlation } from './eval/correlation.js';
 export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
 export type { EpochLog } from './eval/fit.js';
-export { type KnnResult, knn, type Labelled } from './eval/knn.js';
+export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './eval/knn.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
 export { type Pca, pca } from './eval/pca.js';

@@ -1,4 +1,8 @@
 import { ShapeError } from '../errors.js';
+import { matmul } from '../ops/matmul.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+import { tensor, transient } from '../tensor.js';
 import { fourDots, rowsOf, unitRows } from './rows.js';
 
 /** Labelled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
@@ -13,6 +17,11 @@ export interface KnnResult {
   predictions: Int32Array;
 }
 
+export interface KnnOptions {
+  k?: number;
+  temperature?: number;
+}
+
 /**
  * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
  * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
@@ -22,52 +31,120 @@ export interface KnnResult {
  * @param features F
  * @throws ShapeError when sizes do not fit; NonFiniteError when an embedding holds a NaN or infinity
  */
-export function knn(
+export function knn(bank: Labelled, queries: Labelled, features: number, options: KnnOptions = {}): KnnResult {
+  const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
+  const dots = new Float64Array(4 * bankRows);
+  const nearest = Array.from({ length: queryRows }, (_, n) => {
+    if (n % 4 === 0) fourDots(b, n, a, features, dots);
+    const found = new Nearest(near);
+    found.offer(dots.subarray((n % 4) * bankRows, ((n % 4) + 1) * bankRows), 0);
+    return found;
+  });
+  return tally(nearest, bank.labels, queries.labels, options);
+}
+
+/** The same, similarities computed on a device: much faster where embeddings are long or many. */
+export async function deviceKnn(
+  device: Device,
   bank: Labelled,
   queries: Labelled,
   features: number,
-  { k = 20, temperature = 0.07 }: { k?: number; temperature?: number } = {},
-): KnnResult {
+  { block = 2 ** 26, ...options }: KnnOptions & { /** Most bytes of a block of the bank. */ block?: number } = {},
+): Promise<KnnResult> {
+  const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
+  const rows = Math.min(bankRows, Math.max(1, Math.floor(block / 4 / features)));
+  const batch = Math.min(queryRows, 64);
+  const nearest = Array.from({ length: queryRows }, () => new Nearest(near));
+  const plan = new Plan(device, { label: 'knn' });
+  const buffers = [device.buffer('knn.bank', rows * features * 4), device.buffer('knn.queries', batch * features * 4)];
+  try {
+    const [searched, asked] = buffers;
+    const out = transient(plan, 'knn.similarities', [batch, rows]);
+    matmul(plan, {
+      a: tensor(asked, 'queries', [batch, features]),
+      b: tensor(searched, 'bank', [rows, features]),
+      out,
+      transposeB: true,
+    });
+    plan.keep(out);
+    await plan.compile();
+    for (let first = 0; first < bankRows; first += rows) {
+      const count = Math.min(rows, bankRows - first);
+      device.write(searched, a.subarray(first * features, (first + count) * features));
+      for (let n = 0; n < queryRows; n += batch) {
+        device.write(asked, b.subarray(n * features, Math.min(n + batch, queryRows) * features));
+        plan.run();
+        const similarities = await plan.read(out);
+        for (let i = 0; i < Math.min(batch, queryRows - n); i++)
+          nearest[n + i].offer(similarities.subarray(i * rows, i * rows + count), first);
+      }
+    }
+    return tally(nearest, bank.labels, queries.labels, options);
+  } finally {
+    plan.dispose();
+    for (const buffer of buffers) device.free(buffer);
+  }
+}
+
+function prepare(bank: Labelled, queries: Labelled, features: number, { k = 20 }: KnnOptions) {
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   const a = unitRows('knn bank', bank.data, features);
   const b = unitRows('knn queries', queries.data, features);
-  const near = Math.min(k, bankRows);
-  const classes = 1 + largest(bank.labels);
+  return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };
+}
 
-  const predictions = new Int32Array(queryRows);
-  const dots = new Float64Array(4 * bankRows);
-  const similarity = new Float64Array(near);
-  const neighbour = new Int32Array(near);
-  const votes = new Float64Array(classes);
-  let right = 0;
-  for (let n = 0; n < queryRows; n++) {
-    if (n % 4 === 0) fourDots(b, n, a, features, dots);
-    let found = 0;
-    for (let m = 0; m < bankRows; m++) {
-      const s = dots[(n % 4) * bankRows + m];
-      if (found === near && s <= similarity[near - 1]) continue;
-      let at = found < near ? found++ : near - 1;
+/** The nearest rows of a bank to one query, the nearest first. */
+class Nearest {
+  readonly similarity: Float64Array;
+  readonly rows: Int32Array;
+  #found = 0;
+
+  constructor(count: number) {
+    this.similarity = new Float64Array(count);
+    this.rows = new Int32Array(count);
+  }
+
+  /** Takes those that are nearer, of rows `first`, first + 1, ...; of equal ones the first. */
+  offer(similarities: Float64Array | Float32Array, first: number): void {
+    const { similarity, rows } = this;
+    const most = rows.length;
+    for (let m = 0; m < similarities.length; m++) {
+      const s = similarities[m];
+      if (this.#found === most && s <= similarity[most - 1]) continue;
+      let at = this.#found < most ? this.#found++ : most - 1;
       for (; at > 0 && s > similarity[at - 1]; at--) {
         similarity[at] = similarity[at - 1];
-        neighbour[at] = neighbour[at - 1];
+        rows[at] = rows[at - 1];
       }
       similarity[at] = s;
-      neighbour[at] = m;
+      rows[at] = first + m;
     }
+  }
+}
+
+function tally(
+  nearest: readonly Nearest[],
+  labels: ArrayLike<number>,
+  truth: ArrayLike<number>,
+  { temperature = 0.07 }: KnnOptions,
+): KnnResult {
+  const votes = new Float64Array(1 + largest(labels));
+  let right = 0;
+  const predictions = Int32Array.from(nearest, ({ similarity, rows }, n) => {
     votes.fill(0);
     // Relative to the nearest neighbour, so that a small temperature cannot overflow.
-    for (let i = 0; i < near; i++) {
-      votes[bank.labels[neighbour[i]]] += Math.exp((similarity[i] - similarity[0]) / temperature);
-    }
+    rows.forEach((row, i) => {
+      votes[labels[row]] += Math.exp((similarity[i] - similarity[0]) / temperature);
+    });
     let best = 0;
-    for (let c = 1; c < classes; c++) if (votes[c] > votes[best]) best = c;
-    predictions[n] = best;
-    if (best === queries.labels[n]) right++;
-  }
-  return { accuracy: right / queryRows, predictions };
+    for (let c = 1; c < votes.length; c++) if (votes[c] > votes[best]) best = c;
+    if (best === truth[n]) right++;
+    return best;
+  });
+  return { accuracy: right / nearest.length, predictions };
 }
 
 function checkLabels(what: string, { data, labels }: Labelled, features: number): number {

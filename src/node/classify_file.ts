@@ -54,7 +54,7 @@ export async function linearFile(weights: string, data: string, options: LinearF
       const onEpoch = (progress: FitProgress) => onProgress?.(name, progress);
       found.push(await linearEvaluation(device, encoders[i], dataset.train, dataset.test, { ...own, onEpoch }));
     }
-    const searching = await evaluate(searched(subject), contenders, { map: 'none' });
+    const searching = await evaluate(searched(subject), contenders, { map: 'none', device });
     const names = contenders.map(({ name }) => name);
     const scores = searching.scores.map((score, i) => ({
       ...score,

@@ -1,10 +1,11 @@
 import { eachPicture, type ImageSource, subset } from '../data/source.js';
 import { confusionMatrix } from '../eval/classification.js';
 import { collapse } from '../eval/collapse.js';
-import { knn } from '../eval/knn.js';
+import { deviceKnn, knn } from '../eval/knn.js';
 import { classNames } from '../eval/labels.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
+import type { Device } from '../runtime/device.js';
 import type { Dataset } from './data/datasets.js';
 import { featureMap, type MapMethod } from './feature_map.js';
 import { percent } from './report/page.js';
@@ -29,6 +30,8 @@ export interface EvaluateOptions {
   /** Most pictures to search, and to classify; more are thinned evenly. */
   bank?: number;
   queries?: number;
+  /** Search on it; on the CPU where none is given. */
+  device?: Device;
   /** How the features of the first contender are drawn in a plane, where pictures are labelled; not at all by 'none'. */
   map?: MapMethod | 'none';
 }
@@ -45,7 +48,7 @@ export function pixelContender(size: number): Contender {
 export async function evaluate(
   dataset: Dataset,
   contenders: readonly Contender[],
-  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne' }: EvaluateOptions = {},
+  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne', device }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { train, test } = dataset;
   if (!test) return { on: 'nothing: there are no held-out pictures', scores: [], notes: [] };
@@ -62,7 +65,8 @@ export async function evaluate(
     if (bank.labels && queries.labels && classes > 1) {
       const known = { data: await embedder.embed(bank), labels: bank.labels };
       const own = { data: asked, labels: queries.labels };
-      const { accuracy, predictions } = knn(known, own, features, { k });
+      const found = device ? deviceKnn(device, known, own, features, { k }) : knn(known, own, features, { k });
+      const { accuracy, predictions } = await found;
       score.knn = accuracy;
       if (scores.length === 0) {
         pictures.confusion = confusionOf(`kNN of the ${name}`, names, queries.labels, predictions);

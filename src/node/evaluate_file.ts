@@ -18,7 +18,7 @@ export async function evaluateFile(
   const subject = await openSubject(weights, data, measurable, { splitSeed, recalibrate });
   try {
     const { part, device, splitSeed: seed } = subject;
-    const evaluation = await evaluate(searched(subject), contendersOf(subject), options);
+    const evaluation = await evaluate(searched(subject), contendersOf(subject), { ...options, device });
     const settings = { 'split seed': seed, ...(recalibrate && { recalibrated: true }), ...options };
     return { ...evaluation, what: 'eval', weights, part, data, adapter: device.name, settings };
   } finally {

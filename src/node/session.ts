@@ -54,7 +54,7 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
           ranked: true,
         }));
         try {
-          return await evaluate(dataset, [...encoders, pixelContender(config.imageSize)]);
+          return await evaluate(dataset, [...encoders, pixelContender(config.imageSize)], { device });
         } finally {
           for (const { embedder } of encoders) embedder.dispose();
         }

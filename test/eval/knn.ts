@@ -2,7 +2,17 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NonFiniteError, ShapeError } from '../../src/errors.js';
-import { knn } from '../../src/eval/knn.js';
+import { deviceKnn, knn } from '../../src/eval/knn.js';
+import type { Device } from '../../src/runtime/device.js';
+import { openTestDevice } from '../device.js';
+import { generator, randoms, seed } from '../random.js';
+import { rejects } from '../rejects.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
 
 interface Case {
   features: number;
@@ -116,6 +126,35 @@ test('knn refuses what does not fit', () => {
     () => knn(good, bad, 2),
     (e: Error) => e instanceof NonFiniteError && /queries: row 1 of 2/.test(e.message),
   );
+});
+
+test('on a device the votes are the same, in one block or in many, and all memory is given back', async () => {
+  const random = generator();
+  for (const [M, N, F, k, block] of [
+    [150, 70, 9, 20, 2 ** 26],
+    [150, 70, 9, 20, 9 * 4 * 37],
+    [64, 64, 33, 5, 33 * 4],
+    [3, 1, 1, 20, 1],
+  ]) {
+    const rows = (n: number) => ({
+      data: randoms(random, n * F, 0.3),
+      labels: Array.from({ length: n }, () => Math.floor(4 * random())),
+    });
+    const [bank, queries] = [rows(M), rows(N)];
+    const before = device.allocated;
+    const found = await deviceKnn(device, bank, queries, F, { k, block });
+    assert.is(device.allocated, before);
+    const expected = knn(bank, queries, F, { k });
+    const differ = found.predictions.filter((label, n) => label !== expected.predictions[n]).length;
+    // Neighbours within f32 of each other may trade places.
+    assert.ok(differ <= 1, `${differ} of ${N} differ (seed ${seed})`);
+    const right = found.predictions.reduce((sum, label, n) => sum + (label === queries.labels[n] ? 1 : 0), 0);
+    assert.is(found.accuracy, right / N);
+  }
+  const good = { data: Float32Array.of(1, 2, 3, 4), labels: [0, 1] };
+  const twice = await deviceKnn(device, good, good, 2, { k: 1 });
+  assert.equal([...twice.predictions], [0, 1]);
+  await rejects(() => deviceKnn(device, { ...good, labels: [0] }, good, 2), ShapeError, /got 1 labels/);
 });
 
 test.run();
