@@ -4,6 +4,7 @@
 //   node build.mjs kernels     kernels → src/generated
 //   node build.mjs test [PATH…] kernels, then test/PATH.ts → build/test/PATH.mjs (all tests where none is named)
 //   node build.mjs bench       kernels, then bench/*.ts → build/bench
+//   node build.mjs experiments kernels, then experiments/*.ts → build/experiments
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -80,5 +81,6 @@ async function buildScripts(folder, names) {
 
 generateKernels();
 if (target === 'library') await buildLibrary();
-else if (target === 'test' || target === 'bench') await buildScripts(target, paths);
-else if (target !== 'kernels') throw new Error(`build: expected library, kernels, test or bench, got ${target}`);
+else if (['test', 'bench', 'experiments'].includes(target)) await buildScripts(target, paths);
+else if (target !== 'kernels')
+  throw new Error(`build: expected library, kernels, test, bench or experiments, got ${target}`);

@@ -1,0 +1,210 @@
+import { methods, parseConfig } from '../src/index.js';
+import { attempt, type Budget, type Experiment, experimentOf, isRefused, type Refused } from './experiment.js';
+import {
+  type DataName,
+  dataNames,
+  distilled,
+  ratio,
+  type Settings,
+  settingsOf,
+  taught,
+  teacherMethod,
+  triedRates,
+} from './settings.js';
+
+export const tableNames = ['epochs', 'flops', 'ratio', 'alpha', 'slice', 'bn', 'rates'] as const;
+export type TableName = (typeof tableNames)[number];
+
+export const methodNames = Object.keys(methods);
+
+/** A row of a table: one experiment a seed. */
+export interface Row {
+  readonly data: DataName;
+  readonly table: TableName;
+  readonly name: string;
+  readonly method: string;
+  readonly planned: readonly (Experiment | Refused)[];
+}
+
+export interface Scale {
+  /** Images that a run sees at equal epochs. */
+  readonly images: number;
+  readonly seeds: number;
+  /** Training images, or pairs, of each data set; or why it cannot be had. */
+  readonly items: Readonly<Record<DataName, number | Refused>>;
+  /** Where teachers are kept. */
+  readonly cache: string;
+  /** In place of what all runs have in common. */
+  readonly change?: Settings;
+}
+
+/** The seed by which learning rates are chosen; no table of methods uses it. */
+export const ratesSeed = 1000;
+
+/** Every row of every table, in the order in which they are printed. */
+export function rowsOf(scale: Scale): Row[] {
+  const seeds = Array.from({ length: scale.seeds }, (_, seed) => seed);
+  return dataNames.flatMap((data) => {
+    const plan = new Planner(scale, data);
+    const over = (make: (seed: number) => Experiment, of = seeds) => of.map((seed) => plan.attempt(() => make(seed)));
+    const row = (table: TableName, name: string, method: string, planned: Row['planned']): Row => ({
+      data,
+      table,
+      name,
+      method,
+      planned,
+    });
+    const controls = (table: TableName) =>
+      (['untrained', 'raw pixels'] as const).map((subject) =>
+        row(
+          table,
+          subject,
+          subject,
+          over((seed) => ({ ...plan.equalEpochs('sacl_xd', seed), subject, flops: 0 })),
+        ),
+      );
+    const ablation = (table: TableName, key: string, values: readonly unknown[]) =>
+      values.map((value) =>
+        row(
+          table,
+          `${key} ${value}`,
+          'sacl_xd',
+          over((seed) => plan.equalEpochs('sacl_xd', seed, { [key]: value })),
+        ),
+      );
+    const teacher = `teacher: ${teacherMethod}, ${ratio}x`;
+    const tables = [
+      ...controls('epochs'),
+      ...methodNames.map((m) =>
+        row(
+          'epochs',
+          m,
+          m,
+          over((seed) => plan.equalEpochs(m, seed)),
+        ),
+      ),
+      row(
+        'epochs',
+        teacher,
+        'teacher',
+        over((seed) => plan.teacher(seed, { steps: plan.steps })),
+      ),
+      ...controls('flops'),
+      ...methodNames.map((m) =>
+        row(
+          'flops',
+          m,
+          m,
+          over((seed) => plan.equalFlops(m, seed)),
+        ),
+      ),
+      row(
+        'flops',
+        teacher,
+        'teacher',
+        over((seed) => plan.teacher(seed, plan.half)),
+      ),
+    ];
+    if (data !== 'emoji') return tables;
+    return [
+      ...tables,
+      ...ablation('ratio', 'ratio', [1, 1.25, 1.5, 2]),
+      ...ablation('alpha', 'alpha', [1, 0.95, 0.9, 0.5]),
+      ...ablation('slice', 'slice', ['prefix', 'l1']),
+      ...ablation('bn', 'bn', ['split', 'shared', 'private']),
+      ...methodNames.flatMap((m) =>
+        triedRates.map((lr) =>
+          row(
+            'rates',
+            `${m}, lr ${lr}`,
+            m,
+            over((seed) => plan.equalEpochs(m, seed, { lr }), [ratesSeed]),
+          ),
+        ),
+      ),
+    ];
+  });
+}
+
+/**
+ * The experiments of these rows, each once, in the order that makes most of a budget that ends early: a first seed of all
+ * before a second of any, and learning rates last.
+ */
+export function queueOf(rows: readonly Row[], keyOf: (experiment: Experiment) => string): Experiment[] {
+  const most = Math.max(0, ...rows.map(({ planned }) => planned.length));
+  const passes = Array.from({ length: most }, (_, i) =>
+    rows.filter(({ table }) => table !== 'rates').map(({ planned }) => planned[i]),
+  );
+  const all = [...passes.flat(), ...rows.filter(({ table }) => table === 'rates').flatMap(({ planned }) => planned)];
+  const found = new Map<string, Experiment>();
+  for (const planned of all) {
+    if (!planned || isRefused(planned)) continue;
+    const key = keyOf(planned);
+    if (!found.has(key)) found.set(key, planned);
+  }
+  return [...found.values()];
+}
+
+/** Makes the experiments on one data set. */
+class Planner {
+  readonly steps: number;
+  readonly #scale: Scale;
+  readonly #data: DataName;
+  readonly #batch: number;
+
+  constructor(scale: Scale, data: DataName) {
+    this.#scale = scale;
+    this.#data = data;
+    this.#batch = Number(this.#settings(teacherMethod, 0).batch);
+    this.steps = Math.max(1, Math.round(scale.images / this.#batch));
+  }
+
+  attempt(make: () => Experiment): Experiment | Refused {
+    const items = this.#scale.items[this.#data];
+    return typeof items === 'number' ? attempt(make) : items;
+  }
+
+  /** FLOPs of a teacher's training where FLOPs are equal, and of what learns from it. */
+  get half(): Budget {
+    return { flops: this.equalEpochs('sacl_xd', 0).flops / 2 };
+  }
+
+  equalEpochs(method: string, seed: number, change: Settings = {}): Experiment {
+    return this.#make(method, seed, { steps: this.steps }, { steps: this.steps }, change);
+  }
+
+  /** As many FLOPs as SACL+XD has at equal epochs. A teacher that is trained before takes half of them. */
+  equalFlops(method: string, seed: number): Experiment {
+    const { flops } = this.equalEpochs('sacl_xd', 0);
+    return this.#make(method, seed, taught.includes(method) ? this.half : { flops }, this.half, {});
+  }
+
+  teacher(seed: number, budget: Budget): Experiment {
+    const { width } = parseConfig(this.#settings(teacherMethod, seed));
+    return experimentOf(this.#settings(teacherMethod, seed, { width: width * ratio }), budget, this.#items);
+  }
+
+  #make(method: string, seed: number, budget: Budget, ofTeacher: Budget, change: Settings): Experiment {
+    const settings = this.#settings(method, seed, change);
+    if (!taught.includes(method)) return experimentOf(settings, budget, this.#items);
+    const teacher = this.teacher(seed, ofTeacher);
+    const file = { teacher: teacherFile(this.#scale.cache, teacher) };
+    const epochs = Math.round((distilled * this.steps * this.#batch) / this.#items);
+    const before = method === 'ssl_small' && { distilEpochs: Math.max(1, epochs) };
+    return experimentOf({ ...settings, ...file, ...before }, budget, this.#items, teacher);
+  }
+
+  #settings(method: string, seed: number, change: Settings = {}): Settings {
+    return { ...settingsOf(method, this.#data), ...this.#scale.change, seed, ...change };
+  }
+
+  get #items(): number {
+    return this.#scale.items[this.#data] as number;
+  }
+}
+
+/** Where a teacher is kept between the runs that learn from it. */
+export function teacherFile(cache: string, { config }: Experiment): string {
+  const { data, method, width, steps, seed } = config;
+  return `${cache}/${data}-${method}-${width}-${steps}-${seed}.safetensors`;
+}
