@@ -95,9 +95,14 @@ async function score(
 ): Promise<Pick<Measured, 'scores' | 'tested'>> {
   const { train, test } = dataset;
   if (!test) throw new Error('internal: experiments need test pictures');
-  const { scores } = await evaluate(dataset, [contender]);
-  const { name: _, knn = 0, ...found } = scores[0];
-  const { top1: linear } = await linearEvaluation(device, encoder, train, test, { ...linearOptions, seed });
+  const { scores } = await evaluate(dataset, [contender], { map: 'none', device });
+  const { knn = 0, top1, top5, effectiveRank } = scores[0];
+  const twins = top1 === undefined ? {} : { top1, top5 };
+  const rank = effectiveRank === undefined ? {} : { effectiveRank };
+  const found = await linearEvaluation(device, encoder, train, test, { ...linearOptions, seed });
   const pairs = test.pictures === 2 ? { pairs: test.length } : {};
-  return { scores: { knn, linear, ...found }, tested: { pictures: test.length * test.pictures, ...pairs } };
+  return {
+    scores: { knn, linear: found.top1, ...twins, ...rank },
+    tested: { pictures: test.length * test.pictures, ...pairs },
+  };
 }

@@ -1,5 +1,6 @@
 import { methods, parseConfig } from '../src/index.js';
 import { attempt, type Budget, type Experiment, experimentOf, isRefused, type Refused } from './experiment.js';
+import { type Line, lineOf } from './results.js';
 import {
   type DataName,
   dataNames,
@@ -32,6 +33,8 @@ export interface Scale {
   readonly seeds: number;
   /** Training images, or pairs, of each data set; or why it cannot be had. */
   readonly items: Readonly<Record<DataName, number | Refused>>;
+  /** Peak learning rates by method, as `bestRates` chooses them; the demo's where none is named. */
+  readonly rates?: Readonly<Record<string, number>>;
   /** Where teachers are kept. */
   readonly cache: string;
   /** In place of what all runs have in common. */
@@ -126,16 +129,32 @@ export function rowsOf(scale: Scale): Row[] {
   });
 }
 
+/** The learning rate of each method with the best mean of kNN and linear accuracy, of those whose tried rates are all in. */
+export function bestRates(rows: readonly Row[], byKey: ReadonlyMap<string, Line>): Record<string, number> {
+  const best: Record<string, number> = {};
+  for (const method of methodNames) {
+    const tried = rows
+      .filter((row) => row.table === 'rates' && row.method === method)
+      .map(({ planned: [experiment] }) => {
+        const line = isRefused(experiment) ? undefined : lineOf(byKey, experiment);
+        if (!line || isRefused(experiment)) return undefined;
+        const { knn, linear } = line.scores ?? { knn: 0, linear: 0 };
+        return { lr: experiment.config.lr, value: knn + linear };
+      });
+    const known = tried.filter((rate) => rate !== undefined);
+    if (known.length === tried.length && known.length > 0)
+      best[method] = known.reduce((a, b) => (b.value > a.value ? b : a)).lr;
+  }
+  return best;
+}
+
 /**
  * The experiments of these rows, each once, in the order that makes most of a budget that ends early: a first seed of all
- * before a second of any, and learning rates last.
+ * before a second of any.
  */
 export function queueOf(rows: readonly Row[], keyOf: (experiment: Experiment) => string): Experiment[] {
   const most = Math.max(0, ...rows.map(({ planned }) => planned.length));
-  const passes = Array.from({ length: most }, (_, i) =>
-    rows.filter(({ table }) => table !== 'rates').map(({ planned }) => planned[i]),
-  );
-  const all = [...passes.flat(), ...rows.filter(({ table }) => table === 'rates').flatMap(({ planned }) => planned)];
+  const all = Array.from({ length: most }, (_, i) => rows.map(({ planned }) => planned[i])).flat();
   const found = new Map<string, Experiment>();
   for (const planned of all) {
     if (!planned || isRefused(planned)) continue;
@@ -180,8 +199,9 @@ class Planner {
   }
 
   teacher(seed: number, budget: Budget): Experiment {
+    const { lr } = settingsOf(teacherMethod, this.#data); // one teacher, whatever rate is best for its method
     const { width } = parseConfig(this.#settings(teacherMethod, seed));
-    return experimentOf(this.#settings(teacherMethod, seed, { width: width * ratio }), budget, this.#items);
+    return experimentOf(this.#settings(teacherMethod, seed, { width: width * ratio, lr }), budget, this.#items);
   }
 
   #make(method: string, seed: number, budget: Budget, ofTeacher: Budget, change: Settings): Experiment {
@@ -195,7 +215,9 @@ class Planner {
   }
 
   #settings(method: string, seed: number, change: Settings = {}): Settings {
-    return { ...settingsOf(method, this.#data), ...this.#scale.change, seed, ...change };
+    const { rates = {}, change: common } = this.#scale;
+    const lr = method in rates ? { lr: rates[method] } : {};
+    return { ...settingsOf(method, this.#data), ...lr, ...common, seed, ...change };
   }
 
   get #items(): number {

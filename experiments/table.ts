@@ -2,9 +2,19 @@ import { dirname } from 'node:path';
 import { makeFolder, writeFileAtomic } from '../src/node/files.js';
 import { keyOf } from './experiment.js';
 import type { Options } from './options.js';
-import { renderPage } from './page.js';
+import { renderPage, type Scaled } from './page.js';
 import { latest, readLines } from './results.js';
-import { methodNames, queueOf, type Row, ratesSeed, rowsOf, type Scale, tableNames } from './rows.js';
+import {
+  bestRates,
+  methodNames,
+  queueOf,
+  type Row,
+  ratesSeed,
+  rowsOf,
+  type Scale,
+  type TableName,
+  tableNames,
+} from './rows.js';
 import { type Progress, type RunnerOptions, runQueue } from './runner.js';
 import { dataNames } from './settings.js';
 
@@ -16,22 +26,39 @@ export interface TableOptions
   readonly page: string;
 }
 
-/** Makes the runs that are missing, and writes the page anew after each of them. */
+/**
+ * Makes the runs that are missing, and writes the page anew after each of them. First come the learning rates that are tried, where
+ * they are asked for; all else uses the best of each method.
+ */
 export async function makeTable(options: TableOptions): Promise<Progress> {
-  const { images, seeds, only, page, file } = options;
-  const rows = rowsOf({ ...options, images, seeds });
-  const queue = queueOf(
-    rows.filter((row) => isChosen(row, only)),
-    keyOf,
-  );
-  const onLine = async () => {
+  const { images, seeds, only, page, file, note, minutes } = options;
+  const started = performance.now();
+  const write = async () => {
     await makeFolder(dirname(page));
-    await writeFileAtomic(page, await pageOf(options, rows));
+    await writeFileAtomic(page, await pageOf(options));
   };
-  options.note(`${queue.length} runs of ${images.toLocaleString('en')} images; results in ${file}.`);
-  const progress = await runQueue(queue, { ...options, scale: images, onLine });
-  await onLine();
-  return progress;
+  const make = async (table: (name: TableName) => boolean) => {
+    const rows = await settledRows(options, { images, seeds });
+    const queue = queueOf(
+      rows.filter((row) => table(row.table) && isChosen(row, only)),
+      keyOf,
+    );
+    const left = minutes === undefined ? {} : { minutes: minutes - (performance.now() - started) / 60_000 };
+    note(`${queue.length} runs of ${images.toLocaleString('en')} images; results in ${file}.`);
+    return runQueue(queue, { ...options, ...left, scale: images, onLine: write });
+  };
+  const rates = await make((name) => name === 'rates');
+  const rest = await make((name) => name !== 'rates');
+  await write();
+  return { done: rates.done + rest.done, left: rates.left + rest.left, failed: rates.failed + rest.failed };
+}
+
+/** The rows of a scale, with the learning rates that its results so far make the best. */
+async function settledRows(options: TableOptions, size: Pick<Scale, 'images' | 'seeds'>): Promise<Row[]> {
+  const { items, cache, change, file } = options;
+  const scale = { items, cache, ...(change && { change }), ...size };
+  const { byKey } = latest(await readLines(file));
+  return rowsOf({ ...scale, rates: bestRates(rowsOf({ ...scale, seeds: 1 }), byKey) });
 }
 
 /** Whether `only` asks for a row: by its data, its table and its method, those that are named at all. */
@@ -43,20 +70,20 @@ function isChosen({ data, table, method }: Row, only: readonly string[]): boolea
   return fits(dataNames, data) && fits(tableNames, table) && fits(methodNames, method);
 }
 
-/** All that the file has: of these rows, and of other numbers of images. */
-async function pageOf(options: TableOptions, rows: readonly Row[]): Promise<string> {
+/** All that the file has: of this number of images, and of others. */
+async function pageOf(options: TableOptions): Promise<string> {
   const lines = await readLines(options.file);
   const { byKey, lost } = latest(lines);
-  const others = [...new Set(lines.map(({ scale }) => scale))].filter((scale) => scale !== options.images);
-  const scales = [{ images: options.images, rows }];
-  for (const images of others) {
-    const seeds = lines.filter(({ scale }) => scale === images).map(({ config }) => Number(config.seed));
-    const most = Math.max(0, ...seeds.filter((seed) => seed < ratesSeed));
-    scales.push({ images, rows: rowsOf({ ...options, images, seeds: most + 1 }) });
+  const sizes = [...new Set([options.images, ...lines.map(({ scale }) => scale)])].sort((a, b) => a - b);
+  const scales: Scaled[] = [];
+  for (const images of sizes) {
+    const seeds = lines.filter(({ scale }) => scale === images).map(({ config }) => 1 + Number(config.seed));
+    const most = Math.max(
+      1,
+      ...seeds.filter((count) => count <= ratesSeed),
+      images === options.images ? options.seeds : 1,
+    );
+    scales.push({ images, rows: await settledRows(options, { images, seeds: most }) });
   }
-  return renderPage(
-    scales.sort((a, b) => a.images - b.images),
-    byKey,
-    lost,
-  );
+  return renderPage(scales, byKey, lost);
 }

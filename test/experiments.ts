@@ -8,7 +8,8 @@ import { type Experiment, identity, isRefused, keyOf, keyOfEarlier } from '../ex
 import { parseOptions } from '../experiments/options.js';
 import { renderPage } from '../experiments/page.js';
 import { type Line, latest, readLines } from '../experiments/results.js';
-import { queueOf, type Row, rowsOf } from '../experiments/rows.js';
+import { bestRates, queueOf, type Row, rowsOf } from '../experiments/rows.js';
+import { triedRates } from '../experiments/settings.js';
 import { makeTable, type TableOptions } from '../experiments/table.js';
 import { DataError, type Device, type ImageSource } from '../src/index.js';
 import { UsageError } from '../src/node/commands/flags.js';
@@ -140,9 +141,12 @@ test('a run that fails has a line that says why, and is tried again', async () =
   assert.match(readFileSync(call.page, 'utf8'), /\| `xd` \| 1 of 1 \| \d/);
 });
 
-test('a first seed of everything comes first, emoji first, learning rates last; equal runs are made once', () => {
+test('a first seed of everything comes first, emoji first; equal runs are made once', () => {
   const rows = rowsOf({ images: 20_000, seeds: 2, items: { emoji: 1525, 'fashion-mnist': 10_240 }, cache: 'cache' });
-  const queue = queueOf(rows, keyOf);
+  const queue = queueOf(
+    rows.filter(({ table }) => table !== 'rates'),
+    keyOf,
+  );
   assert.is(new Set(queue.map(keyOf)).size, queue.length);
   const place = ({ config: { data, seed } }: Experiment) => (seed > 1 ? 9 : 2 * seed + (data === 'emoji' ? 0 : 1));
   const places = queue.map(place);
@@ -168,6 +172,28 @@ test('a first seed of everything comes first, emoji first, learning rates last; 
     const spent = experiment.flops + (experiment.teacher?.flops ?? 0);
     assert.ok(Math.abs(spent / whole - 1) < 0.01, `${name} spends ${spent} FLOPs, sacl_xd ${whole}`);
   }
+});
+
+test('each method has the best of its tried rates, once all are in', () => {
+  const rows = rowsOf({ images: 64, seeds: 1, items, change, cache: 'cache' });
+  const lineOf = (row: Row, knn: number): [string, Line] => {
+    const [experiment] = row.planned as Experiment[];
+    const about = { adapter: 'a', software: true, version: '1', date: '2001-02-03', scale: 64, seconds: 1, images: 64 };
+    const { subject, config, flops } = experiment;
+    return [keyOf(experiment), { subject, config: identity(config), flops, ...about, scores: { knn, linear: 0.5 } }];
+  };
+  const tried = (method: string) => rows.filter((row) => row.table === 'rates' && row.method === method);
+  const xd = tried('xd').map((row, i) => lineOf(row, [0.3, 0.5, 0.4][i]));
+  const sacl = tried('sacl').map((row) => lineOf(row, 0.5));
+  const best = bestRates(rows, new Map([...xd, ...sacl.slice(1)]));
+  assert.equal(best, { xd: triedRates[1] });
+  const settled = rowsOf({ images: 64, seeds: 1, items, change, cache: 'cache', rates: best });
+  for (const {
+    table,
+    method,
+    planned: [experiment],
+  } of settled)
+    if (table === 'epochs' && method === 'xd' && !isRefused(experiment)) assert.is(experiment.config.lr, triedRates[1]);
 });
 
 test('a table is printed from known lines', () => {
