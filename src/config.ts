@@ -14,9 +14,9 @@ import {
 } from './config/kinds.js';
 import { checkMethod, methodSettings } from './config/method.js';
 import { nearest, unknown } from './config/names.js';
+import { slicingSettings } from './config/slicing.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
-import { bnModes } from './parameters.js';
 
 const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
 const mostSteps = 2 ** 32 - 1; // what a word of the kernels counts
@@ -68,12 +68,9 @@ const groups = {
       shown: "the encoder's own 13",
       only: { key: 'encoder', values: ['mobilenet_v1'] },
     }),
-    bn: choice('what encoders share of batchnorm: affine, statistics too, or nothing', 'split', bnModes, {
-      only: { key: 'method', values: ['sacl_xd', 'sacl'] },
-      remedy: 'Host and slim encoder are one: leave it out, or use --method sacl_xd.',
-    }),
   },
   Method: methodSettings,
+  Slicing: slicingSettings,
   Optimizer: {
     optimizer: choice('update rule', 'lars', optimizers),
     lr: number(
@@ -156,6 +153,7 @@ const table = {
   ...groups.Data,
   ...groups.Encoder,
   ...groups.Method,
+  ...groups.Slicing,
   ...groups.Optimizer,
   ...groups.Schedule,
   ...groups.Augmentation,

@@ -51,6 +51,7 @@ export { type TsneOptions, tsne } from './eval/tsne.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { exportOnnx, type OnnxOptions, onnxOpset } from './io/onnx.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
+export { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type ByolSettings, byol } from './methods/byol.js';
 export type { ContrastSettings, HeadSettings } from './methods/contrast.js';
@@ -118,6 +119,7 @@ export {
   parameter,
   type Random,
   type Side,
+  type Slicing,
   type Statistic,
   type Tensors,
   type Weights,
@@ -141,6 +143,8 @@ export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.
 export {
   columns,
   contiguous,
+  keep,
+  type Lists,
   numel,
   type Precision,
   prefix,

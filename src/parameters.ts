@@ -1,6 +1,8 @@
 import { ValidationError } from './errors.js';
+import { KeepLists, type SliceMode } from './keep_lists.js';
 import type { Device } from './runtime/device.js';
-import { contiguous, numel, prefix, type Tensor, tensor } from './tensor.js';
+import { Readback } from './runtime/readback.js';
+import { contiguous, keep, numel, type Tensor, tensor } from './tensor.js';
 
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
 export type Width = 'host' | 'slim';
@@ -21,7 +23,7 @@ export type Random = () => number;
 /** A side of a parameter: a group of channels, or a length that both encoders share, as a kernel's. */
 export type Side = Channels | number;
 
-/** A trainable tensor: its shape in the host, the leading block of it that is the slim encoder's, and how it starts. */
+/** A trainable tensor: its shape in the host, that of the slim encoder's slice of it, and how it starts. */
 export interface Parameter {
   readonly name: string;
   /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
@@ -31,15 +33,19 @@ export interface Parameter {
   /** and in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
+  /** Whether its rows make the channels of their group, and so tell which of them matter: of a convolution, not a depthwise one. */
+  readonly writes?: boolean;
   /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
   readonly affine?: boolean;
 }
 
 /** A parameter of these sides. */
 export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
-  const shape = (width: Width) => sides.map((side) => (typeof side === 'number' ? side : side[width]));
+  const shape = (width: Width) => sides.map((side) => lengthOf(side, width));
   return { name, sides, shape: shape('host'), slim: shape('slim'), init };
 }
+
+const lengthOf = (side: Side, width: Width): number => (typeof side === 'number' ? side : side[width]);
 
 /**
  * What host and slim encoder share of a batchnorm: the affine tensors as a prefix (`split`), the running statistics too
@@ -47,6 +53,14 @@ export function parameter(name: string, sides: readonly Side[], init: (random: R
  */
 export const bnModes = ['split', 'shared', 'private'] as const;
 export type BnMode = (typeof bnModes)[number];
+
+/** How a slim encoder is cut out of its host. */
+export interface Slicing {
+  /** Of a lone encoder, which has one of everything: `shared`. `split` where left out. */
+  readonly bn?: BnMode;
+  /** `prefix` where left out. */
+  readonly slice?: SliceMode;
+}
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
@@ -95,9 +109,9 @@ export type Weights = Pick<Parameters, 'tensor' | 'statistic'>;
 /**
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
  *
- * The host's tensors are the buffers' contents; a slim tensor is the leading block of the host's, with the host's
- * strides. Nothing is copied to be sliced. What `bn` keeps apart for the slim encoder is stored at host length, under
- * `slim.` and its name.
+ * The host's tensors are the buffers' contents; a slim tensor is a slice of the host's, with the host's strides: the leading
+ * block, or the rows and columns that keep-lists name. Nothing is copied to be sliced. What `bn` keeps apart for the slim
+ * encoder is stored at host length, under `slim.` and its name.
  */
 export class Parameters {
   readonly weights: GPUBuffer;
@@ -115,12 +129,14 @@ export class Parameters {
   readonly #statSize: number;
   readonly #tensors = new Map<string, Tensor>();
 
-  /** @param bn of a lone encoder, which has one of everything: `shared`. */
+  readonly #lists: KeepLists | undefined;
+  readonly #written: Readback | undefined;
+
   constructor(
     device: Device,
     parameters: readonly Parameter[],
     statistics: readonly Statistic[],
-    { bn = 'split' }: { bn?: BnMode } = {},
+    { bn = 'split', slice = 'prefix' }: Slicing = {},
   ) {
     this.#device = device;
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
@@ -143,18 +159,30 @@ export class Parameters {
     this.weights = device.buffer('weights', trained.size * 4);
     this.grads = device.buffer('grads', trained.size * 4);
     this.stats = device.buffer('stats', tracked.size * 4);
+    if (slice === 'prefix') return;
+    this.#lists = new KeepLists(device, parameters);
+    const range = ({ name }: Parameter) => {
+      const { offset, length } = this.#places.get(name) as Place;
+      return [name, { buffer: this.weights, offset: offset * 4, bytes: length * 4 }] as const;
+    };
+    this.#written = new Readback(device, 'kept', Object.fromEntries(this.#lists.writers.map(range)));
   }
 
   get names(): readonly string[] {
     return [...this.#places.keys()];
   }
 
-  /** Shapes of all trainable tensors and running statistics, by the names that `read()` gives and `write()` takes. */
+  /** Shapes of all trainable tensors, running statistics and keep-lists, by the names that `read()` gives. */
   get shapes(): Map<string, readonly number[]> {
-    return new Map([...this.places, ...this.#statPlaces.values()].map(({ name, shape }) => [name, shape]));
+    const places = [...this.places, ...this.#statPlaces.values()].map(({ name, shape }) => [name, shape] as const);
+    const lists = [...(this.#lists?.read() ?? [])].map(([name, { shape }]) => [name, shape] as const);
+    return new Map([...places, ...lists]);
   }
 
-  /** Fills weights and running statistics with their first values: those of a network of the host's width. */
+  /**
+   * Fills weights and running statistics with their first values: those of a network of the host's width. Keep-lists are
+   * selected by them already: beginning with others, the first selection after the warm-up would exchange a third of the channels.
+   */
   initialize(random: Random): void {
     const weights = new Float32Array(this.size);
     for (const { name, offset, length } of this.places) {
@@ -166,27 +194,50 @@ export class Parameters {
     for (const { name, offset, length } of this.#statPlaces.values())
       stats.fill(this.#statistic(name.replace(/^(host|slim)\./, '')).init, offset, offset + length);
     this.#device.write(this.stats, stats);
+    this.#lists?.select(({ name }) => {
+      const { offset, length } = this.#places.get(name) as Place;
+      return weights.subarray(offset, offset + length);
+    });
   }
 
-  /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's leading block. */
+  /**
+   * Selects the channels that the slim encoder keeps anew, by the weights as they are after all work submitted so far. It waits
+   * for that, and allocates nothing; what was recorded goes on with the new channels.
+   *
+   * @returns how many channels are kept now that were not; 0 for a leading block, which stays
+   */
+  async select(): Promise<number> {
+    if (!this.#lists || !this.#written) return 0;
+    const weights = await this.#written.snapshot();
+    return this.#lists.select(({ name }) => weights[name]);
+  }
+
+  /** The columns of the host's (N, C) that the slim encoder's (N, C') stand for. */
+  slice(x: Tensor, channels: Channels): Tensor {
+    return keep(x, [x.shape[0], channels.slim], { columns: this.#lists?.list(channels) });
+  }
+
+  /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's slice. */
   tensor(name: string, width: Width): Tensor {
     const key = `${width} ${name}`;
     let found = this.#tensors.get(key);
     if (!found) {
-      const { shape, slim } = this.#parameter(name);
+      const { sides, shape, slim } = this.#parameter(name);
       const { offset } = this.#placeOf(name, width);
       const grad = tensor(this.grads, `grad ${name}`, shape, offset * 4);
       const host = { ...tensor(this.weights, name, shape, offset * 4), grad };
-      found = width === 'host' ? host : prefix(host, slim);
+      const [rows, columns] = sides.map((side) => this.#listOf(side));
+      found = width === 'host' ? host : keep(host, slim, { rows, columns });
       this.#tensors.set(key, found);
     }
     return found;
   }
 
-  /** A running statistic of one encoder: its first channels where the encoder is slim. */
+  /** A running statistic of one encoder: of the channels that it keeps where it is slim. */
   statistic(name: string, width: Width): Tensor {
     const { channels } = this.#statistic(name);
-    return tensor(this.stats, name, [channels[width]], this.#statPlaceOf(name, width).offset * 4);
+    const host = tensor(this.stats, name, [channels.host], this.#statPlaceOf(name, width).offset * 4);
+    return width === 'host' ? host : keep(host, [channels.slim], { rows: this.#listOf(channels) });
   }
 
   /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
@@ -204,15 +255,14 @@ export class Parameters {
 
   /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
   elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
+    const kept = (side: Side): Indices =>
+      width === 'slim' && typeof side !== 'number' && this.#lists
+        ? this.#lists.kept(side)
+        : Array.from({ length: lengthOf(side, width) }, (_, i) => i);
     const parameter = this.#parameters.get(name);
-    if (!parameter) {
-      const { offset } = this.#statPlaceOf(name, width);
-      const channels = this.#statistic(name).channels[width];
-      return { kind: 'stats', at: Uint32Array.from({ length: channels }, (_, c) => offset + c) };
-    }
-    const { shape, slim } = parameter;
-    const { offset } = this.#placeOf(name, width);
-    return { kind: 'weights', at: block(offset, shape, width === 'host' ? shape : slim) };
+    const place = parameter ? this.#placeOf(name, width) : this.#statPlaceOf(name, width);
+    const sides = parameter?.sides ?? [this.#statistic(name).channels];
+    return { kind: parameter ? 'weights' : 'stats', at: placesOf(place, sides.map(kept)) };
   }
 
   /** The same tensors in a buffer that lies like `weights`: constants, as an average of the weights is to the gradient. */
@@ -226,14 +276,25 @@ export class Parameters {
     };
   }
 
-  /** Reads all trainable tensors and running statistics back, by name. */
+  /** Reads all trainable tensors, running statistics and keep-lists back, by name. */
   async read(): Promise<Tensors> {
     const { weights, stats } = await this.#readBuffers();
     const slice =
       (from: Float32Array<ArrayBuffer>) =>
       ({ name, shape, offset, length }: Place) =>
         [name, { shape, data: from.slice(offset, offset + length) }] as const;
-    return new Map([...this.places.map(slice(weights)), ...[...this.#statPlaces.values()].map(slice(stats))]);
+    const statistics = [...this.#statPlaces.values()].map(slice(stats));
+    return new Map([...this.places.map(slice(weights)), ...statistics, ...(this.#lists?.read() ?? [])]);
+  }
+
+  /**
+   * Writes all that `read()` gave.
+   *
+   * @throws DataError where a keep-list is none; nothing is written then
+   */
+  load(saved: (name: string) => Float32Array): void {
+    this.#lists?.load(saved);
+    for (const { name } of [...this.places, ...this.#statPlaces.values()]) this.write(name, saved(name));
   }
 
   /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
@@ -249,6 +310,12 @@ export class Parameters {
 
   dispose(): void {
     for (const buffer of [this.weights, this.grads, this.stats]) this.#device.free(buffer);
+    this.#lists?.dispose();
+    this.#written?.dispose();
+  }
+
+  #listOf(side: Side | undefined) {
+    return typeof side === 'object' ? this.#lists?.list(side) : undefined;
   }
 
   async #readBuffers(): Promise<Record<'weights' | 'stats', Float32Array<ArrayBuffer>>> {
@@ -280,13 +347,16 @@ export class Parameters {
   }
 }
 
-/** Where the elements of the leading block `shape` of a contiguous tensor lie that begins at `offset`. */
-function block(offset: number, host: readonly number[], shape: readonly number[]): Uint32Array {
-  const strides = contiguous(host);
+type Indices = ArrayLike<number>;
+
+/** Where the elements of a slice of a contiguous tensor lie, given the indices along each side that it is made of. */
+function placesOf({ offset, shape }: Place, sides: readonly Indices[]): Uint32Array {
+  const strides = contiguous(shape);
   let at = Uint32Array.of(offset);
-  shape.forEach((side, d) => {
-    const wider = new Uint32Array(at.length * side);
-    for (let i = 0; i < wider.length; i++) wider[i] = at[Math.floor(i / side)] + (i % side) * strides[d];
+  sides.forEach((side, d) => {
+    const wider = new Uint32Array(at.length * side.length);
+    for (let i = 0; i < wider.length; i++)
+      wider[i] = at[Math.floor(i / side.length)] + side[i % side.length] * strides[d];
     at = wider;
   });
   return at;

@@ -174,6 +174,7 @@ export class Trainer {
 
   async #train(step: number): Promise<StepMetrics> {
     const stage = await this.#enter(step);
+    const changed = this.#reselects(step) ? await this.network.parameters.select() : undefined;
     await this.#loader.prepare(step);
     const { lr, log } = stage.run(step);
     if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
@@ -183,7 +184,15 @@ export class Trainer {
     this.#step = step + 1;
     if (this.#step < this.steps) await this.#enter(this.#step); // now, for a checkpoint holds the moments of the next step
     const epoch = Math.floor(step / stepsPerEpoch);
-    return { step: this.#step, epoch, lr, ...summary, ...collapsing };
+    const selection = changed !== undefined && { channelsChanged: changed };
+    return { step: this.#step, epoch, lr, ...summary, ...collapsing, ...selection };
+  }
+
+  /** Whether the slim encoder's channels are selected anew before a step, by the weights that the step before it left. */
+  #reselects(step: number): boolean {
+    const { slice, sliceEvery, sliceWarmup } = this.config;
+    const after = step - (sliceWarmup ?? this.schedule.warmup);
+    return slice === 'l1' && step > 0 && after >= 0 && after % sliceEvery === 0;
   }
 
   /** Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments. */

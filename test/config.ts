@@ -169,7 +169,7 @@ test('every method has its own defaults', () => {
 
 test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', method: 'xd', ratio: 1.5 }, 'host is its slim encoder', '--method sacl_xd');
-  refused({ data: 'emoji', method: 'xd', bn: 'private' }, 'bn (--bn): means something with method', 'are one');
+  refused({ data: 'emoji', method: 'xd', bn: 'private' }, 'bn (--bn): means something with method', 'is no slice');
   refused({ data: 'emoji', method: 'barlow_twins', ratio: 2 }, 'ratio (--ratio): expected 1');
   refused({ data: 'emoji', method: 'sacl', alpha: 0.9 }, 'alpha (--alpha): expected 1', '--method sacl_xd');
   refused({ data: 'emoji', method: 'barlow_twins', alpha: 0.9 }, '--method xd');

@@ -1,7 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
-import type { ImageSource } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import type { CorrelationSettings, LossSettings } from '../src/methods/correlate.js';
 import type { Method } from '../src/methods/method.js';
@@ -15,6 +14,7 @@ import { Plan } from '../src/runtime/plan.js';
 import { Trainer } from '../src/train.js';
 import { close, upload } from './check.js';
 import { openTestDevice } from './device.js';
+import { assertEqual, pictures, small } from './made_up.js';
 import { generator, randoms, seed } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -24,45 +24,8 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** Random pictures with some structure, sides 12 to 20 pixels. */
-function pictures(length: number): ImageSource {
-  const load = async (item: number, picture: number) => {
-    const random = generator(seed + item * 2 + picture);
-    const [width, height] = [12 + (item % 9), 12 + (item % 7)];
-    const pixels = Uint8Array.from({ length: width * height * 4 }, (_, i) =>
-      i % 4 === 3 ? 255 : 128 + 100 * Math.sin((i * (1 + (item % 5))) / 40) + 20 * random(),
-    );
-    return { width, height, pixels };
-  };
-  return { name: 'made up', length, pictures: 1, load };
-}
-
-const small = {
-  data: 'made up',
-  imageSize: 16,
-  width: 0.25,
-  stemStride: 1,
-  blocks: '64/1 128/2 128/1',
-  projector: 32,
-  batch: 16,
-  steps: 6,
-  optimizer: 'sgd',
-  lr: 0.05,
-  warmup: 0,
-};
-
 const methods = ['sacl_xd', 'sacl', 'xd', 'barlow_twins'] as const;
 const optimizers = ['sgd', 'adamw', 'lars'] as const;
-
-function assertEqual(a: Tensors, b: Tensors, what: string): void {
-  assert.equal([...a.keys()], [...b.keys()], what);
-  for (const [name, { data }] of a)
-    assert.equal(
-      new Uint32Array(data.slice().buffer),
-      new Uint32Array(b.get(name)?.data.slice().buffer ?? []),
-      `${what}: ${name}`,
-    );
-}
 
 /** Views without chance: with one batch an epoch, every step sees the same. Steps small enough to go down without a leap. */
 const still = { cropMin: 1, flip: 0, jitter: 0, gray: 0, solarizeB: 0, lr: 0.01 };

@@ -1,5 +1,6 @@
 import type { EncoderName } from '../encoders/backbone.js';
 import type { Block } from '../encoders/mobilenet_v1.js';
+import type { SliceMode } from '../keep_lists.js';
 
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
 export interface Setting<T> extends Options {
@@ -33,6 +34,7 @@ interface Choices {
   encoder: EncoderName;
   method: MethodName;
   optimizer: (typeof optimizers)[number];
+  slice: SliceMode;
 }
 
 export const required = Symbol('required');

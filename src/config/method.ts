@@ -2,7 +2,7 @@ import { backbone, type EncoderSpec } from '../encoders/backbone.js';
 import { choice, integer, type MethodName, methods, number, type Settled, text } from './kinds.js';
 
 /** Whose slim encoder is a slice of its host, */
-const slicing: readonly MethodName[] = ['sacl_xd', 'sacl'];
+export const slicing: readonly MethodName[] = ['sacl_xd', 'sacl'];
 /** and whose host is a wider teacher that is trained beside it. */
 const teaching: readonly MethodName[] = ['rekd', 'oss'];
 /** Those that weigh cross distillation against contrast. */

@@ -1,9 +1,10 @@
 import { backbone } from '../encoders/backbone.js';
 import { projector } from '../nn/projector.js';
 import { crossCorrelationLoss, metricColumns, standardize, type Target, type Term } from '../ops/cross_correlation.js';
+import type { Slicing } from '../parameters.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
-import { prefix, type Tensor, tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor.js';
 import { lone, type MethodSettings, type Objective, type Views } from './method.js';
 import { type Embedding, embedder } from './network.js';
 
@@ -29,10 +30,11 @@ export function loneEncoder(settings: CorrelationSettings) {
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
 export function slicedEncoder(settings: CorrelationSettings) {
-  const { bn } = settings;
+  const { bn, slice } = settings;
   const encoder = backbone(settings);
   const head = projector(encoder.features, settings.projector);
-  return { networks: { ...lone(encoder, head), sliced: true, bn }, embed: embedder(encoder, head) };
+  const sliced: Slicing = { ...(bn && { bn }), ...(slice && { slice }) };
+  return { networks: { ...lone(encoder, head), sliced }, embed: embedder(encoder, head) };
 }
 
 const row = metricColumns.length;
@@ -45,6 +47,8 @@ const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 byt
  * Told are `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
  * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
  * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
+ *
+ * @param counterparts the columns of view A's features that those of view B stand for, where they differ in width
  */
 export function correlate(
   plan: Plan,
@@ -52,11 +56,12 @@ export function correlate(
   live: { a: Embedding; b: Embedding },
   frozen: Views | undefined,
   { alpha, lambda, scale }: LossSettings,
+  counterparts: (features: Tensor) => Tensor = (features) => features,
 ): Objective {
   const slot = plan.slot('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];
   const [da, db] = [tape.empty('objective.dza', za.shape), tape.empty('objective.dzb', zb.shape)];
-  const [N, F] = live.b.features.shape;
+  const [, F] = live.b.features.shape;
   const names = ['live', ...(frozen ? ['frozenA', 'frozenB'] : [])];
 
   plan.phase('loss', () => {
@@ -73,8 +78,7 @@ export function correlate(
     ];
     crossCorrelationLoss(plan, terms, targets, tensor(slot, 'metrics', [terms.length, row]), { lambda, scale });
 
-    // host and slim differ in width: the slim features stand against the host channels that they slice
-    const [u, v] = [standardize(plan, prefix(live.a.features, [N, F])), standardize(plan, live.b.features)];
+    const [u, v] = [standardize(plan, counterparts(live.a.features)), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
     });

@@ -1,7 +1,7 @@
 import type { EncoderSpec } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
 import type { Module } from '../nn/module.js';
-import type { BnMode, Width } from '../parameters.js';
+import type { Slicing, Width } from '../parameters.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
 import type { Network } from './network.js';
@@ -13,9 +13,7 @@ export interface Views {
 }
 
 /** What every method is told. */
-export interface MethodSettings extends EncoderSpec {
-  /** What a host and the slim encoder that is a slice of it share of batchnorm: affine tensors alone where left out. */
-  readonly bn?: BnMode;
+export interface MethodSettings extends EncoderSpec, Slicing {
   /** Make batchnorm outputs again in the backward, where less memory is worth the time. */
   readonly recompute?: boolean;
 }
@@ -27,9 +25,8 @@ export interface MethodSettings extends EncoderSpec {
 export interface Method extends Recipe {
   /** The encoders that a run exports: two widths of one where `sliced`, else two, or the same one twice. */
   readonly encoders: Readonly<Record<Width, Encoder>>;
-  /** Whether the slim encoder is the leading slice of the host. */
-  readonly sliced: boolean;
-  readonly bn?: BnMode;
+  /** How the slim encoder is cut out of the host, where it is a slice of it. */
+  readonly sliced: Slicing | false;
   /** What is trained beside the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
   /** Whether it keeps an average of all weights. */

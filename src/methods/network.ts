@@ -42,7 +42,7 @@ export class Network {
   readonly #method: Method;
 
   constructor(device: Device, method: Method) {
-    const { encoders, heads, sliced, bn, averages, queues = {} } = method;
+    const { encoders, heads, sliced, averages, queues = {} } = method;
     this.#device = device;
     this.#method = method;
     this.modules = [...new Set<Module>([encoders.slim, encoders.host, ...heads])];
@@ -50,7 +50,7 @@ export class Network {
       device,
       this.modules.flatMap(({ parameters }) => parameters),
       this.modules.flatMap(({ statistics }) => statistics),
-      { bn: sliced ? bn : 'shared' },
+      sliced || { bn: 'shared' },
     );
     this.average = averages ? device.buffer('average', this.parameters.size * 4) : undefined;
     const queue = ([name, [K, D]]: [string, readonly [number, number]]) =>
@@ -86,6 +86,10 @@ export class Network {
       throw new ValidationError('internal: expected a frozen tape, and a method that keeps an average');
     return { ...this.pass(tape), parameters: this.parameters.over(this.average) };
   }
+
+  /** Those of the host's features (N, F) that the features of its slice stand for. */
+  readonly counterparts = (features: Tensor): Tensor =>
+    this.parameters.slice(features, this.#method.encoders.slim.features);
 
   /** One encoder's backbone, where it lies and at which width. */
   encoder(width: Width): { module: Encoder; parameters: Parameters; width: Width } {

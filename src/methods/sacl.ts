@@ -13,7 +13,7 @@ export function sacl(settings: CorrelationSettings): Method {
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 });
+      return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 }, network.counterparts);
     },
   };
 }

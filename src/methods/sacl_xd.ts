@@ -25,7 +25,7 @@ export function saclXd(settings: CorrelationSettings): Method {
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      return correlate(plan, tape, live, frozen, settings);
+      return correlate(plan, tape, live, frozen, settings, network.counterparts);
     },
   };
 }

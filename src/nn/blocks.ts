@@ -12,12 +12,12 @@ export interface ConvModuleOptions extends ConvOptions {
   kernelSize?: number;
 }
 
-/** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses its leading block. */
+/** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
   const { kernelSize: K = 1, stride = 1, padding = Math.floor(K / 2) } = options;
   const weight = `${name}.weight`;
   return {
-    parameters: [parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K))],
+    parameters: [{ ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), writes: true }],
     statistics: [],
     forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };

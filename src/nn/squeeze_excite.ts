@@ -26,7 +26,11 @@ export function squeezeExcite(
   { activation: act, gate }: SqueezeExciteOptions,
 ): Module {
   return {
-    parameters: [...convolution(`${name}.fc1`, channels, squeezed), ...convolution(`${name}.fc2`, squeezed, channels)],
+    // fc2 makes no channels: it scales those that others make
+    parameters: [
+      ...convolution(`${name}.fc1`, channels, squeezed, { writes: true }),
+      ...convolution(`${name}.fc2`, squeezed, channels),
+    ],
     statistics: [],
     forward({ tape, parameters, width }, x) {
       const layer = (layer: string, rows: typeof x) =>
@@ -42,9 +46,9 @@ export function squeezeExcite(
   };
 }
 
-function convolution(name: string, input: Channels, output: Channels): Parameter[] {
+function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
   return [
-    parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)),
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), writes },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

@@ -61,7 +61,7 @@ export async function loadState(
   const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
   if (teacher?.some((value, i) => value !== saved(teacherName)[i]))
     throw new DataError('checkpoint: the run learns from another teacher; resume with the encoder that it began with');
-  for (const name of shapes.keys()) parameters.write(name, saved(name));
+  parameters.load(saved);
   for (const [prefix, buffer] of buffers)
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
   for (const [name, { storage }] of Object.entries(queues)) device.write(storage as GPUBuffer, saved(name));

@@ -1,8 +1,11 @@
-// The proof of slicing: a slim encoder in place equals a narrow network with copied weights, forward and backward.
+// The proof of slicing: a slim encoder in place, the leading channels or those that lists keep, equals a narrow network with
+// copied weights, forward and backward.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/encoders/backbone.js';
-import { Parameters, type Width } from '../../src/parameters.js';
+import type { Encoder } from '../../src/encoders/encoder.js';
+import { type SliceMode, sliceModes } from '../../src/keep_lists.js';
+import { type Channels, type Parameter, Parameters, type Width } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
@@ -24,11 +27,14 @@ async function pass(
   x: Tensor,
   dy: Float32Array<ArrayBuffer>,
   values: (name: string) => Float32Array,
+  slice: SliceMode = 'prefix',
 ) {
   const encoder = backbone(spec);
-  const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
+  const parameters = new Parameters(device, encoder.parameters, encoder.statistics, { slice });
   parameters.initialize(() => 0.5);
   for (const { name } of parameters.places) parameters.write(name, Float32Array.from(values(name)));
+  const changed = await parameters.select();
+  assert.ok(slice === 'l1' ? changed > 0 : changed === 0, `${changed} channels changed (seed ${seed})`);
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const y = encoder.forward({ tape, parameters, width, training: true, updateStats: true }, x);
@@ -51,10 +57,40 @@ async function pass(
   return { features, gradients, state };
 }
 
-/** Indices in a tensor of shape `host` of its leading block `slim`, in order. */
-function blockIndices(host: readonly number[], slim: readonly number[]): number[] {
-  return slim.reduce<number[]>(
-    (at, side, d) => at.flatMap((i) => Array.from({ length: side }, (_, j) => i * host[d] + j)),
+/** Which of the host's channels each group of an encoder keeps: by definition, one comparison at a time. */
+function keptChannels(
+  { parameters }: Encoder,
+  values: (name: string) => Float32Array,
+  slice: SliceMode,
+): (channels: Channels) => number[] {
+  return (channels) => {
+    const first = Array.from({ length: channels.slim }, (_, c) => c);
+    if (slice === 'prefix' || channels.host === channels.slim) return first;
+    const writers = parameters.filter(
+      ({ name, sides: [rows, columns, kernel] }) =>
+        rows === channels && columns !== 1 && kernel !== undefined && !name.includes('fc2'),
+    );
+    const scores = Array.from({ length: channels.host }, (_, c) =>
+      writers.reduce((sum, { name }) => {
+        const row = values(name).length / channels.host;
+        return values(name)
+          .subarray(c * row, (c + 1) * row)
+          .reduce((norm, w) => norm + Math.abs(w), sum);
+      }, 0),
+    );
+    const beats = (a: number, b: number) => scores[a] > scores[b] || (scores[a] === scores[b] && a < b);
+    const all = Array.from(scores.keys());
+    return all.filter((c) => all.filter((other) => beats(other, c)).length < channels.slim);
+  };
+}
+
+/** Indices in a tensor of the rows, columns and taps that a slim encoder uses, in order. */
+function sliceIndices({ sides, shape }: Parameter, kept: (channels: Channels) => number[]): number[] {
+  return sides.reduce<number[]>(
+    (at, side, d) => {
+      const along = typeof side === 'number' ? Array.from({ length: side }, (_, i) => i) : kept(side);
+      return at.flatMap((i) => along.map((j) => i * shape[d] + j));
+    },
     [0],
   );
 }
@@ -79,8 +115,13 @@ const specs: Record<EncoderName, { width: number; ratio: number; side: number; b
   resnet20: { width: 1, ratio: 1.5, side: 9 },
 };
 
-for (const encoder of encoderNames)
-  test(`${encoder}: the slim slice in place equals a narrow network with copied weights`, async () => {
+/** ResNet-101 is ResNet-50 with more blocks. */
+const cases = encoderNames.flatMap((encoder) =>
+  (encoder === 'resnet101' ? (['prefix'] as const) : sliceModes).map((slice) => [encoder, slice] as const),
+);
+
+for (const [encoder, slice] of cases)
+  test(`${encoder}: the slim ${slice} slice in place equals a narrow network with copied weights`, async () => {
     const { side, blocks = null, ...widths } = specs[encoder];
     const spec = {
       encoder,
@@ -101,12 +142,13 @@ for (const encoder of encoderNames)
         return [name, randoms(random, numel(shape), 0.1 * spread, spread)];
       }),
     );
-    const slices = new Map(wide.parameters.map(({ name, shape, slim }) => [name, blockIndices(shape, slim)]));
+    const kept = keptChannels(wide, (name) => host.get(name) as Float32Array, slice);
+    const slices = new Map(wide.parameters.map((parameter) => [parameter.name, sliceIndices(parameter, kept)]));
     const copy = (name: string) =>
       Float32Array.from(slices.get(name) ?? [], (i) => (host.get(name) as Float32Array)[i]);
     const dy = randoms(random, 4 * wide.features.slim);
 
-    const inPlace = await pass(spec, 'slim', picture, dy, (name) => host.get(name) as Float32Array);
+    const inPlace = await pass(spec, 'slim', picture, dy, (name) => host.get(name) as Float32Array, slice);
     const copied = await pass({ ...spec, ratio: 1 }, 'host', picture, dy, copy);
 
     close(inPlace.features, copied.features, 'features', 1e-5);
@@ -122,20 +164,28 @@ for (const encoder of encoderNames)
         gradient.some((value) => value !== 0),
         `${name} has a gradient (seed ${seed})`,
       );
-      const kept = new Set(at);
+      const inSlice = new Set(at);
       assert.ok(
-        gradient.every((value, i) => kept.has(i) || value === 0),
+        gradient.every((value, i) => inSlice.has(i) || value === 0),
         `${name}: no gradient outside the slice (seed ${seed})`,
       );
     }
-    for (const { name } of wide.statistics) {
+    for (const { name, channels } of wide.statistics) {
       const expected = copied.state.get(`host.${name}`)?.data as Float32Array;
       const slim = inPlace.state.get(`slim.${name}`)?.data as Float32Array;
-      close(slim.subarray(0, expected.length), expected, name, 1e-5);
+      const list = kept(channels);
+      close(
+        list.map((c) => slim[c]),
+        expected,
+        name,
+        1e-5,
+      );
       const untouched = inPlace.state.get(`host.${name}`)?.data as Float32Array;
       assert.ok(
-        untouched.every((value) => value === (name.endsWith('var') ? 1 : 0)),
-        `${name} of the host is untouched`,
+        [...untouched, ...slim.filter((_, c) => !list.includes(c))].every(
+          (value) => value === (name.endsWith('var') ? 1 : 0),
+        ),
+        `${name} of the host, and of channels that are not kept, is untouched`,
       );
     }
     device.free(picture.storage as GPUBuffer);

@@ -1,0 +1,22 @@
+import { sliceModes } from '../keep_lists.js';
+import { bnModes } from '../parameters.js';
+import { choice, integer } from './kinds.js';
+import { slicing } from './method.js';
+
+const forSlices = {
+  only: { key: 'method', values: slicing },
+  remedy: 'Its slim encoder is no slice of a host: leave it out, or use --method sacl_xd.',
+} as const;
+const forLists = { only: { key: 'slice', values: ['l1'] } } as const;
+
+/** How the slim encoder is cut out of its host. */
+export const slicingSettings = {
+  slice: choice('channels of the slim encoder: leading, or of largest L1 norm', 'prefix', sliceModes, forSlices),
+  sliceEvery: integer('steps between selections of channels', 1000, { min: 1, ...forLists }),
+  sliceWarmup: integer<number | null>('steps before the first selection by trained weights', null, {
+    min: 0,
+    shown: 'the warm-up',
+    ...forLists,
+  }),
+  bn: choice('what encoders share of batchnorm: affine, statistics too, or nothing', 'split', bnModes, forSlices),
+};

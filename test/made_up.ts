@@ -1,0 +1,43 @@
+// Runs too small to learn anything: enough to see that a trainer does what it should.
+import * as assert from 'uvu/assert';
+import type { ImageSource } from '../src/data/source.js';
+import type { Tensors } from '../src/parameters.js';
+import { generator, seed } from './random.js';
+
+/** Random pictures with some structure, sides 12 to 20 pixels. */
+export function pictures(length: number): ImageSource {
+  const load = async (item: number, picture: number) => {
+    const random = generator(seed + item * 2 + picture);
+    const [width, height] = [12 + (item % 9), 12 + (item % 7)];
+    const pixels = Uint8Array.from({ length: width * height * 4 }, (_, i) =>
+      i % 4 === 3 ? 255 : 128 + 100 * Math.sin((i * (1 + (item % 5))) / 40) + 20 * random(),
+    );
+    return { width, height, pixels };
+  };
+  return { name: 'made up', length, pictures: 1, load };
+}
+
+export const small = {
+  data: 'made up',
+  imageSize: 16,
+  width: 0.25,
+  stemStride: 1,
+  blocks: '64/1 128/2 128/1',
+  projector: 32,
+  batch: 16,
+  steps: 6,
+  optimizer: 'sgd',
+  lr: 0.05,
+  warmup: 0,
+};
+
+/** Fails unless both hold the same tensors, bit for bit. */
+export function assertEqual(a: Tensors, b: Tensors, what: string): void {
+  assert.equal([...a.keys()], [...b.keys()], what);
+  for (const [name, { data }] of a)
+    assert.equal(
+      new Uint32Array(data.slice().buffer),
+      new Uint32Array(b.get(name)?.data.slice().buffer ?? []),
+      `${what}: ${name}`,
+    );
+}
