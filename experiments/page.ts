@@ -262,5 +262,8 @@ function markdown(head: readonly string[], body: readonly (readonly string[])[],
 
 const count = (value: number) => value.toLocaleString('en');
 const capital = (text: string) => text[0].toUpperCase() + text.slice(1);
-/** One line of a message, as a cell of a table. */
-const cell = (message: string) => message.split('\n')[0].replaceAll('|', '\\|');
+/** The beginning of a message, as a cell of a table. */
+const cell = (message: string) => {
+  const [line] = message.split('\n');
+  return (line.length > 100 ? `${line.slice(0, 97)}...` : line).replaceAll('|', '\\|');
+};
