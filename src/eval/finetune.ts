@@ -13,7 +13,7 @@ import { type Attempt, type SupervisedOptions, type SupervisedResult, supervise,
 
 /** What is used where nothing is said. */
 export const finetuneDefaults = {
-  lr: [1e-3, 1e-2, 1e-1],
+  lr: [0.01, 0.1, 1],
   epochs: 50,
   mostBatch: 64,
   weightDecay: 1e-4,

@@ -29,8 +29,13 @@ export interface FinetuneFileOptions extends Omit<SupervisedOptions, 'onEpoch'>,
   scratch?: boolean;
 }
 
-/** Raw pixels are many and vary together: they want smaller steps than features. */
-const pixelRates = [1e-3, 3e-3, 1e-2, 3e-2];
+/** What the controls, the untrained encoder and raw pixels, are given so that they show what they can. */
+const controlSettings: readonly LinearOptions[] = [
+  // its features hardly vary about their means
+  { standardize: true },
+  // they are many and vary together, which wants smaller steps
+  { standardize: false, lr: [1e-3, 3e-3, 1e-2, 3e-2] },
+];
 const mostPixels = 32; // their side
 
 /**
@@ -50,7 +55,7 @@ export async function linearFile(weights: string, data: string, options: LinearF
     const contenders = controls ? all : all.slice(0, 1);
     const found: SupervisedResult[] = [];
     for (const [i, { name }] of contenders.entries()) {
-      const own = encoders[i] === pixels ? { ...settings, standardize: false, lr: pixelRates } : settings;
+      const own = { ...settings, ...(i > 0 && controlSettings[i - 1]) };
       const onEpoch = (progress: FitProgress) => onProgress?.(name, progress);
       found.push(await linearEvaluation(device, encoders[i], dataset.train, dataset.test, { ...own, onEpoch }));
     }
@@ -74,7 +79,14 @@ export async function linearFile(weights: string, data: string, options: LinearF
       ...(used.augment && { 'least crop': used.cropMin, flip: used.flip }),
       seed: used.seed,
     });
-    const notes = [`The linear layers were trained on ${how}.`, ...result.notes, ...searching.notes];
+    const fair =
+      'The untrained encoder has its features standardised, of which a linear layer could else learn little.';
+    const notes = [
+      `The linear layers were trained on ${how}.`,
+      ...(controls && !used.standardize ? [fair] : []),
+      ...result.notes,
+      ...searching.notes,
+    ];
     return { ...result, on: `${result.on}; ${searching.on.split('; ').slice(1).join('; ')}`, notes };
   } finally {
     pixels.dispose();

@@ -60,8 +60,8 @@ test('a section tells all of a result, and escapes what it is given', () => {
   for (const part of [
     'Linear evaluation of the slim encoder on &#60;photos&#62;',
     '83.3 %',
-    'a/slim.safetensors; epochs 2.00, lr 0.100/0.300; adapter &#38; co.',
-    '0.1 25.0 %, 0.3 50.0 %, 9 diverged',
+    'a/slim.safetensors; epochs 2, lr 0.1/0.3; adapter &#38; co.',
+    '0.1\u00a025.0\u00a0%, 0.3\u00a050.0\u00a0%, 9\u00a0diverged',
     '<b>1</b> of 3 <em>dog</em> taken for <em>&#60;cat&#62;</em>',
     'points="',
   ])

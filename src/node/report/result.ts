@@ -1,5 +1,4 @@
 import { basename, dirname, join } from 'node:path';
-import { figure } from '../progress.js';
 import { type Result, trialsText } from '../scores.js';
 import { type Chart, renderChart } from './chart.js';
 import { escapeHtml, percent } from './page.js';
@@ -21,7 +20,7 @@ export function resultSection(result: Result): string {
 }
 
 function text(value: unknown): string {
-  return Array.isArray(value) ? value.map(text).join('/') : typeof value === 'number' ? figure(value) : String(value);
+  return Array.isArray(value) ? value.map(text).join('/') : String(value);
 }
 
 /** How classifiers came about: the course of their training, their learning rates, and what there was to learn from. */
@@ -47,7 +46,7 @@ function fitting({ fitted = [], classes }: Result): string {
   const rows = fitted.map(({ name, lr, trials, meanPerClass }) => [
     escapeHtml(name),
     String(lr),
-    ...(tried ? [trialsText(trials)] : []),
+    ...(tried ? [trialsText(trials).replaceAll(' ', '\u00a0').replaceAll(',\u00a0', ', ')] : []),
     percent(meanPerClass),
   ]);
   const rates = plainTable(['', ...heads], rows);
