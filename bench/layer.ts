@@ -1,11 +1,11 @@
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
-import { numel, prefix, type Tensor } from '../src/tensor.js';
-import { error, upload } from '../test/check.js';
+import { keep, numel, type Tensor } from '../src/tensor.js';
+import { error, upload, uploadList } from '../test/check.js';
 import { generator, randoms } from '../test/random.js';
 import { type Cost, measure, type Rounds } from './measure.js';
-import { type Case, type Layer, shares } from './ops.js';
+import { type Case, type Cut, cuts, type Layer } from './ops.js';
 import type { Reference } from './reference.js';
 
 /** A pass of a layer: its cost at each share of the channels, and how far its answer is from f64. */
@@ -21,16 +21,20 @@ export interface Row {
   readonly error: number;
   readonly wrong: boolean;
   /** Dense first. */
-  readonly widths: readonly (Cost & { readonly share: number })[];
+  readonly widths: readonly (Cost & Cut)[];
 }
 
 const tolerance = 1e-5;
 const samples = 48;
 
+type Kept = readonly (readonly number[] | undefined)[];
+
 /** A tensor that the op writes, what it should hold at a flat index, and which pass writes it. */
 interface Output {
   readonly pass: string;
   readonly tensor: Tensor;
+  /** Of its first two dimensions, where a list says which rows and columns it has. */
+  readonly kept?: Kept;
   readonly expected: (index: number) => number | undefined;
 }
 
@@ -40,15 +44,17 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
   const random = generator(seed);
   const buffers: GPUBuffer[] = [];
   const variants = new Map<string, string>();
-  const recorded = layer.slims ? shares : shares.slice(0, 1);
-  const outputs = recorded.flatMap((share) => {
+  const recorded = cuts.filter(
+    ({ share, listed }) => share === 1 || (layer.slims && !(listed && !layer.at(1).weights)),
+  );
+  const outputs = recorded.flatMap((cut) => {
     const phase = (pass: string, record: () => void) => {
       const before = plan.choices.length;
-      plan.phase(`${share} ${pass}`, record);
+      plan.phase(keyOf(cut, pass), record);
       const names = plan.choices.slice(before).map(({ chosen }) => chosen.name);
-      if (share === 1) variants.set(pass, [...new Set(names)].join(' '));
+      if (cut.share === 1) variants.set(pass, [...new Set(names)].join(' '));
     };
-    return record(plan, layer, share, phase, random, buffers);
+    return record(plan, layer, cut, phase, random, buffers);
   });
   try {
     for (const { tensor } of outputs) plan.keep(tensor);
@@ -56,16 +62,16 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
     plan.poison();
     plan.run();
     const errors = new Map<string, number>();
-    for (const { pass, tensor, expected } of outputs) {
-      const found = await sampledError(plan, tensor, expected, random);
+    for (const { pass, tensor, expected, kept } of outputs) {
+      const found = await sampledError(plan, tensor, expected, random, kept);
       const worst = errors.get(pass) ?? 0;
       errors.set(pass, Math.max(worst, found)); // NaN stays NaN
     }
     const costs = await measure(plan, ({ phase }) => phase.split('/')[0], rounds);
     return [...errors].flatMap(([pass, error]) => {
-      const widths = recorded.flatMap((share) => {
-        const cost = costs.get(`${share} ${pass}`);
-        return cost ? [{ share, ...cost }] : [];
+      const widths = recorded.flatMap((cut) => {
+        const cost = costs.get(keyOf(cut, pass));
+        return cost ? [{ ...cut, ...cost }] : [];
       });
       // a pass without a dispatch, as the backward of an addition, has nothing to time
       if (widths.length === 0) return [];
@@ -78,11 +84,13 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
   }
 }
 
+const keyOf = ({ share, listed }: Cut, pass: string) => `${share}${listed ? ' listed' : ''} ${pass}`;
+
 /** Records the passes of a layer at one share of its channels, on random tensors, and says what they should write. */
 function record(
   plan: Plan,
   layer: Layer,
-  share: number,
+  { share, listed }: Cut,
   phase: (pass: string, record: () => void) => void,
   random: () => number,
   buffers: GPUBuffer[],
@@ -98,11 +106,18 @@ function record(
   const tensors: Record<string, Tensor> = {};
   for (const [name, shape] of Object.entries(inputs)) tensors[name] = make(name, shape, 0.3);
   const parameters: Record<string, Tensor> = {};
+  const kept: Record<string, Kept> = {};
   for (const [name, shape] of Object.entries(weights)) {
     const host = make(name, (layer.at(1) as Required<Case>).weights[name], 0.2);
     const grad = make(`before.${name}`, host.shape, -0.4);
-    parameters[name] = prefix({ ...host, grad }, shape);
-    values[name] = gather(values[name], parameters[name]);
+    const lists = [0, 1].map((d) =>
+      listed && shape[d] < host.shape[d] ? subset(host.shape[d], shape[d], random) : undefined,
+    );
+    const [rows, columns] = lists.map((list) => list && uploadList(plan.device, list));
+    for (const list of [rows, columns]) if (list) buffers.push(list.storage as GPUBuffer);
+    parameters[name] = keep({ ...host, grad }, shape, { rows, columns });
+    kept[name] = lists;
+    values[name] = gather(values[name], parameters[name], lists);
   }
 
   /** Records run and backward on a tape of their own, which differentiates what it is asked to. */
@@ -132,10 +147,15 @@ function record(
   for (const [name, dx] of gradients)
     if (dx) outputs.push({ pass: backward, tensor: dx, expected: element(`d${name}`) });
   for (const [name, weight] of Object.entries(parameters)) {
-    const before = gather(values[`before.${name}`], weight);
+    const before = gather(values[`before.${name}`], weight, kept[name]);
     const added = element(`d${name}`);
     const expected = (index: number) => before[index] + (added(index) ?? Number.NaN);
-    outputs.push({ pass: layer.joint ? 'backward' : 'backward_weight', tensor: weight.grad as Tensor, expected });
+    outputs.push({
+      pass: layer.joint ? 'backward' : 'backward_weight',
+      tensor: weight.grad as Tensor,
+      kept: kept[name],
+      expected,
+    });
   }
   return outputs;
 }
@@ -149,17 +169,27 @@ function expectations(reference: Reference, values: Record<string, Float32Array>
 }
 
 /** Where the element of a view lies in its buffer, counted from the view's start. */
-function place({ shape, strides }: Tensor, index: number): number {
+function place({ shape, strides }: Tensor, index: number, kept: Kept = []): number {
   let at = 0;
   for (let d = shape.length - 1; d >= 0; d--) {
-    at += (index % shape[d]) * strides[d];
+    const i = index % shape[d];
+    at += (kept[d]?.[i] ?? i) * strides[d];
     index = Math.floor(index / shape[d]);
   }
   return at;
 }
 
-function gather(values: Float32Array, view: Tensor): Float32Array {
-  return Float32Array.from({ length: numel(view.shape) }, (_, i) => values[place(view, i)]);
+/** `count` of the numbers below `all`, in order. */
+function subset(all: number, count: number, random: () => number): number[] {
+  const drawn = Array.from({ length: all }, (_, i) => [random(), i] as const).sort(([a], [b]) => a - b);
+  return drawn
+    .slice(0, count)
+    .map(([, i]) => i)
+    .sort((a, b) => a - b);
+}
+
+function gather(values: Float32Array, view: Tensor, kept: Kept): Float32Array {
+  return Float32Array.from({ length: numel(view.shape) }, (_, i) => values[place(view, i, kept)]);
 }
 
 async function sampledError(
@@ -167,6 +197,7 @@ async function sampledError(
   tensor: Tensor,
   expected: Output['expected'],
   random: () => number,
+  kept?: Kept,
 ): Promise<number> {
   const data = await plan.read(tensor);
   const count = numel(tensor.shape);
@@ -178,7 +209,7 @@ async function sampledError(
     const value = expected(index);
     if (value === undefined) continue;
     wanted.push(value);
-    found.push(data[place(tensor, index)]);
+    found.push(data[place(tensor, index, kept)]);
   }
   return error(found, wanted);
 }

@@ -41,6 +41,18 @@ export interface Layer {
  */
 export const shares = [1, 2 / 3, 1 / 2] as const;
 
+/** A share of the channels: the leading ones, or as many that a list names. */
+export interface Cut {
+  readonly share: number;
+  readonly listed: boolean;
+}
+
+/** What is timed of a layer, dense first. */
+export const cuts: readonly Cut[] = [
+  ...shares.map((share) => ({ share, listed: false })),
+  { share: 1 / 2, listed: true },
+];
+
 /** Every layer that is benched, at this batch. */
 export function layers(batch: number): Layer[] {
   return [...mobilenet(batch).map((layer) => ({ ...layer, network: true })), ...others(batch)];

@@ -6,7 +6,8 @@ import { digits, percent, Table } from './table.js';
 
 /** Prints the head of the table of layers. */
 export function opsTable(): Table {
-  console.log('\nslim: time over dense time, and in brackets that over the ratio of the work (1 is ideal)\n');
+  console.log('\nslim: time over dense time, and in brackets that over the ratio of the work (1 is ideal);');
+  console.log('by list: as many channels as in slim 1/2, anywhere in the host\n');
   return new Table([
     ['layer', 28, 'left'],
     ['pass', 15, 'left'],
@@ -17,6 +18,7 @@ export function opsTable(): Table {
     ['of copy', 8],
     ['slim 2/3', 13],
     ['slim 1/2', 13],
+    ['by list', 13],
     ['variant', 10, 'left'],
   ]);
 }
@@ -42,7 +44,7 @@ export function printRow(
     computes ? percent(flops / gflops) : '',
     digits(bytes),
     percent(bytes / gbps),
-    ...[0, 1].map((i) =>
+    ...[0, 1, 2].map((i) =>
       slims[i] ? `${(slims[i].ms / dense.ms).toFixed(2)} (${excess(slims[i], dense).toFixed(2)})` : '',
     ),
     variant,
@@ -75,7 +77,9 @@ export function printExcess(rows: readonly Row[]): Record<string, Partial<Record
     result[name] = {};
     for (const pass of passes) {
       const found = members.filter((row) => row.pass === pass);
-      const all = found.flatMap(({ widths: [dense, ...slims] }) => slims.map((slim) => excess(slim, dense)));
+      const all = found.flatMap(({ widths: [dense, ...slims] }) =>
+        slims.filter(({ listed }) => !listed).map((slim) => excess(slim, dense)),
+      );
       if (all.length > 0) result[name][pass] = geomean(all);
     }
     table.row([name, ...passes.map((pass) => result[name][pass]?.toFixed(2) ?? '')]);

@@ -188,7 +188,7 @@ function shareTable(head: string, shares: StepReport['kernels'], whole: number):
 function kernelTable(ops: readonly Row[], { gflops, gbps }: Roofline): string {
   const rows = ops.map(({ stem, layer, pass, variant, widths: [dense, ...slims], wrong }) => {
     const head = `<th scope="row">${escapeHtml(`${stem} ${layer}`)}</th><td class="text">${pass}</td>`;
-    if (wrong) return `<tr>${head}<td class="wrong" colspan="8">WRONG</td></tr>`;
+    if (wrong) return `<tr>${head}<td class="wrong" colspan="9">WRONG</td></tr>`;
     const [flops, bytes] = [(2 * dense.macs) / dense.ms / 1e6, dense.bytes / dense.ms / 1e6];
     const cells = [
       digits(dense.ms),
@@ -196,13 +196,25 @@ function kernelTable(ops: readonly Row[], { gflops, gbps }: Roofline): string {
       dense.macs > 0 ? percent(flops / gflops) : '',
       digits(bytes),
       percent(bytes / gbps),
-      ...[0, 1].map((i) =>
+      ...[0, 1, 2].map((i) =>
         slims[i] ? `${(slims[i].ms / dense.ms).toFixed(2)} (${excess(slims[i], dense).toFixed(2)})` : '',
       ),
     ];
     return `<tr>${head}${cells.map((cell) => `<td>${cell}</td>`).join('')}<td class="text">${escapeHtml(variant)}</td></tr>`;
   });
-  const heads = ['layer', 'pass', 'ms', 'GFLOP/s', 'of peak', 'GB/s', 'of copy', 'slim 2/3', 'slim 1/2', 'variant'];
+  const heads = [
+    'layer',
+    'pass',
+    'ms',
+    'GFLOP/s',
+    'of peak',
+    'GB/s',
+    'of copy',
+    'slim 2/3',
+    'slim 1/2',
+    'by list',
+    'variant',
+  ];
   return table(heads, rows);
 }
 
