@@ -1,3 +1,4 @@
+import type { Binding } from '../src/runtime/binding.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
@@ -103,6 +104,18 @@ function record(
     buffers.push(made.storage as GPUBuffer);
     return made;
   };
+  const lists = new Map<string, { readonly channels: number[]; readonly binding: Binding }>();
+  /** The list that keeps `count` of `all` channels, one for all tensors: batchnorm's have to share theirs. */
+  const listOf = (all: number, count: number) => {
+    const key = `${count} of ${all}`;
+    const known = lists.get(key);
+    if (known) return known;
+    const channels = subset(all, count, random);
+    const made = { channels, binding: uploadList(plan.device, channels) };
+    buffers.push(made.binding.storage as GPUBuffer);
+    lists.set(key, made);
+    return made;
+  };
   const tensors: Record<string, Tensor> = {};
   for (const [name, shape] of Object.entries(inputs)) tensors[name] = make(name, shape, 0.3);
   const parameters: Record<string, Tensor> = {};
@@ -110,14 +123,11 @@ function record(
   for (const [name, shape] of Object.entries(weights)) {
     const host = make(name, (layer.at(1) as Required<Case>).weights[name], 0.2);
     const grad = make(`before.${name}`, host.shape, -0.4);
-    const lists = [0, 1].map((d) =>
-      listed && shape[d] < host.shape[d] ? subset(host.shape[d], shape[d], random) : undefined,
-    );
-    const [rows, columns] = lists.map((list) => list && uploadList(plan.device, list));
-    for (const list of [rows, columns]) if (list) buffers.push(list.storage as GPUBuffer);
+    const sides = [0, 1].map((d) => (listed && shape[d] < host.shape[d] ? listOf(host.shape[d], shape[d]) : undefined));
+    const [rows, columns] = sides.map((list) => list?.binding);
     parameters[name] = keep({ ...host, grad }, shape, { rows, columns });
-    kept[name] = lists;
-    values[name] = gather(values[name], parameters[name], lists);
+    kept[name] = sides.map((list) => list?.channels);
+    values[name] = gather(values[name], parameters[name], kept[name]);
   }
 
   /** Records run and backward on a tape of their own, which differentiates what it is asked to. */

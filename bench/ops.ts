@@ -10,7 +10,7 @@ import { pointwise } from '../src/ops/pointwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
 import { scaleChannels } from '../src/ops/scale_channels.js';
 import type { Tape } from '../src/tape.js';
-import type { Tensor } from '../src/tensor.js';
+import { keep, type Tensor } from '../src/tensor.js';
 import { losses } from './losses.js';
 import * as reference from './reference.js';
 
@@ -172,7 +172,9 @@ function batchnormLayer(N: number, channels: number, side: number): Layer {
         inputs: { x: [N, C, side, side] },
         weights: { gamma: [C], beta: [C] },
         run: (tape, { x, gamma, beta }) => {
-          const [runningMean, runningVar] = ['mean', 'var'].map((name) => tape.empty(`running_${name}`, [C]));
+          const [runningMean, runningVar] = ['mean', 'var'].map((name) =>
+            keep(tape.empty(`running_${name}`, [channels]), [C], { rows: gamma.keptRows }),
+          );
           return batchnorm(
             tape,
             x,

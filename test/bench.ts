@@ -103,7 +103,7 @@ test('the bench refuses what it does not know, and a report that it could not wr
     [['--encoder', 'resnet18'], 2, /--encoder: expected --step beside it/],
     [['--step', '--encoder', 'resnet_18'], 2, /unknown encoder 'resnet_18': did you mean 'resnet18'/],
     [['--step', '--image-size', '64'], 2, /--image-size: expected --encoder beside it/],
-    [['--step', '--encoder', 'resnet18', '--image-size', '31'], 2, /imageSize .*total stride, 32, got 31/],
+    [['--step', '--encoder', 'mobilenet_v3_large', '--image-size', '15'], 2, /imageSize .*total stride, 16, got 15/],
     [['--json', 'no/such/folder/bench.json'], 1, /cannot write no\/such\/folder\/bench.json: no such file or folder/],
   ] as const) {
     const result = await bench(...args);
