@@ -155,6 +155,20 @@ for (const settings of methods.filter(({ method }) => ['moco_v2', 'byol', 'ssl_s
     trainer.dispose();
   });
 
+for (const settings of methods)
+  test(`${settings.method}: both exported encoders open, the host as wide as it was trained`, async () => {
+    const config = parseConfig({ ...small, ...settings, seed });
+    const trainer = await open(config, pictures(40));
+    const widths = { slim: 32, host: config.ratio === 1 ? 32 : 48 };
+    for (const part of ['slim', 'host'] as const) {
+      const state = await trainer.encoderState(part);
+      assertEqual(state, await initialState(device, config, part), `${part}, as the seed makes it`);
+      using encoder = new ImageEncoder(device, config, state, config.ratio === 1 ? 'slim' : part);
+      assert.is(encoder.features, widths[part]);
+    }
+    trainer.dispose();
+  });
+
 test('a checkpoint is refused where the teacher is another, and nothing of it is taken', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   const source = pictures(40);
