@@ -1,6 +1,6 @@
 import { backbone } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { mlp, unitRows } from '../nn/mlp.js';
+import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
@@ -33,8 +33,8 @@ export function smallEncoder(settings: MethodSettings): Encoder {
 }
 
 /** Two layers behind an encoder, and onto the unit sphere. */
-export function unitHead(name: string, { features }: Encoder, hidden: number, output: number): Module {
-  return sequential(mlp(name, features, { hidden, output }), unitRows);
+export function unitHead(name: string, { features }: Encoder, layers: MlpOptions): Module {
+  return sequential(mlp(name, features, layers), unitRows);
 }
 
 /**

@@ -17,9 +17,9 @@ import { type Teacher, teach } from './teacher.js';
  *   L = L_InfoNCE + Σ_n |adapt(z^A_n) − t^A_n|² + Σ_n |adapt(z^B_n) − t^B_n|²,   all rows of length 1
  */
 export function disco(settings: ContrastSettings, teacher?: Teacher): Method {
-  const { projector, embedding, temperature } = settings;
+  const { projector: hidden, embedding, temperature } = settings;
   const encoder = smallEncoder(settings);
-  const head = unitHead('head', encoder, projector, embedding);
+  const head = unitHead('head', encoder, { hidden, output: embedding });
   const D = teacher?.backbone.features.host ?? embedding;
   const adaptor = D === embedding ? undefined : sequential(projection('adaptor', embedding, D), unitRows);
   const embed = embedder(encoder, head);

@@ -7,9 +7,9 @@ import { embedder } from './network.js';
 
 /** MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. */
 export function mocoV2(settings: ContrastSettings): Method {
-  const { projector, embedding, temperature } = settings;
+  const { projector: hidden, embedding, temperature } = settings;
   const encoder = smallEncoder(settings);
-  const head = unitHead('head', encoder, projector, embedding);
+  const head = unitHead('head', encoder, { hidden, output: embedding });
   const embed = embedder(encoder, head);
   return {
     ...lone(encoder, head),

@@ -31,11 +31,12 @@ export interface OssSettings extends HeadSettings {
  * s and r are the scores of the teacher's and of the small encoder's own prototypes, all of length 1.
  */
 export function oss(settings: OssSettings): Method {
-  const { projector, embedding, temperature, prototypes: count, epsilon, sinkhorn: iterations } = settings;
+  const { embedding, temperature, prototypes: count, epsilon, sinkhorn: iterations } = settings;
   const slim = smallEncoder(settings);
   const host = scoped('teacher', backbone(settings));
-  const head = unitHead('head', slim, projector, embedding);
-  const teacherHead = unitHead('teacher.head', host, projector, embedding);
+  const layers = { hidden: settings.projector, output: embedding, batchnorm: true };
+  const head = unitHead('head', slim, layers);
+  const teacherHead = unitHead('teacher.head', host, layers);
   const prototypes = projection('prototypes', embedding, count);
   const teacherPrototypes = projection('teacher.prototypes', embedding, count);
   const [embed, embedTeacher] = [embedder(slim, head), embedder(host, teacherHead)];

@@ -22,11 +22,11 @@ export interface RekdSettings extends ContrastSettings {
  *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
  */
 export function rekd(settings: RekdSettings): Method {
-  const { projector, embedding, temperature, neighbours } = settings;
+  const { projector: hidden, embedding, temperature, neighbours } = settings;
   const slim = smallEncoder(settings);
   const host = scoped('teacher', backbone(settings));
-  const head = unitHead('head', slim, projector, embedding);
-  const teacherHead = unitHead('teacher.head', host, projector, embedding);
+  const head = unitHead('head', slim, { hidden, output: embedding });
+  const teacherHead = unitHead('teacher.head', host, { hidden, output: embedding });
   const [embed, embedTeacher] = [embedder(slim, head), embedder(host, teacherHead)];
   return {
     encoders: { slim, host },

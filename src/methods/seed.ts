@@ -20,10 +20,10 @@ export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */
 export function seed(settings: SeedSettings, teacher?: Teacher): Method {
-  const { projector, temperature, teacherTemperature } = settings;
+  const { projector: hidden, temperature, teacherTemperature } = settings;
   const encoder = smallEncoder(settings);
   const D = teacher?.backbone.features.host ?? settings.embedding;
-  const head = unitHead('seed', encoder, projector, D);
+  const head = unitHead('seed', encoder, { hidden, output: D });
   const embed = embedder(encoder, head);
   return {
     ...lone(encoder, head),

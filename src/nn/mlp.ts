@@ -6,6 +6,14 @@ import { dense, norm } from './blocks.js';
 import { uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
+export interface MlpOptions {
+  /** Units of the hidden layer, P. */
+  hidden: number;
+  /** Length of the output, D. */
+  output: number;
+  batchnorm?: boolean;
+}
+
 /**
  * A head of two layers: Linear(F, P), ReLU, Linear(P, D), with batchnorm before the ReLU where asked. Names are those of an
  * nn.Sequential.
@@ -13,7 +21,7 @@ import { type Module, sequential } from './module.js';
 export function mlp(
   name: string,
   features: Channels,
-  { hidden: units, output, batchnorm = false }: { hidden: number; output: number; batchnorm?: boolean },
+  { hidden: units, output, batchnorm = false }: MlpOptions,
 ): Module {
   const hidden = { host: units, slim: units };
   const first = dense(`${name}.0`, features, hidden);

@@ -45,8 +45,8 @@ const within =
     w(`${scope}.${name}`);
 const features = (w: Lookup, x: Float64Array) => f64.mobilenet(w, x, N, blocks);
 const headed = (w: Lookup, x: Float64Array, head = 'head') => f64.unit(f64.mlp(w, head, features(w, x)));
-const headedTeacher = (w: Lookup, x: Float64Array) =>
-  f64.unit(f64.mlp(w, 'teacher.head', features(within(w, 'teacher'), x)));
+const headedTeacher = (w: Lookup, x: Float64Array, batchnorm = false) =>
+  f64.unit(f64.mlp(w, 'teacher.head', features(within(w, 'teacher'), x), batchnorm));
 const taughtBy = (teacher: Lookup, x: Float64Array) => f64.unit(f64.mobilenet(teacher, x, N, blocks, true));
 const { temperature: tau } = settings;
 
@@ -86,12 +86,14 @@ const losses: Record<string, (given: Given) => (w: Lookup) => number> = {
       f64.crossEntropy(f64.similarities(headed(w, a), key, queue), positives, tau);
   },
   oss: ({ w: first, a, b }) => {
-    const scores = (w: Lookup, x: Float64Array) => f64.linear(headedTeacher(w, x), w('teacher.prototypes.weight'));
+    const scores = (w: Lookup, x: Float64Array) =>
+      f64.linear(headedTeacher(w, x, true), w('teacher.prototypes.weight'));
     const assigned = [a, b].map((x) => f64.sinkhorn(scores(first, x), settings.epsilon, settings.sinkhorn));
     const told = [a, b].map((x) => f64.softmax(scores(first, x), tau));
     return (w) => {
       const halves = [a, b].map((x, i) => {
-        const own = f64.linear(headed(w, x), w('prototypes.weight'));
+        const z = f64.unit(f64.mlp(w, 'head', features(w, x), true));
+        const own = f64.linear(z, w('prototypes.weight'));
         return f64.crossEntropy(own, told[i], tau) + f64.crossEntropy(scores(w, x), assigned[1 - i], tau);
       });
       return (halves[0] + halves[1]) / 2;
