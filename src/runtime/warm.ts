@@ -17,12 +17,13 @@ export async function warm(
   dispatches: readonly Dispatch[],
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
+  if (!device.spares) return;
   const { pipelines } = device;
   const cold = new Map(
     dispatches.map((dispatch) => [PipelineCache.key(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
   );
   for (const key of cold.keys()) if (pipelines.warm.has(key)) cold.delete(key);
-  if (!device.spares || cold.size < leastWorthwhile) return;
+  if (cold.size < leastWorthwhile) return;
   const spares = await device.spares();
   const waiting = [...cold.values()];
   let done = 0;
