@@ -123,21 +123,6 @@ export function tsneGradient(p: Float64Array, y: Float64Array, out: Float64Array
   }
 }
 
-/** KL(p ‖ q): what t-SNE makes small. */
-export function tsneDivergence(p: Float64Array, y: Float64Array): number {
-  const N = y.length / 2;
-  const total = kernelSum(y);
-  let sum = 0;
-  for (let i = 0; i < N; i++)
-    for (let j = 0; j < N; j++) {
-      const share = p[i * N + j];
-      if (i === j || share === 0) continue;
-      const near = 1 / (1 + (y[2 * i] - y[2 * j]) ** 2 + (y[2 * i + 1] - y[2 * j + 1]) ** 2);
-      sum += share * Math.log((share * total) / near);
-    }
-  return sum;
-}
-
 /** Σ 1 / (1 + |y_i − y_j|²) over all i ≠ j: q's denominator. */
 function kernelSum(y: Float64Array): number {
   const N = y.length / 2;
