@@ -47,7 +47,7 @@ const own: Record<string, Settings> = {
 };
 
 /** Peak learning rates of SGD, for a batch of 256, that are tried for each method. */
-export const triedRates = [0.005, 0.02, 0.08];
+export const triedRates = [0.005, 0.02, 0.08, 0.32];
 
 /** Settings of a method on a data set, those of `change` in place of the common ones. */
 export function settingsOf(method: string, data: DataName, change: Settings = {}): Settings {

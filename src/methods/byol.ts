@@ -1,3 +1,4 @@
+import { norm } from '../nn/blocks.js';
 import { mlp, unitRows } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
@@ -20,13 +21,17 @@ export interface ByolSettings extends HeadSettings {
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
  *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
+ *
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all pictures is nearly the
+ * same, and without their mean taken away a short run learns little more than that.
  */
 export function byol(settings: ByolSettings): Method {
   const { projector: hidden, embedding, ema } = settings;
   const encoder = smallEncoder(settings);
-  const head = mlp('projector', encoder.features, { hidden, output: embedding, batchnorm: true });
+  const layers = { hidden, output: embedding, batchnorm: true };
   const units = { host: embedding, slim: embedding };
-  const predictor = sequential(mlp('predictor', units, { hidden, output: embedding, batchnorm: true }), unitRows);
+  const head = sequential(mlp('projector', encoder.features, layers), norm('projector.4', units));
+  const predictor = sequential(mlp('predictor', units, layers), unitRows);
   const embed = embedder(encoder, head);
   return {
     ...lone(encoder, head, predictor),

@@ -57,10 +57,10 @@ const losses: Record<string, (given: Given) => (w: Lookup) => number> = {
     return (w) => infoNce(headed(w, a), key, queue);
   },
   byol: ({ average, a, b }) => {
-    const target = (x: Float64Array) => f64.unit(f64.mlp(average, 'projector', features(average, x), true));
-    const [ta, tb] = [target(a), target(b)];
-    const predict = (w: Lookup, x: Float64Array) =>
-      f64.unit(f64.mlp(w, 'predictor', f64.mlp(w, 'projector', features(w, x), true), true));
+    const project = (w: Lookup, x: Float64Array) =>
+      f64.norm(w, 'projector.4', f64.mlp(w, 'projector', features(w, x), true));
+    const [ta, tb] = [a, b].map((x) => f64.unit(project(average, x)));
+    const predict = (w: Lookup, x: Float64Array) => f64.unit(f64.mlp(w, 'predictor', project(w, x), true));
     return (w) => (f64.squaredDistance(predict(w, a), tb) + f64.squaredDistance(predict(w, b), ta)) / N;
   },
   seed: ({ teacher, a, queue }) => {

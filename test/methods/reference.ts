@@ -49,8 +49,8 @@ function relu(value: number): number {
   return Math.max(0, value);
 }
 
-/** By the batch's statistics, or the running ones, then ReLU. `stride` elements of a channel lie together. */
-function normRelu(data: Float64Array, C: number, stride: number, w: Lookup, name: string, running = false) {
+/** By the batch's statistics, or the running ones. `stride` elements of a channel lie together. */
+function normalize(data: Float64Array, C: number, stride: number, w: Lookup, name: string, running = false) {
   const [gamma, beta] = [w(`${name}.weight`), w(`${name}.bias`)];
   const channel = (i: number) => Math.floor(i / stride) % C;
   const count = data.length / C;
@@ -62,9 +62,11 @@ function normRelu(data: Float64Array, C: number, stride: number, w: Lookup, name
   }
   return data.map((value, i) => {
     const c = channel(i);
-    return relu(gamma[c] * ((value - means[c]) / Math.sqrt(variances[c] + 1e-5)) + beta[c]);
+    return gamma[c] * ((value - means[c]) / Math.sqrt(variances[c] + 1e-5)) + beta[c];
   });
 }
+
+const normRelu = (...of: Parameters<typeof normalize>) => normalize(...of).map(relu);
 
 /** Features of pictures x (N, 3, S, S), by the statistics of the batch or by the running ones; a first stride of 1. */
 export function mobilenet(w: Lookup, x: Float64Array, N: number, blocks: readonly Block[], running = false): Rows {
@@ -101,6 +103,11 @@ export function mlp(w: Lookup, name: string, x: Rows, batchnorm = false): Rows {
   const last = batchnorm ? 3 : 2;
   const data = batchnorm ? normRelu(hidden.data, hidden.D, 1, w, `${name}.1`) : hidden.data.map(relu);
   return linear({ ...hidden, data }, w(`${name}.${last}.weight`), w(`${name}.${last}.bias`));
+}
+
+/** Batchnorm by the statistics of the batch. */
+export function norm(w: Lookup, name: string, { data, D }: Rows): Rows {
+  return { data: normalize(data, D, 1, w, name), D };
 }
 
 export function unit({ data, D }: Rows): Rows {
