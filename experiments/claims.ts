@@ -1,4 +1,6 @@
-import type { TableName } from './rows.js';
+import type { MethodName } from '../src/config/kinds.js';
+import { slicing } from '../src/config/method.js';
+import { methodNames, type TableName, untrained } from './rows.js';
 import type { DataName } from './settings.js';
 
 /** A comparison of two rows, by their tables and names. */
@@ -52,4 +54,11 @@ export const claims: readonly Claim[] = [
   setting('slice', 'slice l1', 'slice prefix'),
   setting('bn', 'bn split', 'bn shared'),
   setting('bn', 'bn split', 'bn private'),
+  ...methodNames.map((name) => ({
+    text: `${name} is ahead of its untrained encoder, at equal epochs`,
+    published: false,
+    ahead: ['epochs', name] as const,
+    behind: ['epochs', slicing.includes(name as MethodName) ? untrained.slice : untrained.lone] as const,
+    data: both,
+  })),
 ];

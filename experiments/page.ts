@@ -116,7 +116,8 @@ the tables as what is seen here, not as a ranking of methods.
   seed, is held out. Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other
   style? Fashion-MNIST: ${count(fashion.train)} of its training and ${count(fashion.test)} of its test pictures, two augmentations of one picture.
 - *kNN*: k = 20. *Linear*: a linear layer on standardised features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
-  the training pictures. *Untrained*: the slim encoder of \`sacl_xd\` as the seed made it. *Raw pixels*: the same measures of the pixels.
+  the training pictures. *Untrained*: as the seed makes them, a slice of a host as
+  those of \`sacl_xd\` and \`sacl\` begin, and an encoder on its own, as all others begin. *Raw pixels*: the same measures of the pixels.
 - Figures are per cent, mean ± standard deviation over the seeds (n − 1). *images/s* is the training's, by the median step, on
   whatever else the machine did.`;
 }

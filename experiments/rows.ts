@@ -27,6 +27,9 @@ export interface Row {
   readonly planned: readonly (Experiment | Refused)[];
 }
 
+/** Rows of encoders as the seed makes them: a slice of a wider one, and one on its own. */
+export const untrained = { slice: 'untrained slice', lone: 'untrained encoder' } as const;
+
 export interface Scale {
   /** Images that a run sees at equal epochs. */
   readonly images: number;
@@ -57,15 +60,18 @@ export function rowsOf(scale: Scale): Row[] {
       method,
       planned,
     });
-    const controls = (table: TableName) =>
-      (['untrained', 'raw pixels'] as const).map((subject) =>
-        row(
-          table,
-          subject,
-          subject,
-          over((seed) => ({ ...plan.equalEpochs('sacl_xd', seed), subject, flops: 0 })),
-        ),
+    const control = (table: TableName, name: string, subject: Experiment['subject'], method: string) =>
+      row(
+        table,
+        name,
+        subject,
+        over((seed) => ({ ...plan.equalEpochs(method, seed), subject, flops: 0 })),
       );
+    const controls = (table: TableName) => [
+      control(table, untrained.slice, 'untrained', 'sacl_xd'),
+      control(table, untrained.lone, 'untrained', 'barlow_twins'),
+      control(table, 'raw pixels', 'raw pixels', 'sacl_xd'),
+    ];
     const ablation = (table: TableName, key: string, values: readonly unknown[]) =>
       values.map((value) =>
         row(

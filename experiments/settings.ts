@@ -28,7 +28,7 @@ const { data: _, protocol: _p, method: _m, ratio: _r, alpha, lambda, projector, 
 
 const correlation = { lambda, projector };
 // Averages over 1,000 steps would still be the first weights when a short run ends, and a queue longer than the data would
-// hold each picture several times.
+// hold each picture several times. With OSS's usual ε a short run's codes stay even over the prototypes.
 const contrast = { queue: 512, ema: 0.99 };
 
 /** What a method gets beside the common recipe: its own numbers, as short runs on few pictures want them. */
@@ -43,7 +43,7 @@ const own: Record<string, Settings> = {
   seed: { queue: 512 },
   disco: { ...contrast, projector },
   rekd: { ...contrast, ratio },
-  oss: { projector, ratio, prototypes: 64 },
+  oss: { projector, ratio, prototypes: 64, epsilon: 0.01 },
 };
 
 /** Peak learning rates of SGD, for a batch of 256, that are tried for each method. */
