@@ -1,6 +1,6 @@
 import type { TorchvisionOptions } from '../image_encoder.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
-import { openImageFolder } from './data/image_folder.js';
+import { openImageFolder, sideFor } from './data/image_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
 import { loadEncoder, loadTorchvision } from './load_encoder.js';
 
@@ -16,11 +16,11 @@ export async function embedFolder(
   torchvision?: TorchvisionOptions,
 ): Promise<{ images: number; features: number }> {
   await checkPlace(out);
-  const images = await openImageFolder(folder);
-  for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
   const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
-    const { features } = encoder;
+    const { features, imageSize } = encoder;
+    const images = await openImageFolder(folder, { side: sideFor(imageSize), labels: false });
+    for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
     const rows = await encoder.embed(images);
     const bytes = /\.csv$/i.test(out)
       ? csv(images.files, rows, features)
@@ -34,13 +34,11 @@ export async function embedFolder(
   }
 }
 
-/** Names are quoted as RFC 4180 asks; numbers have all the digits that f32 tells apart. */
-export function csv(files: readonly string[], rows: Float32Array, features: number): string {
+/** Lines of text, the first with the columns' names. Names are quoted as RFC 4180 asks; numbers have all the digits that f32 tells apart. */
+export function* csv(files: readonly string[], rows: Float32Array, features: number): Generator<string> {
   const quoted = (name: string) => (/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
   const digits = (value: number) => String(Number(value.toPrecision(9)));
-  const head = ['file', ...Array.from({ length: features }, (_, f) => `f${f}`)].join(',');
-  const lines = files.map((file, n) =>
-    [quoted(file), ...Array.from(rows.subarray(n * features, (n + 1) * features), digits)].join(','),
-  );
-  return `${[head, ...lines].join('\n')}\n`;
+  yield `${['file', ...Array.from({ length: features }, (_, f) => `f${f}`)].join(',')}\n`;
+  for (const [n, file] of files.entries())
+    yield `${[quoted(file), ...Array.from(rows.subarray(n * features, (n + 1) * features), digits)].join(',')}\n`;
 }

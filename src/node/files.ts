@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { constants, type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError } from '../errors.js';
 
@@ -9,36 +9,53 @@ const PARTIAL = /^\..+\.[0-9a-f]{12}\.partial$/;
 
 /**
  * Writes a file so that, whatever happens and whenever, `path` holds either its old contents or all of `bytes`:
- * a temporary file beside it is written and forced to disk, then takes its name. A DataError tells why it failed;
- * the old file is intact then and the temporary one removed. Only a killed process leaves one: see `removePartials`.
+ * a temporary file beside it is written and forced to disk, then takes its name. Where `path` is a link, the file that it
+ * leads to is replaced. A DataError tells why it failed; the old file is intact then and the temporary one removed. Only a
+ * killed process leaves one: see `removePartials`.
+ *
+ * @param bytes the contents, or their pieces in order
  */
-export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
-  const folder = dirname(path);
-  const partial = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.partial`);
-  const size = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
+export async function writeFileAtomic(path: string, bytes: Uint8Array | string | Iterable<string>): Promise<void> {
+  const size = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes instanceof Uint8Array ? bytes.length : null;
+  const target = await targetOf(path);
+  const folder = dirname(target);
+  const partial = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.partial`);
   let handle: FileHandle | undefined;
   try {
     handle = await open(partial, 'wx');
-    await handle.writeFile(bytes);
+    const pieces = typeof bytes === 'string' || bytes instanceof Uint8Array ? [bytes] : bytes;
+    for (const piece of pieces) await handle.appendFile(piece);
     await handle.sync();
     await handle.close();
     handle = undefined;
-    await rename(partial, path);
+    await rename(partial, target);
     await syncFolder(folder);
   } catch (cause) {
     await handle?.close().catch(() => {});
     await rm(partial, { force: true }).catch(() => {});
-    throw fileError(`cannot write ${path} (${size} bytes)`, cause);
+    throw fileError(`cannot write ${path}${size === null ? '' : ` (${size} bytes)`}`, cause);
   }
 }
 
-/** Throws a DataError where `writeFileAtomic` could not write for want of a folder: before the work, not after it. */
+/**
+ * Throws a DataError where `writeFileAtomic` could not write, for want of a folder or because something else than a file
+ * stands there: before the work, not after it.
+ */
 export async function checkPlace(path: string): Promise<void> {
-  const what = `cannot write ${path}`;
-  if (await isFolder(path)) throw fileError(what, { code: 'EISDIR' });
-  const folder = dirname(path);
+  const folder = dirname(await targetOf(path));
   if (!(await isFolder(folder)))
-    throw new DataError(`${what}: there is no folder ${folder}; make it, or choose another`);
+    throw new DataError(`cannot write ${path}: there is no folder ${folder}; make it, or choose another`);
+}
+
+/** The file that is replaced when `path` is written: where links lead. Devices, pipes and folders are refused. */
+async function targetOf(path: string): Promise<string> {
+  const what = `cannot write ${path}`;
+  const target = await realpath(path).catch(() => path);
+  const entry = await stat(target).catch(() => undefined);
+  if (entry?.isDirectory()) throw fileError(what, { code: 'EISDIR' });
+  if (entry && !entry.isFile())
+    throw new DataError(`${what}: it is neither a file nor a link to one; choose another name`);
+  return target;
 }
 
 /** Removes what killed writers left of `writeFileAtomic` in `folder`. Not while another process writes there. */

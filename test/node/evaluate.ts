@@ -88,7 +88,7 @@ test('single pictures give no retrieval, no labels no kNN, large sets are thinne
 
 test('CSV quotes names that need it and keeps all digits of f32', () => {
   const rows = Float32Array.of(0.1, -1e-20, 3, 16777217);
-  const text = csv(['a/b.png', 'odd, "name".png'], rows, 2);
+  const text = [...csv(['a/b.png', 'odd, "name".png'], rows, 2)].join('');
   assert.is(text, 'file,f0,f1\na/b.png,0.100000001,-9.99999968e-21\n"odd, ""name"".png",3,16777216\n');
   const numbers = text.match(/,(-?[\d.e-]+)/g)!.map((part) => Math.fround(Number(part.slice(1))));
   assert.equal(numbers, [...rows]);

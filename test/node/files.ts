@@ -1,11 +1,19 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DataError } from '../../src/errors.js';
-import { fileError, listFolder, makeFolder, readBytes, removePartials, writeFileAtomic } from '../../src/node/files.js';
+import {
+  checkPlace,
+  fileError,
+  listFolder,
+  makeFolder,
+  readBytes,
+  removePartials,
+  writeFileAtomic,
+} from '../../src/node/files.js';
 import { inFolder, runOutside } from '../outside.js';
 import { rejects } from '../rejects.js';
 
@@ -21,6 +29,21 @@ test('a file is written and replaced whole, text or bytes, and nothing is left b
     await writeFileAtomic(path, 'shörter');
     assert.is(await readFile(path, 'utf8'), 'shörter');
     assert.equal(await readdir(folder), ['weights.bin']);
+  }));
+
+test('a file is written in pieces, and where a link leads', () =>
+  inFolder(async (folder) => {
+    await mkdir(join(folder, 'there'));
+    await writeFile(join(folder, 'there', 'file'), 'old');
+    await symlink(join('there', 'file'), join(folder, 'link'));
+    const pieces = function* () {
+      yield 'a';
+      yield 'b';
+    };
+    await writeFileAtomic(join(folder, 'link'), pieces());
+    assert.is(await readFile(join(folder, 'there', 'file'), 'utf8'), 'ab');
+    assert.ok((await lstat(join(folder, 'link'))).isSymbolicLink());
+    assert.equal(await readdir(join(folder, 'there')), ['file']);
   }));
 
 test('a write that fails halfway tells why, leaves the old file whole, and removes its own', () =>
@@ -77,13 +100,13 @@ test('places that cannot be written or read are called by what is wrong with the
     await writeFile(join(folder, 'plain'), 'x');
     await symlink('circle', join(folder, 'circle'));
     await promisify(execFile)('mkfifo', [join(folder, 'pipe')]);
-    await refuses(
-      writeFileAtomic(join(folder, 'sub'), 'x'),
-      /cannot write .*sub \(1 bytes\): a folder stands in its place/,
-    );
+    await refuses(writeFileAtomic(join(folder, 'sub'), 'x'), /cannot write .*sub: a folder stands in its place/);
     await refuses(writeFileAtomic(join(folder, 'none', 'x'), 'x'), /no such file or folder/);
     await refuses(writeFileAtomic(join(folder, 'plain', 'x'), 'x'), /part of its path is a file/);
     await refuses(writeFileAtomic(join(folder, 'n'.repeat(300)), 'x'), /the name is too long/);
+    await refuses(writeFileAtomic(join(folder, 'pipe'), 'x'), /pipe: it is neither a file nor a link to one/);
+    await refuses(checkPlace(join(folder, 'pipe')), /pipe: it is neither a file nor a link to one/);
+    await refuses(checkPlace(join(folder, 'none', 'x')), /there is no folder .*none; make it, or choose another/);
     await refuses(readBytes(join(folder, 'none')), /cannot read .*none: no such file/);
     await refuses(readBytes(join(folder, 'sub')), /it is a folder; expected a file/);
     await refuses(readBytes(join(folder, 'pipe')), /neither a file nor a link to one/);

@@ -1,12 +1,11 @@
-import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
 import { openIdx } from '../../data/idx.js';
 import { eachPicture, holdOut, type ImageSource, reduced } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
-import { listFolder, readBytes } from '../files.js';
+import { isFolder, listFolder, readBytes } from '../files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
-import { type ImageFolder, type ImageFolderOptions, openImageFolder } from './image_folder.js';
+import { type ImageFolder, type ImageFolderOptions, openImageFolder, sideFor } from './image_folder.js';
 
 /** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */
 export interface Dataset {
@@ -20,7 +19,10 @@ export interface Dataset {
 export interface DatasetOptions extends ImageFolderOptions {
   /** Emoji: 'paired' gives the two drawings of an emoji as the two views, 'augmented' every drawing as an item. */
   readonly protocol?: 'paired' | 'augmented';
-  /** Emoji: side of the squares that the encoder sees; drawings come no larger than need be. Their own 64 unless told. */
+  /**
+   * Side of the squares that the encoder sees. Drawings of emoji come no larger than need be, their own 64 unless told; images
+   * of a folder are reduced to no less.
+   */
   readonly imageSize?: number;
   /** Draws the split of data that come without one. */
   readonly seed?: number;
@@ -36,8 +38,8 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
 /**
  * Opens what `--data` names: 'emoji', 'fashion-mnist' (Debian's copy) or 'fashion-mnist:DIR', 'idx:DIR' (the four files
  * of MNIST, plain or .gz), 'cifar10:DIR' and 'cifar100:DIR' (binary version), or a folder of images.
- * A folder that holds just 'train' and 'test' (or 'val') is taken as split; other labelled folders and the emoji are
- * split by `seed`. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
+ * A folder that holds 'train', and beside it nothing but 'test', 'val' or 'valid', is taken as split; other labelled folders
+ * and the emoji are split by `seed`. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
   const [, kind, folder] = /^(emoji|fashion-mnist|idx|cifar10|cifar100)(?::(.*))?$/s.exec(data) ?? [];
@@ -133,14 +135,18 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   if (!(await isFolder(folder))) {
     throw new DataError(`data: there is no folder ${folder}; expected ${KNOWN}`);
   }
+  const { seed = 0, heldOut = 0.2, imageSize = 0 } = options;
+  const open = (path: string) => openImageFolder(path, { side: sideFor(imageSize), ...options });
   const split = await givenSplit(folder);
-  if (split) {
-    const [train, test] = [await openImageFolder(split.train, options), await openImageFolder(split.test, options)];
+  if (split?.test !== undefined) {
+    const [train, test] = [await open(split.train), await open(split.test)];
     checkClasses(folder, train, test);
-    return { name: folder, train, test, notes: [...skippedNotes(train), ...skippedNotes(test)] };
+    const unused = split.unused.map(
+      (part) => `${folder}: '${part}' is not used, for '${basename(split.test as string)}' is there`,
+    );
+    return { name: folder, train, test, notes: [...unused, ...skippedNotes(train), ...skippedNotes(test)] };
   }
-  const all = await openImageFolder(folder, options);
-  const { seed = 0, heldOut = 0.2 } = options;
+  const all = await open(split?.train ?? folder);
   const notes = skippedNotes(all);
   if (!all.labels || heldOut === 0) return { name: folder, train: all, notes };
   const { train, test } = splitOff(all, heldOut, seed);
@@ -152,15 +158,21 @@ function splitOff(source: ImageSource, fraction: number, seed: number): { train:
   return fraction === 0 ? { train: source } : holdOut(source, fraction, seed);
 }
 
-/** The two parts of a folder that has no folders but 'train' and one of 'test', 'val' and 'valid'. */
-async function givenSplit(folder: string): Promise<{ train: string; test: string } | undefined> {
+/** Parts to test with, the best first. */
+const testParts = ['test', 'val', 'valid'];
+
+/** The parts of a folder that has no folders but 'train' and perhaps some to test with. */
+async function givenSplit(
+  folder: string,
+): Promise<{ train: string; test?: string; unused: readonly string[] } | undefined> {
   const folders: string[] = [];
   for (const name of await listFolder(folder)) {
     if (!name.startsWith('.') && (await isFolder(join(folder, name)))) folders.push(name);
   }
-  const test = folders.find((name) => ['test', 'val', 'valid'].includes(name));
-  if (folders.length !== 2 || !test || !folders.includes('train')) return undefined;
-  return { train: join(folder, 'train'), test: join(folder, test) };
+  if (!folders.includes('train') || !folders.every((name) => name === 'train' || testParts.includes(name)))
+    return undefined;
+  const [test, ...unused] = testParts.filter((part) => folders.includes(part));
+  return { train: join(folder, 'train'), ...(test !== undefined && { test: join(folder, test) }), unused };
 }
 
 function checkClasses(folder: string, train: ImageSource, test: ImageSource): void {
@@ -183,11 +195,4 @@ function skippedNotes({ name, skipped, length }: ImageFolder): string[] {
   return [
     `${basename(name)}: skipped ${skipped.length} of ${length + skipped.length} images: ${shown.join(', ')}${rest}`,
   ];
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  );
 }

@@ -8,10 +8,20 @@ import { loadSharp, MID_GREY } from './sharp.js';
 
 const EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp']);
 const FORMATS = new Set(['png', 'jpeg', 'webp']);
+const misplaced = 'lies beside the sub-folders that are the labels';
+const leastSide = 256;
+
+/** The `side` that leaves an encoder of such pictures all that it can see: more than it needs where they are small. */
+export const sideFor = (imageSize: number) => Math.max(leastSide, imageSize);
 
 export interface ImageFolderOptions {
-  /** Larger pictures are reduced while decoding so that neither side passes this. Pixels; 256 unless told. */
-  readonly maxSide?: number;
+  /**
+   * Larger pictures are reduced while decoding until their shorter side has so many pixels, or the longer twice as many: 256
+   * unless told.
+   */
+  readonly side?: number;
+  /** Whether sub-folders are labels; false gives all images together, unlabelled. */
+  readonly labels?: boolean;
   /**
    * How every file is checked on opening: 'decode' (unless told) decodes it whole and keeps what fits in `cacheBytes`;
    * 'header' looks at its beginning only, so that a file cut short later on is found when it is loaded.
@@ -32,14 +42,15 @@ export interface ImageFolder extends ImageSource {
 
 /**
  * Opens a folder of PNG, JPEG and WebP images. The label of an image is the sub-folder of `folder` that it lies in, at
- * any depth; images in `folder` itself, where no sub-folder has any, are unlabelled. Links are followed; names that
- * begin with a dot and files of other kinds are left out. Items are sorted by path and labels by name.
+ * any depth; images in `folder` itself, where no sub-folder has any, are unlabelled, and all are where `labels` is false.
+ * Links are followed; names that begin with a dot and files of other kinds are left out. Items are sorted by path and
+ * labels by name.
  *
  * Images that cannot be decoded are skipped and listed in `skipped`. A DataError tells of a folder that is missing,
  * has no images, or too many bad ones: more than half, or more than 5 that are over a tenth.
  */
 export async function openImageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
-  const { maxSide = 256, verify = 'decode', cacheBytes = 2 ** 28, onProgress } = options;
+  const { side = leastSide, labels = true, verify = 'decode', cacheBytes = 2 ** 28, onProgress } = options;
   const found = await findImages(folder);
   if (found.length === 0) {
     throw new DataError(
@@ -48,17 +59,17 @@ export async function openImageFolder(folder: string, options: ImageFolderOption
   }
   await loadSharp(`image folder ${folder}: decoding`);
 
-  const labelled = found.some((path) => path.length > 1);
+  const labelled = labels && found.some((path) => path.length > 1);
   const cached = new Map<string, Picture>();
   let room = cacheBytes;
   const reasons = await inParallel(found, onProgress, async (path) => {
-    if (labelled && path.length === 1) return 'lies beside the sub-folders that are the labels';
+    if (labelled && path.length === 1) return misplaced;
     const file = join(folder, ...path);
     try {
       if (verify === 'header') {
         await probe(file);
       } else {
-        const picture = await decode(file, maxSide);
+        const picture = await decode(file, side);
         room -= picture.pixels.length;
         if (room >= 0) cached.set(join(...path), picture);
       }
@@ -87,7 +98,7 @@ export async function openImageFolder(folder: string, options: ImageFolderOption
       const kept = cached.get(files[item]);
       if (kept) return kept;
       try {
-        return await decode(join(folder, files[item]), maxSide);
+        return await decode(join(folder, files[item]), side);
       } catch (cause) {
         throw new DataError(`${join(folder, files[item])}: ${reasonOf(cause)}; remove it and begin again`, {
           cause,
@@ -118,7 +129,7 @@ async function findImages(
       (entry) => entry.isDirectory(),
       () => false,
     );
-    if (isFolder) found.push(...(await findImages(folder, path, [...above, real])));
+    if (isFolder) for (const inner of await findImages(folder, path, [...above, real])) found.push(inner);
     else if (EXTENSIONS.has(extname(name).toLowerCase())) found.push(path);
   }
   return found;
@@ -157,16 +168,19 @@ async function probe(file: string): Promise<void> {
   checkFormat((await sharp(file).metadata()).format);
 }
 
-/** Decodes a file: upright, sRGB, on mid-grey, no side above `maxSide`. Throws an Error whose message is the reason. */
-async function decode(file: string, maxSide: number): Promise<Picture> {
+/** Decodes a file: upright, sRGB, on mid-grey, reduced to `side`. Throws an Error whose message is the reason. */
+async function decode(file: string, side: number): Promise<Picture> {
   const bytes = await readBytes(file);
   if (bytes.length === 0) throw new DataError('is empty (0 bytes)');
   const sharp = await loadSharp(file);
   const image = sharp(bytes);
-  checkFormat((await image.metadata()).format);
+  const { format, width, height, orientation = 1 } = await image.metadata();
+  checkFormat(format);
+  const isTurned = orientation >= 5; // by a quarter, when it is made upright
+  const box = height > width === isTurned ? { width: 2 * side, height: side } : { width: side, height: 2 * side };
   const { data, info } = await image
     .autoOrient()
-    .resize({ width: maxSide, height: maxSide, fit: 'inside', withoutEnlargement: true })
+    .resize({ ...box, fit: 'inside', withoutEnlargement: true })
     .flatten({ background: MID_GREY })
     .toColourspace('srgb')
     .ensureAlpha()
@@ -190,7 +204,10 @@ function refuseTooMany(folder: string, skipped: ImageFolder['skipped'], total: n
   if (bad * 2 <= total && (bad <= 5 || bad * 10 <= total)) return;
   const shown = skipped.slice(0, 5).map(({ file, reason }) => `${file} (${reason})`);
   const rest = bad > shown.length ? `, and ${bad - shown.length} more` : '';
+  const remedy = skipped.every(({ reason }) => reason === misplaced)
+    ? 'move them into a sub-folder of their own, or the sub-folders elsewhere'
+    : 'repair or remove them';
   throw new DataError(
-    `image folder ${folder}: ${bad} of ${total} images cannot be used: ${shown.join(', ')}${rest}; repair or remove them`,
+    `image folder ${folder}: ${bad} of ${total} images cannot be used: ${shown.join(', ')}${rest}; ${remedy}`,
   );
 }

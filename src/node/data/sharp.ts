@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { DataError } from '../../errors.js';
 
 type SharpModule = typeof import('sharp').default;
@@ -5,8 +7,24 @@ type SharpModule = typeof import('sharp').default;
 /** What transparent pixels are laid on, in every reader: mid-grey. */
 export const MID_GREY = { r: 128, g: 128, b: 128 } as const;
 
-/** The optional package that decodes pictures. A DataError prints the line that installs it. */
+/**
+ * The optional package that decodes pictures: the user's own where there is one, else one installed beside this library. A
+ * DataError prints the line that installs it.
+ */
 export async function loadSharp(wanted: string): Promise<SharpModule> {
+  const sharp = await load(wanted);
+  if (typeof sharp.prototype.autoOrient === 'function') return sharp;
+  throw new DataError(
+    `${wanted} needs sharp 0.34 or newer, but ${sharp.versions.sharp} is installed: npm i -D sharp@latest`,
+  );
+}
+
+async function load(wanted: string): Promise<SharpModule> {
+  try {
+    return createRequire(join(process.cwd(), 'package.json'))('sharp') as SharpModule;
+  } catch {
+    // Not installed there.
+  }
   try {
     return (await import('sharp')).default;
   } catch (cause) {

@@ -16,10 +16,10 @@ const test = suite('node/data/datasets');
 const refuses = (promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError) =>
   rejects(() => promise, kind, message);
 
-async function grey(path: string, level: number): Promise<void> {
+async function grey(path: string, level: number, side = 2): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const background = { r: level, g: level, b: level };
-  await sharp({ create: { width: 2, height: 2, channels: 3, background } })
+  await sharp({ create: { width: side, height: side, channels: 3, background } })
     .png()
     .toFile(path);
 }
@@ -107,8 +107,33 @@ test('a folder of train and test folders is taken as split; their labels must ag
         [0, 0, 1, 1],
       ],
     );
+    await rename(join(folder, 'val'), join(folder, 'elsewhere'));
+    assert.equal((await openDataset(folder)).train.classes, ['elsewhere', 'train']);
+    await rename(join(folder, 'elsewhere'), join(folder, 'val'));
+    for (const label of ['a', 'b']) await grey(join(folder, 'test', label, '0.png'), 9);
+    const both = await openDataset(folder);
+    assert.equal([both.train.length, both.test?.length, both.train.classes], [6, 2, ['a', 'b']]);
+    assert.match(both.notes[0], /'val' is not used, for 'test' is there/);
+    await rm(join(folder, 'test'), { recursive: true });
+    await rename(join(folder, 'val'), join(folder, '.val'));
+    const lone = await openDataset(folder, { heldOut: 0.34 });
+    assert.equal([lone.train.length, lone.test?.length, lone.train.classes], [4, 2, ['a', 'b']]);
+    await rename(join(folder, '.val'), join(folder, 'val'));
     await rename(join(folder, 'val', 'b'), join(folder, 'val', 'c'));
     await refuses(openDataset(folder), /differ in their labels: b, c/);
+  }));
+
+test('images of a folder are as large as the encoder wants to see them', () =>
+  inFolder(async (folder) => {
+    await grey(join(folder, 'large.png'), 7, 600);
+    for (const [imageSize, side] of [
+      [undefined, 256],
+      [32, 256],
+      [512, 512],
+    ] as const) {
+      const { train } = await openDataset(folder, imageSize === undefined ? {} : { imageSize });
+      assert.is((await train.load(0, 0)).width, side);
+    }
   }));
 
 test('IDX folders, plain and gzipped; fashion-mnist names its classes', () =>

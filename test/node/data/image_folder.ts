@@ -124,17 +124,22 @@ test('large pictures are reduced, small ones are not enlarged, turned ones are s
     await picture(join(folder, '2.png'), undefined, 30, 10);
     const wide = sharp({ create: { width: 40, height: 20, channels: 3, background: 'red' } });
     await wide.withMetadata({ orientation: 6 }).jpeg().toFile(join(folder, '3.jpg'));
-    const source = await openImageFolder(folder, { maxSide: 64 });
+    await picture(join(folder, '4.png'), undefined, 100, 150);
+    const large = sharp({ create: { width: 150, height: 100, channels: 3, background: 'red' } });
+    await large.withMetadata({ orientation: 6 }).jpeg().toFile(join(folder, '5.jpg'));
+    const source = await openImageFolder(folder, { side: 64 });
     const sizes: number[][] = [];
-    for (let item = 0; item < 3; item++) {
+    for (let item = 0; item < 5; item++) {
       const { width, height, pixels } = await source.load(item, 0);
       assert.is(pixels.length, width * height * 4);
       sizes.push([width, height]);
     }
     assert.equal(sizes, [
-      [64, 16],
+      [128, 32],
       [30, 10],
       [20, 40],
+      [64, 96],
+      [64, 96],
     ]);
   }));
 
@@ -243,11 +248,11 @@ test('a pipe with the name of an image does not hold it up', () =>
 test('what is kept in memory and what is decoded anew is the same', () =>
   inFolder(async (folder) => {
     for (let i = 0; i < 4; i++) await noise(join(folder, `${i}.jpg`), 40 + i, 30);
-    const kept = await openImageFolder(folder, { maxSide: 32 });
-    const anew = await openImageFolder(folder, { maxSide: 32, cacheBytes: 0 });
+    const kept = await openImageFolder(folder, { side: 24 });
+    const anew = await openImageFolder(folder, { side: 24, cacheBytes: 0 });
     for (let item = 0; item < 4; item++) assert.equal(await kept.load(item, 0), await anew.load(item, 0));
     await truncate(join(folder, '1.jpg'), 100);
-    assert.is((await kept.load(1, 0)).width, 32);
+    assert.equal([(await kept.load(1, 0)).width, (await kept.load(1, 0)).height], [33, 24]);
     await refuses(anew.load(1, 0), /1\.jpg: .*; remove it and begin again/);
   }));
 
