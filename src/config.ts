@@ -208,6 +208,30 @@ export function parseConfig(raw: unknown): TrainConfig {
   return Object.freeze(complete);
 }
 
+/**
+ * Settings with others in place of some of them. Where `base` has every setting, as what a run writes has, those that merely
+ * follow from others there follow anew; and a run's length is told by epochs or steps, whichever `changes` has.
+ *
+ * @throws ConfigError where `base` has every setting, but not a usable value for each
+ */
+export function changeSettings(base: object, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const own = { ...base } as Record<string, unknown>;
+  const isComplete = settingKeys.every((key) => Object.hasOwn(own, key) || isOfPlace(key));
+  if (isComplete && Object.keys(changes).some((key) => !isOfPlace(key))) {
+    const settled = parseConfig(own) as Readonly<Record<string, unknown>>;
+    for (const key of settingKeys)
+      if (rows[key].default !== required && same(settle(key, undefined, settled), settled[key])) delete own[key];
+  }
+  if (changes.steps !== undefined) delete own.epochs;
+  if (changes.epochs !== undefined) delete own.steps;
+  return { ...own, ...changes };
+}
+
+/** Whether a setting says where a run is and how it is started: what it writes leaves these out, so that it may move. */
+export const isOfPlace = (key: string) => key === 'out' || key === 'resume';
+
+const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+
 function settle(key: string, value: unknown, above: Settled): unknown {
   const row = rows[key];
   if (value === undefined || value === null) {

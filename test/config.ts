@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { nearest } from '../src/config/names.js';
 import {
+  changeSettings,
   flagOf,
   freeKeys,
   parseConfig,
@@ -226,6 +227,26 @@ test('presets parse, and what is given on top wins', () => {
   );
   assert.is(demo.blocks?.length, 4);
   assert.is(parseConfig({ ...presets.demo, alpha: 0.95 }).alpha, 0.95);
+});
+
+test('what follows from other settings follows anew where a run is changed', () => {
+  const run = JSON.parse(JSON.stringify(parseConfig({ data: 'photos', epochs: 7, projector: 512, alpha: 0.9 })));
+  delete run.out;
+  const changed = (changes: Record<string, unknown>) => parseConfig(changeSettings(run, changes));
+  assert.equal(changed({}), parseConfig(run));
+  assert.equal(changed({ resume: true, out: 'x' }), parseConfig({ ...run, resume: true, out: 'x' }));
+  const adamw = changed({ optimizer: 'adamw' });
+  assert.equal([adamw.lr, adamw.projector, adamw.alpha, adamw.epochs], [0.002, 512, 0.9, 7]);
+  const alone = changed({ method: 'xd' });
+  assert.equal([alone.ratio, alone.scale, alone.alpha], [1, 196 / 512, 0.9]);
+  const large = changed({ imageSize: 224 });
+  assert.equal([large.stemStride, large.blurA], [2, 1]);
+  assert.equal([changed({ steps: 500 }).steps, changed({ steps: 500 }).epochs], [500, null]);
+  assert.equal([changed({ epochs: 3 }).steps, changed({ epochs: 3 }).epochs], [null, 3]);
+  // written by hand, all that it says was meant
+  const own = { data: 'photos', lr: 0.3, steps: 9 };
+  assert.is(parseConfig(changeSettings(own, { optimizer: 'adamw' })).lr, 0.3);
+  assert.is(parseConfig(changeSettings(own, { epochs: 3 })).steps, null);
 });
 
 test('every setting has a flag, a doc and a printed default', () => {

@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path';
-import { parseConfig } from '../config.js';
+import { changeSettings, parseConfig } from '../config.js';
 import { runCost } from '../cost/run.js';
 import { runText } from '../cost/text.js';
 import { ConfigError } from '../errors.js';
@@ -20,7 +20,7 @@ export async function costOfFile(
   file: string,
   { images, ...given }: Readonly<Record<string, unknown>>,
 ): Promise<string> {
-  const config = parseConfig({ ...(await readSettings(file)), ...given });
+  const config = parseConfig(changeSettings(await readSettings(file), given));
   if (images === undefined && (config.steps === null || config.distilEpochs > 0))
     throw new ConfigError(
       'images (--images): needed, for the settings count epochs; give the number of training images',

@@ -2,7 +2,7 @@ import { constants, readFileSync, rmSync } from 'node:fs';
 import { type FileHandle, link, open, readFile, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { freeKeys, parseConfig, type TrainConfig } from '../config.js';
+import { freeKeys, isOfPlace, parseConfig, type TrainConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { type Checkpoint, checkConfig, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
 import { EventLog, isEventFile } from './event_log.js';
@@ -16,8 +16,7 @@ const names = {
   kernels: 'kernels.json',
 } as const;
 
-/** Leaves out of config.json where the run is and how it was started, so that the folder may move. */
-const withoutPlace = (key: string, value: unknown) => (key === 'out' || key === 'resume' ? undefined : value);
+const withoutPlace = (key: string, value: unknown) => (isOfPlace(key) ? undefined : value);
 
 /** The kernel variants of a run, and the adapter that they were chosen on. */
 export type Kernels = Pick<Checkpoint, 'adapter' | 'variants'>;
@@ -83,7 +82,7 @@ export class RunFolder {
 
     const file = join(this.path, names.checkpoint);
     const checkpoint = found.includes(names.checkpoint) ? readCheckpoint(await readBytes(file), file) : undefined;
-    if (checkpoint) checkConfig(checkpoint, config, file, freeKeys);
+    if (checkpoint) checkConfig({ config: parsed(() => checkpoint.config, file) }, config, file, freeKeys);
     const kernels = checkpoint ?? (found.includes(names.kernels) ? await this.#readKernels() : undefined);
     await this.#cutMetrics(checkpoint?.step ?? 0);
     if (config.tensorboard) this.#events = await EventLog.open(this.path, await this.metrics());
@@ -110,13 +109,8 @@ export class RunFolder {
 
   async #checkConfig(config: TrainConfig): Promise<void> {
     const file = join(this.path, names.config);
-    let stored: TrainConfig;
-    try {
-      stored = parseConfig(JSON.parse(new TextDecoder().decode(await readBytes(file))));
-    } catch (cause) {
-      throw new DataError(`${file}: not a usable configuration: ${(cause as Error).message}`, { cause });
-    }
-    checkConfig({ config: stored }, config, file, freeKeys);
+    const text = new TextDecoder().decode(await readBytes(file));
+    checkConfig({ config: parsed(() => JSON.parse(text), file) }, config, file, freeKeys);
   }
 
   /** Keeps the lines of steps 1 to `step`, and drops the rest, a torn last one too. */
@@ -179,6 +173,15 @@ export class RunFolder {
     this.#metrics = undefined;
     this.#events = undefined;
     await rm(join(this.path, names.lock), { force: true });
+  }
+}
+
+/** A configuration from `file`; settings that are newer than it take their defaults. */
+function parsed(read: () => unknown, file: string): TrainConfig {
+  try {
+    return parseConfig(read());
+  } catch (cause) {
+    throw new DataError(`${file}: not a usable configuration: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -7,7 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig, type TrainConfig } from '../../src/config.js';
 import { DataError, NonFiniteError } from '../../src/errors.js';
-import { readCheckpoint } from '../../src/io/checkpoint.js';
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from '../../src/io/checkpoint.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import { exitCodes, type Interrupted, type OpenSession, pretrain } from '../../src/node/pretrain.js';
 import { RunFolder } from '../../src/node/run_folder.js';
@@ -243,6 +243,21 @@ test('a run of another configuration, or a damaged one, is not resumed', async (
   await rejected(pretrain(again, fakeSession(), silent), DataError, file);
   writeFileSync(join(folder, 'config.json'), '{"data": ');
   await rejected(pretrain(again, fakeSession(), silent), DataError, 'config.json: not a usable configuration');
+});
+
+test('a run goes on by a later version, whose new settings it does not have', async () => {
+  const folder = fresh();
+  await rejected(pretrain(settings(folder), fakeSession({ nanAt: 18 }), silent), NonFiniteError);
+  const older = ({ precision: _, ...config }: Record<string, unknown>) => config;
+  const file = join(folder, 'config.json');
+  writeFileSync(file, JSON.stringify(older(JSON.parse(readFileSync(file, 'utf8')))));
+  const saved = join(folder, 'checkpoint.safetensors');
+  const checkpoint = readCheckpoint(readFileSync(saved), saved);
+  writeFileSync(saved, writeCheckpoint({ ...checkpoint, config: older(checkpoint.config) as Checkpoint['config'] }));
+  const other = settings(folder, { resume: true, precision: 'f16' });
+  await rejected(pretrain(other, fakeSession(), silent), DataError, 'precision (there "f32", here "f16")');
+  const { metrics } = await pretrain(settings(folder, { resume: true }), fakeSession(), silent);
+  assert.is(metrics.length, 30);
 });
 
 test('another adapter or other kernels are told of, and the run goes on', async () => {

@@ -1,4 +1,4 @@
-import { parseConfig, settingFlags } from '../../config.js';
+import { changeSettings, parseConfig, settingFlags } from '../../config.js';
 import { pretrain } from '../pretrain.js';
 import { evaluationText } from '../scores.js';
 import { readSettings } from '../settings_file.js';
@@ -30,7 +30,7 @@ export const pretrainCommand: Command = {
   ],
   async run({ values }) {
     const { config: file, ...flags } = values;
-    return train({ ...(file !== undefined && (await readSettings(String(file)))), ...flags });
+    return train(file === undefined ? flags : changeSettings(await readSettings(String(file)), flags));
   },
 };
 
