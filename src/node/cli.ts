@@ -44,7 +44,9 @@ the adapter; NO_COLOR keeps the output plain.`;
 
 /** Runs a command line; the code is the process's exit code. */
 async function main(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
+  const [first, ...others] = args;
+  // 'help eval' asks what 'eval --help' does
+  const [name, ...rest] = first === 'help' && others.length > 0 ? [others[0], '--help'] : args;
   if (name === '--version' || name === '-v') return say(version);
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     console[name === undefined ? 'error' : 'log'](overview);

@@ -3,7 +3,7 @@ import { flopsOf, type RunCost } from '../cost/run.js';
 import { flopText } from '../cost/text.js';
 import { stepSeconds } from './pace.js';
 import { duration, figure } from './progress.js';
-import { type Chart, renderChart } from './report/chart.js';
+import { type Chart, renderChart, span } from './report/chart.js';
 import { type Correlation, correlationSection } from './report/correlation.js';
 import { costSection } from './report/cost.js';
 import { methodWords } from './report/methods.js';
@@ -115,7 +115,8 @@ function charts(metrics: ReportData['metrics']): Chart[] {
       .map(([pair, name]) => series(`${kind}.${pair}`, name));
   const losses = metrics.flatMap((m) => parts.map(([key]) => Number(m[key])).filter((v) => v > 0));
   const ranked = [...new Set(metrics.flatMap((m) => Object.keys(m)))].filter((key) => key.startsWith(rank));
-  const wide = Math.max(...losses) > 4 * Math.min(...losses);
+  const { min, max } = span(losses);
+  const wide = max > 4 * min;
   return [
     {
       title: 'Loss',

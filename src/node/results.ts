@@ -1,6 +1,5 @@
-import { dirname, join } from 'node:path';
-import { shortName } from '../config.js';
-import { readEncoder, writeEncoder } from '../encoder_file.js';
+import { basename, dirname, join } from 'node:path';
+import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
 import type { Tensors } from '../parameters.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from './files.js';
 import { checkReport, extendReport } from './report/extend.js';
@@ -12,32 +11,50 @@ export interface Place {
   readonly folder: string;
   /** Of its files, without their endings, and of its section of the report. */
   readonly name: string;
+  /** Whether the figures are written, or printed only. */
+  readonly report: boolean;
 }
 
 const report = 'report.html';
 
+/** Where the user wants it. */
+export type Wanted = Readonly<{ out: string; report: boolean }>;
+
 /**
- * Where the result of a command goes: `out`, or the folder of the weights.
+ * Where the result of a command goes: `out`, or the folder of the weights. Its name tells it from those of other weights and
+ * other data.
  *
  * @throws DataError where weights are unusable, or files could not be written there, for want of a folder or because the
  * report there is none of slimgrad's: before the work, not after it
  */
-export async function placeOf(what: Result['what'], weights: string, data: string, out: string): Promise<Place> {
-  const { part } = readEncoder(await readBytes(weights), weights);
+export async function placeOf(
+  what: Result['what'],
+  weights: string,
+  data: string,
+  { out, report: isWanted }: Wanted,
+): Promise<Place> {
+  readEncoder(await readBytes(weights), weights);
   const folder = out || dirname(weights);
-  const name = [what, part, shortName(data)].join('-').toLowerCase();
-  const place = { folder, name: name.replace(/[^a-z0-9]+/g, '-') };
+  const stem = basename(weights).replace(/\.safetensors$/i, '');
+  const name = [what, stem, dataName(data)].join('-').toLowerCase();
+  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted };
+  if (!isWanted) return place;
   for (const file of [`${place.name}.json`, report]) await checkPlace(join(folder, file));
   const page = await readReport(folder);
   if (page !== undefined) checkReport(page, join(folder, report));
   return place;
 }
 
+/** The kind of data, where it is named, and the last part of its folder. */
+function dataName(data: string): string {
+  const [, kind = '', folder] = /^(?:([\w-]{2,}):)?(.*)$/s.exec(data) ?? [];
+  return `${kind} ${folder.split(/[/\\]+/).findLast((part) => /[^.]/.test(part)) ?? ''}`;
+}
+
 /** Prints a result; writes its JSON file and its section of the report, which is made where there is none. */
-export async function publish(result: Result, place: Place | undefined): Promise<void> {
+export async function publish(result: Result, { folder, name, report: isWanted }: Place): Promise<void> {
   console.log(resultText(result));
-  if (!place) return;
-  const { folder, name } = place;
+  if (!isWanted) return;
   await writeFileAtomic(
     join(folder, `${name}.json`),
     `${JSON.stringify({ format: 'slimgrad result 1', ...result })}\n`,
@@ -49,13 +66,16 @@ export async function publish(result: Result, place: Place | undefined): Promise
 
 /**
  * Writes a fine-tuned encoder with its classifier (`classifier.weight`, `classifier.bias`; the classes' names are in the
- * metadata) beside its result. Whatever reads an encoder reads it.
+ * metadata, beside that of the encoder it was). Whatever reads an encoder reads it.
  */
-export async function writeFinetuned(weights: string, result: Result, state: Tensors, place: Place): Promise<void> {
-  const { metadata } = readEncoder(await readBytes(weights), weights);
-  const file = join(place.folder, `${place.name}.safetensors`);
-  const classes = JSON.stringify(result.classes?.names);
-  await writeFileAtomic(file, writeEncoder(state, { ...metadata, finetuned: result.data, classes }));
+export async function writeFinetuned(
+  metadata: EncoderFile['metadata'],
+  { data, classes }: Pick<Result, 'data' | 'classes'>,
+  state: Tensors,
+  file: string,
+): Promise<void> {
+  const about = { ...metadata, finetuned: data, classes: JSON.stringify(classes?.names) };
+  await writeFileAtomic(file, writeEncoder(state, about));
   console.log(`Fine-tuned encoder and classifier: ${file}`);
 }
 

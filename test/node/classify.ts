@@ -1,11 +1,21 @@
 // `eval`, `linear` and `finetune` from the command line, on a run and a folder of images that the test makes.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { readSafetensors } from '../../src/io/safetensors.js';
 import type { Result } from '../../src/node/scores.js';
 import { generator, seed } from '../random.js';
 import { buildCli } from './build_cli.js';
@@ -198,8 +208,34 @@ test('finetune: figures, its section, and an encoder that every command reads', 
   const again = slimgrad('eval', '--weights', weights, '--data', 'photos', '--map', 'none');
   assert.is(again.code, 0, again.output);
   assert.is(count(report('tuned'), '<!-- result '), 2);
+  assert.ok(existsSync(join(root, 'tuned', 'eval-finetune-slim-photos-photos.json')));
+  writeFileSync(join(root, 'photos', 'loose.png'), readFileSync(join(root, 'same', '0.png')));
   const embedded = slimgrad('embed', 'photos', '--weights', weights, '--out', 'e.csv');
+  unlinkSync(join(root, 'photos', 'loose.png'));
   assert.is(embedded.code, 0, embedded.output);
+  const rows = readFileSync(join(root, 'e.csv'), 'utf8').trimEnd().split('\n');
+  assert.ok(
+    rows.some((row) => row.startsWith('loose.png,')),
+    'an image beside the sub-folders is embedded too',
+  );
+  assert.match(embedded.output, `Wrote ${rows.length - 1} embeddings`);
+
+  const recalibrated = slimgrad(
+    'recalibrate',
+    '--weights',
+    weights,
+    '--data',
+    'photos',
+    '--out',
+    'tuned/r.safetensors',
+  );
+  assert.is(recalibrated.code, 0, recalibrated.output);
+  const [then, now] = [weights, 'tuned/r.safetensors'].map((file) =>
+    readSafetensors(readFileSync(join(root, file)), file),
+  );
+  for (const name of ['classifier.weight', 'classifier.bias'])
+    assert.equal(now.tensors.get(name), then.tensors.get(name), name);
+  assert.not.equal(now.tensors.get('features.0.1.running_mean'), then.tensors.get('features.0.1.running_mean'));
 });
 
 test('what cannot be evaluated is refused by name, before the work, and leaves no file', () => {

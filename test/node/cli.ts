@@ -101,7 +101,7 @@ test('wrong values are refused with what was expected', () => {
   refused(['eval', '--data', 'emoji'], 2, '--weights: needed');
   refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected a text that is not empty, got ''");
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
-  refused(['eval', '--data', 'emoji', '--weights', 'x', '--seed', '4294967296'], 2, 'from 0 to 4294967295');
+  refused(['eval', '--data', 'emoji', '--weights', 'x', '--split-seed', '4294967296'], 2, 'from 0 to 4294967295');
   for (const name of ['linear', 'finetune']) {
     const flags = ['--data', 'emoji', '--weights', 'x'];
     refused([name, '--data', 'emoji'], 2, '--weights: needed, but not given', `slimgrad ${name} --help`);

@@ -3,12 +3,10 @@ import type { Command } from './command.js';
 import { flagsOf, settle } from './settings.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 
-const { splitSeed, ...shared } = resultSettings;
 const settings = {
   ...subjectSettings,
-  seed: splitSeed,
   k: integer('neighbours of kNN', 20, { min: 1, max: 2 ** 32 - 1 }),
-  ...shared,
+  ...resultSettings,
   json: text('write the figures there too', '', 'FILE', { shown: '' }),
 };
 
@@ -23,13 +21,13 @@ export const evalCommand: Command = {
     ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labelled folder'],
   ],
   async run({ values }) {
-    const { weights, data, out, report, json, seed, ...options } = settle('eval', settings, values);
+    const { weights, data, out, report, json, ...options } = settle('eval', settings, values);
     const { checkPlace, writeFileAtomic } = await import('../files.js');
     if (json) await checkPlace(json);
     const { placeOf, publish } = await import('../results.js');
-    const place = report ? await placeOf('eval', weights, data, out) : undefined;
+    const place = await placeOf('eval', weights, data, { out, report });
     const { evaluateFile } = await import('../evaluate_file.js');
-    const result = await evaluateFile(weights, data, given({ ...options, splitSeed: seed }));
+    const result = await evaluateFile(weights, data, given(options));
     await publish(result, place);
     if (json) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
     return 0;

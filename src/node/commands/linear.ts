@@ -34,7 +34,7 @@ export const linearCommand: Command = {
       if (values[key] !== undefined && !options.augment)
         throw new UsageError(`${flagOf(key)}: means something with --augment only; features are of centre crops`);
     const { placeOf, publish } = await import('../results.js');
-    const place = report ? await placeOf('linear', weights, data, out) : undefined;
+    const place = await placeOf('linear', weights, data, { out, report });
     const { linearFile } = await import('../classify_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);

@@ -9,7 +9,7 @@ export const subjectSettings = {
   data: text(
     'labelled images; what was held out of them in training is tested',
     required,
-    'DIR|emoji|fashion-mnist|cifar10:DIR',
+    'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
   ),
 };
 
@@ -25,7 +25,7 @@ export const resultSettings = {
   out: text('folder of the result, a JSON file, and of the report.html that it extends', '', 'DIR', {
     shown: 'that of the weights',
   }),
-  report: toggle('write them', true),
+  report: toggle('write the JSON file and the section of report.html', true),
 };
 
 /** The settings that are left out where they have no value: defaults are the library's. */

@@ -93,7 +93,8 @@ interface Ticks {
   ticks: number[];
 }
 
-function span(values: readonly number[]): { min: number; max: number } {
+/** The least and the greatest of many. */
+export function span(values: readonly number[]): { min: number; max: number } {
   return values.reduce((s, v) => ({ min: Math.min(s.min, v), max: Math.max(s.max, v) }), {
     min: Number.POSITIVE_INFINITY,
     max: Number.NEGATIVE_INFINITY,

@@ -11,7 +11,7 @@ export function checkReport(page: string, file: string): void {
  * `page` with `section` in it: in place of the one of that name, or behind those that are there. The page's style becomes
  * the present one. Without a page, one that holds the section alone.
  *
- * @param name of letters, digits and dashes
+ * @param name of letters, digits and dashes, of any script
  * @throws DataError where `page` is none of slimgrad's
  */
 export function extendReport(page: string | undefined, file: string, name: string, section: string): string {
