@@ -176,11 +176,11 @@ export class PipelineCache {
   async #compile(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
     const label = `${kernel.stem}.${entry}`;
     const key = moduleKey(kernel, specialization);
-    let module = this.#modules.get(key);
-    if (!module) {
-      module = this.#gpu.createShaderModule({ label: kernel.stem, code: specialize(kernel, specialization) });
-      this.#modules.set(key, module);
-    }
+    const code = specialize(kernel, specialization);
+    // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
+    this.#gpu.pushErrorScope('validation');
+    const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });
+    this.#modules.set(key, module);
     const layout = this.#gpu.createBindGroupLayout({
       label,
       entries: Object.values(kernel.entries[entry].bindings).map(({ binding, type }) => ({
@@ -189,12 +189,12 @@ export class PipelineCache {
         buffer: { type },
       })),
     });
+    const bindings = this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] });
+    const invalid = this.#gpu.popErrorScope();
     try {
-      const pipeline = await this.#gpu.createComputePipelineAsync({
-        label,
-        layout: this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: entry },
-      });
+      const compute = { module, entryPoint: entry };
+      const made = this.#gpu.createComputePipelineAsync({ label, layout: bindings, compute });
+      const [pipeline] = await Promise.all([made, invalid]);
       return { pipeline, layout };
     } catch (error) {
       const lines = (await module.getCompilationInfo()).messages.map((m) => `  ${m.lineNum}:${m.linePos} ${m.message}`);

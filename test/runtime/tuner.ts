@@ -63,6 +63,29 @@ test('a candidate whose values are not the reference’s is refused, however fas
   plan.dispose();
 });
 
+test('a candidate whose shader is refused is out; the others go on, and so does the device', async () => {
+  const plan = new Plan(device);
+  const n = 1000;
+  const [a, b, y] = [make('a', [n]), make('b', [n]), make('y', [n])];
+  const broken = { ...add, code: add.code.replace(/^fn forward\(/m, 'fn forward(broken: Broken, ') };
+  assert.is.not(broken.code, add.code);
+  const candidates = [
+    { name: 'broken', kernel: { ...broken, stem: 'broken' } as unknown as typeof add },
+    { name: 'whole', kernel: add },
+  ];
+  plan.choose('plus', candidates, ({ kernel }, plan) =>
+    plan.dispatch(kernel, 'forward', { params: { n }, bindings: { a, b, y }, workgroups: 4, bytes: 12 * n }),
+  );
+  const seen: Tuned[] = [];
+  assert.equal(await tune(plan, { onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'whole' });
+  const [{ trials }] = seen;
+  assert.match(trials[0].refused as string, /^internal: broken\.forward does not compile/);
+  assert.ok((trials[1].ms as number) > 0);
+  plan.dispose();
+  await device.settled();
+  device.assertHealthy();
+});
+
 test('a faster candidate wins, a slower one does not', async () => {
   for (const order of [1, -1]) {
     const candidates = [{ name: 'often', times: 12 }, { name: 'once' }].toSorted(() => order);
