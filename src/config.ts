@@ -15,11 +15,12 @@ import {
 import { checkMethod, methodSettings } from './config/method.js';
 import { nearest, unknown } from './config/names.js';
 import { slicingSettings } from './config/slicing.js';
+import { isSmall } from './data/augment.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
 
-const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
-const mostSteps = 2 ** 32 - 1; // what a word of the kernels counts
+/** What a word of the kernels counts. */
+export const mostSteps = 2 ** 32 - 1;
 const rates = { lars: 0.3, sgd: 0.005, adamw: 0.002 };
 
 const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
@@ -59,7 +60,7 @@ const groups = {
   Encoder: {
     encoder: choice('architecture of host and slim encoder', 'mobilenet_v1', encoderNames),
     width: number('width multiplier of the slim encoder (the 1x network)', 1, { min: 1 / 32, max: 16 }),
-    stemStride: integer('stride of the first convolution', (above) => (isSmall(above) ? 1 : 2), {
+    stemStride: integer('stride of the first convolution', (above) => (isSmall(above.imageSize as number) ? 1 : 2), {
       min: 1,
       max: 2,
       shown: '1 up to 64 px, else 2',
@@ -125,10 +126,10 @@ const groups = {
     saturation: strength('saturation', [0.2, 0.8], 1),
     hue: strength('hue, in turns', [0.1, 0.2], 0.5),
     gray: probability('grayscale', 0.2),
-    blurA: probability('Gaussian blur in view A', (above) => (isSmall(above) ? 0 : 1), {
+    blurA: probability('Gaussian blur in view A', (above) => (isSmall(above.imageSize as number) ? 0 : 1), {
       shown: '0 up to 64 px, else 1',
     }),
-    blurB: probability('Gaussian blur in view B', (above) => (isSmall(above) ? 0 : 0.1), {
+    blurB: probability('Gaussian blur in view B', (above) => (isSmall(above.imageSize as number) ? 0 : 0.1), {
       shown: '0 up to 64 px, else 0.1',
     }),
     solarizeA: probability('solarisation in view A', 0),

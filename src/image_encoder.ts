@@ -3,7 +3,7 @@ import { readEncoder } from './encoder_file.js';
 import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError } from './errors.js';
-import { featuresOf, type WeightedEncoder } from './eval/features.js';
+import { checkSize, featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
 import { readSafetensors } from './io/safetensors.js';
 import { backboneParameters, backboneState } from './io/torchvision.js';
@@ -33,14 +33,9 @@ export class ImageEncoder implements WeightedEncoder {
   ) {
     this.#device = device;
     this.backbone = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
-    const { features, stride } = this.backbone;
-    this.features = features.host;
+    this.features = this.backbone.features.host;
     this.imageSize = spec.imageSize;
-    if (!(Number.isInteger(spec.imageSize) && spec.imageSize >= stride && spec.imageSize <= 1024))
-      throw new ConfigError(
-        `imageSize: expected a whole number of pixels from ${stride}, the stride of ${spec.encoder}, to 1024, ` +
-          `got ${spec.imageSize}`,
-      );
+    checkSize(spec.encoder, this);
     this.parameters = backboneParameters(device, this.backbone, state, file);
   }
 

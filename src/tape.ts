@@ -14,6 +14,9 @@ export interface Operation {
   readonly phase: string;
 }
 
+/** Ops of a weight (O, …): each output is a sum over a row of it. */
+export const weightedOps: readonly string[] = ['conv2d', 'depthwise', 'pointwise', 'linear'];
+
 /** Settings of an op, those that have a default among them. */
 export type Attributes = Readonly<Record<string, number | string | boolean>>;
 

@@ -8,17 +8,19 @@ import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import type { Method, Summary } from './methods/method.js';
 import { methods } from './methods/methods.js';
 import { Network } from './methods/network.js';
-import { fingerprint, type Teacher } from './methods/teacher.js';
+import { checkTeacher, fingerprint, type Teacher } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { type TuneOptions, tune } from './runtime/tuner.js';
 import { Stage, type Stretch, stretchesOf } from './train/stage.js';
-import { loadState, saveState } from './train/state.js';
+import { checkLoad, type Held, loadState, saveState } from './train/state.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {
+  /** Steps done, this one among them. */
   step: number;
+  /** Epochs that were done before it. */
   epoch: number;
   lr: number;
 }
@@ -47,10 +49,13 @@ export class Trainer {
   readonly #stretches: readonly Stretch[];
   readonly #options: TrainerOptions;
   #stage: Stage | undefined;
+  /** The kernel variants of all stretches that are known so far. */
+  #variants: Readonly<Record<string, string>>;
   /** What tells the teacher from another. */
   #teacher: Float32Array | undefined;
   #step = 0;
-  #isBusy = false;
+  /** What is under way that others must wait for. */
+  #under: string | undefined;
 
   private constructor(device: Device, config: TrainConfig, loader: Loader, images: number, options: TrainerOptions) {
     this.#device = device;
@@ -59,16 +64,17 @@ export class Trainer {
     this.schedule = schedule;
     this.#loader = loader;
     this.#options = options;
+    this.#variants = options.variants ?? {};
     const method: Method = methods[config.method](config, options.teacher);
+    this.#stretches = stretchesOf(method, config, images, schedule);
     this.network = new Network(device, method);
     this.network.initialize(draws(config.seed, stream.init));
-    this.#stretches = stretchesOf(method, config, images, schedule);
   }
 
   /**
    * Lays out the network, records a step and compiles it.
    *
-   * @throws ConfigError where the pictures are fewer than a batch; OutOfMemoryError where a tensor is over the adapter's
+   * @throws ConfigError where the pictures are fewer than a batch, or there is no teacher to distil from; OutOfMemoryError where a tensor is over the adapter's
    * limits, before any activation is allocated.
    */
   static async open(
@@ -78,6 +84,7 @@ export class Trainer {
     options: TrainerOptions = {},
   ): Promise<Trainer> {
     scheduleOf(config, source.length); // refuses too few pictures before any is decoded
+    checkTeacher(config, options.teacher);
     const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
     let trainer: Trainer | undefined;
     try {
@@ -99,10 +106,10 @@ export class Trainer {
     this.#stage?.dispose();
     this.#stage = undefined;
     const { tune: tuning, onCompile } = this.#options;
-    const variants = ownVariants(stretch, this.#options.variants);
+    const variants = ownVariants(stretch, this.#variants);
     let stage = this.#record(stretch, variants);
     try {
-      if (tuning) {
+      if (tuning && !Object.keys(this.#variants).some((key) => isNumbered(key) && this.#owner(key) === stretch)) {
         const tuned = await tune(stage.plan, tuning);
         stage.dispose();
         stage = this.#record(stretch, { ...tuned, ...variants });
@@ -113,7 +120,15 @@ export class Trainer {
       throw error;
     }
     this.#stage = stage;
+    const others = Object.entries(this.#variants).filter(([key]) => !isNumbered(key) || this.#owner(key) !== stretch);
+    this.#variants = { ...Object.fromEntries(others), ...stage.choices };
     return stage;
+  }
+
+  /** The stretch that a choice belongs to, by the beginning of its key. */
+  #owner(key: string): Stretch {
+    const own = this.#stretches.find(({ name }) => name !== '' && key.startsWith(name));
+    return own ?? (this.#stretches.at(-1) as Stretch);
   }
 
   /** A stage that is not yet compiled. */
@@ -149,26 +164,33 @@ export class Trainer {
     return first + schedule.steps;
   }
 
-  /** The kernel variants in use, by the key of the choice. */
+  /** The kernel variants that the run computes with, by the key of the choice: those of its stretches that are known so far. */
   get choices(): Record<string, string> {
-    return this.#current.choices;
+    return Object.fromEntries(Object.entries(this.#variants).filter(([key]) => isNumbered(key)));
   }
 
   /**
    * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
    * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
    *
-   * @throws ConfigError where the step before is still under way, or all steps are done; DeviceLostError where the device
+   * @throws ConfigError where the step before, or a save or load, is still under way, or all steps are done; DeviceLostError where the device
    * went away: open another, and `load()` what was saved last
    */
   async train(): Promise<StepMetrics> {
-    if (this.#isBusy) throw new ConfigError(`train: step ${this.#step + 1} is under way; await it before the next`);
-    if (this.#step >= this.steps) throw new ConfigError(`train: all ${this.steps} steps of the run are done`);
-    this.#isBusy = true;
+    return this.#alone('train', async () => {
+      if (this.#step >= this.steps) throw new ConfigError(`train: all ${this.steps} steps of the run are done`);
+      return this.#train(this.#step);
+    });
+  }
+
+  /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
+  async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (this.#under !== undefined) throw new ConfigError(`${what}: ${this.#under} is under way; await it first`);
+    this.#under = what === 'train' ? `step ${this.#step + 1}` : `${what}()`;
     try {
-      return await this.#train(this.#step);
+      return await work();
     } finally {
-      this.#isBusy = false;
+      this.#under = undefined;
     }
   }
 
@@ -195,23 +217,34 @@ export class Trainer {
     return slice === 'l1' && step > 0 && after >= 0 && after % sliceEvery === 0;
   }
 
-  /** Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments. */
+  /**
+   * Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments.
+   *
+   * @throws ConfigError where a step is under way
+   */
   async save(): Promise<Tensors> {
-    return saveState(this.#device, this.network, { moments: this.#current.moments, teacher: this.#teacher });
+    return this.#alone('save', () => saveState(this.#device, this.network, this.#held));
+  }
+
+  get #held(): Held {
+    return { moments: this.#current.moments, teacher: this.#teacher };
   }
 
   /**
    * Continues from what `save()` gave at `step`.
    *
    * @throws DataError for a step that the run does not have, or one that lists every tensor that is missing, extra or of
-   * another shape, or says that the teacher is another, before any is taken.
+   * another shape, or says that the teacher is another, before any is taken; ConfigError where a step is under way
    */
   async load(step: number, tensors: Tensors): Promise<void> {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
       throw new DataError(`checkpoint: expected a step from 0 to ${this.steps}, got ${step}`);
-    const { moments } = await this.#enter(Math.min(step, this.steps - 1));
-    await loadState(this.#device, this.network, { moments, teacher: this.#teacher }, tensors);
-    this.#step = step;
+    await this.#alone('load', async () => {
+      checkLoad(this.network, this.#held, tensors); // moments have the same names in all stages
+      await this.#enter(Math.min(step, this.steps - 1));
+      await loadState(this.#device, this.network, this.#held, tensors);
+      this.#step = step;
+    });
   }
 
   /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
@@ -222,9 +255,13 @@ export class Trainer {
   /**
    * Estimates the running statistics of one encoder's backbone anew from pictures (`recalibrate`). They are part of the run: what is
    * saved afterwards holds them. With `bn` shared they are the other encoder's too.
+   *
+   * @throws ConfigError where a step is under way; DataError as `recalibrate`
    */
   async recalibrate(width: Width, images: ImageSource, options: RecalibrateOptions = {}): Promise<void> {
-    await recalibrate(this.#device, this.network.encoder(width), images, this.config.imageSize, options);
+    await this.#alone('recalibrate', () =>
+      recalibrate(this.#device, this.network.encoder(width), images, this.config.imageSize, options),
+    );
   }
 
   /** The first tensor that holds a NaN or infinity, in the order in which the step computes them. */
@@ -256,8 +293,11 @@ export class Trainer {
 function ownVariants({ name }: Stretch, variants: Readonly<Record<string, string>> = {}): Record<string, string> {
   const entries = Object.entries(variants);
   const own = entries.flatMap(([key, variant]) => (key.startsWith(name) ? [[key.slice(name.length), variant]] : []));
-  return Object.fromEntries([...entries.filter(([key]) => !/ \d+$/.test(key)), ...own]);
+  return Object.fromEntries([...entries.filter(([key]) => !isNumbered(key)), ...own]);
 }
+
+/** Whether a key names one choice, as those of checkpoints do, and not all of a kind. */
+const isNumbered = (key: string) => / \d+$/.test(key);
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */
 export async function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {

@@ -142,7 +142,7 @@ test("a state dict of torchvision's is opened under its own names, without its c
   const own = file(() => undefined, { format: 'slimgrad encoder 1' });
   await rejects(() => openTorchvision(device, own, options, 'f'), DataError, /^f: .*a file of slimgrad/);
   for (const [changed, message] of [
-    [{ imageSize: 31 }, /^imageSize: expected .* from 32, the stride of resnet18, to 1024, got 31/],
+    [{ imageSize: 31 }, /^resnet18: expected an imageSize from 32, the encoder's stride, to 1024 pixels, got 31/],
     [{ imageSize: 40.5 }, /got 40.5/],
     [{ encoder: 'resnet_18' as 'resnet18' }, /^encoder: expected one of mobilenet_v1, .*, got "resnet_18"/],
     [{ width: 0 }, /^encoder: expected width above 0, got 0/],

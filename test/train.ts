@@ -284,8 +284,14 @@ test('only alpha decides how much of the gradient is distillation', async () => 
 test('one step at a time, and no more than there are', async () => {
   const trainer = await Trainer.open(device, parseConfig({ ...small, steps: 2, seed }), pictures(40));
   const first = trainer.train();
-  await rejects(() => trainer.train(), ConfigError, /step 1 is under way/);
+  await rejects(() => trainer.train(), ConfigError, /^train: step 1 is under way; await it first/);
+  await rejects(() => trainer.save(), ConfigError, /^save: step 1 is under way/);
+  await rejects(() => trainer.load(0, new Map()), ConfigError, /^load: step 1 is under way/);
+  await rejects(() => trainer.recalibrate('slim', pictures(4)), ConfigError, /^recalibrate: step 1 is under way/);
   assert.is((await first).step, 1);
+  const saving = trainer.save();
+  await rejects(() => trainer.train(), ConfigError, /^train: save\(\) is under way/);
+  await saving;
   await trainer.train();
   await rejects(() => trainer.train(), ConfigError, /all 2 steps of the run are done/);
   const saved = await trainer.save();
@@ -315,6 +321,10 @@ test('weights or a tensor over the limits are refused with the numbers, and all 
   const before = device.allocated;
   for (const [more, message] of [
     [{ projector: 65536 }, /^projector\.3\.weight: needs \d+ bytes .* allows \d+; use a smaller .*projector/],
+    [
+      { method: 'moco_v2', queue: 2 ** 20, embedding: 4096 },
+      /^queue\S*: 1048576 embeddings of 4096 numbers are 17179869184 bytes, .* holds at most \d+; use a shorter queue/,
+    ],
     [{ imageSize: 1024, batch: 32, width: 1 }, /needs \d+ bytes .* allows \d+; use a smaller batch/],
   ] as const) {
     const config = parseConfig({ ...small, ...more, seed });

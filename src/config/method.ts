@@ -1,3 +1,4 @@
+import { isSmall } from '../data/augment.js';
 import { backbone, type EncoderSpec } from '../encoders/backbone.js';
 import { choice, integer, type MethodName, methods, number, type Settled, text } from './kinds.js';
 
@@ -20,7 +21,6 @@ const onlyFor = (...names: readonly (readonly MethodName[])[]) =>
 const widens = among([...slicing, ...teaching]);
 const distils = among(distilling);
 
-const isSmall = (above: Settled) => (above.imageSize as number) <= 64;
 const features = (above: Settled) => backbone({ ...(above as unknown as EncoderSpec), ratio: 1 }).features.slim;
 
 /** What is trained, and the numbers of its loss. */
@@ -38,6 +38,7 @@ export const methodSettings = {
   }),
   distilEpochs: integer('epochs of distillation before the method begins', (above) => (startsTaught(above) ? 5 : 0), {
     min: 0,
+    max: 1e6,
     shown: '5 for ssl_small with a teacher',
     ...onlyFor(['ssl_small']),
   }),
@@ -69,12 +70,16 @@ export const methodSettings = {
     { above: 0, shown: '0.1 for ssl_small and oss, else 0.2', ...onlyFor(contrasting, ['oss']) },
   ),
   teacherTemperature: number('the same for the teacher', 0.01, { above: 0, ...onlyFor(['seed', 'ssl_small']) }),
-  queue: integer('embeddings of former batches to compare with', (above) => (isSmall(above) ? 4096 : 65536), {
-    min: 1,
-    max: 2 ** 20,
-    shown: '4096 up to 64 px, else 65536',
-    ...onlyFor(contrasting),
-  }),
+  queue: integer(
+    'embeddings of former batches to compare with',
+    (above) => (isSmall(above.imageSize as number) ? 4096 : 65536),
+    {
+      min: 1,
+      max: 2 ** 20,
+      shown: '4096 up to 64 px, else 65536',
+      ...onlyFor(contrasting),
+    },
+  ),
   ema: number('momentum of the averaged weights, for byol that of the first step', emaOf, {
     min: 0,
     below: 1,

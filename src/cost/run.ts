@@ -3,7 +3,7 @@ import type { Pictures } from '../data/augment.js';
 import type { Method } from '../methods/method.js';
 import { methods } from '../methods/methods.js';
 import { Network } from '../methods/network.js';
-import type { Teacher } from '../methods/teacher.js';
+import { checkTeacher, type Teacher } from '../methods/teacher.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
@@ -46,6 +46,7 @@ export interface RunCost {
  * tensor is over the limits of `like`
  */
 export function runCost(config: TrainConfig, images: number, teacher?: Teacher, like?: Device): RunCost {
+  checkTeacher(config, teacher);
   const method: Method = methods[config.method](config, teacher);
   const all = stretchesOf(method, config, images, scheduleOf(config, images)).map((stretch) => ({
     stretch,

@@ -39,7 +39,7 @@ export function trainingText(
 ): string {
   const millions = (value: number) => `${(value / 1e6).toFixed(1)} M`;
   const row = ({ role, encoder, width, work, times, epochs, flops }: NetworkCost) => [
-    `${role} ${encoder} ${width}x`,
+    `${role} ${encoder} ${Number(width.toPrecision(6))}x`,
     millions(work.macs),
     millions(work.thop),
     `${times}`,

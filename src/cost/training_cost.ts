@@ -1,5 +1,6 @@
 import { type MethodName, methods } from '../config/kinds.js';
 import { unknown } from '../config/names.js';
+import { isSmall } from '../data/augment.js';
 import { type EncoderName, encoderNames } from '../encoders/backbone.js';
 import { ConfigError } from '../errors.js';
 import { forwards, methodPasses, type Passes, type Role } from './passes.js';
@@ -86,7 +87,7 @@ function share(
   { epochs, images, imageSize }: { epochs: number; images: number; imageSize: number },
 ): NetworkCost {
   const isHost = role === 'host';
-  const stemStride = imageSize <= 64 ? 1 : 2;
+  const stemStride = isSmall(imageSize) ? 1 : 2;
   const work = publishedWork({ encoder, width, ratio, stemStride, blocks: null }, isHost ? 'host' : 'slim', imageSize);
   const times = 2 * forwards(passes);
   const all = times * images * epochs;

@@ -4,7 +4,7 @@ import type { Module } from '../nn/module.js';
 import { Parameters, type Width } from '../parameters.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
-import { type Operation, Tape } from '../tape.js';
+import { type Operation, Tape, weightedOps } from '../tape.js';
 import { numel, transient } from '../tensor.js';
 
 /** What counts of a forward pass. */
@@ -17,9 +17,6 @@ export interface Work {
   readonly normalized: number;
 }
 
-/** Ops of a weight (O, …): each output is a sum over a row of it. */
-const weighted = ['conv2d', 'depthwise', 'pointwise', 'linear'];
-
 /** The work of a module's forward at a width on an input of this shape, from its ops as they are recorded on no adapter. */
 export function workOf(module: Module, width: Width, shape: readonly number[]): Work {
   const device = metaDevice();
@@ -31,7 +28,7 @@ export function workOf(module: Module, width: Width, shape: readonly number[]): 
   const sum = (ops: readonly Operation[], of: (operation: Operation) => number) =>
     ops.reduce((total, operation) => total + of(operation), 0);
   const macsOf = ({ inputs: [, weight], output }: Operation) => numel(output.shape) * numel(weight.shape.slice(1));
-  const layers = tape.operations.filter(({ op }) => weighted.includes(op));
+  const layers = tape.operations.filter(({ op }) => weightedOps.includes(op));
   const norms = tape.operations.filter(({ op }) => op === 'batchnorm');
   return {
     macs: sum(layers, macsOf),

@@ -61,6 +61,9 @@ export interface CentreCrop extends Normalization {
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
+/** Whether pictures are those of CIFAR's kind, for which recipes leave out blur and encoders their first strides. */
+export const isSmall = (imageSize: number) => imageSize <= 64;
+
 /** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for pictures above 64 pixels, its window a tenth of them. */
 export function defaultViews(size: number): [Augmentation, Augmentation] {
   const shared = {
@@ -72,7 +75,7 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
     ...imagenetStatistics,
   } as const;
   const blur = { sigma: [0.1, 2], window: 2 * Math.floor(size / 20) + 1 } as const;
-  const blurred = size > 64;
+  const blurred = !isSmall(size);
   return [
     { ...shared, blur: { ...blur, p: blurred ? 1 : 0 }, solarize: 0 },
     { ...shared, blur: { ...blur, p: blurred ? 0.1 : 0 }, solarize: 0.2 },

@@ -1,12 +1,21 @@
+import { ShapeError } from '../errors.js';
+import { rowsOf } from './rows.js';
+
 /** A square matrix, row by row. */
 export interface Correlation {
   size: number;
   data: Float32Array<ArrayBuffer>;
 }
 
-/** C of u and v, (N, D) each and standardised by column: of its first columns, `most` at most. */
+/**
+ * C of u and v, (N, D) each and standardised by column: of its first columns, `most` at most.
+ *
+ * @throws ShapeError where their sizes do not fit
+ */
 export function correlation(u: Float32Array, v: Float32Array, D: number, most: number): Correlation {
-  const N = u.length / D;
+  const N = rowsOf('correlation', u, D);
+  if (v.length !== u.length)
+    throw new ShapeError(`correlation: expected as many values of both, got ${u.length} and ${v.length}`);
   const size = Math.min(D, most);
   const [a, b] = [standardized(u, N, D, size), standardized(v, N, D, size)];
   const data = new Float32Array(size * size);

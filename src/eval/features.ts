@@ -18,11 +18,11 @@ export interface WeightedEncoder {
 }
 
 /** @throws ConfigError where pictures would be smaller than what the encoder shrinks to a single pixel */
-export function checkSize(what: string, { backbone, imageSize }: WeightedEncoder): void {
+export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEncoder, 'parameters'>): void {
   const { stride } = backbone;
   if (!(Number.isInteger(imageSize) && imageSize >= stride && imageSize <= 1024))
     throw new ConfigError(
-      `${what}: expected an image size from ${stride}, the encoder's stride, to 1024 pixels, got ${imageSize}`,
+      `${what}: expected an imageSize from ${stride}, the encoder's stride, to 1024 pixels, got ${imageSize}`,
     );
 }
 

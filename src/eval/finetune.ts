@@ -9,7 +9,14 @@ import { Tape } from '../tape.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
 import { cropAndFlip, fit, pictureFeed } from './fit.js';
 import { classifier, logitsOf } from './head.js';
-import { type Attempt, type SupervisedOptions, type SupervisedResult, supervise, type Trained } from './supervised.js';
+import {
+  type Attempt,
+  type SupervisedOptions,
+  type SupervisedResult,
+  settled,
+  supervise,
+  type Trained,
+} from './supervised.js';
 
 /** What is used where nothing is said. */
 export const finetuneDefaults = {
@@ -30,7 +37,8 @@ export const finetuneDefaults = {
  *
  * @param train labelled pictures to learn from; of items with two pictures both count
  * @param test labelled pictures of the same classes
- * @throws as `linearEvaluation`; also ConfigError where a batch is too small for batch statistics
+ * @throws as `linearEvaluation`; also ShapeError where a batch holds one value a channel, of which there are no batch
+ * statistics
  */
 export async function finetune(
   device: Device,
@@ -39,7 +47,7 @@ export async function finetune(
   test: ImageSource,
   options: SupervisedOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = { ...finetuneDefaults, ...options };
+  const settings = settled(finetuneDefaults, options);
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
   const { backbone, imageSize } = encoder;
   checkSize('finetune', encoder);

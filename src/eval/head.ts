@@ -56,13 +56,39 @@ function standardizer(features: number): Module {
   };
 }
 
-/** Sets a standardising classifier's mean and variance to those of `rows` (N, F). */
-export function setStatistics(parameters: Parameters, rows: Float32Array, features: number): void {
+/** Mean and biased variance of each of F features over `rows` of them. */
+export interface Moments {
+  readonly rows: number;
+  readonly means: Float64Array;
+  readonly variances: Float64Array;
+}
+
+/** The moments of `rows` (N, F). */
+export function momentsOf(rows: Float32Array, features: number): Moments {
   const N = rows.length / features;
   const means = new Float64Array(features);
   for (let i = 0; i < rows.length; i++) means[i % features] += rows[i] / N;
   const variances = new Float64Array(features);
   for (let i = 0; i < rows.length; i++) variances[i % features] += (rows[i] - means[i % features]) ** 2 / N;
+  return { rows: N, means, variances };
+}
+
+/** The moments of the rows of both (Chan, Golub and LeVeque). */
+export function together(a: Moments, b: Moments): Moments {
+  const rows = a.rows + b.rows;
+  const share = b.rows / rows;
+  const gap = a.means.map((value, f) => b.means[f] - value);
+  return {
+    rows,
+    means: a.means.map((value, f) => value + share * gap[f]),
+    variances: a.variances.map(
+      (value, f) => (1 - share) * value + share * b.variances[f] + share * (1 - share) * gap[f] ** 2,
+    ),
+  };
+}
+
+/** Sets what a standardising classifier takes away and divides by. */
+export function setStatistics(parameters: Parameters, { means, variances }: Moments): void {
   parameters.write(`host.${mean}`, Float32Array.from(means));
   parameters.write(`host.${variance}`, Float32Array.from(variances));
 }

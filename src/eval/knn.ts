@@ -18,7 +18,9 @@ export interface KnnResult {
 }
 
 export interface KnnOptions {
+  /** Neighbours that vote; 20 unless told. */
   k?: number;
+  /** What similarities are divided by, above 0; 0.07 unless told. */
   temperature?: number;
 }
 
@@ -86,11 +88,12 @@ export async function deviceKnn(
   }
 }
 
-function prepare(bank: Labelled, queries: Labelled, features: number, { k = 20 }: KnnOptions) {
+function prepare(bank: Labelled, queries: Labelled, features: number, { k = 20, temperature = 0.07 }: KnnOptions) {
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
+  if (!(temperature > 0)) throw new ShapeError(`knn: expected a temperature above 0, got ${temperature}`);
   const a = unitRows('knn bank', bank.data, features);
   const b = unitRows('knn queries', queries.data, features);
   return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };

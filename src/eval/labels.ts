@@ -16,8 +16,8 @@ export interface ClassCounts {
  * trained on is none of these: its count tells
  */
 export function countClasses(what: string, train: ImageSource, test: ImageSource): ClassCounts {
-  for (const source of [train, test]) checkLabels(what, source);
   const [ours, theirs] = [train.classes, test.classes];
+  for (const source of [train, test]) checkLabels(what, source, ours ?? theirs);
   if (ours && theirs && ours.join('\n') !== theirs.join('\n'))
     throw new DataError(
       `${what}: expected the same classes to train and to test on, got ${some(ours)} and ${some(theirs)}`,
@@ -43,7 +43,12 @@ export function classNames(train: ImageSource, test: ImageSource): readonly stri
   return train.classes ?? test.classes ?? Array.from({ length: count }, (_, label) => String(label));
 }
 
-function checkLabels(what: string, { name, length, labels, classes }: ImageSource): void {
+function checkLabels(
+  what: string,
+  { name, length, labels, classes: own }: ImageSource,
+  shared: readonly string[] | undefined,
+): void {
+  const classes = own ?? shared;
   if (length === 0) throw new DataError(`${what}: ${name} has no pictures`);
   if (!labels)
     throw new DataError(

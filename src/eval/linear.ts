@@ -1,6 +1,6 @@
 import { draws, stream } from '../data/philox.js';
-import { eachPicture, type ImageSource } from '../data/source.js';
-import { DataError } from '../errors.js';
+import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { ConfigError, DataError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
 import { Parameters } from '../parameters.js';
@@ -9,8 +9,15 @@ import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
 import { cropAndFlip, fit, pictureFeed, rowFeed } from './fit.js';
-import { classifier, classifierState, logitsOf, setStatistics } from './head.js';
-import { type Attempt, type SupervisedOptions, type SupervisedResult, supervise, type Trained } from './supervised.js';
+import { classifier, classifierState, logitsOf, type Moments, momentsOf, setStatistics, together } from './head.js';
+import {
+  type Attempt,
+  type SupervisedOptions,
+  type SupervisedResult,
+  settled,
+  supervise,
+  type Trained,
+} from './supervised.js';
 
 export interface LinearOptions extends SupervisedOptions {
   /** A tenth of the learning rate from 60 % of the steps on and a hundredth from 80 %, or half a cosine down to 0. */
@@ -63,10 +70,13 @@ export async function linearEvaluation(
   test: ImageSource,
   options: LinearOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = { ...linearDefaults, ...options };
+  const settings = settled(linearDefaults, options);
   const { weightDecay, cropMin, flip, seed, epochs, schedule, augment, standardize, cacheBytes } = settings;
   const { backbone, imageSize, parameters: fixed } = encoder;
   checkSize('linear', encoder);
+  if (!['step', 'cosine'].includes(schedule))
+    throw new ConfigError(`linear: expected schedule to be 'step' or 'cosine', got '${schedule}'`);
+  if (!(cacheBytes >= 0)) throw new ConfigError(`linear: expected cacheBytes of at least 0, got ${cacheBytes}`);
   const features = backbone.features.host;
 
   /** Features by source: the validation part is asked for once a learning rate. */
@@ -77,7 +87,16 @@ export async function linearEvaluation(
     return rows;
   };
   const pictures = eachPicture(train);
-  const isCached = !augment && 4 * features * pictures.length <= cacheBytes;
+  const fits = 4 * features * pictures.length <= cacheBytes;
+  const isCached = !augment && fits;
+  let moments: Promise<Moments> | undefined;
+  const measured = () => {
+    const rows = Math.max(1, Math.floor(cacheBytes / 4 / features));
+    moments ??= fits
+      ? featuresBy(pictures).then((all) => momentsOf(all, features))
+      : streamedMoments(device, encoder, pictures, rows);
+    return moments;
+  };
 
   const attempt = async ({ part, numbers, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
     const head = classifier(features, classes, { standardize });
@@ -85,7 +104,7 @@ export async function linearEvaluation(
     const plan = new Plan(device, { label: 'linear' });
     try {
       parameters.initialize(draws(seed, stream.head));
-      if (standardize) setStatistics(parameters, await featuresBy(pictures), features);
+      if (standardize) setStatistics(parameters, await measured());
       const feed = isCached
         ? rowFeed(plan, await featuresBy(pictures), features, numbers, { batch, seed })
         : await pictureFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize }, {
@@ -122,4 +141,21 @@ export async function linearEvaluation(
     }
   };
   return supervise('linear', train, test, settings, attempt);
+}
+
+/** The moments of the features of more pictures than are to be kept: of `count` at a time. */
+async function streamedMoments(
+  device: Device,
+  encoder: WeightedEncoder,
+  pictures: ImageSource,
+  count: number,
+): Promise<Moments> {
+  const items = Array.from({ length: pictures.length }, (_, item) => item);
+  let all: Moments | undefined;
+  for (let first = 0; first < items.length; first += count) {
+    const part = subset(pictures, items.slice(first, first + count));
+    const own = momentsOf(finite(await featuresOf(device, encoder, part)), encoder.backbone.features.host);
+    all = all ? together(all, own) : own;
+  }
+  return all as Moments;
 }

@@ -62,6 +62,12 @@ export interface SupervisedResult extends Classification {
 export type Settled = Required<Omit<SupervisedOptions, 'batch' | 'onEpoch'>> &
   Pick<SupervisedOptions, 'batch' | 'onEpoch'>;
 
+/** Options over what is used where nothing is said; one that is undefined says nothing. */
+export function settled<D extends object, O extends object>(standard: D, options: O): D & O {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...standard, ...Object.fromEntries(given) } as D & O;
+}
+
 /** One training run. */
 export interface Attempt {
   /** The pictures to learn from, and their numbers among all that there are to train on. */
@@ -162,9 +168,9 @@ function checked(what: string, settings: Settled): readonly number[] {
   const expect = (holds: boolean, name: string, expected: string, got: unknown) => {
     if (!holds) throw new ConfigError(`${what}: expected ${name} to be ${expected}, got ${got}`);
   };
-  const rates = typeof lr === 'number' ? [lr] : lr;
-  expect(rates.length > 0, 'lr', 'one learning rate or several', 'none');
-  for (const rate of rates) expect(rate > 0 && Number.isFinite(rate), 'lr', 'above 0', rate);
+  const rates = typeof lr === 'number' ? [lr] : Array.isArray(lr) ? (lr as readonly number[]) : [];
+  expect(rates.length > 0, 'lr', 'a number, or several', Array.isArray(lr) ? 'none' : lr);
+  for (const rate of rates) expect(Number.isFinite(rate) && rate > 0, 'lr', 'above 0', rate);
   expect(Number.isSafeInteger(epochs) && epochs >= 1, 'epochs', 'a whole number of at least 1', epochs);
   expect(validation > 0 && validation < 1, 'validation', 'a share above 0 and below 1', validation);
   expect(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'seed', 'a whole number from 0 to 4294967295', seed);

@@ -2,7 +2,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { Parameters, type Tensors } from '../parameters.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
-import { type Operation, Tape } from '../tape.js';
+import { type Operation, Tape, weightedOps } from '../tape.js';
 import { numel, type Tensor, transient } from '../tensor.js';
 
 /** What flows between the nodes of a graph, told apart by identity: an activation, or a parameter by its name. */
@@ -39,9 +39,6 @@ export function traceEncoder(encoder: Encoder, state: Tensors): Graph {
   return { nodes: tape.operations, input, output, parameters: state };
 }
 
-/** Ops with a weight (O, …) whose outputs a batchnorm scales one by one. */
-const weighted = ['conv2d', 'pointwise', 'depthwise', 'linear'];
-
 /**
  * The same function with each batchnorm taken into the weight of the layer before it, which gets a bias: computed in f64,
  * rounded once. A batchnorm that stands elsewhere stays.
@@ -54,7 +51,7 @@ export function foldBatchnorm({ nodes, parameters, ...graph }: Graph): Graph {
   for (const norm of nodes) {
     const [x, ...channels] = norm.inputs;
     const layer = makers.get(x);
-    if (norm.op !== 'batchnorm' || !layer || !weighted.includes(layer.op)) continue;
+    if (norm.op !== 'batchnorm' || !layer || !weightedOps.includes(layer.op)) continue;
     if (uses(x) > 1 || x === graph.output) continue;
     const [, weight, bias = { label: weight.label.replace(/weight$/, 'bias'), shape: weight.shape.slice(0, 1) }] =
       layer.inputs;

@@ -35,11 +35,6 @@ export class Message {
       .#append(value);
   }
 
-  /** Several int64 of one field, packed. */
-  ints(field: number, values: readonly number[]): this {
-    return this.bytes(field, join(values.map((value) => varint(BigInt.asUintN(64, BigInt(value))))));
-  }
-
   /** A message within this one. */
   message(field: number, value: Message): this {
     this.#tag(field, 2).#append(varint(BigInt(value.length)));

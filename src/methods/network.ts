@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { ValidationError } from '../errors.js';
+import { OutOfMemoryError, ValidationError } from '../errors.js';
 import { normal } from '../nn/init.js';
 import type { Module, Pass } from '../nn/module.js';
 import { ema } from '../optim/ema.js';
@@ -46,6 +46,7 @@ export class Network {
     this.#device = device;
     this.#method = method;
     this.modules = [...new Set<Module>([encoders.slim, encoders.host, ...heads])];
+    for (const [name, [K, D]] of Object.entries(queues)) checkQueue(device, name, K, D);
     this.parameters = new Parameters(
       device,
       this.modules.flatMap(({ parameters }) => parameters),
@@ -109,6 +110,16 @@ export class Network {
     if (this.average) this.#device.free(this.average);
     for (const { storage } of [this.one, ...Object.values(this.queues)]) this.#device.free(storage as GPUBuffer);
   }
+}
+
+/** @throws OutOfMemoryError where a queue is more than one binding of the device can hold */
+function checkQueue({ limits, name: adapter }: Device, name: string, K: number, D: number): void {
+  const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  if (4 * K * D > most)
+    throw new OutOfMemoryError(
+      `${name}: ${K} embeddings of ${D} numbers are ${4 * K * D} bytes, but one binding of ${adapter} holds at most ` +
+        `${most}; use a shorter queue (--queue) or shorter embeddings`,
+    );
 }
 
 /** K random rows of length 1. */

@@ -33,6 +33,15 @@ export function teach(plan: Plan, teacher: Teacher | undefined, x: Tensor): Tens
   return plan.phase('teacher', () => normalizeRows(tape, backbone.forward(pass, x)));
 }
 
+/** @throws ConfigError where a run is to begin by distilling from a teacher, and there is none */
+export function checkTeacher({ distilEpochs }: { readonly distilEpochs: number }, teacher: Teacher | undefined): void {
+  if (distilEpochs > 0 && !teacher)
+    throw new ConfigError(
+      `teacher (--teacher): expected a trained encoder for ${distilEpochs} epochs of distillation, got none; ` +
+        'give the opened encoder as options.teacher, or 0 distilEpochs (--distil-epochs)',
+    );
+}
+
 /** Numbers that tell a teacher from another: a hash (FNV-1a) of the bits of its weights and running statistics, in two halves. */
 export async function fingerprint({ parameters }: Teacher): Promise<Float32Array> {
   let [a, b] = [0x811c9dc5, 0x01000193];

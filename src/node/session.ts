@@ -30,7 +30,7 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
     const trainer = await Trainer.open(device, config, dataset.train, {
       ...(variants && { variants }),
       ...(teacher && { teacher }),
-      ...(config.tune && !variants && { tune: tuning(note) }),
+      ...(config.tune && { tune: tuning(note) }),
       onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -1,5 +1,6 @@
-import { type Schedule, scheduleOf, type TrainConfig } from '../config.js';
+import { mostSteps, type Schedule, scheduleOf, type TrainConfig } from '../config.js';
 import type { Pictures } from '../data/augment.js';
+import { ConfigError } from '../errors.js';
 import { collapse } from '../eval/collapse.js';
 import { type Correlation, correlation } from '../eval/correlation.js';
 import type { Method, Objective, Recipe, Summary } from '../methods/method.js';
@@ -31,6 +32,11 @@ export function stretchesOf(method: Method, config: TrainConfig, images: number,
   const { before } = method;
   if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
   const own = scheduleOf({ ...config, epochs: before.epochs, steps: null, warmup: null }, images);
+  if (own.steps + schedule.steps > mostSteps)
+    throw new ConfigError(
+      `distilEpochs (--distil-epochs): expected at most ${mostSteps} steps in all, got ${own.steps} of distillation and ` +
+        `${schedule.steps} that follow. Give fewer.`,
+    );
   return [
     { name: `${before.name} `, recipe: before, schedule: own, first: 0 },
     { name: '', recipe: method, schedule, first: own.steps },

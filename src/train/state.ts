@@ -36,17 +36,9 @@ export async function saveState(device: Device, network: Network, { moments, tea
 }
 
 /**
- * Puts what `saveState` gave in its place.
- *
- * @throws DataError that lists every tensor that is missing, extra or of another shape, or says that the teacher is another,
- * before any is taken
+ * @throws DataError that lists every tensor that is missing, extra or of another shape, or says that the teacher is another
  */
-export async function loadState(
-  device: Device,
-  network: Network,
-  { moments, teacher }: Held,
-  tensors: Tensors,
-): Promise<void> {
+export function checkLoad(network: Network, { moments, teacher }: Held, tensors: Tensors): void {
   const { parameters, queues } = network;
   const { shapes, places } = parameters;
   const buffers = alike(network, moments);
@@ -57,12 +49,22 @@ export async function loadState(
     ...(teacher ? [[teacherName, [teacher.length]] as const] : []),
   ]);
   checkState(tensors, expected, 'checkpoint');
-
-  const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
-  if (teacher?.some((value, i) => value !== saved(teacherName)[i]))
+  if (teacher?.some((value, i) => value !== tensors.get(teacherName)?.data[i]))
     throw new DataError('checkpoint: the run learns from another teacher; resume with the encoder that it began with');
+}
+
+/** Puts what `saveState` gave, and `checkLoad` finds right, in its place. */
+export async function loadState(
+  device: Device,
+  network: Network,
+  { moments }: Pick<Held, 'moments'>,
+  tensors: Tensors,
+): Promise<void> {
+  const { parameters, queues } = network;
+  const { places } = parameters;
+  const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
   parameters.load(saved);
-  for (const [prefix, buffer] of buffers)
+  for (const [prefix, buffer] of alike(network, moments))
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
   for (const [name, { storage }] of Object.entries(queues)) device.write(storage as GPUBuffer, saved(name));
   await device.settled();

@@ -255,11 +255,7 @@ test('what is out of range is refused, and leaves no memory behind', async () =>
     if (kind)
       await rejects(() => finetune(device, encoder, good, good, { lr: 0.1, epochs: 1, ...options }), kind, message);
   const small = { backbone: encoder.backbone, parameters: encoder.parameters, imageSize: 1 };
-  await rejects(
-    () => finetune(device, small, good, good),
-    ConfigError,
-    /^finetune: expected an image size from 2, the/,
-  );
+  await rejects(() => finetune(device, small, good, good), ConfigError, /^finetune: expected an imageSize from 2, the/);
   const deep = { backbone: encoder.backbone, parameters: encoder.parameters, imageSize: 2 };
   await rejects(() => finetune(device, deep, good, good, { lr: 0.1, epochs: 1, batch: 1 }), ShapeError, /batchnorm/);
   assert.is(device.allocated, before);

@@ -121,6 +121,11 @@ test('knn refuses what does not fit', () => {
     () => knn(good, good, 2, { k: 0 }),
     (e: Error) => e instanceof ShapeError && /got 0/.test(e.message),
   );
+  for (const temperature of [0, -1, Number.NaN])
+    assert.throws(
+      () => knn(good, good, 2, { temperature }),
+      (e: Error) => e instanceof ShapeError && /expected a temperature above 0, got/.test(e.message),
+    );
   const bad = { data: Float32Array.of(1, 2, Number.NaN, 4), labels: [0, 1] };
   assert.throws(
     () => knn(good, bad, 2),

@@ -40,6 +40,8 @@ test('labels that cannot be learnt are refused by name', async () => {
     [labelled([0, 1], { length: 3 }), good, /expected a label for each of 3 items, got 2/],
     [labelled([0, -1]), good, /whole numbers from 0 to 65535, got -1/],
     [labelled([0, 2], { classes: ['a', 'b'] }), good, /whole numbers from 0 to 1, got 2/],
+    [labelled([0, 1], { classes: ['a', 'b'] }), labelled([0, 2]), /whole numbers from 0 to 1, got 2/],
+    [labelled([0, 5]), labelled([0], { classes: ['a', 'b'] }), /whole numbers from 0 to 1, got 5/],
     [labelled([0, 1], { classes: ['a', 'b'] }), labelled([0], { classes: ['b', 'a'] }), /got a, b and b, a/],
   ] as const)
     await rejects(() => countClasses('linear', train, held), DataError, message);

@@ -158,13 +158,17 @@ frugal('standardised features: the layer that is handed back applies to features
     train.labels as Int32Array,
     { ...options, weightDecay: 0, schedule: 'step' },
   );
-  const found = await linearEvaluation(device, encoder, train, test, options);
-  close(
-    found.log.map(({ loss }) => loss),
-    expected.losses,
-    'losses',
-    1e-5,
-  );
+  const streamed = { ...options, cacheBytes: 7 * 48 * 4 }; // seven pictures at a time, and five in the end
+  for (const how of [options, streamed]) {
+    const { log } = await linearEvaluation(device, encoder, train, test, how);
+    close(
+      log.map(({ loss }) => loss),
+      expected.losses,
+      'losses',
+      1e-5,
+    );
+  }
+  const found = await linearEvaluation(device, encoder, train, test, { ...options, schedule: undefined });
   const folded = expected.w.map((value, i) => value / deviation[i % 48]);
   close(values(found.state, 'classifier.weight'), folded, 'weights', 1e-4);
   const moved = expected.b.map((value, k) => mean.reduce((sum, m, f) => sum - m * folded[k * 48 + f], value));
@@ -302,7 +306,10 @@ frugal('what cannot be learnt or is out of range is refused by name', async () =
     await rejects(() => run(train, test), DataError, message);
   for (const [options, message] of [
     [{ lr: 0 }, /^linear: expected lr to be above 0, got 0/],
-    [{ lr: [] }, /^linear: expected lr to be one learning rate or several, got none/],
+    [{ lr: [] }, /^linear: expected lr to be a number, or several, got none/],
+    [{ lr: null }, /^linear: expected lr to be a number, or several, got null/],
+    [{ schedule: 'steps' }, /^linear: expected schedule to be 'step' or 'cosine', got 'steps'/],
+    [{ cacheBytes: -1 }, /^linear: expected cacheBytes of at least 0, got -1/],
     [{ lr: [0.1, Number.NaN] }, /got NaN/],
     [{ epochs: 0 }, /^linear: expected epochs to be a whole number/],
     [{ batch: 13 }, /^linear: expected a batch from 1 to 12, the pictures to train on, got 13; give a smaller/],
@@ -314,12 +321,12 @@ frugal('what cannot be learnt or is out of range is refused by name', async () =
     [{ flip: 2 }, /^linear: expected flip/],
     [{ lr: [0.1, 0.2], validation: 0.1 }, /leaves none to choose a learning rate by/],
   ] as const)
-    await rejects(() => run(good, good, options), ConfigError, message);
+    await rejects(() => run(good, good, options as LinearOptions), ConfigError, message);
   const coarse = { ...encoder, backbone: { ...encoder.backbone, stride: 8 } };
   await rejects(
     () => run(good, good, {}, coarse as typeof encoder),
     ConfigError,
-    /^linear: expected an image size from 8/,
+    /^linear: expected an imageSize from 8/,
   );
   const broken: ImageSource = {
     ...good,

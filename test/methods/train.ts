@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig, type TrainConfig } from '../../src/config.js';
+import { runCost } from '../../src/cost/run.js';
 import type { ImageSource } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
@@ -169,6 +170,45 @@ for (const settings of methods)
     trainer.dispose();
   });
 
+test('a tuned run of two stretches is resumed in the first with the kernels of both that it would have had', async () => {
+  const settings = { ...small, method: 'ssl_small', queue: 40, teacher: 'made up', distilEpochs: 1, steps: 2 };
+  const config = parseConfig({ ...settings, seed });
+  const source = pictures(40);
+  // the tuner of a machine whose clock is moody: any choice may win, so only choices that are kept repeat the run
+  const open = (variants?: Record<string, string>) =>
+    Trainer.open(device, config, source, { teacher, tune: {}, ...(variants && { variants }) });
+  const whole = await open();
+  await whole.train();
+  const [saved, choices] = [await whole.save(), whole.choices];
+  assert.ok(Object.keys(choices).every((key) => key.startsWith('distil ')));
+  while (whole.step < whole.steps) await whole.train();
+  const all = whole.choices;
+  assert.ok(Object.keys(all).some((key) => !key.startsWith('distil ')));
+  for (const [key, name] of Object.entries(choices)) assert.is(all[key], name, key);
+  const resumed = await open(choices);
+  await resumed.load(1, saved);
+  while (resumed.step < resumed.steps) await resumed.train();
+  const own = resumed.choices;
+  assert.equal(Object.keys(own).sort(), Object.keys(all).sort(), 'the second stretch was tuned too');
+  for (const [key, name] of Object.entries(choices)) assert.is(own[key], name, key);
+  const again = await open(all);
+  await again.load(1, saved);
+  while (again.step < again.steps) await again.train();
+  assertEqual(await again.save(), await whole.save(), 'with the choices of both');
+  for (const trainer of [whole, resumed, again]) trainer.dispose();
+});
+
+test('a load that is refused leaves the stretch under way, and the moments of its optimizer', async () => {
+  const settings = { ...small, method: 'ssl_small', queue: 40, teacher: 'made up', distilEpochs: 1, steps: 3 };
+  const config = parseConfig({ ...settings, seed });
+  const trainer = await open(config, pictures(40));
+  for (let step = 0; step < distilled + 1; step++) await trainer.train();
+  const before = await trainer.save();
+  await rejects(() => trainer.load(1, new Map()), DataError, /missing/);
+  assertEqual(await trainer.save(), before, 'as before');
+  trainer.dispose();
+});
+
 test('a checkpoint is refused where the teacher is another, and nothing of it is taken', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   const source = pictures(40);
@@ -202,6 +242,13 @@ test('methods that learn from a teacher say so where there is none', async () =>
     () => Trainer.open(device, config, pictures(40)),
     ConfigError,
     /teacher \(--teacher\): expected a trained/,
+  );
+  const distils = parseConfig({ ...small, method: 'ssl_small', teacher: 'made up', queue: 40, distilEpochs: 2, seed });
+  const message = /teacher \(--teacher\): expected a trained encoder for 2 epochs of distillation, got none/;
+  await rejects(() => Trainer.open(device, distils, pictures(40)), ConfigError, message);
+  assert.throws(
+    () => runCost(distils, 40),
+    (error: Error) => error instanceof ConfigError && message.test(error.message),
   );
 });
 
