@@ -10,7 +10,7 @@ export interface Trial {
   readonly variant: string;
   /** Milliseconds a run, the median of some rounds; none where the candidate was out before it was timed. */
   readonly ms?: number;
-  /** Why it is out: it does not compile here, or its values are not the reference's. */
+  /** Why it is out: it does not compile here, its values are not the reference's, or those are none to compare with. */
   readonly refused?: string;
 }
 
@@ -67,10 +67,11 @@ export async function tune(plan: Plan, { cache, onTuned }: TuneOptions = {}): Pr
     const [choice] = choices;
     const isKnown = choice.candidates.some(({ name }) => name === winners[key]);
     const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
-    winners[key] = isKnown ? winners[key] : winnerOf(trials, choice);
-    for (const { id } of choices) variants[id] = winners[key];
+    const chosen = isKnown ? winners[key] : winnerOf(trials, choice);
+    if (trials.some(({ ms }) => ms !== undefined)) winners[key] = chosen; // what nobody timed is no winner to remember
+    for (const { id } of choices) variants[id] = chosen;
     const standard = choice.candidates[0].name;
-    onTuned?.({ problem: sketch.problem, chosen: winners[key], standard, trials }, ++done, problems.size);
+    onTuned?.({ problem: sketch.problem, chosen, standard, trials }, ++done, problems.size);
   }
   await cache?.save(adapter, winners);
   return variants;
@@ -171,6 +172,7 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
       for (const buffer of writtenBy(plan)) written.add(buffer);
     }
     plans.reverse();
+    const tolerances = [...written].map((buffer) => (stand.isHalf(buffer) ? halfTolerance : tolerance));
     for (const [i, { name: variant }] of [...choice.candidates.entries()].reverse()) {
       const outcome = await attempt(plans[i], stand, [...written]);
       if ('refused' in outcome) {
@@ -178,17 +180,9 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
         continue;
       }
       expected ??= outcome.values;
-      const errors = outcome.values.map((values, at) => differ(values, (expected as Float32Array[])[at]));
-      const worst = Math.max(...errors);
-      const isRight = [...written].every(
-        (buffer, at) => errors[at] <= (stand.isHalf(buffer) ? halfTolerance : tolerance),
-      );
-      if (isRight) runners.push({ variant, plan: plans[i], ms: [] });
-      else
-        trials.push({
-          variant,
-          refused: `differs from the reference by ${worst.toExponential(1)} of its largest value`,
-        });
+      const refused = refusal(outcome.values, expected, tolerances);
+      if (refused) trials.push({ variant, refused });
+      else runners.push({ variant, plan: plans[i], ms: [] });
     }
     await race(device, runners);
     const standard = choice.candidates[0].name;
@@ -276,6 +270,19 @@ async function attempt(
   return { values };
 }
 
+/** Why these values will not do in place of the reference's, if they will not. */
+function refusal(
+  values: readonly Float32Array[],
+  reference: readonly Float32Array[],
+  tolerances: readonly number[],
+): string | undefined {
+  if (!reference.every((each) => each.every(Number.isFinite)))
+    return 'is not judged: on made-up numbers the reference is not finite';
+  const errors = values.map((each, at) => differ(each, reference[at]));
+  if (errors.every((error, at) => error <= tolerances[at])) return undefined;
+  return `differs from the reference by ${Math.max(...errors).toExponential(1)} of its largest value`;
+}
+
 function writtenBy({ dispatches }: Plan): GPUBuffer[] {
   return dispatches.flatMap(({ kernel, entry, bindings }) =>
     [...bindings].flatMap(([name, { storage }]) =>
@@ -314,13 +321,16 @@ async function standIns(device: Device, bindings: readonly Binding[]): Promise<S
   };
   const halves = new Set<GPUBuffer>();
   const isHalf = (buffer: GPUBuffer) => halves.has(buffer);
-  const fill = (buffer: GPUBuffer) => device.write(buffer, numbers(buffer.size, isHalf(buffer)));
+  const order = new Map<GPUBuffer, number>();
+  const fill = (buffer: GPUBuffer) =>
+    device.write(buffer, numbers(buffer.size, isHalf(buffer), order.get(buffer) as number));
   const wanted = new Map(bindings.map((binding) => [nameOf(binding), binding]));
   const held = [...wanted.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   if (device.allocated + held > device.memory) return undefined;
   device.gpu.pushErrorScope('out-of-memory');
   for (const [name, { bytes, half }] of wanted) {
     const buffer = device.buffer('tune', bytes);
+    order.set(buffer, buffers.size);
     buffers.set(name, buffer);
     if (half) halves.add(buffer);
   }
@@ -334,18 +344,25 @@ async function standIns(device: Device, bindings: readonly Binding[]): Promise<S
 }
 
 const period = 65_521; // a prime, so that no side of a tensor is a multiple of it
+const apart = 7919; // from one buffer's first number to the next one's
 let block: Float32Array<ArrayBuffer> | undefined;
 
-/** Numbers from −0.5 to 1.5, their mean not 0, so that a sum that leaves some out shows. */
-function numbers(bytes: number, half: boolean): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+/**
+ * Numbers from 0.25 to 1.25: above 0, for some of them stand for variances and for sums of exponentials; their mean is not 0,
+ * so that a sum that leaves some out shows.
+ *
+ * @param which buffer of a contest they are for: each has others, for where a gradient is its input much cancels
+ */
+function numbers(bytes: number, half: boolean, which: number): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
   if (!block) {
     let state = 1;
     block = Float32Array.from({ length: period }, () => {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return state / 2 ** 31 - 0.5;
+      return state / 2 ** 32 + 0.25;
     });
   }
   const [values, source] = half ? [new Uint16Array(bytes / 2), toHalf(block)] : [new Float32Array(bytes / 4), block];
-  for (let at = 0; at < values.length; at += period) values.set(source.subarray(0, values.length - at), at);
+  for (let at = -((which * apart) % period); at < values.length; at += period)
+    values.set(source.subarray(Math.max(0, -at), values.length - at), Math.max(0, at));
   return values;
 }

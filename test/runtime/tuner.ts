@@ -3,7 +3,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { add } from '../../src/generated/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { pointwise } from '../../src/ops/pointwise.js';
+import { sinkhorn } from '../../src/ops/sinkhorn.js';
+import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { type Tuned, type TuningCache, tune } from '../../src/runtime/tuner.js';
@@ -33,13 +36,21 @@ function make(label: string, shape: readonly number[], gradient = false): Tensor
   return made;
 }
 
+interface Plus {
+  readonly name: string;
+  /** Of the elements, how many it adds. */
+  readonly part?: number;
+  readonly times?: number;
+  readonly kernel?: typeof add;
+}
+
 /** Candidates that add n elements, some of which do it otherwise. */
-function plusPlan(n: number, candidates: readonly { name: string; part?: number; times?: number }[]) {
+function plusPlan(n: number, candidates: readonly Plus[]) {
   const plan = new Plan(device);
   const [a, b, y] = [make('a', [n]), make('b', [n]), make('y', [n])];
-  plan.choose('plus', candidates, ({ part = 1, times = 1 }, plan) => {
+  plan.choose('plus', candidates, ({ part = 1, times = 1, kernel = add }, plan) => {
     for (let i = 0; i < times; i++)
-      plan.dispatch(add, 'forward', {
+      plan.dispatch(kernel, 'forward', {
         params: { n: Math.floor(n * part) },
         bindings: { a, b, y },
         workgroups: Math.ceil(n / 256),
@@ -47,6 +58,12 @@ function plusPlan(n: number, candidates: readonly { name: string; part?: number;
       });
   });
   return { plan, y };
+}
+
+/** The kernel of `add` with other code in one place. */
+function altered(stem: string, from: string, to: string): typeof add {
+  assert.is(add.code.split(from).length, 2, from);
+  return { ...add, stem, code: add.code.replace(from, to) } as unknown as typeof add;
 }
 
 test('a candidate whose values are not the reference’s is refused, however fast', async () => {
@@ -64,18 +81,8 @@ test('a candidate whose values are not the reference’s is refused, however fas
 });
 
 test('a candidate whose shader is refused is out; the others go on, and so does the device', async () => {
-  const plan = new Plan(device);
-  const n = 1000;
-  const [a, b, y] = [make('a', [n]), make('b', [n]), make('y', [n])];
-  const broken = { ...add, code: add.code.replace(/^fn forward\(/m, 'fn forward(broken: Broken, ') };
-  assert.is.not(broken.code, add.code);
-  const candidates = [
-    { name: 'broken', kernel: { ...broken, stem: 'broken' } as unknown as typeof add },
-    { name: 'whole', kernel: add },
-  ];
-  plan.choose('plus', candidates, ({ kernel }, plan) =>
-    plan.dispatch(kernel, 'forward', { params: { n }, bindings: { a, b, y }, workgroups: 4, bytes: 12 * n }),
-  );
+  const kernel = altered('broken', 'fn forward(', 'fn forward(broken: Broken, ');
+  const { plan } = plusPlan(1000, [{ name: 'broken', kernel }, { name: 'whole' }]);
   const seen: Tuned[] = [];
   assert.equal(await tune(plan, { onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'whole' });
   const [{ trials }] = seen;
@@ -84,6 +91,53 @@ test('a candidate whose shader is refused is out; the others go on, and so does 
   plan.dispose();
   await device.settled();
   device.assertHealthy();
+});
+
+test('numbers that stand for variances, norms and sums of exponentials leave no candidate out', async () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const [N, K] = [6, 20];
+  const channels = () => make('channels', [K], true);
+  const norm = { gamma: channels(), beta: channels(), runningMean: make('mean', [K]), runningVar: make('var', [K]) };
+  const x = tape.track(make('x', [N, K, 3, 3]));
+  const y = batchnorm(tape, x, norm, { training: false });
+  tape.backward(y, make('dy', [N, K, 3, 3]));
+  const logits = tape.track(make('logits', [N, K]));
+  const z = normalizeRows(tape, logits);
+  const codes = sinkhorn(plan, logits);
+  const targets = [undefined, make('classes', [N]), softmax(plan, logits, { temperature: 0.04 }), codes];
+  for (const each of targets)
+    tape.backward(softmaxCrossEntropy(tape, z, each, { temperature: 0.07 }), make('dloss', [1]));
+  const seen = new Set<string>();
+  await tune(plan, {
+    onTuned: ({ problem, trials }) => {
+      seen.add(problem.split(' ')[0]);
+      for (const { variant, refused } of trials) assert.is(refused, undefined, `${problem}: ${variant} ${refused}`);
+    },
+  });
+  for (const key of ['batchnorm.forward', 'softmax.mean_loss', 'softmax.gradient_of_targets', 'sinkhorn.codes'])
+    assert.ok(seen.has(key), `${key} among ${[...seen]}`);
+  plan.dispose();
+});
+
+test('where the reference is not finite, that is said, and nothing is remembered', async () => {
+  const kernel = altered('endless', 'vec4f(a[i]) +', 'exp(400.0 * vec4f(a[i])) +');
+  const { plan } = plusPlan(1000, [{ name: 'whole' }, { name: 'endless', kernel }]);
+  const seen: Tuned[] = [];
+  const saved: object[] = [];
+  const cache: TuningCache = {
+    load: async () => ({}),
+    save: async (_, winners) => {
+      saved.push(winners);
+    },
+  };
+  assert.equal(await tune(plan, { cache, onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'whole' });
+  for (const { refused, ms } of seen[0].trials) {
+    assert.is(refused, 'is not judged: on made-up numbers the reference is not finite');
+    assert.is(ms, undefined);
+  }
+  assert.equal(saved, [{}]);
+  plan.dispose();
 });
 
 test('a faster candidate wins, a slower one does not', async () => {
