@@ -105,11 +105,7 @@ export class Device {
     this.spares = options.spares;
     this.#owned = owned;
     this.#throttle = options.throttle ?? ((pending) => pending);
-    gpu.addEventListener('uncapturederror', (event) => {
-      const { message } = event.error;
-      this.#failure ??=
-        event.error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(message) : new ValidationError(message);
-    });
+    gpu.addEventListener('uncapturederror', this.#onError);
     gpu.lost.then(({ reason, message }) => {
       if (this.#disposed) return;
       const error = new DeviceLostError(
@@ -119,6 +115,12 @@ export class Device {
       options.onLost?.(error);
     });
   }
+
+  readonly #onError = ({ error }: GPUUncapturedErrorEvent) => {
+    const { message } = error;
+    this.#failure ??=
+      error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(message) : new ValidationError(message);
+  };
 
   get limits(): GPUSupportedLimits {
     return this.gpu.limits;
@@ -249,6 +251,7 @@ export class Device {
     this.#disposed = true;
     for (const buffer of this.#buffers) buffer.destroy();
     this.#buffers.clear();
+    this.gpu.removeEventListener('uncapturederror', this.#onError as EventListener);
     if (this.#owned) this.gpu.destroy();
   }
 

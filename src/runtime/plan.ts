@@ -387,7 +387,7 @@ export class Plan {
       const uniforms = { step, params: { buffer: params, offset, size: command.uniforms.byteLength } };
       const group = bindGroup(this.device.gpu, command, layout, uniforms, (binding) => this.resolve(binding));
       const [x, y, z] = command.workgroups;
-      return { kind: 'dispatch', pipeline, group, x, y, z };
+      return { kind: 'dispatch', pipeline, group, x, y, z, macs: command.macs };
     });
   }
 

@@ -3,16 +3,36 @@ import type { Device } from './device.js';
 
 /** A recorded command and all that it needs on the GPU. */
 export type Encoded =
-  | { kind: 'dispatch'; pipeline: GPUComputePipeline; group: GPUBindGroup; x: number; y: number; z: number }
+  | {
+      kind: 'dispatch';
+      pipeline: GPUComputePipeline;
+      group: GPUBindGroup;
+      x: number;
+      y: number;
+      z: number;
+      macs: number;
+    }
   | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number };
 
-/** Submits commands in their order, neighbouring dispatches in one pass. */
-export function replay({ gpu }: Device, label: string, commands: readonly Encoded[]): void {
-  const encoder = gpu.createCommandEncoder({ label });
+// Drivers give up on submissions that take seconds. At the dispatches' own bound, forty of them take one or two.
+const dispatchesASubmit = 40;
+
+/** Submits commands in their order, neighbouring dispatches in one pass: at once, but for steps that would take long. */
+export function replay({ gpu, dispatchMacs }: Device, label: string, commands: readonly Encoded[]): void {
+  let encoder = gpu.createCommandEncoder({ label });
   let pass: GPUComputePassEncoder | undefined;
   let bound: GPUComputePipeline | undefined;
+  let macs = 0;
   for (const command of commands) {
     if (command.kind === 'dispatch') {
+      if (macs > 0 && macs + command.macs > dispatchesASubmit * dispatchMacs) {
+        pass?.end();
+        pass = bound = undefined;
+        gpu.queue.submit([encoder.finish()]);
+        encoder = gpu.createCommandEncoder({ label });
+        macs = 0;
+      }
+      macs += command.macs;
       pass ??= encoder.beginComputePass();
       if (bound !== command.pipeline) pass.setPipeline(command.pipeline);
       bound = command.pipeline;

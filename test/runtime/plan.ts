@@ -8,7 +8,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { prefix, tensor } from '../../src/tensor.js';
-import { openTestDevice } from '../device.js';
+import { openTestDevice, pretend } from '../device.js';
 import { rejects } from '../rejects.js';
 
 let device: Device;
@@ -63,6 +63,50 @@ test('a plan that needs more memory than there is says how much, and takes none'
   await rejects(() => plan.compile(), OutOfMemoryError, message);
   assert.is(small.allocated, 2048);
   await small.settled();
+});
+
+test('a step that would take long is submitted in parts, which give what it gives at once', async () => {
+  const x = make([1, 4, 4, 4]);
+  device.write(
+    x.storage as GPUBuffer,
+    Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)),
+  );
+  const w = make([4, 4, 1, 1]);
+  device.write(
+    w.storage as GPUBuffer,
+    Float32Array.from({ length: 16 }, (_, i) => Math.cos(i) / 2),
+  );
+  const macs = 4 * 4 * 16;
+  const { queue } = device.gpu;
+  const counted = queue as unknown as Record<string, unknown>;
+  const submit = queue.submit.bind(queue);
+  const found: { submits: number; y: Float32Array }[] = [];
+  // 100 products, of which a submission takes 100 or 40
+  for (const dispatchMacs of [2.5 * macs, macs]) {
+    const plan = new Plan(pretend(device, { dispatchMacs }));
+    const tape = new Tape(plan);
+    let y = x;
+    for (let i = 0; i < 100; i++) y = conv2d(tape, y, w);
+    plan.keep(y);
+    await plan.compile();
+    plan.poison();
+    let submits = 0;
+    counted.submit = (commands: GPUCommandBuffer[]) => {
+      submits++;
+      submit(commands);
+    };
+    try {
+      plan.run();
+    } finally {
+      delete counted.submit;
+    }
+    found.push({ submits, y: await plan.read(y) });
+    plan.dispose();
+  }
+  const [whole, parts] = found;
+  assert.equal([whole.submits, parts.submits], [1, 3]);
+  assert.ok(whole.y.every(Number.isFinite));
+  assert.equal(parts.y, whole.y);
 });
 
 test('sizes that are no sizes are refused by the name of the op', async () => {
