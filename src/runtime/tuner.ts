@@ -4,6 +4,7 @@ import type { Candidate, Choice } from './choice.js';
 import type { Device } from './device.js';
 import { fromHalf, toHalf } from './half.js';
 import { type Dispatch, Plan } from './plan.js';
+import { type Runner, race, winnerOf } from './race.js';
 
 /** How one candidate did. */
 export interface Trial {
@@ -37,11 +38,8 @@ export interface TuneOptions {
   onTuned?: (tuned: Tuned, done: number, total: number) => void;
 }
 
-const rounds = 5;
-const span = 20; // milliseconds that a round of a candidate lasts at least: far above a clock's step, quantised ones too
 const tolerance = 1e-4; // of the largest value; sums in another order differ by some 1e-6
 const halfTolerance = 2e-3; // two units in the last place of f16
-const margin = 0.95; // of the standard variant's time, which a winner has to beat twice
 
 /**
  * Tries the candidates of every choice in a recorded plan, on buffers and numbers of its own: those whose values agree with
@@ -65,12 +63,13 @@ export async function tune(plan: Plan, { cache, onTuned }: TuneOptions = {}): Pr
   let done = 0;
   for (const [key, { sketch, choices }] of problems) {
     const [choice] = choices;
+    const standard = choice.candidates[0].name;
     const isKnown = choice.candidates.some(({ name }) => name === winners[key]);
     const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
-    const chosen = isKnown ? winners[key] : winnerOf(trials, choice);
-    if (trials.some(({ ms }) => ms !== undefined)) winners[key] = chosen; // what nobody timed is no winner to remember
+    const times = new Map(trials.flatMap(({ variant, ms }) => (ms === undefined ? [] : [[variant, ms] as const])));
+    const chosen = isKnown ? winners[key] : winnerOf(times, standard);
+    if (times.size > 0) winners[key] = chosen; // what nobody timed is no winner to remember
     for (const { id } of choices) variants[id] = chosen;
-    const standard = choice.candidates[0].name;
     onTuned?.({ problem: sketch.problem, chosen, standard, trials }, ++done, problems.size);
   }
   await cache?.save(adapter, winners);
@@ -146,15 +145,6 @@ function digest(text: string): string {
   return [a, b].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
 }
 
-/** The fastest candidate, or the standard one where it is as good as that or none was timed. */
-function winnerOf(trials: readonly Trial[], { candidates: [{ name: standard }] }: Choice): string {
-  const timed = trials.filter(({ ms }) => ms !== undefined).sort((a, b) => (a.ms as number) - (b.ms as number));
-  const ofStandard = timed.find(({ variant }) => variant === standard);
-  if (timed.length === 0) return standard;
-  const [best] = timed;
-  return ofStandard && (best.ms as number) > margin * (ofStandard.ms as number) ? standard : best.variant;
-}
-
 /** Runs all candidates on the same numbers. */
 async function contest(device: Device, choice: Choice, bindings: readonly Binding[]): Promise<Trial[]> {
   const stand = await standIns(device, bindings);
@@ -182,12 +172,9 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
       expected ??= outcome.values;
       const refused = refusal(outcome.values, expected, tolerances);
       if (refused) trials.push({ variant, refused });
-      else runners.push({ variant, plan: plans[i], ms: [] });
+      else runners.push({ variant, time: (runs) => time(device, plans[i], runs) });
     }
-    await race(device, runners);
-    const standard = choice.candidates[0].name;
-    await playOff(device, runners, standard);
-    for (const { variant, ms } of runners) trials.push({ variant, ms: median(ms) });
+    for (const [variant, ms] of await race(runners, choice.candidates[0].name)) trials.push({ variant, ms });
     const order = choice.candidates.map(({ name }: Candidate) => name);
     return trials.sort((a, b) => order.indexOf(a.variant) - order.indexOf(b.variant));
   } finally {
@@ -196,55 +183,12 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
   }
 }
 
-interface Runner {
-  readonly variant: string;
-  readonly plan: Plan;
-  ms: number[];
-}
-
-/** Times candidates in turns; one that is three times as slow as the fastest is not asked again. */
-async function race(device: Device, runners: Runner[]): Promise<void> {
-  const probes = new Map<Runner, number>();
-  for (const runner of runners) {
-    await time(device, runner.plan, 1);
-    probes.set(runner, await time(device, runner.plan, 1));
-  }
-  const fastest = Math.min(...probes.values());
-  const still = runners.filter((runner) => (probes.get(runner) as number) <= 3 * fastest);
-  for (const runner of runners) if (!still.includes(runner)) runner.ms.push(probes.get(runner) as number);
-  for (let round = 0; round < rounds; round++)
-    for (const runner of still) runner.ms.push(await time(device, runner.plan, repeats(probes.get(runner) as number)));
-}
-
-/** Lets the standard candidate and one that seems faster run again, by themselves: what counts is that it was no chance. */
-async function playOff(device: Device, runners: readonly Runner[], standard: string): Promise<void> {
-  const best = runners.toSorted((a, b) => median(a.ms) - median(b.ms))[0];
-  const ofStandard = runners.find(({ variant }) => variant === standard);
-  if (!ofStandard || !best || median(best.ms) > margin * median(ofStandard.ms)) return;
-  const pair = [ofStandard, best];
-  const again = pair.map(() => [] as number[]);
-  const probes = pair.map(({ ms }) => median(ms));
-  for (let round = 0; round < rounds; round++)
-    for (const [i, { plan }] of pair.entries()) again[i].push(await time(device, plan, repeats(probes[i])));
-  pair.forEach((runner, i) => {
-    // of two medians the one that favours the standard
-    const chosen = i === 0 ? Math.min(median(again[0]), probes[0]) : Math.max(median(again[1]), probes[1]);
-    runner.ms = [chosen];
-  });
-}
-
-const repeats = (ms: number) => Math.min(256, Math.max(1, Math.ceil(span / Math.max(ms, 0.01))));
-
 /** Milliseconds a run. */
 async function time(device: Device, plan: Plan, runs: number): Promise<number> {
   const started = performance.now();
   for (let i = 0; i < runs; i++) plan.run();
   await device.settled();
   return (performance.now() - started) / runs;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Compiles a candidate and runs it once on fresh numbers and poisoned scratch memory. */

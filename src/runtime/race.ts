@@ -1,0 +1,58 @@
+const rounds = 5;
+const span = 20; // milliseconds that a round of a runner lasts at least: far above a clock's step, quantised ones too
+const margin = 0.95; // of the standard runner's time, which a winner has to beat twice
+
+/** One of several ways to compute the same thing, to be timed. */
+export interface Runner {
+  readonly variant: string;
+  /** Milliseconds a run, of so many runs in a row. */
+  readonly time: (runs: number) => Promise<number>;
+}
+
+/**
+ * Times runners in turns: one that is three times as slow as the fastest is not asked again. Whoever then seems faster than the
+ * standard one runs against it once more, the two by themselves, until the fastest has: what counts is that it was no chance.
+ *
+ * @returns milliseconds a run, by variant: a median; of two the one that favours the standard
+ */
+export async function race(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
+  const probes = new Map<string, number>();
+  for (const { variant, time } of runners) {
+    await time(1);
+    probes.set(variant, await time(1));
+  }
+  const fastest = Math.min(...probes.values());
+  const still = runners.filter(({ variant }) => (probes.get(variant) as number) <= 3 * fastest);
+  const times = new Map([...probes, ...(await inTurns(still, probes))]);
+  const settled = new Set([standard]);
+  for (let leader = winnerOf(times, standard); !settled.has(leader); leader = winnerOf(times, standard)) {
+    settled.add(leader);
+    const pair = runners.filter(({ variant }) => variant === standard || variant === leader);
+    if (pair.length < 2) break;
+    for (const [variant, ms] of await inTurns(pair, times)) {
+      const favouring = variant === standard ? Math.min : Math.max;
+      times.set(variant, favouring(ms, times.get(variant) as number));
+    }
+  }
+  return times;
+}
+
+/** The fastest, or the standard one where it is nearly as fast or none was timed. */
+export function winnerOf(times: ReadonlyMap<string, number>, standard: string): string {
+  const [[best, ms] = [standard, 0]] = [...times].sort(([, a], [, b]) => a - b);
+  return ms > margin * (times.get(standard) ?? Number.POSITIVE_INFINITY) ? standard : best;
+}
+
+/** Medians of some rounds, given what a run takes about. */
+async function inTurns(runners: readonly Runner[], about: ReadonlyMap<string, number>): Promise<Map<string, number>> {
+  const seen = new Map(runners.map(({ variant }) => [variant, [] as number[]]));
+  for (let round = 0; round < rounds; round++)
+    for (const { variant, time } of runners) seen.get(variant)?.push(await time(repeats(about.get(variant) as number)));
+  return new Map([...seen].map(([variant, ms]) => [variant, median(ms)]));
+}
+
+const repeats = (ms: number) => Math.min(256, Math.max(1, Math.ceil(span / Math.max(ms, 0.01))));
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
