@@ -66,13 +66,14 @@ type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
 /**
  * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5; with stride 1, padding 1 and a power of two
- * of tiles a row, lanes can shuffle each other the edges. The row form takes any shape; plain is the reference.
+ * of tiles a row, no more than a workgroup has threads, lanes can shuffle each other the edges. The row form takes any shape;
+ * plain is the reference.
  */
-function forms({ OW, K, S, P }: Shape, strip: boolean): readonly { name: Form; subgroups?: number }[] {
+function forms({ OW, K, S, P }: Shape, strip: boolean, threads: number): readonly { name: Form; subgroups?: number }[] {
   const tiles = Math.ceil(OW / 4);
   const candidates: { name: Form; subgroups?: number }[] = [{ name: 'row' }, { name: 'plain' }];
   if (strip) candidates.unshift({ name: 'strip' });
-  if (K === 3 && S === 1 && P === 1 && Number.isInteger(Math.log2(tiles)))
+  if (K === 3 && S === 1 && P === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= threads)
     candidates.unshift({ name: 'shuffle', subgroups: tiles });
   return candidates;
 }
@@ -83,7 +84,10 @@ function stripRows(plan: Plan, rows: number): number {
 }
 
 const macsOf = ({ N, C, OH, OW, K }: Shape): number => N * C * OH * OW * K * K;
-const groupsOf = (threads: number): number => Math.ceil(threads / 64);
+const wide = 64; // threads of a workgroup
+/** On a CPU adapter a thread is a lane of one core's vector: a workgroup of one vector wastes none on small maps. */
+const weightThreads = (plan: Plan): number => (plan.device.software ? 8 : wide);
+const groupsOf = (count: number): number => Math.ceil(count / wide);
 
 const stripEntry = (K: number) => (K === 5 ? 'forward_strip5' : 'forward_strip');
 
@@ -99,7 +103,7 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const consts = { K, S };
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
-  const candidates = forms(shape, (K === 3 && S <= 2) || (K === 5 && S === 1));
+  const candidates = forms(shape, (K === 3 && S <= 2) || (K === 5 && S === 1), wide);
   plan.choose('depthwise.forward', candidates, ({ name }, plan) => {
     if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
     if (name === 'strip') plan.dispatch(stripKernel, stripEntry(K), { ...options, consts, workgroups: strips });
@@ -117,7 +121,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   const bindings = { weight, dy, dx, kept: weight.keptRows };
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const consts = { K, S };
-  const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1));
+  const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1), wide);
   plan.choose('depthwise.backward_input', candidates, ({ name }, plan) => {
     if (name === 'plain')
       plan.dispatch(kernel, 'backward_input', {
@@ -151,7 +155,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { K, S } = shape;
   const strip = (K === 3 && S <= 2) || (K === 5 && S === 1);
-  plan.choose('depthwise.backward_weight', forms(shape, strip), ({ name }, plan) =>
+  plan.choose('depthwise.backward_weight', forms(shape, strip, weightThreads(plan)), ({ name }, plan) =>
     correlate(plan, name, shape, x, dy, dweight),
   );
 }
@@ -170,8 +174,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     });
     return;
   }
-  // On a CPU adapter a thread is a lane of one core's vector: a workgroup of one vector wastes none on small maps.
-  const THREADS = plan.device.software ? 8 : 64;
+  const THREADS = weightThreads(plan);
   const rows = form === 'row' ? 1 : stripRows(plan, OH);
   const groups = form === 'row' ? C * K * Math.ceil(K / 7) : C;
   const splits = splitsFor(groups, (N * Math.ceil(OH / rows) * Math.ceil(OW / 4)) / THREADS);

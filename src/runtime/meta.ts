@@ -20,7 +20,7 @@ export function metaDevice(like?: Device): Device {
     queue: { writeBuffer: () => undefined },
     addEventListener: () => undefined,
     createBuffer: (descriptor: GPUBufferDescriptor) => ({ ...descriptor, destroy: () => undefined }),
-    createShaderModule() {
+    pushErrorScope() {
       throw new DeviceError(
         'device: there is no adapter behind it, plans can only be recorded on it; use openDevice()',
       );

@@ -4,6 +4,7 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
+import { transient } from '../../src/tensor.js';
 import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator } from '../random.js';
@@ -165,6 +166,29 @@ for (const shape of folded) {
     await checkForms(shape, pretend(device, { limits: { maxComputeWorkgroupsPerDimension: 7 } }));
   });
 }
+
+test('lanes shuffle where a row’s tiles fit both a subgroup and a workgroup', () => {
+  const shuffling = (W: number, subgroupSize: number, software: boolean) => {
+    const plan = new Plan(pretend(device, { subgroupSize, software }));
+    const tape = new Tape(plan);
+    const x = tape.track(transient(plan, 'x', [1, 2, 4, W]));
+    const weight = { ...transient(plan, 'weight', [2, 1, 3, 3]), grad: transient(plan, 'dweight', [2, 1, 3, 3]) };
+    tape.backward(depthwise(tape, x, weight, { padding: 1 }), transient(plan, 'dy', x.shape));
+    const having = plan.choices.filter(({ candidates }) => candidates.some(({ name }) => name === 'shuffle'));
+    return having.map(({ key }) => key.split('.')[1]).toSorted();
+  };
+  const [ofInput, all] = [
+    ['backward_input', 'forward'],
+    ['backward_input', 'backward_weight', 'forward'],
+  ];
+  assert.equal(shuffling(32, 8, true), all);
+  assert.equal(shuffling(64, 8, true), [], 'more tiles than lanes');
+  assert.equal(shuffling(32, 16, true), all);
+  assert.equal(shuffling(64, 16, true), ofInput, 'more tiles than the 8 threads that sum up a weight');
+  assert.equal(shuffling(64, 16, false), all);
+  assert.equal(shuffling(256, 128, false), all);
+  assert.equal(shuffling(512, 128, false), [], 'more tiles than threads');
+});
 
 test('no gradient is computed for an input that needs none', () => {
   const plan = new Plan(device);
