@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { type Device, DeviceLostError, SlimgradError } from '../src/index.js';
+import { type Device, DeviceLostError, readEncoder, SlimgradError } from '../src/index.js';
+import { readBytes } from '../src/node/files.js';
 import { version } from '../src/node/version.js';
 import type { Dataset } from '../src/node.js';
 import { type Experiment, identity, keyOf } from './experiment.js';
@@ -53,7 +54,7 @@ class Runner {
       for (const experiment of this.#missing()) {
         const { teacher, config } = experiment;
         if (this.#isKnown(experiment)) continue; // as another's teacher, since
-        if (teacher && config.teacher !== null && !existsSync(config.teacher)) {
+        if (teacher && config.teacher !== null && !(await isKept(teacher, config.teacher))) {
           await this.#make(teacher, config.teacher);
           done++;
         }
@@ -133,6 +134,13 @@ class Runner {
     );
     return longest.sort((a, b) => a - b)[longest.length >> 1] ?? 0;
   }
+}
+
+/** Whether the encoder that an experiment gives is in a file; a file of the same name may be of other settings. */
+async function isKept({ config }: Experiment, file: string): Promise<boolean> {
+  if (!existsSync(file)) return false;
+  const { metadata } = readEncoder(await readBytes(file), file);
+  return metadata.config === JSON.stringify(identity(config));
 }
 
 function said({ subject, config: { data, method, width, steps, seed } }: Experiment, line: Line): string {

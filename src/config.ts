@@ -46,8 +46,8 @@ const groups = {
     data: text(
       'what to train on: a folder of images (sub-folder = label), or a named set',
       required,
-      'DIR|emoji|fashion-mnist|cifar10:DIR',
-      { remedy: 'Give a folder, emoji, fashion-mnist, or cifar10:DIR.' },
+      'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
+      { remedy: 'Give a folder, emoji, fashion-mnist, cifar10:DIR, cifar100:DIR or idx:DIR.' },
     ),
     imageSize: integer('side of the squares that the encoders see, in pixels', 32, { min: 8, max: 1024 }),
     protocol: choice(

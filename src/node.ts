@@ -10,8 +10,17 @@ export {
   evaluate,
   pixelContender,
 } from './node/evaluate.js';
+export type { MapMethod } from './node/feature_map.js';
 export { type LoadedEncoder, loadEncoder, loadTorchvision } from './node/load_encoder.js';
-export { Interrupted, type OpenSession, type PretrainResult, pretrain, type Session } from './node/pretrain.js';
+export {
+  Interrupted,
+  type OpenSession,
+  type PretrainResult,
+  pretrain,
+  type Session,
+  type SessionTrainer,
+} from './node/pretrain.js';
 export type { Screen } from './node/progress.js';
-export { type Evaluation, evaluationText, type Score } from './node/scores.js';
+export type { Kernels } from './node/run_folder.js';
+export { type Confusion, type Evaluation, evaluationText, type FeatureMap, type Score } from './node/scores.js';
 export { openSession } from './node/session.js';

@@ -5,7 +5,7 @@ import { docsPages, examplesOf, Playground } from './programs.js';
 const playground = new Playground();
 test.before(async () => {
   await playground.open();
-  const quick = '--encoder mobilenet_v3_large --steps 2 --batch 8 --projector 16 --out runs/photos'.split(' ');
+  const quick = '--steps 2 --batch 8 --projector 16 --out runs/photos'.split(' ');
   await playground.command('pretrain', '--data', 'photos', ...quick);
   await playground.command('export', '--weights', 'runs/photos/slim.safetensors', '--out', 'slim.onnx');
 });

@@ -69,7 +69,10 @@ export const methodSettings = {
     (above) => (['ssl_small', 'oss'].includes(above.method as string) ? 0.1 : 0.2),
     { above: 0, shown: '0.1 for ssl_small and oss, else 0.2', ...onlyFor(contrasting, ['oss']) },
   ),
-  teacherTemperature: number('the same for the teacher', 0.01, { above: 0, ...onlyFor(['seed', 'ssl_small']) }),
+  teacherTemperature: number("what the teacher's similarities are divided by", 0.01, {
+    above: 0,
+    ...onlyFor(['seed', 'ssl_small']),
+  }),
   queue: integer(
     'embeddings of former batches to compare with',
     (above) => (isSmall(above.imageSize as number) ? 4096 : 65536),

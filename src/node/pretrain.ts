@@ -5,15 +5,15 @@ import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
 import { f32, toFloat32 } from '../io/safetensors.js';
 import type { Tensors } from '../parameters.js';
-import type { Trainer as TrainerOf } from '../train.js';
+import type { Trainer } from '../train.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
 import { renderReport } from './report.js';
 import { type Kernels, RunFolder } from './run_folder.js';
 import type { Evaluation } from './scores.js';
 
 /** The part of a run that computes: what `pretrain` asks of a trainer. */
-export type Trainer = Pick<
-  TrainerOf,
+export type SessionTrainer = Pick<
+  Trainer,
   | 'step'
   | 'steps'
   | 'choices'
@@ -28,7 +28,7 @@ export type Trainer = Pick<
 
 /** A trainer with what surrounds it. */
 export interface Session {
-  trainer: Trainer;
+  trainer: SessionTrainer;
   /** Name of the adapter. */
   adapter: string;
   /** Images (or pairs) to train on. */
@@ -117,7 +117,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
 interface Run {
   config: TrainConfig;
   folder: RunFolder;
-  trainer: Trainer;
+  trainer: SessionTrainer;
   adapter: string;
 }
 
@@ -139,7 +139,7 @@ async function loop(run: Run, progress: Progress, signals: Signals, onStep: () =
     }
     if (signals.received && step < trainer.steps) {
       const [settings, out] = [`${config.out}/config.json`, config.out].map(quoted);
-      const remedy = `slimgrad pretrain --config ${settings} --out ${out} --resume`;
+      const remedy = `npx slimgrad pretrain --config ${settings} --out ${out} --resume`;
       throw new Interrupted(
         signals.received,
         `Stopped by ${signals.received} after step ${step} of ${trainer.steps}; its checkpoint is written. ` +

@@ -13,7 +13,13 @@ import { tuning } from './tuning.js';
 /** Opens device, data and trainer for a run. */
 export const openSession: OpenSession = async (config, { kernels, note, status }): Promise<Session> => {
   const { data, protocol, seed, imageSize } = config;
-  const dataset = await openDataset(data, { protocol, seed, imageSize });
+  const dataset = await openDataset(data, {
+    protocol,
+    seed,
+    imageSize,
+    onProgress: (done, total) => status?.(`Decoding pictures: ${done} of ${total}`),
+  });
+  status?.('');
   for (const line of dataset.notes) note(line);
   const device = await openDevice({ onNotice: note });
   try {

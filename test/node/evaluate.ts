@@ -23,6 +23,28 @@ function corners(length: number, pictures: 1 | 2, labelled = true): ImageSource 
   };
 }
 
+test('without anything held out the rank of the training features is told, and how to get more', async () => {
+  const train = corners(30, 1, false);
+  const spread = {
+    embed: async (s: ImageSource) => Float32Array.from({ length: s.length * 4 }, (_, i) => (i * i) % 7),
+  };
+  const flat = { embed: async (s: ImageSource) => new Float32Array(s.length * 4).fill(1) };
+  const contenders = [
+    { name: 'trained', embedder: spread, ranked: true },
+    { name: 'untrained', embedder: flat, ranked: true },
+    pixelContender(8),
+  ];
+  const found = await evaluate({ name: 'corners', train, notes: [] }, contenders);
+  assert.is(found.on, '30 training pictures, none being held out');
+  assert.equal(
+    found.scores.map(({ name }) => name),
+    ['trained', 'untrained'],
+  );
+  assert.ok((found.scores[0].effectiveRank as number) > 1.5);
+  assert.is(found.scores[1].effectiveRank, 0);
+  assert.match(evaluationText(found), /^On 30 training pictures.*trained .*where sub-folders tell the labels/s);
+});
+
 test('labels give kNN, twins give retrieval, and the notes say what must be said', async () => {
   const dataset = { name: 'corners', train: corners(40, 2), test: corners(12, 2), notes: [] };
   const blind = {

@@ -1,5 +1,5 @@
 import type { TrainConfig } from '../../src/config.js';
-import type { OpenSession, Trainer } from '../../src/node/pretrain.js';
+import type { OpenSession, SessionTrainer } from '../../src/node/pretrain.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { StepMetrics } from '../../src/train.js';
 
@@ -15,7 +15,7 @@ export interface FakeOptions {
 }
 
 /** Stands in for a trainer: its whole state follows from seed and step, through float32 arithmetic that forgets nothing. */
-export class FakeTrainer implements Trainer {
+export class FakeTrainer implements SessionTrainer {
   step = 0;
   readonly steps: number;
   readonly choices: Record<string, string>;
