@@ -50,7 +50,7 @@ struct Params {
 @group(0) @binding(15) var<storage, read_write> dz: array<f32>;         // (N, D)
 @group(0) @binding(16) var<storage, read_write> partial_out: array<f32>;// (count)
 @group(0) @binding(17) var<storage, read> partial: array<f32>;          // (count)
-@group(0) @binding(18) var<storage, read_write> metrics: array<vec4f>;  // (rows): on, off, mean of c, loss
+@group(0) @binding(18) var<storage, read_write> metrics: array<vec4f>;  // (rows): loss, on, off, mean of c
 @group(0) @binding(19) var<storage, read> dloss: array<f32>;             // (1)
 @group(0) @binding(20) var<storage, read> kept: array<Kept>;            // (D), where the columns of z are kept by a list
 
@@ -165,7 +165,7 @@ fn measure(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) {
     let off = tree[0].x * params.factor - params.subtract * tree[0].y;
     let loss = params.scale * (tree[0].z + params.lambda * off);
-    metrics[params.row] = vec4f(tree[0].z, off, tree[0].w / f32(params.D), loss);
+    metrics[params.row] = vec4f(loss, tree[0].z, off, tree[0].w / f32(params.D));
   }
 }
 

@@ -38,6 +38,7 @@ export function slicedEncoder(settings: CorrelationSettings) {
 }
 
 const row = metricColumns.length;
+const [onAt, offAt, meanAt] = (['on', 'off', 'mean'] as const).map((name) => metricColumns.indexOf(name));
 const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 bytes
 
 /**
@@ -96,13 +97,13 @@ export function correlate(
     summarize({ metrics: values }) {
       const [, D] = za.shape;
       const pairs = [...names.map((name, i) => [name, i * row, D] as const), ['features', featuresAt, F] as const];
-      const loss = (term: number) => scale * (values[term * row] + lambda * values[term * row + 1]);
+      const loss = (term: number) => scale * (values[term * row + onAt] + lambda * values[term * row + offAt]);
       const sacl = loss(0);
       const xd = frozen ? (loss(1) + loss(2)) / 2 : undefined;
       const correlations = pairs.flatMap(([name, at, width]) => {
-        const off = values[at + metricColumns.indexOf('off')];
+        const off = values[at + offAt];
         return [
-          [`onDiagonal.${name}`, values[at + metricColumns.indexOf('mean')]],
+          [`onDiagonal.${name}`, values[at + meanAt]],
           [`offDiagonal.${name}`, off],
           [`offDiagonalMean.${name}`, off / (width * (width - 1))],
           [`offDiagonalLoss.${name}`, lambda * off],

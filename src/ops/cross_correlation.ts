@@ -40,8 +40,8 @@ export interface LossOptions {
   panelRows?: number;
 }
 
-/** Columns of a row of metrics. */
-export const metricColumns = ['on', 'off', 'mean', 'loss'] as const;
+/** Columns of a row of metrics: the loss first, where a binding may begin. */
+export const metricColumns = ['loss', 'on', 'off', 'mean'] as const;
 
 const threads = kernel.consts.THREADS.value;
 const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
@@ -94,7 +94,7 @@ export function correlation(plan: Plan, u: Standardized, v: Standardized): Tenso
 /**
  * Cross-correlation losses L_BT(u, v) = scale · (Σ_i (C_ii − 1)² + lambda Σ_{i≠j} C_ij²), C = AᵀB/N, of one or more
  * pairs of batches, and the gradient of their weighted sum (SACL, section 3; closed form in DESIGN.md). Row t of
- * `metrics` (T, 4) gets term t's Σ (C_ii − 1)², Σ_{i≠j} C_ij², mean C_ii, and L, unweighted.
+ * `metrics` (T, 4) gets term t's L, Σ (C_ii − 1)², Σ_{i≠j} C_ij² and mean C_ii, unweighted.
  *
  * A batch that no target names is a constant. So is the second of a pair of a batch with itself. All pairs of one
  * training step belong in one call: they share Gram matrices, and each target costs one product.
@@ -124,15 +124,15 @@ export function crossCorrelationLoss(
 }
 
 /**
- * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and its parts `on` and
- * `off` (see `crossCorrelationLoss`), views of one small buffer. The gradient is made along with the loss.
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and to be read beside it `on`,
+ * `off` and `mean`, the other columns of its row (see `crossCorrelationLoss`). The gradient is made along with the loss.
  */
 export function crossCorrelation(
   tape: Tape,
   za: Tensor,
   zb: Tensor,
   { eps = 1e-5, ...options }: LossOptions & { eps?: number } = {},
-): { on: Tensor; off: Tensor; mean: Tensor; loss: Tensor } {
+): { loss: Tensor; on: Tensor; off: Tensor; mean: Tensor } {
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
@@ -140,7 +140,7 @@ export function crossCorrelation(
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
   crossCorrelationLoss(plan, [{ u, v }], targets, metrics, options);
-  const [on, off, mean, loss] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
+  const [loss, on, off, mean] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
   tape.record('crossCorrelation', [za, zb], loss, (dloss) => {
     for (const { dz } of targets) {
       const count = numel(dz.shape);
@@ -153,7 +153,7 @@ export function crossCorrelation(
     }
     return gradients;
   });
-  return { on, off, mean, loss };
+  return { loss, on, off, mean };
 }
 
 interface Form extends Candidate {

@@ -15,6 +15,7 @@ export function metaDevice(like?: Device): Device {
       maxBufferSize: Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
       maxComputeWorkgroupsPerDimension: 65535,
+      minStorageBufferOffsetAlignment: 256,
     },
     lost: new Promise(() => undefined),
     queue: { writeBuffer: () => undefined },

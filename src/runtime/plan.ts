@@ -157,8 +157,14 @@ export class Plan {
       macs: options.macs ?? 0,
       bytes: options.bytes,
     });
+    const boundary = this.device.limits.minStorageBufferOffsetAlignment;
     for (const [name, binding] of bindings) {
       this.device.check(`${label}: ${name}`, binding.bytes);
+      if (binding.offset % boundary !== 0)
+        throw new ValidationError(
+          `${label}: expected "${name}" to begin at a multiple of ${boundary} bytes, got ${binding.offset}; ` +
+            'give it a buffer or a slot of its own',
+        );
       this.#touch(binding);
     }
   }

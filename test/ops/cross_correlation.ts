@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { add } from '../../src/ops/add.js';
 import {
   correlation,
   crossCorrelation,
@@ -194,6 +195,24 @@ test('scale and the gradient of the loss multiply through', async () => {
   );
 });
 
+test('two losses add up, and their gradients', async () => {
+  const [N, D] = [12, 20];
+  const [za, zb] = batches(N, D);
+  using plan = new Plan(device);
+  const tape = new Tape(plan);
+  const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
+  const one = upload(device, 'dloss', [1], Float32Array.of(1));
+  const loss = add(tape, crossCorrelation(tape, a, b).loss, crossCorrelation(tape, b, b, { lambda: 0.3 }).loss);
+  tape.backward(loss, one);
+  const found = await results(plan, { loss, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
+  const [first, second] = [reference(za, zb, N, D, 0.0051), reference(zb, zb, N, D, 0.3)];
+  close(found.loss.subarray(0, 1), [first.loss + second.loss], 'loss', 2e-5);
+  close(found.dza, first.dza, 'dza', 1e-4);
+  const dzb = first.dzb.map((v, i) => v + second.dza[i] + second.dzb[i]);
+  close(found.dzb, dzb, 'dzb', 1e-4);
+  for (const { storage } of [a, b, one]) device.free(storage as GPUBuffer);
+});
+
 test('a mean of 100 times the deviation cancels', async () => {
   const [N, D] = [64, 96];
   const [za, zb] = batches(N, D, 200);
@@ -332,7 +351,7 @@ for (const [name, weighted] of Object.entries(sums))
         const found = await results(plan, { dz0: outputs[0], dz1: outputs[1], metrics });
         weighted.forEach(({ pair: [i, j] }, row) => {
           const { on, off, mean, loss } = reference(zs[i], zs[j], N, D, lambda, scale);
-          close(found.metrics.subarray(4 * row, 4 * row + 4), [on, off, mean, loss], `metrics ${row}`, 2e-5);
+          close(found.metrics.subarray(4 * row, 4 * row + 4), [loss, on, off, mean], `metrics ${row}`, 2e-5);
         });
         const total = weightedSum(zs, N, D, weighted, lambda, scale);
         for (const live of [0, 1]) {

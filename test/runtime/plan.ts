@@ -53,6 +53,15 @@ test("a plan does not take another's memory, or a tensor of another device", asy
   await device.settled();
 });
 
+test('what begins where no binding may is refused by the name of the op', async () => {
+  const { tape } = record();
+  const storage = device.buffer('x', 1024);
+  const inside = tensor(storage, 'inside', [4], 12);
+  const message = /^add\.forward: expected "b" to begin at a multiple of 256 bytes, got 12; give it a buffer/;
+  await rejects(() => tape.sum(make([4]), inside), ValidationError, message);
+  tape.sum(make([4]), tensor(storage, 'second', [4], 256));
+});
+
 test('a plan that needs more memory than there is says how much, and takes none', async () => {
   using small = await openDevice({ memory: 4096, onNotice: () => undefined });
   const plan = new Plan(small);
