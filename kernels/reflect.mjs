@@ -53,8 +53,6 @@ export function reflect(name, path, code) {
 
   const entries = {};
   for (const entry of wgsl.entry.compute) {
-    const size = entry.attributes.find((attribute) => attribute.name === 'workgroup_size')?.value;
-    const workgroup = [size].flat().map((side) => consts[side]?.value ?? Number.parseInt(side, 10));
     const bindings = {};
     for (const { name: key } of entry.resources) {
       const buffer = buffers.get(key);
@@ -63,7 +61,7 @@ export function reflect(name, path, code) {
     }
     const storages = Object.values(bindings).filter((binding) => binding.type !== 'uniform').length;
     if (storages > 8) fail(`${entry.name} binds ${storages} storage buffers; the design floor is 8`);
-    entries[entry.name] = { workgroup: [...workgroup, 1, 1].slice(0, 3), bindings };
+    entries[entry.name] = { bindings };
   }
   if (Object.keys(entries).length === 0) fail('has no entry point');
 

@@ -10,7 +10,6 @@ export interface Layout {
 }
 
 interface EntryPoint {
-  readonly workgroup: readonly [number, number, number];
   readonly bindings: Readonly<
     Record<
       string,
