@@ -138,6 +138,17 @@ for (const [name, shape] of Object.entries(cases)) {
   });
 }
 
+for (const name of [
+  'four channels, stride 2',
+  'two channels',
+  '3x3, padding 2, more channels than a tile',
+  'stride 2, wide',
+]) {
+  test(`${name}: with the workgroups of a hardware adapter`, async () => {
+    await checkForms(cases[name], pretend(device, { software: false }));
+  });
+}
+
 const folded: Case[] = [
   { x: [1, 3, 3, 3], weight: [80, 3], padding: 1 },
   { x: [1, 80, 3, 3], weight: [8, 2], padding: 1 },

@@ -37,6 +37,11 @@ interface Case {
 }
 
 const all = (stem: string, ...forms: string[]) => forms.map((form) => ({ [stem]: form }));
+const products = all('pointwise', 'plain', 'register', 'shared64', 'shared32', 'subgroup4', 'subgroup8');
+const windows = all('conv2d', 'plain', 'window', 'subgroup4', 'subgroup8');
+const tiles = all('conv2d', 'tile4', 'tile8');
+/** Whether a form runs here: a number at the end of these names is that of the lanes that it needs. */
+const runs = (form: string) => device.subgroupSize >= Number(/^(?:subgroup|tile)(\d+)$/.exec(form)?.[1] ?? 0);
 const conv =
   (stride: number, padding: number) =>
   (tape: Tape, x: Tensor, { weight }: Record<string, Tensor>) =>
@@ -57,13 +62,13 @@ const cases: Record<string, Case> = {
     x: [3, 13, 4, 4],
     weights: { weight: { host: [21, 17], slim: [19, 13] } },
     run: (tape, x, { weight }) => pointwise(tape, x, weight),
-    variants: all('pointwise', 'plain', 'register', 'shared64', 'shared32'),
+    variants: products,
   },
   'pointwise on odd planes': {
     x: [3, 13, 5, 3],
     weights: { weight: { host: [21, 17], slim: [19, 13] } },
     run: (tape, x, { weight }) => pointwise(tape, x, weight),
-    variants: all('pointwise', 'plain', 'register', 'shared64', 'shared32'),
+    variants: products,
   },
   'pointwise on maps of one pixel': {
     x: [6, 13, 1, 1],
@@ -74,25 +79,37 @@ const cases: Record<string, Case> = {
     x: [2, 5, 9, 7],
     weights: { weight: { host: [11, 6, 3, 3], slim: [9, 5, 3, 3] } },
     run: conv(2, 1),
-    variants: all('conv2d', 'plain', 'window'),
+    variants: [...windows, ...tiles],
   },
   'conv2d 3x3': {
     x: [2, 5, 8, 8],
     weights: { weight: { host: [11, 6, 3, 3], slim: [9, 5, 3, 3] } },
     run: conv(1, 1),
-    variants: all('conv2d', 'plain', 'window'),
+    variants: [...windows, ...tiles],
+  },
+  'conv2d 3x3 of three channels, odd maps': {
+    x: [2, 3, 7, 9],
+    weights: { weight: { host: [11, 4, 3, 3], slim: [9, 3, 3, 3] } },
+    run: conv(1, 1),
+    variants: [...windows, ...tiles],
+  },
+  'conv2d 3x3 of three channels, stride 2, even maps': {
+    x: [2, 3, 8, 8],
+    weights: { weight: { host: [11, 4, 3, 3], slim: [9, 3, 3, 3] } },
+    run: conv(2, 1),
+    variants: [...windows, ...tiles],
   },
   'conv2d 7x7, stride 2': {
     x: [2, 3, 14, 14],
     weights: { weight: { host: [11, 3, 7, 7], slim: [9, 3, 7, 7] } },
     run: conv(2, 3),
-    variants: all('conv2d', 'plain', 'window'),
+    variants: windows,
   },
   'conv2d 1x1, stride 2': {
     x: [2, 5, 7, 7],
     weights: { weight: { host: [11, 6, 1, 1], slim: [9, 5, 1, 1] } },
     run: conv(2, 0),
-    variants: all('conv2d', 'plain', 'window'),
+    variants: windows,
   },
   'depthwise 5x5': {
     x: [2, 5, 7, 7],
@@ -110,7 +127,7 @@ const cases: Record<string, Case> = {
     x: [2, 5, 8, 8],
     weights: { weight: { host: [7, 1, 3, 3], slim: [5, 1, 3, 3] } },
     run: deep(1, 1),
-    variants: all('depthwise', 'plain', 'row', 'strip'),
+    variants: all('depthwise', 'plain', 'row', 'strip', 'shuffle'),
   },
   'depthwise 3x3, stride 2': {
     x: [2, 5, 9, 7],
@@ -175,7 +192,7 @@ for (const [name, c] of Object.entries(cases))
       await rejects(() => pass(c, 'f16', {}), DeviceError, /has no shader-f16; use precision f32/);
       return;
     }
-    for (const variants of [{}, ...(c.variants ?? [])]) {
+    for (const variants of [{}, ...(c.variants ?? [])].filter((each) => Object.values(each).every(runs))) {
       const what = `${name} ${Object.values(variants)}`;
       const full = await pass(c, 'f32', variants);
       const { results, half, dxHalf } = await pass(c, 'f16', variants);
