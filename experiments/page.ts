@@ -107,7 +107,8 @@ the tables as what is seen here, not as a ranking of methods.
 
 - *Equal epochs*: every run sees as many images. *Equal FLOPs*: every run may spend what \`sacl_xd\` does at equal epochs.
 - Learning rates: of ${triedRates.join(', ')} (SGD, a batch of 256) each method has what is best for it on the emoji by the mean of kNN and linear
-  accuracy, on a seed and split that no other table uses; the demo's, where they have not all been tried. Teachers have the demo's.
+  accuracy, on a seed and split that no other table uses, and at that many images a run or, where they have not all been tried there, at the next
+  number at which they have. Teachers have the demo's.
 - FLOPs are the recorded steps' own: two a multiply-add of convolutions, linear layers and products. \`seed\`, \`disco\` and
   \`ssl_small\` learn from a teacher, trained before by \`${teacherMethod}\` on the same images, ${ratio} times as wide; its FLOPs are
   the second figure, and at equal FLOPs it has half of them. \`ssl_small\` distils for ${100 * distilled} % of its images, in whole epochs, one at least. In
@@ -118,8 +119,8 @@ the tables as what is seen here, not as a ranking of methods.
 - *kNN*: k = 20. *Linear*: a linear layer on standardised features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
   the training pictures. *Untrained*: as the seed makes them, a slice of a host as
   those of \`sacl_xd\` and \`sacl\` begin, and an encoder on its own, as all others begin. *Raw pixels*: the same measures of the pixels.
-- Figures are per cent, mean ± standard deviation over the seeds (n − 1). *images/s* is the training's, by the median step, on
-  whatever else the machine did.`;
+- Figures are per cent, mean ± standard deviation over the seeds (n − 1). *images/s* is the training's, by the median step, of
+  the seed that was least held up.`;
 }
 
 /** Sampling error of a single figure, by the counts of test pictures. */
@@ -169,7 +170,7 @@ function tableText(rows: readonly Row[], found: ReadonlyMap<Row, Found>): string
     const own = first.flops > 0 ? scientific(first.flops, 2) : '–';
     const flops = first.teacherFlops ? `${own} + ${scientific(first.teacherFlops, 2)}` : own;
     const paces = have.flatMap(({ imagesPerSecond }) => imagesPerSecond ?? []);
-    const pace = paces.length > 0 ? count(Math.round(spread(paces).mean)) : '–';
+    const pace = paces.length > 0 ? count(Math.round(Math.max(...paces))) : '–';
     return [name, status, ...cells, flops, first.images > 0 ? count(first.images) : '–', pace];
   });
   return markdown(head, body);

@@ -41,7 +41,8 @@ const own: Record<string, Settings> = {
   byol: { projector, embedding: 128, ema: 0.99 },
   ssl_small: { ...contrast, saturation: null },
   seed: { queue: 512 },
-  disco: { ...contrast, projector },
+  // as long as the teacher's features, so that no adaptor stands between
+  disco: { ...contrast, projector, embedding: 512 * presets.demo.width * ratio },
   rekd: { ...contrast, ratio },
   oss: { projector, ratio, prototypes: 64, epsilon: 0.01 },
 };

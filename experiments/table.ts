@@ -53,12 +53,16 @@ export async function makeTable(options: TableOptions): Promise<Progress> {
   return { done: rates.done + rest.done, left: rates.left + rest.left, failed: rates.failed + rest.failed };
 }
 
-/** The rows of a scale, with the learning rates that its results so far make the best. */
+/** The rows of a scale, with the learning rates that are the best by what there is of it, else of the next scale. */
 async function settledRows(options: TableOptions, size: Pick<Scale, 'images' | 'seeds'>): Promise<Row[]> {
   const { items, cache, change, file } = options;
   const scale = { items, cache, ...(change && { change }), ...size };
-  const { byKey } = latest(await readLines(file));
-  return rowsOf({ ...scale, rates: bestRates(rowsOf({ ...scale, seeds: 1 }), byKey) });
+  const lines = await readLines(file);
+  const { byKey } = latest(lines);
+  const away = (images: number) => Math.abs(Math.log(images / size.images));
+  const known = [size.images, ...lines.map((line) => line.scale)].sort((a, b) => away(b) - away(a));
+  const found = [...new Set(known)].map((images) => bestRates(rowsOf({ ...scale, images, seeds: 1 }), byKey));
+  return rowsOf({ ...scale, rates: Object.assign({}, ...found) }); // the nearest number of images comes last
 }
 
 /** Whether `only` asks for a row: by its data, its table and its method, those that are named at all. */
