@@ -92,7 +92,7 @@ function opening(
   const measured =
     lines.length === 0
       ? 'Nothing has been measured yet.'
-      : `Measured on ${adapters.join('; ')}, by version ${versions.join(', ')}, ${dates[0]} to ${dates.at(-1)}. In so far: ${planned.join('; ')}.`;
+      : `Measured on ${adapters.join('; ')}, by version ${versions.join(', ')}, ${[...new Set([dates[0], dates.at(-1)])].join(' to ')}. In so far: ${planned.join('; ')}.`;
   const gone = lost > 0 ? ` ${lost} lines of the file have settings that no longer exist, and are left out.` : '';
   return `# Results
 
