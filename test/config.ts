@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { methods, optimizers } from '../src/config/kinds.js';
 import { nearest } from '../src/config/names.js';
 import {
   changeSettings,
@@ -13,6 +14,7 @@ import {
   settingKeys,
   type TrainConfig,
   usedKeys,
+  withPreset,
 } from '../src/config.js';
 import { ConfigError } from '../src/errors.js';
 
@@ -227,6 +229,23 @@ test('presets parse, and what is given on top wins', () => {
   );
   assert.is(demo.blocks?.length, 4);
   assert.is(parseConfig({ ...presets.demo, alpha: 0.95 }).alpha, 0.95);
+});
+
+test('a preset gives way to what stands beside it, and to what it means nothing with', () => {
+  const given = (changes: Record<string, unknown>) => parseConfig(withPreset('small', { data: 'photos', ...changes }));
+  const small = given({});
+  assert.equal([small.alpha, small.lr, small.optimizer, small.ratio, small.epochs], [0.5, 0.005, 'sgd', 1.5, 100]);
+  assert.equal([given({ alpha: 0.9 }).alpha, given({ steps: 7 }).steps], [0.9, 7]);
+  for (const method of methods.filter((name) => !['seed', 'disco'].includes(name))) given({ method });
+  assert.equal([given({ method: 'xd' }).alpha, given({ method: 'barlow_twins' }).alpha], [0.5, 1]);
+  for (const optimizer of optimizers) given({ optimizer });
+  assert.is(given({ optimizer: 'adamw' }).lr, 0.002);
+  assert.is(given({ encoder: 'resnet20', width: 1 }).blocks, null);
+  assert.equal(parseConfig(withPreset('demo', {})), parseConfig(presets.demo));
+  assert.throws(
+    () => withPreset('smal', {}),
+    (error: Error) => error instanceof ConfigError && /unknown preset 'smal'.*'small'/.test(error.message),
+  );
 });
 
 test('what follows from other settings follows anew where a run is changed', () => {

@@ -19,7 +19,8 @@ const onlyFor = (...names: readonly (readonly MethodName[])[]) =>
   ({ only: { key: 'method', values: names.flat() } }) as const;
 
 const widens = among([...slicing, ...teaching]);
-const distils = among(distilling);
+/** Whether its method weighs cross distillation against contrast. */
+export const distils = among(distilling);
 
 const features = (above: Settled) => backbone({ ...(above as unknown as EncoderSpec), ratio: 1 }).features.slim;
 
