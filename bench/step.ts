@@ -1,5 +1,6 @@
 // A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
-import { parseConfig, presets, type TrainConfig } from '../src/config.js';
+import { presets } from '../src/config/presets.js';
+import { parseConfig, type TrainConfig } from '../src/config.js';
 import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
 import { runCost } from '../src/cost/run.js';
 import { stepText } from '../src/cost/text.js';

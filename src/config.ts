@@ -14,6 +14,7 @@ import {
 } from './config/kinds.js';
 import { checkMethod, distils, methodSettings } from './config/method.js';
 import { nearest, unknown } from './config/names.js';
+import { presets } from './config/presets.js';
 import { slicingSettings } from './config/slicing.js';
 import { isSmall } from './data/augment.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
@@ -315,40 +316,6 @@ export function scheduleOf(config: TrainConfig, images: number): Schedule {
   }
   return { steps, stepsPerEpoch, warmup, peak: (config.lr * config.batch) / 256 };
 }
-
-/** An encoder of four blocks, and a recipe that teaches it something in a minute of a CPU. */
-const small = {
-  width: 0.25,
-  stemStride: 2,
-  blocks: '64/1 128/2 256/2 512/1',
-  projector: 256,
-  alpha: 0.5,
-  lambda: 0.02,
-  optimizer: 'sgd',
-  lr: 0.005,
-  decayAll: false,
-  batch: 64,
-  cropMin: 0.3,
-  checkpointEvery: 50,
-} as const;
-
-/** Ready-made settings, to be spread under one's own: `small` for a first try, `demo` is that on emoji. */
-export const presets = {
-  small,
-  demo: {
-    ...small,
-    data: 'emoji',
-    protocol: 'paired',
-    ratio: 1.5,
-    method: 'sacl_xd',
-    batch: 128,
-    steps: 118,
-    flip: 0,
-    saturation: 0.4,
-    blurA: 0.2,
-    blurB: 0.2,
-  },
-} as const satisfies Record<string, { readonly [K in SettingKey]?: unknown }>;
 
 /**
  * A preset with others in place of some of its settings; those of it that mean nothing with them are left out.

@@ -1,5 +1,6 @@
 export type { Blocks } from './config/kinds.js';
-export { parseConfig, presets, type TrainConfig } from './config.js';
+export { presets } from './config/presets.js';
+export { parseConfig, type TrainConfig } from './config.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
 export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';

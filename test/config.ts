@@ -3,12 +3,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { methods, optimizers } from '../src/config/kinds.js';
 import { nearest } from '../src/config/names.js';
+import { presets } from '../src/config/presets.js';
 import {
   changeSettings,
   flagOf,
   freeKeys,
   parseConfig,
-  presets,
   scheduleOf,
   settingFlags,
   settingKeys,

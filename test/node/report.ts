@@ -1,7 +1,8 @@
 import { inflateSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseConfig, presets } from '../../src/config.js';
+import { presets } from '../../src/config/presets.js';
+import { parseConfig } from '../../src/config.js';
 import { runCost } from '../../src/cost/run.js';
 import { renderChart } from '../../src/node/report/chart.js';
 import { encodePng } from '../../src/node/report/png.js';

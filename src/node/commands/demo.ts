@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { presets } from '../../config.js';
+import { presets } from '../../config/presets.js';
 import type { Command } from './command.js';
 import { settingsAndConfig, train } from './pretrain.js';
 

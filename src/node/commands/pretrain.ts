@@ -1,4 +1,5 @@
-import { changeSettings, parseConfig, presets, settingFlags, withPreset } from '../../config.js';
+import { presets } from '../../config/presets.js';
+import { changeSettings, parseConfig, settingFlags, withPreset } from '../../config.js';
 import { pretrain } from '../pretrain.js';
 import { evaluationText } from '../scores.js';
 import { readSettings } from '../settings_file.js';
