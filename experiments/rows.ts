@@ -82,36 +82,33 @@ export function rowsOf(scale: Scale): Row[] {
         ),
       );
     const teacher = `teacher: ${teacherMethod}, ${ratio}x`;
+    const compared = (table: TableName, make: (m: string, seed: number) => Experiment, budget: () => Budget) => [
+      ...controls(table),
+      ...methodNames.map((m) =>
+        row(
+          table,
+          m,
+          m,
+          over((seed) => make(m, seed)),
+        ),
+      ),
+      row(
+        table,
+        teacher,
+        'teacher',
+        over((seed) => plan.teacher(seed, budget())),
+      ),
+    ];
     const tables = [
-      ...controls('epochs'),
-      ...methodNames.map((m) =>
-        row(
-          'epochs',
-          m,
-          m,
-          over((seed) => plan.equalEpochs(m, seed)),
-        ),
-      ),
-      row(
+      ...compared(
         'epochs',
-        teacher,
-        'teacher',
-        over((seed) => plan.teacher(seed, { steps: plan.steps })),
+        (m, seed) => plan.equalEpochs(m, seed),
+        () => ({ steps: plan.steps }),
       ),
-      ...controls('flops'),
-      ...methodNames.map((m) =>
-        row(
-          'flops',
-          m,
-          m,
-          over((seed) => plan.equalFlops(m, seed)),
-        ),
-      ),
-      row(
+      ...compared(
         'flops',
-        teacher,
-        'teacher',
-        over((seed) => plan.teacher(seed, plan.half)),
+        (m, seed) => plan.equalFlops(m, seed),
+        () => plan.half,
       ),
     ];
     if (data !== 'emoji') return tables;

@@ -74,8 +74,8 @@ export class Trainer {
   /**
    * Lays out the network, records a step and compiles it.
    *
-   * @throws ConfigError where the pictures are fewer than a batch, or there is no teacher to distil from; OutOfMemoryError where a tensor is over the adapter's
-   * limits, before any activation is allocated.
+   * @throws ConfigError where the pictures are fewer than a batch, or there is no teacher to distil from; OutOfMemoryError
+   * where a tensor is over the adapter's limits, before any activation is allocated.
    */
   static async open(
     device: Device,
@@ -106,10 +106,10 @@ export class Trainer {
     this.#stage?.dispose();
     this.#stage = undefined;
     const { tune: tuning, onCompile } = this.#options;
-    const variants = ownVariants(stretch, this.#variants);
+    const variants = this.#variantsOf(stretch);
     let stage = this.#record(stretch, variants);
     try {
-      if (tuning && !Object.keys(this.#variants).some((key) => isNumbered(key) && this.#owner(key) === stretch)) {
+      if (tuning && !Object.keys(variants).some(isNumbered)) {
         const tuned = await tune(stage.plan, tuning);
         stage.dispose();
         stage = this.#record(stretch, { ...tuned, ...variants });
@@ -123,6 +123,15 @@ export class Trainer {
     const others = Object.entries(this.#variants).filter(([key]) => !isNumbered(key) || this.#owner(key) !== stretch);
     this.#variants = { ...Object.fromEntries(others), ...stage.choices };
     return stage;
+  }
+
+  /** The kernel variants of a stretch, as far as they are known: its own choices, and all that name a kind. */
+  #variantsOf(stretch: Stretch): Record<string, string> {
+    const own = Object.entries(this.#variants).flatMap(([key, variant]) => {
+      if (!isNumbered(key)) return [[key, variant]];
+      return this.#owner(key) === stretch ? [[key.slice(stretch.name.length), variant]] : [];
+    });
+    return Object.fromEntries(own);
   }
 
   /** The stretch that a choice belongs to, by the beginning of its key. */
@@ -173,8 +182,8 @@ export class Trainer {
    * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
    * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
    *
-   * @throws ConfigError where the step before, or a save or load, is still under way, or all steps are done; DeviceLostError where the device
-   * went away: open another, and `load()` what was saved last
+   * @throws ConfigError where the step before, or a save or load, is still under way, or all steps are done; DeviceLostError
+   * where the device went away: open another, and `load()` what was saved last
    */
   async train(): Promise<StepMetrics> {
     return this.#alone('train', async () => {
@@ -287,13 +296,6 @@ export class Trainer {
     this.network.dispose();
     this.#loader.dispose();
   }
-}
-
-/** The kernel variants of a stretch among those of all: the ids of its choices begin with its name. */
-function ownVariants({ name }: Stretch, variants: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const entries = Object.entries(variants);
-  const own = entries.flatMap(([key, variant]) => (key.startsWith(name) ? [[key.slice(name.length), variant]] : []));
-  return Object.fromEntries([...entries.filter(([key]) => !isNumbered(key)), ...own]);
 }
 
 /** Whether a key names one choice, as those of checkpoints do, and not all of a kind. */

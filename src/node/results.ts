@@ -13,6 +13,8 @@ export interface Place {
   readonly name: string;
   /** Whether the figures are written, or printed only. */
   readonly report: boolean;
+  /** What the file of the weights says of them. */
+  readonly metadata: EncoderFile['metadata'];
 }
 
 const report = 'report.html';
@@ -33,11 +35,11 @@ export async function placeOf(
   data: string,
   { out, report: isWanted }: Wanted,
 ): Promise<Place> {
-  readEncoder(await readBytes(weights), weights);
+  const { metadata } = readEncoder(await readBytes(weights), weights);
   const folder = out || dirname(weights);
   const stem = basename(weights).replace(/\.safetensors$/i, '');
   const name = [what, stem, dataName(data)].join('-').toLowerCase();
-  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted };
+  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted, metadata };
   if (!isWanted) return place;
   for (const file of [`${place.name}.json`, report]) await checkPlace(join(folder, file));
   const page = await readReport(folder);

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { toggle } from '../../config/kinds.js';
-import { readEncoder } from '../../encoder_file.js';
 import { finetuneDefaults } from '../../eval/finetune.js';
 import type { Command } from './command.js';
 import { flagsOf, settle } from './settings.js';
@@ -29,14 +28,13 @@ export const finetuneCommand: Command = {
     const { placeOf, publish, writeFinetuned } = await import('../results.js');
     const place = await placeOf('finetune', weights, data, { out, report });
     const file = join(place.folder, `${place.name}.safetensors`);
-    const { checkPlace, readBytes } = await import('../files.js');
+    const { checkPlace } = await import('../files.js');
     await checkPlace(file);
-    const { metadata } = readEncoder(await readBytes(weights), weights);
     const { finetuneFile } = await import('../classify_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
     const { result, state } = await finetuneFile(weights, data, { ...given(options), onProgress });
-    await writeFinetuned(metadata, result, state, file); // first: it cannot be had again in a moment, as the rest can
+    await writeFinetuned(place.metadata, result, state, file); // first: it cannot be had again in a moment, as the rest can
     await publish(result, place);
     return 0;
   },

@@ -7,13 +7,20 @@ type SharpModule = typeof import('sharp').default;
 /** What transparent pixels are laid on, in every reader: mid-grey. */
 export const MID_GREY = { r: 128, g: 128, b: 128 } as const;
 
+/** Looked for once, though every picture asks. */
+let usable: SharpModule | undefined;
+
 /**
  * The optional package that decodes pictures: the user's own where there is one, else one installed beside this library. A
  * DataError prints the line that installs it.
  */
 export async function loadSharp(wanted: string): Promise<SharpModule> {
+  if (usable) return usable;
   const sharp = await load(wanted);
-  if (typeof sharp.prototype.autoOrient === 'function') return sharp;
+  if (typeof sharp.prototype.autoOrient === 'function') {
+    usable = sharp;
+    return sharp;
+  }
   throw new DataError(
     `${wanted} needs sharp 0.34 or newer, but ${sharp.versions.sharp} is installed: npm i -D sharp@latest`,
   );
