@@ -69,22 +69,25 @@ function run({ file, adapter }) {
       const name = join(file.replace('build/test/', '').replace(/\.mjs$/, ''));
       const seconds = ((Date.now() - started) / 1000).toFixed(1);
       console.log(`${failed > 0 ? 'FAIL' : 'ok  '} ${name} ${adapter && `(${adapter}) `}${passed} passed ${seconds} s`);
-      if (failed > 0) console.log(`${output}\nexit ${code ?? signal}`);
-      resolve({ passed, failed });
+      resolve({ passed, failed, output: `${output}\nexit ${code ?? signal}` });
     });
   });
 }
 
 const queue = jobs.toReversed();
 const totals = { passed: 0, failed: 0 };
+const failures = [];
 async function worker() {
   for (let job = queue.pop(); job; job = queue.pop()) {
-    const { passed, failed } = await run(job);
+    const { passed, failed, output } = await run(job);
     totals.passed += passed;
     totals.failed += failed;
+    if (failed > 0) failures.push(`\nFAIL ${job.file} ${job.adapter}\n${output}`);
   }
 }
 await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, worker));
 if (jobs.length === 0) totals.failed++;
+// told at the end, where a reader of a long log looks first
+for (const failure of failures) console.log(failure);
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
