@@ -6,7 +6,8 @@
 // of the host's channels; ldw is the distance between these.
 //
 // Each pass has a plain form (one thread a result: the reference and the documentation) and a row form for any K and S,
-// where 4 pixels of a row slide under the kernel. For K = 3 and 5 see depthwise.strip.wgsl and depthwise.subgroup.wgsl.
+// where 4 pixels of a row slide under the kernel. For K = 3 and 5 see depthwise.strip3.wgsl, depthwise.strip5.wgsl and
+// depthwise.subgroup.wgsl.
 // In all forms a thread owns what it writes, so nothing races.
 
 const K: u32 = 3;        // kernel side

@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { depthwise as kernel } from '../generated/depthwise.js';
-import { depthwise_strip as stripKernel } from '../generated/depthwise_strip.js';
+import { depthwise_strip3 as strip3 } from '../generated/depthwise_strip3.js';
+import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -65,9 +66,9 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
 type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
 /**
- * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5; with stride 1, padding 1 and a power of two
- * of tiles a row, no more than a workgroup has threads, lanes can shuffle each other the edges. The row form takes any shape;
- * plain is the reference.
+ * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5 with strides 1 and 2. With K = 3,
+ * stride 1, padding 1 and a power of two of tiles a row, no more than a workgroup has threads, lanes can shuffle each
+ * other the edges. The row form takes any shape; plain is the reference.
  */
 function forms({ OW, K, S, P }: Shape, strip: boolean, threads: number): readonly { name: Form; subgroups?: number }[] {
   const tiles = Math.ceil(OW / 4);
@@ -77,6 +78,8 @@ function forms({ OW, K, S, P }: Shape, strip: boolean, threads: number): readonl
     candidates.unshift({ name: 'shuffle', subgroups: tiles });
   return candidates;
 }
+
+const hasStrips = ({ K, S }: Shape): boolean => (K === 3 || K === 5) && S <= 2;
 
 /** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
 function stripRows(plan: Plan, rows: number): number {
@@ -89,7 +92,7 @@ const wide = 64; // threads of a workgroup
 const weightThreads = (plan: Plan): number => (plan.device.software ? 8 : wide);
 const groupsOf = (count: number): number => Math.ceil(count / wide);
 
-const stripEntry = (K: number) => (K === 5 ? 'forward_strip5' : 'forward_strip');
+const stripKernel = (K: number) => (K === 5 ? strip5 : strip3);
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, C, OH, OW, K, S } = shape;
@@ -103,10 +106,11 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
   const consts = { K, S };
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
-  const candidates = forms(shape, (K === 3 && S <= 2) || (K === 5 && S === 1), wide);
+  const candidates = forms(shape, hasStrips(shape), wide);
   plan.choose('depthwise.forward', candidates, ({ name }, plan) => {
     if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
-    if (name === 'strip') plan.dispatch(stripKernel, stripEntry(K), { ...options, consts, workgroups: strips });
+    if (name === 'strip')
+      plan.dispatch(stripKernel(K), 'forward_strip', { ...options, consts: { S }, workgroups: strips });
     if (name === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
     if (name === 'plain')
       plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
@@ -115,13 +119,12 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
   const { N, C, H, W, OH, OW, K, S, P } = shape;
-  const correlates = S === 1 && P < K && (K === 3 || K === 5);
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
   const bindings = { weight, dy, dx, kept: weight.keptRows };
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const consts = { K, S };
-  const candidates = forms(shape, correlates || (K === 3 && S === 2 && P === 1), wide);
+  const candidates = forms(shape, hasStrips(shape) && (S === 1 ? P < K : 2 * P === K - 1), wide);
   plan.choose('depthwise.backward_input', candidates, ({ name }, plan) => {
     if (name === 'plain')
       plan.dispatch(kernel, 'backward_input', {
@@ -137,7 +140,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
     }
     if (name === 'strip' && S === 2) {
       const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
-      plan.dispatch(stripKernel, 'backward_input_strip', { ...cost, params, bindings, consts, workgroups });
+      plan.dispatch(stripKernel(K), 'backward_input_strip', { ...cost, params, bindings, consts: { S }, workgroups });
     }
     if (name === 'shuffle' || (name === 'strip' && S === 1)) {
       const correlation = {
@@ -147,15 +150,14 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
         workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
       };
       if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
-      else plan.dispatch(stripKernel, stripEntry(K), { ...correlation, consts });
+      else plan.dispatch(stripKernel(K), 'forward_strip', { ...correlation, consts: { S } });
     }
   });
 }
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  const { K, S } = shape;
-  const strip = (K === 3 && S <= 2) || (K === 5 && S === 1);
-  plan.choose('depthwise.backward_weight', forms(shape, strip, weightThreads(plan)), ({ name }, plan) =>
+  const candidates = forms(shape, hasStrips(shape), weightThreads(plan));
+  plan.choose('depthwise.backward_weight', candidates, ({ name }, plan) =>
     correlate(plan, name, shape, x, dy, dweight),
   );
 }
@@ -181,11 +183,9 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
   const params = { ...shape, rows, turn: 0, splits };
   const partial = transient(plan, 'depthwise.partial', [splits, C, K, K]);
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
-  const consts = { K, S, THREADS };
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
-  const stripEntry = K === 5 ? 'backward_weight_strip5' : 'backward_weight_strip';
-  if (form === 'strip') plan.dispatch(stripKernel, stripEntry, { ...options, consts });
-  if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts });
+  if (form === 'strip') plan.dispatch(stripKernel(K), 'backward_weight_strip', { ...options, consts: { S, THREADS } });
+  if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts: { K, S, THREADS } });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight, kept: dweight.keptRows },

@@ -69,11 +69,11 @@ async function checkForms(shape: Case, on = device, kept?: Kept): Promise<void> 
   } = shape;
   const tiles = Math.ceil(W / 4);
   const shuffles = stride === 1 && padding === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= on.subgroupSize;
+  const strip = (K === 3 || K === 5) && stride <= 2;
   const strips = {
-    'depthwise.forward': (K === 3 && stride <= 2) || (K === 5 && stride === 1),
-    'depthwise.backward_input':
-      stride === 1 ? (K === 3 || K === 5) && padding < K : K === 3 && stride === 2 && padding === 1,
-    'depthwise.backward_weight': (K === 3 && stride <= 2) || (K === 5 && stride === 1),
+    'depthwise.forward': strip,
+    'depthwise.backward_input': strip && (stride === 1 ? padding < K : padding === (K - 1) / 2),
+    'depthwise.backward_weight': strip,
   };
   const forms: Record<string, string[]> = {};
   for (const [key, strip] of Object.entries(strips)) forms[key] = strip ? ['row', 'strip'] : ['row'];
@@ -102,6 +102,10 @@ const cases: Record<string, Case> = {
   '5x5, slim': { x: [2, 6, 9, 11], K: 5, host: 9, padding: 2 },
   '5x5 without padding': { x: [2, 3, 8, 7], K: 5 },
   '5x5, padding 4, strips of several lengths': { x: [1, 2, 40, 6], K: 5, padding: 4 },
+  '5x5, stride 2 without padding': { x: [2, 3, 10, 13], K: 5, stride: 2 },
+  '5x5, stride 2, padding 4, strips of several lengths': { x: [1, 2, 80, 10], K: 5, stride: 2, padding: 4 },
+  '5x5, stride 2, even map, strips of several lengths': { x: [2, 3, 70, 36], K: 5, host: 4, stride: 2, padding: 2 },
+  '1x1 maps, 5x5, stride 2': { x: [19, 3, 1, 1], K: 5, stride: 2, padding: 2 },
   '5x5, stride 2': { x: [2, 4, 12, 9], K: 5, stride: 2, padding: 2 },
   '7x7': { x: [1, 3, 8, 9], K: 7, padding: 3 },
   '7x7, stride 2': { x: [2, 3, 12, 13], K: 7, stride: 2, padding: 3 },
@@ -149,6 +153,7 @@ for (const name of [
   '3x3 on maps of two tiles a row',
   '3x3, stride 2, even map',
   '5x5, slim',
+  '5x5, stride 2, even map, strips of several lengths',
 ]) {
   test(`${name}: with the workgroups and strips of a hardware adapter`, async () => {
     await checkForms(cases[name], pretend(device, { software: false }));

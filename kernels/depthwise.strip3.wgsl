@@ -1,8 +1,7 @@
-// Depthwise convolution, NCHW: the strip forms, for K = 3, S = 1 or 2, and K = 5, S = 1. A thread keeps all
-// weights of its channel and walks down a strip 4 pixels wide, so that each pixel of x is loaded once a strip and not
-// once a tap. See depthwise.wgsl for the formula, the layout and the plain references.
+// Depthwise convolution, NCHW: the strip forms for K = 3, S = 1 or 2; for K = 5 see depthwise.strip5.wgsl. A thread keeps
+// all weights of its channel and walks down a strip 4 pixels wide, so that each pixel of x is loaded once a strip and
+// not once a tap. See depthwise.wgsl for the formula, the layout and the plain references.
 
-const K: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
 const THREADS: u32 = 64; // a workgroup
 
@@ -145,74 +144,6 @@ fn forward_strip(
   }
 }
 
-// 4 neighbouring sums under one row of a 5 x 5 kernel, of a row of x as 8 pixels; S = 1.
-struct Taps5 { inner: vec4f, last: f32 }
-
-fn under5(left: vec4f, right: vec4f, taps: Taps5) -> vec4f {
-  return taps.inner.x * left
-    + taps.inner.y * vec4f(left.yzw, right.x)
-    + taps.inner.z * vec4f(left.zw, right.xy)
-    + taps.inner.w * vec4f(left.w, right.xyz)
-    + taps.last * right;
-}
-
-fn taps5_of(c: u32, ky: u32) -> Taps5 {
-  let at = channel_at(c);
-  let k = ky * 5u;
-  if (params.turn == 1u) {
-    let inner = vec4f(weight[at + 24u - k], weight[at + 23u - k], weight[at + 22u - k], weight[at + 21u - k]);
-    return Taps5(inner, weight[at + 20u - k]);
-  }
-  let inner = vec4f(weight[at + k], weight[at + k + 1u], weight[at + k + 2u], weight[at + k + 3u]);
-  return Taps5(inner, weight[at + k + 4u]);
-}
-
-// Strip, K = 5, S = 1: as above (for the gradient of the input, padding 4 - P).
-@compute @workgroup_size(THREADS)
-fn forward_strip5(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
-) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
-  let tiles = (params.OW + 3u) / 4u;
-  let strips = (params.OH + params.rows - 1u) / params.rows;
-  if (t >= params.N * params.C * strips * tiles) { return; }
-  let q = t % tiles * 4u;
-  let first = t / tiles % strips * params.rows;
-  let nc = t / (tiles * strips);
-  let c = nc % params.C;
-  let taps0 = taps5_of(c, 0u);
-  let taps1 = taps5_of(c, 1u);
-  let taps2 = taps5_of(c, 2u);
-  let taps3 = taps5_of(c, 3u);
-  let taps4 = taps5_of(c, 4u);
-
-  let column = q - params.P;
-  let count = params.OW - q;
-  let end = min(first + params.rows, params.OH);
-  var h = first - params.P;
-  var at = (nc * params.OH + first) * params.OW + q;
-  // Sums of the row of y that the next row of x ends, and of the three after it.
-  var now = vec4f();
-  var next1 = vec4f();
-  var next2 = vec4f();
-  var next3 = vec4f();
-  for (var r = 0u; r < end - first + 4u; r++) {
-    let inside = h < params.H;
-    let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
-    let left = pixels(row, column, inside);
-    let right = pixels(row, column + 4u, inside);
-    if (r > 3u) {
-      store_y(at, now + under5(left, right, taps4), count);
-      at += params.OW;
-    }
-    now = next1 + under5(left, right, taps3);
-    next1 = next2 + under5(left, right, taps2);
-    next2 = next3 + under5(left, right, taps1);
-    next3 = under5(left, right, taps0);
-    h++;
-  }
-}
-
 fn store_dx(at: u32, even: vec4f, odd: vec4f, count: u32) {
   dx[at] = even.x;
   if (count > 1u) { dx[at + 1u] = odd.x; }
@@ -335,63 +266,5 @@ fn backward_weight_strip(
     var sum = 0f;
     for (var thread = 0u; thread < THREADS; thread++) { sum += shares[thread * 9u + tap]; }
     partial[(split * params.C + c) * 9u + tap] = sum;
-  }
-}
-
-// What a row of dy adds to a row of a 5 x 5 kernel's gradient, under 8 pixels of a row of x.
-fn add5(sums: Taps5, d: vec4f, left: vec4f, right: vec4f) -> Taps5 {
-  let shifted = mat4x4f(left, vec4f(left.yzw, right.x), vec4f(left.zw, right.xy), vec4f(left.w, right.xyz));
-  return Taps5(sums.inner + d * shifted, sums.last + dot(d, right));
-}
-
-var<workgroup> shares5: array<f32, THREADS * 25u>;
-
-fn share5(at: u32, sums: Taps5) {
-  for (var kx = 0u; kx < 4u; kx++) { shares5[at + kx] = sums.inner[kx]; }
-  shares5[at + 4u] = sums.last;
-}
-
-// Strip, K = 5, S = 1: as backward_weight_strip. Each row of x meets five rows of dy.
-@compute @workgroup_size(THREADS)
-fn backward_weight_strip5(
-  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
-) {
-  let group = wid.x + wid.y * num.x;
-  let c = group % params.C;
-  let split = group / params.C;
-  let tiles = (params.OW + 3u) / 4u;
-  let strips = (params.OH + params.rows - 1u) / params.rows;
-  let items = select(0u, params.N * strips * tiles, split < params.splits);
-
-  var k0: Taps5; var k1: Taps5; var k2: Taps5; var k3: Taps5; var k4: Taps5;
-  for (var item = split * THREADS + lid; item < items; item += params.splits * THREADS) {
-    let q = item % tiles * 4u;
-    let first = item / tiles % strips * params.rows;
-    let nc = item / (tiles * strips) * params.C + c;
-    let end = min(first + params.rows, params.OH);
-    var d0 = vec4f(); var d1 = vec4f(); var d2 = vec4f(); var d3 = vec4f(); var d4 = vec4f();
-    for (var p = first; p < end + 4u; p++) {
-      let h = p - params.P;
-      let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
-      let left = pixels(row, q - params.P, h < params.H);
-      let right = pixels(row, q + 4u - params.P, h < params.H);
-      d4 = d3; d3 = d2; d2 = d1; d1 = d0;
-      d0 = slopes((nc * params.OH + min(p, params.OH - 1u)) * params.OW, q, p < end);
-      k0 = add5(k0, d0, left, right);
-      k1 = add5(k1, d1, left, right);
-      k2 = add5(k2, d2, left, right);
-      k3 = add5(k3, d3, left, right);
-      k4 = add5(k4, d4, left, right);
-    }
-  }
-
-  let mine = lid * 25u;
-  share5(mine, k0); share5(mine + 5u, k1); share5(mine + 10u, k2); share5(mine + 15u, k3); share5(mine + 20u, k4);
-  workgroupBarrier();
-  if (split >= params.splits) { return; }
-  for (var tap = lid; tap < 25u; tap += THREADS) {
-    var sum = 0f;
-    for (var thread = 0u; thread < THREADS; thread++) { sum += shares5[thread * 25u + tap]; }
-    partial[(split * params.C + c) * 25u + tap] = sum;
   }
 }
