@@ -2,11 +2,21 @@ import { parseConfig, type TrainConfig } from './config.js';
 import { backbone } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
 import { DataError, SlimgradError } from './errors.js';
-import { f32, readSafetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
+import { classifierShapes } from './eval/head.js';
+import { checkState } from './io/checkpoint.js';
+import { f32, readSafetensors, type SavedTensor, toFloat32, writeSafetensors } from './io/safetensors.js';
 import { backboneState, checkBackbone } from './io/torchvision.js';
 import type { Tensors, Width } from './parameters.js';
 
 const format = 'slimgrad encoder 1';
+
+/** A linear layer that tells classes apart by an encoder's features (N, F). */
+export interface Classifier {
+  /** Their names, K of them. */
+  readonly classes: readonly string[];
+  /** `classifier.weight` (K, F) and `classifier.bias` (K). */
+  readonly state: Tensors;
+}
 
 /** A trained backbone, and the run that it comes from. */
 export interface EncoderFile {
@@ -20,6 +30,8 @@ export interface EncoderFile {
   readonly encoder: Encoder;
   /** Its tensors, by torchvision's names. */
   readonly state: Tensors;
+  /** The layer behind it, where it was trained with labels. */
+  readonly classifier?: Classifier;
   /** All of the file's metadata, as text. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -28,7 +40,9 @@ export interface EncoderFile {
  * The bytes of an encoder's file. A model of torchvision without its classifier loads it strictly: to that end every batchnorm
  * has its count of batches, `num_batches_tracked`, which is the steps of training.
  *
- * @param metadata `part`, `step` and `config` as `readEncoder` gives them, and whatever else is worth keeping
+ * @param state the encoder's tensors, and a classifier's where there is one
+ * @param metadata `part`, `step` and `config` as `readEncoder` gives them, `classes` (a JSON array of names) with a classifier,
+ * and whatever else is worth keeping
  */
 export function writeEncoder(state: Tensors, metadata: EncoderFile['metadata']): Uint8Array<ArrayBuffer> {
   const tensors: [string, SavedTensor][] = [];
@@ -53,7 +67,39 @@ export function readEncoder(bytes: Uint8Array, file = 'encoder'): EncoderFile {
   const encoder = backbone(about.part === 'host' ? about.config : { ...about.config, ratio: 1 });
   const state = backboneState(tensors);
   checkBackbone(encoder, state, file);
-  return { ...about, encoder, state, metadata };
+  const classifier = classifierOf(tensors, metadata, encoder.features.host, file);
+  return { ...about, encoder, state, ...(classifier && { classifier }), metadata };
+}
+
+function classifierOf(
+  tensors: ReadonlyMap<string, SavedTensor>,
+  { classes: text }: EncoderFile['metadata'],
+  features: number,
+  file: string,
+): Classifier | undefined {
+  const found = [...tensors].filter(([name]) => name.startsWith('classifier.'));
+  if (found.length === 0) return undefined;
+  const state = new Map(
+    found.map(([name, t]) => [name, { shape: [...t.shape], data: toFloat32(t, `${file}: ${name}`) }]),
+  );
+  const count = state.get('classifier.bias')?.shape[0] ?? 0;
+  checkState(state, classifierShapes(features, count), file);
+  const classes = text === undefined ? Array.from({ length: count }, (_, k) => String(k)) : parseNames(text);
+  if (classes?.length !== count)
+    throw new DataError(
+      `${file}: expected the names of its classifier's ${count} classes as a JSON array under "classes" of its metadata, ` +
+        `got ${text}`,
+    );
+  return { classes, state };
+}
+
+function parseNames(text: string): string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(text);
+    return Array.isArray(names) && names.every((name) => typeof name === 'string') ? names : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function checkMetadata(metadata: EncoderFile['metadata'], file: string): Pick<EncoderFile, 'config' | 'part' | 'step'> {

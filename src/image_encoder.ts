@@ -75,7 +75,7 @@ export class ImageEncoder implements WeightedEncoder {
 
 /**
  * An encoder from the bytes of a run's `slim.safetensors` or `host.safetensors`, or of a fine-tuned one, whose classifier is
- * left out.
+ * left out: see `openClassifier`.
  *
  * @param file the name for error messages
  * @throws DataError where the file is damaged or not one of slimgrad's

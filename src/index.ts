@@ -26,7 +26,7 @@ export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
 export { eachPicture, holdOut, type ImageSource, type Picture, subset } from './data/source.js';
-export { type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
+export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
 export type { Encoder, EncoderOptions } from './encoders/encoder.js';
@@ -49,6 +49,7 @@ export { type Recalibrated, type RecalibrateOptions, recalibrate } from './eval/
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
 export type { FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
 export { type TsneOptions, tsne } from './eval/tsne.js';
+export { type Classified, ImageClassifier, openClassifier } from './image_classifier.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { exportOnnx, type OnnxOptions, onnxOpset } from './io/onnx.js';
 export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';

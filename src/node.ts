@@ -11,7 +11,13 @@ export {
   pixelContender,
 } from './node/evaluate.js';
 export type { MapMethod } from './node/feature_map.js';
-export { type LoadedEncoder, loadEncoder, loadTorchvision } from './node/load_encoder.js';
+export {
+  type LoadedClassifier,
+  type LoadedEncoder,
+  loadClassifier,
+  loadEncoder,
+  loadTorchvision,
+} from './node/load_encoder.js';
 export {
   Interrupted,
   type OpenSession,

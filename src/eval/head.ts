@@ -28,6 +28,11 @@ export function classifier(features: number, classes: number, { standardize = fa
   return standardize ? sequential(standardizer(features), layer) : layer;
 }
 
+/** The shapes of a classifier's tensors, by name, which is that of `classifierState`. */
+export function classifierShapes(features: number, classes: number): ReadonlyMap<string, readonly number[]> {
+  return new Map(classifier(features, classes).parameters.map(({ name, shape }) => [name, shape]));
+}
+
 /** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */
 function standardizer(features: number): Module {
   const channels = { host: features, slim: features };

@@ -98,6 +98,7 @@ function largest({ labels }: ImageSource): number {
   return (labels as Int32Array).reduce((most, label) => Math.max(most, label), 0);
 }
 
-function some(names: readonly string[]): string {
+/** The first of many names, and how many there are. */
+export function some(names: readonly string[]): string {
   return names.length > 5 ? `${names.slice(0, 5).join(', ')}, ... (${names.length})` : names.join(', ');
 }

@@ -1,4 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
+import type { Module } from '../nn/module.js';
 import { Parameters, type Tensors } from '../parameters.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
@@ -18,25 +19,30 @@ export interface Node extends Pick<Operation, 'op' | 'attributes'> {
 export interface Graph {
   readonly nodes: readonly Node[];
   readonly input: Value;
-  readonly output: Value;
+  /** What it gives, by name: `features` (N, F), and `logits` (N, K) where there is a head. */
+  readonly outputs: ReadonlyMap<string, Value>;
   readonly parameters: Tensors;
 }
 
 /**
- * The graph of a lone encoder in use, by its running statistics: its own forward, recorded on a device of no adapter.
+ * The graph of a lone encoder in use, by its running statistics: its own forward, recorded on a device of no adapter. With
+ * `head` also what that makes of the features.
  *
- * @param state values of all its parameters and statistics, of the host's shapes
+ * @param state values of all parameters and statistics, of the host's shapes
  */
-export function traceEncoder(encoder: Encoder, state: Tensors): Graph {
+export function traceEncoder(encoder: Encoder, state: Tensors, head?: Module): Graph {
   const device = metaDevice();
   const plan = new Plan(device, { label: 'trace' });
   const tape = new Tape(plan, { frozen: true });
-  const parameters = new Parameters(device, encoder.parameters, encoder.statistics, { bn: 'shared' });
+  const all = [...encoder.parameters, ...(head?.parameters ?? [])];
+  const parameters = new Parameters(device, all, encoder.statistics, { bn: 'shared' });
   const side = 2 * encoder.stride; // no map is a single pixel, for which ops take other ways
   const input = transient(plan, 'image', [1, 3, side, side]);
   const pass = { tape, parameters, width: 'host', training: false, updateStats: false } as const;
-  const output = encoder.forward(pass, input);
-  return { nodes: tape.operations, input, output, parameters: state };
+  const features = encoder.forward(pass, input);
+  const outputs = new Map<string, Value>([['features', features]]);
+  if (head) outputs.set('logits', head.forward(pass, features));
+  return { nodes: tape.operations, input, outputs, parameters: state };
 }
 
 /**
@@ -45,6 +51,7 @@ export function traceEncoder(encoder: Encoder, state: Tensors): Graph {
  */
 export function foldBatchnorm({ nodes, parameters, ...graph }: Graph): Graph {
   const makers = new Map(nodes.map((node) => [node.output, node]));
+  const outputs = new Set(graph.outputs.values());
   const uses = (value: Value) => nodes.flatMap(({ inputs }) => inputs).filter((input) => input === value).length;
   const folded = new Map(parameters);
   const replaced = new Map<Node, readonly Node[]>();
@@ -52,7 +59,7 @@ export function foldBatchnorm({ nodes, parameters, ...graph }: Graph): Graph {
     const [x, ...channels] = norm.inputs;
     const layer = makers.get(x);
     if (norm.op !== 'batchnorm' || !layer || !weightedOps.includes(layer.op)) continue;
-    if (uses(x) > 1 || x === graph.output) continue;
+    if (uses(x) > 1 || outputs.has(x)) continue;
     const [, weight, bias = { label: weight.label.replace(/weight$/, 'bias'), shape: weight.shape.slice(0, 1) }] =
       layer.inputs;
     const { activation, eps } = norm.attributes;

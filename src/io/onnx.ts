@@ -1,7 +1,10 @@
 import { imagenetStatistics } from '../data/augment.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../errors.js';
+import { classifier, classifierShapes } from '../eval/head.js';
+import type { Module } from '../nn/module.js';
 import type { Tensors } from '../parameters.js';
+import { checkState } from './checkpoint.js';
 import { foldBatchnorm, type Graph, type Node, traceEncoder, type Value } from './graph.js';
 import { Message } from './protobuf.js';
 import { checkBackbone } from './torchvision.js';
@@ -16,29 +19,32 @@ export interface OnnxOptions {
   imageSize: number;
   /** Take every batchnorm into the weights of the layer before it. */
   fold?: boolean;
+  /** A layer behind the encoder, (K, F): the file then also gives `logits` (batch, K). */
+  classifier?: Tensors;
   /** Kept in the file beside `image_size`, `mean` and `std`. */
   metadata?: Readonly<Record<string, string>>;
 }
 
 /**
- * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch. Pictures are
- * RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the file's metadata.
+ * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch; with a classifier
+ * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the file's metadata.
  *
  * The graph is what the encoder's own forward records, so any encoder of ops that ONNX knows can be exported. It needs no
  * GPU.
  *
  * @param encoder a lone one: a slim encoder is `backbone({ ...spec, ratio: 1 })`
  * @param state its tensors, as `Trainer.encoderState()` or `readEncoder()` give them
- * @throws DataError where the tensors are not the encoder's; ConfigError where S is below the encoder's stride
+ * @throws DataError where the tensors are not the encoder's, or not a classifier's of its features; ConfigError where S is below the encoder's stride
  */
 export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOptions): Uint8Array<ArrayBuffer> {
-  const { imageSize, fold = false, metadata = {} } = options;
+  const { imageSize, fold = false, classifier: layer, metadata = {} } = options;
   if (!(Number.isInteger(imageSize) && imageSize >= encoder.stride))
     throw new ConfigError(
       `exportOnnx: expected a whole imageSize of at least the encoder's stride, ${encoder.stride}, got ${imageSize}`,
     );
   checkBackbone(encoder, state, 'exportOnnx');
-  const traced = traceEncoder(encoder, state);
+  const head = layer && headOf(layer, encoder.features.host);
+  const traced = traceEncoder(encoder, new Map([...state, ...(layer ?? [])]), head);
   const graph = fold ? foldBatchnorm(traced) : traced;
   const { mean, std } = imagenetStatistics;
   const about = { ...metadata, image_size: String(imageSize), mean: mean.join(' '), std: std.join(' ') };
@@ -57,8 +63,14 @@ export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOption
   return model.finish();
 }
 
-function graphMessage({ nodes, input, output, parameters }: Graph, imageSize: number): Message {
-  const writer = new Writer(nodes, input, output, parameters);
+function headOf(layer: Tensors, features: number): Module {
+  const classes = layer.get('classifier.bias')?.shape[0] ?? 0;
+  checkState(layer, classifierShapes(features, classes), 'exportOnnx');
+  return classifier(features, classes);
+}
+
+function graphMessage({ nodes, input, outputs, parameters }: Graph, imageSize: number): Message {
+  const writer = new Writer(nodes, input, outputs, parameters);
   for (const node of nodes) {
     const convert = converters[node.op];
     if (!convert) throw new ValidationError(`exportOnnx: there is no ONNX for the op "${node.op}"`);
@@ -69,7 +81,8 @@ function graphMessage({ nodes, input, output, parameters }: Graph, imageSize: nu
   graph.text(2, 'encoder');
   for (const tensor of writer.tensors.values()) graph.message(5, tensor);
   graph.message(11, valueMessage('image', [...input.shape.slice(1, 2), imageSize, imageSize]));
-  return graph.message(12, valueMessage('features', output.shape.slice(1)));
+  for (const [name, { shape }] of outputs) graph.message(12, valueMessage(name, shape.slice(1)));
+  return graph;
 }
 
 function tensorMessage(name: string, shape: readonly number[], data: Float32Array | BigInt64Array): Message {
@@ -100,13 +113,14 @@ class Writer {
   readonly #names = new Map<Value, string>();
   readonly #taken = new Set<string>();
 
-  constructor(nodes: readonly Node[], input: Value, output: Value, parameters: Tensors) {
+  constructor(nodes: readonly Node[], input: Value, outputs: Graph['outputs'], parameters: Tensors) {
     this.#parameters = parameters;
     this.#names.set(input, 'image');
+    const own = new Map(Array.from(outputs, ([name, value]) => [value, name]));
     // a layer with parameters is known by their name, all else by what it does
     for (const node of nodes) {
       const { label = node.op } = node.inputs.find((value) => !this.#names.has(value)) ?? {};
-      this.#names.set(node.output, node.output === output ? 'features' : this.#unused(label.replace(/\.[^.]*$/, '')));
+      this.#names.set(node.output, own.get(node.output) ?? this.#unused(label.replace(/\.[^.]*$/, '')));
     }
   }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { unknown } from '../config/names.js';
 import { SlimgradError } from '../errors.js';
+import { classify } from './commands/classify.js';
 import { type Command, helpOf, readCommand } from './commands/command.js';
 import { costCommand } from './commands/cost.js';
 import { demo } from './commands/demo.js';
@@ -22,6 +23,7 @@ const commands: readonly Command[] = [
   evalCommand,
   linearCommand,
   finetuneCommand,
+  classify,
   recalibrateCommand,
   exportCommand,
   costCommand,

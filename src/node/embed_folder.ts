@@ -34,11 +34,15 @@ export async function embedFolder(
   }
 }
 
-/** Lines of text, the first with the columns' names. Names are quoted as RFC 4180 asks; numbers have all the digits that f32 tells apart. */
+/** Lines of text, the first with the columns' names. Numbers have all the digits that f32 tells apart. */
 export function* csv(files: readonly string[], rows: Float32Array, features: number): Generator<string> {
-  const quoted = (name: string) => (/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
   const digits = (value: number) => String(Number(value.toPrecision(9)));
   yield `${['file', ...Array.from({ length: features }, (_, f) => `f${f}`)].join(',')}\n`;
   for (const [n, file] of files.entries())
-    yield `${[quoted(file), ...Array.from(rows.subarray(n * features, (n + 1) * features), digits)].join(',')}\n`;
+    yield `${[csvField(file), ...Array.from(rows.subarray(n * features, (n + 1) * features), digits)].join(',')}\n`;
+}
+
+/** A name as a field of a line, quoted where RFC 4180 asks. */
+export function csvField(name: string): string {
+  return /[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name;
 }

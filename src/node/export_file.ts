@@ -1,6 +1,7 @@
 import { imagenetStatistics } from '../data/augment.js';
 import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
 import { ConfigError } from '../errors.js';
+import { some } from '../eval/labels.js';
 import { foldBatchnorm, traceEncoder } from '../io/graph.js';
 import { exportOnnx, onnxOpset } from '../io/onnx.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
@@ -46,8 +47,9 @@ function formatOf(out: string): ExportFormat {
   return found;
 }
 
-function onnx({ encoder, state, config, metadata }: EncoderFile, fold: boolean): Uint8Array {
-  return exportOnnx(encoder, state, { imageSize: config.imageSize, fold, metadata });
+function onnx({ encoder, state, config, classifier, metadata }: EncoderFile, fold: boolean): Uint8Array {
+  const { imageSize } = config;
+  return exportOnnx(encoder, state, { imageSize, fold, ...(classifier && { classifier: classifier.state }), metadata });
 }
 
 function safetensors({ encoder, state, metadata }: EncoderFile, fold: boolean): Uint8Array {
@@ -65,15 +67,23 @@ function headline({ config, part, encoder }: EncoderFile, out: string, bytes: nu
   return `Wrote ${out}: the ${part} ${config.encoder}, ${features} features, ${size}${how}.`;
 }
 
-function ofOnnx({ encoder, config }: EncoderFile): string {
+function ofOnnx({ encoder, config, classifier }: EncoderFile): string {
   const side = config.imageSize;
   const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((colour) => colour.join(' '));
   return `Opset ${onnxOpset}; any batch.
   image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, less ${mean}, over ${std}
-  features  (batch, ${encoder.features.host})`;
+  features  (batch, ${encoder.features.host})${classifier ? logits(classifier.classes) : ''}`;
 }
 
-function ofSafetensors({ config }: EncoderFile, fold: boolean): string {
+const logits = (classes: readonly string[]) =>
+  `\n  logits    (batch, ${classes.length})   of the classes in its metadata: ${some(classes)}`;
+
+function ofSafetensors({ config, classifier }: EncoderFile, fold: boolean): string {
+  const names = namesOf(config, fold);
+  return classifier ? `${names} The classifier is left out; ONNX keeps it.` : names;
+}
+
+function namesOf(config: EncoderFile['config'], fold: boolean): string {
   if (fold) return "torchvision's names; each convolution has a bias in place of its batchnorm.";
   return config.encoder === 'mobilenet_v1' || config.encoder === 'resnet20'
     ? "Names in torchvision's manner; torchvision itself has no such model."

@@ -1,4 +1,5 @@
 import { readEncoder } from '../encoder_file.js';
+import { type ImageClassifier, openClassifier, readClassifier } from '../image_classifier.js';
 import { type ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
 import type { Device } from '../runtime/device.js';
 import { openDevice } from './device.js';
@@ -7,6 +8,11 @@ import { readBytes } from './files.js';
 /** An encoder with the device it was opened on, if that is its own. */
 export interface LoadedEncoder
   extends Pick<ImageEncoder, 'features' | 'imageSize' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'> {
+  dispose(): void;
+}
+
+/** A classifier with the device it was opened on, if that is its own. */
+export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'encoder' | 'classify'> {
   dispose(): void;
 }
 
@@ -19,7 +25,7 @@ export interface LoadedEncoder
 export async function loadEncoder(file: string, { device }: { device?: Device } = {}): Promise<LoadedEncoder> {
   const bytes = await readBytes(file);
   readEncoder(bytes, file); // refuses what is none before a device is opened for nothing
-  return open(device, (on) => openEncoder(on, bytes, file));
+  return encoderOn(device, (chosen) => openEncoder(chosen, bytes, file));
 }
 
 /**
@@ -33,26 +39,49 @@ export async function loadTorchvision(
   { device, ...options }: TorchvisionOptions & { device?: Device },
 ): Promise<LoadedEncoder> {
   const bytes = await readBytes(file);
-  return open(device, (on) => openTorchvision(on, bytes, options, file));
+  return encoderOn(device, (chosen) => openTorchvision(chosen, bytes, options, file));
 }
 
-async function open(device: Device | undefined, on: (device: Device) => ImageEncoder): Promise<LoadedEncoder> {
+/**
+ * Opens the encoder and the classifier in a file that `slimgrad finetune` or `slimgrad linear` wrote, as `loadEncoder` does.
+ *
+ * @throws DataError where the file is missing, damaged, not one of slimgrad's, or an encoder alone; DeviceError where there is
+ * no adapter
+ */
+export async function loadClassifier(file: string, { device }: { device?: Device } = {}): Promise<LoadedClassifier> {
+  const bytes = await readBytes(file);
+  readClassifier(bytes, file); // before a device is opened for nothing
+  const { opened, dispose } = await on(device, (chosen) => openClassifier(chosen, bytes, file));
+  return { classes: opened.classes, encoder: opened.encoder, classify: (images) => opened.classify(images), dispose };
+}
+
+async function encoderOn(device: Device | undefined, open: (device: Device) => ImageEncoder): Promise<LoadedEncoder> {
+  const { opened, dispose } = await on(device, open);
+  return {
+    features: opened.features,
+    imageSize: opened.imageSize,
+    backbone: opened.backbone,
+    parameters: opened.parameters,
+    embed: (images) => opened.embed(images),
+    recalibrate: (images) => opened.recalibrate(images),
+    state: () => opened.state(),
+    dispose,
+  };
+}
+
+/** Opens something on `device`, or on one of its own, which is then disposed of with it. */
+async function on<T extends { dispose(): void }>(
+  device: Device | undefined,
+  open: (device: Device) => T,
+): Promise<{ opened: T; dispose(): void }> {
   const chosen = device ?? (await openDevice());
   try {
-    const encoder = on(chosen);
-    return {
-      features: encoder.features,
-      imageSize: encoder.imageSize,
-      backbone: encoder.backbone,
-      parameters: encoder.parameters,
-      embed: (images) => encoder.embed(images),
-      recalibrate: (images) => encoder.recalibrate(images),
-      state: () => encoder.state(),
-      dispose: () => {
-        encoder.dispose();
-        if (!device) chosen.dispose();
-      },
+    const opened = open(chosen);
+    const dispose = () => {
+      opened.dispose();
+      if (!device) chosen.dispose();
     };
+    return { opened, dispose };
   } catch (error) {
     if (!device) chosen.dispose();
     throw error;

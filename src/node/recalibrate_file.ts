@@ -1,8 +1,6 @@
 import { eachPicture } from '../data/source.js';
 import { readEncoder, writeEncoder } from '../encoder_file.js';
 import { openEncoder } from '../image_encoder.js';
-import { readSafetensors, toFloat32 } from '../io/safetensors.js';
-import type { Tensors } from '../parameters.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { thin } from './evaluate.js';
@@ -21,7 +19,7 @@ export const mostPictures = 20_000;
 export async function recalibrateFile(weights: string, data: string, out: string): Promise<number> {
   await checkPlace(out);
   const bytes = await readBytes(weights);
-  const { metadata, config } = readEncoder(bytes, weights);
+  const { metadata, config, classifier } = readEncoder(bytes, weights);
   const { seed, imageSize } = config;
   const dataset = await openDataset(data, { seed, imageSize, protocol: 'augmented' });
   for (const note of dataset.notes) console.error(note);
@@ -30,16 +28,10 @@ export async function recalibrateFile(weights: string, data: string, out: string
   try {
     const encoder = openEncoder(device, bytes, weights);
     await encoder.recalibrate(pictures);
-    const state = new Map([...(await encoder.state()), ...classifierOf(bytes, weights)]);
+    const state = new Map([...(await encoder.state()), ...(classifier?.state ?? [])]);
     await writeFileAtomic(out, writeEncoder(state, { ...metadata, recalibrated: data }));
   } finally {
     device.dispose();
   }
   return pictures.length;
-}
-
-/** What a fine-tuned encoder's file holds beside the encoder. */
-function classifierOf(bytes: Uint8Array, file: string): Tensors {
-  const tensors = [...readSafetensors(bytes, file).tensors].filter(([name]) => name.startsWith('classifier.'));
-  return new Map(tensors.map(([name, t]) => [name, { shape: [...t.shape], data: toFloat32(t, `${file}: ${name}`) }]));
 }

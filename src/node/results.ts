@@ -66,19 +66,27 @@ export async function publish(result: Result, { folder, name, report: isWanted }
   console.log(`\n${name}.json and ${report} are in ${folder}`);
 }
 
+/** Where the classifier of a result goes. */
+export async function classifierPlace({ folder, name }: Place): Promise<string> {
+  const file = join(folder, `${name}.safetensors`);
+  await checkPlace(file);
+  return file;
+}
+
 /**
- * Writes a fine-tuned encoder with its classifier (`classifier.weight`, `classifier.bias`; the classes' names are in the
- * metadata, beside that of the encoder it was). Whatever reads an encoder reads it.
+ * Writes an encoder with its classifier (`classifier.weight`, `classifier.bias`; the classes' names are in the metadata, beside
+ * that of the encoder it was). Whatever reads an encoder reads it.
  */
-export async function writeFinetuned(
+export async function writeClassifier(
   metadata: EncoderFile['metadata'],
-  { data, classes }: Pick<Result, 'data' | 'classes'>,
+  { what, data, classes }: Pick<Result, 'what' | 'data' | 'classes'>,
   state: Tensors,
   file: string,
 ): Promise<void> {
-  const about = { ...metadata, finetuned: data, classes: JSON.stringify(classes?.names) };
+  const [how, encoder] = what === 'finetune' ? ['finetuned', 'Fine-tuned encoder'] : ['probed', 'Encoder'];
+  const about = { ...metadata, [how]: data, classes: JSON.stringify(classes?.names) };
   await writeFileAtomic(file, writeEncoder(state, about));
-  console.log(`Fine-tuned encoder and classifier: ${file}`);
+  console.log(`${encoder} and classifier, for slimgrad classify: ${file}`);
 }
 
 async function readReport(folder: string): Promise<string | undefined> {

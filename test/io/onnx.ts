@@ -16,7 +16,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { numel } from '../../src/tensor.js';
 import { close, error } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { generator, seed } from '../random.js';
+import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { features, randomInput, trained } from '../trained.js';
 
@@ -62,6 +62,39 @@ for (const name of encoderNames)
     test(`${name}, ${part}: onnxruntime gives our features`, async () => {
       await agrees(backbone({ encoder: name, width, ratio: 1, stemStride: 2, blocks: null }), side);
     });
+
+for (const fold of [false, true])
+  test(`a classifier's logits beside the features${fold ? ', folded' : ''}`, async () => {
+    const encoder = backbone({ encoder: 'resnet18', width: 0.25, ratio: 1, stemStride: 2, blocks: null });
+    const state = await trained(device, random, encoder, 32);
+    const { host: F } = encoder.features;
+    const [weight, bias] = [randoms(random, 5 * F, 0.1, 1), randoms(random, 5, 0.5, 1)];
+    const classifier = new Map([
+      ['classifier.weight', { shape: [5, F], data: weight }],
+      ['classifier.bias', { shape: [5], data: bias }],
+    ]);
+    const input = randomInput(random, 3, 32);
+    const rows = await features(device, encoder, state, input);
+    const expected = Float64Array.from({ length: 15 }, (_, i) => {
+      const [n, k] = [Math.floor(i / 5), i % 5];
+      let sum = bias[k];
+      for (let f = 0; f < F; f++) sum += rows[n * F + f] * weight[k * F + f];
+      return sum;
+    });
+    const bytes = exportOnnx(encoder, state, { imageSize: 32, fold, classifier });
+    const session = await ort.InferenceSession.create(bytes);
+    assert.equal(session.outputNames, ['features', 'logits']);
+    const output = await session.run({ image: new ort.Tensor('float32', input.pictures, input.shape) });
+    assert.equal(output.logits.dims, [3, 5]);
+    close(output.features.data as Float32Array, rows, 'features', 3e-5);
+    close(output.logits.data as Float32Array, expected, 'logits', 1e-4);
+    await session.release();
+    await rejects(
+      async () => exportOnnx(encoder, state, { imageSize: 32, classifier: new Map([...classifier].slice(1)) }),
+      DataError,
+      /exportOnnx: .*classifier\.weight/s,
+    );
+  });
 
 /** An encoder of 8 features: a convolution and batchnorm, then `rest`, which ends in (N, 8). */
 function encoderWith(...rest: Module[]): Encoder {

@@ -1,4 +1,4 @@
-// `eval`, `linear` and `finetune` from the command line, on a run and a folder of images that the test makes.
+// `eval`, `linear`, `finetune` and `classify` from the command line, on a run and a folder of images that the test makes.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -78,6 +78,7 @@ test("linear: figures, a JSON file, and a section of the run's report, once howe
   assert.match(first.stdout, /raw pixels/);
   assert.match(first.stdout, /Learning rate of slim encoder, trained: (1|10), chosen on .* \(1 \d+\.\d %, 10 \d+/);
   assert.match(first.stderr, /slim encoder, trained: run 3 of 3, learning rate (1|10), epoch 60 of 60/);
+  assert.match(first.stdout, /^Encoder and classifier, for slimgrad classify: run\/linear-slim-photos\.safetensors\n/);
   assert.match(first.stdout, /linear-slim-photos\.json and report\.html are in run\n$/);
 
   const found = result('run/linear-slim-photos.json');
@@ -236,6 +237,36 @@ test('finetune: figures, its section, and an encoder that every command reads', 
   for (const name of ['classifier.weight', 'classifier.bias'])
     assert.equal(now.tensors.get(name), then.tensors.get(name), name);
   assert.not.equal(now.tensors.get('features.0.1.running_mean'), then.tensors.get('features.0.1.running_mean'));
+});
+
+test('classify: a line an image, by what finetune or linear trained, as they had it', () => {
+  for (const weights of ['tuned/finetune-slim-photos.safetensors', 'run/linear-slim-photos.safetensors']) {
+    const { code, stdout, output } = slimgrad('classify', 'photos', '--weights', weights, '--out', 'labels.csv');
+    assert.is(code, 0, output);
+    const [head, ...lines] = readFileSync(join(root, 'labels.csv'), 'utf8').trimEnd().split('\n');
+    assert.is(head, 'file,label,blue sky,green,red & hot');
+    assert.is(lines.length, 3 * perClass);
+    const counts = new Map<string, number>();
+    let right = 0;
+    for (const line of lines) {
+      const [file, label, ...shares] = line.split(',');
+      const numbers = shares.map(Number);
+      assert.ok(Math.abs(numbers.reduce((a, b) => a + b, 0) - 1) < 1e-4, line);
+      assert.is(classes[numbers.indexOf(Math.max(...numbers))], label, line);
+      counts.set(label, (counts.get(label) ?? 0) + 1);
+      if (file.startsWith(`${label}/`)) right++;
+    }
+    assert.ok(right >= 0.75 * lines.length, `${right} of ${lines.length} by ${weights} (seed ${seed})`);
+    for (const [label, count] of counts) assert.match(stdout, new RegExp(`^  ${label} +${count}$`, 'm'));
+  }
+  const alone = slimgrad('classify', 'photos', '--weights', 'run/slim.safetensors', '--out', 'none.csv');
+  assert.is(alone.code, 1, alone.output);
+  assert.match(alone.stderr, 'run/slim.safetensors: expected a classifier behind the encoder, got an encoder alone');
+  assert.not.ok(existsSync(join(root, 'none.csv')));
+
+  const exported = slimgrad('export', '--weights', 'tuned/finetune-slim-photos.safetensors', '--out', 'tuned.onnx');
+  assert.is(exported.code, 0, exported.output);
+  assert.match(exported.stdout, 'logits    (batch, 3)   of the classes in its metadata: blue sky, green, red & hot');
 });
 
 test('what cannot be evaluated is refused by name, before the work, and leaves no file', () => {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { toggle } from '../../config/kinds.js';
 import { finetuneDefaults } from '../../eval/finetune.js';
 import type { Command } from './command.js';
@@ -25,16 +24,14 @@ export const finetuneCommand: Command = {
   ],
   async run({ values }) {
     const { weights, data, out, report, ...options } = settle('finetune', settings, values);
-    const { placeOf, publish, writeFinetuned } = await import('../results.js');
+    const { classifierPlace, placeOf, publish, writeClassifier } = await import('../results.js');
     const place = await placeOf('finetune', weights, data, { out, report });
-    const file = join(place.folder, `${place.name}.safetensors`);
-    const { checkPlace } = await import('../files.js');
-    await checkPlace(file);
-    const { finetuneFile } = await import('../classify_file.js');
+    const file = await classifierPlace(place);
+    const { finetuneFile } = await import('../supervised_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
     const { result, state } = await finetuneFile(weights, data, { ...given(options), onProgress });
-    await writeFinetuned(place.metadata, result, state, file); // first: it cannot be had again in a moment, as the rest can
+    await writeClassifier(place.metadata, result, state, file); // first: it cannot be had again in a moment, as the rest can
     await publish(result, place);
     return 0;
   },

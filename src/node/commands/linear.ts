@@ -16,6 +16,7 @@ const settings = {
   standardize: toggle('first centre and scale every feature', standardize),
   controls: toggle('train layers on the untrained encoder and on raw pixels too', true),
   ...resultSettings,
+  report: toggle('write the classifier, the JSON file and the section of report.html', true),
 };
 
 export const linearCommand: Command = {
@@ -33,12 +34,15 @@ export const linearCommand: Command = {
     for (const key of ['cropMin', 'flip'])
       if (values[key] !== undefined && !options.augment)
         throw new UsageError(`${flagOf(key)}: means something with --augment only; features are of centre crops`);
-    const { placeOf, publish } = await import('../results.js');
+    const { classifierPlace, placeOf, publish, writeClassifier } = await import('../results.js');
     const place = await placeOf('linear', weights, data, { out, report });
-    const { linearFile } = await import('../classify_file.js');
+    const file = report ? await classifierPlace(place) : undefined;
+    const { linearFile } = await import('../supervised_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
-    await publish(await linearFile(weights, data, { ...given(options), onProgress }), place);
+    const { result, state } = await linearFile(weights, data, { ...given(options), onProgress });
+    if (file) await writeClassifier(place.metadata, result, state, file);
+    await publish(result, place);
     return 0;
   },
 };

@@ -42,9 +42,14 @@ const mostPixels = 32; // their side
  * Linear evaluation of the encoder in `weights` on what is held out of `data`, beside the same encoder untrained, raw pixels,
  * and kNN.
  *
+ * @returns the figures, and the encoder's tensors with those of its linear layer
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
-export async function linearFile(weights: string, data: string, options: LinearFileOptions = {}): Promise<Result> {
+export async function linearFile(
+  weights: string,
+  data: string,
+  options: LinearFileOptions = {},
+): Promise<{ result: Result; state: Tensors }> {
   const { controls = true, map = 'tsne', onProgress, splitSeed, recalibrate, ...settings } = options;
   const subject = await openSubject(weights, data, labelled('linear'), { splitSeed, recalibrate });
   const { device, dataset, trained, untrained, config } = subject;
@@ -87,7 +92,9 @@ export async function linearFile(weights: string, data: string, options: LinearF
       ...result.notes,
       ...searching.notes,
     ];
-    return { ...result, on: `${result.on}; ${searching.on.split('; ').slice(1).join('; ')}`, notes };
+    const on = `${result.on}; ${searching.on.split('; ').slice(1).join('; ')}`;
+    const state = new Map([...(await trained.state()), ...found[0].state]);
+    return { result: { ...result, on, notes }, state };
   } finally {
     pixels.dispose();
     subject.dispose();
