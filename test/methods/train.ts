@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { parseConfig, type TrainConfig } from '../../src/config.js';
 import { runCost } from '../../src/cost/run.js';
 import type { ImageSource } from '../../src/data/source.js';
+import { backbone } from '../../src/encoders/backbone.js';
 import { ConfigError, DataError } from '../../src/errors.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
 import type { Tensors } from '../../src/parameters.js';
@@ -13,13 +14,16 @@ import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
+import { trained } from '../trained.js';
 
 let device: Device;
 let teacher: ImageEncoder;
 test.before(async () => {
   device = await openTestDevice();
+  // untrained features are all alike, of which there is nothing to learn
   const config = parseConfig({ ...small, width: 0.375, method: 'xd', seed: seed % 1000 });
-  teacher = new ImageEncoder(device, config, await initialState(device, config, 'slim'));
+  const state = await trained(device, generator(), backbone({ ...config, ratio: 1 }), config.imageSize);
+  teacher = new ImageEncoder(device, config, state);
 });
 test.after(() => device.dispose());
 
