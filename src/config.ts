@@ -242,7 +242,8 @@ function settle(key: string, value: unknown, above: Settled): unknown {
   }
   const accepted = row.accept(value);
   if (accepted !== undefined) return accepted;
-  const close = typeof value === 'string' ? nearest(value, row.value.split('|')) : undefined;
+  const names = row.value.split('|').filter((name) => name === name.toLowerCase()); // N or DIR stand for something
+  const close = typeof value === 'string' ? nearest(value, names) : undefined;
   const remedy = close ? `Did you mean '${close}'?` : (row.remedy ?? '');
   const beyond = Number.isFinite(value) && !fitsF32(value as number) ? ', which is beyond f32' : '';
   throw new ConfigError(`${named(key)}: expected ${row.expected}, got ${show(value)}${beyond}. ${remedy}`.trim());

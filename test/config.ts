@@ -140,6 +140,11 @@ test('wrong types, ranges and choices are refused with what was expected and wha
   refused({ data: 'emoji', seed: 2 ** 32 }, 'seed (--seed)');
   refused({ data: 'emoji', resume: 'yes' }, 'expected true or false, got "yes"');
   refused({ data: 'emoji', method: 'sacl-xd' }, "Did you mean 'sacl_xd'?");
+  for (const batch of ['ten', 'x', '16'])
+    assert.throws(
+      () => parseConfig({ data: 'emoji', batch }),
+      (error: Error) => !error.message.includes('Did you mean'),
+    );
   refused(
     { data: 'emoji', encoder: 'resnet' },
     'encoder (--encoder): expected one of mobilenet_v1',

@@ -1,5 +1,6 @@
 import { backbone, type EncoderSpec } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { Parameters, type Width } from '../parameters.js';
 import { metaDevice } from '../runtime/meta.js';
@@ -56,6 +57,11 @@ const classes = 1000; // of ImageNet
  */
 export function publishedWork(spec: EncoderSpec, width: Width, imageSize: number): PublishedWork {
   const encoder = backbone(spec);
+  if (!(imageSize >= encoder.stride))
+    throw new ConfigError(
+      `cost: expected pictures of at least ${encoder.stride} pixels a side, the stride of ${spec.encoder}, got ${imageSize}; ` +
+        'give a larger --image-size',
+    );
   const { macs: features, normalized } = workOf(encoder, width, [1, 3, imageSize, imageSize]);
   const macs = features + classifierMacs(encoder, width);
   return { macs, thop: macs + 4 * normalized };

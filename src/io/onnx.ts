@@ -111,7 +111,7 @@ class Writer {
   readonly tensors = new Map<string, Message>();
   readonly #parameters: Tensors;
   readonly #names = new Map<Value, string>();
-  readonly #taken = new Set<string>();
+  readonly #taken = new Set(['image', 'features', 'logits']);
 
   constructor(nodes: readonly Node[], input: Value, outputs: Graph['outputs'], parameters: Tensors) {
     this.#parameters = parameters;

@@ -1,4 +1,4 @@
-import { ConfigError } from '../errors.js';
+import { DataError } from '../errors.js';
 import type { Dataset } from './data/datasets.js';
 import { type EvaluateOptions, evaluate } from './evaluate.js';
 import type { Result } from './scores.js';
@@ -8,7 +8,7 @@ import { contendersOf, openSubject, type Subject, type SubjectOptions, searched 
  * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
  * Data that come without a split are split by the run's own seed, so that nothing trained on is tested.
  *
- * @throws DataError where a file cannot be used; ConfigError where nothing can be measured on `data`
+ * @throws DataError where a file cannot be used, or nothing can be measured on `data`
  */
 export async function evaluateFile(
   weights: string,
@@ -29,12 +29,12 @@ export async function evaluateFile(
 function measurable(dataset: Dataset): asserts dataset is Subject['dataset'] {
   const { name, train, test } = dataset;
   if (!test || (!test.labels && test.pictures === 1)) {
-    throw new ConfigError(
+    throw new DataError(
       `eval: ${name} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,
     );
   }
   if (test.pictures === 1 && new Set(train.labels).size < 2) {
-    throw new ConfigError(
+    throw new DataError(
       `eval: all of ${name} has one label, which leaves nothing to tell apart: expected two at least`,
     );
   }

@@ -48,9 +48,13 @@ export function checkLoad(network: Network, { moments, teacher }: Held, tensors:
     ...Object.entries(queues).map(([name, { shape }]) => [name, shape] as const),
     ...(teacher ? [[teacherName, [teacher.length]] as const] : []),
   ]);
+  const taught = tensors.get(teacherName)?.data;
+  // first: one of other features has tensors of other shapes as well, which say less
+  if (taught && teacher?.some((value, i) => value !== taught[i]))
+    throw new DataError(
+      'checkpoint: the run learns from another teacher; resume with the encoder (--teacher) that it began with',
+    );
   checkState(tensors, expected, 'checkpoint');
-  if (teacher?.some((value, i) => value !== tensors.get(teacherName)?.data[i]))
-    throw new DataError('checkpoint: the run learns from another teacher; resume with the encoder that it began with');
 }
 
 /** Puts what `saveState` gave, and `checkLoad` finds right, in its place. */

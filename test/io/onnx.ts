@@ -136,6 +136,11 @@ test('a batchnorm whose input is used elsewhere too is not folded', async () => 
   await agrees(encoderWith(both, pooling), 9);
 });
 
+test('layers whose names are those of inputs and outputs', async () => {
+  const channels = { host: 8, slim: 8 };
+  await agrees(encoderWith(conv('image', channels, channels), conv('features', channels, channels), pooling), 9);
+});
+
 test('folding leaves no batchnorm of an encoder', async () => {
   const encoder = backbone({ encoder: 'mobilenet_v3_large', width: 0.25, ratio: 1, stemStride: 1, blocks: null });
   const { nodes, parameters } = foldBatchnorm(traceEncoder(encoder, await trained(device, random, encoder, 16)));

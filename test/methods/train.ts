@@ -224,6 +224,11 @@ test('a checkpoint is refused where the teacher is another, and nothing of it is
   const resumed = await Trainer.open(device, config, source, { teacher: other });
   const before = await resumed.save();
   await rejects(() => resumed.load(1, saved), DataError, /learns from another teacher; resume with the encoder/);
+  const wider = parseConfig({ ...wide, width: 0.5 });
+  using larger = new ImageEncoder(device, wider, await initialState(device, wider, 'slim'));
+  const fitted = await Trainer.open(device, config, source, { teacher: larger });
+  await rejects(() => fitted.load(1, saved), DataError, /learns from another teacher; .*--teacher/);
+  fitted.dispose();
   assertEqual(await resumed.save(), before, 'as before');
   trainer.dispose();
   resumed.dispose();

@@ -92,7 +92,10 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
     [['--encoder', 'mobilenet_v1', '--epochs', '0'], /--epochs: expected a whole number from 1 to 1000000, got '0'/],
     [['--encoder', 'mobilenet_v1', '--images', 'many'], /--images: expected a whole number of at least 1, got 'many'/],
     [['--encoder', 'mobilenet_v1', '--image-size', '1025'], /--image-size: .* from 8 to 1024, got '1025'/],
-    [['--encoder', 'efficientnet_b0', '--image-size', '8'], /expected pictures .* of at least \d+ pixels/],
+    [
+      ['--encoder', 'efficientnet_b0', '--image-size', '8'],
+      /at least \d+ pixels a side, the stride of efficientnet_b0, got 8; give a larger --image-size/,
+    ],
     [['--encoder', 'mobilenet_v1', '--batch', '8'], /--batch: means something with --config only/],
     [['--published', '--epochs', '3'], /--epochs: takes no part in --published/],
     [['--published', '--config', settings], /expected one of --config and --published/],
