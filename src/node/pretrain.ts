@@ -110,7 +110,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
     progress?.close();
     signals.close();
     await session?.dispose();
-    await folder.close();
+    await (session ? folder.close() : folder.abandon());
   }
 }
 

@@ -1,12 +1,21 @@
 import { constants, readFileSync, rmSync } from 'node:fs';
-import { type FileHandle, link, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { freeKeys, isOfPlace, parseConfig, type TrainConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { type Checkpoint, checkConfig, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
 import { EventLog, isEventFile } from './event_log.js';
-import { fileError, isMissing, listFolder, makeFolder, readBytes, removePartials, writeFileAtomic } from './files.js';
+import {
+  fileError,
+  isFolder,
+  isMissing,
+  listFolder,
+  makeFolder,
+  readBytes,
+  removePartials,
+  writeFileAtomic,
+} from './files.js';
 
 const names = {
   lock: '.lock',
@@ -15,6 +24,9 @@ const names = {
   checkpoint: 'checkpoint.safetensors',
   kernels: 'kernels.json',
 } as const;
+
+/** What a run has before its first step. */
+const begun: readonly string[] = [names.config, names.metrics, names.kernels];
 
 const withoutPlace = (key: string, value: unknown) => (isOfPlace(key) ? undefined : value);
 
@@ -34,6 +46,9 @@ interface Begun {
  */
 export class RunFolder {
   readonly path: string;
+  /** Whether it was made here, and whether there was no run in it. */
+  #isMade = false;
+  #isNew = false;
   #metrics: FileHandle | undefined;
   #events: EventLog | undefined;
 
@@ -48,9 +63,11 @@ export class RunFolder {
    * is in use by another process
    */
   static async open(path: string, config: TrainConfig): Promise<{ folder: RunFolder } & Begun> {
+    const isMade = !(await isFolder(path));
     await makeFolder(path);
     await lock(path);
     const folder = new RunFolder(path);
+    folder.#isMade = isMade;
     try {
       return { folder, ...(await folder.#begin(config)) };
     } catch (error) {
@@ -77,6 +94,7 @@ export class RunFolder {
         `${this.path}: there is no ${names.config}, so no run to resume: give another folder as --out`,
       );
     }
+    this.#isNew = found.length === 0;
     if (found.length > 0) await this.#checkConfig(config);
     else await this.write(names.config, `${JSON.stringify(config, withoutPlace, 2)}\n`);
 
@@ -164,6 +182,15 @@ export class RunFolder {
   /** Lets others take the folder, in a process that is about to end. */
   release(): void {
     rmSync(join(this.path, names.lock), { force: true });
+  }
+
+  /** Lets go of the folder, as it was found, of a run that could not be begun. */
+  async abandon(): Promise<void> {
+    if (this.#isNew)
+      for (const name of await listFolder(this.path))
+        if (begun.includes(name) || isEventFile(name)) await rm(join(this.path, name), { force: true });
+    await this.close();
+    if (this.#isMade) await rmdir(this.path).catch(() => undefined); // somebody else may have put something there
   }
 
   /** Lets go of the folder. */

@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -130,7 +140,13 @@ test('a run that stopped before its first step keeps no other out of its folder'
   const noData: OpenSession = () => Promise.reject(new DataError('no such pictures'));
   for (const resume of [false, true]) {
     await rejected(pretrain(settings(folder, { seed: 1, resume }), noData, silent), DataError, 'no such pictures');
+    assert.not.ok(existsSync(folder), 'a folder that was made for nothing');
   }
+  mkdirSync(folder);
+  const events = settings(folder, { tensorboard: true });
+  await rejected(pretrain(events, noData, silent), DataError, 'no such pictures');
+  assert.equal(readdirSync(folder), [], 'a folder that was there');
+  await RunFolder.open(folder, settings(folder, { seed: 1 })).then(({ folder: killed }) => killed.close());
   await pretrain(settings(folder), fakeSession(), silent);
   await pretrain(settings(plain), fakeSession(), silent);
   assert.equal(essence(folder), essence(plain));
