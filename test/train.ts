@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
 import type { ImageSource } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
+import { barlowTwins } from '../src/methods/barlow_twins.js';
 import type { CorrelationSettings, LossSettings } from '../src/methods/correlate.js';
 import type { Method } from '../src/methods/method.js';
 import { Network } from '../src/methods/network.js';
@@ -272,6 +273,15 @@ test('xd without frozen passes equals the method with them at ratio 1', async ()
     1e-6,
   );
   close(short.gradients, frozen.gradients, 'gradients', 1e-5);
+});
+
+test('barlow_twins is sacl at ratio 1 and alpha 1', async () => {
+  const settings = { alpha: 1, lambda: 0.02, scale: 0.5 };
+  const twins = await gradientsOf(barlowTwins, 1, settings);
+  const lone = await gradientsOf(sacl, 1, settings);
+  assert.ok(twins.gradients.some((value) => value !== 0));
+  close([twins.log.loss], [lone.log.loss], 'loss', 1e-6);
+  close(twins.gradients, lone.gradients, 'gradients', 1e-5);
 });
 
 test('frozen passes leave running statistics alone', async () => {

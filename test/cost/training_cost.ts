@@ -31,6 +31,16 @@ for (const [encoder, ratio, macs, thop] of [
     assert.equal(slim, alone, 'the slim encoder is the 1x network');
   });
 
+for (const [encoder, macs] of [
+  ['mobilenet_v1', '2216.5'],
+  ['mobilenet_v3_large', '816.2'],
+  ['efficientnet_b0', '1450.0'],
+] as const)
+  test(`${encoder} 2x: ${macs} M multiply-adds`, () => {
+    const work = publishedWork({ encoder, width: 1, ratio: 2, stemStride: 2, blocks: null }, 'host', 224);
+    assert.is(millions(work.macs), macs);
+  });
+
 test('of the published column, eleven rows are met within 1 %, one in its printed digits, and two are not', () => {
   const rows = publishedColumn();
   const named = (met: string) =>

@@ -84,18 +84,27 @@ for (const encoder of encoderNames) {
 
 test('with the classifiers of the published networks, the published counts', () => {
   const linear = (inputs: number, outputs: number) => inputs * outputs + outputs;
-  for (const [encoder, count, classifier] of [
-    ['mobilenet_v1', '4.232', linear(1024, 1000)],
-    ['mobilenet_v3_large', '5.483', linear(960, 1280) + linear(1280, 1000)],
-    ['efficientnet_b0', '5.289', linear(1280, 1000)],
-    ['resnet18', '11.690', linear(512, 1000)],
-    ['resnet50', '25.557', linear(2048, 1000)],
-    ['resnet101', '44.549', linear(2048, 1000)],
-    ['resnet20', '0.272', linear(64, 10)],
+  for (const [encoder, ratio, count, classifier] of [
+    ['mobilenet_v1', 1, '4.232', linear(1024, 1000)],
+    ['mobilenet_v1', 1.5, '8.702', linear(1536, 1000)],
+    ['mobilenet_v1', 2, '14.742', linear(2048, 1000)],
+    ['mobilenet_v3_large', 1, '5.483', linear(960, 1280) + linear(1280, 1000)],
+    ['mobilenet_v3_large', 1.5, '11.317', linear(1440, 1920) + linear(1920, 1000)],
+    ['mobilenet_v3_large', 2, '19.121', linear(1920, 2560) + linear(2560, 1000)],
+    ['efficientnet_b0', 1, '5.289', linear(1280, 1000)],
+    ['efficientnet_b0', 1.5, '10.790', linear(1920, 1000)],
+    ['efficientnet_b0', 2, '18.123', linear(2560, 1000)],
+    ['resnet18', 1, '11.690', linear(512, 1000)],
+    ['resnet50', 1, '25.557', linear(2048, 1000)],
+    ['resnet101', 1, '44.549', linear(2048, 1000)],
+    ['resnet20', 1, '0.272', linear(64, 10)],
+    ['resnet20', 2, '1.085', linear(128, 10)],
+    ['resnet20', 4, '4.328', linear(256, 10)],
+    ['resnet20', 6, '9.730', linear(384, 10)],
   ] as const) {
-    const { parameters } = backbone(spec(encoder, 1));
+    const { parameters } = backbone(spec(encoder, ratio));
     const total = parameters.reduce((sum, { shape }) => sum + numel(shape), classifier);
-    assert.is(millions(total, 3), count, encoder);
+    assert.is(millions(total, 3), count, `${encoder} ${ratio}x`);
   }
 });
 
