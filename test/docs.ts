@@ -53,6 +53,19 @@ test('a public name without a comment, a page or its place in the reference is f
   }
 });
 
+test('every public value is used in an example', async () => {
+  const examples = ['README.md', ...pages].flatMap((page) => blocksOf(page, 'ts')).join('\n');
+  const used = examples.replaceAll(/^import .*?;$/gms, '').replaceAll(/\/\/ .*$/gm, ''); // neither imported nor told of alone
+  const words = new Set(used.match(/\w+/g));
+  const entries: string[] = ['slimgrad', 'slimgrad/node']; // as built, so that types are none of them
+  const values = (await Promise.all(entries.map((entry) => import(entry)))).flatMap(Object.keys);
+  assert.ok(values.length > 150, `found ${values.length} values`);
+  assert.equal(
+    values.filter((name) => !words.has(name)),
+    [],
+  );
+});
+
 test('links between pages lead somewhere', () => {
   let links = 0;
   for (const page of [...pages, 'README.md'])
