@@ -104,11 +104,11 @@ export function checkTensors(
 
 /** The same for tensors on the CPU, all f32, by their shapes. */
 export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
-  checkTensors(
-    new Map([...state].map(([name, { shape, data }]) => [name, f32(shape, data)])),
-    new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])),
-    file,
-  );
+  const found = [...state].map(([name, { shape, data }]) => {
+    const dtype = (data as unknown) instanceof Float32Array ? 'F32' : (Object(data).constructor.name as 'F32');
+    return [name, { ...f32(shape, data), dtype }] as const; // what another array holds would be taken for floats bit by bit
+  });
+  checkTensors(new Map(found), new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])), file);
 }
 
 function parseObject(text: string | undefined, what: string): { [key: string]: Json } {

@@ -5,6 +5,7 @@ import { DataError } from '../../src/errors.js';
 import {
   type Checkpoint,
   checkConfig,
+  checkState,
   checkTensors,
   readCheckpoint,
   writeCheckpoint,
@@ -32,6 +33,18 @@ test('a checkpoint is read back as it was written', () => {
   assert.equal(read, { ...checkpoint, tensors: read.tensors });
   assert.equal(read.tensors.get('weights'), checkpoint.tensors.get('weights'));
   assert.equal(writeCheckpoint(read), bytes, 'the NaN keeps its bits too');
+});
+
+test('tensors of another element type are refused by name', () => {
+  const shapes = new Map([['weights', [2]]]);
+  const state = (data: unknown) => new Map([['weights', { shape: [2], data: data as Float32Array }]]);
+  checkState(state(Float32Array.of(1, 2)), shapes, 'x');
+  const others = [Float64Array.of(1, 2), Int32Array.of(1, 2), new Uint16Array(2), [1, 2], undefined];
+  for (const data of others)
+    assert.throws(
+      () => checkState(state(data), shapes, 'x'),
+      refused(/^x: .*weights is \w+ \(2\), expected F32 \(2\)$/),
+    );
 });
 
 test('the same state gives the same bytes, whatever the order of its keys', () => {
