@@ -270,7 +270,7 @@ async function loadChecked(source: ImageSource, item: number, picture: number): 
     throw new DataError(
       `${source.name}: item ${item}: expected a picture { width, height, pixels }, got sides ${width} and ${height}`,
     );
-  const isBytes = pixels instanceof Uint8Array || (pixels as unknown) instanceof Uint8ClampedArray;
+  const isBytes = pixels instanceof Uint8Array || pixels instanceof Uint8ClampedArray;
   if (!isBytes || pixels.length !== width * height * 4)
     throw new DataError(
       `${source.name}: item ${item}: expected a Uint8Array of ${width * height * 4} bytes, RGBA of ${width} x ${height} ` +

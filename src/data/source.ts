@@ -5,7 +5,7 @@ import { permutation, stream } from './philox.js';
 export interface Picture {
   readonly width: number;
   readonly height: number;
-  readonly pixels: Uint8Array;
+  readonly pixels: Uint8Array | Uint8ClampedArray;
 }
 
 /** Pictures by number. Item numbers and labels stay the same for as long as the files behind them do. */

@@ -300,4 +300,20 @@ test('what cannot be loaded is refused', async () => {
   });
 });
 
+test("pixels of a canvas's ImageData are pixels like others", async () => {
+  const plain = randomSource(6);
+  const load: ImageSource['load'] = async (item, picture) => {
+    const { width, height, pixels } = await plain.load(item, picture);
+    return { width, height, pixels: Uint8ClampedArray.from(pixels) };
+  };
+  const [bytes, clamped] = [plain, { ...plain, load }].map(async (source) => {
+    const loader = await Loader.open(device, source, { batch: 4, seed });
+    await loader.prepare(0);
+    const seen = await shown(loader);
+    loader.dispose();
+    return seen;
+  });
+  assert.equal(await clamped, await bytes);
+});
+
 test.run();
