@@ -56,6 +56,7 @@ export class Trainer {
   #step = 0;
   /** What is under way that others must wait for. */
   #under: string | undefined;
+  #disposed = false;
 
   private constructor(device: Device, config: TrainConfig, loader: Loader, images: number, options: TrainerOptions) {
     this.#device = device;
@@ -101,6 +102,7 @@ export class Trainer {
 
   /** The stage of a step, counted from 0: the one under way, or another in its place. */
   async #enter(step: number): Promise<Stage> {
+    if (this.#disposed) throw new DeviceError('train: used after dispose()');
     const stretch = this.#stretches.findLast(({ first }) => first <= step) as Stretch;
     if (this.#stage?.stretch === stretch) return this.#stage;
     this.#stage?.dispose();
@@ -194,6 +196,7 @@ export class Trainer {
 
   /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
   async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (this.#disposed) throw new DeviceError(`${what}: used after dispose()`);
     if (this.#under !== undefined) throw new ConfigError(`${what}: ${this.#under} is under way; await it first`);
     this.#under = what === 'train' ? `step ${this.#step + 1}` : `${what}()`;
     try {
@@ -256,9 +259,13 @@ export class Trainer {
     });
   }
 
-  /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
+  /**
+   * One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's.
+   *
+   * @throws ConfigError where a step is under way
+   */
   async encoderState(width: Width): Promise<Tensors> {
-    return this.network.encoderState(width);
+    return this.#alone('encoderState', () => this.network.encoderState(width));
   }
 
   /**
@@ -273,8 +280,16 @@ export class Trainer {
     );
   }
 
-  /** The first tensor that holds a NaN or infinity, in the order in which the step computes them. */
+  /**
+   * The first tensor that holds a NaN or infinity, in the order in which the step computes them.
+   *
+   * @throws ConfigError where a step is under way
+   */
   async firstNonFinite(): Promise<string | undefined> {
+    return this.#alone('firstNonFinite', () => this.#firstNonFinite());
+  }
+
+  async #firstNonFinite(): Promise<string | undefined> {
     const { parameters, modules } = this.network;
     const state = await parameters.read();
     const grads = new Float32Array(await this.#device.read(parameters.grads));
@@ -286,15 +301,26 @@ export class Trainer {
     return parameters.names.find((name) => !finite(state.get(name)?.data));
   }
 
-  /** C of (z^A, z^B) of the last step, its first 256 rows and columns at most. */
+  /**
+   * C of (z^A, z^B) of the last step, its first 256 rows and columns at most.
+   *
+   * @throws ConfigError where a step is under way
+   */
   async correlation(): Promise<Correlation> {
-    return this.#current.correlation();
+    return this.#alone('correlation', () => this.#current.correlation());
   }
 
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#stage?.dispose();
+    this.#stage = undefined;
     this.network.dispose();
     this.#loader.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

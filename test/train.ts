@@ -3,21 +3,12 @@ import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
 import type { ImageSource } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
-import { barlowTwins } from '../src/methods/barlow_twins.js';
-import type { CorrelationSettings, LossSettings } from '../src/methods/correlate.js';
-import type { Method } from '../src/methods/method.js';
-import { Network } from '../src/methods/network.js';
-import { sacl } from '../src/methods/sacl.js';
-import { saclXd } from '../src/methods/sacl_xd.js';
-import { xd } from '../src/methods/xd.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
-import { Plan } from '../src/runtime/plan.js';
 import { Trainer } from '../src/train.js';
-import { close, upload } from './check.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, pictures, small } from './made_up.js';
-import { generator, randoms, seed } from './random.js';
+import { seed } from './random.js';
 import { rejects } from './rejects.js';
 
 let device: Device;
@@ -225,84 +216,27 @@ test('disposing gives all memory back', async () => {
   assert.is(device.allocated, before);
 });
 
-const sizes = {
-  encoder: 'mobilenet_v1',
-  width: 0.25,
-  stemStride: 1,
-  blocks: [
-    [64, 1],
-    [128, 2],
-  ],
-  projector: 24,
-} as const;
-
-/** One step of a method on given views, up to the gradients. */
-async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, ratio: number, loss: LossSettings) {
-  const random = generator();
-  const method = methodOf({ ...sizes, ratio, ...loss });
-  const network = new Network(device, method);
-  network.initialize(random);
-  const shape = [8, 3, 12, 12];
-  const pixels = 8 * 3 * 12 * 12;
-  const views = {
-    a: upload(device, 'a', shape, randoms(random, pixels)),
-    b: upload(device, 'b', shape, randoms(random, pixels)),
-  };
-  const plan = new Plan(device);
-  plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
-  const objective = method.record(plan, network, views);
-  await plan.compile();
-  plan.poison();
-  plan.run();
-  const gradients = new Float32Array(await device.read(network.parameters.grads));
-  const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
-  const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
-  for (const thing of [plan, network]) thing.dispose();
-  for (const { storage } of [views.a, views.b]) device.free(storage as GPUBuffer);
-  return { gradients, log, stats };
-}
-
-test('xd without frozen passes equals the method with them at ratio 1', async () => {
-  const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
-  const frozen = await gradientsOf(saclXd, 1, settings);
-  const short = await gradientsOf(xd, 1, settings);
-  close(
-    [short.log.loss, short.log.sacl, short.log.xd],
-    [frozen.log.loss, frozen.log.sacl, frozen.log.xd],
-    'loss and its parts',
-    1e-6,
-  );
-  close(short.gradients, frozen.gradients, 'gradients', 1e-5);
-});
-
-test('barlow_twins is sacl at ratio 1 and alpha 1', async () => {
-  const settings = { alpha: 1, lambda: 0.02, scale: 0.5 };
-  const twins = await gradientsOf(barlowTwins, 1, settings);
-  const lone = await gradientsOf(sacl, 1, settings);
-  assert.ok(twins.gradients.some((value) => value !== 0));
-  close([twins.log.loss], [lone.log.loss], 'loss', 1e-6);
-  close(twins.gradients, lone.gradients, 'gradients', 1e-5);
-});
-
-test('frozen passes leave running statistics alone', async () => {
-  const settings = { alpha: 0.5, lambda: 0.02, scale: 0.5 };
-  const once = await gradientsOf(saclXd, 1.5, settings);
-  const without = await gradientsOf(sacl, 1.5, settings);
-  assert.equal([...once.stats], [...without.stats]);
-  assert.ok([...once.stats].some(([name, { data }]) => name.endsWith('mean') && data.some((value) => value !== 0)));
-});
-
-test('only alpha decides how much of the gradient is distillation', async () => {
-  const at = (alpha: number) => gradientsOf(saclXd, 1.5, { alpha, lambda: 0.02, scale: 0.5 });
-  const [none, half, all] = [await at(0), await at(0.5), await at(1)];
-  close(
-    half.gradients,
-    none.gradients.map((g, i) => (g + all.gradients[i]) / 2),
-    'linear in alpha',
-    1e-5,
-  );
-  const alone = await gradientsOf(sacl, 1.5, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
-  close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
+test('a trainer that was disposed of says so, and its device goes on', async () => {
+  const config = parseConfig({ ...small, steps: 2, seed });
+  const [gone, other] = [
+    await Trainer.open(device, config, pictures(40)),
+    await Trainer.open(device, config, pictures(40)),
+  ];
+  await gone.train();
+  gone.dispose();
+  gone.dispose();
+  for (const use of [
+    () => gone.train(),
+    () => gone.save(),
+    () => gone.load(0, new Map()),
+    () => gone.encoderState('slim'),
+    () => gone.correlation(),
+    () => gone.firstNonFinite(),
+    () => gone.recalibrate('slim', pictures(4)),
+  ])
+    await rejects(use, DeviceError, /: used after dispose\(\)$/);
+  assert.is((await other.train()).step, 1);
+  other.dispose();
 });
 
 test('one step at a time, and no more than there are', async () => {
@@ -312,7 +246,15 @@ test('one step at a time, and no more than there are', async () => {
   await rejects(() => trainer.save(), ConfigError, /^save: step 1 is under way/);
   await rejects(() => trainer.load(0, new Map()), ConfigError, /^load: step 1 is under way/);
   await rejects(() => trainer.recalibrate('slim', pictures(4)), ConfigError, /^recalibrate: step 1 is under way/);
+  // weights of one step and statistics of the next would be an encoder that never was
+  await rejects(() => trainer.encoderState('slim'), ConfigError, /^encoderState: step 1 is under way/);
+  await rejects(() => trainer.correlation(), ConfigError, /^correlation: step 1 is under way/);
+  await rejects(() => trainer.firstNonFinite(), ConfigError, /^firstNonFinite: step 1 is under way/);
   assert.is((await first).step, 1);
+  const reading = trainer.correlation();
+  await rejects(() => trainer.correlation(), ConfigError, /^correlation: correlation\(\) is under way/);
+  await rejects(() => trainer.train(), ConfigError, /^train: correlation\(\) is under way/);
+  await reading;
   const saving = trainer.save();
   await rejects(() => trainer.train(), ConfigError, /^train: save\(\) is under way/);
   await saving;
@@ -324,7 +266,7 @@ test('one step at a time, and no more than there are', async () => {
   const last = trainer.train();
   trainer.dispose();
   await rejects(() => last, DeviceError, /disposed|given up|freed/);
-  await rejects(() => trainer.save(), DeviceError, /used after it was freed/);
+  await rejects(() => trainer.save(), DeviceError, /^save: used after dispose\(\)/);
   await device.settled();
 });
 

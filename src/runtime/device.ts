@@ -1,5 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
 
 export interface DeviceOptions {
@@ -34,7 +36,7 @@ const wantedLimits = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
-const defaultUsage = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST, readable before any adapter is asked for
+const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
 
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -208,13 +210,13 @@ export class Device {
     const staging = this.gpu.createBuffer({
       label: `${buffer.label}.read`,
       size,
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      usage: bufferUsage.MAP_READ | bufferUsage.COPY_DST,
     });
     try {
       const encoder = this.gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
       this.gpu.queue.submit([encoder.finish()]);
-      await this.wait(staging.mapAsync(GPUMapMode.READ));
+      await this.wait(staging.mapAsync(mapRead));
       return staging.getMappedRange().slice(0, bytes);
     } finally {
       staging.destroy();

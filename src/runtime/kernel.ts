@@ -1,4 +1,5 @@
 import { ValidationError } from '../errors.js';
+import { computeStage } from './flags.js';
 
 type Scalar = 'u32' | 'i32' | 'f32';
 type Fields = Readonly<Record<string, readonly [Scalar, number]>>;
@@ -184,7 +185,7 @@ export class PipelineCache {
       label,
       entries: Object.values(kernel.entries[entry].bindings).map(({ binding, type }) => ({
         binding,
-        visibility: GPUShaderStage.COMPUTE,
+        visibility: computeStage,
         buffer: { type },
       })),
     });

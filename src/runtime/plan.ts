@@ -3,6 +3,7 @@ import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
+import { bufferUsage } from './flags.js';
 import { fromHalf } from './half.js';
 import {
   type BindingName,
@@ -267,7 +268,7 @@ export class Plan {
   /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
   poison(): void {
     for (const buffer of this.#held)
-      if (buffer.usage & GPUBufferUsage.STORAGE)
+      if (buffer.usage & bufferUsage.STORAGE)
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
   }
 
@@ -372,8 +373,8 @@ export class Plan {
   }
 
   #bind(pipelines: ReadonlyMap<Command, Pipeline>): Encoded[] {
-    const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    const step = this.device.buffer(`${this.label}.step`, scalarBytes, uniform | GPUBufferUsage.STORAGE);
+    const uniform = bufferUsage.UNIFORM | bufferUsage.COPY_DST;
+    const step = this.device.buffer(`${this.label}.step`, scalarBytes, uniform | bufferUsage.STORAGE);
     this.#step = this.#hold(step);
     const { offsets, bytes } = pile(
       this.dispatches.map(({ uniforms }) => uniforms),

@@ -1,5 +1,6 @@
 import { ValidationError } from '../errors.js';
 import type { Device } from './device.js';
+import { bufferUsage, mapRead } from './flags.js';
 
 /** A range of a buffer, in bytes. */
 export interface Range {
@@ -22,7 +23,7 @@ export class Readback<Name extends string = string> {
       end += range.bytes;
       return [name, range, at];
     });
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
     this.#staging = device.buffer(`${label}.readback`, end, usage);
   }
 
@@ -34,7 +35,7 @@ export class Readback<Name extends string = string> {
     for (const [, { buffer, offset, bytes }, at] of this.#sources)
       encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
-    await this.#device.wait(staging.mapAsync(GPUMapMode.READ));
+    await this.#device.wait(staging.mapAsync(mapRead));
     const data = staging.getMappedRange().slice(0);
     staging.unmap();
     const rows = this.#sources.map(([name, { bytes }, at]) => [name, new Float32Array(data, at, bytes / 4)] as const);

@@ -1,5 +1,6 @@
 import { DeviceError } from '../errors.js';
 import type { Device } from './device.js';
+import { bufferUsage } from './flags.js';
 
 /** A recorded command and all that it needs on the GPU. */
 export type Encoded =
@@ -61,7 +62,7 @@ export async function replayTimed(device: Device, label: string, commands: reado
     sets.push(gpu.createQuerySet({ type: 'timestamp', count: 2 * Math.min(perSet, count - first) }));
   const resolved = gpu.createBuffer({
     size: count * 16,
-    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    usage: bufferUsage.QUERY_RESOLVE | bufferUsage.COPY_SRC,
   });
   try {
     const encoder = gpu.createCommandEncoder({ label: `${label}.profile` });

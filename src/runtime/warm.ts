@@ -1,4 +1,5 @@
 import type { Device } from './device.js';
+import { bufferUsage } from './flags.js';
 import { PipelineCache } from './kernel.js';
 import type { Dispatch } from './plan.js';
 
@@ -53,8 +54,8 @@ interface Scratch {
 function scratch(gpu: GPUDevice): Scratch {
   const make = (usage: number) => gpu.createBuffer({ label: 'warm', size: most.bytes, usage });
   return {
-    uniform: make(GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
-    storages: Array.from({ length: most.storages }, () => make(GPUBufferUsage.STORAGE)),
+    uniform: make(bufferUsage.UNIFORM | bufferUsage.COPY_DST),
+    storages: Array.from({ length: most.storages }, () => make(bufferUsage.STORAGE)),
   };
 }
 

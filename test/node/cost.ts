@@ -66,6 +66,9 @@ test('a run is counted by its settings, and timed by its folder', () => {
   assert.match(text, /^the run .* in 24 steps$/m);
   assert.not.match(text, /^pace/m);
   assert.match(counted('--config', file, '--images', '100', '--batch', '50'), /^the run .* in 4 steps$/m);
+  const listed = join(root, 'listed.json');
+  writeFileSync(listed, JSON.stringify({ ...settings, epochs: 2, slice: 'l1' }));
+  assert.match(counted('--config', listed, '--images', '100'), /^the run .* in 24 steps$/m);
   assert.match(counted('--config', file, '--images', '100', '--method', 'xd', '--ratio', '1'), /^encoder A/m);
 
   const folder = join(root, 'run');

@@ -1,0 +1,103 @@
+// The methods on correlations against each other: settings at which two of them are one.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { barlowTwins } from '../../src/methods/barlow_twins.js';
+import type { CorrelationSettings, LossSettings } from '../../src/methods/correlate.js';
+import type { Method } from '../../src/methods/method.js';
+import { Network } from '../../src/methods/network.js';
+import { sacl } from '../../src/methods/sacl.js';
+import { saclXd } from '../../src/methods/sacl_xd.js';
+import { xd } from '../../src/methods/xd.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { close, upload } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { generator, randoms } from '../random.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+
+const sizes = {
+  encoder: 'mobilenet_v1',
+  width: 0.25,
+  stemStride: 1,
+  blocks: [
+    [64, 1],
+    [128, 2],
+  ],
+  projector: 24,
+} as const;
+
+/** One step of a method on given views, up to the gradients. */
+async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, ratio: number, loss: LossSettings) {
+  const random = generator();
+  const method = methodOf({ ...sizes, ratio, ...loss });
+  const network = new Network(device, method);
+  network.initialize(random);
+  const shape = [8, 3, 12, 12];
+  const pixels = 8 * 3 * 12 * 12;
+  const views = {
+    a: upload(device, 'a', shape, randoms(random, pixels)),
+    b: upload(device, 'b', shape, randoms(random, pixels)),
+  };
+  const plan = new Plan(device);
+  plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
+  const objective = method.record(plan, network, views);
+  await plan.compile();
+  plan.poison();
+  plan.run();
+  const gradients = new Float32Array(await device.read(network.parameters.grads));
+  const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
+  const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
+  for (const thing of [plan, network]) thing.dispose();
+  for (const { storage } of [views.a, views.b]) device.free(storage as GPUBuffer);
+  return { gradients, log, stats };
+}
+
+test('xd without frozen passes equals the method with them at ratio 1', async () => {
+  const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
+  const frozen = await gradientsOf(saclXd, 1, settings);
+  const short = await gradientsOf(xd, 1, settings);
+  close(
+    [short.log.loss, short.log.sacl, short.log.xd],
+    [frozen.log.loss, frozen.log.sacl, frozen.log.xd],
+    'loss and its parts',
+    1e-6,
+  );
+  close(short.gradients, frozen.gradients, 'gradients', 1e-5);
+});
+
+test('barlow_twins is sacl at ratio 1 and alpha 1', async () => {
+  const settings = { alpha: 1, lambda: 0.02, scale: 0.5 };
+  const twins = await gradientsOf(barlowTwins, 1, settings);
+  const lone = await gradientsOf(sacl, 1, settings);
+  assert.ok(twins.gradients.some((value) => value !== 0));
+  close([twins.log.loss], [lone.log.loss], 'loss', 1e-6);
+  close(twins.gradients, lone.gradients, 'gradients', 1e-5);
+});
+
+test('frozen passes leave running statistics alone', async () => {
+  const settings = { alpha: 0.5, lambda: 0.02, scale: 0.5 };
+  const once = await gradientsOf(saclXd, 1.5, settings);
+  const without = await gradientsOf(sacl, 1.5, settings);
+  assert.equal([...once.stats], [...without.stats]);
+  assert.ok([...once.stats].some(([name, { data }]) => name.endsWith('mean') && data.some((value) => value !== 0)));
+});
+
+test('only alpha decides how much of the gradient is distillation', async () => {
+  const at = (alpha: number) => gradientsOf(saclXd, 1.5, { alpha, lambda: 0.02, scale: 0.5 });
+  const [none, half, all] = [await at(0), await at(0.5), await at(1)];
+  close(
+    half.gradients,
+    none.gradients.map((g, i) => (g + all.gradients[i]) / 2),
+    'linear in alpha',
+    1e-5,
+  );
+  const alone = await gradientsOf(sacl, 1.5, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
+  close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
+});
+
+test.run();
