@@ -209,6 +209,11 @@ test('a load that is refused leaves the stretch under way, and the moments of it
   for (let step = 0; step < distilled + 1; step++) await trainer.train();
   const before = await trainer.save();
   await rejects(() => trainer.load(1, new Map()), DataError, /missing/);
+  const doubles = [...before].map(
+    ([name, { shape, data }]) => [name, { shape, data: Float64Array.from(data) }] as const,
+  );
+  const wide = new Map(doubles) as unknown as Tensors;
+  await rejects(() => trainer.load(1, wide), DataError, /is Float64Array \(.*\), expected F32 \(/);
   assertEqual(await trainer.save(), before, 'as before');
   trainer.dispose();
 });
