@@ -52,7 +52,14 @@ export { type TsneOptions, tsne } from './eval/tsne.js';
 export { type Classified, ImageClassifier, openClassifier } from './image_classifier.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
 export { exportOnnx, type OnnxOptions, onnxOpset } from './io/onnx.js';
-export { type DType, readSafetensors, type Safetensors, type SavedTensor, writeSafetensors } from './io/safetensors.js';
+export {
+  type DType,
+  readSafetensors,
+  type Safetensors,
+  type SavedTensor,
+  toFloat32,
+  writeSafetensors,
+} from './io/safetensors.js';
 export { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type ByolSettings, byol } from './methods/byol.js';

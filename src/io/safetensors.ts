@@ -43,13 +43,17 @@ export function toFloat32(tensor: SavedTensor, name: string): Float32Array {
 
 /**
  * The bytes of a safetensors file: an 8-byte little-endian length, a JSON header padded with spaces to a multiple of 8,
- * then the tensors, widest element first and by name within, so that equal contents give equal bytes.
+ * then the tensors, widest element first and by name within, so that equal contents give equal bytes. Tensors without a
+ * `dtype`, as `save()` and `state()` give them, are F32.
  */
 export function writeSafetensors(
-  tensors: Iterable<readonly [string, SavedTensor]>,
+  tensors: Iterable<
+    readonly [string, SavedTensor | { readonly shape: readonly number[]; readonly data: Float32Array }]
+  >,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const entries = [...tensors].sort(([a, x], [b, y]) => widthOf(y.dtype) - widthOf(x.dtype) || compare(a, b));
+  const typed = Array.from(tensors, ([name, t]) => [name, 'dtype' in t ? t : f32(t.shape, t.data)] as const);
+  const entries = typed.sort(([a, x], [b, y]) => widthOf(y.dtype) - widthOf(x.dtype) || compare(a, b));
   const lines: string[] = [];
   const names = new Set<string>();
   const meta = Object.entries(metadata).sort(([a], [b]) => compare(a, b));

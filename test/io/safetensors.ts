@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DataError } from '../../src/errors.js';
 import { f32, readSafetensors, type SavedTensor, toFloat32, writeSafetensors } from '../../src/io/safetensors.js';
+import type { Tensors } from '../../src/parameters.js';
 
 const test = suite('io/safetensors');
 
@@ -46,6 +47,13 @@ const tensor: fc.Arbitrary<SavedTensor> = fc
 const name = fc.string({ unit: 'grapheme' }).filter((text) => text !== '__metadata__');
 const tensors = fc.dictionary(name, tensor, { maxKeys: 5 });
 const metadata = fc.dictionary(fc.string(), fc.string(), { maxKeys: 3 });
+
+test('a state, whose tensors have no type, is written as F32', () => {
+  const state: Tensors = new Map([['w', { shape: [2, 1], data: Float32Array.of(1, -0.5) }]]);
+  const { tensors } = readSafetensors(writeSafetensors(state), 'x');
+  assert.equal(tensors.get('w'), { dtype: 'F32', shape: [2, 1], data: Float32Array.of(1, -0.5) });
+  assert.equal(writeSafetensors(state), writeSafetensors(tensors));
+});
 
 test('what is written is read back, and the file has the published layout', () => {
   fc.assert(
