@@ -9,11 +9,13 @@ import { readBytes } from './files.js';
 export interface LoadedEncoder
   extends Pick<ImageEncoder, 'features' | 'imageSize' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'> {
   dispose(): void;
+  [Symbol.dispose](): void;
 }
 
 /** A classifier with the device it was opened on, if that is its own. */
 export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'encoder' | 'classify'> {
   dispose(): void;
+  [Symbol.dispose](): void;
 }
 
 /**
@@ -52,7 +54,13 @@ export async function loadClassifier(file: string, { device }: { device?: Device
   const bytes = await readBytes(file);
   readClassifier(bytes, file); // before a device is opened for nothing
   const { opened, dispose } = await on(device, (chosen) => openClassifier(chosen, bytes, file));
-  return { classes: opened.classes, encoder: opened.encoder, classify: (images) => opened.classify(images), dispose };
+  return {
+    classes: opened.classes,
+    encoder: opened.encoder,
+    classify: (images) => opened.classify(images),
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
 }
 
 async function encoderOn(device: Device | undefined, open: (device: Device) => ImageEncoder): Promise<LoadedEncoder> {
@@ -66,6 +74,7 @@ async function encoderOn(device: Device | undefined, open: (device: Device) => I
     recalibrate: (images) => opened.recalibrate(images),
     state: () => opened.state(),
     dispose,
+    [Symbol.dispose]: dispose,
   };
 }
 

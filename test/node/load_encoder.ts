@@ -1,0 +1,28 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseConfig } from '../../src/config.js';
+import { writeEncoder } from '../../src/encoder_file.js';
+import { loadEncoder } from '../../src/node/load_encoder.js';
+import { initialState } from '../../src/train.js';
+import { openTestDevice } from '../device.js';
+import { inFolder } from '../outside.js';
+
+test('a loaded encoder is freed where its scope ends', async () => {
+  const device = await openTestDevice();
+  const config = parseConfig({ data: 'made up', imageSize: 16, width: 0.125, blocks: '64/1', projector: 8 });
+  const about = { part: 'slim', step: '0', config: JSON.stringify(config) };
+  await inFolder(async (folder) => {
+    const file = join(folder, 'slim.safetensors');
+    writeFileSync(file, writeEncoder(await initialState(device, config, 'slim'), about));
+    const before = device.allocated;
+    const encoder = await loadEncoder(file, { device });
+    assert.ok(device.allocated > before);
+    encoder[Symbol.dispose]();
+    assert.is(device.allocated, before);
+  });
+  device.dispose();
+});
+
+test.run();
