@@ -4,7 +4,7 @@ import type { Encoder } from './encoders/encoder.js';
 import { DataError, SlimgradError } from './errors.js';
 import { classifierShapes } from './eval/head.js';
 import { checkState } from './io/checkpoint.js';
-import { f32, readSafetensors, type SavedTensor, toFloat32, writeSafetensors } from './io/safetensors.js';
+import { f32, readSafetensors, type SavedTensor, toTensors, writeSafetensors } from './io/safetensors.js';
 import { backboneState, checkBackbone } from './io/torchvision.js';
 import type { Tensors, Width } from './parameters.js';
 
@@ -79,9 +79,7 @@ function classifierOf(
 ): Classifier | undefined {
   const found = [...tensors].filter(([name]) => name.startsWith('classifier.'));
   if (found.length === 0) return undefined;
-  const state = new Map(
-    found.map(([name, t]) => [name, { shape: [...t.shape], data: toFloat32(t, `${file}: ${name}`) }]),
-  );
+  const state = toTensors(found, file);
   const count = state.get('classifier.bias')?.shape[0] ?? 0;
   checkState(state, classifierShapes(features, count), file);
   const classes = text === undefined ? Array.from({ length: count }, (_, k) => String(k)) : parseNames(text);

@@ -1,6 +1,7 @@
 import type { ImageSource, Picture } from './data/source.js';
 import { type Classifier, type EncoderFile, readEncoder } from './encoder_file.js';
 import { DataError, NonFiniteError } from './errors.js';
+import { largestOf } from './eval/classification.js';
 import { classifier, logitsOf } from './eval/head.js';
 import { ImageEncoder } from './image_encoder.js';
 import type { Module } from './nn/module.js';
@@ -70,7 +71,7 @@ export class ImageClassifier {
 
 /** Logits become probabilities. Returns the class of the largest, of equal ones the first. */
 function softmaxInPlace(row: Float32Array, n: number): number {
-  const label = row.reduce((best, value, k) => (value > row[best] ? k : best), 0);
+  const label = largestOf(row);
   const most = row[label];
   const powers = Float64Array.from(row, (value) => Math.exp(value - most));
   const sum = powers.reduce((a, b) => a + b, 0);

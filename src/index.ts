@@ -57,7 +57,7 @@ export {
   readSafetensors,
   type Safetensors,
   type SavedTensor,
-  toFloat32,
+  toTensors,
   writeSafetensors,
 } from './io/safetensors.js';
 export { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';

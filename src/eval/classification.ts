@@ -27,7 +27,7 @@ export function classification(logits: Float32Array, labels: ArrayLike<number>, 
   for (let n = 0; n < N; n++) {
     const row = logits.subarray(n * classes, (n + 1) * classes);
     if (row.some(Number.isNaN)) throw new NonFiniteError(`classification: the logits of row ${n} of ${N} hold a NaN`);
-    predictions[n] = row.reduce((best, value, c) => (value > row[best] ? c : best), 0);
+    predictions[n] = largestOf(row);
     const own = row[labels[n]];
     let before = 0;
     for (let c = 0; c < classes; c++) if (row[c] > own || (row[c] === own && c < labels[n])) before++;
@@ -46,6 +46,11 @@ export function classification(logits: Float32Array, labels: ArrayLike<number>, 
     predictions,
     confusion,
   };
+}
+
+/** The place of the largest value, of equal ones the first. */
+export function largestOf(row: Float32Array): number {
+  return row.reduce((best, value, c) => (value > row[best] ? c : best), 0);
 }
 
 /**

@@ -27,14 +27,16 @@ export interface OnnxOptions {
 
 /**
  * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch; with a classifier
- * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the file's metadata.
+ * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the
+ * file's metadata.
  *
  * The graph is what the encoder's own forward records, so any encoder of ops that ONNX knows can be exported. It needs no
  * GPU.
  *
  * @param encoder a lone one: a slim encoder is `backbone({ ...spec, ratio: 1 })`
  * @param state its tensors, as `Trainer.encoderState()` or `readEncoder()` give them
- * @throws DataError where the tensors are not the encoder's, or not a classifier's of its features; ConfigError where S is below the encoder's stride
+ * @throws DataError where the tensors are not the encoder's, or not a classifier's of its features; ConfigError where S is
+ * below the encoder's stride
  */
 export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOptions): Uint8Array<ArrayBuffer> {
   const { imageSize, fold = false, classifier: layer, metadata = {} } = options;

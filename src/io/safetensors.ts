@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import type { Tensors } from '../parameters.js';
 import { fromHalf } from '../runtime/half.js';
 
 /** Element types read, with the array that holds each. F16 comes as its bits: `toFloat32` widens them. */
@@ -39,6 +40,17 @@ export function toFloat32(tensor: SavedTensor, name: string): Float32Array {
   if (tensor.data instanceof Float32Array) return tensor.data;
   if (tensor.dtype === 'F16') return fromHalf(tensor.data as Uint16Array);
   throw new DataError(`${name}: expected a tensor of F32 or F16, got ${tensor.dtype}`);
+}
+
+/**
+ * Tensors of F32 and F16 as `load()` takes them, all f32.
+ *
+ * @param file begins their names in errors, where it is given
+ * @throws DataError that names the first tensor of another type
+ */
+export function toTensors(saved: Iterable<readonly [string, SavedTensor]>, file?: string): Tensors {
+  const named = (name: string) => (file === undefined ? name : `${file}: ${name}`);
+  return new Map(Array.from(saved, ([name, t]) => [name, { shape: [...t.shape], data: toFloat32(t, named(name)) }]));
 }
 
 /**

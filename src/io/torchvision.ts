@@ -2,7 +2,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { Parameters, type Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { checkState } from './checkpoint.js';
-import { type SavedTensor, toFloat32 } from './safetensors.js';
+import { type SavedTensor, toTensors } from './safetensors.js';
 
 /** What a state dict holds beside the backbone: its classifier, and counters that nothing here reads. */
 const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_tracked$/;
@@ -13,8 +13,7 @@ const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_trac
  * @throws DataError where a tensor is neither F32 nor F16
  */
 export function backboneState(tensors: ReadonlyMap<string, SavedTensor>): Tensors {
-  const kept = [...tensors].filter(([name]) => !notBackbone.test(name));
-  return new Map(kept.map(([name, tensor]) => [name, { shape: tensor.shape, data: toFloat32(tensor, name) }]));
+  return toTensors([...tensors].filter(([name]) => !notBackbone.test(name)));
 }
 
 /**

@@ -1,5 +1,4 @@
-import { openImageFolder, sideFor } from './data/image_folder.js';
-import { csvField } from './embed_folder.js';
+import { csvField, usableImages } from './embed_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
 import { loadClassifier } from './load_encoder.js';
 
@@ -19,8 +18,7 @@ export async function classifyFolder(
   const classifier = await loadClassifier(weights);
   try {
     const { classes, encoder } = classifier;
-    const images = await openImageFolder(folder, { side: sideFor(encoder.imageSize), labels: false });
-    for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
+    const images = await usableImages(folder, encoder.imageSize);
     const { labels, probabilities } = await classifier.classify(images);
     await writeFileAtomic(out, csv(images.files, classes, labels, probabilities));
     const counts = classes.map((label, k): [string, number] => [label, labels.filter((found) => found === k).length]);

@@ -1,6 +1,6 @@
 import type { TorchvisionOptions } from '../image_encoder.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
-import { openImageFolder, sideFor } from './data/image_folder.js';
+import { type ImageFolder, openImageFolder, sideFor } from './data/image_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
 import { loadEncoder, loadTorchvision } from './load_encoder.js';
 
@@ -19,8 +19,7 @@ export async function embedFolder(
   const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
     const { features, imageSize } = encoder;
-    const images = await openImageFolder(folder, { side: sideFor(imageSize), labels: false });
-    for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
+    const images = await usableImages(folder, imageSize);
     const rows = await encoder.embed(images);
     const bytes = /\.csv$/i.test(out)
       ? csv(images.files, rows, features)
@@ -32,6 +31,13 @@ export async function embedFolder(
   } finally {
     encoder.dispose();
   }
+}
+
+/** The images of a folder, as large as an encoder sees them. Those that cannot be used are told on stderr. */
+export async function usableImages(folder: string, imageSize: number): Promise<ImageFolder> {
+  const images = await openImageFolder(folder, { side: sideFor(imageSize), labels: false });
+  for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
+  return images;
 }
 
 /** Lines of text, the first with the columns' names. Numbers have all the digits that f32 tells apart. */

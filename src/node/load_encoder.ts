@@ -1,6 +1,6 @@
 import { readEncoder } from '../encoder_file.js';
-import { type ImageClassifier, openClassifier, readClassifier } from '../image_classifier.js';
-import { type ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
+import { ImageClassifier, readClassifier } from '../image_classifier.js';
+import { ImageEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
 import type { Device } from '../runtime/device.js';
 import { openDevice } from './device.js';
 import { readBytes } from './files.js';
@@ -25,9 +25,8 @@ export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'enc
  * @throws DataError where the file is missing, damaged or not one of slimgrad's; DeviceError where there is no adapter
  */
 export async function loadEncoder(file: string, { device }: { device?: Device } = {}): Promise<LoadedEncoder> {
-  const bytes = await readBytes(file);
-  readEncoder(bytes, file); // refuses what is none before a device is opened for nothing
-  return encoderOn(device, (chosen) => openEncoder(chosen, bytes, file));
+  const { config, part, state } = readEncoder(await readBytes(file), file); // before a device is opened for nothing
+  return encoderOn(device, (chosen) => new ImageEncoder(chosen, config, state, part, file));
 }
 
 /**
@@ -51,9 +50,11 @@ export async function loadTorchvision(
  * no adapter
  */
 export async function loadClassifier(file: string, { device }: { device?: Device } = {}): Promise<LoadedClassifier> {
-  const bytes = await readBytes(file);
-  readClassifier(bytes, file); // before a device is opened for nothing
-  const { opened, dispose } = await on(device, (chosen) => openClassifier(chosen, bytes, file));
+  const { config, part, state, classifier } = readClassifier(await readBytes(file), file); // as above, before a device
+  const { opened, dispose } = await on(
+    device,
+    (chosen) => new ImageClassifier(chosen, new ImageEncoder(chosen, config, state, part, file), classifier),
+  );
   return {
     classes: opened.classes,
     encoder: opened.encoder,

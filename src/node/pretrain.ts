@@ -3,8 +3,7 @@ import type { RunCost } from '../cost/run.js';
 import { writeEncoder } from '../encoder_file.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
-import { f32, toFloat32 } from '../io/safetensors.js';
-import type { Tensors } from '../parameters.js';
+import { f32, toTensors } from '../io/safetensors.js';
 import type { Trainer } from '../train.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
 import { renderReport } from './report.js';
@@ -90,12 +89,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
     await folder.saveKernels({ adapter, variants: trainer.choices });
     const run = { config, folder, trainer, adapter };
     if (checkpoint) {
-      const file = `${config.out}/checkpoint.safetensors`;
-      const tensors: Tensors = new Map();
-      for (const [name, t] of checkpoint.tensors) {
-        tensors.set(name, { shape: [...t.shape], data: toFloat32(t, `${file}: ${name}`) });
-      }
-      await trainer.load(checkpoint.step, tensors);
+      await trainer.load(checkpoint.step, toTensors(checkpoint.tensors, `${config.out}/checkpoint.safetensors`));
       warnOfOtherBits(checkpoint, run, note);
       note(`Resumed ${config.out} at step ${checkpoint.step} of ${trainer.steps}.`);
     }
