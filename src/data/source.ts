@@ -18,8 +18,17 @@ export interface ImageSource {
   readonly labels?: Int32Array;
   /** Names of the classes, by class number. */
   readonly classes?: readonly string[];
+  /** A name for every item that stays its own whatever becomes of the others: a path, a code. */
+  readonly names?: readonly string[];
+  /** 32 bits of a hash of every item's bytes, where they are known: copies have the same. */
+  readonly digests?: Uint32Array;
   /** Rejects with a DataError where the picture cannot be had. `picture` is 0 where items have one. */
   load(item: number, picture: 0 | 1): Promise<Picture>;
+  /**
+   * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, then the central square.
+   * A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
+   */
+  square?(item: number, picture: 0 | 1, size: number): Promise<Picture>;
 }
 
 /** Throws a DataError unless `source` has this item and this picture of it. */
@@ -67,19 +76,39 @@ export function planarSource(
 /** The items of `source` that `items` names, in that order. */
 export function subset(source: ImageSource, items: readonly number[], name = source.name): ImageSource {
   for (const item of items) checkItem(source, item, 0);
-  const { labels } = source;
-  const part: ImageSource = {
+  return derived(source, name, items.length, source.pictures, (item, picture) => [items[item], picture]);
+}
+
+/** A source of `length` items, of which each is made of the item and picture of `source` that `origin` says. */
+function derived(
+  source: ImageSource,
+  name: string,
+  length: number,
+  pictures: 1 | 2,
+  origin: (item: number, picture: 0 | 1) => readonly [item: number, picture: 0 | 1],
+): ImageSource {
+  const { labels, classes, names, digests } = source;
+  const items = Array.from({ length }, (_, item) => origin(item, 0)[0]);
+  const own: ImageSource = {
     name,
-    length: items.length,
-    pictures: source.pictures,
+    length,
+    pictures,
     ...(labels && { labels: Int32Array.from(items, (item) => labels[item]) }),
-    ...(source.classes && { classes: source.classes }),
+    ...(classes && { classes }),
+    ...(names && { names: items.map((item) => names[item]) }),
+    ...(digests && { digests: Uint32Array.from(items, (item) => digests[item]) }),
     async load(item, picture) {
-      checkItem(part, item, picture);
-      return source.load(items[item], picture);
+      checkItem(own, item, picture);
+      return source.load(...origin(item, picture));
     },
+    ...(source.square && {
+      async square(item, picture, size) {
+        checkItem(own, item, picture);
+        return (source.square as NonNullable<ImageSource['square']>)(...origin(item, picture), size);
+      },
+    }),
   };
-  return part;
+  return own;
 }
 
 /** A picture of half the width and height, rounded up: the means of 2 x 2 pixels. */
@@ -115,19 +144,12 @@ export function reduced(source: ImageSource, side: number): ImageSource {
 /** Every picture as an item of its own: item 2i + p is picture p of item i. A source of single pictures stays as it is. */
 export function eachPicture(source: ImageSource): ImageSource {
   if (source.pictures === 1) return source;
-  const { labels } = source;
-  const all: ImageSource = {
-    name: source.name,
-    length: source.length * 2,
-    pictures: 1,
-    ...(labels && { labels: Int32Array.from({ length: source.length * 2 }, (_, item) => labels[item >> 1]) }),
-    ...(source.classes && { classes: source.classes }),
-    async load(item, picture) {
-      checkItem(all, item, picture);
-      return source.load(item >> 1, (item & 1) as 0 | 1);
-    },
-  };
-  return all;
+  return derived(source, source.name, source.length * 2, 1, (item) => [item >> 1, (item & 1) as 0 | 1]);
+}
+
+/** Picture `picture` of every item, as a source of single pictures. */
+export function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
+  return derived(source, source.name, source.length, 1, (item) => [item, picture]);
 }
 
 /**

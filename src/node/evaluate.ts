@@ -1,4 +1,4 @@
-import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { eachPicture, type ImageSource, onePicture, subset } from '../data/source.js';
 import { confusionMatrix } from '../eval/classification.js';
 import { collapse } from '../eval/collapse.js';
 import { deviceKnn, knn } from '../eval/knn.js';
@@ -116,11 +116,6 @@ export function confusionOf(
   const K = classes.length;
   const flat = confusionMatrix(labels, predictions, K);
   return { of, classes, counts: Array.from({ length: K }, (_, c) => Array.from(flat.subarray(c * K, (c + 1) * K))) };
-}
-
-/** Picture `picture` of every item, as a source of single pictures. */
-function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
-  return { ...source, pictures: 1, load: (item) => source.load(item, picture) };
 }
 
 /** At most `most` items, evenly spaced. */
