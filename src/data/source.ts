@@ -1,5 +1,4 @@
 import { DataError } from '../errors.js';
-import { permutation, stream } from './philox.js';
 
 /** A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB, alpha always 255. */
 export interface Picture {
@@ -150,36 +149,4 @@ export function eachPicture(source: ImageSource): ImageSource {
 /** Picture `picture` of every item, as a source of single pictures. */
 export function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
   return derived(source, source.name, source.length, 1, (item) => [item, picture]);
-}
-
-/**
- * Splits by item (twins stay together): `floor(fraction * length)` items, drawn by `seed`, are held out for testing.
- * Both parts keep the source's order. The same seed and length give the same split everywhere.
- */
-export function holdOut(
-  source: ImageSource,
-  fraction: number,
-  seed: number,
-): { train: ImageSource; test: ImageSource } {
-  const held = Math.floor(fraction * source.length);
-  if (!(held >= 1 && held < source.length)) {
-    throw new DataError(
-      `${source.name}: holding out ${fraction} of ${source.length} items leaves ${held} to test and ` +
-        `${source.length - held} to train; expected at least one of each`,
-    );
-  }
-  const drawn = new Set(permutation(source.length, seed, 0, stream.split).subarray(0, held));
-  const items = Array.from({ length: source.length }, (_, item) => item);
-  return {
-    train: subset(
-      source,
-      items.filter((item) => !drawn.has(item)),
-      `${source.name} (train)`,
-    ),
-    test: subset(
-      source,
-      items.filter((item) => drawn.has(item)),
-      `${source.name} (held out)`,
-    ),
-  };
 }

@@ -1,5 +1,5 @@
-import { permutation, stream } from '../data/philox.js';
 import type { ImageSource } from '../data/source.js';
+import { drawOf, nameOf } from '../data/split.js';
 import { ConfigError, DataError } from '../errors.js';
 
 /** The classes of labelled pictures, and how many items of each there are to train and to test on. */
@@ -63,35 +63,40 @@ function checkLabels(
 }
 
 /**
- * Splits training items to choose settings by: of each class `floor(fraction * count)`, drawn by `seed`, for validation.
- * Both parts are in the source's order.
+ * Splits training items to choose settings by: of each class at most `floor(fraction * count)`, those with the lowest draws of their names
+ * and `seed`, for validation. Copies by name are on one side. Both parts are in the source's order.
  *
  * @throws ConfigError where that leaves none to choose by
  */
 export function validationSplit(
-  { name, labels }: Pick<ImageSource, 'name' | 'labels'>,
+  source: Pick<ImageSource, 'name' | 'labels' | 'names'>,
   fraction: number,
   seed: number,
 ): { train: number[]; validation: number[] } {
-  const of = labels as Int32Array;
-  const left = new Map<number, number>();
-  for (const label of of) left.set(label, (left.get(label) ?? 0) + 1);
-  for (const [label, count] of left) left.set(label, Math.floor(fraction * count));
-  const held = new Set<number>();
+  const of = source.labels as Int32Array;
   // Round 1: the held-out set of a folder is round 0.
-  for (const item of permutation(of.length, seed, 1, stream.split)) {
-    const more = left.get(of[item]) as number;
-    if (more === 0) continue;
-    left.set(of[item], more - 1);
-    held.add(item);
+  const draws = Array.from(of, (_, item) => drawOf(nameOf(source, item), seed, 1));
+  const classes = new Map<number, number[]>();
+  for (const [item, label] of of.entries()) {
+    const drawn = classes.get(label);
+    if (drawn) drawn.push(draws[item]);
+    else classes.set(label, [draws[item]]);
   }
-  if (held.size === 0)
+  // Items below their class's limit are held: of copies, whose draws are equal, all or none.
+  const limits = new Map([...classes].map(([label, drawn]) => [label, limitOf(drawn, fraction)]));
+  const items = Array.from(of, (_, item) => item);
+  const isHeld = items.map((item) => draws[item] < (limits.get(of[item]) as number));
+  if (!isHeld.includes(true))
     throw new ConfigError(
-      `${name}: a share of ${fraction} of its ${of.length} items, class by class, leaves none to choose a learning rate ` +
+      `${source.name}: a share of ${fraction} of its ${of.length} items, class by class, leaves none to choose a learning rate ` +
         'by: give one learning rate, or more pictures',
     );
-  const items = Array.from(of, (_, item) => item);
-  return { train: items.filter((item) => !held.has(item)), validation: items.filter((item) => held.has(item)) };
+  return { train: items.filter((item) => !isHeld[item]), validation: items.filter((item) => isHeld[item]) };
+}
+
+/** The draw that `floor(fraction * count)` of these are below. */
+function limitOf(drawn: readonly number[], fraction: number): number {
+  return drawn.toSorted((a, b) => a - b)[Math.floor(fraction * drawn.length)] ?? 1;
 }
 
 function largest({ labels }: ImageSource): number {

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { eachPicture, halve, holdOut, type ImageSource, reduced, subset } from '../../src/data/source.js';
+import { eachPicture, halve, type ImageSource, onePicture, reduced, subset } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
 import { generator } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -53,25 +53,41 @@ test('eachPicture makes every picture an item with its label', async () => {
   assert.is(eachPicture(single), single);
 });
 
-test('holdOut parts the items without loss, the same for the same seed, and otherwise for another', async () => {
-  const source = numbered(101, 2);
-  const { train, test: held } = holdOut(source, 0.2, 7);
-  assert.equal([train.length, held.length], [81, 20]);
-  const both = [...(await contents(train)), ...(await contents(held))];
-  assert.equal(both.toSorted(), (await contents(source)).toSorted());
-  assert.equal(await contents(holdOut(source, 0.2, 7).test), await contents(held));
-  assert.not.equal(await contents(holdOut(source, 0.2, 8).test), await contents(held));
-  const order = (await contents(held)).map((text) => Number.parseInt(text, 10));
+test('names, digests and squares go with the items, however they are chosen', async () => {
+  const source: ImageSource = {
+    ...numbered(6, 2),
+    names: ['a', 'b', 'c', 'd', 'e', 'f'],
+    digests: Uint32Array.of(10, 11, 12, 13, 14, 15),
+    square: async (item, picture, size) => ({
+      width: size,
+      height: size,
+      pixels: new Uint8Array(size * size * 4).fill(10 * item + picture),
+    }),
+  };
+  const part = subset(source, [5, 1]);
   assert.equal(
-    order,
-    order.toSorted((a, b) => a - b),
+    [part.names, [...part.digests!]],
+    [
+      ['f', 'b'],
+      [15, 11],
+    ],
   );
-});
-
-test('holdOut refuses to leave a part empty', () => {
-  assert.throws(() => holdOut(numbered(4, 1), 0.2, 0), refused(/leaves 0 to test and 4 to train/));
-  assert.throws(() => holdOut(numbered(4, 1), 1, 0), refused(/leaves 4 to test and 0 to train/));
-  assert.throws(() => holdOut(numbered(4, 1), Number.NaN, 0), refused(/holding out NaN/));
+  assert.is((await part.square!(1, 1, 3)).pixels[35], 11);
+  await refuses(part.square!(2, 0, 3), /expected an item from 0 to 1, got 2/);
+  const each = eachPicture(part);
+  assert.equal(
+    [each.names, [...each.digests!]],
+    [
+      ['f', 'f', 'b', 'b'],
+      [15, 15, 11, 11],
+    ],
+  );
+  assert.is((await each.square!(1, 0, 2)).pixels[0], 51);
+  const second = onePicture(part, 1);
+  assert.equal([second.pictures, second.length, second.names], [1, 2, ['f', 'b']]);
+  assert.is((await second.square!(1, 0, 2)).pixels[0], 11);
+  assert.equal(await contents(second), ['5/1:2', '1/1:1']);
+  assert.is(subset(numbered(3, 1), [0]).square, undefined);
 });
 
 test('pictures are halved by the means of 2 x 2 pixels while twice as large as needed, odd sides rounded up', async () => {
