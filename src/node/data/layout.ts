@@ -1,0 +1,339 @@
+import { DataError } from '../../errors.js';
+
+/**
+ * Which folders of a tree of images are parts (to train on, to test with), which are classes, and which are neither: the rule of
+ * docs/data.md. It goes by paths alone and opens no file.
+ */
+
+/** An image by its path: the names of its folders and its own, in Unicode's composed form. */
+export interface Placed {
+  readonly parts: readonly string[];
+}
+
+export interface LayoutOptions {
+  /** The folder's name, for messages. */
+  readonly name?: string;
+  /** false takes no labels: where the rule would stop, all images are trained on. */
+  readonly labels?: boolean;
+  /** The folder to train on and the one to test with, below the one opened; '.' is that itself. Sub-folders of either are classes. */
+  readonly trainDir?: string;
+  readonly testDir?: string;
+}
+
+/** Images to train on, or to test with. */
+export interface Part {
+  /** As its folder is named; '' where there are no parts. */
+  readonly name: string;
+  /** Numbers of its images among all, ascending. */
+  readonly items: readonly number[];
+  /** The class of each, where they are labelled. */
+  readonly labels?: Int32Array<ArrayBuffer>;
+}
+
+/** Images that are in neither part, and why. */
+export interface Unused {
+  readonly name: string;
+  readonly images: number;
+  readonly why: string;
+}
+
+export interface Layout {
+  readonly train: Part;
+  readonly test?: Part;
+  /** Of both parts, sorted. */
+  readonly classes?: readonly string[];
+  /** Names of all folders that are parts, used or not. */
+  readonly parts: readonly string[];
+  readonly unused: readonly Unused[];
+}
+
+/** A part's images, and the depth of its folder: what stands there in their paths is below it. */
+interface Found {
+  readonly name: string;
+  readonly items: readonly number[];
+  readonly depth: number;
+  /** Of inverted parts, which lie in the folders of the classes: the depth of these. */
+  readonly classAt?: number;
+}
+
+type Kind = 'train' | 'test';
+
+/** Names of parts to test with, the first preferred. */
+const testNames = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
+const names = ['train', 'training', ...testNames];
+const decoration = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
+const partName = new RegExp(`^(.*?)(${names.join('|')})${decoration}$`);
+
+/**
+ * Says which images are trained on, which are tested with, and their classes.
+ *
+ * @throws DataError where a part's name would become a class, or a folder that an option names has no images
+ */
+export function layoutOf(images: readonly Placed[], options: LayoutOptions = {}): Layout {
+  const rule = new Rule(images, options);
+  if (options.trainDir !== undefined || options.testDir !== undefined) return rule.named();
+  return rule.found();
+}
+
+/** What a name says of a folder: its kind, and its rank among those to test with. `before` is passed over. */
+function partOf(name: string, before = ''): { kind: Kind; rank: number } | undefined {
+  const small = name.toLowerCase();
+  if (!small.startsWith(before)) return undefined;
+  const [, prefix, word] = partName.exec(small.slice(before.length)) ?? [];
+  if (word === undefined || prefix !== '') return undefined;
+  return { kind: word.startsWith('train') ? 'train' : 'test', rank: testNames.indexOf(word) };
+}
+
+class Rule {
+  readonly #images: readonly Placed[];
+  readonly #options: LayoutOptions;
+  readonly #unused: Unused[] = [];
+
+  constructor(images: readonly Placed[], options: LayoutOptions) {
+    this.#images = images;
+    this.#options = options;
+  }
+
+  /** By the names of folders. */
+  found(): Layout {
+    const all = this.#images.map((_, i) => i);
+    const depth = this.#root(all);
+    const everything: Found = { name: '', items: all, depth };
+    let stopped: DataError | undefined;
+    try {
+      const parts = this.#parts(all, depth);
+      if (parts) return this.#layout(parts.train, parts.tests);
+    } catch (error) {
+      if (!(error instanceof DataError) || this.#options.labels !== false) throw error;
+      stopped = error; // it stops for the classes' sake alone
+    }
+    this.#unused.length = 0;
+    return this.#layout(everything, [], stopped !== undefined);
+  }
+
+  /** By the options' folders. */
+  named(): Layout {
+    const { trainDir = '.', testDir } = this.#options;
+    const [train, test] = [
+      this.#below(trainDir, '--train-dir'),
+      testDir === undefined ? undefined : this.#below(testDir, '--test-dir'),
+    ];
+    if (test && train.items.length === test.items.length && train.depth === test.depth)
+      throw this.#error(`--train-dir and --test-dir are one folder, '${trainDir}'; name two`);
+    const isNested = (outer: Found, inner: Found) => outer.depth < inner.depth && outer.items.includes(inner.items[0]);
+    const without = (outer: Found, inner: Found) => {
+      const taken = new Set(inner.items);
+      return { ...outer, items: outer.items.filter((i) => !taken.has(i)) };
+    };
+    const own = test && isNested(train, test) ? without(train, test) : train;
+    const other = test && isNested(test, train) ? without(test, train) : test;
+    for (const [part, flag] of [
+      [own, '--train-dir'],
+      [other, '--test-dir'],
+    ] as const)
+      if (part?.items.length === 0) throw this.#error(`${flag}: all its images lie in the other part's folder`);
+    const taken = new Set([...own.items, ...(other?.items ?? [])]);
+    this.#leaveOut(
+      'others',
+      this.#images.length - taken.size,
+      `not in ${[trainDir, testDir].filter(Boolean).join(' or ')}`,
+    );
+    return this.#layout(own, other ? [other] : []);
+  }
+
+  /** The images below a folder that an option names. */
+  #below(dir: string, flag: string): Found {
+    const path = dir
+      .normalize('NFC')
+      .split(/[/\\]+/)
+      .filter((name) => name !== '' && name !== '.');
+    const items = this.#images.flatMap(({ parts }, i) =>
+      parts.length > path.length && path.every((name, depth) => parts[depth] === name) ? [i] : [],
+    );
+    if (items.length === 0) {
+      const there = [...new Set(this.#images.filter(({ parts }) => parts.length > 1).map(({ parts }) => parts[0]))];
+      throw this.#error(
+        `${flag}: expected a folder with images below the one of the data, got '${dir}'; there are ${some(there) || 'none'}`,
+      );
+    }
+    return { name: path.join('/'), items, depth: path.length };
+  }
+
+  /** How deep the folder lies that all images have in common, those of parts not passed. */
+  #root(all: readonly number[]): number {
+    let depth = 0;
+    while (this.#shared(all, depth) !== undefined && !partOf(this.#images[0].parts[depth])) depth++;
+    return depth;
+  }
+
+  /** The folder at this depth that all of these images lie in. */
+  #shared(items: readonly number[], depth: number): string | undefined {
+    const first = this.#folder(items[0], depth);
+    return first !== undefined && items.every((i) => this.#folder(i, depth) === first) ? first : undefined;
+  }
+
+  /** The folder at this depth that an image lies in. */
+  #folder(i: number, depth: number): string | undefined {
+    const { parts } = this.#images[i];
+    return depth < parts.length - 1 ? parts[depth] : undefined;
+  }
+
+  /** The images of every folder at this depth; those that lie in none are under undefined. */
+  #folders(items: readonly number[], depth: number): Map<string | undefined, number[]> {
+    const folders = new Map<string | undefined, number[]>();
+    for (const i of items) {
+      const name = this.#folder(i, depth);
+      const members = folders.get(name);
+      if (members) members.push(i);
+      else folders.set(name, [i]);
+    }
+    return folders;
+  }
+
+  /** The parts of a folder, or of the classes in it; undefined where there are none. */
+  #parts(all: readonly number[], depth: number): { train: Found; tests: Found[] } | undefined {
+    const folders = this.#folders(all, depth);
+    const known = [...folders.keys()].filter((name) => name !== undefined);
+    const before = prefixOf(known);
+    const of = (kind: Kind) => known.filter((name) => partOf(name, before)?.kind === kind).sort();
+    const [trains, tests] = [of('train'), of('test')];
+    if (trains.length === 0 && tests.length === 0) return this.#partsOfClasses(all, depth);
+    const others = [...folders].filter(([name]) => !trains.includes(name as string) && !tests.includes(name as string));
+    this.#checkTrain(trains, tests);
+    if (tests.length === 0 && others.length > 0) {
+      const beside = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
+      throw this.#stop(
+        `'${trains[0]}' lies beside ${some(beside)} and no part to test with, so that its name would become a class`,
+        `if it is the part to train on, give --train-dir ${trains[0]}`,
+      );
+    }
+    for (const [name, members] of others) this.#leaveOut(name ?? 'loose images', members.length, 'in no part');
+    const part = (name: string) => this.#within(name, folders.get(name) as number[], depth + 1, before);
+    return this.#passOver({ train: part(trains[0]), tests: tests.sort(byRank(before)).map(part) });
+  }
+
+  #checkTrain(trains: readonly string[], tests: readonly string[]): void {
+    if (trains.length > 1)
+      throw this.#stop(`${quoted(trains)} are both named like the part to train on`, 'say which by --train-dir');
+    if (trains.length === 0)
+      throw this.#stop(
+        `${quoted(tests)} ${tests.length > 1 ? 'are' : 'is'} named like a part to test with, and there is none to train on`,
+        `give --test-dir ${tests[0]} to train on all else, or --train-dir DIR`,
+      );
+  }
+
+  /** A part, as deep as its own kind is repeated, with none of the other kind in it. */
+  #within(name: string, items: readonly number[], from: number, before: string): Found {
+    const kind = partOf(name, before)?.kind;
+    const kindOf = (folder: string | undefined) => folder && (partOf(folder, before) ?? partOf(folder))?.kind;
+    let depth = from;
+    for (let inner = this.#shared(items, depth); kindOf(inner) === kind; inner = this.#shared(items, depth)) depth++;
+    for (const i of items)
+      for (const folder of this.#images[i].parts.slice(depth, -1)) {
+        const other = kindOf(folder);
+        if (other !== undefined && other !== kind)
+          throw this.#stop(
+            `'${name}' holds a folder '${folder}', a part within a part of another kind`,
+            'if it is a class, name both parts by --train-dir and --test-dir',
+          );
+      }
+    return { name, items, depth };
+  }
+
+  /** Parts in the folders of classes, cat/train and cat/test: the other way round. */
+  #partsOfClasses(all: readonly number[], depth: number): { train: Found; tests: Found[] } | undefined {
+    const byName = this.#folders(all, depth + 1);
+    const parts = [...byName.keys()].filter((name): name is string => name !== undefined && partOf(name) !== undefined);
+    if (parts.length === 0) return undefined;
+    const stop = (why: string) =>
+      this.#stop(`folders of classes hold parts (${quoted(parts)}), but ${why}`, 'put the classes into the parts');
+    const outside = all.length - parts.reduce((sum, name) => sum + (byName.get(name) as number[]).length, 0);
+    if (outside > 0) throw stop(`${outside} of ${all.length} images are in none`);
+    if (all.some((i) => this.#images[i].parts.length !== depth + 3)) throw stop('there are folders within these');
+    const of = (kind: Kind) => parts.filter((name) => partOf(name)?.kind === kind).sort();
+    const [trains, tests] = [of('train'), of('test')];
+    this.#checkTrain(trains, tests);
+    const found = (name: string) => ({ name, items: byName.get(name) as number[], depth: depth + 2, classAt: depth });
+    return { train: found(trains[0]), tests: tests.sort(byRank('')).map(found) };
+  }
+
+  /** Parts without the levels that are the same in all of them, as train/images and valid/images have. */
+  #passOver({ train, tests }: { train: Found; tests: Found[] }): { train: Found; tests: Found[] } {
+    const parts = [train, ...tests];
+    const shared = parts.map(({ items, depth }) => this.#shared(items, depth));
+    if (shared[0] === undefined || shared.some((name) => name !== shared[0])) return { train, tests };
+    const [first, ...others] = parts.map((part) => ({ ...part, depth: part.depth + 1 }));
+    return this.#passOver({ train: first, tests: others });
+  }
+
+  /** Classes, and the part that is tested with. */
+  #layout(train: Found, tests: readonly Found[], isStopped = false): Layout {
+    const parts = [train, ...tests].map(({ name }) => name).filter((name) => name !== '');
+    const known = [...this.#classes(train)].sort();
+    const isLabelled = this.#options.labels !== false && !isStopped && known.length > 1;
+    if (!isLabelled) {
+      const [test, ...others] = tests;
+      for (const part of others) this.#leaveOut(part.name, part.items.length, `'${test.name}' is used`);
+      const bare = ({ name, items }: Found): Part => ({ name, items });
+      return { train: bare(train), ...(test && { test: bare(test) }), parts, unused: this.#unused };
+    }
+    const used = tests.find((part) => [...this.#classes(part)].some((name) => known.includes(name)));
+    for (const part of tests)
+      if (part !== used)
+        this.#leaveOut(
+          part.name,
+          part.items.length,
+          used ? `'${used.name}' is used` : 'no sub-folders named like the classes',
+        );
+    const classes = [...new Set([...known, ...(used ? this.#classes(used) : [])])].sort();
+    const numbers = new Map(classes.map((name, k) => [name, k]));
+    const labelled = (part: Found): Part => {
+      const items = part.items.filter((i) => this.#classOf(part, i) !== undefined);
+      const loose = part.items.length - items.length;
+      this.#leaveOut(part.name || 'loose images', loose, 'beside the sub-folders that are the classes');
+      const labels = Int32Array.from(items, (i) => numbers.get(this.#classOf(part, i) as string) as number);
+      return { name: part.name, items, labels };
+    };
+    return { train: labelled(train), ...(used && { test: labelled(used) }), classes, parts, unused: this.#unused };
+  }
+
+  #classOf({ depth, classAt = depth }: Found, i: number): string | undefined {
+    return this.#folder(i, classAt);
+  }
+
+  #classes(part: Found): Set<string> {
+    return new Set(part.items.map((i) => this.#classOf(part, i)).filter((name) => name !== undefined));
+  }
+
+  #leaveOut(name: string, images: number, why: string): void {
+    if (images > 0) this.#unused.push({ name, images, why });
+  }
+
+  #stop(what: string, remedy: string): DataError {
+    return this.#error(
+      `${what}: ${remedy}; give --train-dir . where every sub-folder is a class, --no-labels to train on all images without ` +
+        'labels, or rename it (docs/data.md)',
+    );
+  }
+
+  #error(message: string): DataError {
+    return new DataError(`${this.#options.name ?? 'data'}: ${message}`);
+  }
+}
+
+/** What stands before the names of a train part and a test part alike: seg_ of seg_train and seg_test. */
+function prefixOf(folders: readonly string[]): string {
+  const prefixes: Record<Kind, Set<string>> = { train: new Set(), test: new Set() };
+  for (const folder of folders) {
+    const [, prefix, word] = partName.exec(folder.toLowerCase()) ?? [];
+    if (word !== undefined) prefixes[word.startsWith('train') ? 'train' : 'test'].add(prefix);
+  }
+  return [...prefixes.train].filter((prefix) => prefixes.test.has(prefix)).sort()[0] ?? '';
+}
+
+const byRank = (before: string) => (a: string, b: string) =>
+  (partOf(a, before)?.rank ?? 0) - (partOf(b, before)?.rank ?? 0) || (a < b ? -1 : 1);
+
+const quoted = (folders: readonly string[]) => some(folders.map((name) => `'${name}'`));
+
+const some = (all: readonly string[]) => all.slice(0, 5).join(', ') + (all.length > 5 ? `, ... (${all.length})` : '');
