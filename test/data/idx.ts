@@ -124,4 +124,26 @@ test('a small file that unpacks without end is cut off', async () => {
   await refuses(gunzip(members, 'bomb', 2 ** 24), /bomb: unpacks to more than 16777216 bytes/);
 });
 
+test('labels are whole numbers of any type, big-endian; of several columns the first counts', async () => {
+  const images = idx([3, 1, 1], [1, 2, 3]);
+  const labelled = async (labels: Uint8Array) => [...(await openIdx({ name: 'x', images, labels })).labels!];
+  const words = (values: number[]) =>
+    values.flatMap((value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]);
+  const raw = (type: number, shape: number[], bytes: number[]) =>
+    Uint8Array.from([0, 0, type, shape.length, ...shape.flatMap((size) => words([size])), ...bytes]);
+  assert.equal(await labelled(raw(9, [3], [0, 127, 5])), [0, 127, 5]);
+  assert.equal(await labelled(raw(11, [3], [0, 9, 1, 0, 0, 2])), [9, 256, 2]);
+  assert.equal(await labelled(raw(12, [3], words([7, 70_000 - 65_536, 0]))), [7, 4464, 0]);
+  assert.equal(await labelled(raw(12, [3, 2], words([4, 99, 5, 98, 6, 97]))), [4, 5, 6]);
+  for (const [bytes, message] of [
+    [raw(9, [3], [0, 255, 1]), /x labels: expected labels from 0 to 65535, got -1/],
+    [raw(12, [3], words([0, 65_536, 0])), /from 0 to 65535, got 65536/],
+    [raw(13, [3], words([0, 0, 0])), /whole number \(type 8, 9, 11 or 12\), got type 13/],
+    [raw(12, [3], words([0, 0])), /cut short/],
+    [raw(12, [2], words([0, 0])), /expected 3, one an image, got 2/],
+    [raw(12, [3, 0], []), /expected 3, one an image, got 3 x 0/],
+  ] as const)
+    await refuses(labelled(bytes), message);
+});
+
 test.run();
