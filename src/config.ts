@@ -1,3 +1,4 @@
+import { dataSettings } from './config/data.js';
 import {
   blockList,
   choice,
@@ -57,6 +58,7 @@ const groups = {
       ['paired', 'augmented'],
       { shown: 'paired for emoji, else augmented' },
     ),
+    ...dataSettings,
   },
   Encoder: {
     encoder: choice('architecture of host and slim encoder', 'mobilenet_v1', encoderNames),
@@ -148,6 +150,7 @@ const groups = {
     tune: toggle('first try which kernel variants are fastest on this adapter', false, { free: true }),
     tensorboard: toggle('write the metrics as TensorBoard event files too', false, { free: true }),
     resume: toggle('continue the run in --out; an empty folder starts afresh', false, { free: true }),
+    acceptData: toggle('with --resume: go on though the data have changed', false, { free: true }),
   },
 };
 
@@ -181,7 +184,9 @@ export const freeKeys: readonly SettingKey[] = settingKeys.filter((key) => rows[
 /** Settings that mean something in `config`, those that are not given left out. */
 export function usedKeys(config: TrainConfig): SettingKey[] {
   const isUsed = ({ only }: Setting<unknown>) => !only || (only.values as readonly string[]).includes(config[only.key]);
-  return settingKeys.filter((key) => key !== 'resume' && config[key] !== null && isUsed(rows[key]));
+  return settingKeys.filter(
+    (key) => key !== 'resume' && key !== 'acceptData' && config[key] !== null && isUsed(rows[key]),
+  );
 }
 
 /** Last part of a folder's name, or the name of a set without its folder. */
@@ -218,7 +223,9 @@ export function parseConfig(raw: unknown): TrainConfig {
  */
 export function changeSettings(base: object, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const own = { ...base } as Record<string, unknown>;
-  const isComplete = settingKeys.every((key) => Object.hasOwn(own, key) || isOfPlace(key));
+  // those that are newer than the run that wrote it have defaults of their own
+  const follows = (key: string) => typeof rows[key].default === 'function' && !isOfPlace(key);
+  const isComplete = settingKeys.every((key) => Object.hasOwn(own, key) || !follows(key));
   if (isComplete && Object.keys(changes).some((key) => !isOfPlace(key))) {
     const settled = parseConfig(own) as Readonly<Record<string, unknown>>;
     for (const key of settingKeys)
@@ -230,7 +237,7 @@ export function changeSettings(base: object, changes: Readonly<Record<string, un
 }
 
 /** Whether a setting says where a run is and how it is started: what it writes leaves these out, so that it may move. */
-export const isOfPlace = (key: string) => key === 'out' || key === 'resume';
+export const isOfPlace = (key: string) => key === 'out' || key === 'resume' || key === 'acceptData';
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 

@@ -68,7 +68,11 @@ export function fitsF32(value: number): boolean {
   return Number.isFinite(seen) && (seen !== 0 || value === 0);
 }
 
-export function number(doc: string, standard: Default<number>, options: Options & Limits = {}): Setting<number> {
+export function number<T extends number | null = number>(
+  doc: string,
+  standard: Default<NoInfer<T>>,
+  options: Options & Limits = {},
+): Setting<T> {
   const { min, max, above, below, ...rest } = options;
   const limits = [
     min !== undefined && max !== undefined ? `from ${min} to ${max}` : '',
@@ -86,7 +90,7 @@ export function number(doc: string, standard: Default<number>, options: Options 
     accept(raw) {
       if (typeof raw !== 'number' || !fitsF32(raw)) return undefined;
       if (raw < (min ?? raw) || raw > (max ?? raw)) return undefined;
-      return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : raw;
+      return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : (raw as T);
     },
     fromText: asNumber,
   };
@@ -109,6 +113,23 @@ export function numbers(
     accept(raw) {
       const found = list(raw);
       return found.length > 0 && found.every((value) => value !== undefined) ? found : undefined;
+    },
+    fromText: (given) => given.split(',').map(asNumber),
+  };
+}
+
+/** Two numbers that rise or fall, separated by a comma; null where there are none. */
+export function range(doc: string, value: string, options: Options = {}): Setting<readonly [number, number] | null> {
+  const isEnd = (end: unknown) => typeof end === 'number' && fitsF32(end);
+  return {
+    ...options,
+    doc,
+    default: null,
+    value,
+    expected: 'two different numbers, separated by a comma, as 0,4095',
+    accept(raw) {
+      if (!Array.isArray(raw) || raw.length !== 2 || !raw.every(isEnd) || raw[0] === raw[1]) return undefined;
+      return Object.freeze([raw[0], raw[1]] as const);
     },
     fromText: (given) => given.split(',').map(asNumber),
   };

@@ -18,25 +18,32 @@ export interface Checkpoint {
   readonly variants: { readonly [key: string]: string };
   /** Name of the adapter the run was made on. */
   readonly adapter: string;
+  /** Tells the run's data from others. */
+  readonly data?: string;
+  /** The items that it was trained on so far, as `writeTrained` gives them. */
+  readonly trained?: string;
   /** Weights, optimizer state, running statistics. */
   readonly tensors: ReadonlyMap<string, SavedTensor>;
 }
 
 /** The bytes of a checkpoint. Equal checkpoints give equal bytes. */
-export function writeCheckpoint({ step, config, variants, adapter, tensors }: Checkpoint): Uint8Array<ArrayBuffer> {
+export function writeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  const { step, config, variants, adapter, data, trained, tensors } = checkpoint;
   return writeSafetensors(tensors, {
     format: FORMAT,
     step: String(step),
     config: JSON.stringify(sorted(config)),
     variants: JSON.stringify(sorted(variants)),
     adapter,
+    ...(data !== undefined && { data }),
+    ...(trained !== undefined && { trained }),
   });
 }
 
 /** Reads a checkpoint. A DataError names `file` where it is damaged or something else. */
 export function readCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
   const { tensors, metadata } = readSafetensors(bytes, file);
-  const { format, step, config, variants, adapter } = metadata;
+  const { format, step, config, variants, adapter, data, trained } = metadata;
   if (format !== FORMAT) {
     throw new DataError(
       `${file}: expected a checkpoint of format '${FORMAT}', got ` +
@@ -54,7 +61,15 @@ export function readCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
     if (typeof choice !== 'string')
       throw new DataError(`${file}: variants: expected a name for ${key}, got ${JSON.stringify(choice)}`);
   }
-  return { step: Number(step), config: settings, variants: choices as Record<string, string>, adapter, tensors };
+  return {
+    step: Number(step),
+    config: settings,
+    variants: choices as Record<string, string>,
+    adapter,
+    ...(data !== undefined && { data }),
+    ...(trained !== undefined && { trained }),
+    tensors,
+  };
 }
 
 /**

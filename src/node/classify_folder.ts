@@ -1,3 +1,4 @@
+import type { ImageFolderOptions } from './data/image_folder.js';
 import { csvField, usableImages } from './embed_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
 import { loadClassifier } from './load_encoder.js';
@@ -13,12 +14,13 @@ export async function classifyFolder(
   folder: string,
   weights: string,
   out: string,
+  { range }: Pick<ImageFolderOptions, 'range'> = {},
 ): Promise<{ images: number; counts: [label: string, images: number][] }> {
   await checkPlace(out);
   const classifier = await loadClassifier(weights);
   try {
-    const { classes, encoder } = classifier;
-    const images = await usableImages(folder, encoder.imageSize);
+    const { classes, encoder, config } = classifier;
+    const images = await usableImages(folder, encoder.imageSize, range ?? config.range);
     const { labels, probabilities } = await classifier.classify(images);
     await writeFileAtomic(out, csv(images.files, classes, labels, probabilities));
     const counts = classes.map((label, k): [string, number] => [label, labels.filter((found) => found === k).length]);

@@ -1,25 +1,26 @@
 import type { TorchvisionOptions } from '../image_encoder.js';
 import { f32, writeSafetensors } from '../io/safetensors.js';
-import { type ImageFolder, openImageFolder, sideFor } from './data/image_folder.js';
+import { type ImageFolder, type ImageFolderOptions, openImageFolder } from './data/image_folder.js';
 import { checkPlace, writeFileAtomic } from './files.js';
 import { loadEncoder, loadTorchvision } from './load_encoder.js';
 
 /**
  * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then
  * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under
- * `files` of its metadata. With `torchvision`, the weights are a state dict of the network that it names.
+ * `files` of its metadata. With `torchvision`, the weights are a state dict of the network that it names. `range` is for images of more than
+ * 8 bits (`ImageFolderOptions`); that of the encoder's training unless told.
  */
 export async function embedFolder(
   folder: string,
   weights: string,
   out: string,
-  torchvision?: TorchvisionOptions,
+  { torchvision, range }: { torchvision?: TorchvisionOptions | undefined; range?: ImageFolderOptions['range'] } = {},
 ): Promise<{ images: number; features: number }> {
   await checkPlace(out);
   const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
     const { features, imageSize } = encoder;
-    const images = await usableImages(folder, imageSize);
+    const images = await usableImages(folder, imageSize, range ?? encoder.config?.range);
     const rows = await encoder.embed(images);
     const bytes = /\.csv$/i.test(out)
       ? csv(images.files, rows, features)
@@ -33,10 +34,16 @@ export async function embedFolder(
   }
 }
 
-/** The images of a folder, as large as an encoder sees them. Those that cannot be used are told on stderr. */
-export async function usableImages(folder: string, imageSize: number): Promise<ImageFolder> {
-  const images = await openImageFolder(folder, { side: sideFor(imageSize), labels: false });
-  for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);
+/** The images of a folder, as squares that an encoder sees. Those that cannot be used are skipped and told on stderr. */
+export async function usableImages(
+  folder: string,
+  imageSize: number,
+  range?: ImageFolderOptions['range'],
+): Promise<ImageFolder> {
+  const images = await openImageFolder(folder, { square: imageSize, labels: false, maxBad: 1, range });
+  const { skipped, leftOutText } = images;
+  for (const { file, reason } of skipped) console.error(`skipped ${file}: ${reason}`);
+  if (leftOutText) console.error(`${folder}: ${images.length} images; left out: ${leftOutText}`);
   return images;
 }
 

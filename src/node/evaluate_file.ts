@@ -2,7 +2,7 @@ import { DataError } from '../errors.js';
 import type { Dataset } from './data/datasets.js';
 import { type EvaluateOptions, evaluate } from './evaluate.js';
 import type { Result } from './scores.js';
-import { contendersOf, openSubject, type Subject, type SubjectOptions, searched } from './subject.js';
+import { contendersOf, openSubject, partOptions, type Subject, type SubjectOptions, searched } from './subject.js';
 
 /**
  * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
@@ -13,9 +13,11 @@ import { contendersOf, openSubject, type Subject, type SubjectOptions, searched 
 export async function evaluateFile(
   weights: string,
   data: string,
-  { splitSeed, recalibrate, ...options }: EvaluateOptions & SubjectOptions = {},
+  given: EvaluateOptions & SubjectOptions = {},
 ): Promise<Result> {
-  const subject = await openSubject(weights, data, measurable, { splitSeed, recalibrate });
+  const { subjectOptions, options } = partOptions(given);
+  const { recalibrate } = subjectOptions;
+  const subject = await openSubject(weights, data, measurable, subjectOptions);
   try {
     const { part, device, splitSeed: seed } = subject;
     const evaluation = await evaluate(searched(subject), contendersOf(subject), { ...options, device });

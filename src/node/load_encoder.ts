@@ -1,3 +1,4 @@
+import type { TrainConfig } from '../config.js';
 import { readEncoder } from '../encoder_file.js';
 import { ImageClassifier, readClassifier } from '../image_classifier.js';
 import { ImageEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
@@ -8,12 +9,16 @@ import { readBytes } from './files.js';
 /** An encoder with the device it was opened on, if that is its own. */
 export interface LoadedEncoder
   extends Pick<ImageEncoder, 'features' | 'imageSize' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'> {
+  /** The run that it comes from, where it is one of slimgrad's: its `range` is that of images to embed. */
+  readonly config?: TrainConfig;
   dispose(): void;
   [Symbol.dispose](): void;
 }
 
 /** A classifier with the device it was opened on, if that is its own. */
 export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'encoder' | 'classify'> {
+  /** The run that its encoder comes from. */
+  readonly config: TrainConfig;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -26,7 +31,7 @@ export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'enc
  */
 export async function loadEncoder(file: string, { device }: { device?: Device } = {}): Promise<LoadedEncoder> {
   const { config, part, state } = readEncoder(await readBytes(file), file); // before a device is opened for nothing
-  return encoderOn(device, (chosen) => new ImageEncoder(chosen, config, state, part, file));
+  return { config, ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, config, state, part, file))) };
 }
 
 /**
@@ -56,6 +61,7 @@ export async function loadClassifier(file: string, { device }: { device?: Device
     (chosen) => new ImageClassifier(chosen, new ImageEncoder(chosen, config, state, part, file), classifier),
   );
   return {
+    config,
     classes: opened.classes,
     encoder: opened.encoder,
     classify: (images) => opened.classify(images),

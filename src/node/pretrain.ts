@@ -1,10 +1,12 @@
 import { freeKeys, type TrainConfig } from '../config.js';
 import type { RunCost } from '../cost/run.js';
+import { readTrained, type Trained, trainedOn, writeTrained } from '../data/trained.js';
 import { writeEncoder } from '../encoder_file.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
 import { f32, toTensors } from '../io/safetensors.js';
 import type { Trainer } from '../train.js';
+import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from './data/record.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
 import { renderReport } from './report.js';
 import { type Kernels, RunFolder } from './run_folder.js';
@@ -32,6 +34,9 @@ export interface Session {
   adapter: string;
   /** Images (or pairs) to train on. */
   images: number;
+  /** What the data are made of, and the digests of the items to train on, where that is known. */
+  data?: DataRecord;
+  digests?: Uint32Array;
   /** What the run computes, where that is known. */
   cost?: RunCost;
   /** Measures the slim encoder as it is now, beside its untrained self and raw pixels. */
@@ -39,14 +44,17 @@ export interface Session {
   dispose(): void | Promise<void>;
 }
 
-/** Opens device, data and trainer. `kernels` are a run's choices so far, to be used again on an adapter of that name. */
+/**
+ * Opens device, data and trainer. `kernels` are a run's choices so far, to be used again on an adapter of that name; where the data
+ * are not made of what is `known`, it is an error.
+ */
 export type OpenSession = (
   config: TrainConfig,
-  options: { kernels?: Kernels; note(line: string): void; status?(text: string): void },
+  options: { kernels?: Kernels; known?: DataRecord; note(line: string): void; status?(text: string): void },
 ) => Promise<Session>;
 
-/** The exit codes of a run that a signal ended. SIGPIPE: nobody reads what it prints any more. */
-export const exitCodes = { SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
+/** The exit codes of a run that a signal ended. SIGHUP: its terminal is closed; SIGPIPE: nobody reads what it prints any more. */
+export const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
 
 type Signal = keyof typeof exitCodes;
 
@@ -71,7 +79,7 @@ export interface PretrainResult {
  * set.
  *
  * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite,
- * with the last good checkpoint left as it is; Interrupted after SIGINT, SIGTERM or SIGPIPE
+ * with the last good checkpoint left as it is; Interrupted after SIGINT, SIGTERM, SIGHUP or SIGPIPE
  */
 export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
   const { folder, checkpoint, kernels } = await RunFolder.open(config.out, config);
@@ -84,10 +92,16 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: S
   const prelude = openPrelude(screen);
   const note = (line: string) => (progress ?? prelude).note(line);
   try {
-    session = await open(config, { ...(kernels && { kernels }), note, status: prelude.status });
+    const before = checkpoint && (await folder.data());
+    const known = config.acceptData ? undefined : before;
+    const options = { ...(kernels && { kernels }), ...(known && { known }) };
+    session = await open(config, { ...options, note, status: prelude.status });
     const { trainer, adapter } = session;
+    if (checkpoint) compareData(config, checkpoint, before, session.data, note);
+    if (session.data) await folder.saveData(session.data);
     await folder.saveKernels({ adapter, variants: trainer.choices });
-    const run = { config, folder, trainer, adapter };
+    const trained = trainedOn(session, readTrained(checkpoint?.trained, `${config.out}/checkpoint.safetensors`));
+    const run = { config, folder, trainer, adapter, origin: originOf(session.data, trained) };
     if (checkpoint) {
       await trainer.load(checkpoint.step, toTensors(checkpoint.tensors, `${config.out}/checkpoint.safetensors`));
       warnOfOtherBits(checkpoint, run, note);
@@ -113,6 +127,40 @@ interface Run {
   folder: RunFolder;
   trainer: SessionTrainer;
   adapter: string;
+  /** What the weights are made from, for the metadata of files. */
+  origin: Pick<Checkpoint, 'data' | 'trained'>;
+}
+
+function originOf(data: DataRecord | undefined, trained: Trained): Run['origin'] {
+  return { ...(data && { data: digestOf(data) }), ...(trained.size > 0 && { trained: writeTrained(trained) }) };
+}
+
+/**
+ * Tells of data that are not those of the checkpoint.
+ *
+ * @throws DataError where they differ, unless the settings accept that
+ */
+function compareData(
+  { data: name, acceptData }: TrainConfig,
+  checkpoint: Checkpoint,
+  before: DataRecord | undefined,
+  now: DataRecord | undefined,
+  note: (line: string) => void,
+): void {
+  if (!now) return;
+  if (checkpoint.data === undefined) {
+    note(
+      'Warning: this run was begun without a record of its data: whether these are the same images, split alike, is not known.',
+    );
+    return;
+  }
+  if (checkpoint.data === digestOf(now)) return;
+  const isKnown = before && digestOf(before) === checkpoint.data;
+  const what = isKnown
+    ? differenceText(differenceOf(before.files, now.files))
+    : 'how is not known, for want of its data.json';
+  if (!acceptData) throw changedDataError(name, what);
+  note(`Going on with other data than before: ${what}.`);
 }
 
 async function loop(run: Run, progress: Progress, signals: Signals, onStep: () => void): Promise<void> {
@@ -161,6 +209,7 @@ async function saveCheckpoint(run: Run, saved: number): Promise<void> {
     config: identity(config),
     variants: trainer.choices,
     adapter,
+    ...run.origin,
     tensors: new Map(Array.from(tensors, ([name, t]) => [name, f32(t.shape, t.data)])),
   });
 }
@@ -206,7 +255,7 @@ async function finish(
 ): Promise<PretrainResult> {
   const { config, folder, trainer, adapter } = run;
   for (const width of ['slim', 'host'] as const) {
-    const about = { part: width, step: String(trainer.step), config: JSON.stringify(identity(config)) };
+    const about = { part: width, step: String(trainer.step), config: JSON.stringify(identity(config)), ...run.origin };
     await folder.write(`${width}.safetensors`, writeEncoder(await trainer.encoderState(width), about));
   }
   const evaluation = await session.evaluate?.();
@@ -223,7 +272,7 @@ async function finish(
 }
 
 /**
- * SIGINT, SIGTERM and SIGPIPE: while the loop runs, the first is noted for it to stop at the end of its step; at other times, and
+ * SIGINT, SIGTERM, SIGHUP and SIGPIPE: while the loop runs, the first is noted for it to stop at the end of its step; at other times, and
  * the second time, the process ends at once, which no file minds.
  */
 class Signals {

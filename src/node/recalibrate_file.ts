@@ -1,13 +1,12 @@
 import { eachPicture } from '../data/source.js';
 import { readEncoder, writeEncoder } from '../encoder_file.js';
+import { settled } from '../eval/supervised.js';
 import { openEncoder } from '../image_encoder.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { thin } from './evaluate.js';
 import { checkPlace, readBytes, writeFileAtomic } from './files.js';
-
-/** Beyond so many pictures, statistics hardly change. */
-export const mostPictures = 20_000;
+import { type DataChoice, evaluationOptions, mostPictures } from './subject.js';
 
 /**
  * Estimates the running statistics of the encoder in `weights` anew from the training pictures of `data`, at most 20,000 of them,
@@ -16,12 +15,19 @@ export const mostPictures = 20_000;
  * @returns how many pictures there were
  * @throws DataError where a file cannot be used
  */
-export async function recalibrateFile(weights: string, data: string, out: string): Promise<number> {
+export async function recalibrateFile(
+  weights: string,
+  data: string,
+  out: string,
+  choice: DataChoice = {},
+): Promise<number> {
   await checkPlace(out);
   const bytes = await readBytes(weights);
   const { metadata, config, classifier } = readEncoder(bytes, weights);
-  const { seed, imageSize } = config;
-  const dataset = await openDataset(data, { seed, imageSize, protocol: 'augmented' });
+  const dataset = await openDataset(data, {
+    ...settled(evaluationOptions(config, data), choice),
+    protocol: 'augmented',
+  });
   for (const note of dataset.notes) console.error(note);
   const pictures = thin(eachPicture(dataset.train), mostPictures);
   const device = await openDevice();

@@ -171,7 +171,8 @@ function configSection({ config, adapter, metrics }: ReportData): string {
 }
 
 function settingText(value: TrainConfig[SettingKey]): string {
-  if (typeof value === 'object' && value !== null) return value.map((block) => block.join('/')).join(' ');
+  if (typeof value === 'object' && value !== null)
+    return value.map((part) => (typeof part === 'number' ? String(part) : part.join('/'))).join(' ');
   return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
 }
 

@@ -1,10 +1,10 @@
 import { basename, dirname, join } from 'node:path';
 import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
-import type { Tensors } from '../parameters.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from './files.js';
 import { checkReport, extendReport } from './report/extend.js';
 import { resultSection } from './report/result.js';
 import { type Result, resultText } from './scores.js';
+import type { Learned } from './supervised_file.js';
 
 /** Where a result goes. */
 export interface Place {
@@ -79,12 +79,12 @@ export async function classifierPlace({ folder, name }: Place): Promise<string> 
  */
 export async function writeClassifier(
   metadata: EncoderFile['metadata'],
-  { what, data, classes }: Pick<Result, 'what' | 'data' | 'classes'>,
-  state: Tensors,
+  { result, state, trained }: Learned,
   file: string,
 ): Promise<void> {
+  const { what, data, classes } = result;
   const [how, encoder] = what === 'finetune' ? ['finetuned', 'Fine-tuned encoder'] : ['probed', 'Encoder'];
-  const about = { ...metadata, [how]: data, classes: JSON.stringify(classes?.names) };
+  const about = { ...metadata, [how]: data, classes: JSON.stringify(classes?.names), trained };
   await writeFileAtomic(file, writeEncoder(state, about));
   console.log(`${encoder} and classifier, for slimgrad classify: ${file}`);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freeKeys, isOfPlace, parseConfig, type TrainConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { type Checkpoint, checkConfig, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
+import { type DataRecord, readRecord, writeRecord } from './data/record.js';
 import { EventLog, isEventFile } from './event_log.js';
 import {
   fileError,
@@ -23,10 +24,11 @@ const names = {
   metrics: 'metrics.jsonl',
   checkpoint: 'checkpoint.safetensors',
   kernels: 'kernels.json',
+  data: 'data.json',
 } as const;
 
 /** What a run has before its first step. */
-const begun: readonly string[] = [names.config, names.metrics, names.kernels];
+const begun: readonly string[] = [names.config, names.metrics, names.kernels, names.data];
 
 const withoutPlace = (key: string, value: unknown) => (isOfPlace(key) ? undefined : value);
 
@@ -80,7 +82,7 @@ export class RunFolder {
     await removePartials(this.path);
     const files = (await listFolder(this.path)).filter((name) => name !== names.lock);
     // What a run that stopped before its first step leaves, for want of data perhaps, keeps no other out.
-    const held = files.filter((name) => name !== names.kernels && !isEventFile(name));
+    const held = files.filter((name) => name !== names.kernels && name !== names.data && !isEventFile(name));
     const isUnbegun = held.join() === [names.config, names.metrics].join() && (await this.metrics()).length === 0;
     const found = isUnbegun ? [] : files;
     if (found.length > 0 && !config.resume) {
@@ -95,12 +97,16 @@ export class RunFolder {
       );
     }
     this.#isNew = found.length === 0;
-    if (found.length > 0) await this.#checkConfig(config);
-    else await this.write(names.config, `${JSON.stringify(config, withoutPlace, 2)}\n`);
-
+    const isChanged = this.#isNew || (await this.#checkConfig(config));
     const file = join(this.path, names.checkpoint);
     const checkpoint = found.includes(names.checkpoint) ? readCheckpoint(await readBytes(file), file) : undefined;
-    if (checkpoint) checkConfig({ config: parsed(() => checkpoint.config, file) }, config, file, freeKeys);
+    if (checkpoint) checkContinued(parsedConfig(checkpoint.config, file), config, file);
+    if (isChanged)
+      await this.write(
+        names.config,
+        `${JSON.stringify(config, withoutPlace, 2)}
+`,
+      );
     const kernels = checkpoint ?? (found.includes(names.kernels) ? await this.#readKernels() : undefined);
     await this.#cutMetrics(checkpoint?.step ?? 0);
     if (config.tensorboard) this.#events = await EventLog.open(this.path, await this.metrics());
@@ -125,10 +131,10 @@ export class RunFolder {
     await this.write(names.kernels, `${JSON.stringify(kernels, null, 2)}\n`);
   }
 
-  async #checkConfig(config: TrainConfig): Promise<void> {
+  /** Whether the run is a longer one now. */
+  async #checkConfig(config: TrainConfig): Promise<boolean> {
     const file = join(this.path, names.config);
-    const text = new TextDecoder().decode(await readBytes(file));
-    checkConfig({ config: parsed(() => JSON.parse(text), file) }, config, file, freeKeys);
+    return checkContinued(parsedConfig(new TextDecoder().decode(await readBytes(file)), file), config, file);
   }
 
   /** Keeps the lines of steps 1 to `step`, and drops the rest, a torn last one too. */
@@ -162,6 +168,17 @@ export class RunFolder {
       throw fileError(`cannot write ${join(this.path, names.metrics)}`, cause);
     });
     await this.write(names.checkpoint, writeCheckpoint(checkpoint));
+  }
+
+  /** Keeps what the run's data are made of. */
+  async saveData(record: DataRecord): Promise<void> {
+    await writeFileAtomic(join(this.path, names.data), writeRecord(record));
+  }
+
+  /** What the run's data were made of; undefined where that is not known. */
+  async data(): Promise<DataRecord | undefined> {
+    if (!(await this.has(names.data))) return undefined;
+    return readRecord(new TextDecoder().decode(await readBytes(join(this.path, names.data))));
   }
 
   /** Whether there is a file `name`. */
@@ -203,10 +220,23 @@ export class RunFolder {
   }
 }
 
-/** A configuration from `file`; settings that are newer than it take their defaults. */
-function parsed(read: () => unknown, file: string): TrainConfig {
+/**
+ * Whether a run goes on longer than it was meant to. A DataError tells where it cannot go on with another config: all but free settings
+ * must be the same.
+ */
+function checkContinued(before: TrainConfig, config: TrainConfig, file: string): boolean {
+  const isLonger = (['steps', 'epochs'] as const).some((key) => {
+    const [old, now] = [before[key], config[key]];
+    return old !== null && now !== null && now > old;
+  });
+  checkConfig({ config: before }, config, file, isLonger ? [...freeKeys, 'steps', 'epochs'] : freeKeys);
+  return isLonger;
+}
+
+/** A configuration, or its text, from `file`; settings that are newer than it take their defaults. */
+function parsedConfig(found: unknown, file: string): TrainConfig {
   try {
-    return parseConfig(read());
+    return parseConfig(typeof found === 'string' ? JSON.parse(found) : found);
   } catch (cause) {
     throw new DataError(`${file}: not a usable configuration: ${(cause as Error).message}`, { cause });
   }

@@ -3,7 +3,7 @@ import { costNote } from '../cost/text.js';
 import { ImageEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
 import { Trainer } from '../train.js';
-import { openDataset } from './data/datasets.js';
+import { datasetOptionsOf, openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { evaluate, pixelContender } from './evaluate.js';
 import type { OpenSession, Session } from './pretrain.js';
@@ -11,12 +11,11 @@ import { openTeacher } from './teacher_file.js';
 import { tuning } from './tuning.js';
 
 /** Opens device, data and trainer for a run. */
-export const openSession: OpenSession = async (config, { kernels, note, status }): Promise<Session> => {
-  const { data, protocol, seed, imageSize } = config;
+export const openSession: OpenSession = async (config, { kernels, known, note, status }): Promise<Session> => {
+  const { data, protocol } = config;
   const dataset = await openDataset(data, {
-    protocol,
-    seed,
-    imageSize,
+    ...datasetOptionsOf(config),
+    ...(known && { known }),
     onProgress: (done, total) => status?.(`Decoding pictures: ${done} of ${total}`),
   });
   status?.('');
@@ -47,6 +46,8 @@ export const openSession: OpenSession = async (config, { kernels, note, status }
       trainer,
       adapter: device.name,
       images: dataset.train.length,
+      ...(dataset.record && { data: dataset.record }),
+      ...(dataset.train.digests && { digests: dataset.train.digests }),
       cost,
       evaluate: async () => {
         note('Evaluating the slim encoder, trained and untrained, and raw pixels.');

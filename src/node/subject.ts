@@ -1,21 +1,37 @@
 import type { TrainConfig } from '../config.js';
-import { eachPicture } from '../data/source.js';
+import { eachPicture, type ImageSource } from '../data/source.js';
+import { leaveOutTrained, readTrained, type Trained } from '../data/trained.js';
 import { readEncoder } from '../encoder_file.js';
+import { DataError } from '../errors.js';
+import { settled } from '../eval/supervised.js';
 import { ImageEncoder } from '../image_encoder.js';
 import type { Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { initialState } from '../train.js';
-import { type Dataset, openDataset } from './data/datasets.js';
+import { type Dataset, type DatasetOptions, datasetOptionsOf, openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { type Contender, pixelContender, thin } from './evaluate.js';
 import { readBytes } from './files.js';
-import { mostPictures } from './recalibrate_file.js';
 
-export interface SubjectOptions {
+/** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
+export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
+
+/** Beyond so many pictures, batchnorm statistics hardly change. */
+export const mostPictures = 20_000;
+
+export interface SubjectOptions extends DataChoice {
   /** Of the split of data that come without one; the run's own unless told. */
   splitSeed?: number;
   /** First estimate both encoders' running statistics anew from the training pictures. */
   recalibrate?: boolean;
+}
+
+/** The options of a subject, and the others. */
+export function partOptions<T extends SubjectOptions>(
+  given: T,
+): { subjectOptions: SubjectOptions; options: Omit<T, keyof SubjectOptions> } {
+  const { splitSeed, recalibrate, trainDir, testDir, holdOut, maxBad, range, ...options } = given;
+  return { subjectOptions: { splitSeed, recalibrate, trainDir, testDir, holdOut, maxBad, range }, options };
 }
 
 /** What an evaluation is of: an encoder from a file, the same untrained, and data to measure them on. */
@@ -30,6 +46,8 @@ export interface Subject {
   readonly isPaired: boolean;
   readonly device: Device;
   readonly trained: ImageEncoder;
+  /** The items that its weights were trained on. */
+  readonly seen: Trained;
   readonly untrained: ImageEncoder;
   dispose(): void;
 }
@@ -45,17 +63,19 @@ export async function openSubject(
   weights: string,
   data: string,
   check: (dataset: Dataset) => asserts dataset is Subject['dataset'],
-  { splitSeed: asked, recalibrate = false }: SubjectOptions = {},
+  { splitSeed: asked, recalibrate = false, ...choice }: SubjectOptions = {},
 ): Promise<Subject> {
-  const { config, part, state } = readEncoder(await readBytes(weights), weights);
+  const { config, part, state, metadata } = readEncoder(await readBytes(weights), weights);
   const splitSeed = asked ?? config.seed;
-  const dataset = await openDataset(data, {
+  const seen = readTrained(metadata.trained, weights);
+  const opened: Dataset = await openDataset(data, {
+    ...settled(evaluationOptions(config, data), choice),
     seed: splitSeed,
-    imageSize: config.imageSize,
     ...(data === 'emoji' && { protocol: 'paired' }),
   });
-  check(dataset);
-  for (const note of dataset.notes) console.error(note);
+  check(opened);
+  for (const note of opened.notes) console.error(note);
+  const dataset = { ...opened, test: unseen(opened.test, seen, weights) };
   const isPaired = data === 'emoji' && config.data === 'emoji' && config.protocol === 'paired';
   const device = await openDevice();
   const encoders: ImageEncoder[] = [];
@@ -70,11 +90,35 @@ export async function openSubject(
     encoders.push(untrained);
     if (recalibrate)
       for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));
-    return { weights, config, part, splitSeed, dataset, isPaired, device, trained, untrained, dispose };
+    return { weights, config, part, splitSeed, dataset, isPaired, device, trained, seen, untrained, dispose };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+/**
+ * Data as an encoder's own run saw them, where they are the run's own; other data have parts of their own. Evaluation is by labels and by
+ * images that are held out, whether the run had any or not.
+ */
+export function evaluationOptions(config: TrainConfig, data: string): DatasetOptions {
+  const { imageSize, range, seed, labels, holdOut } = config;
+  if (data !== config.data) return { imageSize, range, seed, protocol: 'augmented' };
+  return { ...datasetOptionsOf(config), labels: true, holdOut: labels && holdOut > 0 ? holdOut : undefined };
+}
+
+/** What there is to test with, without the items that the weights were trained on. */
+function unseen(test: ImageSource, seen: Trained, weights: string): ImageSource {
+  const { fresh, known } = leaveOutTrained(test, seen);
+  if (known === 0) return test;
+  if (fresh.length === 0)
+    throw new DataError(
+      `${test.name}: ${weights} was trained on all of the ${known} images that there are to test with; give others`,
+    );
+  console.error(
+    `${test.name}: ${weights} was trained on ${known} of the ${test.length} images that there are to test with; they are left out`,
+  );
+  return fresh;
 }
 
 /** The rows of a table: the encoder, the same untrained, and raw pixels. */

@@ -1,3 +1,4 @@
+import { trainedOn, writeTrained } from '../data/trained.js';
 import { DataError } from '../errors.js';
 import type { WeightedEncoder } from '../eval/features.js';
 import { finetune, finetuneDefaults } from '../eval/finetune.js';
@@ -10,7 +11,7 @@ import type { Dataset } from './data/datasets.js';
 import { aheadNotes, confusionOf, evaluate } from './evaluate.js';
 import { featureMap, type MapMethod } from './feature_map.js';
 import type { Fitted, Result, Score } from './scores.js';
-import { contendersOf, openSubject, type Subject, type SubjectOptions, searched } from './subject.js';
+import { contendersOf, openSubject, partOptions, type Subject, type SubjectOptions, searched } from './subject.js';
 
 /** What both commands take beside the settings of the training. */
 interface Common extends SubjectOptions {
@@ -29,6 +30,19 @@ export interface FinetuneFileOptions extends Omit<SupervisedOptions, 'onEpoch'>,
   scratch?: boolean;
 }
 
+/** What a training by labels gives. */
+export interface Learned {
+  readonly result: Result;
+  /** The encoder's tensors, with those of its classifier. */
+  readonly state: Tensors;
+  /** The items that encoder or classifier were trained on, as `writeTrained` gives them. */
+  readonly trained: string;
+}
+
+function seenBy({ dataset, seen }: Subject): string {
+  return writeTrained(trainedOn(dataset.train, seen));
+}
+
 /** What the controls, the untrained encoder and raw pixels, are given so that they show what they can. */
 const controlSettings: readonly LinearOptions[] = [
   // its features hardly vary about their means
@@ -45,13 +59,10 @@ const mostPixels = 32; // their side
  * @returns the figures, and the encoder's tensors with those of its linear layer
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
-export async function linearFile(
-  weights: string,
-  data: string,
-  options: LinearFileOptions = {},
-): Promise<{ result: Result; state: Tensors }> {
-  const { controls = true, map = 'tsne', onProgress, splitSeed, recalibrate, ...settings } = options;
-  const subject = await openSubject(weights, data, labelled('linear'), { splitSeed, recalibrate });
+export async function linearFile(weights: string, data: string, given: LinearFileOptions = {}): Promise<Learned> {
+  const { subjectOptions, options } = partOptions(given);
+  const { controls = true, map = 'tsne', onProgress, ...settings } = options;
+  const subject = await openSubject(weights, data, labelled('linear'), subjectOptions);
   const { device, dataset, trained, untrained, config } = subject;
   const pixels = pixelEncoder(device, Math.min(config.imageSize, mostPixels));
   try {
@@ -94,7 +105,7 @@ export async function linearFile(
     ];
     const on = `${result.on}; ${searching.on.split('; ').slice(1).join('; ')}`;
     const state = new Map([...(await trained.state()), ...found[0].state]);
-    return { result: { ...result, on, notes }, state };
+    return { result: { ...result, on, notes }, state, trained: seenBy(subject) };
   } finally {
     pixels.dispose();
     subject.dispose();
@@ -107,13 +118,10 @@ export async function linearFile(
  * @returns the figures, and the fine-tuned encoder's tensors with those of its classifier
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
-export async function finetuneFile(
-  weights: string,
-  data: string,
-  options: FinetuneFileOptions = {},
-): Promise<{ result: Result; state: Tensors }> {
-  const { scratch = false, map = 'tsne', onProgress, splitSeed, recalibrate, ...settings } = options;
-  const subject = await openSubject(weights, data, labelled('finetune'), { splitSeed, recalibrate });
+export async function finetuneFile(weights: string, data: string, given: FinetuneFileOptions = {}): Promise<Learned> {
+  const { subjectOptions, options } = partOptions(given);
+  const { scratch = false, map = 'tsne', onProgress, ...settings } = options;
+  const subject = await openSubject(weights, data, labelled('finetune'), subjectOptions);
   const { device, dataset, trained, untrained, part } = subject;
   try {
     const starts = [
@@ -141,7 +149,7 @@ export async function finetuneFile(
       flip: used.flip,
       seed: used.seed,
     });
-    return { result, state: found[0].state };
+    return { result, state: found[0].state, trained: seenBy(subject) };
   } finally {
     subject.dispose();
   }

@@ -1,4 +1,5 @@
 import type { TrainConfig } from '../../src/config.js';
+import type { DataRecord } from '../../src/node/data/record.js';
 import type { OpenSession, SessionTrainer } from '../../src/node/pretrain.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { StepMetrics } from '../../src/train.js';
@@ -10,6 +11,9 @@ export interface FakeOptions {
   nanAt?: number;
   adapter?: string;
   choices?: Record<string, string>;
+  /** The data that it opens, and the digests of the items to train on. */
+  data?: DataRecord;
+  digests?: Uint32Array;
   /** Where to wait for ten seconds: 'open' or 'evaluate'. */
   waitAt?: string;
 }
@@ -105,6 +109,8 @@ export function fakeSession(options: FakeOptions = {}): OpenSession {
       trainer: new FakeTrainer(config, options),
       adapter: options.adapter ?? 'fake adapter',
       images: 1525,
+      ...(options.data && { data: options.data }),
+      ...(options.digests && { digests: options.digests }),
       evaluate: async () => {
         await pass('evaluate');
         return {

@@ -1,5 +1,7 @@
+import { dataSettings } from '../../config/data.js';
 import type { Command } from './command.js';
 import { UsageError } from './flags.js';
+import { rangeOf } from './settings.js';
 
 export const classify: Command = {
   name: 'classify',
@@ -15,6 +17,14 @@ export const classify: Command = {
       default: 'needed',
     },
     {
+      flag: '--range',
+      key: 'range',
+      value: dataSettings.range.value,
+      doc: dataSettings.range.doc,
+      default: "that of the encoder's training",
+      fromText: rangeOf,
+    },
+    {
       flag: '--out',
       key: 'out',
       value: 'FILE',
@@ -27,10 +37,12 @@ export const classify: Command = {
     ['slimgrad classify new --weights runs/photos/linear-slim-photos.safetensors --out new.csv', 'by a linear layer'],
   ],
   async run({ values, positional }) {
-    const { weights, out = 'labels.csv' } = values;
+    const { weights, range, out = 'labels.csv' } = values;
     if (weights === undefined) throw new UsageError('--weights: needed, but not given; see slimgrad classify --help');
     const { classifyFolder } = await import('../classify_folder.js');
-    const { images, counts } = await classifyFolder(positional[0], String(weights), String(out));
+    const { images, counts } = await classifyFolder(positional[0], String(weights), String(out), {
+      ...(range !== undefined && { range: range as readonly [number, number] }),
+    });
     console.log(`Wrote the labels of ${images} images to ${out}`);
     const width = Math.max(...counts.map(([label]) => label.length));
     for (const [label, count] of counts) console.log(`  ${label.padEnd(width)}  ${count}`);

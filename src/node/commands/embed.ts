@@ -1,7 +1,9 @@
+import { dataSettings } from '../../config/data.js';
 import { unknown } from '../../config/names.js';
 import { type EncoderName, encoderNames } from '../../encoders/backbone.js';
 import type { Command } from './command.js';
 import { UsageError } from './flags.js';
+import { rangeOf } from './settings.js';
 
 const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
 
@@ -33,6 +35,14 @@ export const embed: Command = {
       fromText: whole,
     },
     {
+      flag: '--range',
+      key: 'range',
+      value: dataSettings.range.value,
+      doc: dataSettings.range.doc,
+      default: "that of the encoder's training",
+      fromText: rangeOf,
+    },
+    {
       flag: '--out',
       key: 'out',
       value: 'FILE',
@@ -46,7 +56,7 @@ export const embed: Command = {
     ['slimgrad embed photos --weights resnet50.safetensors --encoder resnet50', 'by the weights of torchvision'],
   ],
   async run({ values, positional }) {
-    const { weights, encoder, imageSize, out = 'embeddings.safetensors' } = values;
+    const { weights, encoder, imageSize, range, out = 'embeddings.safetensors' } = values;
     if (weights === undefined) throw new UsageError('--weights: needed, but not given; see slimgrad embed --help');
     if (imageSize !== undefined && encoder === undefined)
       throw new UsageError(
@@ -57,7 +67,10 @@ export const embed: Command = {
     const size = imageSize === undefined ? {} : { imageSize: imageSize as number };
     const torchvision = encoder === undefined ? undefined : { encoder: encoder as EncoderName, ...size };
     const { embedFolder } = await import('../embed_folder.js');
-    const { images, features } = await embedFolder(positional[0], String(weights), String(out), torchvision);
+    const { images, features } = await embedFolder(positional[0], String(weights), String(out), {
+      torchvision,
+      ...(range !== undefined && { range: range as readonly [number, number] }),
+    });
     console.log(`Wrote ${images} embeddings of ${features} numbers to ${out}`);
     return 0;
   },

@@ -30,9 +30,9 @@ export const finetuneCommand: Command = {
     const { finetuneFile } = await import('../supervised_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
-    const { result, state } = await finetuneFile(weights, data, { ...given(options), onProgress });
-    await writeClassifier(place.metadata, result, state, file); // first: it cannot be had again in a moment, as the rest can
-    await publish(result, place);
+    const learned = await finetuneFile(weights, data, { ...given(options), onProgress });
+    await writeClassifier(place.metadata, learned, file); // first: it cannot be had again in a moment, as the rest can
+    await publish(learned.result, place);
     return 0;
   },
 };

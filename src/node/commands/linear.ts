@@ -40,9 +40,9 @@ export const linearCommand: Command = {
     const { linearFile } = await import('../supervised_file.js');
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
-    const { result, state } = await linearFile(weights, data, { ...given(options), onProgress });
-    if (file) await writeClassifier(place.metadata, result, state, file);
-    await publish(result, place);
+    const learned = await linearFile(weights, data, { ...given(options), onProgress });
+    if (file) await writeClassifier(place.metadata, learned, file);
+    await publish(learned.result, place);
     return 0;
   },
 };

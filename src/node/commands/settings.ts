@@ -1,3 +1,4 @@
+import { dataSettings } from '../../config/data.js';
 import { required, type Setting } from '../../config/kinds.js';
 import { flagOf } from '../../config.js';
 import { ConfigError } from '../../errors.js';
@@ -44,4 +45,12 @@ export function settle<S extends Settings>(command: string, settings: S, values:
     return [key, accepted] as const;
   });
   return Object.fromEntries(settled) as Values<S>;
+}
+
+/** The value of --range, for commands without settings. */
+export function rangeOf(given: string): readonly [number, number] {
+  return settle('', { range: dataSettings.range }, { range: dataSettings.range.fromText(given) }).range as readonly [
+    number,
+    number,
+  ];
 }

@@ -1,4 +1,5 @@
-import { choice, integer, required, text, toggle } from '../../config/kinds.js';
+import { dataSettings } from '../../config/data.js';
+import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
 import { mapMethods } from '../feature_map.js';
 
 const mostSeed = 2 ** 32 - 1;
@@ -13,8 +14,25 @@ export const subjectSettings = {
   ),
 };
 
+const { trainDir, testDir, maxBad, range } = dataSettings;
+const own = { shown: "the run's, of its own data" };
+
+/** Which images of the data are used, and as what (docs/data.md). */
+export const dataChoice = {
+  trainDir: { ...trainDir, ...own },
+  testDir: { ...testDir, ...own },
+  holdOut: number<number | null>(dataSettings.holdOut.doc, null, {
+    above: 0,
+    below: 1,
+    ...own,
+  }),
+  maxBad,
+  range: { ...range, ...own },
+};
+
 /** How it is evaluated and where the result goes. */
 export const resultSettings = {
+  ...dataChoice,
   splitSeed: integer<number | null>('seed of the split of data that come without one', null, {
     min: 0,
     max: mostSeed,

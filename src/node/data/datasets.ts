@@ -1,22 +1,28 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import type { TrainConfig } from '../../config.js';
 import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
-import { openIdx } from '../../data/idx.js';
-import { eachPicture, holdOut, type ImageSource, reduced } from '../../data/source.js';
+import { eachPicture, type ImageSource, reduced } from '../../data/source.js';
+import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { isFolder, listFolder, readBytes } from '../files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
-import { type ImageFolder, type ImageFolderOptions, openImageFolder, sideFor } from './image_folder.js';
+import { openFolder } from './folder_dataset.js';
+import { openIdxFolder } from './idx_folder.js';
+import type { ImageFileOptions } from './image_files.js';
+import { type DataRecord, type FileRecord, RecordedFiles } from './record.js';
 
 /** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */
 export interface Dataset {
   readonly name: string;
   readonly train: ImageSource;
   readonly test?: ImageSource;
-  /** What the user should be told: what was skipped, how it was split, whose pictures these are. */
+  /** What the user should be told: how it was split, what was left out, whose pictures these are. */
   readonly notes: readonly string[];
+  /** The files that it was made of. */
+  readonly record?: DataRecord;
 }
 
-export interface DatasetOptions extends ImageFolderOptions {
+export interface DatasetOptions extends ImageFileOptions {
   /** Emoji: 'paired' gives the two drawings of an emoji as the two views, 'augmented' every drawing as an item. */
   readonly protocol?: 'paired' | 'augmented';
   /**
@@ -27,7 +33,20 @@ export interface DatasetOptions extends ImageFolderOptions {
   /** Draws the split of data that come without one. */
   readonly seed?: number;
   /** Share of the items held out of such data; 0.2 unless told, 0 for none. */
-  readonly heldOut?: number;
+  readonly holdOut?: number;
+  /** false takes no labels from sub-folders: all images are trained on together. */
+  readonly labels?: boolean;
+  /** The folder to train on and the one to test with, below that of the data, where their names do not tell; '.' is all of it. */
+  readonly trainDir?: string | null;
+  readonly testDir?: string | null;
+  /** What the data were before: where names or sizes differ, a DataError tells how, before any image is decoded. */
+  readonly known?: DataRecord;
+}
+
+/** How a run, or what was trained in it, sees its data. */
+export function datasetOptionsOf(config: TrainConfig): DatasetOptions {
+  const { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range } = config;
+  return { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range };
 }
 
 const FASHION_FOLDER = '/usr/share/datasets/fashion-mnist';
@@ -38,8 +57,8 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
 /**
  * Opens what `--data` names: 'emoji', 'fashion-mnist' (Debian's copy) or 'fashion-mnist:DIR', 'idx:DIR' (the four files
  * of MNIST, plain or .gz), 'cifar10:DIR' and 'cifar100:DIR' (binary version), or a folder of images.
- * A folder that holds 'train', and beside it nothing but 'test', 'val' or 'valid', is taken as split; other labelled folders
- * and the emoji are split by `seed`. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
+ * Which sub-folders are parts and which are classes, docs/data.md tells; labelled folders without a part to test with and the emoji are
+ * split by `seed`, item by item. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
   const [, kind, folder] = /^(emoji|fashion-mnist|idx|cifar10|cifar100)(?::(.*))?$/s.exec(data) ?? [];
@@ -51,18 +70,34 @@ export async function openDataset(data: string, options: DatasetOptions = {}): P
   if (folder === '' || (kind === 'emoji' && folder !== undefined)) {
     throw new ConfigError(`data: expected ${KNOWN}; got '${data}'`);
   }
+  if (kind === undefined) {
+    if (!(await isFolder(data))) throw new DataError(`data: there is no folder ${data}; expected ${KNOWN}`);
+    return openFolder(data, options);
+  }
+  for (const key of ['trainDir', 'testDir'] as const)
+    if (options[key] != null) throw new ConfigError(`data: ${key} is for folders of images, got ${data}`);
+  const { labels = true } = options;
+  const dataset = await openNamed(kind, folder, labels ? options : { ...options, holdOut: 0 });
+  return labels ? dataset : withoutLabels(dataset);
+}
+
+function openNamed(kind: string, folder: string | undefined, options: DatasetOptions): Promise<Dataset> {
   if (kind === 'emoji') return openSplitEmoji(options);
   if (kind === 'fashion-mnist') return openFashion(folder);
-  if (kind === undefined) return openFolder(data, options);
   if (folder === undefined) throw new ConfigError(`data: ${kind} is read from a folder: expected ${kind}:DIR`);
   return kind === 'idx' ? openIdxFolder(folder, folder) : openCifarFolder(kind as 'cifar10' | 'cifar100', folder);
 }
 
+function withoutLabels({ train, test, ...rest }: Dataset): Dataset {
+  const bare = ({ labels: _, classes: __, ...source }: ImageSource): ImageSource => source;
+  return { ...rest, train: bare(train), ...(test && { test: bare(test) }) };
+}
+
 async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
-  const { protocol = 'paired', seed = 0, heldOut = 0.2, imageSize } = options;
+  const { protocol = 'paired', seed = 0, holdOut: share = 0.2, imageSize } = options;
   const drawn = await openEmoji();
   const emoji = imageSize === undefined ? drawn : reduced(drawn, imageSize);
-  const { train, test } = splitOff(emoji, heldOut, seed);
+  const { train, test } = splitOff(emoji, share, seed);
   return {
     name: `emoji (${protocol})`,
     train: protocol === 'paired' ? train : eachPicture(train),
@@ -71,7 +106,14 @@ async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
       `${emoji.length} emoji in two styles; ${test?.length ?? 0} of them held out by seed ${seed}`,
       EMOJI_ATTRIBUTION,
     ],
+    record: { name: 'emoji', files: emojiFiles(drawn.codes, train), leftOut: [] },
   };
+}
+
+/** The emoji have no files of their own: a row each, by its code. */
+function emojiFiles(codes: readonly string[], train: ImageSource): FileRecord[] {
+  const trained = new Set(train.names);
+  return codes.map((path) => ({ path, bytes: 0, use: trained.has(path) ? 'train' : 'test' }));
 }
 
 async function openFashion(folder: string | undefined): Promise<Dataset> {
@@ -79,23 +121,6 @@ async function openFashion(folder: string | undefined): Promise<Dataset> {
     throw new DataError(`fashion-mnist: not found in ${FASHION_FOLDER}: ${FASHION_INSTALL}`);
   }
   return openIdxFolder(folder ?? FASHION_FOLDER, 'fashion-mnist', FASHION_CLASSES);
-}
-
-async function openIdxFolder(folder: string, name: string, classes?: readonly string[]): Promise<Dataset> {
-  const names = await listFolder(folder);
-  const read = (stem: string) => {
-    const file = [`${stem}.gz`, stem].find((candidate) => names.includes(candidate));
-    if (!file) throw new DataError(`${name}: expected ${stem}.gz or ${stem} in ${folder}, found neither`);
-    return readBytes(join(folder, file));
-  };
-  const open = async (part: 'train' | 't10k') =>
-    openIdx({
-      name: `${name} ${part}`,
-      images: await read(`${part}-images-idx3-ubyte`),
-      labels: await read(`${part}-labels-idx1-ubyte`),
-      ...(classes && { classes }),
-    });
-  return { name, train: await open('train'), test: await open('t10k'), notes: [] };
 }
 
 const CIFAR_FILES = {
@@ -117,11 +142,14 @@ async function openCifarFolder(variant: 'cifar10' | 'cifar100', folder: string):
     throw new DataError(`${variant}: expected the binary version in ${home}; it has no ${missing.join(', ')}`);
   }
   const classes = variant === 'cifar10' ? CIFAR10_CLASSES : await fineNames(home, present);
-  const open = async (files: readonly string[]) => {
-    const read = files.map(async (file) => ({ name: join(home, file), bytes: await readBytes(join(home, file)) }));
-    return openCifar(variant, variant, await Promise.all(read), classes);
+  const recorded = new RecordedFiles();
+  const open = async (files: readonly string[], use: 'train' | 'test') => {
+    const read: { name: string; bytes: Uint8Array }[] = [];
+    for (const file of files) read.push({ name: join(home, file), bytes: await recorded.read(join(home, file), use) });
+    return openCifar(variant, variant, read, classes);
   };
-  return { name: variant, train: await open(train), test: await open(test), notes: [] };
+  const [own, other] = [await open(train, 'train'), await open(test, 'test')];
+  return { name: variant, train: own, test: other, notes: [], record: recorded.record(variant) };
 }
 
 /** CIFAR-100 names its classes in a file of its own; without it they stay numbers. */
@@ -131,68 +159,6 @@ async function fineNames(home: string, present: readonly string[]): Promise<stri
   return text.split(/\r?\n/).filter((line) => line !== '');
 }
 
-async function openFolder(folder: string, options: DatasetOptions): Promise<Dataset> {
-  if (!(await isFolder(folder))) {
-    throw new DataError(`data: there is no folder ${folder}; expected ${KNOWN}`);
-  }
-  const { seed = 0, heldOut = 0.2, imageSize = 0 } = options;
-  const open = (path: string) => openImageFolder(path, { side: sideFor(imageSize), ...options });
-  const split = await givenSplit(folder);
-  if (split?.test !== undefined) {
-    const [train, test] = [await open(split.train), await open(split.test)];
-    checkClasses(folder, train, test);
-    const unused = split.unused.map(
-      (part) => `${folder}: '${part}' is not used, for '${basename(split.test as string)}' is there`,
-    );
-    return { name: folder, train, test, notes: [...unused, ...skippedNotes(train), ...skippedNotes(test)] };
-  }
-  const all = await open(split?.train ?? folder);
-  const notes = skippedNotes(all);
-  if (!all.labels || heldOut === 0) return { name: folder, train: all, notes };
-  const { train, test } = splitOff(all, heldOut, seed);
-  notes.push(`${folder}: ${test?.length ?? 0} of ${all.length} images held out by seed ${seed}`);
-  return { name: folder, train, ...(test && { test }), notes };
-}
-
 function splitOff(source: ImageSource, fraction: number, seed: number): { train: ImageSource; test?: ImageSource } {
   return fraction === 0 ? { train: source } : holdOut(source, fraction, seed);
-}
-
-/** Parts to test with, the best first. */
-const testParts = ['test', 'val', 'valid'];
-
-/** The parts of a folder that has no folders but 'train' and perhaps some to test with. */
-async function givenSplit(
-  folder: string,
-): Promise<{ train: string; test?: string; unused: readonly string[] } | undefined> {
-  const folders: string[] = [];
-  for (const name of await listFolder(folder)) {
-    if (!name.startsWith('.') && (await isFolder(join(folder, name)))) folders.push(name);
-  }
-  if (!folders.includes('train') || !folders.every((name) => name === 'train' || testParts.includes(name)))
-    return undefined;
-  const [test, ...unused] = testParts.filter((part) => folders.includes(part));
-  return { train: join(folder, 'train'), ...(test !== undefined && { test: join(folder, test) }), unused };
-}
-
-function checkClasses(folder: string, train: ImageSource, test: ImageSource): void {
-  const [ours, theirs] = [train.classes ?? [], test.classes ?? []];
-  const differing = [
-    ...ours.filter((name) => !theirs.includes(name)),
-    ...theirs.filter((name) => !ours.includes(name)),
-  ];
-  if (differing.length > 0) {
-    throw new DataError(
-      `${folder}: 'train' and the test part differ in their labels: ${differing.slice(0, 10).join(', ')}`,
-    );
-  }
-}
-
-function skippedNotes({ name, skipped, length }: ImageFolder): string[] {
-  if (skipped.length === 0) return [];
-  const shown = skipped.slice(0, 5).map(({ file, reason }) => `${file} (${reason})`);
-  const rest = skipped.length > shown.length ? `, and ${skipped.length - shown.length} more` : '';
-  return [
-    `${basename(name)}: skipped ${skipped.length} of ${length + skipped.length} images: ${shown.join(', ')}${rest}`,
-  ];
 }

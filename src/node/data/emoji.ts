@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { checkItem, type ImageSource } from '../../data/source.js';
+import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
 import { loadSharp, MID_GREY } from './sharp.js';
@@ -54,6 +55,8 @@ export async function openEmoji({
     pictures: 2,
     labels: Int32Array.from(named, (name) => classes.indexOf(name)),
     classes,
+    names: codes,
+    digests: Uint32Array.from(codes, fnv1a),
     codes,
     async load(item, picture) {
       checkItem(source, item, picture);
