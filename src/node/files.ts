@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { DataError } from '../errors.js';
 
 // Without O_NONBLOCK (which Windows has not), opening a pipe that nobody writes to would wait for ever.
-const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+export const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const PARTIAL = /^\..+\.[0-9a-f]{12}\.partial$/;
 
 /**
