@@ -66,7 +66,7 @@ export async function removePartials(folder: string): Promise<void> {
 }
 
 /** The contents of a regular file (never of a pipe, which might not end). A DataError tells why it failed. */
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(path: string | Buffer): Promise<Uint8Array<ArrayBuffer>> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(path, READ);

@@ -64,7 +64,7 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   assert.equal(augmented.test!.labels, paired.test!.labels);
   const other = await openDataset('emoji', { seed: 6 });
   assert.not.equal(await other.test!.load(0, 0), await paired.test!.load(0, 0));
-  const whole = await openDataset('emoji', { heldOut: 0 });
+  const whole = await openDataset('emoji', { holdOut: 0 });
   assert.equal([whole.train.length, whole.test], [1906, undefined]);
 });
 
@@ -116,7 +116,7 @@ test('a folder of train and test folders is taken as split; their labels must ag
     assert.match(both.notes[0], /'val' is not used, for 'test' is there/);
     await rm(join(folder, 'test'), { recursive: true });
     await rename(join(folder, 'val'), join(folder, '.val'));
-    const lone = await openDataset(folder, { heldOut: 0.34 });
+    const lone = await openDataset(folder, { holdOut: 0.34 });
     assert.equal([lone.train.length, lone.test?.length, lone.train.classes], [4, 2, ['a', 'b']]);
     await rename(join(folder, '.val'), join(folder, 'val'));
     await rename(join(folder, 'val', 'b'), join(folder, 'val', 'c'));
