@@ -14,16 +14,8 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
   }
 }
 
-/**
- * Runs `source` (TypeScript that imports from '#/…', the src folder) in a Node process of its own whose folder has no
- * packages installed around it. `before` is shell text run first, as in 'ulimit -f 8'.
- */
-export async function runOutside(
-  source: string,
-  folder: string,
-  before = 'true',
-): Promise<{ code: number; out: string }> {
-  const outfile = join(folder, 'outside.mjs');
+/** Bundles `source` (TypeScript that imports from '#/…', the src folder) into the file `outfile`, packages left out. */
+export async function bundleSource(source: string, outfile: string): Promise<void> {
   await build({
     stdin: { contents: source, resolveDir: process.cwd(), loader: 'ts' },
     alias: { '#': join(process.cwd(), 'src') },
@@ -34,6 +26,18 @@ export async function runOutside(
     outfile,
     logLevel: 'silent',
   });
+}
+
+/**
+ * Runs `source`, as `bundleSource` takes it, in a Node process of its own whose folder has no packages installed around it.
+ * `before` is shell text run first, as in 'ulimit -f 8'.
+ */
+export async function runOutside(
+  source: string,
+  folder: string,
+  before = 'true',
+): Promise<{ code: number; out: string }> {
+  await bundleSource(source, join(folder, 'outside.mjs'));
   return new Promise((resolve) => {
     const command = `${before} && exec "${process.execPath}" outside.mjs`;
     execFile(

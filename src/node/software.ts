@@ -1,14 +1,16 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { constants, homedir, tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
 import { DeviceError } from '../errors.js';
+import { cacheFolders, closeFolder, makeClosedFolder, readOwnFile, replaceFile } from './cache.js';
+import { findPackageFile, packageFolders, wordsFor } from './packages.js';
 
 /*
  * The embedded software adapter: SwiftShader, a Vulkan driver for the CPU, and the Vulkan loader, out of the npm package
- * @sparticuz/chromium. It needs neither root nor a system package, so a bare Linux machine can train.
+ * @sparticuz/chromium. It needs neither root nor a system package, so a bare Linux machine can train. It is native code from
+ * files that lie about between runs, so no byte is loaded that is not known here.
  */
 
 const packageName = '@sparticuz/chromium';
@@ -16,8 +18,16 @@ export const softwareVersion = '147.0.0';
 
 const loader = 'libvulkan.so.1';
 const manifest = 'vk_swiftshader_icd.json';
-const members = ['libvk_swiftshader.so', loader, manifest];
-const stampName = 'stamp.json';
+
+/** Names of files, and the SHA-256 of what each must hold, in hexadecimal. */
+export type Pins = Readonly<Record<string, string>>;
+
+/** The driver of `softwareVersion`. A new version is pinned by `sha256sum` of what its archive holds. */
+export const driverPins: Pins = {
+  'libvk_swiftshader.so': '5b9e8591c7c2d1c9618c3ad485d0cdffb81f5f1ffd6a982fdb6578c2d8d3213e',
+  [loader]: 'fe17a77c1f2df38d3b6a935140f746fd80aac564bb44eb3e4f6b75a504295a41',
+  [manifest]: 'c9eef28b6b984fec220ef0abfecc40b502d46946706e47bfe97707027cb818bd',
+};
 
 const remedies = [
   'Either install the embedded software adapter beside slimgrad:',
@@ -32,21 +42,15 @@ export function noAdapterError(reason: string): DeviceError {
 }
 
 /**
- * The package's archive `name` (in its bin/ folder), looked for from the working folder first (an optional peer of the
- * project that uses slimgrad), then from slimgrad itself. Throws DeviceError when the package is missing.
+ * The package's archive `name` (in its bin/ folder), from the project that installed slimgrad. Throws DeviceError when the
+ * package is missing.
  */
-export function findArchive(name: string, from = [join(process.cwd(), 'package.json'), import.meta.url]): string {
-  for (const start of from) {
-    try {
-      // The entry is <package>/build/cjs/index.cjs; the package exports neither its package.json nor its bin folder.
-      const entry = createRequire(start).resolve(packageName);
-      const archive = join(dirname(entry), '..', '..', 'bin', name);
-      if (lstatSync(archive).isFile()) return archive;
-    } catch {
-      // Not installed there: the next place may have it.
-    }
-  }
-  throw noAdapterError(`the system has no Vulkan driver, and ${packageName} (bin/${name}) is not installed`);
+export function findArchive(name: string, folders = packageFolders()): string {
+  const archive = findPackageFile(packageName, `bin/${name}`, folders);
+  if (archive !== undefined) return archive;
+  throw noAdapterError(
+    `the system has no Vulkan driver, and ${packageName} (bin/${name}) is not installed, ${wordsFor(folders)}`,
+  );
 }
 
 /** The regular files of a ustar archive, by name. Throws DeviceError when the archive is damaged. */
@@ -78,110 +82,78 @@ export function unpackArchive(path: string): Map<string, Uint8Array> {
   }
 }
 
-/** Folders that may hold the unpacked driver, best first: the user's cache, then the system's temporary folder. */
-export function cacheFolders(env = process.env): string[] {
-  const user = process.getuid?.() ?? 'user';
-  const folders = [join(tmpdir(), `slimgrad-${user}`)];
-  const home = env.XDG_CACHE_HOME || (homedir() && join(homedir(), '.cache'));
-  if (home) folders.unshift(join(home, 'slimgrad'));
-  return folders;
-}
-
 /**
- * The folder that holds the archive's files `wanted`, unpacked once into the first of `folders` that can be written. What
- * is there is trusted only if it is this user's and its stamp, written last, agrees with every byte; anything else is
- * replaced. Safe among processes: one version has one content, and each file arrives by a rename.
+ * The folder that holds the archive's files that `pins` names, unpacked once into the first of `folders` that can be this
+ * user's alone. Every byte is checked against the pins at every call, and what differs is replaced. Safe among processes: one
+ * version has one content, and each file arrives by a rename.
  */
-export function unpack(archive: string, wanted: readonly string[], folders = cacheFolders()): string {
-  const name = `swiftshader-${softwareVersion}`;
-  for (const folder of folders) {
-    const target = join(folder, name);
-    if (isComplete(target, wanted)) return target;
-  }
-  const files = unpackArchive(archive);
-  for (const file of wanted) {
-    if (!files.has(file)) {
-      throw new DeviceError(
-        `${archive} holds no ${file}. Install the version that does: npm i -D ${packageName}@${softwareVersion}`,
-      );
-    }
-  }
+export function unpack(archive: string, pins = driverPins, folders = cacheFolders()): string {
+  const places = folders.map((folder) => join(folder, `swiftshader-${softwareVersion}`));
+  const complete = places.find((place) => isComplete(place, pins));
+  if (complete !== undefined) return complete;
+  const files = knownFiles(archive, pins);
   const failures: string[] = [];
-  for (const folder of folders) {
-    const target = join(folder, name);
+  for (const place of places) {
     try {
-      install(target, files, wanted);
-      return target;
+      install(place, files, pins);
+      return place;
     } catch (error) {
-      failures.push(`  ${target}: ${message(error)}`);
+      failures.push(`  ${place}: ${message(error)}`);
     }
   }
   throw new DeviceError(
     [
       'The embedded software adapter cannot be unpacked:',
       ...failures,
-      'Point XDG_CACHE_HOME at a writable folder.',
+      'Point XDG_CACHE_HOME at a folder that you alone can write (an absolute path).',
     ].join('\n'),
   );
 }
 
-function install(target: string, files: ReadonlyMap<string, Uint8Array>, wanted: readonly string[]): void {
-  makeFolder(target);
-  ownedByUser(dirname(target));
-  ownedByUser(target);
-  const stamp: Record<string, string> = {};
-  for (const file of wanted) {
-    const bytes = files.get(file) as Uint8Array;
-    stamp[file] = digest(bytes);
-    replaceFile(join(target, file), bytes);
+/** The archive's files that `pins` names. Throws DeviceError where one is missing or is not what it must be. */
+function knownFiles(archive: string, pins: Pins): Map<string, Uint8Array> {
+  const files = unpackArchive(archive);
+  const remedy = `Install the version that does: npm i -D ${packageName}@${softwareVersion}`;
+  for (const [file, expected] of Object.entries(pins)) {
+    const bytes = files.get(file);
+    if (!bytes) throw new DeviceError(`${archive} holds no ${file}. ${remedy}`);
+    const found = digest(bytes);
+    if (found !== expected) {
+      throw new DeviceError(
+        `${archive} does not hold the ${file} of ${packageName} ${softwareVersion}: expected SHA-256 ${expected}, ` +
+          `found ${found}. ${remedy}`,
+      );
+    }
   }
-  replaceFile(join(target, stampName), JSON.stringify(stamp));
+  return files;
 }
 
-/** Makes a folder and its parents. Node's own recursive mkdir never returns below folders like /proc. */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  if (dirname(path) !== path) makeFolder(dirname(path));
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    if (!existsSync(path)) throw error;
-  }
-}
-
-/** Writes under a name of its own, then renames: a process that loads the old file keeps it, and none sees half of one. */
-function replaceFile(path: string, content: Uint8Array | string): void {
-  const fresh = `${path}.${process.pid}.${randomUUID()}`;
-  try {
-    writeFileSync(fresh, content, { flush: true, mode: 0o700 });
-    renameSync(fresh, path);
-  } finally {
-    rmSync(fresh, { force: true });
+function install(place: string, files: ReadonlyMap<string, Uint8Array>, pins: Pins): void {
+  makeClosedFolder(dirname(place));
+  makeClosedFolder(place);
+  for (const [file, pin] of Object.entries(pins)) {
+    const path = join(place, file);
+    if (!isIntact(path, pin)) replaceFile(path, files.get(file) as Uint8Array);
   }
 }
 
-function isComplete(folder: string, wanted: readonly string[]): boolean {
+function isComplete(place: string, pins: Pins): boolean {
   try {
-    ownedByUser(dirname(folder));
-    ownedByUser(folder);
-    const stamp: unknown = JSON.parse(readFileSync(join(folder, stampName), 'utf8'));
-    const digests = new Map(Object.entries(Object(stamp)));
-    return wanted.every((file) => digests.get(file) === digest(readFileSync(join(folder, file))));
+    closeFolder(dirname(place));
+    closeFolder(place);
   } catch {
     return false;
   }
+  return Object.entries(pins).every(([file, pin]) => isIntact(join(place, file), pin));
 }
 
-/** A library out of a folder that somebody else may write is never loaded (the temporary folder is everybody's). */
-function ownedByUser(folder: string): void {
-  const stat = lstatSync(folder);
-  const user = process.getuid?.() ?? stat.uid;
-  if (!stat.isDirectory()) throw new Error(`${folder} is not a folder`);
-  if (stat.uid !== user || (stat.mode & 0o022) !== 0) throw new Error(`${folder} is open to other users`);
+function isIntact(path: string, pin: string): boolean {
+  const bytes = readOwnFile(path);
+  return bytes !== undefined && digest(bytes) === pin;
 }
 
 function digest(bytes: Uint8Array): string {
-  return createHash('sha1').update(bytes).digest('hex');
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function message(error: unknown): string {
@@ -206,7 +178,7 @@ export function loadSoftware(): SoftwareDriver {
       `No usable GPU adapter, and the embedded software adapter is for linux-x64, not ${platform}.`,
     );
   }
-  const folder = unpack(findArchive('swiftshader.tar.br'), members);
+  const folder = unpack(findArchive('swiftshader.tar.br'));
   const library = join(folder, loader);
   try {
     // RTLD_NODELETE (0x1000): Node closes what is no addon, yet Dawn must find the loader by its soname afterwards.

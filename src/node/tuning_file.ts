@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path';
 import { DataError } from '../errors.js';
 import type { TuningCache } from '../runtime/tuner.js';
-import { makeFolder, readBytes, writeFileAtomic } from './files.js';
-import { cacheFolders } from './software.js';
+import { cacheFolders, closeFolder, makeClosedFolder } from './cache.js';
+import { readBytes, writeFileAtomic } from './files.js';
 
 type Adapters = Record<string, Readonly<Record<string, string>>>;
 
@@ -11,10 +11,14 @@ export function tuningPath(): string {
   return join(cacheFolders()[0], 'tuning.json');
 }
 
-/** Remembers what won in a file, by adapter. A file that cannot be read counts as empty; one that cannot be written is noted. */
+/**
+ * Remembers what won in a file, by adapter. Its folder is to be this user's alone: writing follows links. A file that cannot
+ * be read counts as empty; one that cannot be written is noted.
+ */
 export function fileTuningCache(file: string, note: (line: string) => void): TuningCache {
   const read = async (): Promise<Adapters> => {
     try {
+      closeFolder(dirname(file));
       return adaptersIn(JSON.parse(new TextDecoder().decode(await readBytes(file))));
     } catch {
       return {};
@@ -24,7 +28,12 @@ export function fileTuningCache(file: string, note: (line: string) => void): Tun
     load: async (adapter) => (await read())[adapter] ?? {},
     save: async (adapter, winners) => {
       try {
-        await makeFolder(dirname(file));
+        makeClosedFolder(dirname(file));
+      } catch (error) {
+        note(`Tuned kernels are not remembered: ${(error as Error).message}`);
+        return;
+      }
+      try {
         await writeFileAtomic(file, `${JSON.stringify({ ...(await read()), [adapter]: winners }, null, 1)}\n`);
       } catch (error) {
         if (!(error instanceof DataError)) throw error;

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -402,7 +403,21 @@ test('tuned kernels are remembered in a file, by adapter; a damaged file is repl
   assert.equal(notes, []);
   const nowhere = fileTuningCache(join(file, 'tuning.json'), (line) => notes.push(line));
   await nowhere.save('a', {});
-  assert.match(notes.join(), /^Tuned kernels are not remembered: cannot make the folder/);
+  assert.match(notes.join(), /^Tuned kernels are not remembered: .*tuning\.json is not a folder$/);
+});
+
+test('tuned kernels are neither read from nor written to a folder that a link leads to', async () => {
+  const folder = fresh();
+  const notes: string[] = [];
+  const file = join(folder, 'cache', 'tuning.json');
+  await fileTuningCache(file, (line) => notes.push(line)).save('a', { problem: 'wide' });
+  const before = readFileSync(file, 'utf8');
+  symlinkSync(join(folder, 'cache'), join(folder, 'link'));
+  const linked = fileTuningCache(join(folder, 'link', 'tuning.json'), (line) => notes.push(line));
+  assert.equal(await linked.load('a'), {});
+  await linked.save('a', { problem: 'narrow' });
+  assert.is(readFileSync(file, 'utf8'), before);
+  assert.equal(notes, [`Tuned kernels are not remembered: ${join(folder, 'link')} is a link`]);
 });
 
 test('one process at a time: a living holder is respected, a dead one is not', async () => {

@@ -1,9 +1,8 @@
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { checkItem, type ImageSource } from '../../data/source.js';
 import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
+import { findPackageFile, wordsFor } from '../packages.js';
 import { loadSharp, MID_GREY } from './sharp.js';
 
 /** Whose drawings these are: to be shown wherever they are used. */
@@ -125,16 +124,12 @@ async function cut(
   return drawings;
 }
 
-/** A file of the style's package: the user's own where there is one, else one installed beside this library. */
+/** A file of the style's package, from the project that installed slimgrad. */
 function locate(style: (typeof STYLES)[number], file: string): string {
-  for (const from of [join(process.cwd(), 'package.json'), import.meta.url]) {
-    try {
-      return createRequire(from).resolve(`emoji-datasource-${style}/${file}`);
-    } catch {
-      // Not installed there, or not complete; the next place, or the error below.
-    }
-  }
-  throw new DataError(`emoji: the package emoji-datasource-${style} (with ${file}) is not installed here: ${INSTALL}`);
+  const name = `emoji-datasource-${style}`;
+  const path = findPackageFile(name, file);
+  if (path !== undefined) return path;
+  throw new DataError(`emoji: the package ${name} (with ${file}) is not installed, ${wordsFor()}: ${INSTALL}`);
 }
 
 function isPlace(value: unknown): boolean {

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { DataError } from '../../errors.js';
+import { findEntries, wordsFor } from '../packages.js';
 
 type SharpModule = typeof import('sharp').default;
 
@@ -11,12 +11,12 @@ export const MID_GREY = { r: 128, g: 128, b: 128 } as const;
 let usable: SharpModule | undefined;
 
 /**
- * The optional package that decodes pictures: the user's own where there is one, else one installed beside this library. A
- * DataError prints the line that installs it.
+ * The optional package that decodes pictures, from the project that installed slimgrad. A DataError prints the line that
+ * installs it.
  */
 export async function loadSharp(wanted: string): Promise<SharpModule> {
   if (usable) return usable;
-  const sharp = await load(wanted);
+  const sharp = load(wanted);
   if (typeof sharp.prototype.autoOrient === 'function') {
     usable = sharp;
     return sharp;
@@ -26,15 +26,17 @@ export async function loadSharp(wanted: string): Promise<SharpModule> {
   );
 }
 
-async function load(wanted: string): Promise<SharpModule> {
-  try {
-    return createRequire(join(process.cwd(), 'package.json'))('sharp') as SharpModule;
-  } catch {
-    // Not installed there.
+function load(wanted: string): SharpModule {
+  let cause: unknown;
+  for (const entry of findEntries('sharp')) {
+    try {
+      return createRequire(entry)(entry) as SharpModule;
+    } catch (error) {
+      // Its native part may be another platform's; the next place may have the right one.
+      cause ??= error;
+    }
   }
-  try {
-    return (await import('sharp')).default;
-  } catch (cause) {
-    throw new DataError(`${wanted} needs the package sharp, which cannot be loaded here: npm i -D sharp`, { cause });
-  }
+  const why =
+    cause === undefined ? 'is not installed' : `cannot be loaded (${(cause as Error).message.split('\n')[0]})`;
+  throw new DataError(`${wanted} needs the package sharp, which ${why}, ${wordsFor()}: npm i -D sharp`, { cause });
 }

@@ -56,7 +56,10 @@ test('without the packages the error prints the line that installs them', () =>
   inFolder(async (folder) => {
     const { code, out } = await runOutside(openIt, folder);
     assert.is(code, 3, out);
-    assert.match(out, /true emoji: the package emoji-datasource-google .* is not installed here/);
+    assert.match(
+      out,
+      /true emoji: the package emoji-datasource-google .* is not installed, looked for in node_modules of /,
+    );
     assert.match(out, /: npm i -D emoji-datasource-google@16 emoji-datasource-twitter@16\n/);
   }));
 
