@@ -25,7 +25,15 @@ export {
 export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export { eachPicture, type ImageSource, onePicture, type Picture, subset } from './data/source.js';
+export {
+  eachPicture,
+  type ImageDataLike,
+  type ImageSource,
+  onePicture,
+  type Picture,
+  type PictureLike,
+  subset,
+} from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
 export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';

@@ -290,7 +290,10 @@ test('every setting has a flag, a doc and a printed default', () => {
       flags.some((f) => f.flag === flag),
       flag,
     );
-  assert.equal([...freeKeys], ['maxBad', 'checkpointEvery', 'out', 'recompute', 'tune', 'tensorboard', 'resume', 'acceptData']);
+  assert.equal(
+    [...freeKeys],
+    ['maxBad', 'checkpointEvery', 'out', 'recompute', 'tune', 'tensorboard', 'resume', 'acceptData'],
+  );
 });
 
 test('used settings leave out what belongs to other optimizers', () => {

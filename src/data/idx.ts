@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js';
 import { gunzip } from './gzip.js';
-import { type ImageSource, planarSource } from './source.js';
+import { type ImageSource, type Picture, planarSource } from './source.js';
 
 /** Bytes that a whole number takes, by the type in an IDX file's header: unsigned and signed bytes, int16, int32. */
 const sizes: Readonly<Record<number, number>> = { 8: 1, 9: 1, 11: 2, 12: 4 };
@@ -66,7 +66,7 @@ export async function openIdx(files: {
   images: Uint8Array;
   labels?: Uint8Array;
   classes?: readonly string[];
-}): Promise<ImageSource> {
+}): Promise<ImageSource<Picture>> {
   const { name, classes } = files;
   const images = parseIdx(await gunzip(files.images, `${name} images`), `${name} images`);
   const [length, height, width] = images.shape;

@@ -1,6 +1,15 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { eachPicture, halve, type ImageSource, onePicture, reduced, subset } from '../../src/data/source.js';
+import { loadPicture } from '../../src/data/picture.js';
+import {
+  eachPicture,
+  halve,
+  type ImageSource,
+  onePicture,
+  type Picture,
+  reduced,
+  subset,
+} from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
 import { generator } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -9,7 +18,7 @@ const test = suite('data/source');
 const random = generator();
 
 /** Items whose one pixel tells item and picture. */
-function numbered(length: number, pictures: 1 | 2): ImageSource {
+function numbered(length: number, pictures: 1 | 2): ImageSource<Picture> {
   return {
     name: 'numbered',
     length,
@@ -24,7 +33,7 @@ async function contents(source: ImageSource): Promise<string[]> {
   const all: string[] = [];
   for (let item = 0; item < source.length; item++) {
     for (let picture = 0; picture < source.pictures; picture++) {
-      const { pixels } = await source.load(item, picture as 0 | 1);
+      const { pixels } = await loadPicture(source, item, picture as 0 | 1);
       all.push(`${pixels[0]}/${pixels[1]}:${source.labels?.[item]}`);
     }
   }
@@ -54,7 +63,7 @@ test('eachPicture makes every picture an item with its label', async () => {
 });
 
 test('names, digests and squares go with the items, however they are chosen', async () => {
-  const source: ImageSource = {
+  const source: ImageSource<Picture> = {
     ...numbered(6, 2),
     names: ['a', 'b', 'c', 'd', 'e', 'f'],
     digests: Uint32Array.of(10, 11, 12, 13, 14, 15),
@@ -91,7 +100,7 @@ test('names, digests and squares go with the items, however they are chosen', as
 });
 
 test('pictures are halved by the means of 2 x 2 pixels while twice as large as needed, odd sides rounded up', async () => {
-  const pixels = Uint8Array.from({ length: 3 * 5 * 4 }, () => Math.floor(random() * 256));
+  const pixels = Uint8Array.from({ length: 3 * 5 * 4 }, (_, i) => (i % 4 === 3 ? 255 : Math.floor(random() * 256)));
   const source: ImageSource = {
     name: 'odd',
     length: 1,

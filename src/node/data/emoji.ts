@@ -1,4 +1,4 @@
-import { checkItem, type ImageSource } from '../../data/source.js';
+import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
@@ -16,7 +16,7 @@ const PIXEL_BYTES = SIDE * SIDE * 4;
 const STYLES = ['google', 'twitter'] as const;
 const INSTALL = 'npm i -D emoji-datasource-google@16 emoji-datasource-twitter@16';
 
-export interface EmojiSource extends ImageSource {
+export interface EmojiSource extends ImageSource<Picture> {
   /** The Unicode code points of every item, as in '1F600'. */
   readonly codes: readonly string[];
 }

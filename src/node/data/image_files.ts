@@ -129,15 +129,17 @@ export class ImageFiles {
     items: readonly number[],
     labels?: Int32Array,
     classes?: readonly string[],
-  ): ImageSource & { readonly files: readonly string[] } {
+  ): ImageSource<Picture> & { readonly files: readonly string[] } {
     const isGood = items.map((item) => this.isGood(item));
     const good = items.filter((_, i) => isGood[i]);
+    const { side = leastSide } = this.#options;
     const files = good.map((item) => this.path(item));
     const digests = good.map((item) => this.digest(item));
     const source: ReturnType<ImageFiles['source']> = {
       name,
       length: good.length,
       pictures: 1,
+      bound: { side: 2 * side, pixels: 2 * side * side },
       files,
       names: files,
       ...(digests.every((digest) => digest !== undefined) && {

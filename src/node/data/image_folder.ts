@@ -1,4 +1,4 @@
-import type { ImageSource } from '../../data/source.js';
+import type { ImageSource, Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
 import { type ImageFileOptions, ImageFiles, type Skipped, some } from './image_files.js';
 import { layoutOf, type Part, type Unused } from './layout.js';
@@ -14,7 +14,7 @@ export interface ImageFolderOptions extends ImageFileOptions {
 }
 
 /** The usable images of a folder. */
-export interface ImageFolder extends ImageSource {
+export interface ImageFolder extends ImageSource<Picture> {
   /** Path of every item within the folder, in order. */
   readonly files: readonly string[];
   /** Images that cannot be decoded, and why. They are no items. */
