@@ -1,14 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadPicture } from '../../../src/data/picture.js';
+import type { ImageSource, Picture } from '../../../src/data/source.js';
+import { drawOf } from '../../../src/data/split.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { openDataset } from '../../../src/node/data/datasets.js';
 import { openEmoji } from '../../../src/node/data/emoji.js';
+import { openImageFolder } from '../../../src/node/data/image_folder.js';
+import { digestOf } from '../../../src/node/data/record.js';
 import { inFolder } from '../../outside.js';
 import { rejects } from '../../rejects.js';
 
@@ -69,59 +73,197 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   assert.equal([whole.train.length, whole.test], [1906, undefined]);
 });
 
-test('a labelled folder is split by seed, an unlabelled one is all to train on', () =>
+/** A folder of pictures, one of its own grey each: their paths. */
+async function tree(folder: string, ...paths: string[]): Promise<void> {
+  for (const [i, path] of paths.entries()) await grey(join(folder, path), i % 256, 2 + (i >> 8));
+}
+
+const numbers = (count: number, path: (i: number) => string) => Array.from({ length: count }, (_, i) => path(i));
+
+test('a labelled folder is split by seed and names, an unlabelled one is all to train on', () =>
   inFolder(async (folder) => {
-    for (let i = 0; i < 20; i++) await grey(join(folder, i % 2 ? 'odd' : 'even', `${10 + i}.png`), i);
+    await tree(folder, ...numbers(60, (i) => `${i % 2 ? 'odd' : 'even'}/${10 + i}.png`));
     const set = await openDataset(folder, { seed: 3 });
-    assert.equal([set.train.length, set.test!.length], [16, 4]);
+    const { train, test: held, notes } = set;
+    assert.is(train.length + held!.length, 60);
+    assert.ok(held!.length > 3 && held!.length < 25, `${held!.length}`);
     const levels: number[] = [];
-    for (const part of [set.train, set.test!]) {
+    for (const part of [train, held!]) {
       for (let item = 0; item < part.length; item++) {
-        const level = (await loadPicture(part, item, 0)).pixels[0];
-        assert.is(part.labels![item], level % 2);
-        levels.push(level);
+        const { pixels } = (await part.load(item, 0)) as Picture;
+        assert.is(part.labels![item], pixels[0] % 2);
+        levels.push(pixels[0]);
       }
     }
     assert.equal(
       levels.toSorted((a, b) => a - b),
-      Array.from({ length: 20 }, (_, i) => i),
+      numbers(60, String).map(Number),
     );
-    assert.match(set.notes[0], /4 of 20 images held out by seed 3/);
+    assert.equal(notes, [`${folder}: train ${train.length} in 2 classes, held out ${held!.length} by seed 3`]);
+    for (const options of [{ holdOut: 0 }, { labels: false }]) {
+      const all = await openDataset(folder, options);
+      assert.equal([all.train.length, all.test], [60, undefined]);
+      assert.is(all.train.labels === undefined, 'labels' in options);
+    }
     const flat = await openDataset(join(folder, 'odd'));
-    assert.equal([flat.train.length, flat.test, flat.notes], [10, undefined, []]);
+    assert.equal([flat.train.length, flat.test], [30, undefined]);
+    assert.equal(flat.notes, [`${join(folder, 'odd')}: 30 images without labels`]);
     await writeFile(join(folder, 'odd', 'bad.png'), 'x');
-    assert.match((await openDataset(join(folder, 'odd'))).notes[0], /^odd: skipped 1 of 11 images: bad.png \(/);
+    assert.match(
+      (await openDataset(join(folder, 'odd'))).notes[0],
+      /; left out: 1 that cannot be decoded: bad\.png \(/,
+    );
   }));
 
-test('a folder of train and test folders is taken as split; their labels must agree', () =>
+test('copies of images to train on are not tested with, whatever they are called', () =>
   inFolder(async (folder) => {
-    for (const [part, count] of Object.entries({ train: 3, val: 2 })) {
-      for (const label of ['a', 'b']) {
-        for (let i = 0; i < count; i++) await grey(join(folder, part, label, `${i}.png`), i);
-      }
+    await tree(folder, ...numbers(120, (i) => `${i % 3}/${i}.png`));
+    const before = await openDataset(folder, { seed: 1 });
+    const [own] = before.train.names!;
+    const bytes = await readFile(join(folder, own));
+    // a name that the seed holds out
+    const name = numbers(200, (i) => `0/copy of all ${i}x.png`).find((path) => drawOf(path, 1) < 0.2) as string;
+    await writeFile(join(folder, name), bytes);
+    const after = await openDataset(folder, { seed: 1 });
+    assert.equal([after.train.names, after.test!.names], [before.train.names, before.test!.names]);
+    assert.match(after.notes[1], /1 held-out images are byte for byte images to train on, and are not tested with/);
+  }));
+
+test('parts, classes, and what is neither', () =>
+  inFolder(async (folder) => {
+    const part = (name: string, count: number, classes = ['a', 'b']) =>
+      classes.flatMap((label) => numbers(count, (i) => `${name}/${label}/${name}${i}.png`));
+    const opened = async (...paths: string[]) => {
+      await rm(folder, { recursive: true, force: true });
+      await tree(folder, ...paths);
+      const { train, test: held, notes } = await openDataset(folder);
+      const { classes } = train;
+      const by = (source?: ImageSource) =>
+        source?.names?.map((path, i) => [path, source.labels && classes![source.labels[i]]]);
+      return { train: by(train)!, held: by(held), classes, notes };
+    };
+    const expected = {
+      train: part('Training', 3).map((path) => [path, path[9]]),
+      held: part('Val', 2).map((path) => [path, path[4]]),
+    };
+    for (const beside of [
+      [],
+      ['__MACOSX/Training/a/._x.png'],
+      ['extra/1.png', 'extra/2.png'],
+      ['loose.png'],
+      ['@eaDir/x.png/thumb.jpg'],
+    ]) {
+      const { train, held, notes } = await opened(...part('Training', 3), ...part('Val', 2), ...beside);
+      assert.equal([train, held], [expected.train, expected.held], beside.join());
+      const left = /^.*: train 6 in 2 classes, validation 4(; left out: (.*))?$/.exec(notes.join('\n'));
+      assert.ok(left, notes.join('\n'));
+      assert.is(left[2] === undefined, beside.length === 0);
     }
-    const { train, test: held } = await openDataset(folder);
-    assert.equal(
-      [[...train.labels!], [...held!.labels!]],
-      [
-        [0, 0, 0, 1, 1, 1],
-        [0, 0, 1, 1],
-      ],
+    // one and two folders too deep, as archives unpack
+    for (const above of ['set', 'set/set']) {
+      const { train, held } = await opened(
+        ...[...part('Training', 3), ...part('Val', 2)].map((path) => `${above}/${path}`),
+      );
+      assert.equal([train.length, held!.length, train[0][1]], [6, 4, 'a']);
+    }
+    // a test part without labels, or without all of them, keeps nobody from training
+    const flat = await opened(...part('train', 30), 'test/1.png', 'test/2.png');
+    assert.equal(flat.classes, ['a', 'b']);
+    assert.ok(
+      flat.train.length + flat.held!.length === 60 &&
+        flat.held!.every(([path]) => (path as string).startsWith('train/')),
     );
-    await rename(join(folder, 'val'), join(folder, 'elsewhere'));
-    assert.equal((await openDataset(folder)).train.classes, ['elsewhere', 'train']);
-    await rename(join(folder, 'elsewhere'), join(folder, 'val'));
-    for (const label of ['a', 'b']) await grey(join(folder, 'test', label, '0.png'), 9);
-    const both = await openDataset(folder);
-    assert.equal([both.train.length, both.test?.length, both.train.classes], [6, 2, ['a', 'b']]);
-    assert.match(both.notes[0], /'val' is not used, for 'test' is there/);
-    await rm(join(folder, 'test'), { recursive: true });
-    await rename(join(folder, 'val'), join(folder, '.val'));
-    const lone = await openDataset(folder, { holdOut: 0.34 });
-    assert.equal([lone.train.length, lone.test?.length, lone.train.classes], [4, 2, ['a', 'b']]);
-    await rename(join(folder, '.val'), join(folder, 'val'));
-    await rename(join(folder, 'val', 'b'), join(folder, 'val', 'c'));
-    await refuses(openDataset(folder), /differ in their labels: b, c/);
+    assert.match(flat.notes[0], /2 of test \(no sub-folders named like the classes\)/);
+    const partly = await opened(...part('train', 3, ['a', 'b', 'c']), ...part('test', 2, ['a', 'd']));
+    assert.equal([partly.classes, partly.train.length, partly.held!.length], [['a', 'b', 'c', 'd'], 9, 4]);
+    assert.match(partly.notes[1], /1 classes are tested and never trained on: d/);
+    // both a test part and a validation part
+    const both = await opened(...part('train', 3), ...part('val', 2), ...part('test', 1));
+    assert.equal([both.train.length, both.held!.length], [6, 2]);
+    assert.match(both.notes[0], /4 of val \('test' is used\)/);
+    // names of one class in both of Unicode's forms
+    const accents = await opened('train/é/1.png', 'train/b/2.png', 'test/e\u0301/3.png');
+    assert.equal([accents.classes, accents.held], [['b', 'é'], [['test/é/3.png', 'é']]]);
+  }));
+
+test('it stops where the name of a part would become a class, and says what to give', () =>
+  inFolder(async (folder) => {
+    const set = join(folder, 'set');
+    const stops = async (paths: string[], message: RegExp) => {
+      await rm(set, { recursive: true, force: true });
+      await tree(set, ...paths);
+      await refuses(openDataset(set), message);
+      await refuses(openImageFolder(set), message);
+      const { train } = await openDataset(set, { labels: false });
+      assert.equal([train.length, train.labels], [paths.length, undefined]);
+    };
+    const remedies = /--no-labels/;
+    await stops(
+      ['cat/1.png', 'train/2.png', 'bus/3.png'],
+      /'train' lies beside 'bus', 'cat' .* --train-dir train; .*--train-dir \./,
+    );
+    await stops(['cat/1.png', 'train/2.png', 'bus/3.png'], remedies);
+    await stops(
+      ['cat/1.png', 'TEST/2.png'],
+      /'TEST' is named like a part to test with, and there is none to train on: give --test-dir TEST/,
+    );
+    await stops(
+      ['train/1.png', 'training/2.png', 'test/3.png'],
+      /'train', 'training' are both named like the part to train on/,
+    );
+    await stops(
+      ['cat/train/1.png', 'cat/test/2.png', 'dog/3.png'],
+      /folders of classes hold parts .*1 of 3 images are in none/,
+    );
+    await stops(
+      ['train/cat/1.png', 'train/test/2.png', 'test/cat/3.png'],
+      /'train' holds a folder 'test', a part within a part/,
+    );
+    const split = await openDataset(set, { trainDir: 'train', testDir: `${set}/test/` });
+    assert.equal([split.train.classes, split.train.length, split.test!.length], [['cat', 'test'], 2, 1]);
+    await rm(set, { recursive: true });
+    await tree(set, 'cat/1.png', 'train/2.png', 'bus/3.png', 'test/4.png');
+    const vehicles = await openDataset(set, { trainDir: '.', holdOut: 0 });
+    assert.equal(vehicles.train.classes, ['bus', 'cat', 'test', 'train']);
+    const rest = await openDataset(set, { testDir: 'test' });
+    assert.equal([rest.train.classes, rest.train.length], [['bus', 'cat', 'train'], 3]);
+    await refuses(
+      openDataset(set, { trainDir: 'tran' }),
+      /--train-dir: expected a folder with images .* got 'tran'; there are bus, cat, /,
+    );
+    await refuses(openDataset(set, { trainDir: 'cat', testDir: 'cat' }), /are one folder/);
+    await refuses(openDataset('emoji', { testDir: 'x' }), /testDir is for folders of images/, ConfigError);
+    await refuses(openImageFolder(set), /'train' and 'test': open .* openDataset/);
+    assert.equal((await openImageFolder(set, { labels: true })).classes, ['bus', 'cat', 'test', 'train']);
+    await rm(set, { recursive: true });
+    await tree(set, ...numbers(9, (i) => `${i}.png`), 'album/1.png', 'other/1.png');
+    await refuses(
+      openDataset(set),
+      /9 images lie beside the sub-folders that would be their classes \(album, other\), which hold 2: give --no-labels/,
+    );
+  }));
+
+test('the record of a folder tells every change, and one that is known is compared before anything is decoded', () =>
+  inFolder(async (folder) => {
+    await tree(folder, ...numbers(30, (i) => `${i % 2}/${i}.png`));
+    await writeFile(join(folder, '0', 'bad.png'), 'x');
+    const known = (await openDataset(folder)).record!;
+    assert.is(known.files.length, 31);
+    assert.equal(known.files.find(({ path }) => path === '0/bad.png')?.use, 'skipped');
+    assert.is(digestOf((await openDataset(folder)).record!), digestOf(known));
+    assert.is.not(digestOf((await openDataset(folder, { seed: 9 })).record!), digestOf(known));
+    let decoded = 0;
+    const again = () => openDataset(folder, { known, onProgress: () => decoded++ });
+    await again();
+    assert.is(decoded, 31);
+    decoded = 0;
+    await grey(join(folder, '1', 'new.png'), 77);
+    await rm(join(folder, '0', '4.png'));
+    await refuses(
+      again(),
+      /the data are not those that the run was begun with: 1 added \(1\/new.png\), 1 removed \(0\/4.png\); .*--accept-data/,
+    );
+    assert.is(decoded, 0);
   }));
 
 test('images of a folder are as large as the encoder wants to see them', () =>
