@@ -12,33 +12,58 @@ const half = 1 << (precision - 1);
 /** How far the cubic reaches, in pixels of the coarser of both grids. */
 const reach = 2;
 
+export interface Sides {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A part of a picture: its sides, and where its first pixel lies. */
+export interface Region extends Sides {
+  readonly left: number;
+  readonly top: number;
+}
+
+/** The pixels of a picture of these sides that `resizeSquare` looks at. */
+export function squareRegion(sides: Sides, size: number, full: Sides = sides): Region {
+  const { columns, rows } = weights(sides, size, full);
+  const [left, top] = [columns.first[0], rows.first[0]];
+  return { left, top, width: end(columns) - left, height: end(rows) - top };
+}
+
 /**
  * torchvision's Resize(size, BICUBIC) of the shorter side, then CenterCrop(size), as Pillow computes them on 8-bit pixels.
  * Only what the central square needs is computed.
  *
  * @param full the sides of the original where `picture` is already a reduced copy of it. The original's sides decide how long
  * the longer side becomes and where the square lies, so that rounding of the copy's own sides shifts nothing.
+ * @param part where `picture` is but a part of that copy: the copy's sides, and where the part lies. It must hold `squareRegion`.
  */
 export function resizeSquare(
   picture: Picture,
   size: number,
-  full: { readonly width: number; readonly height: number } = picture,
+  full: Sides = picture,
+  { left, top, ...sides }: Region = { left: 0, top: 0, width: picture.width, height: picture.height },
 ): Picture {
+  const { columns, rows, isSame } = weights(sides, size, full);
+  if (isSame && picture.width === size && picture.height === size) return picture;
+  const first = rows.first[0];
+  const band = horizontally(picture, left, first - top, end(rows) - top, columns, size);
+  return { width: size, height: size, pixels: vertically(band, first, rows, size) };
+}
+
+function weights({ width, height }: Sides, size: number, full: Sides) {
   if (!Number.isInteger(size) || size < 1) {
     throw new ConfigError(`resizing to a square: expected a whole number of pixels of at least 1, got ${size}`);
   }
-  const { width, height } = picture;
   const shorter = Math.min(full.width, full.height);
   const across = Math.trunc((size * full.width) / shorter);
   const down = Math.trunc((size * full.height) / shorter);
-  if (width === size && height === size && across === size && down === size) return picture;
-
-  const columns = weigh(width, across, size);
-  const rows = weigh(height, down, size);
-  const top = rows.first[0];
-  const bottom = rows.first[size - 1] + rows.count[size - 1];
-  const band = horizontally(picture, top, bottom, columns, size);
-  return { width: size, height: size, pixels: vertically(band, top, rows, size) };
+  return {
+    columns: weigh(width, across, size),
+    rows: weigh(height, down, size),
+    /** Whether every pixel stays as it is. */
+    isSame: [width, height, across, down].every((side) => side === size),
+  };
 }
 
 /** For each of the `size` central pixels of a resized side: the first pixel that it is made of, how many, and their weights. */
@@ -48,6 +73,11 @@ interface Weights {
   /** `most` to a pixel, of which `count` are used. */
   readonly fixed: Int32Array;
   readonly most: number;
+}
+
+/** The pixel after the last that is looked at. */
+function end({ first, count }: Weights): number {
+  return first[first.length - 1] + count[count.length - 1];
 }
 
 /** The weights that make `to` pixels of `from`, for the `size` in the middle. */
@@ -95,9 +125,10 @@ function halfToEven(value: number): number {
   return value - below === 0.5 ? below + (below & 1) : Math.round(value);
 }
 
-/** Rows `top` to `bottom` of a picture, each resized to `size` RGB pixels of 8 bits. */
+/** Rows `top` to `bottom` of a picture whose first column is number `left`, each resized to `size` RGB pixels of 8 bits. */
 function horizontally(
   picture: Picture,
+  left: number,
   top: number,
   bottom: number,
   columns: Weights,
@@ -109,10 +140,10 @@ function horizontally(
   let to = 0;
   for (let y = top; y < bottom; y++) {
     for (let i = 0; i < size; i++) {
-      let at = (y * width + first[i]) * 4;
+      let at = (y * width + first[i] - left) * 4;
       let [r, g, b] = [half, half, half];
-      const end = i * most + count[i];
-      for (let w = i * most; w < end; w++, at += 4) {
+      const last = i * most + count[i];
+      for (let w = i * most; w < last; w++, at += 4) {
         const weight = fixed[w];
         r += pixels[at] * weight;
         g += pixels[at + 1] * weight;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { resizeSquare } from '../../src/data/resize.js';
+import { resizeSquare, squareRegion } from '../../src/data/resize.js';
 import type { Picture } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
@@ -127,6 +127,24 @@ test('the middle of a very long picture is found without the rest of it', () => 
     assert.equal(square.slice(0, 3), [90, 90, 90]);
     assert.equal(square.slice(12, 15), [0, 0, 0]);
   }
+});
+
+test('the region that the square needs is enough', () => {
+  for (let i = 0; i < 30; i++) {
+    const full = { width: integer(1, 300), height: integer(1, 300) };
+    const copy = i % 2 ? full : { width: Math.ceil(full.width / 3), height: Math.ceil(full.height / 3) };
+    const picture = noise(copy.width, copy.height);
+    const size = integer(1, 16);
+    const region = squareRegion(copy, size, full);
+    const { left, top, width, height } = region;
+    assert.ok(left >= 0 && top >= 0 && left + width <= copy.width && top + height <= copy.height, `seed ${seed}`);
+    const rows = Array.from({ length: height }, (_, y) => ((top + y) * copy.width + left) * 4);
+    const pixels = Uint8Array.from(rows.flatMap((at) => [...picture.pixels.subarray(at, at + width * 4)]));
+    const square = resizeSquare({ width, height, pixels }, size, full, { ...copy, left, top });
+    assert.equal([...square.pixels], [...resizeSquare(picture, size, full).pixels], `seed ${seed}`);
+  }
+  const { width, height } = squareRegion({ width: 3000, height: 100 }, 50);
+  assert.ok(width < 110 && height === 100, `${width}x${height}`);
 });
 
 test('sizes that are no whole number of pixels are refused', async () => {
