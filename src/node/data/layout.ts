@@ -61,8 +61,14 @@ type Kind = 'train' | 'test';
 /** Names of parts to test with, the first preferred. */
 const testNames = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
 const names = ['train', 'training', ...testNames];
-const decoration = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
-const partName = new RegExp(`^(.*?)(${names.join('|')})${decoration}$`);
+const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
+const partName = new RegExp(`^(.*?)(${names.join('|')})${tail}$`, 's');
+
+/** What a folder's name says of it: its kind, and its rank among those to test with. */
+interface Role {
+  readonly kind: Kind;
+  readonly rank: number;
+}
 
 /**
  * Says which images are trained on, which are tested with, and their classes.
@@ -75,14 +81,29 @@ export function layoutOf(images: readonly Placed[], options: LayoutOptions = {})
   return rule.found();
 }
 
-/** What a name says of a folder: its kind, and its rank among those to test with. `before` is passed over. */
-function partOf(name: string, before = ''): { kind: Kind; rank: number } | undefined {
-  const small = name.toLowerCase();
-  if (!small.startsWith(before)) return undefined;
-  const [, prefix, word] = partName.exec(small.slice(before.length)) ?? [];
-  if (word === undefined || prefix !== '') return undefined;
-  return { kind: word.startsWith('train') ? 'train' : 'test', rank: testNames.indexOf(word) };
+/** A name as a part's, with what stands before it; undefined where it is none. */
+function read(name: string): (Role & { readonly before: string }) | undefined {
+  const [, before, word] = partName.exec(name.toLowerCase()) ?? [];
+  if (word === undefined) return undefined;
+  return { before, kind: word.startsWith('train') ? 'train' : 'test', rank: testNames.indexOf(word) };
 }
+
+/**
+ * Says of folders side by side which are parts. What stands before the names of a train part and a test part alike, seg_ of seg_train and
+ * seg_test, is passed over.
+ */
+function rolesAmong(folders: readonly string[]): (name: string) => Role | undefined {
+  const all = folders.map(read).filter((role) => role !== undefined);
+  const isOfBoth = (before: string) =>
+    new Set(all.filter((role) => role.before === before).map(({ kind }) => kind)).size === 2;
+  const known = new Set(['', ...all.map(({ before }) => before).filter(isOfBoth)]);
+  return (name) => {
+    const role = read(name);
+    return role && known.has(role.before) ? role : undefined;
+  };
+}
+
+const plainRole = rolesAmong([]);
 
 class Rule {
   readonly #images: readonly Placed[];
@@ -114,18 +135,20 @@ class Rule {
   /** By the options' folders. */
   named(): Layout {
     const { trainDir = '.', testDir } = this.#options;
+    const isAllElse = this.#options.trainDir === undefined;
     const [train, test] = [
       this.#below(trainDir, '--train-dir'),
       testDir === undefined ? undefined : this.#below(testDir, '--test-dir'),
     ];
-    if (test && train.items.length === test.items.length && train.depth === test.depth)
+    if (test?.name === train.name)
       throw this.#error(`--train-dir and --test-dir are one folder, '${trainDir}'; name two`);
     const isNested = (outer: Found, inner: Found) => outer.depth < inner.depth && outer.items.includes(inner.items[0]);
     const without = (outer: Found, inner: Found) => {
       const taken = new Set(inner.items);
       return { ...outer, items: outer.items.filter((i) => !taken.has(i)) };
     };
-    const own = test && isNested(train, test) ? without(train, test) : train;
+    const rest = test && isNested(train, test) ? without(train, test) : train;
+    const own = isAllElse && rest.items.length > 0 ? this.#deepest(rest) : rest;
     const other = test && isNested(test, train) ? without(test, train) : test;
     for (const [part, flag] of [
       [own, '--train-dir'],
@@ -139,6 +162,13 @@ class Rule {
       `not in ${[trainDir, testDir].filter(Boolean).join(' or ')}`,
     );
     return this.#layout(own, other ? [other] : []);
+  }
+
+  /** A part from the folder on that all of it lies in. */
+  #deepest(part: Found): Found {
+    let { depth } = part;
+    while (this.#shared(part.items, depth) !== undefined) depth++;
+    return { ...part, depth };
   }
 
   /** The images below a folder that an option names. */
@@ -162,7 +192,7 @@ class Rule {
   /** How deep the folder lies that all images have in common, those of parts not passed. */
   #root(all: readonly number[]): number {
     let depth = 0;
-    while (this.#shared(all, depth) !== undefined && !partOf(this.#images[0].parts[depth])) depth++;
+    while (this.#shared(all, depth) !== undefined && !plainRole(this.#images[0].parts[depth])) depth++;
     return depth;
   }
 
@@ -190,15 +220,20 @@ class Rule {
     return folders;
   }
 
+  /** The names of folders at this depth. */
+  #names(items: readonly number[], depth: number): string[] {
+    return [...this.#folders(items, depth).keys()].filter((name) => name !== undefined);
+  }
+
   /** The parts of a folder, or of the classes in it; undefined where there are none. */
   #parts(all: readonly number[], depth: number): { train: Found; tests: Found[] } | undefined {
     const folders = this.#folders(all, depth);
-    const known = [...folders.keys()].filter((name) => name !== undefined);
-    const before = prefixOf(known);
-    const of = (kind: Kind) => known.filter((name) => partOf(name, before)?.kind === kind).sort();
+    const known = this.#names(all, depth);
+    const roleOf = rolesAmong(known);
+    const of = (kind: Kind) => known.filter((name) => roleOf(name)?.kind === kind).sort(byRank(roleOf));
     const [trains, tests] = [of('train'), of('test')];
     if (trains.length === 0 && tests.length === 0) return this.#partsOfClasses(all, depth);
-    const others = [...folders].filter(([name]) => !trains.includes(name as string) && !tests.includes(name as string));
+    const others = [...folders].filter(([name]) => name === undefined || !roleOf(name));
     this.#checkTrain(trains, tests);
     if (tests.length === 0 && others.length > 0) {
       const beside = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
@@ -208,8 +243,13 @@ class Rule {
       );
     }
     for (const [name, members] of others) this.#leaveOut(name ?? 'loose images', members.length, 'in no part');
-    const part = (name: string) => this.#within(name, folders.get(name) as number[], depth + 1, before);
-    return this.#passOver({ train: part(trains[0]), tests: tests.sort(byRank(before)).map(part) });
+    const found = [trains[0], ...tests].map((name) => ({
+      name,
+      items: folders.get(name) as number[],
+      depth: depth + 1,
+    }));
+    const [train, ...rest] = this.#opened(found, roleOf);
+    return { train, tests: rest };
   }
 
   #checkTrain(trains: readonly string[], tests: readonly string[]): void {
@@ -222,48 +262,71 @@ class Rule {
       );
   }
 
-  /** A part, as deep as its own kind is repeated, with none of the other kind in it. */
-  #within(name: string, items: readonly number[], from: number, before: string): Found {
-    const kind = partOf(name, before)?.kind;
-    const kindOf = (folder: string | undefined) => folder && (partOf(folder, before) ?? partOf(folder))?.kind;
-    let depth = from;
-    for (let inner = this.#shared(items, depth); kindOf(inner) === kind; inner = this.#shared(items, depth)) depth++;
-    for (const i of items)
-      for (const folder of this.#images[i].parts.slice(depth, -1)) {
-        const other = kindOf(folder);
-        if (other !== undefined && other !== kind)
-          throw this.#stop(
-            `'${name}' holds a folder '${folder}', a part within a part of another kind`,
-            'if it is a class, name both parts by --train-dir and --test-dir',
-          );
+  /** Parts without the levels that say nothing: their own kind once more (train/train), or one name in all of them (train/images). */
+  #opened(parts: readonly Found[], roleOf: (name: string) => Role | undefined): Found[] {
+    const depths = parts.map(({ depth }) => depth);
+    const shared = (at: number) => this.#shared(parts[at].items, depths[at]);
+    for (let before = ''; before !== depths.join(); ) {
+      before = depths.join();
+      for (const [at, { name }] of parts.entries()) {
+        const inner = shared(at);
+        if (inner !== undefined && roleOf(inner)?.kind === roleOf(name)?.kind) depths[at]++;
       }
-    return { name, items, depth };
+      const first = shared(0);
+      if (first !== undefined && !roleOf(first) && parts.every((_, at) => shared(at) === first))
+        for (const at of parts.keys()) depths[at]++;
+    }
+    const opened = parts.map((part, at) => ({ ...part, depth: depths[at] }));
+    for (const { name, items, depth } of opened) {
+      const inner = this.#names(items, depth).find((folder) => roleOf(folder));
+      if (inner !== undefined)
+        throw this.#stop(
+          `'${name}' holds a folder '${inner}', a part within a part`,
+          'if it is a class, name the parts by --train-dir and --test-dir',
+        );
+    }
+    return opened;
   }
 
   /** Parts in the folders of classes, cat/train and cat/test: the other way round. */
   #partsOfClasses(all: readonly number[], depth: number): { train: Found; tests: Found[] } | undefined {
-    const byName = this.#folders(all, depth + 1);
-    const parts = [...byName.keys()].filter((name): name is string => name !== undefined && partOf(name) !== undefined);
-    if (parts.length === 0) return undefined;
+    const classes = [...this.#folders(all, depth)].map(([name, items]) => {
+      const inner = name === undefined ? [] : this.#names(items, depth + 1);
+      return { items, inner, roleOf: rolesAmong(inner) };
+    });
+    const named = classes.flatMap(({ inner, roleOf }) => inner.filter((name) => roleOf(name)));
+    if (named.length === 0) return undefined;
     const stop = (why: string) =>
-      this.#stop(`folders of classes hold parts (${quoted(parts)}), but ${why}`, 'put the classes into the parts');
-    const outside = all.length - parts.reduce((sum, name) => sum + (byName.get(name) as number[]).length, 0);
+      this.#stop(
+        `folders of classes hold parts (${quoted([...new Set(named)])}), but ${why}`,
+        'put the classes into the parts',
+      );
+    const found = new Map<string, Found & { items: number[] }>();
+    let outside = 0;
+    for (const { items, inner, roleOf } of classes) {
+      const trains = inner.filter((name) => roleOf(name)?.kind === 'train');
+      if (trains.length > 1) this.#checkTrain(trains, []);
+      for (const i of items) {
+        const name = this.#folder(i, depth + 1);
+        const role = name === undefined ? undefined : roleOf(name);
+        if (name === undefined || !role) outside++;
+        else if (this.#images[i].parts.length !== depth + 3) throw stop('there are folders within these');
+        else {
+          const part = found.get(`${role.rank}`) ?? { name, items: [], depth: depth + 2, classAt: depth };
+          found.set(`${role.rank}`, part);
+          part.items.push(i);
+        }
+      }
+    }
+    for (const { items } of found.values()) items.sort((a, b) => a - b);
     if (outside > 0) throw stop(`${outside} of ${all.length} images are in none`);
-    if (all.some((i) => this.#images[i].parts.length !== depth + 3)) throw stop('there are folders within these');
-    const of = (kind: Kind) => parts.filter((name) => partOf(name)?.kind === kind).sort();
-    const [trains, tests] = [of('train'), of('test')];
-    this.#checkTrain(trains, tests);
-    const found = (name: string) => ({ name, items: byName.get(name) as number[], depth: depth + 2, classAt: depth });
-    return { train: found(trains[0]), tests: tests.sort(byRank('')).map(found) };
-  }
-
-  /** Parts without the levels that are the same in all of them, as train/images and valid/images have. */
-  #passOver({ train, tests }: { train: Found; tests: Found[] }): { train: Found; tests: Found[] } {
-    const parts = [train, ...tests];
-    const shared = parts.map(({ items, depth }) => this.#shared(items, depth));
-    if (shared[0] === undefined || shared.some((name) => name !== shared[0])) return { train, tests };
-    const [first, ...others] = parts.map((part) => ({ ...part, depth: part.depth + 1 }));
-    return this.#passOver({ train: first, tests: others });
+    const [train, ...tests] = testRanks.map((rank) => found.get(rank)).filter((part) => part !== undefined);
+    if (!found.has(testRanks[0]))
+      this.#checkTrain(
+        [],
+        [train, ...tests].map(({ name }) => name),
+      );
+    return { train, tests };
   }
 
   /** Classes, and the part that is tested with. */
@@ -321,18 +384,11 @@ class Rule {
   }
 }
 
-/** What stands before the names of a train part and a test part alike: seg_ of seg_train and seg_test. */
-function prefixOf(folders: readonly string[]): string {
-  const prefixes: Record<Kind, Set<string>> = { train: new Set(), test: new Set() };
-  for (const folder of folders) {
-    const [, prefix, word] = partName.exec(folder.toLowerCase()) ?? [];
-    if (word !== undefined) prefixes[word.startsWith('train') ? 'train' : 'test'].add(prefix);
-  }
-  return [...prefixes.train].filter((prefix) => prefixes.test.has(prefix)).sort()[0] ?? '';
-}
+/** Keys of parts by their ranks: the part to train on, then those to test with, the first preferred. */
+const testRanks = ['-1', ...testNames.map((_, rank) => String(rank))];
 
-const byRank = (before: string) => (a: string, b: string) =>
-  (partOf(a, before)?.rank ?? 0) - (partOf(b, before)?.rank ?? 0) || (a < b ? -1 : 1);
+const byRank = (roleOf: (name: string) => Role | undefined) => (a: string, b: string) =>
+  (roleOf(a)?.rank ?? 0) - (roleOf(b)?.rank ?? 0) || (a < b ? -1 : 1);
 
 const quoted = (folders: readonly string[]) => some(folders.map((name) => `'${name}'`));
 

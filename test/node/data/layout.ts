@@ -219,7 +219,7 @@ test('with --no-labels, --train-dir and --test-dir, too', () =>
   ));
 
 test('the trees that are made up stop, have labels, and have test parts often enough to try the rule', () => {
-  const all = fc.sample(tree, { seed, numRuns: 2000 }).map((folders) => reference(imagesOf(folders)));
+  const all = fc.sample(tree, { seed, numRuns: 5000 }).map((folders) => reference(imagesOf(folders)));
   const layouts = all.filter((expected) => expected !== 'stops');
   const withTest = layouts.filter((expected) => expected.test);
   const isLabelled = ({ train }: { train: Side }) => [...train.values()][0] !== null;

@@ -87,12 +87,14 @@ function toldParts(all: readonly Image[], { trainDir, testDir }: Options): Parts
     if (images.length === 0) throw new Stop();
     return images.map(({ index, path }) => ({ index, path: path.slice(dir.length) }));
   };
-  // Reading: these parts are taken as they are; no level of theirs is passed over. All else is the folder itself.
+  // Reading: these parts are taken as they are; no level of theirs is passed over, but those that all else lies in.
+  let own: readonly Image[] = part(
+    all.filter((image) => lies(image, train) && !isTest(image)),
+    train,
+  );
+  if (trainDir === undefined) for (let name = only(own); name !== undefined; name = only(own)) own = inside(own, name);
   return {
-    train: part(
-      all.filter((image) => lies(image, train) && !isTest(image)),
-      train,
-    ),
+    train: own,
     tests: test ? [part(all.filter(isTest), test)] : [],
   };
 }
@@ -175,7 +177,7 @@ function classesOfParts(images: readonly Image[], classes: readonly string[]): P
 
 const trainWords = ['train', 'training'];
 const testWords = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
-const tail = /^([_\-. ]?(\d+|set|data|dataset|images|image|imgs|img|photos|pictures|split|part|folder))?$/;
+const tail = /^([_\-. ]*(\d|set|data|dataset|images|image|imgs|img|photos|pictures|split|part|folder))*$/;
 
 interface Word {
   readonly before: string;
