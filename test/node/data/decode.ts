@@ -6,24 +6,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { resizeSquare } from '../../../src/data/resize.js';
 import type { Picture } from '../../../src/data/source.js';
-import { ConfigError, DataError } from '../../../src/errors.js';
+import { DataError } from '../../../src/errors.js';
 import { decode, decodeSquare, probe, UnreadFormat } from '../../../src/node/data/decode.js';
 import { inFolder } from '../../outside.js';
 import { generator, seed } from '../../random.js';
 import { rejects } from '../../rejects.js';
+import { integer, noise, raw, tiff } from './images.js';
 
 const test = suite('node/data/decode');
 const random = generator();
-const integer = (from: number, to: number) => from + Math.floor(random() * (to - from + 1));
-
-const raw = (data: Uint8Array | Uint16Array, width: number, height: number, channels: 1 | 2 | 3 | 4) =>
-  sharp(data, { raw: { width, height, channels } });
-
-/** Noise: nothing that a format can leave out. */
-function noise(width: number, height: number, channels: 1 | 3 | 4 = 3): Sharp {
-  const data = Uint8Array.from({ length: width * height * channels }, () => integer(0, 255));
-  return raw(data, width, height, channels);
-}
 
 /** The RGBA pixels of an image by the decoder alone. */
 async function plain(image: Sharp | Buffer): Promise<Picture> {
@@ -36,17 +27,6 @@ function differences(a: Picture, b: Picture): { mean: number; most: number } {
   assert.equal([a.width, a.height, a.pixels.length], [b.width, b.height, b.pixels.length]);
   const all = [...a.pixels].map((level, i) => Math.abs(level - b.pixels[i]));
   return { mean: all.reduce((x, y) => x + y, 0) / all.length, most: all.reduce((x, y) => Math.max(x, y), 0) };
-}
-
-function colour({ pixels }: Picture): number[] {
-  const first = [...pixels.subarray(0, 4)];
-  for (let at = 0; at < pixels.length; at += 4) assert.equal([...pixels.subarray(at, at + 4)], first);
-  return first;
-}
-
-function near(picture: Picture, expected: number[], what: string): void {
-  for (const [c, level] of colour(picture).entries())
-    assert.ok(Math.abs(level - expected[c]) <= 1, `${what}: ${[...picture.pixels.subarray(0, 4)]}, not ${expected}`);
 }
 
 /** An image of every format, and of the ways that bytes are laid out in it. */
@@ -169,175 +149,6 @@ test('what decoders only warn of is read as if nothing were', async () => {
   };
   const all = await decode(png, 64);
   for (const [what, bytes] of Object.entries(chunks)) assert.equal(await decode(bytes, 64), all, what);
-});
-
-/** A TIFF of one strip, its directory before the values. Kinds: 1 unsigned, 2 signed, 3 float. */
-function tiff(
-  values: Uint16Array | Int16Array | Uint32Array | Float32Array | Float64Array | Uint8Array,
-  width: number,
-  height: number,
-  channels: number,
-  kind: number,
-  bits = values.BYTES_PER_ELEMENT * 8,
-): Buffer {
-  const short = (tag: number, ...all: number[]) => ({ tag, type: 3, all });
-  const long = (tag: number, value: number) => ({ tag, type: 4, all: [value] });
-  const size = values.byteLength;
-  const entries = (start: number) => [
-    long(256, width),
-    long(257, height),
-    short(258, ...new Array(channels).fill(bits)),
-    short(259, 1),
-    short(262, channels > 2 ? 2 : 1),
-    long(273, start),
-    short(277, channels),
-    long(278, height),
-    long(279, size),
-    ...(channels % 2 ? [] : [short(338, 2)]),
-    short(339, ...new Array(channels).fill(kind)),
-  ];
-  const count = entries(0).length;
-  const beside = 8 + 2 + 12 * count + 4;
-  const start = beside + 2 * 2 * channels;
-  const head = Buffer.alloc(start);
-  head.write('II*\0', 'latin1');
-  head.writeUInt32LE(8, 4);
-  head.writeUInt16LE(count, 8);
-  let far = beside;
-  for (const [i, { tag, type, all }] of entries(start).entries()) {
-    const at = 10 + 12 * i;
-    head.writeUInt16LE(tag, at);
-    head.writeUInt16LE(type, at + 2);
-    head.writeUInt32LE(all.length, at + 4);
-    if (type === 4) head.writeUInt32LE(all[0], at + 8);
-    else if (all.length <= 2) for (const [k, value] of all.entries()) head.writeUInt16LE(value, at + 8 + 2 * k);
-    else {
-      head.writeUInt32LE(far, at + 8);
-      for (const value of all) far = head.writeUInt16LE(value, far);
-    }
-  }
-  return Buffer.concat([head, Buffer.from(values.buffer, values.byteOffset, size)]);
-}
-
-test('16 bits become 8 over their whole range, or that which is told', async () => {
-  const levels = Uint16Array.of(0, 128, 129, 257, 1000, 32768, 65406, 65407, 65535, 4095, 2000, 3000);
-  const grey = tiff(levels, 4, 3, 1, 1);
-  const firsts = async (range?: readonly [number, number], bytes = grey) =>
-    [...(await decode(bytes, 64, { range })).pixels].filter((_, i) => i % 4 === 0);
-  assert.equal(
-    await firsts(),
-    [...levels].map((level) => Math.round(level / 257)),
-  );
-  const ranged = (black: number, white: number) =>
-    [...levels].map((v) => Math.min(Math.max(Math.round((255 * (v - black)) / (white - black)), 0), 255));
-  assert.equal(await firsts([0, 4095]), ranged(0, 4095));
-  assert.equal(await firsts([1000, 3000]), ranged(1000, 3000));
-  assert.equal(await firsts([4095, 0]), ranged(4095, 0));
-  const png = await sharp(grey).toColourspace('grey16').png().toBuffer();
-  assert.is((await sharp(png).metadata()).depth, 'ushort');
-  assert.equal(await firsts([0, 4095], png), ranged(0, 4095));
-  const square = await decodeSquare(png, 3, { range: [0, 4095] });
-  assert.equal(square, resizeSquare(await decode(png, 64, { range: [0, 4095] }), 3));
-
-  const rgb = await decode(tiff(Uint16Array.of(257, 514, 771), 1, 1, 3, 1), 64);
-  assert.equal([...rgb.pixels], [1, 2, 3, 255]);
-  const clear = await decode(tiff(Uint16Array.of(65535, 0, 257, 128 * 257), 1, 1, 4, 1), 64);
-  assert.equal([...clear.pixels], [191, 63, 64, 255]);
-  const greyAlpha = await decode(tiff(Uint16Array.of(65535, 0, 65535, 65535), 2, 1, 2, 1), 64);
-  assert.equal([...greyAlpha.pixels], [128, 128, 128, 255, 255, 255, 255, 255]);
-
-  const eight = await noise(5, 4).png().toBuffer();
-  assert.equal(await decode(eight, 64, { range: [10, 20] }), await decode(eight, 64));
-  for (const range of [
-    [1, 1],
-    [0, Number.NaN],
-    [Number.NEGATIVE_INFINITY, 1],
-  ] as const) {
-    await rejects(() => decode(eight, 64, { range }), ConfigError, /two different finite values/);
-    await rejects(() => decodeSquare(eight, 64, { range }), ConfigError, /two different finite values/);
-  }
-});
-
-test('other kinds of values need a range', async () => {
-  const range = [-1, 4] as const;
-  const of: Record<string, [Buffer, number[], RegExp]> = {
-    float: [tiff(Float32Array.of(-2, 0, 1.5, Number.NaN), 4, 1, 1, 3), [0, 51, 128, 0], /float values: say which/],
-    unsigned: [tiff(Uint32Array.of(0, 1, 3, 900000), 4, 1, 1, 1), [51, 102, 204, 255], /32-bit values: say which/],
-    'signed rgb': [tiff(Int16Array.of(-1, 0, 3), 1, 1, 3, 2), [0], /signed 16-bit values: say which/],
-  };
-  for (const [kind, [bytes, expected, message]] of Object.entries(of)) {
-    await rejects(() => decode(bytes, 64), DataError, message);
-    const { pixels } = await decode(bytes, 64, { range });
-    assert.equal(
-      [...pixels].filter((_, i) => i % 4 === 0),
-      expected,
-      kind,
-    );
-  }
-  const signed = tiff(Int16Array.of(-50, 0, 50, 100), 4, 1, 1, 2);
-  await rejects(
-    () => decode(signed, 64, { range }),
-    DataError,
-    /signed 16-bit values of 16 bits, which cannot be read/,
-  );
-  const { pixels } = await decode(signed, 64, { range: [0, 100] });
-  assert.equal([pixels[0], pixels[4], pixels[12]], [0, 0, 255]);
-  const half = tiff(Uint16Array.of(0x3c00, 0, 0x4000, 0), 4, 1, 1, 3);
-  await rejects(() => decode(half, 64, { range }), DataError, /float values of 16 bits, which cannot be read/);
-  const clear = tiff(Float32Array.of(1, 1, 1, 1), 1, 1, 4, 3);
-  await rejects(() => decode(clear, 64, { range }), DataError, /and an alpha channel/);
-  await rejects(() => decode(tiff(Float64Array.of(1), 1, 1, 1, 3), 64, { range }), DataError, /./);
-});
-
-test('every kind of pixel becomes RGBA on mid-grey', async () => {
-  let sides = { width: 5, height: 3 };
-  const of = (r: number, g: number, b: number, alpha = 1) =>
-    sharp({ create: { ...sides, channels: 4, background: { r, g, b, alpha } } });
-  const opaque = (level: number) => of(level, level, level).removeAlpha();
-  const files = (): [string, Sharp, number[]][] => [
-    ['clear', of(255, 0, 0, 0).png(), [128, 128, 128, 255]],
-    ['half clear', of(255, 0, 0, 128 / 255).webp({ lossless: true }), [191, 63, 63, 255]],
-    ['clear gif', of(255, 0, 0, 0).gif(), [128, 128, 128, 255]],
-    ['clear avif', of(255, 0, 0, 0).avif(), [128, 128, 128, 255]],
-    ['grey', opaque(70).toColourspace('b-w').png(), [70, 70, 70, 255]],
-    ['16-bit grey', opaque(70).toColourspace('grey16').png(), [70, 70, 70, 255]],
-    ['palette', opaque(70).png({ palette: true }), [70, 70, 70, 255]],
-    ['two colours', opaque(255).png({ palette: true, colours: 2 }), [255, 255, 255, 255]],
-    [
-      'one bit',
-      opaque(255).toColourspace('b-w').tiff({ bitdepth: 1, compression: 'lzw', predictor: 'none' }),
-      [255, 255, 255, 255],
-    ],
-    ['cmyk', opaque(255).toColourspace('cmyk').jpeg({ quality: 100 }), [255, 255, 255, 255]],
-    ['grey jpeg', opaque(70).toColourspace('b-w').jpeg(), [70, 70, 70, 255]],
-    ['clear grey', opaque(70).toColourspace('b-w').ensureAlpha(0).png(), [128, 128, 128, 255]],
-  ];
-  for (const [what, image, expected] of files()) {
-    const bytes = await image.toBuffer();
-    const whole = await decode(bytes, 64);
-    assert.equal([whole.width, whole.height], [5, 3], what);
-    near(whole, expected, what);
-    near(await decodeSquare(bytes, 3), expected, what);
-  }
-  sides = { width: 50, height: 30 };
-  for (const [what, image, expected] of files()) {
-    const bytes = await image.toBuffer();
-    near(await decode(bytes, 8), expected, `reduced ${what}`);
-    near(await decodeSquare(bytes, 4), expected, `reduced ${what}`);
-  }
-});
-
-test('alpha is laid on mid-grey and rounded down', async () => {
-  const pixels = new Uint8Array(256 * 256 * 4);
-  for (let at = 0; at < pixels.length; at += 4) {
-    pixels.fill((at >> 2) & 255, at, at + 3);
-    pixels[at + 3] = at >> 10;
-  }
-  const flat = await decode(await raw(pixels, 256, 256, 4).png().toBuffer(), 256);
-  for (let at = 0; at < pixels.length; at += 4) {
-    const [level, alpha] = [pixels[at], pixels[at + 3]];
-    assert.is(flat.pixels[at], Math.floor((level * alpha + 128 * (255 - alpha)) / 255), `${level}, alpha ${alpha}`);
-  }
 });
 
 test('large pictures are reduced, small ones are not enlarged, turned ones are set upright', async () => {
