@@ -5,7 +5,9 @@ import { augment, defaultViews } from '../../src/data/augment.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { backbone, type EncoderSpec } from '../../src/encoders/backbone.js';
+import { ConfigError, DataError } from '../../src/errors.js';
 import { featuresOf } from '../../src/eval/features.js';
+import { pictureFeed } from '../../src/eval/fit.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -13,6 +15,7 @@ import { Plan } from '../../src/runtime/plan.js';
 import { numel } from '../../src/tensor.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
+import { rejects } from '../rejects.js';
 
 let device: Device;
 test.before(async () => {
@@ -86,6 +89,7 @@ for (const [spec, about] of [
     'a last map of one pixel',
   ],
   [{ encoder: 'resnet20', imageSize: 4, stemStride: 1, blocks: null }, 'a last map of one pixel'],
+  [{ encoder: 'mobilenet_v3_large', imageSize: 32, stemStride: 2, blocks: null }, 'a last map of one pixel'],
 ] as const)
   test(`embeddings are the same alone, among 1,000 others and in another order: ${spec.encoder}, ${about}`, async () => {
     const encoder = encoderOf({ ...spec, width: 0.125, ratio: 1 });
@@ -193,5 +197,13 @@ for (const pictures of [1, 2] as const)
     }
     assert.is(device.allocated, before, 'all memory is given back');
   });
+
+test('a batch of squares that has no room for them is refused, not halved', async () => {
+  const plan = new Plan(device);
+  const feed = (batch: number) => pictureFeed(plan, sourceOf([picture(1, 1)]), { size: 1024 }, { batch, seed });
+  await rejects(() => feed(33), ConfigError, /^batch: expected at most 32 pictures of 1024 x 1024 pixels, .* got 33/);
+  await rejects(() => feed(32), DataError, /fewer than a batch of 32/);
+  plan.dispose();
+});
 
 test.run();
