@@ -88,6 +88,11 @@ test('pictures are classified as f64 has it, from a file, in more than one batch
   const read = openEncoder(device, bytes);
   assert.equal(await read.embed(pictures), rows, 'the encoder of the same file');
   assert.is(labels.length, pictures.length);
+  const { width, height, pixels } = pictures[5];
+  const image = { width, height, data: Uint8ClampedArray.from(pixels), colorSpace: 'srgb' };
+  const imaged = await classifier.classify([image]);
+  const K = imaged.probabilities.length;
+  assert.equal(imaged.probabilities, probabilities.slice(5 * K, 6 * K), 'of ImageData');
   for (const [n, label] of labels.entries()) {
     const row = probabilities.subarray(3 * n, 3 * n + 3);
     assert.is(row[label], Math.max(...row));

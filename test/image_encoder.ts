@@ -44,6 +44,28 @@ test('pictures of any size are embedded, each by itself, none as none', async ()
   assert.is(device.allocated, before);
 });
 
+test("pictures and a canvas's ImageData are embedded alike, on mid-grey where they are transparent", async () => {
+  const encoder = new ImageEncoder(device, config, state);
+  const { width, height, pixels } = picture(21, 18);
+  const data = Uint8ClampedArray.from(pixels);
+  const flat = pixels.map((value, i) => {
+    const alpha = pixels[i | 3];
+    return i % 4 === 3 ? 255 : Math.floor((value * alpha + 128 * (255 - alpha)) / 255);
+  });
+  const rows = await encoder.embed([
+    { width, height, data, colorSpace: 'srgb' },
+    { width, height, pixels },
+  ]);
+  const row = await encoder.embed([{ width, height, pixels: flat }]);
+  assert.equal(rows, Float32Array.from([...row, ...row]));
+  await rejects(
+    () => encoder.embed([{ width, height, data, colorSpace: 'display-p3' }]),
+    DataError,
+    /^pictures: item 0: .* got colorSpace 'display-p3'; .*\{ colorSpace: 'srgb' \}/,
+  );
+  encoder.dispose();
+});
+
 test('what is no picture is refused, and the encoder goes on', async () => {
   const encoder = new ImageEncoder(device, config, state);
   const pixels = new Uint8Array(16);

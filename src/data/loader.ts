@@ -152,7 +152,7 @@ export class Loader implements Pictures {
 
   /** Puts these items into the bindings instead, at most a batch; places left over repeat the last. For evaluation. */
   async show(items: ArrayLike<number>): Promise<void> {
-    await this.#fill('show()', this.#whole(items));
+    await this.#fill('show()', this.#chosen(items));
   }
 
   /**
@@ -160,7 +160,7 @@ export class Loader implements Pictures {
    * being decoded it does nothing. Errors are told by `prepare()` or `show()`.
    */
   prefetch(next: number | ArrayLike<number>): void {
-    const items = typeof next === 'number' ? this.batchAt(next) : this.#whole(next);
+    const items = typeof next === 'number' ? this.batchAt(next) : this.#chosen(next);
     if (this.cached || this.#ahead || this.#filling) return;
     const decoded = this.#decode(items);
     decoded.catch(() => undefined); // without this an error would end the process before prepare() asks for it
@@ -175,15 +175,15 @@ export class Loader implements Pictures {
     this.dispose();
   }
 
-  /** A batch of these items. */
-  #whole(items: ArrayLike<number>): Uint32Array<ArrayBuffer> {
+  /** These items, checked. */
+  #chosen(items: ArrayLike<number>): Uint32Array<ArrayBuffer> {
     const { length } = this.#source;
     if (items.length < 1 || items.length > this.batch)
       throw new ConfigError(`loader: expected from 1 to ${this.batch} items to show, got ${items.length}`);
-    const whole = Uint32Array.from({ length: this.batch }, (_, n) => items[Math.min(n, items.length - 1)]);
-    for (const item of whole)
+    const chosen = Uint32Array.from(items);
+    for (const item of chosen)
       if (item >= length) throw new ConfigError(`loader: expected items from 0 to ${length - 1}, got ${item}`);
-    return whole;
+    return chosen;
   }
 
   async #fill(call: string, items: Uint32Array): Promise<void> {
@@ -192,7 +192,7 @@ export class Loader implements Pictures {
     try {
       const ahead = this.#ahead;
       this.#ahead = undefined;
-      if (ahead && items.every((item, n) => item === ahead.items[n])) {
+      if (ahead?.items.length === items.length && items.every((item, n) => item === ahead.items[n])) {
         await ahead.decoded;
       } else {
         await ahead?.decoded.catch(() => undefined); // it shares the staging memory
@@ -211,10 +211,12 @@ export class Loader implements Pictures {
   #upload(items: Uint32Array): void {
     const { pictures } = this.#source;
     const places = new Uint32Array(this.batch * 4);
-    items.forEach((item, n) => {
-      const entry = (this.cached ? item : n) * pictures;
+    for (let n = 0; n < this.batch; n++) {
+      const shown = Math.min(n, items.length - 1);
+      const item = items[shown];
+      const entry = (this.cached ? item : shown) * pictures;
       places.set([item, entry, entry + pictures - 1, 0], n * 4);
-    });
+    }
     const { pixels, table, batch } = this.bindings;
     if (this.#staging) {
       this.#device.write(pixels.storage as GPUBuffer, this.#staging.filled);

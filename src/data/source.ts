@@ -1,7 +1,10 @@
 import { DataError } from '../errors.js';
 import { loadPicture, loadSquare } from './picture.js';
 
-/** A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB, alpha always 255. */
+/**
+ * A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB. Alpha is 255 in all that the library decodes;
+ * where it is less, the pixel is laid on mid-grey.
+ */
 export interface Picture {
   readonly width: number;
   readonly height: number;
@@ -20,13 +23,12 @@ export interface ImageDataLike {
   readonly colorSpace?: string;
 }
 
-/** Either form of a decoded picture. Pixels of either that are not opaque are laid on mid-grey. */
+/** A decoded picture in either form. */
 export type PictureLike = Picture | ImageDataLike;
 
 /**
- * Pictures by number. Item numbers and labels stay the same for as long as the files behind them do.
- *
- * @typeParam P what `load()` gives: the library's own sources give a `Picture`
+ * Pictures by number. Item numbers and labels stay the same for as long as the files behind them do. P is the form that they
+ * come in.
  */
 export interface ImageSource<P extends PictureLike = PictureLike> {
   readonly name: string;
