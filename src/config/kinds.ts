@@ -30,7 +30,7 @@ export interface Options {
 type Default<T> = T | typeof required | ((above: Settled) => T);
 /** Values of the settings above the one whose default is computed. */
 export type Settled = Readonly<Record<string, unknown>>;
-interface Choices {
+export interface Choices {
   encoder: EncoderName;
   method: MethodName;
   optimizer: (typeof optimizers)[number];

@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js';
 import { philox, stream, unit } from './philox.js';
-import { type ImageSource, subset } from './source.js';
+import { type ImageSource, type PictureLike, subset } from './source.js';
 
 /**
  * Which items are held out of training. An item's side follows from its own name and a seed, never from its number or from the other
@@ -70,11 +70,11 @@ export function heldOut(
  *
  * @throws DataError where a part is left empty
  */
-export function holdOut(
-  source: ImageSource,
+export function holdOut<P extends PictureLike>(
+  source: ImageSource<P>,
   fraction: number,
   seed: number,
-): { train: ImageSource; test: ImageSource } {
+): { train: ImageSource<P>; test: ImageSource<P> } {
   const isHeld = heldOut(source, fraction, seed);
   const items = isHeld.map((_, item) => item);
   const [train, test] = [items.filter((item) => !isHeld[item]), items.filter((item) => isHeld[item])];

@@ -52,6 +52,7 @@ export async function openEmoji({
     name: 'emoji',
     length: codes.length,
     pictures: 2,
+    bound: { side: SIDE, pixels: SIDE * SIDE },
     labels: Int32Array.from(named, (name) => classes.indexOf(name)),
     classes,
     names: codes,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openIdx } from '../../data/idx.js';
 import { DataError } from '../../errors.js';
-import { listFolder } from '../files.js';
+import { isFolder, listFolder } from '../files.js';
 import type { Dataset } from './datasets.js';
 import { RecordedFiles } from './record.js';
 
@@ -11,7 +11,8 @@ import { RecordedFiles } from './record.js';
  * test, labels of any whole numbers (qmnist-test-labels-idx2-int). Labels and the part to test with may be missing.
  */
 export async function openIdxFolder(folder: string, name: string, classes?: readonly string[]): Promise<Dataset> {
-  const names = await listFolder(folder);
+  const names: string[] = [];
+  for (const file of await listFolder(folder)) if (!(await isFolder(join(folder, file)))) names.push(file);
   const files = new RecordedFiles();
   const find = (part: RegExp, what: 'images' | 'labels'): string | undefined => {
     const isWanted = (file: string) => part.test(file) && file.toLowerCase().includes(what.slice(0, -1)) && isIdx(file);

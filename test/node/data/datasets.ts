@@ -40,7 +40,7 @@ test('emoji, paired: the twins are the views, a fifth of the emoji is held out, 
   const emoji = await openEmoji();
   const { name, train, test: held, notes } = await openDataset('emoji', { seed: 5 });
   assert.is(name, 'emoji (paired)');
-  assert.equal([train.length, train.pictures, held!.length, held!.pictures], [1525, 2, 381, 2]);
+  assert.equal([train.length, train.pictures, held!.length, held!.pictures], [1523, 2, 383, 2]);
   const count = (labels: Int32Array) =>
     Array.from({ length: 9 }, (_, c) => labels.filter((label) => label === c).length);
   const both = count(train.labels!).map((n, c) => n + count(held!.labels!)[c]);
@@ -51,7 +51,7 @@ test('emoji, paired: the twins are the views, a fifth of the emoji is held out, 
     for (let item = 0; item < part.length; item++) seen.add((await loadPicture(part, item, 0)).pixels.byteOffset);
   }
   assert.is(seen.size, 1906);
-  assert.match(notes.join('\n'), /1906 emoji in two styles; 381 of them held out by seed 5$/m);
+  assert.match(notes.join('\n'), /1906 emoji in two styles; 383 of them held out by seed 5$/m);
   assert.match(notes.join('\n'), /Noto Emoji .*Apache-2.0.*Twemoji .*CC BY 4.0/);
 });
 
@@ -59,9 +59,9 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   const paired = await openDataset('emoji', { seed: 5 });
   const augmented = await openDataset('emoji', { seed: 5, protocol: 'augmented' });
   assert.is(augmented.name, 'emoji (augmented)');
-  assert.equal([augmented.train.length, augmented.train.pictures], [3050, 1]);
-  assert.equal([augmented.test!.length, augmented.test!.pictures], [381, 2]);
-  for (const item of [0, 777, 1524]) {
+  assert.equal([augmented.train.length, augmented.train.pictures], [3046, 1]);
+  assert.equal([augmented.test!.length, augmented.test!.pictures], [383, 2]);
+  for (const item of [0, 777, 1522]) {
     for (const picture of [0, 1] as const) {
       assert.equal(await augmented.train.load(2 * item + picture, 0), await paired.train.load(item, picture));
     }
@@ -291,13 +291,39 @@ test('IDX folders, plain and gzipped; fashion-mnist names its classes', () =>
     assert.is(fashion.train.classes![fashion.train.labels![9]], 'Ankle boot');
     assert.equal([...(await loadPicture(fashion.test!, 2, 0)).pixels.subarray(0, 4)], [90, 90, 90, 255]);
     assert.is((await openDataset(`idx:${folder}`)).train.classes, undefined);
+    assert.equal((await openDataset(`idx:${folder}`, { labels: false })).train.labels, undefined);
     await rm(join(folder, 't10k-labels-idx1-ubyte'));
-    await refuses(
-      openDataset(`idx:${folder}`),
-      /expected t10k-labels-idx1-ubyte.gz or t10k-labels-idx1-ubyte in .*found neither/,
+    assert.is((await openDataset(`idx:${folder}`)).test!.labels, undefined);
+    const record = (await openDataset(`idx:${folder}`)).record!;
+    assert.equal(
+      record.files.map(({ path, use }) => `${path} ${use}`),
+      ['train-images-idx3-ubyte train', 'train-labels-idx1-ubyte.gz train', 't10k-images-idx3-ubyte.gz test'],
     );
     await writeFile(join(folder, 't10k-labels-idx1-ubyte'), '');
     await refuses(openDataset(`idx:${folder}`), /t10k labels: not an IDX file: .*empty file/);
+  }));
+
+test('IDX sets under their other usual names, without a part to test with, or several in one folder', () =>
+  inFolder(async (folder) => {
+    const { images, labels } = idx(12, 40);
+    for (const [image, label] of [
+      ['train-images.idx3-ubyte', 'train-labels.idx1-ubyte'],
+      ['emnist-letters-train-images-idx3-ubyte', 'emnist-letters-train-labels-idx1-ubyte'],
+      ['qmnist-train-images-idx3-ubyte', 'qmnist-train-labels-idx2-int'],
+      ['TRAIN-IMAGES', 'TRAIN-LABELS'],
+    ]) {
+      const own = join(folder, image);
+      await mkdir(own);
+      await writeFile(join(own, image), images);
+      await writeFile(join(own, `${label}.gz`), gzipSync(labels));
+      await writeFile(join(own, 'train-images-preview.png'), 'x');
+      const set = await openDataset(`idx:${own}`);
+      assert.equal([set.train.length, set.train.labels?.[3], set.test], [12, 3, undefined], image);
+    }
+    const own = join(folder, 'train-images.idx3-ubyte');
+    await writeFile(join(own, 'emnist-train-images-idx3-ubyte'), images);
+    await refuses(openDataset(`idx:${own}`), /expected one file of images for each part .*; keep one set/);
+    await refuses(openDataset(`idx:${join(folder)}`), /expected train-images-idx3-ubyte, or another usual name/);
   }));
 
 test("Debian's fashion-mnist is whole, or the error says how to get it", async () => {
@@ -348,7 +374,7 @@ test('names that are no data are refused with those that are', async () => {
   for (const data of ['emoji:dir', 'cifar10:', 'emoji:']) await refuses(openDataset(data), known, ConfigError);
   await refuses(openDataset('cifar10'), /cifar10 is read from a folder: expected cifar10:DIR/, ConfigError);
   await refuses(openDataset('src', { protocol: 'paired' }), /'paired' needs twins, which emoji alone has/, ConfigError);
-  await refuses(openDataset('src'), /expected PNG, JPEG or WebP files/);
+  await refuses(openDataset('src'), /expected PNG, JPEG, WebP, GIF, TIFF or AVIF files/);
 });
 
 test.run();

@@ -80,8 +80,9 @@ test('links are followed, those that lead in circles or nowhere are not', () =>
       assert.equal(source.files, ['a/1.png', 'a/2.png', 'a/3.png', 'twin/1.png', 'twin/2.png', 'twin/3.png']);
       assert.equal(source.classes, ['a', 'twin']);
       assert.equal(colour(await source.load(2, 0)), [1, 2, 3, 255]);
+      assert.equal(source.skipped, []);
       assert.equal(
-        source.skipped.map(({ file }) => file),
+        source.leftOut.filter(({ kind, images }) => kind === 'link' && images > 0).map(({ path }) => path),
         ['a/lost.png', 'twin/lost.png'],
       );
     }
@@ -169,16 +170,19 @@ test('images that cannot be decoded are named, skipped and counted; labels of th
     assert.equal([...source.labels!], [0, 0, 0, 0, 1, 1, 1, 1]);
     assert.equal(
       source.skipped.map(({ file }) => file),
-      ['even/a-empty.png', 'even/b-text.jpg', 'even/c-svg.png', 'loose.png'],
+      ['even/a-empty.png', 'even/b-text.jpg'],
     );
+    const [drawing] = source.leftOut.filter(({ kind }) => kind === 'format');
+    assert.is(drawing.path, 'even/c-svg.png');
+    assert.match(drawing.reason, /is SVG, a drawing of lines/);
+    assert.match(source.leftOutText, /1 of loose images \(beside the sub-folders that are the classes\)/);
+    assert.match(source.leftOutText, /2 that cannot be decoded: even\/a-empty.png \(is empty/);
     const reasons = source.skipped.map(({ reason }) => reason);
     assert.match(reasons[0], /is empty \(0 bytes\)/);
-    assert.match(reasons[1], /unsupported image format/);
-    assert.match(reasons[2], /is svg inside, expected PNG, JPEG or WebP/);
-    assert.match(reasons[3], /lies beside the sub-folders/);
+    assert.match(reasons[1], /is no image: expected the content of a JPEG/);
     assert.equal(
       seen,
-      Array.from({ length: 12 }, (_, i) => `${i + 1}/12`),
+      Array.from({ length: 11 }, (_, i) => `${i + 1}/11`),
     );
   }));
 
@@ -226,7 +230,10 @@ test('too many bad images are an error that names some of them', () =>
 
 test('folders without images, missing folders and files are refused', () =>
   inFolder(async (folder) => {
-    await refuses(openImageFolder(folder), /expected PNG, JPEG or WebP files in it or its sub-folders, found none/);
+    await refuses(
+      openImageFolder(folder),
+      /expected PNG, JPEG, WebP, GIF, TIFF or AVIF files in it or its sub-folders, found none/,
+    );
     await mkdir(join(folder, 'a', 'b'), { recursive: true });
     await refuses(openImageFolder(folder), /found none/);
     await refuses(openImageFolder(join(folder, 'none')), /none: no such file or folder/);
@@ -241,7 +248,8 @@ test('a pipe with the name of an image does not hold it up', () =>
     for (const name of ['1.png', '2.png']) await picture(join(folder, name));
     for (const verify of ['decode', 'header'] as const) {
       const source = await openImageFolder(folder, { verify });
-      assert.match(source.skipped[0].reason, /neither a file nor a link to one/);
+      assert.match(source.leftOut[0].reason, /neither a file nor a link to one/);
+      assert.is(source.leftOutText, 'pipe.png (neither a file nor a link to one)');
     }
   }));
 
