@@ -75,7 +75,7 @@ export async function openSubject(
   });
   check(opened);
   for (const note of opened.notes) console.error(note);
-  const dataset = { ...opened, test: unseen(opened.test, seen, weights) };
+  const dataset = { ...opened, test: unseen(opened, seen, weights) };
   const isPaired = data === 'emoji' && config.data === 'emoji' && config.protocol === 'paired';
   const device = await openDevice();
   const encoders: ImageEncoder[] = [];
@@ -107,10 +107,16 @@ export function evaluationOptions(config: TrainConfig, data: string): DatasetOpt
   return { ...datasetOptionsOf(config), labels: true, holdOut: labels && holdOut > 0 ? holdOut : undefined };
 }
 
-/** What there is to test with, without the items that the weights were trained on. */
-function unseen(test: ImageSource, seen: Trained, weights: string): ImageSource {
+/** What there is to test with: without the items that the weights were trained on, but for a part that came with the data. */
+function unseen({ test, isDrawn }: Subject['dataset'], seen: Trained, weights: string): ImageSource {
   const { fresh, known } = leaveOutTrained(test, seen);
   if (known === 0) return test;
+  if (!isDrawn) {
+    console.error(
+      `${test.name}: ${weights} was trained on ${known} of the ${test.length} images to test with, or on copies of them`,
+    );
+    return test;
+  }
   if (fresh.length === 0)
     throw new DataError(
       `${test.name}: ${weights} was trained on all of the ${known} images that there are to test with; give others`,

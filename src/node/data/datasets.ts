@@ -16,6 +16,8 @@ export interface Dataset {
   readonly name: string;
   readonly train: ImageSource;
   readonly test?: ImageSource;
+  /** Whether `test` was held out of the same images, and is no part that came with them. */
+  readonly isDrawn?: boolean;
   /** What the user should be told: how it was split, what was left out, whose pictures these are. */
   readonly notes: readonly string[];
   /** The files that it was made of. */
@@ -101,7 +103,7 @@ async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
   return {
     name: `emoji (${protocol})`,
     train: protocol === 'paired' ? train : eachPicture(train),
-    ...(test && { test }),
+    ...(test && { test, isDrawn: true }),
     notes: [
       `${emoji.length} emoji in two styles; ${test?.length ?? 0} of them held out by seed ${seed}`,
       EMOJI_ATTRIBUTION,

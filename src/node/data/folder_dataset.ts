@@ -68,7 +68,13 @@ export async function openFolder(folder: string, options: DatasetOptions): Promi
     ...files.unread.map(({ path, reason }) => ({ file: path, reason })),
     ...files.skipped,
   ];
-  return { name: folder, train, ...(test && { test }), notes, record: { name: folder, files: record, leftOut: out } };
+  return {
+    name: folder,
+    train,
+    ...(test && { test, isDrawn: !given }),
+    notes,
+    record: { name: folder, files: record, leftOut: out },
+  };
 }
 
 /** A folder that an option names, as a path below the folder of the data. */
