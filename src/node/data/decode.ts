@@ -67,10 +67,21 @@ export async function decodeSquare(bytes: Uint8Array, size: number, options: Dec
     const { left, top, ...sides } = squareRegion(copy, size, opened);
     image.autoOrient();
     if (factor < 1) image.resize({ ...copy, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-    image.extract({ left, top, ...sides });
+    // The square needs no rows below it, but a file that ends before the last is refused.
+    const isTower = copy.height > 4 * sides.height;
+    if (isTower) await readLastRow(bytes, opened.about);
+    image.extract({ left, top, width: sides.width, height: isTower ? sides.height : copy.height - top });
     const part = await readPixels(opened, options);
     return resizeSquare(part, size, opened, { left, top, ...copy });
   });
+}
+
+async function readLastRow(bytes: Uint8Array, { width, height }: Metadata): Promise<void> {
+  const sharp = await loadSharp('decoding images');
+  await sharp(bytes, reading)
+    .extract({ left: 0, top: height - 1, width, height: 1 })
+    .raw()
+    .toBuffer();
 }
 
 /** Looks at the beginning of a file only. A DataError says why it is no image that can be decoded. */

@@ -80,6 +80,29 @@ for (const [kind, make] of Object.entries(kinds)) {
   });
 }
 
+test('a square is not made of a file that ends below it', async () => {
+  for (const [kind, make] of Object.entries(kinds)) {
+    for (const [width, height, orientation] of [
+      [20, 60, 1],
+      [20, 300, 1],
+      [20, 300, 2],
+      [300, 20, 6],
+      [300, 20, 1],
+    ]) {
+      const image = noise(width, height);
+      const bytes = await make(orientation > 1 ? image.withMetadata({ orientation }) : image).toBuffer();
+      // Metadata may be what comes last.
+      const rest = orientation > 1 ? bytes.length >> 2 : (padding[kind] ?? 0);
+      const what = `${kind} of ${width}x${height}, ${orientation} (seed ${seed})`;
+      for (const size of [2, 16]) {
+        assert.is((await decodeSquare(bytes, size)).width, size, what);
+        const cut = bytes.subarray(0, bytes.length - rest - integer(1, bytes.length >> 4));
+        assert.instance(await decodeSquare(cut, size).catch((error) => error), DataError, what);
+      }
+    }
+  }
+});
+
 test('a tiff that begins with its directory is refused cut short', async () => {
   const levels = Uint16Array.from({ length: 30 * 20 }, () => integer(0, 65535));
   const bytes = tiff(levels, 30, 20, 1, 1);
