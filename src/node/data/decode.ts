@@ -6,7 +6,7 @@ import { open, stat } from 'node:fs/promises';
 import type { Metadata, Sharp } from 'sharp';
 import { resizeSquare, squareRegion } from '../../data/resize.js';
 import type { Picture } from '../../data/source.js';
-import { ConfigError, DataError } from '../../errors.js';
+import { ConfigError, DataError, SlimgradError } from '../../errors.js';
 import { fileError, isMissing } from '../files.js';
 import { formatByContent, headBytes, isRead, type UnreadFormat as UnreadName, unreadFormats } from './formats.js';
 import { loadSharp, MID_GREY } from './sharp.js';
@@ -26,10 +26,12 @@ export class UnreadFormat extends DataError {
 }
 
 /**
- * Reduced copies for evaluation are so many times larger than the square: resizing them once more then differs from resizing
- * the original by a level or two.
+ * Reduced copies for evaluation are at least so many times larger than the square, and the original less than so many times
+ * larger than they. Resizing them once more then differs from resizing the original by a level or two: the decoder's kernel
+ * sees every pixel. Past the second it would first average whole pixels and round, or read fewer of a JPEG, which shifts it.
  */
 const oversampling = 4;
+const reduction = 3.9;
 
 /** Decoders' warnings are no errors, a file that ends too early is one. */
 const reading = { failOn: 'error' } as const;
@@ -60,17 +62,26 @@ export async function decodeSquare(bytes: Uint8Array, size: number, options: Dec
   return named(async () => {
     const opened = await openImage(bytes);
     const { image, width, height } = opened;
-    const factor = Math.min((oversampling * size) / Math.min(width, height), 1);
+    const factor = Math.min(Math.max((oversampling * size) / Math.min(width, height), 1 / reduction), 1);
     const copy = { width: Math.round(width * factor), height: Math.round(height * factor) };
     const { left, top, ...sides } = squareRegion(copy, size, opened);
     image.autoOrient();
-    // 16 bits keep the decoder from rounding twice, and from reducing a JPEG by whole numbers, which shifts the picture.
-    if (factor < 1) image.resize({ ...copy, fit: 'fill', kernel: 'cubic' });
-    if (factor < 1 && isNarrow(opened.about)) image.pipelineColourspace('rgb16');
-    image.extract({ left, top, ...sides });
-    const part = await readPixels(opened, options, factor < 1);
+    if (factor < 1) image.resize({ ...copy, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
+    // The square needs no rows below it, but a file that ends before the last is refused.
+    const isTower = copy.height > 4 * sides.height;
+    if (isTower) await readLastRow(bytes, opened.about);
+    image.extract({ left, top, width: sides.width, height: isTower ? sides.height : copy.height - top });
+    const part = await readPixels(opened, options);
     return resizeSquare(part, size, opened, { left, top, ...copy });
   });
+}
+
+async function readLastRow(bytes: Uint8Array, { width, height }: Metadata): Promise<void> {
+  const sharp = await loadSharp('decoding images');
+  await sharp(bytes, reading)
+    .extract({ left: 0, top: height - 1, width, height: 1 })
+    .raw()
+    .toBuffer();
 }
 
 /** Looks at the beginning of a file only. A DataError says why it is no image that can be decoded. */
@@ -109,7 +120,8 @@ async function named<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof DataError || cause instanceof ConfigError) throw cause;
+    const isOwn = cause instanceof SlimgradError || cause instanceof TypeError || cause instanceof ReferenceError;
+    if (isOwn) throw cause;
     throw new DataError((cause as Error).message.split('\n', 1)[0], { cause });
   }
 }
@@ -126,14 +138,17 @@ async function openImage(
   const isHeif = format === 'avif' || format === 'heic';
   if (!isRead(format) && !isHeif) throw new UnreadFormat(format);
   const sharp = await loadSharp('decoding images');
-  const image = sharp(file, reading);
-  const about = await image.metadata().catch((cause) => {
-    throw format === 'heic' ? new UnreadFormat('heic') : cause;
-  });
+  const about = await sharp(file, reading)
+    .metadata()
+    .catch((cause) => {
+      throw format === 'heic' ? new UnreadFormat('heic') : cause;
+    });
   if (isHeif && about.compression !== 'av1') throw new UnreadFormat('heic');
   if (about.format !== (isHeif ? 'heif' : format)) {
     throw new DataError(`is ${about.format} inside, though it begins as ${format}`);
   }
+  // Of more than 8 bits the decoder would make Display P3; values are taken as they are, with or without a profile.
+  const image = sharp(file, { ...reading, ignoreIcc: !isNarrow(about) });
   const [width, height] = (about.orientation ?? 1) >= 5 ? [about.height, about.width] : [about.width, about.height];
   return { image, width, height, about };
 }
@@ -143,24 +158,24 @@ function isNarrow({ depth, space }: Metadata): boolean {
   return depth === 'uchar' || !['b-w', 'grey16', 'srgb', 'rgb16', 'scrgb', 'multiband'].includes(space);
 }
 
-/** Reads what `image` was told to make. `isWidened` says that its levels were brought to 16 bits on the way. */
-async function readPixels({ image, about }: Opened, { range }: DecodeOptions, isWidened = false): Promise<Picture> {
-  if (isNarrow(about) && !isWidened) {
+/** Reads what `image` was told to make. */
+async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<Picture> {
+  if (isNarrow(about)) {
     image.flatten({ background: MID_GREY }).toColourspace('srgb').ensureAlpha().raw({ depth: 'uchar' });
     const { data, info } = await image.toBuffer({ resolveWithObject: true });
     checkChannels(info.channels, [4]);
     return { width: info.width, height: info.height, pixels: bytesOf(data) };
   }
-  const isLevel = isNarrow(about) || about.depth === 'ushort';
+  const isLevel = about.depth === 'ushort';
   if (!isLevel) checkValues(about, range);
-  image.toColourspace(isNarrow(about) ? 'rgb16' : about.space).raw({ depth: isLevel ? 'ushort' : 'float' });
+  image.toColourspace(about.space).raw({ depth: isLevel ? 'ushort' : 'float' });
   const { data, info } = await image.toBuffer({ resolveWithObject: true });
   checkChannels(info.channels, isLevel ? [1, 2, 3, 4] : [1, 3]);
   const { buffer, byteOffset } = data;
   const values = isLevel
     ? new Uint16Array(buffer, byteOffset, data.length / 2)
     : new Float32Array(buffer, byteOffset, data.length / 4);
-  const [black, white] = (isNarrow(about) ? undefined : range) ?? [0, 65535];
+  const [black, white] = range ?? [0, 65535];
   return { width: info.width, height: info.height, pixels: toLevels(values, info.channels, black, white) };
 }
 

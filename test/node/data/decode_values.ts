@@ -1,3 +1,4 @@
+import { deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -6,7 +7,7 @@ import type { Picture } from '../../../src/data/source.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { decode, decodeSquare } from '../../../src/node/data/decode.js';
 import { rejects } from '../../rejects.js';
-import { noise, raw, tiff } from './images.js';
+import { noise, raw, tiff, withChunk } from './images.js';
 
 const test = suite('node/data/decode_values');
 
@@ -127,6 +128,31 @@ test('every kind of pixel becomes RGBA on mid-grey', async () => {
     near(await decode(bytes, 8), expected, `reduced ${what}`);
     near(await decodeSquare(bytes, 4), expected, `reduced ${what}`);
   }
+});
+
+test('8 bits are brought to sRGB by their profile, deeper values stay as they are', async () => {
+  for (const sides of [
+    { width: 6, height: 4 },
+    { width: 60, height: 40 },
+  ]) {
+    const image = () => sharp({ create: { ...sides, channels: 3, background: { r: 200, g: 60, b: 90 } } });
+    const managed = await image().withIccProfile('p3').png().toBuffer();
+    assert.not.equal((await sharp(managed, { ignoreIcc: true }).raw().toBuffer())[0], 200);
+    const ink = await image().toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer();
+    const [r, g, b] = await sharp(ink).toColourspace('srgb').raw().toBuffer();
+    for (const work of [(bytes: Buffer) => decode(bytes, 8), (bytes: Buffer) => decodeSquare(bytes, 2)]) {
+      near(await work(managed), [200, 60, 90, 255], 'Display P3');
+      near(await work(ink), [r, g, b, 255], 'cmyk');
+    }
+  }
+  const deep = await raw(Uint16Array.of(200 * 257, 60 * 257, 90 * 257), 1, 1, 3)
+    .toColourspace('rgb16')
+    .png()
+    .toBuffer();
+  const { icc } = await sharp(await noise(1, 1).withIccProfile('srgb').png().toBuffer()).metadata();
+  const tagged = withChunk(deep, 'iCCP', Buffer.concat([Buffer.from('sRGB\0\0'), deflateSync(icc!)]));
+  assert.equal([(await sharp(tagged).metadata()).depth, (await sharp(tagged).metadata()).hasProfile], ['ushort', true]);
+  assert.equal([...(await decode(tagged, 8)).pixels], [200, 60, 90, 255]);
 });
 
 test('alpha is laid on mid-grey and rounded down', async () => {

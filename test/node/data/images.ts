@@ -1,4 +1,5 @@
 // Images that tests make for themselves, in memory.
+import { crc32 } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { generator } from '../../random.js';
 
@@ -61,3 +62,12 @@ export function tiff(
   }
   return Buffer.concat([head, Buffer.from(values.buffer, values.byteOffset, size)]);
 }
+
+/** A PNG with a chunk after its header. */
+export const withChunk = (png: Buffer, type: string, data: Buffer | string, wrong = 0) => {
+  const body = Buffer.concat([Buffer.from(type), Buffer.from(data as string, 'latin1')]);
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(body.length - 4, 0);
+  numbers.writeUInt32BE((crc32(body) ^ wrong) >>> 0, 4);
+  return Buffer.concat([png.subarray(0, 33), numbers.subarray(0, 4), body, numbers.subarray(4), png.subarray(33)]);
+};
