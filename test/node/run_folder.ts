@@ -278,7 +278,7 @@ test('metrics after the checkpoint, and a torn last line, are cut back', async (
   assert.equal(essence(folder), essence(expected));
 });
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGPIPE'] as const)
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const)
   test(`${signal} finishes the step, writes a checkpoint and exits with ${exitCodes[signal]}; the run goes on from there`, async () => {
     const [folder, expected] = [fresh(), fresh()];
     await pretrain(settings(expected), fakeSession(), silent);
