@@ -6,7 +6,8 @@ import { ConfigError, DataError } from './errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
 import { readSafetensors } from './io/safetensors.js';
-import { backboneParameters, backboneState } from './io/torchvision.js';
+import { findState } from './io/state_dict.js';
+import { backboneParameters, namingsOf } from './io/torchvision.js';
 import type { Parameters, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 
@@ -94,20 +95,23 @@ export interface TorchvisionOptions {
   width?: number;
   /** Stride of the first convolution; 2, as torchvision's, where left out. */
   stemStride?: number;
+  /** What the file's names have before the encoder's, such as `module.encoder_q.`; found where left out. */
+  prefix?: string;
 }
 
 /**
- * An encoder from the bytes of a safetensors file with a state dict of torchvision: the whole network's or the backbone's, as
- * `safetensors.torch.save_file(model.state_dict(), file)` writes it. Its classifier is left out.
+ * An encoder from the bytes of a safetensors file with a state dict of torchvision, as
+ * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may lie in a larger network, whatever its names
+ * begin with (`module.`, `backbone.`, `encoder_q.`); the rest, a classifier or a projector, is left out.
  *
  * @param file the name for error messages
- * @throws DataError where the file is damaged, or its tensors are not the encoder's: all that are missing, extra or of
- * another shape are named; ConfigError where an option is out of range
+ * @throws DataError where the file is damaged, has the encoder's tensors under no prefix or under several, or in other shapes;
+ * ConfigError where an option is out of range
  */
 export function openTorchvision(
   device: Device,
   bytes: Uint8Array,
-  { encoder, imageSize = 224, width = 1, stemStride = 2 }: TorchvisionOptions,
+  { encoder, imageSize = 224, width = 1, stemStride = 2, prefix }: TorchvisionOptions,
   file = 'encoder',
 ): ImageEncoder {
   const { tensors, metadata } = readSafetensors(bytes, file);
@@ -116,7 +120,11 @@ export function openTorchvision(
       `${file}: expected a state dict of torchvision, got a file of slimgrad, which names its encoder`,
     );
   const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize };
-  return new ImageEncoder(device, spec, backboneState(tensors), 'host', file);
+  const network = backbone(spec);
+  checkSize(encoder, { backbone: network, imageSize });
+  const what = width === 1 ? encoder : `${encoder} of width ${width}`;
+  const state = findState(network, tensors, { what, namings: namingsOf(encoder), prefix }, file);
+  return new ImageEncoder(device, spec, state, 'host', file);
 }
 
 function sourceOf(what: string, images: ImageSource | readonly Picture[]): ImageSource {
