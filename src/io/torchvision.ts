@@ -12,7 +12,7 @@ const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_trac
 /**
  * The backbone in a state dict of torchvision: all but the classifier and the counters of batches. Names stay as they are.
  *
- * @throws DataError where a tensor is neither F32 nor F16
+ * @throws DataError where a tensor is of a type that cannot be used
  */
 export function backboneState(tensors: ReadonlyMap<string, SavedTensor>): Tensors {
   return toTensors([...tensors].filter(([name]) => !notBackbone.test(name)));
