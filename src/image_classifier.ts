@@ -1,4 +1,4 @@
-import type { ImageSource, Picture } from './data/source.js';
+import type { ImageSource, PictureLike } from './data/source.js';
 import { type Classifier, type EncoderFile, readEncoder } from './encoder_file.js';
 import { DataError, NonFiniteError } from './errors.js';
 import { largestOf } from './eval/classification.js';
@@ -44,7 +44,7 @@ export class ImageClassifier {
    * @throws DataError where a picture cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
    * give a NaN
    */
-  async classify(images: ImageSource | readonly Picture[]): Promise<Classified> {
+  async classify(images: ImageSource | readonly PictureLike[]): Promise<Classified> {
     const { features } = this.encoder;
     const rows = (await this.encoder.embed(images)) as Float32Array<ArrayBuffer>;
     const N = rows.length / features;

@@ -1,4 +1,4 @@
-import type { ImageSource, Picture } from './data/source.js';
+import type { ImageSource, PictureLike } from './data/source.js';
 import { readEncoder } from './encoder_file.js';
 import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
 import type { Encoder } from './encoders/encoder.js';
@@ -41,11 +41,12 @@ export class ImageEncoder implements WeightedEncoder {
   }
 
   /**
-   * Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics.
+   * Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics. A picture's
+   * embedding does not depend on those beside it.
    *
    * @throws DataError where a picture cannot be had or its bytes are not what its sides say
    */
-  async embed(images: ImageSource | readonly Picture[]): Promise<Float32Array> {
+  async embed(images: ImageSource | readonly PictureLike[]): Promise<Float32Array> {
     return featuresOf(this.#device, this, sourceOf('embed', images));
   }
 
@@ -55,7 +56,7 @@ export class ImageEncoder implements WeightedEncoder {
    *
    * @throws DataError where there are fewer than two pictures, or one cannot be had: it then stays as it was
    */
-  async recalibrate(images: ImageSource | readonly Picture[]): Promise<void> {
+  async recalibrate(images: ImageSource | readonly PictureLike[]): Promise<void> {
     const part = { module: this.backbone, parameters: this.parameters, width: 'host' } as const;
     await recalibrate(this.#device, part, sourceOf('recalibrate', images), this.imageSize);
   }
@@ -127,12 +128,12 @@ export function openTorchvision(
   return new ImageEncoder(device, spec, state, 'host', file);
 }
 
-function sourceOf(what: string, images: ImageSource | readonly Picture[]): ImageSource {
+function sourceOf(what: string, images: ImageSource | readonly PictureLike[]): ImageSource {
   if (typeof images !== 'object' || images === null || !('length' in images))
     throw new ConfigError(`${what}: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
   return 'load' in images ? images : pictureSource(images);
 }
 
-function pictureSource(pictures: readonly Picture[]): ImageSource {
+function pictureSource(pictures: readonly PictureLike[]): ImageSource {
   return { name: 'pictures', length: pictures.length, pictures: 1, load: async (item) => pictures[item] };
 }

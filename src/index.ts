@@ -25,7 +25,15 @@ export {
 export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export { eachPicture, holdOut, type ImageSource, type Picture, subset } from './data/source.js';
+export {
+  eachPicture,
+  holdOut,
+  type ImageDataLike,
+  type ImageSource,
+  type Picture,
+  type PictureLike,
+  subset,
+} from './data/source.js';
 export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';

@@ -5,12 +5,20 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openChromium } from './browser/chromium.js';
 import { hasFirefox, openFirefox } from './browser/firefox.js';
+import { resizedHash } from './browser/resized.js';
 import { type OpenPage, type Result, servePage } from './browser/serve.js';
 
 const timeLimit = 130_000; // of a browser: the file as a whole has 300 s
 const fixtures = readdirSync('test/fixtures').filter((file) => file.endsWith('.safetensors'));
 const both = fixtures.flatMap((name) => [name, `${name}, plain device`]);
-const checks = ['the adapter computes', 'a plan replays', 'tuning is remembered', ...both];
+const checks = [
+  'the adapter computes',
+  'a plan replays',
+  'tuning is remembered',
+  'ImageData is embedded',
+  'resizing is as in Node',
+  ...both,
+];
 const browsers: Record<string, (url: string) => Promise<OpenPage>> = {
   Chromium: openChromium,
   ...(hasFirefox && { Firefox: openFirefox }),
@@ -23,7 +31,9 @@ async function runPage(open: (url: string) => Promise<OpenPage>): Promise<Map<st
   script = server.script;
   let watchdog: NodeJS.Timeout | undefined;
   try {
-    const page = await open(`${server.url}?${new URLSearchParams(fixtures.map((name) => ['fixture', name]))}`);
+    const query = new URLSearchParams(fixtures.map((name) => ['fixture', name]));
+    query.set('resized', String(resizedHash()));
+    const page = await open(`${server.url}?${query}`);
     page.broken.catch(() => undefined); // closing rejects it too; by then nobody waits for it
     const late = new Promise<never>((_, reject) => {
       watchdog = setTimeout(() => reject(new Error(`the page took over ${timeLimit / 1000} s`)), timeLimit);

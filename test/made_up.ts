@@ -1,11 +1,11 @@
 // Runs too small to learn anything: enough to see that a trainer does what it should.
 import * as assert from 'uvu/assert';
-import type { ImageSource } from '../src/data/source.js';
+import type { ImageSource, Picture } from '../src/data/source.js';
 import type { Tensors } from '../src/parameters.js';
 import { generator, seed } from './random.js';
 
 /** Random pictures with some structure, sides 12 to 20 pixels. */
-export function pictures(length: number): ImageSource {
+export function pictures(length: number): ImageSource<Picture> {
   const load = async (item: number, picture: number) => {
     const random = generator(seed + item * 2 + picture);
     const [width, height] = [12 + (item % 9), 12 + (item % 7)];

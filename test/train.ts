@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
-import type { ImageSource } from '../src/data/source.js';
+import type { ImageSource, Picture } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
@@ -24,8 +24,8 @@ const optimizers = ['sgd', 'adamw', 'lars'] as const;
 const still = { cropMin: 1, flip: 0, jitter: 0, gray: 0, solarizeB: 0, lr: 0.01 };
 
 /** Pictures so wide that no crop but the middle one has the share of the area that is asked for. */
-function wide(source: ImageSource): ImageSource {
-  const load: ImageSource['load'] = async (item, picture) => {
+function wide(source: ImageSource<Picture>): ImageSource<Picture> {
+  const load: ImageSource<Picture>['load'] = async (item, picture) => {
     const { width, height, pixels } = await source.load(item, picture);
     return {
       width: 3 * width,

@@ -1,5 +1,5 @@
 import { DataError } from '../errors.js';
-import { type ImageSource, planarSource } from './source.js';
+import { type ImageSource, type Picture, planarSource } from './source.js';
 
 const SIDE = 32;
 const PIXELS = 3 * SIDE * SIDE;
@@ -18,7 +18,7 @@ export function openCifar(
   name: string,
   files: readonly { name: string; bytes: Uint8Array }[],
   classes?: readonly string[],
-): ImageSource {
+): ImageSource<Picture> {
   const heads = variant === 'cifar10' ? 1 : 2;
   const kinds = variant === 'cifar10' ? [10] : [20, 100];
   const record = heads + PIXELS;

@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js';
 import { gunzip } from './gzip.js';
-import { type ImageSource, planarSource } from './source.js';
+import { type ImageSource, type Picture, planarSource } from './source.js';
 
 /** An IDX file of unsigned bytes: sizes of the axes, slowest first, and the values (a view of the file's bytes). */
 export interface Idx {
@@ -45,7 +45,7 @@ export async function openIdx(files: {
   images: Uint8Array;
   labels?: Uint8Array;
   classes?: readonly string[];
-}): Promise<ImageSource> {
+}): Promise<ImageSource<Picture>> {
   const { name, classes } = files;
   const images = parseIdx(await gunzip(files.images, `${name} images`), `${name} images`);
   const [length, height, width] = images.shape;

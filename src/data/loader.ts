@@ -3,6 +3,7 @@ import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import type { Pictures } from './augment.js';
 import { permutation } from './philox.js';
+import { loadPicture } from './picture.js';
 import { halve, type ImageSource, type Picture } from './source.js';
 
 export interface LoaderOptions {
@@ -10,21 +11,37 @@ export interface LoaderOptions {
   readonly batch: number;
   /** Seed of the order of every epoch. Without one there are no epochs, and batches are those given to `show()`. */
   readonly seed?: number;
-  /** The most GPU memory for the whole data set, in bytes; one that needs more is streamed. 256 MiB unless told. */
+  /** The most GPU memory for the whole data set, in bytes; one that needs more is streamed. 256 MiB unless told, 0 for none. */
   readonly budget?: number;
   /** Told of items decoded while opening. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 const decodedTogether = 64;
-const streamedBytes = 2 ** 28; // the most for a streamed batch: larger pictures are halved
+const batchBytes = 2 ** 27; // of a batch's pictures: the least that WebGPU promises for a binding
+
+/** The largest pictures that there is room for. */
+type Bound = NonNullable<ImageSource['bound']>;
+
+/** How large the pictures of a batch may be: their number alone says, so that no picture depends on others. */
+function roomFor(places: number): Bound {
+  const pixels = Math.max(1, Math.floor(batchBytes / 4 / places));
+  return { pixels, side: Math.max(1, 2 * Math.floor(Math.sqrt(pixels / 2))) };
+}
+
+/** The most pictures of `size` x `size` pixels that a batch has room for without halving them. */
+export function mostSquares(size: number): number {
+  return Math.max(1, Math.floor(batchBytes / 4 / size ** 2));
+}
 
 /**
  * Puts batches of a source into GPU memory, in an order that the step alone determines.
  *
  * A source that fits the budget and the adapter is decoded once and kept on the GPU; then a batch is a list of numbers.
- * Another is streamed: `prefetch()` decodes a batch while the GPU works on the one before, `prepare()` uploads it; pictures
- * larger than all of those seen on opening are halved until they are not.
+ * Another is streamed: `prefetch()` decodes a batch while the GPU works on the one before, `prepare()` uploads it.
+ *
+ * Either way a batch has room for 128 MiB of pixels, of which every picture has an equal share, P pixels. One of more, or with
+ * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of a picture depends on `batch` alone.
  * All buffers are made on opening, and the queue orders uploads between steps, so one set of them is enough.
  */
 export class Loader implements Pictures {
@@ -39,21 +56,22 @@ export class Loader implements Pictures {
   readonly #staging: Staging | undefined;
   #epoch = -1;
   #order = new Uint32Array(0);
-  #ahead: { readonly step: number; readonly decoded: Promise<void> } | undefined;
+  #ahead: { readonly items: Uint32Array; readonly decoded: Promise<void> } | undefined;
+  /** The call that fills the bindings just now. */
+  #filling: string | undefined;
 
-  private constructor(device: Device, source: ImageSource, options: LoaderOptions, decoded: Decoded) {
-    const { batch } = options;
+  private constructor(device: Device, source: ImageSource, { batch, seed }: LoaderOptions, decoded?: Decoded) {
     this.#device = device;
     this.#source = source;
-    this.#seed = options.seed;
+    this.#seed = seed;
     this.batch = batch;
-    this.cached = decoded.complete;
+    this.cached = decoded !== undefined;
     const bind = (label: string, bytes: number): Binding => ({
       storage: device.buffer(label, bytes),
       offset: 0,
       bytes,
     });
-    if (decoded.complete) {
+    if (decoded) {
       this.maxSide = decoded.maxSide;
       const pixels = bind('loader.pixels', decoded.bytes);
       const table = bind('loader.table', decoded.table.length * 4);
@@ -66,11 +84,10 @@ export class Loader implements Pictures {
       this.bindings = { pixels, table, batch: bind('loader.batch', batch * 16) };
     } else {
       const places = batch * source.pictures;
-      this.maxSide = Math.min(
-        decoded.maxSide,
-        Math.floor(Math.sqrt(Math.min(streamedBytes, largestBinding(device)) / 4 / places)),
-      );
-      this.#staging = new Staging(places, this.maxSide);
+      const room = roomFor(places);
+      const own = source.bound ?? room;
+      this.maxSide = Math.min(room.side, own.side);
+      this.#staging = new Staging(places, Math.min(room.pixels, own.pixels, this.maxSide ** 2), room);
       this.bindings = {
         pixels: bind('loader.pixels', this.#staging.pixels.length),
         table: bind('loader.table', places * 16),
@@ -80,10 +97,10 @@ export class Loader implements Pictures {
   }
 
   /**
-   * Decodes the source as far as the budget goes, and makes the buffers.
+   * Decodes the source as far as the budget goes, nothing where that is 0, and makes the buffers.
    *
    * @throws ConfigError where `batch` is no whole number above 0; DataError where epochs are asked of a source that is
-   * smaller than a batch, and where a picture cannot be had.
+   * smaller than a batch, and where a picture cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
     const { batch, seed, budget = 2 ** 28 } = options;
@@ -94,7 +111,13 @@ export class Loader implements Pictures {
         `${source.name}: has ${source.length} items, fewer than ${seed === undefined ? 'one' : `a batch of ${batch}`}; ` +
           'use a smaller batch or more pictures',
       );
-    const decoded = await decodeWithin(source, Math.min(budget, largestBinding(device)), options.onProgress);
+    const { side, pixels } = source.bound ?? { side: 1, pixels: 1 };
+    if (![side, pixels].every((most) => Number.isInteger(most) && most > 0))
+      throw new DataError(
+        `${source.name}: expected a bound { side, pixels } of whole numbers above 0, got ${side}, ${pixels}`,
+      );
+    const room = roomFor(batch * source.pictures);
+    const decoded = await decodeWithin(source, room, Math.min(budget, largestBinding(device)), options.onProgress);
     return new Loader(device, source, options, decoded);
   }
 
@@ -118,41 +141,30 @@ export class Loader implements Pictures {
     return this.#order.slice(first, first + this.batch);
   }
 
-  /** Puts a step's batch into the bindings, for the next `plan.run()`. */
+  /**
+   * Puts a step's batch into the bindings, for the next `plan.run()`.
+   *
+   * @throws ConfigError where another batch is being put there
+   */
   async prepare(step: number): Promise<void> {
-    const items = this.batchAt(step);
-    const ahead = this.#ahead;
-    this.#ahead = undefined;
-    if (ahead?.step === step) {
-      await ahead.decoded;
-      this.#upload(items);
-      return;
-    }
-    await ahead?.decoded.catch(() => undefined); // it shares the staging memory
-    await this.#decode(items);
-    this.#upload(items);
-  }
-
-  /** Begins to decode a step's batch; call it once the step before is on the GPU. Errors are told by `prepare()`. */
-  prefetch(step: number): void {
-    if (this.cached || this.#ahead) return;
-    const decoded = this.#decode(this.batchAt(step));
-    decoded.catch(() => undefined); // without this an error would end the process before prepare() asks for it
-    this.#ahead = { step, decoded };
+    await this.#fill(`prepare(${step})`, this.batchAt(step));
   }
 
   /** Puts these items into the bindings instead, at most a batch; places left over repeat the last. For evaluation. */
   async show(items: ArrayLike<number>): Promise<void> {
-    const { length } = this.#source;
-    if (items.length < 1 || items.length > this.batch)
-      throw new ConfigError(`loader: expected from 1 to ${this.batch} items to show, got ${items.length}`);
-    const whole = Uint32Array.from({ length: this.batch }, (_, n) => items[Math.min(n, items.length - 1)]);
-    for (const item of whole)
-      if (item >= length) throw new ConfigError(`loader: expected items from 0 to ${length - 1}, got ${item}`);
-    await this.#ahead?.decoded.catch(() => undefined);
-    this.#ahead = undefined;
-    await this.#decode(whole);
-    this.#upload(whole);
+    await this.#fill('show()', this.#whole(items));
+  }
+
+  /**
+   * Begins to decode a step's batch, or items to show; call it once the batch before is on the GPU. Where another batch is
+   * being decoded it does nothing. Errors are told by `prepare()` or `show()`.
+   */
+  prefetch(next: number | ArrayLike<number>): void {
+    const items = typeof next === 'number' ? this.batchAt(next) : this.#whole(next);
+    if (this.cached || this.#ahead || this.#filling) return;
+    const decoded = this.#decode(items);
+    decoded.catch(() => undefined); // without this an error would end the process before prepare() asks for it
+    this.#ahead = { items, decoded };
   }
 
   dispose(): void {
@@ -161,6 +173,35 @@ export class Loader implements Pictures {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** A batch of these items. */
+  #whole(items: ArrayLike<number>): Uint32Array<ArrayBuffer> {
+    const { length } = this.#source;
+    if (items.length < 1 || items.length > this.batch)
+      throw new ConfigError(`loader: expected from 1 to ${this.batch} items to show, got ${items.length}`);
+    const whole = Uint32Array.from({ length: this.batch }, (_, n) => items[Math.min(n, items.length - 1)]);
+    for (const item of whole)
+      if (item >= length) throw new ConfigError(`loader: expected items from 0 to ${length - 1}, got ${item}`);
+    return whole;
+  }
+
+  async #fill(call: string, items: Uint32Array): Promise<void> {
+    if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is under way; await that first`);
+    this.#filling = call;
+    try {
+      const ahead = this.#ahead;
+      this.#ahead = undefined;
+      if (ahead && items.every((item, n) => item === ahead.items[n])) {
+        await ahead.decoded;
+      } else {
+        await ahead?.decoded.catch(() => undefined); // it shares the staging memory
+        await this.#decode(items);
+      }
+      this.#upload(items);
+    } finally {
+      this.#filling = undefined;
+    }
   }
 
   async #decode(items: Uint32Array): Promise<void> {
@@ -187,12 +228,13 @@ export class Loader implements Pictures {
 class Staging {
   readonly pixels: Uint8Array<ArrayBuffer>;
   readonly table: Uint32Array<ArrayBuffer>;
-  readonly #maxSide: number;
+  readonly #room: Bound;
   #end = 0;
 
-  constructor(places: number, maxSide: number) {
-    this.#maxSide = maxSide;
-    this.pixels = new Uint8Array(places * maxSide * maxSide * 4);
+  /** @param most pixels that a picture has once it is halved to fit `room` */
+  constructor(places: number, most: number, room: Bound) {
+    this.#room = room;
+    this.pixels = new Uint8Array(places * most * 4);
     this.table = new Uint32Array(places * 4);
   }
 
@@ -208,8 +250,7 @@ class Staging {
       while (next < places) {
         const place = next++;
         const item = items[Math.floor(place / source.pictures)];
-        let picture = await loadChecked(source, item, place % source.pictures);
-        while (Math.max(picture.width, picture.height) > this.#maxSide) picture = halve(picture);
+        const picture = await loadWithin(this.#room, source, item, place % source.pictures);
         this.table.set([this.#end / 4, picture.width, picture.height, 0], place * 4);
         this.pixels.set(picture.pixels, this.#end);
         this.#end += picture.pixels.length;
@@ -220,23 +261,24 @@ class Staging {
   }
 }
 
+/** All of a source. */
 interface Decoded {
-  /** Whether all of the source fits. */
-  readonly complete: boolean;
   readonly blocks: readonly Uint8Array<ArrayBuffer>[];
   readonly bytes: number;
   /** Four words a picture: first pixel, width, height, 0. */
   readonly table: readonly number[];
-  /** Longest side of any picture decoded. */
+  /** Longest side of any picture. */
   readonly maxSide: number;
 }
 
-/** Decodes item after item until the budget is used up; what came until then tells how large the others may be. */
+/** Decodes item after item; gives it up where the budget is too small for all. */
 async function decodeWithin(
   source: ImageSource,
+  room: Bound,
   budget: number,
   onProgress: LoaderOptions['onProgress'],
-): Promise<Decoded> {
+): Promise<Decoded | undefined> {
+  if (!(budget > 0)) return undefined;
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   const table: number[] = [];
   let bytes = 0;
@@ -244,7 +286,7 @@ async function decodeWithin(
   for (let first = 0; first < source.length; first += decodedTogether) {
     const items = Array.from({ length: Math.min(decodedTogether, source.length - first) }, (_, i) => first + i);
     const loads = items.flatMap((item) =>
-      Array.from({ length: source.pictures }, (_, p) => loadChecked(source, item, p)),
+      Array.from({ length: source.pictures }, (_, p) => loadWithin(room, source, item, p)),
     );
     const pictures = await Promise.all(loads);
     const block = new Uint8Array(pictures.reduce((sum, { pixels }) => sum + pixels.length, 0));
@@ -257,25 +299,17 @@ async function decodeWithin(
     }
     blocks.push(block);
     bytes += end;
-    if (bytes > budget) return { complete: false, blocks: [], bytes, table, maxSide };
+    if (bytes > budget) return undefined;
     onProgress?.(first + items.length, source.length);
   }
-  return { complete: true, blocks, bytes, table, maxSide };
+  return { blocks, bytes, table, maxSide };
 }
 
-async function loadChecked(source: ImageSource, item: number, picture: number): Promise<Picture> {
-  const loaded = await source.load(item, picture as 0 | 1);
-  const { width, height, pixels } = loaded ?? {};
-  if (!(Number.isInteger(width) && width >= 1 && Number.isInteger(height) && height >= 1))
-    throw new DataError(
-      `${source.name}: item ${item}: expected a picture { width, height, pixels }, got sides ${width} and ${height}`,
-    );
-  const isBytes = pixels instanceof Uint8Array || pixels instanceof Uint8ClampedArray;
-  if (!isBytes || pixels.length !== width * height * 4)
-    throw new DataError(
-      `${source.name}: item ${item}: expected a Uint8Array of ${width * height * 4} bytes, RGBA of ${width} x ${height} ` +
-        `pixels, got ${pixels?.constructor.name} of ${pixels?.length}`,
-    );
+/** A picture of the source, halved until there is room for it. */
+async function loadWithin(room: Bound, source: ImageSource, item: number, picture: number): Promise<Picture> {
+  let loaded = await loadPicture(source, item, picture as 0 | 1);
+  while (Math.max(loaded.width, loaded.height) > room.side || loaded.width * loaded.height > room.pixels)
+    loaded = halve(loaded);
   return loaded;
 }
 

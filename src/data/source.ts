@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js';
 import { permutation, stream } from './philox.js';
+import { loadPicture, loadSquare } from './picture.js';
 
 /** A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB, alpha always 255. */
 export interface Picture {
@@ -8,8 +9,27 @@ export interface Picture {
   readonly pixels: Uint8Array | Uint8ClampedArray;
 }
 
-/** Pictures by number. Item numbers and labels stay the same for as long as the files behind them do. */
-export interface ImageSource {
+/**
+ * What a canvas's `getImageData()` gives, in sRGB and 8 bits a channel. Pixels that are not opaque are laid on mid-grey, as in
+ * pictures of files.
+ */
+export interface ImageDataLike {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray;
+  /** 'srgb' where it is absent; another is refused. */
+  readonly colorSpace?: string;
+}
+
+/** Either form of a decoded picture. Pixels of either that are not opaque are laid on mid-grey. */
+export type PictureLike = Picture | ImageDataLike;
+
+/**
+ * Pictures by number. Item numbers and labels stay the same for as long as the files behind them do.
+ *
+ * @typeParam P what `load()` gives: the library's own sources give a `Picture`
+ */
+export interface ImageSource<P extends PictureLike = PictureLike> {
   readonly name: string;
   readonly length: number;
   /** Pictures an item has: 1 (both views are augmentations of it) or 2 (one for each view). */
@@ -22,13 +42,18 @@ export interface ImageSource {
   readonly names?: readonly string[];
   /** 32 bits of a hash of every item's bytes, where they are known: copies have the same. */
   readonly digests?: Uint32Array;
+  /**
+   * No picture that `load()` gives is larger: pixels of a side, and in all. Memory for batches is then no larger than these
+   * need; where nothing is said, 128 MiB.
+   */
+  readonly bound?: { readonly side: number; readonly pixels: number };
   /** Rejects with a DataError where the picture cannot be had. `picture` is 0 where items have one. */
-  load(item: number, picture: 0 | 1): Promise<Picture>;
+  load(item: number, picture: 0 | 1): Promise<P>;
   /**
    * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, then the central square.
    * A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
    */
-  square?(item: number, picture: 0 | 1, size: number): Promise<Picture>;
+  square?(item: number, picture: 0 | 1, size: number): Promise<P>;
 }
 
 /** Throws a DataError unless `source` has this item and this picture of it. */
@@ -50,13 +75,14 @@ export function planarSource(
   about: { name: string; width: number; height: number; labels?: Int32Array; classes?: readonly string[] },
   channels: 1 | 3,
   planes: readonly Uint8Array[],
-): ImageSource {
+): ImageSource<Picture> {
   const { width, height } = about;
   const area = width * height;
-  const source: ImageSource = {
+  const source: ImageSource<Picture> = {
     name: about.name,
     length: planes.length,
     pictures: 1,
+    bound: { side: Math.max(width, height), pixels: area },
     ...(about.labels && { labels: about.labels }),
     ...(about.classes && { classes: about.classes }),
     async load(item, picture) {
@@ -74,22 +100,26 @@ export function planarSource(
 }
 
 /** The items of `source` that `items` names, in that order. */
-export function subset(source: ImageSource, items: readonly number[], name = source.name): ImageSource {
+export function subset<P extends PictureLike>(
+  source: ImageSource<P>,
+  items: readonly number[],
+  name = source.name,
+): ImageSource<P> {
   for (const item of items) checkItem(source, item, 0);
   return derived(source, name, items.length, source.pictures, (item, picture) => [items[item], picture]);
 }
 
 /** A source of `length` items, of which each is made of the item and picture of `source` that `origin` says. */
-function derived(
-  source: ImageSource,
+function derived<P extends PictureLike>(
+  source: ImageSource<P>,
   name: string,
   length: number,
   pictures: 1 | 2,
   origin: (item: number, picture: 0 | 1) => readonly [item: number, picture: 0 | 1],
-): ImageSource {
-  const { labels, classes, names, digests } = source;
+): ImageSource<P> {
+  const { labels, classes, names, digests, bound } = source;
   const items = Array.from({ length }, (_, item) => origin(item, 0)[0]);
-  const own: ImageSource = {
+  const own: ImageSource<P> = {
     name,
     length,
     pictures,
@@ -97,6 +127,7 @@ function derived(
     ...(classes && { classes }),
     ...(names && { names: items.map((item) => names[item]) }),
     ...(digests && { digests: Uint32Array.from(items, (item) => digests[item]) }),
+    ...(bound && { bound }),
     async load(item, picture) {
       checkItem(own, item, picture);
       return source.load(...origin(item, picture));
@@ -104,7 +135,7 @@ function derived(
     ...(source.square && {
       async square(item, picture, size) {
         checkItem(own, item, picture);
-        return (source.square as NonNullable<ImageSource['square']>)(...origin(item, picture), size);
+        return source.square!(...origin(item, picture), size);
       },
     }),
   };
@@ -130,25 +161,27 @@ export function halve({ width, height, pixels }: Picture): Picture {
 }
 
 /** The pictures of `source`, halved while the shorter side is at least twice `side`. */
-export function reduced(source: ImageSource, side: number): ImageSource {
+export function reduced(source: ImageSource, side: number): ImageSource<Picture> {
+  const { square, ...rest } = source;
   return {
-    ...source,
+    ...rest,
     async load(item, picture) {
-      let loaded = await source.load(item, picture);
+      let loaded = await loadPicture(source, item, picture);
       while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
       return loaded;
     },
+    ...(square && { square: (item, picture, size) => loadSquare(source, item, picture, size) }),
   };
 }
 
 /** Every picture as an item of its own: item 2i + p is picture p of item i. A source of single pictures stays as it is. */
-export function eachPicture(source: ImageSource): ImageSource {
+export function eachPicture<P extends PictureLike>(source: ImageSource<P>): ImageSource<P> {
   if (source.pictures === 1) return source;
   return derived(source, source.name, source.length * 2, 1, (item) => [item >> 1, (item & 1) as 0 | 1]);
 }
 
 /** Picture `picture` of every item, as a source of single pictures. */
-export function onePicture(source: ImageSource, picture: 0 | 1): ImageSource {
+export function onePicture<P extends PictureLike>(source: ImageSource<P>, picture: 0 | 1): ImageSource<P> {
   return derived(source, source.name, source.length, 1, (item) => [item, picture]);
 }
 

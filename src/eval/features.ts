@@ -1,6 +1,7 @@
 import { centreCrop, imagenetStatistics } from '../data/augment.js';
-import { Loader } from '../data/loader.js';
+import { Loader, mostSquares } from '../data/loader.js';
 import type { ImageSource } from '../data/source.js';
+import { squares } from '../data/squares.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Parameters } from '../parameters.js';
@@ -29,8 +30,9 @@ export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEn
 const most = 64; // pictures in a batch
 
 /**
- * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized, centre-cropped, normalised
- * by ImageNet's statistics, and passed through the encoder with its running statistics.
+ * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized and centre-cropped as torchvision
+ * does with Pillow, normalised by ImageNet's statistics, and passed through the encoder with its running statistics. A row
+ * depends on its own picture alone.
  *
  * @throws DataError where a picture cannot be had or its bytes are not what its sides say
  */
@@ -42,7 +44,8 @@ export async function featuresOf(
   const { length } = source;
   if (length === 0) return new Float32Array(0);
   const features = backbone.features.host;
-  const loader = await Loader.open(device, source, { batch: Math.min(most, length) });
+  const batch = Math.min(most, mostSquares(imageSize), length);
+  const loader = await Loader.open(device, squares(source, imageSize), { batch, budget: 0 });
   const plan = new Plan(device, { label: 'features' });
   try {
     const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
@@ -51,11 +54,13 @@ export async function featuresOf(
     plan.keep(y);
     await plan.compile();
     const rows = new Float32Array(length * features);
-    for (let first = 0; first < length; first += loader.batch) {
-      const count = Math.min(loader.batch, length - first);
-      await loader.show(Array.from({ length: count }, (_, i) => first + i));
+    const itemsFrom = (first: number) => Array.from({ length: Math.min(batch, length - first) }, (_, i) => first + i);
+    for (let first = 0; first < length; first += batch) {
+      const items = itemsFrom(first);
+      await loader.show(items);
       plan.run();
-      rows.set((await plan.read(y)).subarray(0, count * features), first * features);
+      if (first + batch < length) loader.prefetch(itemsFrom(first + batch));
+      rows.set((await plan.read(y)).subarray(0, items.length * features), first * features);
     }
     return rows;
   } finally {

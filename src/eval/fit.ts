@@ -1,8 +1,9 @@
 import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../data/augment.js';
-import { Loader } from '../data/loader.js';
+import { Loader, mostSquares } from '../data/loader.js';
 import { permutation } from '../data/philox.js';
 import type { ImageSource } from '../data/source.js';
-import { NonFiniteError } from '../errors.js';
+import { squares } from '../data/squares.js';
+import { ConfigError, NonFiniteError } from '../errors.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type SgdOptions, sgd } from '../optim/sgd.js';
 import type { Parameters } from '../parameters.js';
@@ -71,11 +72,17 @@ export async function pictureFeed(
   view: Augmentation | { readonly size: number },
   options: FeedOptions,
 ): Promise<Feed> {
-  const loader = await Loader.open(plan.device, source, options);
+  const isAugmented = 'crop' in view;
+  const most = mostSquares(view.size);
+  if (!isAugmented && options.batch > most)
+    throw new ConfigError(
+      `batch: expected at most ${most} pictures of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
+    );
+  const loader = await Loader.open(plan.device, isAugmented ? source : squares(source, view.size), options);
   return {
     batch: options.batch,
     stepsPerEpoch: loader.stepsPerEpoch,
-    x: 'crop' in view ? augment(plan, loader, 0, view) : centreCrop(plan, loader, { ...view, ...imagenetStatistics }),
+    x: isAugmented ? augment(plan, loader, 0, view) : centreCrop(plan, loader, { ...view, ...imagenetStatistics }),
     async prepare(step) {
       await loader.prepare(step);
       return loader.batchAt(step);

@@ -1,3 +1,4 @@
+import { loadPicture } from '../data/picture.js';
 import type { ImageSource, Picture } from '../data/source.js';
 import { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
@@ -10,7 +11,8 @@ import type { WeightedEncoder } from './features.js';
 export async function rawPixels(source: ImageSource, size: number): Promise<Float32Array> {
   const features = 3 * size * size;
   const rows = new Float32Array(source.length * features);
-  for (let item = 0; item < source.length; item++) rows.set(shrink(await source.load(item, 0), size), item * features);
+  for (let item = 0; item < source.length; item++)
+    rows.set(shrink(await loadPicture(source, item, 0), size), item * features);
   const sum = new Float64Array(features);
   for (let i = 0; i < rows.length; i++) sum[i % features] += rows[i];
   for (let i = 0; i < rows.length; i++) rows[i] -= sum[i % features] / source.length;

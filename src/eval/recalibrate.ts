@@ -1,6 +1,7 @@
 import { centreCrop, imagenetStatistics } from '../data/augment.js';
-import { Loader } from '../data/loader.js';
+import { Loader, mostSquares } from '../data/loader.js';
 import type { ImageSource } from '../data/source.js';
+import { squares } from '../data/squares.js';
 import { DataError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import type { Parameters, Width } from '../parameters.js';
@@ -16,7 +17,7 @@ export interface Recalibrated {
 }
 
 export interface RecalibrateOptions {
-  /** Pictures in a batch: fewer where there are fewer. */
+  /** Pictures in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
   batch?: number;
 }
 
@@ -38,7 +39,10 @@ export async function recalibrate(
 ): Promise<void> {
   if (images.length < 2)
     throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
-  const loader = await Loader.open(device, images, { batch: Math.min(batch, images.length) });
+  const loader = await Loader.open(device, squares(images, size), {
+    batch: Math.min(batch, mostSquares(size), images.length),
+    budget: 0,
+  });
   const plan = new Plan(device, { label: 'recalibrate' });
   const before = new Float32Array(await device.read(parameters.stats));
   try {
@@ -51,9 +55,11 @@ export async function recalibrate(
     device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace
     const sums = new Float64Array(before.length);
     const batches = Math.floor(images.length / loader.batch);
+    const itemsOf = (b: number) => Array.from({ length: loader.batch }, (_, i) => b * loader.batch + i);
     for (let b = 0; b < batches; b++) {
-      await loader.show(Array.from({ length: loader.batch }, (_, i) => b * loader.batch + i));
+      await loader.show(itemsOf(b));
       plan.run();
+      if (b + 1 < batches) loader.prefetch(itemsOf(b + 1));
       const values = new Float32Array(await device.read(parameters.stats));
       for (const at of places) sums[at] += values[at] / batches;
     }

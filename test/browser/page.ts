@@ -1,3 +1,5 @@
+import { parseConfig } from '../../src/config.js';
+import { ImageEncoder } from '../../src/image_encoder.js';
 import { globalAveragePool } from '../../src/ops/pool.js';
 import { type Device, openDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -5,8 +7,10 @@ import { tune } from '../../src/runtime/tuner.js';
 import { browserTuningCache } from '../../src/runtime/tuning_cache.js';
 import { Tape } from '../../src/tape.js';
 import { tensor } from '../../src/tensor.js';
+import { initialState } from '../../src/train.js';
 import { runCase, worst } from '../conform/cases.js';
 import { generator, randoms } from '../random.js';
+import { resizedHash } from './resized.js';
 import type { Result } from './serve.js';
 
 type Measured = Pick<Result, 'error' | 'tolerance'>;
@@ -95,6 +99,34 @@ async function tuningIsRemembered(device: Device): Promise<Measured> {
   return { error: Math.abs(trials - 2), tolerance: 0 };
 }
 
+/** What a canvas gives, not all of it opaque, is embedded as the same pixels laid on mid-grey are. */
+async function imageDataIsEmbedded(device: Device): Promise<Measured> {
+  const canvas = new OffscreenCanvas(20, 12);
+  const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
+  for (let x = 0; x < 20; x++) {
+    context.fillStyle = `rgba(${12 * x}, 90, ${250 - 9 * x}, ${x / 19})`;
+    context.fillRect(x, 0, 1, 12);
+  }
+  const image = context.getImageData(0, 0, 20, 12);
+  const pixels = image.data.map((value, i) => {
+    const alpha = image.data[i | 3];
+    return i % 4 === 3 ? 255 : Math.floor((value * alpha + 128 * (255 - alpha)) / 255);
+  });
+  const values = { data: 'made up', imageSize: 16, width: 0.125, stemStride: 2, blocks: '64/1 128/2', projector: 8 };
+  const config = parseConfig(values);
+  const encoder = new ImageEncoder(device, config, await initialState(device, config, 'slim'));
+  const [given, expected] = [await encoder.embed([image]), await encoder.embed([{ width: 20, height: 12, pixels }])];
+  encoder.dispose();
+  const wrong = given.filter((value, i) => value !== expected[i]).length;
+  return { error: given.some((value) => value !== 0) ? wrong : Number.POSITIVE_INFINITY, tolerance: 0 };
+}
+
+/** Node tells what it found. */
+async function resizingIsAsInNode(): Promise<Measured> {
+  const found = Number(new URLSearchParams(location.search).get('resized'));
+  return { error: Number(resizedHash() !== found), tolerance: 0 };
+}
+
 /** A case of test/fixtures: an operator, or a trajectory of training steps. */
 async function fixture(device: Device, name: string): Promise<Measured> {
   const open = async (file: string) => {
@@ -124,6 +156,8 @@ const checks: readonly Check[] = [
   { name: 'the adapter computes', run: adapterComputes, open: openDevice },
   { name: 'a plan replays', run: planReplays, open: openDevice },
   { name: 'tuning is remembered', run: tuningIsRemembered, open: openDevice },
+  { name: 'ImageData is embedded', run: imageDataIsEmbedded, open: openDevice },
+  { name: 'resizing is as in Node', run: resizingIsAsInNode, open: openDevice },
   ...new URLSearchParams(location.search).getAll('fixture').flatMap((fixtureName): Check[] => {
     const run = (device: Device) => fixture(device, fixtureName);
     return [

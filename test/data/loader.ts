@@ -2,13 +2,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/data/augment.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import { halve, type ImageSource, type Picture } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
+import { rejects } from '../rejects.js';
 import { centreDraw, view as referenceView } from './augment_reference.js';
 
 let device: Device;
@@ -19,8 +20,10 @@ test.after(() => device.dispose());
 
 const random = generator();
 const integer = (below: number) => Math.floor(random() * below);
+const opaque = (pixels: number) =>
+  Uint8Array.from({ length: pixels * 4 }, (_, i) => (i % 4 === 3 ? 255 : integer(256)));
 
-interface CountedSource extends ImageSource {
+interface CountedSource extends ImageSource<Picture> {
   readonly all: readonly Picture[];
   loads: number;
   /** Makes loading this item fail. */
@@ -30,12 +33,13 @@ interface CountedSource extends ImageSource {
 function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + integer(20)): CountedSource {
   const all = Array.from({ length: length * pictures }, () => {
     const [width, height] = [side(), side()];
-    return { width, height, pixels: Uint8Array.from({ length: width * height * 4 }, () => integer(256)) };
+    return { width, height, pixels: opaque(width * height) };
   });
   const source: CountedSource = {
     name: 'random pictures',
     length,
     pictures,
+    bound: { side: Math.max(...all.flatMap(({ width, height }) => [width, height])), pixels: 400 },
     all,
     loads: 0,
     async load(item, picture) {
@@ -49,14 +53,14 @@ function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + inte
 }
 
 /** What the bindings show: every place's sample and its pictures for either view. */
-async function shown(loader: Loader): Promise<{ sample: number; views: Picture[] }[]> {
+async function shown(loader: Loader, places = loader.batch): Promise<{ sample: number; views: Picture[] }[]> {
   const read = async (name: 'pixels' | 'table' | 'batch') => device.read(loader.bindings[name].storage as GPUBuffer);
   const pixels = new Uint8Array(await read('pixels'));
-  const [table, places] = [new Uint32Array(await read('table')), new Uint32Array(await read('batch'))];
-  return Array.from({ length: loader.batch }, (_, n) => ({
-    sample: places[4 * n],
+  const [table, batch] = [new Uint32Array(await read('table')), new Uint32Array(await read('batch'))];
+  return Array.from({ length: places }, (_, n) => ({
+    sample: batch[4 * n],
     views: [1, 2].map((view) => {
-      const [first, width, height] = table.subarray(4 * places[4 * n + view]);
+      const [first, width, height] = table.subarray(4 * batch[4 * n + view]);
       return { width, height, pixels: pixels.slice(first * 4, (first + width * height) * 4) };
     }),
   }));
@@ -209,36 +213,104 @@ test('steps make no buffers', async () => {
   assert.is(device.allocated, 0, 'bytes held after dispose()');
 });
 
-test('a streamed picture larger than those seen on opening is halved, by means of 2 x 2', async () => {
-  const source = randomSource(70, 1, () => 6); // 64 are seen
-  const pixels = Uint8Array.from({ length: 13 * 9 * 4 }, () => integer(256));
-  (source.all as Picture[])[69] = { width: 13, height: 9, pixels };
-  await withLoader(source, { batch: 2, budget: 0 }, async (loader) => {
-    assert.is(loader.maxSide, 6);
-    await loader.show([69, 0]);
-    const [
-      {
-        views: [half],
-      },
-      {
-        views: [whole],
-      },
-    ] = await shown(loader);
-    assert.equal(whole, source.all[0]);
-    // 13 x 9 → 7 x 5 → 4 x 3: the last column and row stand for themselves
-    assert.equal([half.width, half.height], [4, 3]);
-    const at = (x: number, y: number) => pixels[4 * (Math.min(y, 8) * 13 + Math.min(x, 12))];
-    const means = (x: number, y: number, of: (x: number, y: number) => number) =>
-      Math.floor((of(x, y) + of(x + 1, y) + of(x, y + 1) + of(x + 1, y + 1) + 2) / 4);
-    const once = (x: number, y: number) => means(2 * Math.min(x, 6), 2 * Math.min(y, 4), at);
-    for (const [x, y] of [
-      [0, 0],
-      [1, 1],
-      [3, 0],
-      [0, 2],
-      [3, 2],
-    ])
-      assert.is(half.pixels[4 * (y * 4 + x)], means(2 * x, 2 * y, once), `${x}, ${y}, seed ${seed}`);
+test('a picture is halved, by means of 2 x 2, until its share of the batch holds it, cached and streamed alike', async () => {
+  const batch = 2 ** 16; // so that the share is 512 pixels, and sides are at most 32
+  const kept = async (budget: number | undefined, from: readonly Picture[]) => {
+    const source = { ...randomSource(from.length), bound: undefined, load: async (item: number) => from[item] };
+    let seen: Picture[] = [];
+    await withLoader(source, { batch, budget }, async (loader) => {
+      assert.is(loader.cached, budget !== 0);
+      if (budget === 0) assert.is(loader.maxSide, 32);
+      await loader.show(from.map((_, item) => item));
+      seen = (await shown(loader, from.length)).map(({ views: [view] }) => view);
+      assert.is(loader.maxSide >= Math.max(...seen.flatMap(({ width, height }) => [width, height])), true);
+    });
+    return seen;
+  };
+  const sides = [
+    [32, 16, 0],
+    [16, 32, 0],
+    [22, 23, 0], // 506 pixels
+    [32, 17, 1], // 544 pixels
+    [1, 65, 2],
+    [82, 60, 2],
+    [33, 3, 1], // the last fills all places that are left
+  ] as const;
+  const from = sides.map(([width, height]) => ({ width, height, pixels: opaque(width * height) }));
+  const expected = sides.map(([, , times], i) => {
+    let picture: Picture = from[i];
+    for (let t = 0; t < times; t++) picture = halve(picture);
+    return picture;
+  });
+  assert.equal(await kept(undefined, from), expected, `cached, seed ${seed}`);
+  assert.equal(await kept(0, from), expected, `streamed, seed ${seed}`);
+});
+
+test("memory is for pictures as large as a source's bound, and one above it is refused by name", async () => {
+  const source = { ...randomSource(9, 2, () => 6), bound: { side: 8, pixels: 40 } };
+  await withLoader(source, { batch: 3, budget: 0 }, async (loader) => {
+    assert.is(loader.maxSide, 8);
+    assert.is(loader.bindings.pixels.bytes, 3 * 2 * 40 * 4);
+    await loader.show([8, 0, 1]);
+    await expectShown(loader, source, [8, 0, 1], 'within the bound');
+    for (const [width, height] of [
+      [9, 2],
+      [7, 6],
+    ]) {
+      (source.all as Picture[])[5] = { width, height, pixels: opaque(width * height) };
+      await rejects(
+        () => loader.show([1, 2]),
+        DataError,
+        /pictures: item 2, picture 1: .* at most 8 and 40 pixels in all/,
+      );
+    }
+  });
+  await rejects(() => Loader.open(device, source, { batch: 3 }), DataError, /item 2, picture 1: .*got 7 x 6/);
+});
+
+test('with no budget nothing is decoded on opening', async () => {
+  const source = randomSource(5);
+  await withLoader(source, { batch: 2, budget: 0, onProgress: () => assert.unreachable() }, async () => {
+    assert.is(source.loads, 0);
+  });
+});
+
+test('two calls at once are refused by name, and the first goes on', async () => {
+  for (const budget of [undefined, 0]) {
+    const source = randomSource(40);
+    await withLoader(source, { batch: 8, seed, budget }, async (loader) => {
+      for (const [begin, call, items] of [
+        [() => loader.prepare(3), 'prepare\\(3\\)', loader.batchAt(3)],
+        [() => loader.show([5]), 'show\\(\\)', Array(8).fill(5)],
+      ] as const) {
+        const first = begin();
+        const [second, third] = [loader.prepare(1), loader.show([1])];
+        loader.prefetch(2); // has no memory to go to
+        await Promise.all([
+          first,
+          rejects(() => second, ConfigError, new RegExp(`^loader: prepare\\(1\\) while ${call} is under way`)),
+          rejects(() => third, ConfigError, new RegExp(`^loader: show\\(\\) while ${call} is under way`)),
+        ]);
+        await expectShown(loader, source, items, call);
+      }
+      await loader.prepare(2);
+      await expectShown(loader, source, loader.batchAt(2), 'afterwards');
+    });
+  }
+});
+
+test('items to show are decoded ahead as steps are', async () => {
+  const source = randomSource(20);
+  await withLoader(source, { batch: 4, budget: 0 }, async (loader) => {
+    loader.prefetch([3, 1]);
+    await loader.show([3, 1]);
+    assert.is(source.loads, 4);
+    await expectShown(loader, source, [3, 1, 1, 1], 'ahead');
+    loader.prefetch([3, 1]);
+    await loader.show([3, 2]);
+    assert.is(source.loads, 12);
+    await expectShown(loader, source, [3, 2, 2, 2], 'others');
+    assert.throws(() => loader.prefetch([20]), /items from 0 to 19, got 20/);
   });
 });
 
@@ -300,20 +372,19 @@ test('what cannot be loaded is refused', async () => {
   });
 });
 
-test("pixels of a canvas's ImageData are pixels like others", async () => {
+test('pictures may be ImageData of a canvas', async () => {
   const plain = randomSource(6);
   const load: ImageSource['load'] = async (item, picture) => {
     const { width, height, pixels } = await plain.load(item, picture);
-    return { width, height, pixels: Uint8ClampedArray.from(pixels) };
+    return { width, height, data: Uint8ClampedArray.from(pixels), colorSpace: 'srgb' };
   };
-  const [bytes, clamped] = [plain, { ...plain, load }].map(async (source) => {
-    const loader = await Loader.open(device, source, { batch: 4, seed });
-    await loader.prepare(0);
-    const seen = await shown(loader);
-    loader.dispose();
-    return seen;
-  });
-  assert.equal(await clamped, await bytes);
+  for (const budget of [undefined, 0])
+    await withLoader({ ...plain, load }, { batch: 4, seed, budget }, async (loader) => {
+      await loader.prepare(0);
+      const [first] = loader.batchAt(0);
+      const [{ views }] = await shown(loader);
+      assert.equal([...views[0].pixels], [...plain.all[first].pixels], `seed ${seed}`);
+    });
 });
 
 test.run();

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { checkItem, type ImageSource } from '../../data/source.js';
+import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
 import { loadSharp, MID_GREY } from './sharp.js';
@@ -16,7 +16,7 @@ const PIXEL_BYTES = SIDE * SIDE * 4;
 const STYLES = ['google', 'twitter'] as const;
 const INSTALL = 'npm i -D emoji-datasource-google@16 emoji-datasource-twitter@16';
 
-export interface EmojiSource extends ImageSource {
+export interface EmojiSource extends ImageSource<Picture> {
   /** The Unicode code points of every item, as in '1F600'. */
   readonly codes: readonly string[];
 }

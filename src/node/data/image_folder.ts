@@ -33,7 +33,7 @@ export interface ImageFolderOptions {
 }
 
 /** The usable images of a folder. */
-export interface ImageFolder extends ImageSource {
+export interface ImageFolder extends ImageSource<Picture> {
   /** Path of every item within the folder, in order. */
   readonly files: readonly string[];
   /** Images that cannot be used, and why. They are no items. */

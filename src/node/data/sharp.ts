@@ -2,10 +2,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { DataError } from '../../errors.js';
 
-type SharpModule = typeof import('sharp').default;
+export { MID_GREY } from '../../data/picture.js';
 
-/** What transparent pixels are laid on, in every reader: mid-grey. */
-export const MID_GREY = { r: 128, g: 128, b: 128 } as const;
+type SharpModule = typeof import('sharp').default;
 
 /** Looked for once, though every picture asks. */
 let usable: SharpModule | undefined;

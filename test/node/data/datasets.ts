@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { loadPicture } from '../../../src/data/picture.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { openDataset } from '../../../src/node/data/datasets.js';
 import { openEmoji } from '../../../src/node/data/emoji.js';
@@ -43,7 +44,7 @@ test('emoji, paired: the twins are the views, a fifth of the emoji is held out, 
   // Drawings are views of one array of the style: the place tells which emoji it is.
   const seen = new Set<number>();
   for (const part of [train, held!]) {
-    for (let item = 0; item < part.length; item++) seen.add((await part.load(item, 0)).pixels.byteOffset);
+    for (let item = 0; item < part.length; item++) seen.add((await loadPicture(part, item, 0)).pixels.byteOffset);
   }
   assert.is(seen.size, 1906);
   assert.match(notes.join('\n'), /1906 emoji in two styles; 381 of them held out by seed 5$/m);
@@ -76,7 +77,7 @@ test('a labelled folder is split by seed, an unlabelled one is all to train on',
     const levels: number[] = [];
     for (const part of [set.train, set.test!]) {
       for (let item = 0; item < part.length; item++) {
-        const level = (await part.load(item, 0)).pixels[0];
+        const level = (await loadPicture(part, item, 0)).pixels[0];
         assert.is(part.labels![item], level % 2);
         levels.push(level);
       }
@@ -146,7 +147,7 @@ test('IDX folders, plain and gzipped; fashion-mnist names its classes', () =>
     const fashion = await openDataset(`fashion-mnist:${folder}`);
     assert.equal([fashion.train.length, fashion.test!.length], [12, 3]);
     assert.is(fashion.train.classes![fashion.train.labels![9]], 'Ankle boot');
-    assert.equal([...(await fashion.test!.load(2, 0)).pixels.subarray(0, 4)], [90, 90, 90, 255]);
+    assert.equal([...(await loadPicture(fashion.test!, 2, 0)).pixels.subarray(0, 4)], [90, 90, 90, 255]);
     assert.is((await openDataset(`idx:${folder}`)).train.classes, undefined);
     await rm(join(folder, 't10k-labels-idx1-ubyte'));
     await refuses(
@@ -184,7 +185,7 @@ test('CIFAR folders, as they are unpacked or the files themselves', () =>
       const { train, test: held } = await openDataset(`cifar10:${place}`);
       assert.equal([[...train.labels!], [...held!.labels!]], [[1, 2, 3, 4, 5], [9]]);
       assert.is(train.classes![5], 'dog');
-      assert.is((await train.load(4, 0)).pixels[0], 5);
+      assert.is((await loadPicture(train, 4, 0)).pixels[0], 5);
     }
     await writeFile(join(folder, 'train.bin'), record(3, 77));
     await writeFile(join(folder, 'test.bin'), record(4, 78));

@@ -1,0 +1,26 @@
+/** Sources as evaluation sees them: squares of one size. Knows how a source is asked for them, not how they are computed. */
+import { loadPicture, loadSquare } from './picture.js';
+import { resizeSquare } from './resize.js';
+import type { ImageSource, Picture } from './source.js';
+
+/**
+ * The pictures of `source` with the shorter side resized to `size` and the central square cut out: by the source's own
+ * `square()` where it has one, which sees all the pixels there are, else of what `load()` gives.
+ */
+export function squares(source: ImageSource, size: number): ImageSource<Picture> {
+  const { name, length, pictures, labels, classes, names, digests } = source;
+  return {
+    name,
+    length,
+    pictures,
+    ...(labels && { labels }),
+    ...(classes && { classes }),
+    ...(names && { names }),
+    ...(digests && { digests }),
+    bound: { side: size, pixels: size ** 2 },
+    load: async (item, picture) =>
+      source.square
+        ? loadSquare(source, item, picture, size)
+        : resizeSquare(await loadPicture(source, item, picture), size),
+  };
+}
