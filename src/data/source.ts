@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js';
 import { permutation, stream } from './philox.js';
 import { loadPicture, loadSquare } from './picture.js';
+import type { SquareOptions } from './resize.js';
 
 /** A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB, alpha always 255. */
 export interface Picture {
@@ -50,10 +51,10 @@ export interface ImageSource<P extends PictureLike = PictureLike> {
   /** Rejects with a DataError where the picture cannot be had. `picture` is 0 where items have one. */
   load(item: number, picture: 0 | 1): Promise<P>;
   /**
-   * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, then the central square.
-   * A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
+   * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, or as `options` say, then the
+   * central square. A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
    */
-  square?(item: number, picture: 0 | 1, size: number): Promise<P>;
+  square?(item: number, picture: 0 | 1, size: number, options?: SquareOptions): Promise<P>;
 }
 
 /** Throws a DataError unless `source` has this item and this picture of it. */
@@ -133,9 +134,9 @@ function derived<P extends PictureLike>(
       return source.load(...origin(item, picture));
     },
     ...(source.square && {
-      async square(item, picture, size) {
+      async square(item, picture, size, options) {
         checkItem(own, item, picture);
-        return source.square!(...origin(item, picture), size);
+        return source.square!(...origin(item, picture), size, options);
       },
     }),
   };
@@ -170,7 +171,9 @@ export function reduced(source: ImageSource, side: number): ImageSource<Picture>
       while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
       return loaded;
     },
-    ...(square && { square: (item, picture, size) => loadSquare(source, item, picture, size) }),
+    ...(square && {
+      square: (item, picture, size, options) => loadSquare(source, item, picture, size, options),
+    }),
   };
 }
 

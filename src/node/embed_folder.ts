@@ -18,8 +18,8 @@ export async function embedFolder(
   await checkPlace(out);
   const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
-    const { features, imageSize } = encoder;
-    const images = await usableImages(folder, imageSize);
+    const { features, imageSize, square } = encoder;
+    const images = await usableImages(folder, square.resize ?? imageSize);
     const rows = await encoder.embed(images);
     const bytes = /\.csv$/i.test(out)
       ? csv(images.files, rows, features)
@@ -33,7 +33,7 @@ export async function embedFolder(
   }
 }
 
-/** The images of a folder, as large as an encoder sees them. Those that cannot be used are told on stderr. */
+/** The images of a folder, no smaller than an encoder that resizes them to `imageSize` needs them. Those that cannot be used are told on stderr. */
 export async function usableImages(folder: string, imageSize: number): Promise<ImageFolder> {
   const images = await openImageFolder(folder, { side: sideFor(imageSize), labels: false });
   for (const { file, reason } of images.skipped) console.error(`skipped ${file}: ${reason}`);

@@ -34,6 +34,21 @@ export const embed: Command = {
       fromText: whole,
     },
     {
+      flag: '--resize',
+      key: 'resize',
+      value: 'N',
+      doc: 'what the shorter side is resized to before the square is cut out, for a torchvision file: its own weights want 256 or 232',
+      default: 'the image size',
+      fromText: whole,
+    },
+    {
+      flag: '--interpolation',
+      key: 'interpolation',
+      value: 'bicubic|bilinear',
+      doc: "how pictures are resized, for a torchvision file: torchvision's own weights want bilinear",
+      default: 'bicubic',
+    },
+    {
       flag: '--width',
       key: 'width',
       value: 'W',
