@@ -8,8 +8,15 @@ import type { Tensors } from '../parameters.js';
 import { shapeText } from '../tensor.js';
 import { type SavedTensor, toTensors } from './safetensors.js';
 
-/** Another program's name for each tensor of an encoder, by ours. */
-export type Naming = (name: string) => string;
+/** How another program names the tensors of an encoder. */
+export interface Naming {
+  /** Its name of a tensor, from ours. */
+  rename(name: string): string;
+  /** Makes of its tensors, under our names, those that make our network the same function; they are the same where it is absent. */
+  convert?(state: Tensors): Tensors;
+  /** Why tensors so named are refused. */
+  readonly refuse?: string;
+}
 
 /** How a state dict is searched. */
 export interface SearchOptions {
@@ -43,7 +50,7 @@ export function findState(
   file: string,
 ): Tensors {
   const shapes = shapesOf(encoder);
-  const candidates = [(name: string) => name, ...namings]
+  const candidates = [{ rename: (name: string) => name }, ...namings]
     .flatMap((naming) => candidatesOf(shapes, saved, naming, prefix))
     .sort((a, b) => a.missing.length - b.missing.length || faults(a) - faults(b));
   const [best] = candidates;
@@ -54,15 +61,19 @@ export function findState(
       `${file}: expected one ${what}, got ${fits.length}, under the prefixes ${few(fits.map((one) => quoted(one.prefix)))}; ` +
         'name the one that is meant as `prefix` (--prefix)',
     );
+  const { refuse, convert } = best.naming;
+  if (refuse !== undefined) throw new DataError(`${file}: expected ${what} of torchvision; ${refuse}`);
   const tensors = toTensors(
     Array.from(best.names, ([, name]) => [name, saved.get(name)!] as const),
     file,
   );
-  return new Map(Array.from(best.names, ([ours, name]) => [ours, tensors.get(name)!] as const));
+  const state: Tensors = new Map(Array.from(best.names, ([ours, name]) => [ours, tensors.get(name)!] as const));
+  return convert ? convert(state) : state;
 }
 
 /** What a state dict has of an encoder under one prefix, by one way of naming. All names but the keys of `names` are the file's. */
 interface Candidate {
+  readonly naming: Naming;
   readonly prefix: string;
   /** The file's name of every tensor, by ours. */
   readonly names: ReadonlyMap<string, string>;
@@ -82,7 +93,7 @@ function candidatesOf(
   naming: Naming,
   prefix: string | undefined,
 ): Candidate[] {
-  const theirs = new Map(Array.from(shapes.keys(), (ours) => [ours, naming(ours)] as const));
+  const theirs = new Map(Array.from(shapes.keys(), (ours) => [ours, naming.rename(ours)] as const));
   const wanted = new Set(theirs.values());
   const longest = Math.max(...Array.from(wanted, (name) => name.length));
   const counts = new Map<string, number>();
@@ -91,10 +102,13 @@ function candidatesOf(
       if (wanted.has(name.slice(at))) counts.set(name.slice(0, at), (counts.get(name.slice(0, at)) ?? 0) + 1);
   if (prefix !== undefined) for (const other of [...counts.keys()]) if (other !== prefix) counts.delete(other);
   const most = [...counts.values()].reduce((a, b) => Math.max(a, b), 0);
-  return [...counts].filter(([, count]) => count === most).map(([found]) => candidate(found, shapes, saved, theirs));
+  return [...counts]
+    .filter(([, count]) => count === most)
+    .map(([found]) => candidate(naming, found, shapes, saved, theirs));
 }
 
 function candidate(
+  naming: Naming,
   prefix: string,
   shapes: ReadonlyMap<string, readonly number[]>,
   saved: ReadonlyMap<string, SavedTensor>,
@@ -104,6 +118,7 @@ function candidate(
   const used = new Set(names.values());
   const parts = new Set(Array.from(theirs.values(), (name) => first(name)));
   return {
+    naming,
     prefix,
     names,
     missing: [...used].filter((name) => !saved.has(name)),

@@ -5,6 +5,7 @@ import type { Device } from '../runtime/device.js';
 import { checkState } from './checkpoint.js';
 import { type SavedTensor, toTensors } from './safetensors.js';
 import { type Naming, shapesOf } from './state_dict.js';
+import { timmNaming } from './timm.js';
 
 /** What a state dict holds beside the backbone: its classifier, and counters that nothing here reads. */
 const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_tracked$/;
@@ -45,11 +46,13 @@ export function backboneParameters(device: Device, encoder: Encoder, state: Tens
 const children = ['conv1', 'bn1', 'relu', 'maxpool', 'layer1', 'layer2', 'layer3', 'layer4'];
 
 /** How tensors are named where a network's parts were put into an nn.Sequential, as frameworks of self-supervised learning do. */
-const counted: Naming = (name) =>
-  name.replace(/^[^.]+/, (part) => String(part === 'features' ? 0 : children.indexOf(part)));
+const counted: Naming = {
+  rename: (name) => name.replace(/^[^.]+/, (part) => String(part === 'features' ? 0 : children.indexOf(part))),
+};
 
 /** Ways of naming the tensors of an encoder that other programs have, beside torchvision's. */
 export function namingsOf(encoder: EncoderName): readonly Naming[] {
+  const timm = timmNaming(encoder);
   const known = encoder !== 'resnet20' && encoder !== 'mobilenet_v1'; // torchvision has neither
-  return known ? [counted] : [];
+  return [...(known ? [counted] : []), ...(timm ? [timm] : [])];
 }
