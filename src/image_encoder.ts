@@ -1,3 +1,4 @@
+import { checkSquare, type Interpolation, type SquareOptions } from './data/resize.js';
 import type { ImageSource, PictureLike } from './data/source.js';
 import { readEncoder } from './encoder_file.js';
 import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
@@ -6,7 +7,8 @@ import { ConfigError, DataError } from './errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
 import { readSafetensors } from './io/safetensors.js';
-import { backboneParameters, backboneState } from './io/torchvision.js';
+import { findState } from './io/state_dict.js';
+import { backboneParameters, namingsOf } from './io/torchvision.js';
 import type { Parameters, Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 
@@ -16,6 +18,8 @@ export class ImageEncoder implements WeightedEncoder {
   readonly features: number;
   /** Side of the squares that pictures are resized and cropped to. */
   readonly imageSize: number;
+  /** How pictures become those squares. */
+  readonly square: SquareOptions;
   readonly backbone: Encoder;
   readonly parameters: Parameters;
   readonly #device: Device;
@@ -26,7 +30,7 @@ export class ImageEncoder implements WeightedEncoder {
    */
   constructor(
     device: Device,
-    spec: EncoderSpec & { readonly imageSize: number },
+    spec: EncoderSpec & { readonly imageSize: number; readonly square?: SquareOptions },
     state: Tensors,
     part: Width = 'slim',
     file = 'encoder',
@@ -35,7 +39,9 @@ export class ImageEncoder implements WeightedEncoder {
     this.backbone = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
     this.features = this.backbone.features.host;
     this.imageSize = spec.imageSize;
+    this.square = spec.square ?? {};
     checkSize(spec.encoder, this);
+    checkSquare(this.imageSize, this.square);
     this.parameters = backboneParameters(device, this.backbone, state, file);
   }
 
@@ -57,7 +63,7 @@ export class ImageEncoder implements WeightedEncoder {
    */
   async recalibrate(images: ImageSource | readonly PictureLike[]): Promise<void> {
     const part = { module: this.backbone, parameters: this.parameters, width: 'host' } as const;
-    await recalibrate(this.#device, part, sourceOf('recalibrate', images), this.imageSize);
+    await recalibrate(this.#device, part, sourceOf('recalibrate', images), this.imageSize, { square: this.square });
   }
 
   /** Its tensors as they are now, by the names of its file. */
@@ -91,24 +97,31 @@ export interface TorchvisionOptions {
   encoder: EncoderName;
   /** Side of the squares that pictures are resized and cropped to; 224 where left out. */
   imageSize?: number;
+  /** What the shorter side is resized to before the square is cut out of the centre; `imageSize` where left out, never less. */
+  resize?: number;
+  /** How pictures are resized; 'bicubic' where left out. torchvision's own weights were tested with 'bilinear'. */
+  interpolation?: Interpolation;
   /** Width multiplier; 1 where left out. */
   width?: number;
   /** Stride of the first convolution; 2, as torchvision's, where left out. */
   stemStride?: number;
+  /** What the file's names have before the encoder's, such as `module.encoder_q.`; found where left out. */
+  prefix?: string;
 }
 
 /**
- * An encoder from the bytes of a safetensors file with a state dict of torchvision: the whole network's or the backbone's, as
- * `safetensors.torch.save_file(model.state_dict(), file)` writes it. Its classifier is left out.
+ * An encoder from the bytes of a safetensors file with a state dict of torchvision, as
+ * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may lie in a larger network, whatever its names
+ * begin with (`module.`, `backbone.`, `encoder_q.`); the rest, a classifier or a projector, is left out.
  *
  * @param file the name for error messages
- * @throws DataError where the file is damaged, or its tensors are not the encoder's: all that are missing, extra or of
- * another shape are named; ConfigError where an option is out of range
+ * @throws DataError where the file is damaged, has the encoder's tensors under no prefix or under several, or in other shapes;
+ * ConfigError where an option is out of range
  */
 export function openTorchvision(
   device: Device,
   bytes: Uint8Array,
-  { encoder, imageSize = 224, width = 1, stemStride = 2 }: TorchvisionOptions,
+  { encoder, imageSize = 224, resize, interpolation, width = 1, stemStride = 2, prefix }: TorchvisionOptions,
   file = 'encoder',
 ): ImageEncoder {
   const { tensors, metadata } = readSafetensors(bytes, file);
@@ -116,8 +129,13 @@ export function openTorchvision(
     throw new DataError(
       `${file}: expected a state dict of torchvision, got a file of slimgrad, which names its encoder`,
     );
-  const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize };
-  return new ImageEncoder(device, spec, backboneState(tensors), 'host', file);
+  const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize, square: { resize, interpolation } };
+  const network = backbone(spec);
+  checkSize(encoder, { backbone: network, imageSize });
+  checkSquare(imageSize, spec.square);
+  const what = width === 1 ? encoder : `${encoder} of width ${width}`;
+  const state = findState(network, tensors, { what, namings: namingsOf(encoder), prefix }, file);
+  return new ImageEncoder(device, spec, state, 'host', file);
 }
 
 function sourceOf(what: string, images: ImageSource | readonly PictureLike[]): ImageSource {

@@ -25,6 +25,7 @@ export {
 export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
+export type { Interpolation, SquareOptions } from './data/resize.js';
 export {
   eachPicture,
   type ImageDataLike,

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
+import { resizeSquare } from '../src/data/resize.js';
 import { backbone } from '../src/encoders/backbone.js';
 import { ConfigError, DataError, DeviceError } from '../src/errors.js';
 import { ImageEncoder, openEncoder, openTorchvision } from '../src/image_encoder.js';
@@ -148,30 +149,77 @@ test("a state dict of torchvision's is opened under its own names, without its c
 
   const odd = file((tensors) => {
     tensors.delete('layer1.0.conv1.weight');
-    tensors.set('layer9.weight', f32([1], new Float32Array(1)));
+    tensors.set('layer4.9.conv1.weight', f32([1], new Float32Array(1)));
     tensors.set('bn1.weight', f32([2], new Float32Array(2)));
   });
   await rejects(
     () => openTorchvision(device, odd, options, 'f'),
     DataError,
-    /^f: .*bn1\.weight is F32 \(2\), expected F32 \(8\); .*layer1\.0\.conv1\.weight is missing; layer9\.weight is not expected/,
+    /^f: expected the 100 tensors of resnet18 of width 0\.125; 1 missing: layer1\.0\.conv1\.weight; 1 of other shapes: bn1\.weight is \(2\), expected \(8\); 1 more than it has: layer4\.9\.conv1\.weight; its names begin with 'layer\d\.', /,
   );
   await rejects(
     () => openTorchvision(device, odd, { encoder: 'resnet50' }, 'f'),
     DataError,
-    /layer1\.0\.conv3\.weight is missing; .*layer4\.2\.bn3\.weight is missing; /,
+    /^f: expected the 265 tensors of resnet50; \d+ missing: .*, …; \d+ of other shapes: .*another encoder \(--encoder\) or width/,
   );
+  const wrapped = writeSafetensors(
+    [...state].map(([name, tensor]) => [`module.encoder_q.${name}`, f32(tensor.shape, tensor.data)] as const),
+  );
+  await rejects(
+    () => openTorchvision(device, wrapped, { ...options, prefix: 'backbone.' }, 'f'),
+    DataError,
+    /100 missing/,
+  );
+  for (const how of [options, { ...options, prefix: 'module.encoder_q.' }]) {
+    const inner = openTorchvision(device, wrapped, how, 'f');
+    assert.equal(await inner.embed(pictures), expected);
+    inner.dispose();
+  }
   const own = file(() => undefined, { format: 'slimgrad encoder 1' });
   await rejects(() => openTorchvision(device, own, options, 'f'), DataError, /^f: .*a file of slimgrad/);
   for (const [changed, message] of [
     [{ imageSize: 31 }, /^resnet18: expected an imageSize from 32, the encoder's stride, to 1024 pixels, got 31/],
     [{ imageSize: 40.5 }, /got 40.5/],
+    [{ resize: 39 }, /^resize: expected whole pixels from 40, the side that is cut out, to 4096, got 39/],
+    [{ interpolation: 'area' as 'bilinear' }, /^interpolation: expected bicubic or bilinear, got area/],
     [{ encoder: 'resnet_18' as 'resnet18' }, /^encoder: expected one of mobilenet_v1, .*, got "resnet_18"/],
     [{ width: 0 }, /^encoder: expected width above 0, got 0/],
     [{ stemStride: 4 }, /^encoder: expected stemStride 1 or 2, got 4/],
   ] as const)
     await rejects(() => openTorchvision(device, odd, { ...options, ...changed }, 'f'), ConfigError, message);
   assert.is(device.allocated, before);
+});
+
+test('pictures are resized as torchvision is told to, by the source itself where it can', async () => {
+  const options = { encoder: 'resnet18', width: 0.125, imageSize: 32 } as const;
+  const { parameters, statistics } = backbone({ ...options, ratio: 1, stemStride: 2, blocks: null });
+  const file = writeSafetensors([
+    ...parameters.map(({ name, shape }) => [name, f32(shape, randoms(random, numel(shape), 0.1, 0.4))] as const),
+    ...statistics.map(({ name, channels: { host } }) => [name, f32([host], randoms(random, host, 0.5, 0.4))] as const),
+  ]);
+  const how = { resize: 36, interpolation: 'bilinear' } as const;
+  const [plain, told] = [openTorchvision(device, file, options), openTorchvision(device, file, { ...options, ...how })];
+  const pictures = [picture(70, 50), picture(33, 90)];
+  for (const { pixels } of pictures) for (let alpha = 3; alpha < pixels.length; alpha += 4) pixels[alpha] = 255;
+  const made = pictures.map((each) => resizeSquare(each, 32, undefined, undefined, how));
+  const rows = await told.embed(pictures);
+  assert.equal(rows, await plain.embed(made));
+  assert.not.equal(rows, await plain.embed(pictures));
+  const asked: unknown[] = [];
+  const load = async () => picture(40, 40);
+  const square = async (item: number, ...rest: unknown[]) => {
+    asked.push(rest);
+    return made[item];
+  };
+  assert.equal(await told.embed({ name: 'own', length: 2, pictures: 1, load, square }), rows);
+  assert.equal(asked, [
+    [0, 32, how],
+    [0, 32, how],
+  ]);
+  await plain.recalibrate(made);
+  await told.recalibrate(pictures);
+  assert.equal(await told.state(), await plain.state());
+  for (const used of [plain, told]) used.dispose();
 });
 
 test.run();

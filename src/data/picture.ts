@@ -1,6 +1,7 @@
 // What a source gives, made a picture that the rest may rely on: sides, length and kind of its bytes, colour space, alpha.
 // It knows nothing of files, of sizes that are wanted, nor of the GPU.
 import { DataError } from '../errors.js';
+import type { SquareOptions } from './resize.js';
 import type { ImageSource, Picture } from './source.js';
 
 /** What pixels that are not opaque are laid on, wherever a picture comes from: mid-grey. */
@@ -20,9 +21,15 @@ export async function loadPicture(source: ImageSource, item: number, picture: 0 
 }
 
 /** What `source.square()` gives, checked as by `loadPicture`. */
-export async function loadSquare(source: ImageSource, item: number, picture: 0 | 1, size: number): Promise<Picture> {
+export async function loadSquare(
+  source: ImageSource,
+  item: number,
+  picture: 0 | 1,
+  size: number,
+  options?: SquareOptions,
+): Promise<Picture> {
   const place = placeOf(source, item, picture);
-  const square = pictureOf(await source.square?.(item, picture, size), place);
+  const square = pictureOf(await source.square?.(item, picture, size, options), place);
   if (square.width !== size || square.height !== size)
     throw new DataError(
       `${place}: expected ${size} x ${size} pixels of the source's square(), got ${square.width} x ${square.height}`,

@@ -9,8 +9,34 @@ import type { Picture } from './source.js';
 const precision = 22;
 const half = 1 << (precision - 1);
 
-/** How far the cubic reaches, in pixels of the coarser of both grids. */
-const reach = 2;
+/** The weight of a pixel by its distance, and how far it reaches, both in pixels of the coarser of both grids. */
+const filters = {
+  bicubic: { reach: 2, weight: cubic },
+  bilinear: { reach: 1, weight: (at: number) => Math.max(1 - Math.abs(at), 0) },
+};
+
+/** The filters that pictures are resized by; either averages where it makes them smaller. */
+export type Interpolation = keyof typeof filters;
+
+export interface SquareOptions {
+  /** What the shorter side is resized to before the centre is cut out: the square's side where left out, never less. */
+  readonly resize?: number | undefined;
+  /** 'bicubic' where left out. */
+  readonly interpolation?: Interpolation | undefined;
+}
+
+/** @throws ConfigError where an option is out of range */
+export function checkSquare(size: number, { resize = size, interpolation = 'bicubic' }: SquareOptions): void {
+  if (!Number.isInteger(size) || size < 1)
+    throw new ConfigError(`resizing to a square: expected a whole number of pixels of at least 1, got ${size}`);
+  const most = Math.max(size, 4096);
+  if (!Number.isInteger(resize) || resize < size || resize > most)
+    throw new ConfigError(
+      `resize: expected whole pixels from ${size}, the side that is cut out, to ${most}, got ${resize}`,
+    );
+  if (!Object.hasOwn(filters, interpolation))
+    throw new ConfigError(`interpolation: expected ${Object.keys(filters).join(' or ')}, got ${interpolation}`);
+}
 
 export interface Sides {
   readonly width: number;
@@ -24,14 +50,14 @@ export interface Region extends Sides {
 }
 
 /** The pixels of a picture of these sides that `resizeSquare` looks at. */
-export function squareRegion(sides: Sides, size: number, full: Sides = sides): Region {
-  const { columns, rows } = weights(sides, size, full);
+export function squareRegion(sides: Sides, size: number, full: Sides = sides, options: SquareOptions = {}): Region {
+  const { columns, rows } = weights(sides, size, full, options);
   const [left, top] = [columns.first[0], rows.first[0]];
   return { left, top, width: end(columns) - left, height: end(rows) - top };
 }
 
 /**
- * torchvision's Resize(size, BICUBIC) of the shorter side, then CenterCrop(size), as Pillow computes them on 8-bit pixels.
+ * torchvision's Resize(resize, interpolation) of the shorter side, then CenterCrop(size), as Pillow computes them on 8-bit pixels.
  * Only what the central square needs is computed.
  *
  * @param full the sides of the original where `picture` is already a reduced copy of it. The original's sides decide how long
@@ -43,24 +69,24 @@ export function resizeSquare(
   size: number,
   full: Sides = picture,
   { left, top, ...sides }: Region = { left: 0, top: 0, width: picture.width, height: picture.height },
+  options: SquareOptions = {},
 ): Picture {
-  const { columns, rows, isSame } = weights(sides, size, full);
+  const { columns, rows, isSame } = weights(sides, size, full, options);
   if (isSame && picture.width === size && picture.height === size) return picture;
   const first = rows.first[0];
   const band = horizontally(picture, left, first - top, end(rows) - top, columns, size);
   return { width: size, height: size, pixels: vertically(band, first, rows, size) };
 }
 
-function weights({ width, height }: Sides, size: number, full: Sides) {
-  if (!Number.isInteger(size) || size < 1) {
-    throw new ConfigError(`resizing to a square: expected a whole number of pixels of at least 1, got ${size}`);
-  }
+function weights({ width, height }: Sides, size: number, full: Sides, options: SquareOptions) {
+  checkSquare(size, options);
+  const { resize = size, interpolation = 'bicubic' } = options;
   const shorter = Math.min(full.width, full.height);
-  const across = Math.trunc((size * full.width) / shorter);
-  const down = Math.trunc((size * full.height) / shorter);
+  const across = Math.trunc((resize * full.width) / shorter);
+  const down = Math.trunc((resize * full.height) / shorter);
   return {
-    columns: weigh(width, across, size),
-    rows: weigh(height, down, size),
+    columns: weigh(width, across, size, interpolation),
+    rows: weigh(height, down, size, interpolation),
     /** Whether every pixel stays as it is. */
     isSame: [width, height, across, down].every((side) => side === size),
   };
@@ -81,7 +107,8 @@ function end({ first, count }: Weights): number {
 }
 
 /** The weights that make `to` pixels of `from`, for the `size` in the middle. */
-function weigh(from: number, to: number, size: number): Weights {
+function weigh(from: number, to: number, size: number, interpolation: Interpolation): Weights {
+  const { reach, weight: filter } = filters[interpolation];
   const scale = from / to;
   const stretch = Math.max(scale, 1);
   const support = reach * stretch;
@@ -98,7 +125,7 @@ function weigh(from: number, to: number, size: number): Weights {
     let sum = 0;
     for (let t = 0; t < n; t++) {
       // The order of these operations is Pillow's: it decides the last bit.
-      exact[t] = cubic((t + begin - centre + 0.5) * (1 / stretch));
+      exact[t] = filter((t + begin - centre + 0.5) * (1 / stretch));
       sum += exact[t];
     }
     for (let t = 0; t < n; t++) {

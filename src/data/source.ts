@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js';
 import { loadPicture, loadSquare } from './picture.js';
+import type { SquareOptions } from './resize.js';
 
 /**
  * A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB. Alpha is 255 in all that the library decodes;
@@ -51,10 +52,10 @@ export interface ImageSource<P extends PictureLike = PictureLike> {
   /** Rejects with a DataError where the picture cannot be had. `picture` is 0 where items have one. */
   load(item: number, picture: 0 | 1): Promise<P>;
   /**
-   * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, then the central square.
-   * A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
+   * The picture as evaluation sees it, `size` x `size` pixels: the shorter side resized to `size`, or as `options` say, then the
+   * central square. A source that has this makes it from all the pixels there are, of which `load()` may give fewer.
    */
-  square?(item: number, picture: 0 | 1, size: number): Promise<P>;
+  square?(item: number, picture: 0 | 1, size: number, options?: SquareOptions): Promise<P>;
 }
 
 /** Throws a DataError unless `source` has this item and this picture of it. */
@@ -134,9 +135,9 @@ function derived<P extends PictureLike>(
       return source.load(...origin(item, picture));
     },
     ...(source.square && {
-      async square(item, picture, size) {
+      async square(item, picture, size, options) {
         checkItem(own, item, picture);
-        return source.square!(...origin(item, picture), size);
+        return source.square!(...origin(item, picture), size, options);
       },
     }),
   };
@@ -171,7 +172,9 @@ export function reduced(source: ImageSource, side: number): ImageSource<Picture>
       while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
       return loaded;
     },
-    ...(square && { square: (item, picture, size) => loadSquare(source, item, picture, size) }),
+    ...(square && {
+      square: (item, picture, size, options) => loadSquare(source, item, picture, size, options),
+    }),
   };
 }
 

@@ -1,13 +1,16 @@
 /** Sources as evaluation sees them: squares of one size. Knows how a source is asked for them, not how they are computed. */
 import { loadPicture, loadSquare } from './picture.js';
-import { resizeSquare } from './resize.js';
+import { checkSquare, resizeSquare, type SquareOptions } from './resize.js';
 import type { ImageSource, Picture } from './source.js';
 
 /**
- * The pictures of `source` with the shorter side resized to `size` and the central square cut out: by the source's own
- * `square()` where it has one, which sees all the pixels there are, else of what `load()` gives.
+ * The pictures of `source` with the shorter side resized to `size`, or as `options` say, and the central square cut out: by the
+ * source's own `square()` where it has one, which sees all the pixels there are, else of what `load()` gives.
+ *
+ * @throws ConfigError where an option is out of range
  */
-export function squares(source: ImageSource, size: number): ImageSource<Picture> {
+export function squares(source: ImageSource, size: number, options: SquareOptions = {}): ImageSource<Picture> {
+  checkSquare(size, options);
   const { name, length, pictures, labels, classes, names, digests } = source;
   return {
     name,
@@ -20,7 +23,7 @@ export function squares(source: ImageSource, size: number): ImageSource<Picture>
     bound: { side: size, pixels: size ** 2 },
     load: async (item, picture) =>
       source.square
-        ? loadSquare(source, item, picture, size)
-        : resizeSquare(await loadPicture(source, item, picture), size),
+        ? loadSquare(source, item, picture, size, options)
+        : resizeSquare(await loadPicture(source, item, picture), size, undefined, undefined, options),
   };
 }

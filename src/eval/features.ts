@@ -1,5 +1,6 @@
 import { centreCrop, imagenetStatistics } from '../data/augment.js';
 import { Loader, mostSquares } from '../data/loader.js';
+import type { SquareOptions } from '../data/resize.js';
 import type { ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import type { Encoder } from '../encoders/encoder.js';
@@ -16,6 +17,8 @@ export interface WeightedEncoder {
   readonly parameters: Parameters;
   /** Side of the squares that pictures are resized and cropped to. */
   readonly imageSize: number;
+  /** How pictures become those squares; where left out, the shorter side is resized to `imageSize`, bicubic. */
+  readonly square?: SquareOptions;
 }
 
 /** @throws ConfigError where pictures would be smaller than what the encoder shrinks to a single pixel */
@@ -38,14 +41,14 @@ const most = 64; // pictures in a batch
  */
 export async function featuresOf(
   device: Device,
-  { backbone, parameters, imageSize }: WeightedEncoder,
+  { backbone, parameters, imageSize, square }: WeightedEncoder,
   source: ImageSource,
 ): Promise<Float32Array<ArrayBuffer>> {
   const { length } = source;
   if (length === 0) return new Float32Array(0);
   const features = backbone.features.host;
   const batch = Math.min(most, mostSquares(imageSize), length);
-  const loader = await Loader.open(device, squares(source, imageSize), { batch, budget: 0 });
+  const loader = await Loader.open(device, squares(source, imageSize, square), { batch, budget: 0 });
   const plan = new Plan(device, { label: 'features' });
   try {
     const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });

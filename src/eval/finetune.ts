@@ -49,7 +49,7 @@ export async function finetune(
 ): Promise<SupervisedResult> {
   const settings = settled(finetuneDefaults, options);
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
-  const { backbone, imageSize } = encoder;
+  const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);
   const start = await encoder.parameters.read();
 
@@ -74,7 +74,11 @@ export async function finetune(
         return {
           log,
           classify: async (source) => {
-            const features = await featuresOf(device, { backbone, parameters, imageSize }, source);
+            const features = await featuresOf(
+              device,
+              { backbone, parameters, imageSize, ...(square && { square }) },
+              source,
+            );
             return { features, logits: await logitsOf(device, head, parameters, features, backbone.features.host) };
           },
           state: () => parameters.state(network, 'host'),

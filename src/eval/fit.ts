@@ -1,6 +1,7 @@
 import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../data/augment.js';
 import { Loader, mostSquares } from '../data/loader.js';
 import { permutation } from '../data/philox.js';
+import type { SquareOptions } from '../data/resize.js';
 import type { ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
@@ -69,7 +70,7 @@ export function rowFeed(
 export async function pictureFeed(
   plan: Plan,
   source: ImageSource,
-  view: Augmentation | { readonly size: number },
+  view: Augmentation | { readonly size: number; readonly square?: SquareOptions | undefined },
   options: FeedOptions,
 ): Promise<Feed> {
   const isAugmented = 'crop' in view;
@@ -78,11 +79,17 @@ export async function pictureFeed(
     throw new ConfigError(
       `batch: expected at most ${most} pictures of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
     );
-  const loader = await Loader.open(plan.device, isAugmented ? source : squares(source, view.size), options);
+  const loader = await Loader.open(
+    plan.device,
+    isAugmented ? source : squares(source, view.size, view.square),
+    options,
+  );
   return {
     batch: options.batch,
     stepsPerEpoch: loader.stepsPerEpoch,
-    x: isAugmented ? augment(plan, loader, 0, view) : centreCrop(plan, loader, { ...view, ...imagenetStatistics }),
+    x: isAugmented
+      ? augment(plan, loader, 0, view)
+      : centreCrop(plan, loader, { size: view.size, ...imagenetStatistics }),
     async prepare(step) {
       await loader.prepare(step);
       return loader.batchAt(step);

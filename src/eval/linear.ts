@@ -72,7 +72,7 @@ export async function linearEvaluation(
 ): Promise<SupervisedResult> {
   const settings = settled(linearDefaults, options);
   const { weightDecay, cropMin, flip, seed, epochs, schedule, augment, standardize, cacheBytes } = settings;
-  const { backbone, imageSize, parameters: fixed } = encoder;
+  const { backbone, imageSize, square, parameters: fixed } = encoder;
   checkSize('linear', encoder);
   if (!['step', 'cosine'].includes(schedule))
     throw new ConfigError(`linear: expected schedule to be 'step' or 'cosine', got '${schedule}'`);
@@ -107,7 +107,7 @@ export async function linearEvaluation(
       if (standardize) setStatistics(parameters, await measured());
       const feed = isCached
         ? rowFeed(plan, await featuresBy(pictures), features, numbers, { batch, seed })
-        : await pictureFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize }, {
+        : await pictureFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize, square }, {
             batch,
             seed,
           });

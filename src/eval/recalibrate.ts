@@ -1,5 +1,6 @@
 import { centreCrop, imagenetStatistics } from '../data/augment.js';
 import { Loader, mostSquares } from '../data/loader.js';
+import type { SquareOptions } from '../data/resize.js';
 import type { ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { DataError } from '../errors.js';
@@ -19,6 +20,8 @@ export interface Recalibrated {
 export interface RecalibrateOptions {
   /** Pictures in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
   batch?: number;
+  /** How pictures become squares, as `WeightedEncoder` has it. */
+  square?: SquareOptions;
 }
 
 /**
@@ -35,11 +38,11 @@ export async function recalibrate(
   { module, parameters, width }: Recalibrated,
   images: ImageSource,
   size: number,
-  { batch = 64 }: RecalibrateOptions = {},
+  { batch = 64, square = {} }: RecalibrateOptions = {},
 ): Promise<void> {
   if (images.length < 2)
     throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
-  const loader = await Loader.open(device, squares(images, size), {
+  const loader = await Loader.open(device, squares(images, size, square), {
     batch: Math.min(batch, mostSquares(size), images.length),
     budget: 0,
   });

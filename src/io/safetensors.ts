@@ -1,24 +1,18 @@
 import { DataError } from '../errors.js';
 import type { Tensors } from '../parameters.js';
 import { fromHalf } from '../runtime/half.js';
+import { numel } from '../tensor.js';
+import { brief, isWellFormed, readHeader, TYPES } from './safetensors_header.js';
 
-/** Element types read, with the array that holds each. F16 comes as its bits: `toFloat32` widens them. */
-const ARRAYS = {
-  I64: BigInt64Array,
-  F32: Float32Array,
-  I32: Int32Array,
-  U32: Uint32Array,
-  F16: Uint16Array,
-  U8: Uint8Array,
-} as const;
-
-export type DType = keyof typeof ARRAYS;
+/** An element type of the format. */
+export type DType = keyof typeof TYPES;
 
 /** A named tensor's shape and values, in row-major order. */
 export interface SavedTensor<T extends DType = DType> {
   readonly dtype: T;
   readonly shape: readonly number[];
-  readonly data: InstanceType<(typeof ARRAYS)[T]>;
+  /** F16, BF16 and types of 8 bits as their bits, C64 as pairs of numbers, types of fewer bits as the bytes they are packed in. */
+  readonly data: InstanceType<(typeof TYPES)[T]['array']>;
 }
 
 export interface Safetensors {
@@ -35,15 +29,17 @@ export function f32(shape: readonly number[], data: Float32Array): SavedTensor<'
   return { dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> };
 }
 
-/** The values of an F32 or F16 tensor as f32. A DataError names `name` for other types. */
-export function toFloat32(tensor: SavedTensor, name: string): Float32Array {
-  if (tensor.data instanceof Float32Array) return tensor.data;
-  if (tensor.dtype === 'F16') return fromHalf(tensor.data as Uint16Array);
-  throw new DataError(`${name}: expected a tensor of F32 or F16, got ${tensor.dtype}`);
+/** The values of a tensor of F32, F16, BF16 (exactly) or F64 (rounded) as f32. A DataError names `name` for other types. */
+export function toFloat32({ dtype, data }: SavedTensor, name: string): Float32Array {
+  if (dtype === 'F32') return data as Float32Array;
+  if (dtype === 'F16') return fromHalf(data as Uint16Array);
+  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits << 16).buffer);
+  if (dtype === 'F64') return Float32Array.from(data as Float64Array);
+  throw new DataError(`${name}: expected a tensor of F32, F16, BF16 or F64, got ${dtype}`);
 }
 
 /**
- * Tensors of F32 and F16 as `load()` takes them, all f32.
+ * Tensors of F32, F16, BF16 and F64 as `load()` takes them, all f32.
  *
  * @param file begins their names in errors, where it is given
  * @throws DataError that names the first tensor of another type
@@ -65,7 +61,7 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const typed = Array.from(tensors, ([name, t]) => [name, 'dtype' in t ? t : f32(t.shape, t.data)] as const);
-  const entries = typed.sort(([a, x], [b, y]) => widthOf(y.dtype) - widthOf(x.dtype) || compare(a, b));
+  const entries = typed.sort(([a, x], [b, y]) => TYPES[y.dtype].bits - TYPES[x.dtype].bits || compare(a, b));
   const lines: string[] = [];
   const names = new Set<string>();
   const meta = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
@@ -76,13 +72,15 @@ export function writeSafetensors(
   }
   let end = 0;
   for (const [name, { dtype, shape, data }] of entries) {
+    if (!isWellFormed(name)) throw new DataError(`safetensors: expected names of whole characters, got ${brief(name)}`);
     if (name === '__metadata__' || names.has(name)) throw new DataError(`safetensors: a second tensor named ${name}`);
     names.add(name);
-    const count = shape.reduce((product, size) => product * size, 1);
-    if (count !== data.length || !(data instanceof ARRAYS[dtype])) {
+    const { array, bits } = TYPES[dtype];
+    const count = (numel(shape) * bits) / (8 * array.BYTES_PER_ELEMENT);
+    if (count !== data.length || !(data instanceof array)) {
       throw new DataError(
         `safetensors: tensor ${name} is ${dtype} of shape (${shape.join(', ')}): expected ${count} values in a ` +
-          `${ARRAYS[dtype].name}, got ${data.length} in a ${data.constructor.name}`,
+          `${array.name}, got ${data.length} in a ${data.constructor.name}`,
       );
     }
     lines.push(
@@ -105,9 +103,10 @@ export function writeSafetensors(
 }
 
 /**
- * Reads a safetensors file. Everything the header says is checked against the file before anything is allocated: its
- * length, JSON, names, types, shapes, and that the tensors fill the data without overlap or gap.
- * A DataError names `file` (as the user knows it) and what is wrong. The values are copies.
+ * Reads a safetensors file: whatever the reference implementation reads, but sizes beyond 2^53. Everything the header says is
+ * checked against the file: its length, JSON, names, types, shapes, and that the tensors fill the data without overlap or gap.
+ * A DataError names `file` (as the user knows it) and what is wrong. Values are copied when they are first asked for, so that
+ * tensors that nobody needs take no memory; leave `bytes` as they are until then.
  */
 export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   const fail = (what: string, cause?: unknown): never => {
@@ -119,50 +118,13 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
     if (isPickle(bytes))
       fail("it is PyTorch's own format: convert it by safetensors.torch.save_file(model.state_dict(), FILE)");
     fail(
-      `its header claims ${length} bytes, the file has ${bytes.length - 8} after it; it is cut short or something else`,
+      length > bytes.length - 8
+        ? `its header claims ${length} bytes, the file has ${bytes.length - 8} after it; it is cut short or something else`
+        : `its header has ${length} bytes, expected ${HEADER_LIMIT} at most`,
     );
   }
   const start = 8 + Number(length);
-  let text = '';
-  let header: unknown;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start));
-    header = JSON.parse(text);
-  } catch (cause) {
-    fail('its header is not JSON in UTF-8', cause);
-  }
-  if (!isObject(header) || text[0] !== '{') return fail('its header is not a JSON object');
-  const twice = repeatedKey(text);
-  if (twice !== undefined) fail(`its header names ${brief(twice)} twice`);
-
-  const { __metadata__: metadata = {}, ...entries } = header;
-  if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== 'string')) {
-    return fail('__metadata__ is not an object of strings');
-  }
-  const spans: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[] = [];
-  for (const [name, entry] of Object.entries(entries)) {
-    const quoted = brief(name);
-    if (!isObject(entry)) return fail(`tensor ${quoted} has no description`);
-    const { dtype, shape, data_offsets: offsets, ...more } = entry;
-    if (Object.keys(more).length > 0) fail(`tensor ${quoted} has an unknown key ${brief(Object.keys(more)[0])}`);
-    if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
-      return fail(
-        `tensor ${quoted} has type ${brief(dtype)}; read are ${Object.keys(ARRAYS).join(', ')}: convert it first`,
-      );
-    }
-    if (!isSizes(shape)) return fail(`tensor ${quoted} has no valid shape`);
-    if (!isSizes(offsets) || offsets.length !== 2) return fail(`tensor ${quoted} has no valid data_offsets`);
-    const [begin, end] = offsets;
-    const expected = shape.reduce((product, size) => product * size, widthOf(dtype as DType));
-    // Written so that a product grown to infinity or NaN is refused too.
-    if (!(begin <= end && end - begin === expected)) {
-      fail(
-        `tensor ${quoted}, ${dtype} of shape ${brief(shape)}, needs ${expected} bytes, its offsets are ${begin} to ${end}`,
-      );
-    }
-    spans.push({ name, dtype: dtype as DType, shape, begin, end });
-  }
-
+  const { metadata, spans } = readHeader(bytes.subarray(8, start), fail);
   let at = 0;
   for (const { name, begin, end } of spans.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== at) fail(`tensor ${brief(name)} begins at byte ${begin} of the data, expected ${at}`);
@@ -174,36 +136,22 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
     );
   }
   const tensors = new Map<string, SavedTensor>();
-  for (const { name, dtype, shape, begin, end } of spans) {
-    // a Buffer's own slice() would be a view of the whole file
-    const data = new ARRAYS[dtype](
-      Uint8Array.prototype.slice.call(bytes, start + begin, start + end).buffer as ArrayBuffer,
-    );
-    tensors.set(name, { dtype, shape, data });
-  }
-  return { tensors, metadata: metadata as Record<string, string> };
+  for (const { name, dtype, shape, begin, end } of spans)
+    tensors.set(name, lazily(dtype, shape, bytes.subarray(start + begin, start + end)));
+  return { tensors, metadata };
 }
 
-/**
- * The first key that stands twice in one object, the header or an entry: JSON.parse would silently keep the last.
- * `text` is valid JSON.
- */
-function repeatedKey(text: string): string | undefined {
-  const open: Set<string>[] = [];
-  const colon = /\s*:/y;
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === '{') open.push(new Set());
-    if (text[i] === '}') open.pop();
-    if (text[i] !== '"') continue;
-    const begin = i++;
-    while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
-    colon.lastIndex = i + 1;
-    if (!colon.test(text)) continue;
-    const key = JSON.parse(text.slice(begin, i + 1)) as string;
-    if (open.at(-1)!.has(key)) return key;
-    open.at(-1)!.add(key);
-  }
-  return undefined;
+function lazily(dtype: DType, shape: readonly number[], bytes: Uint8Array): SavedTensor {
+  let values: SavedTensor['data'] | undefined;
+  return {
+    dtype,
+    shape,
+    get data() {
+      // a Buffer's own slice() would be a view of the whole file
+      values ??= new TYPES[dtype].array(Uint8Array.prototype.slice.call(bytes).buffer as ArrayBuffer);
+      return values;
+    },
+  };
 }
 
 /** Whether a file begins as torch.save() writes it: a ZIP archive, or, long ago, a pickle of its magic number. */
@@ -212,25 +160,7 @@ function isPickle(bytes: Uint8Array): boolean {
   return begins(0x50, 0x4b, 0x03, 0x04) || begins(0x80, 0x02, 0x8a, 0x0a);
 }
 
-function widthOf(dtype: DType): number {
-  return ARRAYS[dtype].BYTES_PER_ELEMENT;
-}
-
-/** A value of the file for a message, cut where it is long. */
-function brief(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-}
-
 /** By code units: the same order whatever the machine's language. */
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }

@@ -1,8 +1,11 @@
+import type { EncoderName } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { Parameters, type Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import { checkState } from './checkpoint.js';
 import { type SavedTensor, toTensors } from './safetensors.js';
+import { type Naming, shapesOf } from './state_dict.js';
+import { timmNaming } from './timm.js';
 
 /** What a state dict holds beside the backbone: its classifier, and counters that nothing here reads. */
 const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_tracked$/;
@@ -10,7 +13,7 @@ const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_trac
 /**
  * The backbone in a state dict of torchvision: all but the classifier and the counters of batches. Names stay as they are.
  *
- * @throws DataError where a tensor is neither F32 nor F16
+ * @throws DataError where a tensor is of a type that cannot be used
  */
 export function backboneState(tensors: ReadonlyMap<string, SavedTensor>): Tensors {
   return toTensors([...tensors].filter(([name]) => !notBackbone.test(name)));
@@ -20,12 +23,8 @@ export function backboneState(tensors: ReadonlyMap<string, SavedTensor>): Tensor
  * @throws DataError, in the file's name, that lists every tensor of `state` that is missing, extra or of another shape than
  * those of `encoder` as a lone network of the host's width
  */
-export function checkBackbone({ parameters, statistics }: Encoder, state: Tensors, file: string): void {
-  const shapes = new Map<string, readonly number[]>([
-    ...parameters.map(({ name, shape }) => [name, shape] as const),
-    ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
-  ]);
-  checkState(state, shapes, file);
+export function checkBackbone(encoder: Encoder, state: Tensors, file: string): void {
+  checkState(state, shapesOf(encoder), file);
 }
 
 /**
@@ -41,4 +40,19 @@ export function backboneParameters(device: Device, encoder: Encoder, state: Tens
   const tracked = new Set(statistics.map(({ name }) => name));
   for (const [name, { data }] of state) filled.write(tracked.has(name) ? `host.${name}` : name, data);
   return filled;
+}
+
+/** torchvision's parts of a ResNet in their order, as `nn.Sequential(*model.children())` counts them; some have no tensors. */
+const children = ['conv1', 'bn1', 'relu', 'maxpool', 'layer1', 'layer2', 'layer3', 'layer4'];
+
+/** How tensors are named where a network's parts were put into an nn.Sequential, as frameworks of self-supervised learning do. */
+const counted: Naming = {
+  rename: (name) => name.replace(/^[^.]+/, (part) => String(part === 'features' ? 0 : children.indexOf(part))),
+};
+
+/** Ways of naming the tensors of an encoder that other programs have, beside torchvision's. */
+export function namingsOf(encoder: EncoderName): readonly Naming[] {
+  const timm = timmNaming(encoder);
+  const known = encoder !== 'resnet20' && encoder !== 'mobilenet_v1'; // torchvision has neither
+  return [...(known ? [counted] : []), ...(timm ? [timm] : [])];
 }

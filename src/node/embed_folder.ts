@@ -19,8 +19,8 @@ export async function embedFolder(
   await checkPlace(out);
   const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
   try {
-    const { features, imageSize } = encoder;
-    const images = await usableImages(folder, imageSize, range ?? encoder.config?.range);
+    const { features, imageSize, square } = encoder;
+    const images = await usableImages(folder, { size: imageSize, ...square }, range ?? encoder.config?.range);
     const rows = await encoder.embed(images);
     const bytes = /\.csv$/i.test(out)
       ? csv(images.files, rows, features)
@@ -37,10 +37,10 @@ export async function embedFolder(
 /** The images of a folder, as squares that an encoder sees. Those that cannot be used are skipped and told on stderr. */
 export async function usableImages(
   folder: string,
-  imageSize: number,
+  square: ImageFolderOptions['square'],
   range?: ImageFolderOptions['range'],
 ): Promise<ImageFolder> {
-  const images = await openImageFolder(folder, { square: imageSize, labels: false, maxBad: 1, range });
+  const images = await openImageFolder(folder, { square, labels: false, maxBad: 1, range });
   const { skipped, leftOutText } = images;
   for (const { file, reason } of skipped) console.error(`skipped ${file}: ${reason}`);
   if (leftOutText) console.error(`${folder}: ${images.length} images; left out: ${leftOutText}`);

@@ -8,7 +8,10 @@ import { readBytes } from './files.js';
 
 /** An encoder with the device it was opened on, if that is its own. */
 export interface LoadedEncoder
-  extends Pick<ImageEncoder, 'features' | 'imageSize' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'> {
+  extends Pick<
+    ImageEncoder,
+    'features' | 'imageSize' | 'square' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'
+  > {
   /** The run that it comes from, where it is one of slimgrad's: its `range` is that of images to embed. */
   readonly config?: TrainConfig;
   dispose(): void;
@@ -75,6 +78,7 @@ async function encoderOn(device: Device | undefined, open: (device: Device) => I
   return {
     features: opened.features,
     imageSize: opened.imageSize,
+    square: opened.square,
     backbone: opened.backbone,
     parameters: opened.parameters,
     embed: (images) => opened.embed(images),

@@ -97,7 +97,7 @@ test("squares are the source's own where it makes them, else made of what load()
   };
   const own = squares(source(undefined, { square, pictures: 2 }), 6);
   assert.is((await own.load(1, 1)).height, 6);
-  assert.equal(asked, [[1, 1, 6]]);
+  assert.equal(asked, [[1, 1, 6, {}]]);
   await rejects(() => own.load(2, 0), DataError, /^given: item 2, picture 0: expected 6 x 6 pixels .*, got 6 x 7$/);
   await rejects(
     () => squares(source(0, { square: async () => ({ width: 6, height: 6, pixels: bytes(5) }) }), 6).load(0, 0),

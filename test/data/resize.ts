@@ -77,12 +77,16 @@ function within(got: number[], expected: number[], what: string): void {
 
 test('squares are those of torchvision and Pillow, bit for bit', () => {
   const { tensors } = readSafetensors(readFileSync('test/data/resize.safetensors'), 'fixture');
-  assert.is(tensors.size, 16);
-  for (const [sides, { shape, data }] of tensors) {
-    const [width, height] = sides.split('x').map(Number);
-    const square = resizeSquare(noise(width, height, generator(0)), shape[0]);
+  assert.is(tensors.size, 32);
+  for (const [name, { shape, data }] of tensors) {
+    const [, width, height, bilinear, side] = /^(\d+)x(\d+)( bilinear)?(?: (\d+))?$/.exec(name) ?? [];
+    const picture = noise(Number(width), Number(height), generator(0));
+    const square = resizeSquare(picture, shape[0], undefined, undefined, {
+      ...(bilinear && { interpolation: 'bilinear' }),
+      ...(side && { resize: Number(side) }),
+    });
     assert.equal([square.width, square.height, square.pixels.length], [shape[0], shape[1], shape[0] * shape[1] * 4]);
-    assert.equal(levels(square), [...(data as Uint8Array)], sides);
+    assert.equal(levels(square), [...(data as Uint8Array)], name);
   }
 });
 
@@ -135,13 +139,16 @@ test('the region that the square needs is enough', () => {
     const copy = i % 2 ? full : { width: Math.ceil(full.width / 3), height: Math.ceil(full.height / 3) };
     const picture = noise(copy.width, copy.height);
     const size = integer(1, 16);
-    const region = squareRegion(copy, size, full);
+    const interpolation = i % 3 ? 'bicubic' : 'bilinear';
+    const options = { interpolation, resize: size + integer(0, 5) } as const;
+    const region = squareRegion(copy, size, full, options);
     const { left, top, width, height } = region;
     assert.ok(left >= 0 && top >= 0 && left + width <= copy.width && top + height <= copy.height, `seed ${seed}`);
     const rows = Array.from({ length: height }, (_, y) => ((top + y) * copy.width + left) * 4);
     const pixels = Uint8Array.from(rows.flatMap((at) => [...picture.pixels.subarray(at, at + width * 4)]));
-    const square = resizeSquare({ width, height, pixels }, size, full, { ...copy, left, top });
-    assert.equal([...square.pixels], [...resizeSquare(picture, size, full).pixels], `seed ${seed}`);
+    const square = resizeSquare({ width, height, pixels }, size, full, { ...copy, left, top }, options);
+    const whole = resizeSquare(picture, size, full, undefined, options);
+    assert.equal([...square.pixels], [...whole.pixels], `seed ${seed}`);
   }
   const { width, height } = squareRegion({ width: 3000, height: 100 }, 50);
   assert.ok(width < 110 && height === 100, `${width}x${height}`);
@@ -150,6 +157,18 @@ test('the region that the square needs is enough', () => {
 test('sizes that are no whole number of pixels are refused', async () => {
   for (const size of [0, -1, 1.5, Number.NaN])
     await rejects(() => resizeSquare(noise(2, 2), size), ConfigError, /expected a whole number of pixels/);
+  const made = (options: object) => () => resizeSquare(noise(2, 2), 8, undefined, undefined, options);
+  for (const resize of [7, 8.5, Number.NaN, 1e9])
+    await rejects(
+      made({ resize }),
+      ConfigError,
+      /^resize: expected whole pixels from 8, the side that is cut out, to 4096, got/,
+    );
+  await rejects(
+    made({ interpolation: 'lanczos' }),
+    ConfigError,
+    /^interpolation: expected bicubic or bilinear, got lanczos/,
+  );
 });
 
 test.run();

@@ -91,6 +91,8 @@ test('wrong values are refused with what was expected', () => {
   refused(['pretrain', '--data', 'emoji', '--encoder', 'resnet_50'], 2, 'encoder (--encoder)', "mean 'resnet50'?");
   refused(['embed', root, '--weights', 'x', '--encoder', 'resnet_50'], 2, "unknown encoder 'resnet_50'", "'resnet50'?");
   refused(['embed', root, '--weights', 'x', '--image-size', '224'], 2, '--image-size: for a torchvision file only');
+  refused(['embed', root, '--weights', 'x', '--prefix', 'module.'], 2, '--prefix: for a torchvision file only');
+  refused(['embed', root, '--weights', 'x', '--resize', '256'], 2, '--resize: for a torchvision file only');
   refused(
     ['pretrain', '--data', 'emoji', '--lambda', '1e300'],
     2,

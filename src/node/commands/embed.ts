@@ -6,6 +6,7 @@ import { UsageError } from './flags.js';
 import { rangeOf } from './settings.js';
 
 const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
+const decimal = (text: string): unknown => (/^\d{1,10}(\.\d{1,10})?$/.test(text) ? Number(text) : text);
 
 export const embed: Command = {
   name: 'embed',
@@ -43,6 +44,36 @@ export const embed: Command = {
       fromText: rangeOf,
     },
     {
+      flag: '--resize',
+      key: 'resize',
+      value: 'N',
+      doc: 'what the shorter side is resized to before the square is cut out, for a torchvision file: its own weights want 256 or 232',
+      default: 'the image size',
+      fromText: whole,
+    },
+    {
+      flag: '--interpolation',
+      key: 'interpolation',
+      value: 'bicubic|bilinear',
+      doc: "how pictures are resized, for a torchvision file: torchvision's own weights want bilinear",
+      default: 'bicubic',
+    },
+    {
+      flag: '--width',
+      key: 'width',
+      value: 'W',
+      doc: 'width multiplier of the network in a torchvision file',
+      default: '1',
+      fromText: decimal,
+    },
+    {
+      flag: '--prefix',
+      key: 'prefix',
+      value: 'TEXT',
+      doc: "what a torchvision file's names have before the network's, as module.encoder_q.; needed where it holds several",
+      default: 'found',
+    },
+    {
       flag: '--out',
       key: 'out',
       value: 'FILE',
@@ -56,16 +87,16 @@ export const embed: Command = {
     ['slimgrad embed photos --weights resnet50.safetensors --encoder resnet50', 'by the weights of torchvision'],
   ],
   async run({ values, positional }) {
-    const { weights, encoder, imageSize, range, out = 'embeddings.safetensors' } = values;
+    const { weights, encoder, range, out = 'embeddings.safetensors', ...options } = values;
     if (weights === undefined) throw new UsageError('--weights: needed, but not given; see slimgrad embed --help');
-    if (imageSize !== undefined && encoder === undefined)
+    const [given] = Object.keys(options);
+    if (given !== undefined && encoder === undefined)
       throw new UsageError(
-        '--image-size: for a torchvision file only, whose --encoder must be named; a run has its own',
+        `${embed.flags.find(({ key }) => key === given)?.flag}: for a torchvision file only, whose --encoder must be named; a run has its own`,
       );
     if (encoder !== undefined && !encoderNames.some((name) => name === encoder))
       throw unknown('encoder', String(encoder), encoderNames);
-    const size = imageSize === undefined ? {} : { imageSize: imageSize as number };
-    const torchvision = encoder === undefined ? undefined : { encoder: encoder as EncoderName, ...size };
+    const torchvision = encoder === undefined ? undefined : { encoder: encoder as EncoderName, ...options };
     const { embedFolder } = await import('../embed_folder.js');
     const { images, features } = await embedFolder(positional[0], String(weights), String(out), {
       torchvision,

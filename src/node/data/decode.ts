@@ -4,7 +4,7 @@
  */
 import { open, stat } from 'node:fs/promises';
 import type { Metadata, Sharp } from 'sharp';
-import { resizeSquare, squareRegion } from '../../data/resize.js';
+import { checkSquare, resizeSquare, type SquareOptions, squareRegion } from '../../data/resize.js';
 import type { Picture } from '../../data/source.js';
 import { ConfigError, DataError, SlimgradError } from '../../errors.js';
 import { fileError, isMissing } from '../files.js';
@@ -57,14 +57,20 @@ export async function decode(bytes: Uint8Array, side: number, options: DecodeOpt
 }
 
 /** For evaluation: `size` x `size`, as torchvision's Resize and CenterCrop make it of the decoded file. A DataError says why not. */
-export async function decodeSquare(bytes: Uint8Array, size: number, options: DecodeOptions = {}): Promise<Picture> {
+export async function decodeSquare(
+  bytes: Uint8Array,
+  size: number,
+  options: DecodeOptions & SquareOptions = {},
+): Promise<Picture> {
   checkRange(options);
+  checkSquare(size, options);
+  const { resize = size } = options;
   return named(async () => {
     const opened = await openImage(bytes);
     const { image, width, height } = opened;
-    const factor = Math.min(Math.max((oversampling * size) / Math.min(width, height), 1 / reduction), 1);
+    const factor = Math.min(Math.max((oversampling * resize) / Math.min(width, height), 1 / reduction), 1);
     const copy = { width: Math.round(width * factor), height: Math.round(height * factor) };
-    const { left, top, ...sides } = squareRegion(copy, size, opened);
+    const { left, top, ...sides } = squareRegion(copy, size, opened, options);
     image.autoOrient();
     if (factor < 1) image.resize({ ...copy, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
     // The square needs no rows below it, but a file that ends before the last is refused.
@@ -72,7 +78,7 @@ export async function decodeSquare(bytes: Uint8Array, size: number, options: Dec
     if (isTower) await readLastRow(bytes, opened.about);
     image.extract({ left, top, width: sides.width, height: isTower ? sides.height : copy.height - top });
     const part = await readPixels(opened, options);
-    return resizeSquare(part, size, opened, { left, top, ...copy });
+    return resizeSquare(part, size, opened, { left, top, ...copy }, options);
   });
 }
 

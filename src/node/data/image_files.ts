@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import type { SquareOptions } from '../../data/resize.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
@@ -22,7 +23,7 @@ export interface ImageFileOptions {
    * Checks images by decoding them as squares of this size, as an encoder of that size is evaluated on, and keeps those. For
    * images that are embedded and not trained on.
    */
-  readonly square?: number;
+  readonly square?: (SquareOptions & { readonly size: number }) | undefined;
   /**
    * How every file is checked on opening: 'decode' (unless told) decodes it whole and keeps what fits in `cacheBytes`;
    * 'header' looks at its beginning only, so that a file cut short later on is found when it is loaded.
@@ -150,9 +151,9 @@ export class ImageFiles {
         checkItem(source, item, picture);
         return this.#load(good[item]);
       },
-      square: async (item, picture, size) => {
+      square: async (item, picture, size, options) => {
         checkItem(source, item, picture);
-        return this.#load(good[item], size);
+        return this.#load(good[item], { ...options, size });
       },
     };
     return source;
@@ -180,7 +181,7 @@ export class ImageFiles {
   }
 
   /** The picture as it is trained on, or a square for evaluation. */
-  async #load(item: number, square?: number): Promise<Picture> {
+  async #load(item: number, square?: ImageFileOptions['square']): Promise<Picture> {
     const kept = this.#kept.get(keyOf(item, square));
     if (kept) return kept;
     const { file } = this.#images[item];
@@ -194,10 +195,12 @@ export class ImageFiles {
     }
   }
 
-  async #decode(item: number, bytes: Uint8Array, square: number | undefined): Promise<Picture> {
+  async #decode(item: number, bytes: Uint8Array, square: ImageFileOptions['square']): Promise<Picture> {
     const { side = leastSide, range } = this.#options;
     const options = range ? { range } : {};
-    const picture = await (square === undefined ? decode(bytes, side, options) : decodeSquare(bytes, square, options));
+    const picture = await (square === undefined
+      ? decode(bytes, side, options)
+      : decodeSquare(bytes, square.size, { ...square, ...options }));
     const key = keyOf(item, square);
     if (picture.pixels.length <= this.#room && !this.#kept.has(key)) {
       this.#room -= picture.pixels.length;
@@ -234,7 +237,8 @@ export function some(skipped: readonly Skipped[]): string {
   return shown.join(', ') + (skipped.length > shown.length ? `, and ${skipped.length - shown.length} more` : '');
 }
 
-const keyOf = (item: number, square: number | undefined) => `${item} ${square ?? ''}`;
+const keyOf = (item: number, square: ImageFileOptions['square']) =>
+  square ? `${item} ${square.size} ${square.resize ?? square.size} ${square.interpolation ?? 'bicubic'}` : `${item}`;
 
 /** The first line: decoders add the rest of what they tried. */
 function reasonOf(error: unknown): string {
