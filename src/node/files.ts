@@ -66,10 +66,10 @@ export async function removePartials(folder: string): Promise<void> {
 }
 
 /** The contents of a regular file (never of a pipe, which might not end). A DataError tells why it failed. */
-export async function readBytes(path: string | Buffer): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(path: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   let handle: FileHandle | undefined;
   try {
-    handle = await open(path, READ);
+    handle = await open(path as string | Buffer, READ);
     const stat = await handle.stat();
     if (stat.isDirectory()) throw new DataError(`cannot read ${path}: it is a folder; expected a file`);
     if (!stat.isFile()) throw new DataError(`cannot read ${path}: it is neither a file nor a link to one`);

@@ -91,7 +91,8 @@ async function readLastRow(bytes: Uint8Array, { width, height }: Metadata): Prom
 }
 
 /** Looks at the beginning of a file only. A DataError says why it is no image that can be decoded. */
-export async function probe(file: string | Buffer): Promise<void> {
+export async function probe(given: string | Uint8Array): Promise<void> {
+  const file = typeof given === 'string' ? given : Buffer.from(given.buffer, given.byteOffset, given.length);
   const { size, isFile } = await stat(file).then(
     (entry) => ({ size: entry.size, isFile: entry.isFile() }),
     (cause) => {

@@ -19,7 +19,7 @@ export interface FoundImage {
    */
   readonly parts: readonly string[];
   /** What opens it: its path, as bytes where it is no UTF-8. */
-  readonly file: string | Buffer;
+  readonly file: string | Uint8Array;
   /** Size in bytes. */
   readonly bytes: number;
 }
