@@ -52,7 +52,7 @@ function checkLabels(
   if (length === 0) throw new DataError(`${what}: ${name} has no pictures`);
   if (!labels)
     throw new DataError(
-      `${what}: ${name} has no labels: expected sub-folders whose names are the labels, or a labelled set`,
+      `${what}: ${name} has no labels: expected two sub-folders or more whose names are the labels, or a labelled set`,
     );
   if (labels.length !== length)
     throw new DataError(`${what}: ${name}: expected a label for each of ${length} items, got ${labels.length}`);

@@ -32,7 +32,7 @@ function measurable(dataset: Dataset): asserts dataset is Subject['dataset'] {
   const { name, train, test } = dataset;
   if (!test || (!test.labels && test.pictures === 1)) {
     throw new DataError(
-      `eval: ${name} has no labels to measure by: expected sub-folders whose names are the labels, or emoji`,
+      `eval: ${name} has no labels to measure by, or nothing is held out of it: expected two sub-folders or more whose names are the labels, or emoji`,
     );
   }
   if (test.pictures === 1 && new Set(train.labels).size < 2) {

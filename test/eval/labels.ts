@@ -33,7 +33,7 @@ test('classes are counted by the labels, and named where names are known', () =>
 test('labels that cannot be learnt are refused by name', async () => {
   const good = labelled([0, 1]);
   for (const [train, held, message] of [
-    [labelled(undefined), good, /^linear: made up has no labels: expected sub-folders/],
+    [labelled(undefined), good, /^linear: made up has no labels: expected two sub-folders or more/],
     [good, labelled(undefined), /^linear: made up has no labels/],
     [good, labelled([]), /^linear: made up has no pictures/],
     [labelled([1, 1]), good, /^linear: all of made up has one label/],
