@@ -15,8 +15,8 @@ import type { FoundImage, LeftOut } from './scan.js';
 
 export interface ImageFileOptions {
   /**
-   * Larger pictures are reduced while decoding until their shorter side has so many pixels, or the longer twice as many: 256
-   * unless told.
+   * Larger pictures are reduced while decoding until their shorter side has so many pixels, or the longer twice as many; default
+   * 256.
    */
   readonly side?: number;
   /**
@@ -25,15 +25,15 @@ export interface ImageFileOptions {
    */
   readonly square?: (SquareOptions & { readonly size: number }) | undefined;
   /**
-   * How every file is checked on opening: 'decode' (unless told) decodes it whole and keeps what fits in `cacheBytes`;
+   * How every file is checked on opening: 'decode' (default) decodes it whole and keeps what fits in `cacheBytes`;
    * 'header' looks at its beginning only, so that a file cut short later on is found when it is loaded.
    */
   readonly verify?: 'decode' | 'header';
-  /** Decoded pictures kept in memory, in bytes; 256 MiB unless told. The others are decoded at every load. */
+  /** Decoded pictures kept in memory, in bytes; default 256 MiB. The others are decoded at every load. */
   readonly cacheBytes?: number;
-  /** The share of images that may be unusable; unless told a tenth, or up to 5 that are no more than half. */
+  /** The share of images that may be unusable; by default a tenth, or up to 5 that are no more than half. */
   readonly maxBad?: number | null;
-  /** Values of images of more than 8 bits that become black and white; 0 and 65535 of 16-bit ones unless told. */
+  /** Values of images of more than 8 bits that become black and white; by default 0 and 65535 of 16-bit ones. */
   readonly range?: readonly [black: number, white: number] | null;
   readonly onProgress?: (done: number, total: number) => void;
 }

@@ -82,7 +82,7 @@ function partOf(
 export function leftOutLine(leftOut: readonly LeftOut[], files: ImageFiles, unused: readonly Unused[]): string {
   const { skipped, unread } = files;
   const groups = [
-    ...unused.map(({ name, images, why }) => `${count(images)} of ${name} (${why})`),
+    ...unused.map(({ name, images, why }) => `${count(images)} in ${name} (${why})`),
     leftOutText([...leftOut, ...unread]),
     skipped.length > 0 && `${count(skipped.length)} that cannot be decoded: ${some(skipped)}`,
   ];

@@ -44,6 +44,8 @@ export interface Layout {
   readonly classes?: readonly string[];
   /** Names of all folders that are parts, used or not. */
   readonly parts: readonly string[];
+  /** Images of the train part that lie beside the folders of its classes, and so are in none. */
+  readonly loose: number;
   readonly unused: readonly Unused[];
 }
 
@@ -242,7 +244,7 @@ class Rule {
         `if it is the part to train on, give --train-dir ${trains[0]}`,
       );
     }
-    for (const [name, members] of others) this.#leaveOut(name ?? 'loose images', members.length, 'in no part');
+    for (const [name, members] of others) this.#leaveOut(name ?? 'the folder itself', members.length, 'in no part');
     const found = [trains[0], ...tests].map((name) => ({
       name,
       items: folders.get(name) as number[],
@@ -338,7 +340,7 @@ class Rule {
       const [test, ...others] = tests;
       for (const part of others) this.#leaveOut(part.name, part.items.length, `'${test.name}' is used`);
       const bare = ({ name, items }: Found): Part => ({ name, items });
-      return { train: bare(train), ...(test && { test: bare(test) }), parts, unused: this.#unused };
+      return { train: bare(train), ...(test && { test: bare(test) }), parts, loose: 0, unused: this.#unused };
     }
     const used = tests.find((part) => [...this.#classes(part)].some((name) => known.includes(name)));
     for (const part of tests)
@@ -353,11 +355,13 @@ class Rule {
     const labelled = (part: Found): Part => {
       const items = part.items.filter((i) => this.#classOf(part, i) !== undefined);
       const loose = part.items.length - items.length;
-      this.#leaveOut(part.name || 'loose images', loose, 'beside the sub-folders that are the classes');
+      this.#leaveOut(part.name || 'the folder itself', loose, 'beside the sub-folders that are the classes');
       const labels = Int32Array.from(items, (i) => numbers.get(this.#classOf(part, i) as string) as number);
       return { name: part.name, items, labels };
     };
-    return { train: labelled(train), ...(used && { test: labelled(used) }), classes, parts, unused: this.#unused };
+    const [own, other] = [labelled(train), used && labelled(used)];
+    const loose = train.items.length - own.items.length;
+    return { train: own, ...(other && { test: other }), classes, parts, loose, unused: this.#unused };
   }
 
   #classOf({ depth, classAt = depth }: Found, i: number): string | undefined {

@@ -67,20 +67,24 @@ export interface Difference {
 }
 
 /** Compares two records; digests and uses only where both have them. */
-export function differenceOf(before: readonly FileRecord[], after: readonly Omit<FileRecord, 'use'>[]): Difference {
-  const known = new Map(before.map((file) => [file.path, file]));
+export function differenceOf(before: readonly FileRecord[], after: readonly Measured[]): Difference {
+  // Two names may be one in Unicode's composed form.
+  const known = new Map<string, FileRecord[]>();
+  for (const file of before) known.set(file.path, [...(known.get(file.path) ?? []), file]);
   const difference = { added: [] as string[], removed: [] as string[], changed: [] as string[], moved: [] as string[] };
-  for (const file of after as readonly (Omit<FileRecord, 'use'> & Partial<FileRecord>)[]) {
-    const old = known.get(file.path);
-    known.delete(file.path);
+  for (const file of after) {
+    const old = known.get(file.path)?.shift();
     if (!old) difference.added.push(file.path);
     else if (old.bytes !== file.bytes || (old.digest && file.digest && old.digest !== file.digest))
       difference.changed.push(file.path);
     else if (file.use !== undefined && old.use !== file.use) difference.moved.push(file.path);
   }
-  difference.removed.push(...known.keys());
+  for (const files of known.values()) difference.removed.push(...files.map(({ path }) => path));
   return difference;
 }
+
+/** A file of which it may not be known yet what becomes of it. */
+type Measured = Pick<FileRecord, 'path' | 'bytes'> & Partial<FileRecord>;
 
 export const isSame = (difference: Difference) => Object.values(difference).every((paths) => paths.length === 0);
 

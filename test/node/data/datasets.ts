@@ -173,14 +173,14 @@ test('parts, classes, and what is neither', () =>
       flat.train.length + flat.held!.length === 60 &&
         flat.held!.every(([path]) => (path as string).startsWith('train/')),
     );
-    assert.match(flat.notes[0], /2 of test \(no sub-folders named like the classes\)/);
+    assert.match(flat.notes[0], /2 in test \(no sub-folders named like the classes\)/);
     const partly = await opened(...part('train', 3, ['a', 'b', 'c']), ...part('test', 2, ['a', 'd']));
     assert.equal([partly.classes, partly.train.length, partly.held!.length], [['a', 'b', 'c', 'd'], 9, 4]);
     assert.match(partly.notes[1], /1 classes are tested and never trained on: d/);
     // both a test part and a validation part
     const both = await opened(...part('train', 3), ...part('val', 2), ...part('test', 1));
     assert.equal([both.train.length, both.held!.length], [6, 2]);
-    assert.match(both.notes[0], /4 of val \('test' is used\)/);
+    assert.match(both.notes[0], /4 in val \('test' is used\)/);
     // names of one class in both of Unicode's forms
     const accents = await opened('train/é/1.png', 'train/b/2.png', 'test/e\u0301/3.png');
     assert.equal([accents.classes, accents.held], [['b', 'é'], [['test/é/3.png', 'é']]]);
