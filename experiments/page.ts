@@ -114,7 +114,7 @@ the tables as what is seen here, not as a ranking of methods.
   the second figure, and at equal FLOPs it has half of them. \`ssl_small\` distils for ${100 * distilled} % of its images, in whole epochs, one at least. In
   \`rekd\` and \`oss\` the teacher is trained along, ${ratio} times as wide too.
 - Emoji: two artists' drawings of one emoji are the two views, so training knows which are twins; a fifth of the emoji, by the
-  seed, is held out. Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other
+  seed, is held out (drawn by number up to 2026-11-25, by name since). Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other
   style? Fashion-MNIST: ${count(fashion.train)} of its training and ${count(fashion.test)} of its test pictures, two augmentations of one picture.
 - *kNN*: k = 20. *Linear*: a linear layer on standardised features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
   the training pictures. *Untrained*: as the seed makes them, a slice of a host as
