@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { TrainConfig } from '../config.js';
 import { eachPicture, type ImageSource } from '../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../data/trained.js';
@@ -103,7 +104,7 @@ export async function openSubject(
  */
 export function evaluationOptions(config: TrainConfig, data: string): DatasetOptions {
   const { imageSize, range, seed, labels, holdOut } = config;
-  if (data !== config.data) return { imageSize, range, seed, protocol: 'augmented' };
+  if (resolve(data) !== resolve(config.data)) return { imageSize, range, seed, protocol: 'augmented' };
   return { ...datasetOptionsOf(config), labels: true, holdOut: labels && holdOut > 0 ? holdOut : undefined };
 }
 

@@ -1,3 +1,4 @@
+import { isAbsolute, relative } from 'node:path';
 import { type ImageSource, subset } from '../../data/source.js';
 import { heldOut } from '../../data/split.js';
 import { DataError } from '../../errors.js';
@@ -63,10 +64,11 @@ function layoutOptions(folder: string, { labels, trainDir, testDir }: DatasetOpt
   };
 }
 
-/** A folder that an option names, as a path below the folder of the data. */
+/** A folder that an option names, below the folder of the data or by a path that leads there, as a path below it. */
 function within(folder: string, dir: string): string {
-  const [above, below] = [folder, dir].map((path) => path.replace(/[/\\]+$/, ''));
-  return below === above ? '.' : below.startsWith(`${above}/`) ? below.slice(above.length + 1) : dir;
+  const below = relative(folder, dir);
+  const isInside = !below.startsWith('..') && !isAbsolute(below);
+  return isInside || isAbsolute(dir) ? below || '.' : dir;
 }
 
 /** Labels that leave most of the images out are no labels. */
