@@ -305,3 +305,29 @@ function memo<T>(compute: (key: number) => T): (key: number) => T {
     return known.get(key) as T;
   };
 }
+
+/** y_nd = a_n b_d. */
+export function outer(N: number, D: number): Reference {
+  const total = (count: number, term: (i: number) => number) => {
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += term(i);
+    return sum;
+  };
+  return ({ a, b, dy }) => ({
+    y: (i) => a[Math.floor(i / D)] * b[i % D],
+    da: (n) => total(D, (d) => dy[n * D + d] * b[d]),
+    db: (d) => total(N, (n) => dy[n * D + d] * a[n]),
+  });
+}
+
+/** The mean of each column: x (N, D). */
+export function columnMeans(N: number, D: number): Reference {
+  return ({ x, dy }) => ({
+    y: (d) => {
+      let sum = 0;
+      for (let n = 0; n < N; n++) sum += x[n * D + d];
+      return sum / N;
+    },
+    dx: (i) => dy[i % D] / N,
+  });
+}
