@@ -3,7 +3,7 @@ import { transpose } from '../src/ops/copy.js';
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { exp, mul } from '../src/ops/elementwise.js';
 import { enqueue } from '../src/ops/enqueue.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmulInto } from '../src/ops/matmul.js';
 import { neighbourTargets } from '../src/ops/neighbours.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
 import { mean } from '../src/ops/reduce.js';
@@ -46,7 +46,7 @@ const gram = (N: number, D: number): Layer =>
     inputs: { a: [N, D] },
     run: (tape, { a }) => {
       const out = tape.empty('gram', [N, N]);
-      matmul(tape.plan, { a, b: a, out, transposeB: true });
+      matmulInto(tape.plan, { a, b: a, out, transposeB: true });
       return out;
     },
     reference: reference.gram(N, D),

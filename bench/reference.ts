@@ -198,6 +198,13 @@ export function similarities(D: number, K: number): Reference {
       for (let k = 0; k < K; k++) sum += dy[n * (K + 1) + 1 + k] * queue[k * D + d];
       return sum;
     },
+    down: (index) => dy[Math.floor(index / D) * (K + 1)] * q[index],
+    dqueue: (index) => {
+      const [k, d] = [Math.floor(index / D), index % D];
+      let sum = 0;
+      for (let at = d; at < q.length; at += D) sum += dy[Math.floor(at / D) * (K + 1) + 1 + k] * q[at];
+      return sum;
+    },
   });
 }
 

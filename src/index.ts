@@ -114,7 +114,7 @@ export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
 export { enqueue } from './ops/enqueue.js';
 export { linear } from './ops/linear.js';
-export { type MatmulOptions, matmul } from './ops/matmul.js';
+export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from './ops/matmul.js';
 export { neighbourTargets } from './ops/neighbours.js';
 export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
