@@ -79,8 +79,10 @@ fn thread(wid: vec3u, num: vec3u, lane: u32) -> u32 { return (wid.x + wid.y * nu
 // The four indices of element i of the output.
 fn indices(i: u32) -> vec4u {
   let rows = i / params.n3;
+  let column = i - rows * params.n3;
+  if (params.n == params.n2 * params.n3) { return vec4u(0u, 0u, rows, column); } // divisions are slow on a CPU
   let blocks = rows / params.n2;
-  return vec4u(blocks / params.n1, blocks % params.n1, rows % params.n2, i % params.n3);
+  return vec4u(blocks / params.n1, blocks % params.n1, rows % params.n2, column);
 }
 
 fn offset(at: vec4u, s0: u32, s1: u32, s2: u32, s3: u32) -> u32 {

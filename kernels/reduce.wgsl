@@ -47,5 +47,7 @@ fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
             @builtin(local_invocation_index) lane: u32) {
   let t = thread(wid, num, lane);
   if (t >= params.O * params.L * params.I) { return; }
-  dx[t] = params.factor * dy[t / params.I / params.L * params.I + t % params.I];
+  var source = t % params.I;
+  if (params.O > 1u) { source += t / params.I / params.L * params.I; }
+  dx[t] = params.factor * dy[source];
 }
