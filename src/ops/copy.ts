@@ -9,8 +9,8 @@ import { isDense, walk } from './strides.js';
 
 /**
  * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
- * tensor; the gradient of a parameter's view is added to the same view of its gradient, that of another view is a dense tensor of
- * the view's shape.
+ * tensor. The gradient of a parameter's view is added to the same view of its gradient. A view of an activation is a tensor of its
+ * own to the tape: for its gradient to reach the whole, make it by `narrow` or `transpose`.
  *
  * @param x any shape; at most four of its sides may lie apart
  * @returns the same shape

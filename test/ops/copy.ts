@@ -7,7 +7,7 @@ import { exp, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { columns, numel, prefix, transposed } from '../../src/tensor.js';
+import { columns, numel, prefix, transient, transposed } from '../../src/tensor.js';
 import { checkOp, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -155,6 +155,14 @@ test('views of a weight are copied, and their gradients are added where they lie
     device.free(dy.storage as GPUBuffer);
   }
   for (const { storage } of [whole, whole.grad as typeof whole]) device.free(storage as GPUBuffer);
+});
+
+test('views of f16 count two bytes an element, and those of a parameter have the same view of its gradient', () => {
+  const x = transient(new Plan(device), 'x', [4, 6], 'f16');
+  const [block, part] = [prefix(x, [2, 3]), columns(x, 2, 3)];
+  assert.equal([block.bytes, part.offset, part.bytes], [18, 4, 42]);
+  const full = transient(new Plan(device), 'x', [4, 6]);
+  assert.equal(columns({ ...full, grad: full }, 2, 3).grad, columns(full, 2, 3));
 });
 
 test('what is dense stays where it is', () => {
