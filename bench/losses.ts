@@ -1,9 +1,12 @@
 // What is benched of losses: embeddings and what they are compared with, never slimmed.
+import { transpose } from '../src/ops/copy.js';
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
+import { exp, mul } from '../src/ops/elementwise.js';
 import { enqueue } from '../src/ops/enqueue.js';
-import { matmul } from '../src/ops/matmul.js';
+import { matmulInto } from '../src/ops/matmul.js';
 import { neighbourTargets } from '../src/ops/neighbours.js';
 import { normalizeRows } from '../src/ops/normalize_rows.js';
+import { mean } from '../src/ops/reduce.js';
 import { similarities } from '../src/ops/similarities.js';
 import { sinkhorn } from '../src/ops/sinkhorn.js';
 import { softmaxCrossEntropy } from '../src/ops/softmax.js';
@@ -25,6 +28,11 @@ export function losses(N: number): Layer[] {
     newest(N, 128, 16_384),
     nearest(N, 16_384),
     codes(N, 512),
+    product(N, 2048),
+    outer(N, 2048),
+    exponentials(N, 2048),
+    columnMeans(N, 2048),
+    turned(N, 2048),
   ];
 }
 
@@ -38,7 +46,7 @@ const gram = (N: number, D: number): Layer =>
     inputs: { a: [N, D] },
     run: (tape, { a }) => {
       const out = tape.empty('gram', [N, N]);
-      matmul(tape.plan, { a, b: a, out, transposeB: true });
+      matmulInto(tape.plan, { a, b: a, out, transposeB: true });
       return out;
     },
     reference: reference.gram(N, D),
@@ -111,4 +119,43 @@ const codes = (N: number, P: number): Layer =>
     inputs: { s: [N, P] },
     run: (tape, { s }) => sinkhorn(tape.plan, s, { epsilon: 0.2 }),
     reference: reference.codes(N, P, 0.2),
+  });
+
+const product = (N: number, D: number): Layer =>
+  batch('elementwise', `a b ${N}x${D}`, {
+    inputs: { a: [N, D], b: [N, D] },
+    run: (tape, { a, b }) => mul(tape, a, b),
+    reference: ({ a, b, dy }) => ({ y: (i) => a[i] * b[i], da: (i) => dy[i] * b[i], db: (i) => dy[i] * a[i] }),
+  });
+
+/** A row and a column are repeated; their gradients are summed. */
+const outer = (N: number, D: number): Layer =>
+  batch('elementwise', `column row ${N}x${D}`, {
+    inputs: { a: [N, 1], b: [1, D] },
+    run: (tape, { a, b }) => mul(tape, a, b),
+    reference: reference.outer(N, D),
+  });
+
+const exponentials = (N: number, D: number): Layer =>
+  batch('elementwise', `exp ${N}x${D}`, {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => exp(tape, x),
+    reference: ({ x, dy }) => ({ y: (i) => Math.exp(x[i]), dx: (i) => dy[i] * Math.exp(x[i]) }),
+  });
+
+const columnMeans = (N: number, D: number): Layer =>
+  batch('reduce', `means of columns ${N}x${D}`, {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => mean(tape, x, { dim: 0 }),
+    reference: reference.columnMeans(N, D),
+  });
+
+const turned = (N: number, D: number): Layer =>
+  batch('copy', `transpose ${N}x${D}`, {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => transpose(tape, x),
+    reference: ({ x, dy }) => ({
+      y: (i) => x[(i % N) * D + Math.floor(i / N)],
+      dx: (i) => dy[(i % D) * N + Math.floor(i / D)],
+    }),
   });

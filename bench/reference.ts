@@ -198,6 +198,13 @@ export function similarities(D: number, K: number): Reference {
       for (let k = 0; k < K; k++) sum += dy[n * (K + 1) + 1 + k] * queue[k * D + d];
       return sum;
     },
+    down: (index) => dy[Math.floor(index / D) * (K + 1)] * q[index],
+    dqueue: (index) => {
+      const [k, d] = [Math.floor(index / D), index % D];
+      let sum = 0;
+      for (let at = d; at < q.length; at += D) sum += dy[Math.floor(at / D) * (K + 1) + 1 + k] * q[at];
+      return sum;
+    },
   });
 }
 
@@ -304,4 +311,30 @@ function memo<T>(compute: (key: number) => T): (key: number) => T {
     if (!known.has(key)) known.set(key, compute(key));
     return known.get(key) as T;
   };
+}
+
+/** y_nd = a_n b_d. */
+export function outer(N: number, D: number): Reference {
+  const total = (count: number, term: (i: number) => number) => {
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += term(i);
+    return sum;
+  };
+  return ({ a, b, dy }) => ({
+    y: (i) => a[Math.floor(i / D)] * b[i % D],
+    da: (n) => total(D, (d) => dy[n * D + d] * b[d]),
+    db: (d) => total(N, (n) => dy[n * D + d] * a[n]),
+  });
+}
+
+/** The mean of each column: x (N, D). */
+export function columnMeans(N: number, D: number): Reference {
+  return ({ x, dy }) => ({
+    y: (d) => {
+      let sum = 0;
+      for (let n = 0; n < N; n++) sum += x[n * D + d];
+      return sum / N;
+    },
+    dx: (i) => dy[i % D] / N,
+  });
 }

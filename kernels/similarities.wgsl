@@ -1,5 +1,6 @@
 // The first column of similarities, q_n · own_n of q and own (N, D), in rows that lie `ld` apart: what is left for the matmul
-// kernel are the columns q · queueᵀ beside it. Backward: dq = dlogit own; the queue's part is added to that.
+// kernel are the columns q · queueᵀ beside it. Backward: dq = dlogit own, to which the queue's part is added; down likewise, with q
+// in the place of own.
 // LANES threads share a row, each takes every LANES-th element; their sums meet in a tree of fixed order.
 
 const THREADS: u32 = 64;

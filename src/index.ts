@@ -100,6 +100,7 @@ export { type Activation, activation } from './ops/activation.js';
 export { add } from './ops/add.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
+export { concat, contiguous, detach, narrow, transpose } from './ops/copy.js';
 export {
   crossCorrelation,
   crossCorrelationLoss,
@@ -110,13 +111,15 @@ export {
   type Term,
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
+export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
 export { enqueue } from './ops/enqueue.js';
 export { linear } from './ops/linear.js';
-export { type MatmulOptions, matmul } from './ops/matmul.js';
+export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from './ops/matmul.js';
 export { neighbourTargets } from './ops/neighbours.js';
 export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
+export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
 export { similarities } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
@@ -162,7 +165,7 @@ export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js
 export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.js';
 export {
   columns,
-  contiguous,
+  denseStrides,
   keep,
   type Lists,
   numel,

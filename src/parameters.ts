@@ -2,7 +2,7 @@ import { ValidationError } from './errors.js';
 import { KeepLists, type SliceMode } from './keep_lists.js';
 import type { Device } from './runtime/device.js';
 import { Readback } from './runtime/readback.js';
-import { contiguous, keep, numel, type Tensor, tensor } from './tensor.js';
+import { denseStrides, keep, numel, type Tensor, tensor } from './tensor.js';
 
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
 export type Width = 'host' | 'slim';
@@ -351,7 +351,7 @@ type Indices = ArrayLike<number>;
 
 /** Where the elements of a slice of a contiguous tensor lie, given the indices along each side that it is made of. */
 function placesOf({ offset, shape }: Place, sides: readonly Indices[]): Uint32Array {
-  const strides = contiguous(shape);
+  const strides = denseStrides(shape);
   let at = Uint32Array.of(offset);
   sides.forEach((side, d) => {
     const wider = new Uint32Array(at.length * side.length);

@@ -66,17 +66,20 @@ export class Tape {
     return this.#operations;
   }
 
-  /** Notes how `output` came about: by which op, and by which settings where it has any. Returns it. */
+  /**
+   * Notes how `output` came about: by which op, and by which settings where it has any. Without a backward it is a constant.
+   * Returns it.
+   */
   record(
     what: string | ({ readonly op: string } & Attributes),
     inputs: readonly Tensor[],
     output: Tensor,
-    backward: Backward,
+    backward?: Backward,
   ): Tensor {
     const { op, ...attributes } = typeof what === 'string' ? { op: what } : what;
     const operation = { op, inputs, output, attributes, phase: this.plan.currentPhase };
     this.#operations.push(operation);
-    if (!this.frozen && inputs.some((input) => this.needsGrad(input))) {
+    if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
       this.#backwards.set(operation, backward);
       this.#tracked.add(output);
     }

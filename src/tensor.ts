@@ -19,8 +19,8 @@ export function numel(shape: readonly number[]): number {
   return shape.reduce((product, side) => product * side, 1);
 }
 
-/** Row-major strides of a contiguous tensor. */
-export function contiguous(shape: readonly number[]): number[] {
+/** Row-major strides of a dense tensor, whose elements follow each other without gaps. */
+export function denseStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
@@ -43,7 +43,7 @@ export function tensor(
 ): Tensor {
   const half = precision === 'f16';
   const bytes = numel(shape) * (half ? 2 : 4);
-  return { storage, label, shape, strides: contiguous(shape), offset, bytes, ...(half && { half }) };
+  return { storage, label, shape, strides: denseStrides(shape), offset, bytes, ...(half && { half }) };
 }
 
 /**
@@ -59,7 +59,7 @@ export function transient(plan: Plan, label: string, shape: readonly number[], p
 
 /** The same elements under another shape; only for contiguous tensors. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  return { ...x, shape, strides: contiguous(shape) };
+  return { ...x, shape, strides: denseStrides(shape) };
 }
 
 /**
@@ -72,7 +72,7 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
     throw new ShapeError(
       `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
     );
-  const bytes = (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * 4;
+  const bytes = (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * width(x);
   return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
 }
 
@@ -123,9 +123,13 @@ export function columns(x: Tensor, first: number, count: number): Tensor {
     throw new ShapeError(
       `columns: expected columns of ${x.label} ${shapeText(x.shape)}, got ${count} from ${first} on`,
     );
-  const bytes = ((rows - 1) * x.strides[0] + count) * 4;
-  return { ...x, shape: [rows, count], offset: x.offset + 4 * first, bytes };
+  const bytes = ((rows - 1) * x.strides[0] + count) * width(x);
+  const offset = x.offset + width(x) * first;
+  return { ...x, shape: [rows, count], offset, bytes, ...(x.grad && { grad: columns(x.grad, first, count) }) };
 }
+
+/** Bytes of an element. */
+const width = ({ half }: Tensor) => (half ? 2 : 4);
 
 const isSide = (side: number) => Number.isInteger(side) && side >= 1;
 

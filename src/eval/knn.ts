@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import { matmul } from '../ops/matmul.js';
+import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor.js';
@@ -62,7 +62,7 @@ export async function deviceKnn(
   try {
     const [searched, asked] = buffers;
     const out = transient(plan, 'knn.similarities', [batch, rows]);
-    matmul(plan, {
+    matmulInto(plan, {
       a: tensor(asked, 'queries', [batch, features]),
       b: tensor(searched, 'bank', [rows, features]),
       out,

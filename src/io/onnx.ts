@@ -192,7 +192,39 @@ const converters: Readonly<Record<string, Converter>> = {
       (writer, { inputs: [x], output }) => activate(writer, name, writer.name(x), writer.name(output)),
     ]),
   ),
-  add: (writer, { inputs, output }) => writer.emit('Add', named(writer, inputs), writer.name(output)),
+  add: plainly('Add'),
+  sub: plainly('Sub'),
+  mul: plainly('Mul'),
+  div: plainly('Div'),
+  exp: plainly('Exp'),
+  log: plainly('Log'),
+  sqrt: plainly('Sqrt'),
+  detach: plainly('Identity'),
+  contiguous: plainly('Identity'),
+  square: (writer, { inputs: [x], output }) =>
+    writer.emit('Mul', [writer.name(x), writer.name(x)], writer.name(output)),
+  scale(writer, { inputs: [x], output, attributes: { factor, shift } }) {
+    const name = writer.name(output);
+    const scaled = writer.emit('Mul', [writer.name(x), scalar(writer, Number(factor))], `${name}.scaled`);
+    writer.emit('Add', [scaled, scalar(writer, Number(shift))], name);
+  },
+  reciprocal: (writer, { inputs: [x], output, attributes: { factor } }) =>
+    writer.emit('Div', [scalar(writer, Number(factor)), writer.name(x)], writer.name(output)),
+  sum: reduction,
+  mean: reduction,
+  concat: (writer, { inputs, output, attributes: { dim } }) =>
+    writer.emit('Concat', named(writer, inputs), writer.name(output), { axis: { int: Number(dim) } }),
+  narrow(writer, { inputs: [x], output, attributes: { dim, start, length } }) {
+    const range = [start, Number(start) + Number(length), dim].map((value) => integers(writer, [Number(value)]));
+    writer.emit('Slice', [writer.name(x), ...range], writer.name(output));
+  },
+  transpose: (writer, { inputs: [x], output }) => turned(writer, writer.name(x), writer.name(output)),
+  matmul(writer, { inputs, output, attributes: { transposeA, transposeB } }) {
+    const name = writer.name(output);
+    const [a, b] = named(writer, inputs);
+    const left = transposeA ? turned(writer, a, `${name}.a`) : a;
+    writer.emit('MatMul', [left, transposeB ? turned(writer, b, `${name}.b`) : b], name);
+  },
   globalAveragePool(writer, { inputs, output }) {
     const name = writer.name(output);
     const mean = writer.emit('GlobalAveragePool', named(writer, inputs), `${name}.mean`); // (N, C, 1, 1)
@@ -207,6 +239,29 @@ const converters: Readonly<Record<string, Converter>> = {
     writer.emit('Mul', [writer.name(x), planes], name);
   },
 };
+
+/** An op that ONNX has as it is, without attributes. */
+function plainly(type: string): Converter {
+  return (writer, { inputs, output }) => writer.emit(type, named(writer, inputs), writer.name(output));
+}
+
+const scalar = (writer: Writer, value: number) => writer.constant(`scalar_${value}`, [], Float32Array.of(value));
+const integers = (writer: Writer, values: readonly number[]) =>
+  writer.constant(`integers_${values.join('_')}`, [values.length], BigInt64Array.from(values, BigInt));
+const turned = (writer: Writer, x: string, name: string) =>
+  writer.emit('Transpose', [x], name, { perm: { ints: [1, 0] } });
+
+/** Sums are told their sides by an input, means by an attribute. Of a number that is left alone we make (1), ONNX no side. */
+function reduction(writer: Writer, { op, inputs: [x], output, attributes: { dim, keepdim } }: Node): void {
+  const name = writer.name(output);
+  const axes = dim === undefined ? [...x.shape.keys()] : [Number(dim)];
+  const alone = !keepdim && axes.length === x.shape.length;
+  const result = alone ? `${name}.number` : name;
+  const keepdims = { int: keepdim ? 1 : 0 };
+  if (op === 'sum') writer.emit('ReduceSum', [writer.name(x), integers(writer, axes)], result, { keepdims });
+  else writer.emit('ReduceMean', [writer.name(x)], result, { axes: { ints: axes }, keepdims });
+  if (alone) writer.emit('Reshape', [result, integers(writer, [1])], name);
+}
 
 const named = (writer: Writer, values: readonly Value[]) => values.map((value) => writer.name(value));
 const square = (side: unknown) => ({ ints: [Number(side), Number(side)] });
@@ -236,9 +291,8 @@ function pool(type: string, writer: Writer, { inputs, output, attributes }: Node
 
 /** y = act(x). ONNX's HardSwish is x · HardSigmoid(x) with alpha 1/6 and beta 1/2, as PyTorch's and ours. */
 function activate(writer: Writer, activation: unknown, x: string, y: string): void {
-  const scalar = (value: number) => writer.constant(`scalar_${value}`, [], Float32Array.of(value));
   if (activation === 'relu') writer.emit('Relu', [x], y);
-  else if (activation === 'relu6') writer.emit('Clip', [x, scalar(0), scalar(6)], y);
+  else if (activation === 'relu6') writer.emit('Clip', [x, scalar(writer, 0), scalar(writer, 6)], y);
   else if (activation === 'hardswish') writer.emit('HardSwish', [x], y);
   else if (activation === 'hardsigmoid')
     writer.emit('HardSigmoid', [x], y, { alpha: { float: 1 / 6 }, beta: { float: 0.5 } });

@@ -1,10 +1,17 @@
-import { ShapeError } from '../errors.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor } from '../tensor.js';
+import { operand } from './copy.js';
+import { binary } from './elementwise.js';
 
-/** y = a + b of equal shapes: the residual add. */
-export function add(tape: Tape, a: Tensor, b: Tensor): Tensor {
-  if (shapeText(a.shape) !== shapeText(b.shape))
-    throw new ShapeError(`add: expected equal shapes, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`);
-  return tape.record('add', [a, b], tape.sum(a, b), (dy) => [dy, dy]);
+/**
+ * a + b, broadcast as `sub` is. Of equal shapes it is the residual add, by a kernel of its own.
+ *
+ * @returns the shape that both are broadcast to
+ * @throws ShapeError where the shapes do not fit, ConfigError where a number is not finite
+ */
+export function add(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
+  if (typeof a === 'number' || typeof b === 'number' || shapeText(a.shape) !== shapeText(b.shape))
+    return binary(tape, 'add', a, b);
+  const [u, v] = [operand(tape, a), operand(tape, b)];
+  return tape.record('add', [u, v], tape.sum(u, v), (dy) => [dy, dy]);
 }

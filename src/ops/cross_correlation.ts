@@ -5,7 +5,7 @@ import type { EntryName } from '../runtime/kernel.js';
 import type { DispatchOptions, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
-import { matmul } from './matmul.js';
+import { matmulInto } from './matmul.js';
 
 /** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
 export interface Standardized {
@@ -87,7 +87,7 @@ export function correlation(plan: Plan, u: Standardized, v: Standardized): Tenso
   const [M, E] = v.a.shape;
   if (N !== M) throw new ShapeError(`correlation: expected batches of one size, got ${N} and ${M}`);
   const c = transient(plan, 'correlation.c', [D, E]);
-  matmul(plan, { a: u.a, b: v.a, out: c, transposeA: true, scale: 1 / N });
+  matmulInto(plan, { a: u.a, b: v.a, out: c, transposeA: true, scale: 1 / N });
   return c;
 }
 
@@ -207,7 +207,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
     let gram = grams.get(x);
     if (!gram) {
       gram = transient(plan, 'cross_correlation.gram', [N, N]);
-      matmul(plan, { a: x.a, b: x.a, out: gram, transposeB: true });
+      matmulInto(plan, { a: x.a, b: x.a, out: gram, transposeB: true });
       grams.set(x, gram);
     }
     return gram;
@@ -242,7 +242,13 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
       const [only] = parts;
       const factor = (2 * scale * lambda) / N;
       if (parts.length === 1) {
-        matmul(plan, { a: gramOf(only.other), b: target.of.a, out: t, scale: factor * only.weight, accumulate: true });
+        matmulInto(plan, {
+          a: gramOf(only.other),
+          b: target.of.a,
+          out: t,
+          scale: factor * only.weight,
+          accumulate: true,
+        });
       } else {
         const sum = transient(plan, 'cross_correlation.grams', [N, N]);
         parts.forEach(({ other, weight }, i) => {
@@ -253,7 +259,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
             bytes: (i === 0 ? 8 : 12) * N * N,
           });
         });
-        matmul(plan, { a: sum, b: target.of.a, out: t, scale: factor, accumulate: true });
+        matmulInto(plan, { a: sum, b: target.of.a, out: t, scale: factor, accumulate: true });
       }
       return [target, t];
     }),
@@ -277,7 +283,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
       const ua = columns(u.a, first, rows);
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
-      matmul(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
+      matmulInto(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
       dispatch(plan, 'panel_square', {
         params: { ...zero, N, D, first, count },
         bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
@@ -293,9 +299,10 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
       });
       if (ofU) {
         const out = columns(sums.get(ofU) as Tensor, first, rows);
-        matmul(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
+        matmulInto(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
       }
-      if (ofV) matmul(plan, { a: ua, b: panel, out: sums.get(ofV) as Tensor, accumulate: p > 0 || written.has(ofV) });
+      if (ofV)
+        matmulInto(plan, { a: ua, b: panel, out: sums.get(ofV) as Tensor, accumulate: p > 0 || written.has(ofV) });
     }
     for (const target of [ofU, ofV]) if (target) written.add(target);
     measure(loss, row, partial, diagonalOf(loss, term), { factor: 1, subtract: 0 });

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.js';
 import { linear as kernel } from '../generated/linear.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor } from '../tensor.js';
-import { matmul } from './matmul.js';
+import { matmulInto } from './matmul.js';
 
 /**
  * Fully connected layer: y = x weightᵀ + bias.
@@ -31,7 +31,7 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
   const { value: threads } = kernel.consts.THREADS;
   const params = { N, O };
   const y = tape.empty('linear.y', [N, O]);
-  matmul(plan, { a: x, b: weight, out: y, transposeB: true });
+  matmulInto(plan, { a: x, b: weight, out: y, transposeB: true });
   if (bias)
     plan.dispatch(kernel, 'forward', {
       params,
@@ -44,9 +44,10 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
     let dx: Tensor | null = null;
     if (tape.needsGrad(x)) {
       dx = tape.empty('linear.dx', x.shape);
-      matmul(plan, { a: dy, b: weight, out: dx });
+      matmulInto(plan, { a: dy, b: weight, out: dx });
     }
-    if (weight.grad) matmul(plan, { a: dy, b: tape.restore(x), out: weight.grad, transposeA: true, accumulate: true });
+    if (weight.grad)
+      matmulInto(plan, { a: dy, b: tape.restore(x), out: weight.grad, transposeA: true, accumulate: true });
     if (bias?.grad)
       plan.dispatch(kernel, 'backward_bias', {
         params,

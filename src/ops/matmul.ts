@@ -3,10 +3,12 @@ import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
 import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText, type Tensor, transient, transposed } from '../tensor.js';
+import type { Tape } from '../tape.js';
+import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
+import { operand } from './copy.js';
 import { lists } from './lists.js';
 
-export interface MatmulOptions {
+export interface MatmulIntoOptions {
   /**
    * (M, K), or (K, M) where transposed. Rows may start anywhere and lie apart (a slice of columns); elements of a row lie
    * together.
@@ -21,6 +23,53 @@ export interface MatmulOptions {
   scale?: number;
   /** Add to what is in `out`. */
   accumulate?: boolean;
+}
+
+export interface MatmulOptions {
+  /** Take the transpose of a. */
+  transposeA?: boolean;
+  /** Take the transpose of b. */
+  transposeB?: boolean;
+}
+
+/**
+ * y = op(a) op(b), where op is the transpose if that is asked for, with gradients for both: dop(a) = dy op(b)ᵀ, dop(b) = op(a)ᵀ dy.
+ * The product without a tape, into given memory, is `matmulInto`; of a weight and a batch of rows, `linear`.
+ *
+ * @param a (M, K), or (K, M) where transposed; f32
+ * @param b (K, N), or (N, K) where transposed; may be `a` itself: A Aᵀ is a Gram matrix
+ * @returns (M, N)
+ * @throws ShapeError where the shapes do not fit
+ */
+export function matmul(
+  tape: Tape,
+  a: Tensor,
+  b: Tensor,
+  { transposeA = false, transposeB = false }: MatmulOptions = {},
+): Tensor {
+  const { plan } = tape;
+  const [left, right] = [a, b].map((x) => (isReadable(x) ? x : operand(tape, x)));
+  const sides = [transposeA ? a.shape[1] : a.shape[0], transposeB ? b.shape[0] : b.shape[1]];
+  if ([a, b].some(({ shape }) => shape.length !== 2 || numel(shape) === 0))
+    throw new ShapeError(
+      `matmul: expected matrices, none of their sides 0, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`,
+    );
+  const y = tape.empty('matmul.y', sides);
+  matmulInto(plan, { a: left, b: right, out: y, transposeA, transposeB });
+  return tape.record({ op: 'matmul', transposeA, transposeB }, [left, right], y, (dy) => {
+    const [u, v] = [tape.restore(left), tape.restore(right)];
+    const [da, db] = [left, right].map((x) => (tape.needsGrad(x) ? tape.empty('matmul.dx', x.shape) : null));
+    if (da && transposeA) matmulInto(plan, { a: v, b: dy, out: da, transposeA: transposeB, transposeB: true });
+    else if (da) matmulInto(plan, { a: dy, b: v, out: da, transposeB: !transposeB });
+    if (db && transposeB) matmulInto(plan, { a: dy, b: u, out: db, transposeA: true, transposeB: transposeA });
+    else if (db) matmulInto(plan, { a: u, b: dy, out: db, transposeA: !transposeA });
+    return [da, db];
+  });
+}
+
+/** Whether the kernels read it where it lies, and its gradient, if any, is none that is added in place. */
+function isReadable({ strides, grad, keptRows, keptColumns }: Tensor): boolean {
+  return strides[1] === 1 && !grad && !keptRows && !keptColumns;
 }
 
 /** A way to compute a product: of matrices, or of a weight and the pixels of images. */
@@ -68,11 +117,11 @@ const leastSteps = 128; // elements of k that a split is worth its partial sums 
 const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
 
 /**
- * out = scale · op(a) · op(b), or out += the same. Recorded into the plan without a tape.
+ * out = scale · op(a) · op(b), or out += the same. Recorded into the plan without a tape: no gradient flows through it.
  *
  * @throws ShapeError where the shapes do not fit, or a view is none that the kernel can read
  */
-export function matmul(plan: Plan, options: MatmulOptions): void {
+export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
   const { a, b, out, transposeA = false, transposeB = false } = options;
   for (const view of [a, b, out]) checkView(view);
   if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);
@@ -116,7 +165,7 @@ interface Sizes {
   readonly bn: number;
 }
 
-function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulOptions): void {
+function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulIntoOptions): void {
   const { M, N, K, am, ak, bk, bn } = sizes;
   const { scale = 1, accumulate = false } = options;
   const [[a, a0], [b, b0], [out, c0]] = [options.a, options.b, options.out].map(bound);

@@ -2,12 +2,13 @@ import { ShapeError } from '../errors.js';
 import { similarities as kernel } from '../generated/similarities.js';
 import type { Tape } from '../tape.js';
 import { columns, shapeText, type Tensor } from '../tensor.js';
+import { operand } from './copy.js';
 import { overRows, rowForms } from './lanes.js';
-import { matmul } from './matmul.js';
+import { matmulInto } from './matmul.js';
 
 /**
  * Scalar products of each embedding with its own key and with all keys of a queue: the logits of InfoNCE, where column 0 is
- * the positive. Of rows of length 1 they are cosines. No gradient flows to the keys, which are constants.
+ * the positive. Of rows of length 1 they are cosines. Keys get gradients where they are tracked; else they are constants.
  *
  * @param q (N, D)
  * @param own (N, D), the key of each row, or nothing
@@ -16,6 +17,11 @@ import { matmul } from './matmul.js';
  * @throws ShapeError where the shapes do not fit
  */
 export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
+  const given = (x: Tensor) => (x.grad && tape.needsGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
+  return ofRows(tape, given(q), own && given(own), given(queue));
+}
+
+function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
   const [N, D] = q.shape;
   const [K] = queue.shape;
   if (q.shape.length !== 2 || N * D === 0)
@@ -31,23 +37,31 @@ export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, que
   const ld = first + K;
   const forms = rowForms(plan.device.software, D);
   const work = { macs: N * D, bytes: 8 * N * D };
+  const wanted = (x: Tensor, name: string) => (tape.needsGrad(x) ? tape.empty(`similarities.${name}`, x.shape) : null);
   const logits = tape.empty('similarities.logits', [N, ld]);
-  matmul(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
+  matmulInto(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
   if (own)
     plan.choose('similarities.forward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
       const bindings = { q, own, logits };
       plan.dispatch(kernel, 'forward', { ...common, ...work, params: { N, D, ld, half }, bindings });
     });
-  return tape.record('similarities', [q], logits, (dlogits) => {
-    const dq = tape.empty('similarities.dq', q.shape);
-    if (own)
+  return tape.record('similarities', own ? [q, own, queue] : [q, queue], logits, (dlogits) => {
+    // of a pair of rows, what the first column's gradient makes of the other
+    const pairs = (other: Tensor, dx: Tensor) =>
       plan.choose('similarities.backward', forms, (form, plan) => {
         const { half, ...common } = overRows(form, N);
-        const bindings = { own, dlogits, dq };
+        const bindings = { own: other, dlogits, dq: dx };
         plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
       });
-    matmul(plan, { a: columns(dlogits, first, K), b: queue, out: dq, accumulate: own !== undefined });
-    return [dq];
+    const dq = wanted(q, 'dq');
+    const products = columns(dlogits, first, K);
+    if (dq && own) pairs(tape.restore(own), dq);
+    if (dq) matmulInto(plan, { a: products, b: tape.restore(queue), out: dq, accumulate: own !== undefined });
+    const down = own && wanted(own, 'down');
+    if (down) pairs(tape.restore(q), down);
+    const dqueue = wanted(queue, 'dqueue');
+    if (dqueue) matmulInto(plan, { a: products, b: tape.restore(q), out: dqueue, transposeA: true });
+    return own ? [dq, down ?? null, dqueue] : [dq, dqueue];
   });
 }

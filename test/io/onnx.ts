@@ -11,7 +11,11 @@ import { conv, convNorm, dense, norm } from '../../src/nn/blocks.js';
 import { type Module, sequential } from '../../src/nn/module.js';
 import { type Activation, activation, activations } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
+import { concat, detach, narrow, transpose } from '../../src/ops/copy.js';
+import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
+import { matmul } from '../../src/ops/matmul.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { mean, sum } from '../../src/ops/reduce.js';
 import type { Device } from '../../src/runtime/device.js';
 import { numel } from '../../src/tensor.js';
 import { close, error } from '../check.js';
@@ -119,6 +123,25 @@ test('every activation and pool, and a batchnorm behind a fully connected layer'
   ];
   const head = [dense('dense', channels, 8), norm('dense.norm', channels), dense('last', channels, 8)];
   await agrees(encoderWith(...applied, ...pools, pooling, ...head), 13);
+});
+
+test('arithmetic, sums and products of matrices', async () => {
+  const arithmetic = layer(({ tape }, x) => {
+    const e = exp(tape, scale(tape, x, 0.3));
+    const centre = mean(tape, e, { dim: 1, keepdim: true });
+    const c = div(tape, sub(tape, e, centre), sqrt(tape, add(tape, square(tape, centre), 1)));
+    const d = log(tape, add(tape, div(tape, 2, e), sum(tape, square(tape, e), { dim: 0 })));
+    const joined = concat(tape, [narrow(tape, d, 1, 0, 3), narrow(tape, c, 1, 3, 5)], 1);
+    const gram = matmul(tape, detach(tape, c), d, { transposeA: true });
+    const product = matmul(tape, joined, transpose(tape, gram), { transposeB: true });
+    const ofAll = add(
+      tape,
+      sub(tape, 1, mul(tape, product, mean(tape, c))),
+      sum(tape, sum(tape, e, { dim: 0 }), { dim: 0 }),
+    );
+    return add(tape, add(tape, x, scale(tape, joined, 0.1)), scale(tape, ofAll, 0.001)); // what all pictures have in common does not hide what they have not
+  });
+  await agrees(encoderWith(pooling, arithmetic), 9);
 });
 
 test('a batchnorm whose input is used elsewhere too is not folded', async () => {

@@ -1,11 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../src/errors.js';
-import { type MatmulOptions, matmul } from '../../src/ops/matmul.js';
+import { type MatmulIntoOptions, matmul, matmulInto } from '../../src/ops/matmul.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { columns, numel, type Tensor } from '../../src/tensor.js';
-import { close, upload } from '../check.js';
+import { checkOp, close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 
@@ -67,7 +68,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
 
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
   using plan = new Plan(on, form ? { variants: { [key]: form } } : {});
-  matmul(plan, { a: a.view, b: b.view, out: out.view, transposeA, transposeB, scale, accumulate });
+  matmulInto(plan, { a: a.view, b: b.view, out: out.view, transposeA, transposeB, scale, accumulate });
   assert.is(plan.stats().macs, M * N * K);
   await plan.compile();
   const once = async () => {
@@ -134,11 +135,91 @@ test('a Gram matrix A Aᵀ is symmetric in every form', async () => {
   }
 });
 
+/** op(a) op(b) in f64, by indices. */
+const product = (a: Float64Array, b: Float64Array, [M, N, K]: number[], ta: boolean, tb: boolean) =>
+  Float64Array.from({ length: M * N }, (_, i) => {
+    const [m, n] = [Math.floor(i / N), i % N];
+    let sum = 0;
+    for (let k = 0; k < K; k++) sum += a[ta ? k * M + m : m * K + k] * b[tb ? n * K + k : k * N + n];
+    return sum;
+  });
+const turned = (x: Float64Array, rows: number, count: number) =>
+  x.map((_, i) => x[(i % rows) * count + Math.floor(i / rows)]);
+
+for (const [M, N, K] of [
+  [1, 1, 1],
+  [5, 3, 7],
+  [33, 45, 130],
+])
+  for (const transposeA of [false, true])
+    for (const transposeB of [false, true]) {
+      const [a, b] = [transposeA ? [K, M] : [M, K], transposeB ? [N, K] : [K, N]];
+      const reference = (values: Record<string, Float64Array>) => {
+        const da = product(values.dy, values.b, [M, K, N], false, !transposeB);
+        const db = product(values.a, values.dy, [K, N, M], !transposeA, false);
+        return {
+          y: product(values.a, values.b, [M, N, K], transposeA, transposeB),
+          da: transposeA ? turned(da, M, K) : da,
+          db: transposeB ? turned(db, K, N) : db,
+        };
+      };
+      const run = (tape: Tape, t: Record<string, Tensor>) => matmul(tape, t.a, t.b, { transposeA, transposeB });
+      test(`on the tape, ${a} by ${b}, transposed ${transposeA} ${transposeB}: gradients of both`, async () => {
+        await checkOp(device, 'matmul', { inputs: { a, b }, run, reference });
+      });
+      if (K === 7)
+        test(`on the tape, a leading block of a weight and a listed one, transposed ${transposeA} ${transposeB}`, async () => {
+          const wider = ([rows, count]: number[]) => [rows + 2, count + 3];
+          const weights = {
+            a: { host: wider(a), slim: a },
+            b: { host: wider(b), slim: b, kept: [Array.from({ length: b[0] }, (_, i) => i + 2)] as const },
+          };
+          await checkOp(device, 'matmul', { inputs: {}, weights, run, reference });
+        });
+    }
+
+test('on the tape, a matrix with itself: both gradients meet', async () => {
+  const [N, D] = [17, 9];
+  await checkOp(device, 'matmul', {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => matmul(tape, x, x, { transposeB: true }),
+    reference: ({ x, dy }) => {
+      const [one, other] = [dy, turned(dy, N, N)].map((g) => product(g, x, [N, D, N], false, false));
+      return { y: product(x, x, [N, N, D], false, true), dx: one.map((g, i) => g + other[i]) };
+    },
+  });
+});
+
+test('on the tape, columns of a wider matrix are read where they lie', async () => {
+  const [M, N, K] = [5, 3, 7];
+  await checkOp(device, 'matmul', {
+    inputs: { a: [M, K + 2], b: [K, N] },
+    run: (tape, t) => matmul(tape, tape.track(columns(t.a, 1, K)), t.b),
+    reference: ({ a, b, dy }) => {
+      const part = Float64Array.from({ length: M * K }, (_, i) => a[Math.floor(i / K) * (K + 2) + 1 + (i % K)]);
+      return { y: product(part, b, [M, N, K], false, false), db: product(part, dy, [K, N, M], true, false) };
+    },
+  });
+});
+
+test('shapes that do not fit on the tape are refused by name', () => {
+  const tape = new Tape(new Plan(device));
+  const make = (...shape: number[]) => tape.empty('x', shape);
+  for (const [a, b, pattern] of [
+    [make(4), make(4, 5), /matmul: expected matrices, none of their sides 0, got \(4\) and \(4, 5\)/],
+    [make(4, 6), make(5, 6), /matmul: expected op\(A\) \(M, K\), op\(B\) \(K, N\).*got \(4, 6\), \(5, 6\)/],
+  ] as const)
+    assert.throws(
+      () => matmul(tape, a, b),
+      (error: Error) => error instanceof ShapeError && pattern.test(error.message),
+    );
+});
+
 test('views that do not fit are refused by name', () => {
   const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(numel(shape)));
-  const refuse = (options: MatmulOptions, pattern: RegExp) =>
+  const refuse = (options: MatmulIntoOptions, pattern: RegExp) =>
     assert.throws(
-      () => matmul(new Plan(device), options),
+      () => matmulInto(new Plan(device), options),
       (error: Error) => error instanceof ShapeError && pattern.test(error.message),
     );
   const [a, b] = [make([4, 6]), make([6, 5])];

@@ -24,15 +24,17 @@ function reference({ q, own, queue, dy }: Values, D: number): Values {
   const first = own ? 1 : 0;
   const ld = first + K;
   const y = new Float64Array(N * ld);
-  const dq = new Float64Array(N * D);
+  const [dq, down, dqueue] = [q, own ?? [], queue].map(({ length }) => new Float64Array(length));
   for (let n = 0; n < N; n++)
     for (let column = 0; column < ld; column++)
       for (let d = 0; d < D; d++) {
         const key = column < first ? own[n * D + d] : queue[(column - first) * D + d];
         y[n * ld + column] += q[n * D + d] * key;
         dq[n * D + d] += dy[n * ld + column] * key;
+        const [of, at] = column < first ? [down, n * D + d] : [dqueue, (column - first) * D + d];
+        of[at] += dy[n * ld + column] * q[n * D + d];
       }
-  return { y, dq };
+  return { y, dq, dqueue, ...(own && { down }) };
 }
 
 const shapes = [
@@ -82,13 +84,40 @@ test('products that are cut into panels of rows', async () => {
   });
 });
 
-test('keys get no gradient, even where they are tracked', () => {
-  const tape = new Tape(new Plan(device));
-  const [q, own, queue] = [4, 4, 9].map((rows) => tape.track(tape.empty('x', [rows, 5])));
-  tape.backward(similarities(tape, q, own, queue), tape.empty('dy', [4, 10]));
+test('constants get no gradient, and nothing is computed for one', () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const [q, own, queue] = [4, 4, 9].map((rows) => tape.empty('x', [rows, 5]));
+  tape.track(q);
+  const logits = similarities(tape, q, own, queue);
+  const before = plan.dispatches.length;
+  tape.backward(logits, tape.empty('dy', [4, 10]));
   assert.ok(tape.gradient(q));
   assert.is(tape.gradient(own), undefined);
   assert.is(tape.gradient(queue), undefined);
+  assert.is(plan.dispatches.length - before, 2);
+});
+
+test('keys that are weights have their gradients added in place', async () => {
+  const [N, D, K] = [6, 5, 4];
+  await checkOp(device, 'similarities', {
+    inputs: { q: [N, D] },
+    weights: { own: { host: [N + 1, D], slim: [N, D] }, queue: { host: [K + 2, D + 1], slim: [K, D] } },
+    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    reference: (values) => reference(values, D),
+  });
+});
+
+test('a matrix that is its own keys and the queue gets all three gradients', async () => {
+  const [N, D] = [6, 5];
+  await checkOp(device, 'similarities', {
+    inputs: { x: [N, D] },
+    run: (tape, { x }) => similarities(tape, x, x, x),
+    reference: ({ x, ...rest }) => {
+      const { y, dq, down, dqueue } = reference({ q: x, own: x, queue: x, ...rest }, D);
+      return { y, dx: dq.map((g, i) => g + down[i] + dqueue[i]) };
+    },
+  });
 });
 
 test('a queue of 65,536 keys', async () => {

@@ -1,0 +1,180 @@
+// What moves elements and computes nothing: dense copies of views, parts and joined tensors. The one place where the ops of
+// elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
+import { ShapeError } from '../errors.js';
+import { copy as kernel } from '../generated/copy.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
+import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor.js';
+import { isDense, walk } from './strides.js';
+
+/**
+ * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
+ * tensor. The gradient of a parameter's view is added to the same view of its gradient. A view of an activation is a tensor of its
+ * own to the tape: for its gradient to reach the whole, make it by `narrow` or `transpose`.
+ *
+ * @param x any shape; at most four of its sides may lie apart
+ * @returns the same shape
+ * @throws ShapeError where more lie apart
+ */
+export function contiguous(tape: Tape, x: Tensor): Tensor {
+  return isDense(x, alignment(tape.plan)) ? x : operand(tape, x);
+}
+
+/** x as kernels read it that know neither strides nor lists, and whose gradient is made anew instead of added in place. */
+export function operand(tape: Tape, x: Tensor): Tensor {
+  const dense = isDense(x, alignment(tape.plan));
+  if (dense && !(x.grad && tape.needsGrad(x))) return x;
+  const { grad, ...view } = x;
+  const y = dense ? view : gather(tape, 'contiguous', x);
+  return tape.record('contiguous', [x], y, (dy) => {
+    if (!grad) return [dy];
+    scatter(tape.plan, 'contiguous', dy, grad, true);
+    return [null];
+  });
+}
+
+/**
+ * The same memory as a constant: no gradient flows through it.
+ *
+ * @param x any shape
+ * @returns the same shape
+ */
+export function detach(tape: Tape, x: Tensor): Tensor {
+  const { grad: _, ...y } = x;
+  return tape.record('detach', [x], y);
+}
+
+/**
+ * A part of a tensor, copied: `length` of the positions along a side, from `start` on.
+ *
+ * @param x any shape
+ * @param dim the side, counted from 0, or from the last by −1
+ * @returns x's shape, with `length` in place of that side
+ * @throws ShapeError where x has no such side or not so many positions
+ */
+export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length: number): Tensor {
+  const d = sideOf('narrow', x.shape, dim);
+  if (![start, length].every(Number.isInteger) || start < 0 || length < 1 || start + length > x.shape[d])
+    throw new ShapeError(
+      `narrow: expected positions of side ${d} of ${shapeText(x.shape)}, at least 1, got ${length} from ${start} on`,
+    );
+  const from = operand(tape, x);
+  const y = gather(tape, 'narrow', part(from, d, start, length));
+  return tape.record({ op: 'narrow', dim: d, start, length }, [from], y, (dy) => {
+    const dx = tape.empty('narrow.dx', from.shape);
+    tape.plan.clear(dx);
+    scatter(tape.plan, 'narrow', dy, part(dx, d, start, length));
+    return [dx];
+  });
+}
+
+/**
+ * Tensors one behind the other along a side.
+ *
+ * @param tensors shapes that are equal but for that side; one may be there several times
+ * @param dim the side, counted from 0, or from the last by −1
+ * @throws ShapeError where there are none, or their shapes differ
+ */
+export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor {
+  const [first] = tensors;
+  if (!first) throw new ShapeError('concat: expected at least one tensor, got none');
+  const d = sideOf('concat', first.shape, dim);
+  const without = ({ shape }: Tensor) => shapeText(shape.filter((_, i) => i !== d));
+  for (const each of tensors)
+    if (each.shape.length !== first.shape.length || without(each) !== without(first))
+      throw new ShapeError(
+        `concat: expected shapes that are equal but for side ${d}, got ${shapeText(first.shape)} and ${shapeText(each.shape)}`,
+      );
+  const parts = tensors.map((x) => operand(tape, x));
+  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { shape }) => sum + shape[d], 0));
+  const total = parts.reduce((sum, { shape }) => sum + shape[d], 0);
+  const y = tape.activation(
+    first,
+    'concat.y',
+    first.shape.map((side, i) => (i === d ? total : side)),
+  );
+  parts.forEach((x, i) => {
+    scatter(tape.plan, 'concat', x, part(y, d, starts[i], x.shape[d]));
+  });
+  return tape.record({ op: 'concat', dim: d }, parts, y, (dy) =>
+    parts.map((x, i) => (tape.needsGrad(x) ? gather(tape, 'concat', part(dy, d, starts[i], x.shape[d])) : null)),
+  );
+}
+
+/**
+ * A matrix with rows and columns exchanged, copied.
+ *
+ * @param x (N, D)
+ * @returns (D, N)
+ * @throws ShapeError where x is no matrix
+ */
+export function transpose(tape: Tape, x: Tensor): Tensor {
+  if (x.shape.length !== 2) throw new ShapeError(`transpose: expected x (N, D), got ${shapeText(x.shape)}`);
+  const from = operand(tape, x);
+  return tape.record('transpose', [from], gather(tape, 'transpose', transposed(from)), (dy) => [
+    gather(tape, 'transpose', transposed(dy)),
+  ]);
+}
+
+/** The number of a side that may be counted from the last, by −1. */
+export function sideOf(op: string, shape: readonly number[], dim: number): number {
+  const d = dim < 0 ? dim + shape.length : dim;
+  if (!(Number.isInteger(d) && d >= 0 && d < shape.length))
+    throw new ShapeError(
+      `${op}: expected a dim from ${-shape.length} to ${shape.length - 1} of ${shapeText(shape)}, got ${dim}`,
+    );
+  return d;
+}
+
+/** A view of some positions of a dense tensor along side d. */
+function part(x: Tensor, d: number, start: number, length: number): Tensor {
+  const shape = x.shape.map((side, i) => (i === d ? length : side));
+  return {
+    ...x,
+    shape,
+    strides: denseStrides(x.shape),
+    offset: x.offset + start * denseStrides(x.shape)[d] * width(x),
+  };
+}
+
+/** A dense copy of a view, unrecorded. */
+function gather(tape: Tape, op: string, x: Tensor): Tensor {
+  const y = tape.activation(x, `${op}.y`, x.shape);
+  const { view, lists, ...common } = layout(tape.plan, op, x);
+  tape.plan.dispatch(kernel, 'gather', { ...common, bindings: { view, dense_out: y, ...lists } });
+  return y;
+}
+
+/** Writes a dense block into a view, or adds it to what is there. */
+function scatter(plan: Plan, op: string, dense: Tensor, to: Tensor, accumulate = false): void {
+  const { view, lists, ...common } = layout(plan, op, to);
+  const consts = { ACCUMULATE: accumulate };
+  plan.dispatch(kernel, 'scatter', { ...common, consts, bindings: { dense, view_out: view, ...lists } });
+}
+
+/** The parameters of a view's walk, and the memory to bind for it: from the last place before it where a binding may begin. */
+function layout(plan: Plan, op: string, x: Tensor) {
+  const listed = x.keptRows || x.keptColumns;
+  const beyond = x.offset % alignment(plan);
+  const four = <T>(values: readonly T[], fill: T) => [...values, ...Array<T>(4 - values.length).fill(fill)];
+  // lists name the first two sides, which so may not be joined
+  const { sides, strides } = listed
+    ? { sides: four(x.shape, 1), strides: [four(x.strides, 0)] }
+    : walk(op, x.shape, [x.strides]);
+  const n = numel(x.shape);
+  const [, n1, n2, n3] = sides;
+  const [s0, s1, s2, s3] = strides[0];
+  const last = x.shape.reduce((sum, side, d) => sum + (side - 1) * x.strides[d], 0);
+  const bytes = listed ? x.bytes : (last + 1) * width(x);
+  const { storage, half } = x;
+  return {
+    params: { n, n1, n2, n3, s0, s1, s2, s3, first: beyond / width(x) },
+    view: { storage, offset: x.offset - beyond, bytes: bytes + beyond, ...(half && { half }) },
+    lists: { kept_rows: x.keptRows, kept_columns: x.keptColumns },
+    workgroups: Math.ceil(n / kernel.consts.THREADS.value),
+    bytes: 2 * n * width(x),
+  };
+}
+
+const width = ({ half }: Tensor) => (half ? 2 : 4);
+const alignment = (plan: Plan) => plan.device.limits.minStorageBufferOffsetAlignment;

@@ -1,0 +1,83 @@
+// Sums and means of a tensor, of all its elements or along a side.
+import { reduce as kernel } from '../generated/reduce.js';
+import type { Tape } from '../tape.js';
+import { numel, reshape, type Tensor } from '../tensor.js';
+import { operand, sideOf } from './copy.js';
+
+export interface ReduceOptions {
+  /** The side that is summed over, counted from 0, or from the last by −1; all elements where left out. */
+  dim?: number;
+  /** Leave 1 in place of that side, as broadcasting wants it. Without, it is gone. */
+  keepdim?: boolean;
+}
+
+/**
+ * The sum of all elements, or along a side: of a matrix (N, D), `dim` 0 gives a sum a column, (D), and 1 a sum a row, (N). Summed
+ * by tree, so that a million elements are as exact as a few; f32, also of x in f16.
+ *
+ * @param x any shape
+ * @returns (1), or x's shape without the side, where nothing is left (1); with `keepdim` 1 in its place
+ * @throws ShapeError where x has no such side
+ */
+export function sum(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor {
+  return reduce(tape, 'sum', x, options);
+}
+
+/** The sum over the number of summands; else as `sum`. */
+export function mean(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor {
+  return reduce(tape, 'mean', x, options);
+}
+
+function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, { dim, keepdim = false }: ReduceOptions): Tensor {
+  const from = operand(tape, x);
+  const { shape } = from;
+  const d = dim === undefined ? undefined : sideOf(op, shape, dim);
+  const span = d === undefined ? { O: 1, L: numel(shape), I: 1 } : around(shape, d);
+  const left =
+    d === undefined
+      ? keepdim
+        ? shape.map(() => 1)
+        : []
+      : [...shape.slice(0, d), ...(keepdim ? [1] : []), ...shape.slice(d + 1)];
+  const factor = op === 'mean' ? 1 / span.L : 1;
+  const y = reshape(sumOver(tape, op, from, span, factor), left.length > 0 ? left : [1]);
+  const attributes = { ...(d !== undefined && { dim: d }), keepdim };
+  return tape.record({ op, ...attributes }, [from], y, (dy) => {
+    const dx = tape.empty(`${op}.dx`, shape);
+    const n = numel(shape);
+    tape.plan.dispatch(kernel, 'backward', {
+      params: { ...span, S: 1, factor },
+      bindings: { dy, dx },
+      workgroups: Math.ceil(n / kernel.consts.THREADS.value),
+      bytes: dy.bytes + dx.bytes,
+    });
+    return [dx];
+  });
+}
+
+/** A dense tensor as the kernel sees it: sides before, along and behind what is summed over. */
+export interface Span {
+  readonly O: number;
+  readonly L: number;
+  readonly I: number;
+}
+
+/** The span of side d. */
+export function around(shape: readonly number[], d: number): Span {
+  return { O: numel(shape.slice(0, d)), L: shape[d], I: numel(shape.slice(d + 1)) };
+}
+
+const each = 64; // elements that a thread adds up
+
+/** factor Σ_l x[o, l, i] as (O, I), unrecorded, of a dense x. */
+export function sumOver(tape: Tape, op: string, x: Tensor, { O, L, I }: Span, factor = 1): Tensor {
+  const S = Math.ceil(L / each);
+  const y = tape.empty(`${op}.${S > 1 ? 'partials' : 'y'}`, S > 1 ? [O, S, I] : [O, I]);
+  tape.plan.dispatch(kernel, 'forward', {
+    params: { O, L, I, S, factor: S > 1 ? 1 : factor },
+    bindings: { x, y },
+    workgroups: Math.ceil((O * S * I) / kernel.consts.THREADS.value),
+    bytes: x.bytes + y.bytes,
+  });
+  return S > 1 ? sumOver(tape, op, y, { O, L: S, I }, factor) : y;
+}
