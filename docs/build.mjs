@@ -210,7 +210,8 @@ const bundle = join(types, 'config.mjs');
 await build({ entryPoints: ['src/config.ts'], outfile: bundle, bundle: true, format: 'esm', logLevel: 'error' });
 const { settingFlags } = await import(pathToFileURL(bundle).href);
 try {
-  execFileSync('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', types], { stdio: 'inherit' });
+  const tsc = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', types];
+  execFileSync(process.execPath, tsc, { stdio: 'inherit' });
   finish(buildAll());
 } finally {
   rmSync(types, { recursive: true, force: true });

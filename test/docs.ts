@@ -85,7 +85,8 @@ test('every page of the reference has an example, and all examples are well type
     for (const { name, source } of docsPages().flatMap(examplesOf)) writeFileSync(join(folder, `${name}.ts`), source);
     const flags = '--noEmit --strict --module nodenext --target es2022 --skipLibCheck --types node'.split(' ');
     const files = readdirSync(folder).map((file) => join(folder, file));
-    const { stdout } = spawnSync('npx', ['tsc', '--ignoreConfig', ...flags, ...files], { encoding: 'utf8' });
+    const args = ['node_modules/typescript/bin/tsc', '--ignoreConfig', ...flags, ...files];
+    const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.is(stdout, '');
   } finally {
     rmSync(folder, { recursive: true, force: true });
