@@ -200,7 +200,8 @@ function index(names, taken) {
   };
   const lists = Object.keys(entries).map((module) => {
     const own = names.filter((name) => name.module === module).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return `\n## Every name of ${module}\n\n${own.map(link).join(' ·\n')}\n`;
+    const heading = module === 'slimgrad' ? 'Every name of slimgrad' : `What ${module} has beside these`;
+    return `\n## ${heading}\n\n${own.map(link).join(' ·\n')}\n`;
   });
   return { path, text: `${head}<!-- names -->\n${lists.join('')}` };
 }

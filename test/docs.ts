@@ -53,6 +53,24 @@ test('a public name without a comment, a page or its place in the reference is f
   }
 });
 
+test('slimgrad/node is all of slimgrad, and only openDevice is another there', async () => {
+  const entries: string[] = ['slimgrad', 'slimgrad/node'];
+  const [anywhere, node] = await Promise.all(entries.map((entry): Promise<Record<string, unknown>> => import(entry)));
+  const values = Object.keys(anywhere);
+  assert.ok(values.length > 100, `found ${values.length} values`);
+  assert.equal(
+    values.filter((name) => node[name] !== anywhere[name]),
+    ['openDevice'],
+  );
+  assert.type(node.openDevice, 'function');
+  const index = readFileSync('docs/api.md', 'utf8').split('## What slimgrad/node has beside these');
+  const [names, more] = index.map((part) => new Set([...part.matchAll(/^\[(\w+)\]/gm)].map(([, name]) => name)));
+  assert.equal(
+    [...more].filter((name) => names.has(name)), // types, too
+    ['openDevice'],
+  );
+});
+
 test('every public value is used in an example', async () => {
   const examples = ['README.md', ...pages].flatMap((page) => blocksOf(page, 'ts')).join('\n');
   const used = examples.replaceAll(/^import .*?;$/gms, '').replaceAll(/\/\/ .*$/gm, ''); // neither imported nor told of alone

@@ -29,8 +29,7 @@ test.before.each(() => {
 test.after(() => rmSync(project, { recursive: true, force: true }));
 
 const program = `
-import { Plan, Tape, add, tensor } from 'slimgrad';
-import { openDevice } from 'slimgrad/node';
+import { Plan, Tape, add, openDevice, tensor } from 'slimgrad/node';
 try {
   const device = await openDevice();
   const plan = new Plan(device);

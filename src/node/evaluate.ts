@@ -12,14 +12,14 @@ import { percent } from './report/page.js';
 import type { Confusion, Evaluation, Score } from './scores.js';
 
 /** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
-export interface Embedder {
+export interface PictureEmbedder {
   embed(images: ImageSource): Promise<Float32Array>;
 }
 
 /** A row of the table: what is measured, under which name. */
 export interface Contender {
   name: string;
-  embedder: Embedder;
+  embedder: PictureEmbedder;
   /** Report the effective rank of its embeddings too. */
   ranked?: boolean;
 }
