@@ -119,7 +119,7 @@ async function lossOf(
   const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(dloss));
   try {
-    const found = crossCorrelation(tape, a, b, options);
+    const found = crossCorrelation(tape, a, b, { scale: 1, ...options });
     tape.backward(found.loss, one);
     return await results(plan, { ...found, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
   } finally {
@@ -196,13 +196,14 @@ test('scale and the gradient of the loss multiply through', async () => {
 });
 
 test('two losses add up, and their gradients', async () => {
-  const [N, D] = [12, 20];
+  const [N, D, scale] = [12, 20, 1];
   const [za, zb] = batches(N, D);
   using plan = new Plan(device);
   const tape = new Tape(plan);
   const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(1));
-  const loss = add(tape, crossCorrelation(tape, a, b).loss, crossCorrelation(tape, b, b, { lambda: 0.3 }).loss);
+  const recorded = (u: Tensor, lambda?: number) => crossCorrelation(tape, u, b, { lambda, scale }).loss;
+  const loss = add(tape, recorded(a), recorded(b, 0.3));
   tape.backward(loss, one);
   const found = await results(plan, { loss, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
   const [first, second] = [reference(za, zb, N, D, 0.0051), reference(zb, zb, N, D, 0.3)];
@@ -391,7 +392,7 @@ test('what does not fit is refused by name', () => {
     /got one that is in none/,
   );
   assert.throws(
-    () => crossCorrelationLoss(plan, [{ u, v }], [], metrics, { lambda: -1 }),
+    () => crossCorrelationLoss(plan, [{ u, v }], [], metrics, { lambda: -1, scale: 1 }),
     /of at least 0, got -1 and 1/,
   );
 });
