@@ -10,6 +10,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
+import { finishDeclarations } from './declarations.mjs';
 import { reflect } from './kernels/reflect.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
@@ -59,7 +60,10 @@ async function buildLibrary() {
     platform: 'neutral',
     external: ['node:*'],
   });
-  execFileSync('npx', ['tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+  execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+    stdio: 'inherit',
+  });
+  finishDeclarations('dist');
 }
 
 async function buildScripts(folder, names) {

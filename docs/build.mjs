@@ -200,7 +200,8 @@ function index(names, taken) {
   };
   const lists = Object.keys(entries).map((module) => {
     const own = names.filter((name) => name.module === module).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return `\n## Every name of ${module}\n\n${own.map(link).join(' ·\n')}\n`;
+    const heading = module === 'slimgrad' ? 'Every name of slimgrad' : `What ${module} has beside these`;
+    return `\n## ${heading}\n\n${own.map(link).join(' ·\n')}\n`;
   });
   return { path, text: `${head}<!-- names -->\n${lists.join('')}` };
 }
@@ -210,7 +211,8 @@ const bundle = join(types, 'config.mjs');
 await build({ entryPoints: ['src/config.ts'], outfile: bundle, bundle: true, format: 'esm', logLevel: 'error' });
 const { settingFlags } = await import(pathToFileURL(bundle).href);
 try {
-  execFileSync('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', types], { stdio: 'inherit' });
+  const tsc = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', types];
+  execFileSync(process.execPath, tsc, { stdio: 'inherit' });
   finish(buildAll());
 } finally {
   rmSync(types, { recursive: true, force: true });

@@ -20,6 +20,7 @@ import { slicingSettings } from './config/slicing.js';
 import { isSmall } from './data/augment.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
+import { adamwDefaults, larsDefaults, sgdDefaults } from './optim/defaults.js';
 
 /** What a word of the kernels counts. */
 export const mostSteps = 2 ** 32 - 1;
@@ -82,19 +83,19 @@ const groups = {
       (above) => rates[above.optimizer as keyof typeof rates],
       { min: 0, shown: '0.3 lars, 0.005 sgd, 0.002 adamw' },
     ),
-    weightDecay: number('weight decay', 1e-4, { min: 0 }),
-    decayAll: toggle('decay biases and batchnorm too', (above) => above.optimizer === 'sgd', {
+    weightDecay: number('weight decay', larsDefaults.weightDecay, { min: 0 }),
+    decayAll: toggle('decay biases and batchnorm too', (above) => above.optimizer === 'sgd' && sgdDefaults.decayAll, {
       ...forSgd,
       shown: 'true for sgd, else false',
       remedy: 'LARS and AdamW decay weights of two or more dimensions only.',
     }),
-    momentum: number('momentum', 0.9, { min: 0, below: 1, ...forMomentum }),
-    nesterov: toggle('Nesterov momentum', false, forSgd),
-    trust: number('trust coefficient of LARS', 0.02, { above: 0, ...forLars }),
-    clip: toggle("keep LARS steps within the plain step's length", true, forLars),
-    beta1: number('decay of the first moment', 0.9, { min: 0, below: 1, ...forAdamw }),
-    beta2: number('decay of the second moment', 0.999, { min: 0, below: 1, ...forAdamw }),
-    eps: number("added to AdamW's denominator", 1e-8, { above: 0, ...forAdamw }),
+    momentum: number('momentum', larsDefaults.momentum, { min: 0, below: 1, ...forMomentum }),
+    nesterov: toggle('Nesterov momentum', sgdDefaults.nesterov, forSgd),
+    trust: number('trust coefficient of LARS', larsDefaults.trust, { above: 0, ...forLars }),
+    clip: toggle("keep LARS steps within the plain step's length", larsDefaults.clip, forLars),
+    beta1: number('decay of the first moment', adamwDefaults.beta1, { min: 0, below: 1, ...forAdamw }),
+    beta2: number('decay of the second moment', adamwDefaults.beta2, { min: 0, below: 1, ...forAdamw }),
+    eps: number("added to AdamW's denominator", adamwDefaults.eps, { above: 0, ...forAdamw }),
   },
   Schedule: {
     epochs: integer<number | null>('passes over the data (or give --steps)', null, {

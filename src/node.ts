@@ -1,3 +1,5 @@
+// All of slimgrad with what needs Node beside it, so that a program has one line to import; `openDevice` is Node's own here.
+export * from './index.js';
 export { type Dataset, type DatasetOptions, openDataset } from './node/data/datasets.js';
 export { EMOJI_ATTRIBUTION, type EmojiSource, openEmoji } from './node/data/emoji.js';
 export { type ImageFolder, type ImageFolderOptions, openImageFolder } from './node/data/image_folder.js';
@@ -5,9 +7,9 @@ export { type AdapterChoice, type NodeDeviceOptions, openDevice } from './node/d
 export { doctor, type Report } from './node/doctor.js';
 export {
   type Contender,
-  type Embedder,
   type EvaluateOptions,
   evaluate,
+  type PictureEmbedder,
   pixelContender,
 } from './node/evaluate.js';
 export type { MapMethod } from './node/feature_map.js';

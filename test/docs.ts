@@ -53,6 +53,24 @@ test('a public name without a comment, a page or its place in the reference is f
   }
 });
 
+test('slimgrad/node is all of slimgrad, and only openDevice is another there', async () => {
+  const entries: string[] = ['slimgrad', 'slimgrad/node'];
+  const [anywhere, node] = await Promise.all(entries.map((entry): Promise<Record<string, unknown>> => import(entry)));
+  const values = Object.keys(anywhere);
+  assert.ok(values.length > 100, `found ${values.length} values`);
+  assert.equal(
+    values.filter((name) => node[name] !== anywhere[name]),
+    ['openDevice'],
+  );
+  assert.type(node.openDevice, 'function');
+  const index = readFileSync('docs/api.md', 'utf8').split('## What slimgrad/node has beside these');
+  const [names, more] = index.map((part) => new Set([...part.matchAll(/^\[(\w+)\]/gm)].map(([, name]) => name)));
+  assert.equal(
+    [...more].filter((name) => names.has(name)), // types, too
+    ['openDevice'],
+  );
+});
+
 test('every public value is used in an example', async () => {
   const examples = ['README.md', ...pages].flatMap((page) => blocksOf(page, 'ts')).join('\n');
   const used = examples.replaceAll(/^import .*?;$/gms, '').replaceAll(/\/\/ .*$/gm, ''); // neither imported nor told of alone
@@ -85,7 +103,8 @@ test('every page of the reference has an example, and all examples are well type
     for (const { name, source } of docsPages().flatMap(examplesOf)) writeFileSync(join(folder, `${name}.ts`), source);
     const flags = '--noEmit --strict --module nodenext --target es2022 --skipLibCheck --types node'.split(' ');
     const files = readdirSync(folder).map((file) => join(folder, file));
-    const { stdout } = spawnSync('npx', ['tsc', '--ignoreConfig', ...flags, ...files], { encoding: 'utf8' });
+    const args = ['node_modules/typescript/bin/tsc', '--ignoreConfig', ...flags, ...files];
+    const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.is(stdout, '');
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -22,7 +22,7 @@ export async function bundleSource(source: string, outfile: string): Promise<voi
     bundle: true,
     format: 'esm',
     platform: 'node',
-    external: ['sharp'],
+    external: ['sharp', 'webgpu'],
     outfile,
     logLevel: 'silent',
   });

@@ -1,46 +1,22 @@
 // The package as a user gets it: packed, installed into an empty project, imported, bundled by Vite.
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { softwareVersion } from '../src/node/software.js';
+import { mustRun, pack, run } from './packed.js';
 
 const project = mkdtempSync(join(tmpdir(), 'slimgrad-package-'));
 const npmFlags = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
 let tarball = '';
 let trouble: unknown;
 
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a command to its end in `cwd`; a command that does not end by itself within two minutes counts as code -1. */
-function run(command: string, args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Ran> {
-  const options = { cwd, env: { ...process.env, ...env }, timeout: 120_000, maxBuffer: 1 << 26 };
-  return new Promise((done) => {
-    execFile(command, args, options, (error, out, err) => {
-      done({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, out, err });
-    });
-  });
-}
-
-async function mustRun(command: string, args: readonly string[], cwd = '.'): Promise<string> {
-  const { code, out, err } = await run(command, args, cwd);
-  assert.is(code, 0, `${command} ${args.join(' ')}:\n${out}${err}`);
-  return out;
-}
-
 const tool = (path: string) => resolve('node_modules', path);
 
 test.before(async () => {
   try {
-    if (!existsSync('dist/index.js')) await mustRun('node', ['build.mjs']);
-    const packed = await mustRun('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project]);
-    tarball = join(project, JSON.parse(packed)[0].filename);
+    tarball = await pack(project);
     writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
     await mustRun('npm', ['i', ...npmFlags, tarball], project);
   } catch (error) {
@@ -53,8 +29,7 @@ test.before.each(() => {
 test.after(() => rmSync(project, { recursive: true, force: true }));
 
 const program = `
-import { Plan, Tape, add, tensor } from 'slimgrad';
-import { openDevice } from 'slimgrad/node';
+import { Plan, Tape, add, openDevice, tensor } from 'slimgrad/node';
 try {
   const device = await openDevice();
   const plan = new Plan(device);
@@ -90,21 +65,6 @@ test('that line makes the embedded adapter work, and the process ends by itself'
   const { code, out, err } = await run('node', ['program.js'], project, { SLIMGRAD_ADAPTER: 'swiftshader' });
   assert.is(code, 0, out + err);
   assert.is(out, '11 22 33\n');
-});
-
-test('types resolve in a strict TypeScript project', async () => {
-  writeFileSync(
-    join(project, 'typed.ts'),
-    `import { Plan, Tape, type Device } from 'slimgrad';
-import { doctor, openDevice } from 'slimgrad/node';
-const device: Device = await openDevice({ adapter: 'auto' });
-export const tape: Tape = new Tape(new Plan(device));
-export const gpu: GPUDevice = device.gpu;
-export const well: boolean = (await doctor()).ok;
-`,
-  );
-  const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022'];
-  await mustRun('node', [tool('typescript/bin/tsc'), ...flags, 'typed.ts'], project);
 });
 
 test('Vite bundles it for a browser, without Node and without the shader parser', async () => {

@@ -65,7 +65,7 @@ async function loadOp(device: Device, c: Case, values: Values): Promise<Loaded> 
 
 function forward(tape: Tape, c: Case, inputs: readonly Tensor[], weights: readonly Tensor[]): Tensor {
   const [x] = inputs;
-  if (c.kind === 'loss') return crossCorrelation(tape, x, inputs[1], { lambda, eps }).loss;
+  if (c.kind === 'loss') return crossCorrelation(tape, x, inputs[1], { lambda, scale: 1, eps }).loss;
   const [layer] = c.layers;
   if (layer.kind === 'conv') return conv2d(tape, x, weights[0], { stride: layer.S, padding: layer.K >> 1 });
   if (layer.kind === 'depthwise') return depthwise(tape, x, weights[0], { stride: layer.S, padding: layer.K >> 1 });
@@ -101,7 +101,7 @@ async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded
   plan.clear({ storage: net.parameters.grads, offset: 0, bytes: net.parameters.size * 4 });
   const views = { a: view('xa'), b: view('xb') };
   const objective = method.record(plan, net, views);
-  sgd(plan, net.parameters, { momentum });
+  sgd(plan, net.parameters, { momentum, weightDecay: 0 });
   await plan.compile();
   return {
     run() {

@@ -1,5 +1,7 @@
 import { isSmall } from '../data/augment.js';
 import { backbone, type EncoderSpec } from '../encoders/backbone.js';
+import { lossDefaults } from '../ops/cross_correlation.js';
+import { sinkhornDefaults } from '../ops/sinkhorn.js';
 import { choice, integer, type MethodName, methods, number, type Settled, text } from './kinds.js';
 
 /** Whose slim encoder is a slice of its host, */
@@ -59,8 +61,8 @@ export const methodSettings = {
     (above) => (distils(above) ? 0.95 : 1),
     { min: 0, max: 1, shown: '0.95 for sacl_xd and xd, else 1', ...onlyFor(correlating) },
   ),
-  lambda: number('weight of the off-diagonal correlations', 0.0051, { min: 0, ...onlyFor(correlating) }),
-  scale: number('factor s of the loss', (above) => 196 / (above.projector as number), {
+  lambda: number('weight of the off-diagonal correlations', lossDefaults.lambda, { min: 0, ...onlyFor(correlating) }),
+  scale: number('factor s of the loss', (above) => lossDefaults.scale(above.projector as number), {
     above: 0,
     shown: '196 / projector',
     ...onlyFor(correlating),
@@ -96,8 +98,12 @@ export const methodSettings = {
     ...onlyFor(['rekd']),
   }),
   prototypes: integer('directions that embeddings are assigned to', 300, { min: 2, max: 65536, ...onlyFor(['oss']) }),
-  epsilon: number('sharpness of the assignment', 0.05, { above: 0, ...onlyFor(['oss']) }),
-  sinkhorn: integer('iterations that even the assignment out', 3, { min: 1, max: 100, ...onlyFor(['oss']) }),
+  epsilon: number('sharpness of the assignment', sinkhornDefaults.epsilon, { above: 0, ...onlyFor(['oss']) }),
+  sinkhorn: integer('iterations that even the assignment out', sinkhornDefaults.iterations, {
+    min: 1,
+    max: 100,
+    ...onlyFor(['oss']),
+  }),
 };
 
 function startsTaught({ method, teacher }: Settled): boolean {

@@ -156,7 +156,7 @@ export async function fit(
   plan.keep(loss);
   plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
   tape.backward(loss, tensor(one, 'one', [1]));
-  const optimizer = sgd(plan, parameters, descent);
+  const optimizer = sgd(plan, parameters, { decayAll: false, ...descent });
   // Two, so that the GPU has the next step before the log of this one is waited for.
   const readbacks: Readback<'loss'>[] = [];
   let before: Promise<{ loss: Float32Array }> | undefined;

@@ -17,6 +17,9 @@ export interface KnnResult {
   predictions: Int32Array;
 }
 
+/** What is used where nothing is said. */
+export const knnDefaults = { k: 20, temperature: 0.07 };
+
 export interface KnnOptions {
   /** Neighbours that vote; 20 unless told. */
   k?: number;
@@ -88,7 +91,12 @@ export async function deviceKnn(
   }
 }
 
-function prepare(bank: Labelled, queries: Labelled, features: number, { k = 20, temperature = 0.07 }: KnnOptions) {
+function prepare(
+  bank: Labelled,
+  queries: Labelled,
+  features: number,
+  { k = knnDefaults.k, temperature = knnDefaults.temperature }: KnnOptions,
+) {
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)
@@ -132,7 +140,7 @@ function tally(
   nearest: readonly Nearest[],
   labels: ArrayLike<number>,
   truth: ArrayLike<number>,
-  { temperature = 0.07 }: KnnOptions,
+  { temperature = knnDefaults.temperature }: KnnOptions,
 ): KnnResult {
   const votes = new Float64Array(1 + largest(labels));
   let right = 0;

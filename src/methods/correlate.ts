@@ -82,6 +82,7 @@ export function correlate(
     const [u, v] = [standardize(plan, counterparts(live.a.features)), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
+      scale: 1, // told as they are
     });
   });
   tape.backward(za, da);

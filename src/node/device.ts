@@ -33,6 +33,9 @@ export interface FoundAdapter {
 // Dawn crashes the process when the object that create() returned is collected before its devices: one a driver, for ever.
 const instances = new Map<Driver, GPU>();
 
+/** The version of the package webgpu to install, as package.json has it. */
+export const dawnVersion = '0.6';
+
 // Dawn rounds timestamps to 65 µs to keep web pages from spying on each other; in Node they only blur a profile.
 const dawnFlags = ['disable-dawn-features=timestamp_quantization'];
 
@@ -55,13 +58,21 @@ async function dawn(): Promise<Dawn> {
     module = (await import('webgpu')) as Dawn;
   } catch (error) {
     throw new DeviceError(
-      `The package "webgpu" (Dawn) cannot be loaded on ${process.platform}-${process.arch}: ${String(error)}. ` +
-        'It needs macOS, Windows, or Linux with glibc 2.34 or newer; reinstall it: npm i webgpu',
+      isMissing(error)
+        ? `Node computes by the package webgpu (Dawn), which is not installed: npm i webgpu@${dawnVersion}`
+        : `The package webgpu (Dawn) cannot be loaded on ${process.platform}-${process.arch}: ${String(error)}. ` +
+            `It needs macOS, Windows, or Linux with glibc 2.34 or newer; reinstall it: npm i webgpu@${dawnVersion}`,
     );
   }
   const scope = globalThis as unknown as Record<string, unknown>;
   for (const [name, value] of Object.entries(module.globals)) scope[name] ??= value;
   return module;
+}
+
+/** Whether an import failed because there is no package webgpu, and not because of something within it. */
+function isMissing(error: unknown): boolean {
+  const { code, message } = error as Error & { code?: unknown };
+  return code === 'ERR_MODULE_NOT_FOUND' && message.includes("package 'webgpu'");
 }
 
 /** The Vulkan manifest of Mesa's lavapipe, if this machine has it. */

@@ -1,7 +1,7 @@
 import { eachPicture, type ImageSource, onePicture, subset } from '../data/source.js';
 import { confusionMatrix } from '../eval/classification.js';
 import { collapse } from '../eval/collapse.js';
-import { deviceKnn, knn } from '../eval/knn.js';
+import { deviceKnn, knn, knnDefaults } from '../eval/knn.js';
 import { classNames } from '../eval/labels.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
@@ -12,14 +12,14 @@ import { percent } from './report/page.js';
 import type { Confusion, Evaluation, Score } from './scores.js';
 
 /** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
-export interface Embedder {
+export interface PictureEmbedder {
   embed(images: ImageSource): Promise<Float32Array>;
 }
 
 /** A row of the table: what is measured, under which name. */
 export interface Contender {
   name: string;
-  embedder: Embedder;
+  embedder: PictureEmbedder;
   /** Report the effective rank of its embeddings too. */
   ranked?: boolean;
 }
@@ -49,7 +49,7 @@ export function pixelContender(size: number): Contender {
 export async function evaluate(
   dataset: Dataset,
   contenders: readonly Contender[],
-  { k = 20, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne', device }: EvaluateOptions = {},
+  { k = knnDefaults.k, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne', device }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { train, test } = dataset;
   if (!test) return unlabelled(train, contenders, mostQueries);

@@ -29,10 +29,13 @@ export interface Target {
   readonly dz: Tensor;
 }
 
+/** λ, and s for embeddings of length D, where nothing is said: those of the paper. */
+export const lossDefaults = { lambda: 0.0051, scale: (D: number) => 196 / D };
+
 export interface LossOptions {
-  /** Weight of the off-diagonal part. */
+  /** Weight of the off-diagonal part; 0.0051 where left out. */
   lambda?: number;
-  /** s: factor of the whole loss. */
+  /** s: factor of the whole loss; 196 / D where left out. */
   scale?: number;
   /** How the products are formed; chosen by N and D where left out. */
   form?: 'gram' | 'direct';
@@ -108,9 +111,9 @@ export function crossCorrelationLoss(
   metrics: Tensor,
   options: LossOptions = {},
 ): void {
-  const { lambda = 0.0051, scale = 1 } = options;
+  const [N, D] = terms[0]?.u.a.shape ?? [0, 1]; // without terms it is refused
+  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
   check(terms, targets, metrics, lambda, scale);
-  const [N, D] = terms[0].u.a.shape;
   const { form = D > 1.33 * N ? 'gram' : 'direct' } = options;
   const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
   const sums = form === 'gram' ? gramForm(loss) : directForm(loss, panelHeight(D, options.panelRows));

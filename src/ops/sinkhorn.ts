@@ -5,6 +5,9 @@ import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
+/** Those of SwAV. */
+export const sinkhornDefaults = { iterations: 3, epsilon: 0.05 };
+
 export interface SinkhornOptions {
   /** Times that columns and rows are scaled. */
   iterations?: number;
@@ -20,7 +23,11 @@ export interface SinkhornOptions {
  * @returns (N, P), a constant: a distribution for each row
  * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
  */
-export function sinkhorn(plan: Plan, scores: Tensor, { iterations = 3, epsilon = 0.05 }: SinkhornOptions = {}): Tensor {
+export function sinkhorn(
+  plan: Plan,
+  scores: Tensor,
+  { iterations = sinkhornDefaults.iterations, epsilon = sinkhornDefaults.epsilon }: SinkhornOptions = {},
+): Tensor {
   const [N, P] = scores.shape;
   if (scores.shape.length !== 2 || N * P === 0)
     throw new ShapeError(`sinkhorn: expected scores (N, P), none of them 0, got ${shapeText(scores.shape)}`);

@@ -1,12 +1,13 @@
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
-import { decayTable, type Optimizer, spanOf, spans, type Trainable, within } from './optimizer.js';
+import { adamwDefaults } from './defaults.js';
+import { decayTable, type Optimizer, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface AdamWOptions {
   beta1?: number;
   beta2?: number;
   eps?: number;
-  /** Decoupled: w *= 1 − lr·weightDecay. */
+  /** Decoupled: w *= 1 − lr·weightDecay; 1e-4 where left out. */
   weightDecay?: number;
   /** Decay tensors of one dimension too, that is biases and batchnorm. */
   decayAll?: boolean;
@@ -17,7 +18,7 @@ export interface AdamWOptions {
  * bias corrections come with each step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
  */
 export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;
+  const { beta1, beta2, eps, weightDecay, decayAll } = settle(adamwDefaults, options);
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
   const { device } = plan;

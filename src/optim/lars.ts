@@ -2,14 +2,17 @@ import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor, transient } from '../tensor.js';
-import { type Optimizer, type Span, spanOf, spans, type Trainable, within } from './optimizer.js';
+import { larsDefaults } from './defaults.js';
+import { type Optimizer, type Span, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface LarsOptions {
+  /** 0.9 where left out. */
   momentum?: number;
+  /** 1e-4 where left out. */
   weightDecay?: number;
-  /** Trust coefficient η. */
+  /** Trust coefficient η; 0.02 where left out. */
   trust?: number;
-  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1). */
+  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1); so it is where nothing is said. */
   clip?: boolean;
 }
 
@@ -20,7 +23,7 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
-  const { momentum: m = 0.9, weightDecay = 0, trust = 1e-3, clip = false } = options;
+  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, options);
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
   const { device } = plan;

@@ -59,6 +59,12 @@ export function decayTable(device: Device, { places, offset, size }: Span, decay
   return decays;
 }
 
+/** The options over the defaults; what is given as undefined counts as left out. */
+export function settle<T extends object>(defaults: T, options: Partial<T>): T {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) };
+}
+
 /** Refuses numbers outside [least, most), by name. */
 export function within(optimizer: string, options: Record<string, number>, least: number, most: number): void {
   for (const [name, value] of Object.entries(options))

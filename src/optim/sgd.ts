@@ -1,13 +1,16 @@
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
 import type { Plan } from '../runtime/plan.js';
-import { decayTable, type Optimizer, spanOf, spans, type Trainable, within } from './optimizer.js';
+import { sgdDefaults } from './defaults.js';
+import { decayTable, type Optimizer, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 export interface SgdOptions {
+  /** 0.9 where left out. */
   momentum?: number;
+  /** 1e-4 where left out. */
   weightDecay?: number;
   nesterov?: boolean;
-  /** Decay tensors of one dimension too, that is biases and batchnorm. */
+  /** Decay tensors of one dimension too, that is biases and batchnorm; so it is where nothing is said. */
   decayAll?: boolean;
 }
 
@@ -16,7 +19,7 @@ export interface SgdOptions {
  * w −= lr·(g + m·buf).
  */
 export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {}): Optimizer {
-  const { momentum: m = 0.9, weightDecay = 0, nesterov = false, decayAll = false } = options;
+  const { momentum: m, weightDecay, nesterov, decayAll } = settle(sgdDefaults, options);
   within('sgd', { momentum: m }, 0, 1);
   within('sgd', { weightDecay }, 0, Infinity);
   if (nesterov && m === 0) throw new ConfigError('sgd: expected a momentum above 0 with nesterov, got 0');

@@ -29,7 +29,7 @@ export class AugmentedViews implements Views {
 }
 
 /** The random transformations of views A and B that a configuration asks for. */
-function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
+export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
   const [a, b] = defaultViews(config.imageSize);
   const shared = {
     crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },

@@ -125,7 +125,7 @@ const loss: Run = async (of) => {
       of,
       (tape) => {
         const [za, zb] = [tape.track(of.upload('za')), tape.track(of.upload('zb'))];
-        const result = crossCorrelation(tape, za, zb, { ...options, form });
+        const result = crossCorrelation(tape, za, zb, { scale: 1, ...options, form });
         tape.backward(result.loss, of.filled('dloss', [1], 1));
         const { on, off, loss } = result;
         const { eps } = options;

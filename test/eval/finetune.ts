@@ -194,7 +194,7 @@ for (const part of ['slim', 'host'] as const)
     const logits = layer.forward(pass, backbone.forward(pass, x));
     const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch]));
     tape.backward(loss, tensor(one, 'one', [1]));
-    const optimizer = sgd(plan, parameters, { momentum: 0.9, weightDecay, nesterov: true });
+    const optimizer = sgd(plan, parameters, { momentum: 0.9, weightDecay, nesterov: true, decayAll: false });
     await plan.compile();
     const steps = epochs * Math.floor(20 / batch);
     for (let step = 0; step < steps; step++) {

@@ -41,7 +41,7 @@ for (const [name, make] of Object.entries(methods))
     const plan = new Plan(device);
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
     const { watched, update } = method.record(plan, network, { a: views[0], b: views[1] });
-    const optimizer = sgd(plan, parameters, { momentum: 0 });
+    const optimizer = sgd(plan, parameters, { momentum: 0, weightDecay: 0 });
     update?.();
     await plan.compile();
     const [queue] = Object.values(network.queues);

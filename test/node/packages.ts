@@ -177,6 +177,27 @@ test('without packages of its own it says where it looked, and what installs the
   assert.match(String(found.archive), `(bin/swiftshader.tar.br) is not installed, ${looked}.\n`);
 });
 
+test('without webgpu, openDevice says what installs it; with a broken one, why it cannot be loaded', async () => {
+  const opens = `
+import { openDevice } from '#/node/device.js';
+await openDevice().catch((error) => console.log(error.name, error.message));`;
+  const { version } = JSON.parse(readFileSync('node_modules/webgpu/package.json', 'utf8'));
+  const [line] = /^\d+\.\d+/.exec(version) ?? [];
+  const bare = join(root, 'bare', 'opens.mjs');
+  await bundleSource(opens, bare);
+  assert.is(
+    run(bare).all,
+    `DeviceError Node computes by the package webgpu (Dawn), which is not installed: npm i webgpu@${line}\n`,
+  );
+  const broken = join(root, 'broken', 'opens.mjs');
+  await bundleSource(opens, broken);
+  install(join(root, 'broken', 'node_modules'), 'webgpu', "throw new Error('no such symbol')");
+  const { all } = run(broken);
+  assert.match(all, /^DeviceError The package webgpu \(Dawn\) cannot be loaded on .*: Error: no such symbol\. /);
+  assert.ok(all.includes(`reinstall it: npm i webgpu@${line}\n`), all);
+  assertQuiet();
+});
+
 test("a linked slimgrad finds what its own place has, and else the project's", async () => {
   const clone = join(root, 'clone');
   const project = join(root, 'project', 'node_modules');

@@ -119,7 +119,7 @@ async function lossOf(
   const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(dloss));
   try {
-    const found = crossCorrelation(tape, a, b, options);
+    const found = crossCorrelation(tape, a, b, { scale: 1, ...options });
     tape.backward(found.loss, one);
     return await results(plan, { ...found, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
   } finally {
@@ -196,7 +196,7 @@ test('scale and the gradient of the loss multiply through', async () => {
 });
 
 test('two losses add up, and their gradients', async () => {
-  const [N, D] = [12, 20];
+  const [N, D, scale] = [12, 20, 196 / 20];
   const [za, zb] = batches(N, D);
   using plan = new Plan(device);
   const tape = new Tape(plan);
@@ -205,7 +205,7 @@ test('two losses add up, and their gradients', async () => {
   const loss = add(tape, crossCorrelation(tape, a, b).loss, crossCorrelation(tape, b, b, { lambda: 0.3 }).loss);
   tape.backward(loss, one);
   const found = await results(plan, { loss, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
-  const [first, second] = [reference(za, zb, N, D, 0.0051), reference(zb, zb, N, D, 0.3)];
+  const [first, second] = [reference(za, zb, N, D, 0.0051, scale), reference(zb, zb, N, D, 0.3, scale)];
   close(found.loss.subarray(0, 1), [first.loss + second.loss], 'loss', 2e-5);
   close(found.dza, first.dza, 'dza', 1e-4);
   const dzb = first.dzb.map((v, i) => v + second.dza[i] + second.dzb[i]);
@@ -391,7 +391,7 @@ test('what does not fit is refused by name', () => {
     /got one that is in none/,
   );
   assert.throws(
-    () => crossCorrelationLoss(plan, [{ u, v }], [], metrics, { lambda: -1 }),
+    () => crossCorrelationLoss(plan, [{ u, v }], [], metrics, { lambda: -1, scale: 1 }),
     /of at least 0, got -1 and 1/,
   );
 });

@@ -13,7 +13,7 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 function reference(options: AdamWOptions): Update {
-  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;
+  const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 1e-4, decayAll = false } = options;
   return (tensor, gradient, step, lr) => {
     const [m, v] = [momentOf(tensor, 'first'), momentOf(tensor, 'second')];
     const wd = decayAll || tensor.shape.length > 1 ? weightDecay : 0;

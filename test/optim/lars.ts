@@ -14,7 +14,7 @@ test.after(() => device.dispose());
 
 const norm = (values: Float64Array) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
 
-function reference({ momentum = 0.9, weightDecay = 0, trust = 1e-3, clip = false }: LarsOptions): Update {
+function reference({ momentum = 0.9, weightDecay = 1e-4, trust = 0.02, clip = true }: LarsOptions): Update {
   return (tensor, gradient, step, lr) => {
     const buf = momentOf(tensor, 'momentum');
     const [w, g] = [norm(tensor.w), norm(gradient)];
@@ -31,7 +31,7 @@ function reference({ momentum = 0.9, weightDecay = 0, trust = 1e-3, clip = false
 
 for (const options of [
   {},
-  { trust: 0.02, clip: true },
+  { trust: 1e-3, clip: false, weightDecay: 0 },
   { weightDecay: 0.1, momentum: 0.5, trust: 0.5 },
   { clip: true, trust: 1 },
 ])

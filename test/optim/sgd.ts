@@ -12,7 +12,7 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-function reference({ momentum = 0.9, weightDecay = 0, nesterov = false, decayAll = false }: SgdOptions): Update {
+function reference({ momentum = 0.9, weightDecay = 1e-4, nesterov = false, decayAll = true }: SgdOptions): Update {
   return (tensor, gradient, step, lr) => {
     const buf = momentOf(tensor, 'momentum');
     const wd = decayAll || tensor.shape.length > 1 ? weightDecay : 0;
@@ -27,7 +27,7 @@ function reference({ momentum = 0.9, weightDecay = 0, nesterov = false, decayAll
 for (const options of [
   {},
   { momentum: 0 },
-  { weightDecay: 0.1 },
+  { weightDecay: 0.1, decayAll: false },
   { weightDecay: 0.1, decayAll: true },
   { nesterov: true, weightDecay: 0.05, momentum: 0.8 },
 ] as const)

@@ -1,11 +1,12 @@
 import { integer, text } from '../../config/kinds.js';
+import { knnDefaults } from '../../eval/knn.js';
 import type { Command } from './command.js';
 import { flagsOf, settle } from './settings.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 
 const settings = {
   ...subjectSettings,
-  k: integer('neighbours of kNN', 20, { min: 1, max: 2 ** 32 - 1 }),
+  k: integer('neighbours of kNN', knnDefaults.k, { min: 1, max: 2 ** 32 - 1 }),
   ...resultSettings,
   json: text('write the figures there too', '', 'FILE', { shown: '' }),
 };

@@ -1,0 +1,2 @@
+export function finishDeclarations(folder: string): void;
+export function finish(text: string, file: string, known: ReadonlySet<string>): string;

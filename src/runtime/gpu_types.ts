@@ -1,0 +1,85 @@
+// WebGPU's types for the package's declarations: those that the user's own project knows (lib "dom" of TypeScript 6 and
+// later, or @webgpu/types), and where it knows none the little of them that a program needs to hand such objects on. The
+// library itself is written in WebGPU's names; ../../declarations.mjs puts these in their place when it is built.
+
+type Known<Name extends string, Fallback> =
+  typeof globalThis extends Record<Name, { prototype: infer T }> ? T : Fallback;
+
+interface Labelled {
+  label: string;
+}
+
+interface BufferFallback extends Labelled {
+  readonly size: number;
+  readonly usage: number;
+  destroy(): void;
+}
+
+interface QueueFallback extends Labelled {
+  onSubmittedWorkDone(): Promise<unknown>;
+}
+
+interface AdapterInfoFallback {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+}
+
+interface LimitsFallback {
+  readonly maxBufferSize: number;
+  readonly maxStorageBufferBindingSize: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+}
+
+interface AdapterFallback {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  readonly info: GPUAdapterInfo;
+}
+
+interface DeviceFallback extends Labelled {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  readonly adapterInfo: GPUAdapterInfo;
+  readonly queue: QueueFallback;
+  readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
+  destroy(): void;
+}
+
+interface GpuFallback {
+  requestAdapter(options?: { readonly powerPreference?: GPUPowerPreference }): Promise<GPUAdapter | null>;
+}
+
+export type GPU = Known<'GPU', GpuFallback>;
+export type GPUAdapter = Known<'GPUAdapter', AdapterFallback>;
+export type GPUAdapterInfo = Known<'GPUAdapterInfo', AdapterInfoFallback>;
+export type GPUBindGroup = Known<'GPUBindGroup', Labelled>;
+export type GPUBindGroupLayout = Known<'GPUBindGroupLayout', Labelled>;
+export type GPUBuffer = Known<'GPUBuffer', BufferFallback>;
+export type GPUComputePipeline = Known<'GPUComputePipeline', Labelled>;
+export type GPUDevice = Known<'GPUDevice', DeviceFallback>;
+export type GPUSupportedLimits = Known<'GPUSupportedLimits', LimitsFallback>;
+
+// No class stands behind these two, so that there is nothing to ask for.
+export type GPUPowerPreference = 'low-power' | 'high-performance';
+export interface GPUBufferBinding {
+  buffer: GPUBuffer;
+  offset?: number;
+  size?: number;
+}
+
+/** Each fallback beside WebGPU's own type, for a test that the one describes the other. */
+export interface Fallbacks {
+  readonly GPU: GpuFallback;
+  readonly GPUAdapter: AdapterFallback;
+  readonly GPUAdapterInfo: AdapterInfoFallback;
+  readonly GPUBindGroup: Labelled;
+  readonly GPUBindGroupLayout: Labelled;
+  readonly GPUBuffer: BufferFallback;
+  readonly GPUComputePipeline: Labelled;
+  readonly GPUDevice: DeviceFallback;
+  readonly GPUSupportedLimits: LimitsFallback;
+}
