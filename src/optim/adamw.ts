@@ -20,6 +20,7 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayAll = false } = options;
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
+  plan.needs('adamw', 'lr', 'bias1', 'bias2');
   const { device } = plan;
   const first = device.buffer('first', parameters.size * 4);
   const second = device.buffer('second', parameters.size * 4);

@@ -23,6 +23,7 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   const { momentum: m = 0.9, weightDecay = 0, trust = 1e-3, clip = false } = options;
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
+  plan.needs('lars', 'lr');
   const { device } = plan;
   const momentum = device.buffer('momentum', parameters.size * 4);
   const tables = spans(device, parameters).map((span) => {
