@@ -160,7 +160,7 @@ export class Tape {
       pending.delete(viewOf(y));
       const first = plan.position;
       const results = plan.phase(phase, () => backward(gradient));
-      plan.accesses.assertUnchanged(
+      plan.assertUnchanged(
         op,
         { first, end: plan.position },
         { first: this.#marks.get(operation) as number, end: start },

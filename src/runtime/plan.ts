@@ -1,5 +1,5 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
-import { Accesses } from './accesses.js';
+import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
@@ -94,11 +94,10 @@ export class Plan {
   readonly label: string;
   /** The choices made while recording, in order. */
   readonly choices: Choice[] = [];
-  /** What was read and written so far. */
-  readonly accesses = new Accesses();
   readonly #variants: Readonly<Record<string, string>>;
   readonly #standIn: PlanOptions['standIn'];
   readonly #commands: Command[] = [];
+  readonly #accesses = new Accesses();
   readonly #lifetimes = new Map<Slot, Lifetime>();
   readonly #buffers = new Map<Slot, GPUBuffer>();
   readonly #held = new Set<GPUBuffer>();
@@ -201,6 +200,16 @@ export class Plan {
   /** How many commands were recorded so far. */
   get position(): number {
     return this.#commands.length;
+  }
+
+  /**
+   * Sees that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
+   * over it.
+   *
+   * @throws ValidationError by the names of the memory and who wrote it
+   */
+  assertUnchanged(op: string, commands: Stretch, since: Stretch): void {
+    this.#accesses.assertUnchanged(op, commands, since);
   }
 
   /** The phase that is being recorded: names from the outermost on, `backward/host`; '' where there is none. */
@@ -350,7 +359,7 @@ export class Plan {
 
   #touch(binding: Binding, label: string, name: string, written: boolean): void {
     const at = this.#commands.length - 1;
-    this.accesses.note({ at, binding, label, name }, written);
+    this.#accesses.note({ at, binding, label, name }, written);
     const lifetime = this.#lifetimes.get(binding.storage as Slot);
     if (!lifetime) return;
     lifetime.first = Math.min(lifetime.first, at);
@@ -446,7 +455,7 @@ export class Plan {
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.frees) return;
-    for (const storage of this.accesses.storages) if (isBuffer(storage)) this.device.assertLive(storage);
+    for (const storage of this.#accesses.storages) if (isBuffer(storage)) this.device.assertLive(storage);
     this.#checkedAt = this.device.frees;
   }
 
