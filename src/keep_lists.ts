@@ -119,7 +119,7 @@ export class KeepLists {
   }
 
   dispose(): void {
-    this.#device.free(this.#buffer);
+    this.#device.release([this.#buffer]);
   }
 
   #write(group: Group, kept: Uint32Array<ArrayBuffer>): void {

@@ -315,7 +315,7 @@ export class Parameters {
   }
 
   dispose(): void {
-    for (const buffer of [this.weights, this.grads, this.stats]) this.#device.free(buffer);
+    this.#device.release([this.weights, this.grads, this.stats]);
     this.#lists?.dispose();
     this.#written?.dispose();
   }

@@ -107,8 +107,8 @@ export class Network {
 
   dispose(): void {
     this.parameters.dispose();
-    if (this.average) this.#device.free(this.average);
-    for (const { storage } of [this.one, ...Object.values(this.queues)]) this.#device.free(storage as GPUBuffer);
+    if (this.average) this.#device.release([this.average]);
+    this.#device.release([this.one, ...Object.values(this.queues)].map(({ storage }) => storage as GPUBuffer));
   }
 }
 

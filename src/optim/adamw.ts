@@ -44,8 +44,6 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
   });
   return {
     moments: { first, second },
-    dispose: () => {
-      for (const buffer of [first, second, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([first, second, ...tables]),
   };
 }

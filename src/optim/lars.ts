@@ -49,9 +49,7 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   });
   return {
     moments: { momentum },
-    dispose: () => {
-      for (const buffer of [momentum, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([momentum, ...tables]),
   };
 }
 

@@ -42,8 +42,6 @@ export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {})
   });
   return {
     moments: { momentum },
-    dispose: () => {
-      for (const buffer of [momentum, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([momentum, ...tables]),
   };
 }

@@ -203,6 +203,11 @@ export class Device {
     buffer.destroy();
   }
 
+  /** Frees those of some buffers that are not free yet: for what may be disposed of twice. */
+  release(buffers: Iterable<GPUBuffer>): void {
+    for (const buffer of buffers) if (!this.#freed.has(buffer)) this.free(buffer);
+  }
+
   /** @throws DeviceError where a buffer was freed or is another device's: a command that names it would fail all that come after. */
   assertLive(buffer: GPUBuffer): void {
     if (this.#freed.has(buffer))

@@ -43,6 +43,6 @@ export class Readback<Name extends string = string> {
   }
 
   dispose(): void {
-    this.#device.free(this.#staging);
+    this.#device.release([this.#staging]);
   }
 }

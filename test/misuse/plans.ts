@@ -182,6 +182,16 @@ test('buffers are made, written, read and freed within their bounds', async () =
   other.dispose();
 });
 
+test('what owns buffers may be disposed of twice', async () => {
+  const before = device.allocated;
+  const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+  const plan = new Plan(device);
+  const optimizer = adamw(plan, parameters);
+  for (const owner of [plan, optimizer, parameters, plan, optimizer, parameters]) owner.dispose();
+  assert.is(device.allocated, before);
+  await device.settled();
+});
+
 test('a buffer freed under a plan is refused when it runs, by name, and the device goes on', async () => {
   const [a, b] = [counting([4], 'a'), counting([4], 'b')];
   const plan = new Plan(device);
