@@ -140,7 +140,7 @@ function record(
     });
     const output = y as Tensor;
     if (!tensors.dy) tensors.dy = make('dy', output.shape, 0.1);
-    phase(passes[1], () => tape.backward(output, tensors.dy));
+    phase(passes[1], () => tape.needsGrad(output) && tape.backward(output, tensors.dy));
     const gradients = tracked.map((name) => [name, tape.gradient(tensors[name])] as const);
     return { y: output, gradients };
   };
