@@ -5,7 +5,7 @@ import { Tape } from '../src/tape.js';
 import { keep, numel, type Tensor } from '../src/tensor.js';
 import { error, upload, uploadList } from '../test/check.js';
 import { generator, randoms } from '../test/random.js';
-import { type Cost, measure, type Rounds } from './measure.js';
+import { type Cost, measure, type Rounds, still } from './measure.js';
 import { type Case, type Cut, cuts, type Layer } from './ops.js';
 import type { Reference } from './reference.js';
 
@@ -61,7 +61,7 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
     for (const { tensor } of outputs) plan.keep(tensor);
     await plan.compile();
     plan.poison();
-    plan.run();
+    plan.run(still);
     const errors = new Map<string, number>();
     for (const { pass, tensor, expected, kept } of outputs) {
       const found = await sampledError(plan, tensor, expected, random, kept);
@@ -140,7 +140,7 @@ function record(
     });
     const output = y as Tensor;
     if (!tensors.dy) tensors.dy = make('dy', output.shape, 0.1);
-    phase(passes[1], () => tape.backward(output, tensors.dy));
+    phase(passes[1], () => tape.needsGrad(output) && tape.backward(output, tensors.dy));
     const gradients = tracked.map((name) => [name, tape.gradient(tensors[name])] as const);
     return { y: output, gradients };
   };

@@ -1,4 +1,8 @@
 import type { Plan, ProfileEntry } from '../src/runtime/plan.js';
+import type { StepScalars } from '../src/runtime/step_scalars.js';
+
+/** Of a step that moves no weights. */
+export const still: StepScalars = { step: 0, seed: 0, lr: 0, bias1: 1, bias2: 1, ema: 1 };
 
 /** What some dispatches cost: milliseconds, and the work that they declare. */
 export interface Cost {
@@ -40,13 +44,14 @@ export async function measure(
   rounds: Rounds,
 ): Promise<Map<string, Cost>> {
   const sums = new Map<string, Cost[]>();
-  await plan.profile(); // the first run pays for page faults and caches
+  await plan.profile(still); // the first run pays for page faults and caches
   const started = performance.now();
   const enough = () =>
     performance.now() - started > rounds.limit ||
     [...sums.values()].every((costs) => costs.reduce((span, { ms }) => span + ms, 0) >= rounds.span);
   for (let round = 0; round < rounds.least || !enough(); round++)
-    for (const [name, cost] of totals(await plan.profile(), group)) sums.set(name, [...(sums.get(name) ?? []), cost]);
+    for (const [name, cost] of totals(await plan.profile(still), group))
+      sums.set(name, [...(sums.get(name) ?? []), cost]);
   const costs = new Map<string, Cost>();
   for (const [name, found] of sums) {
     const times = found.map(({ ms }) => ms);

@@ -10,7 +10,7 @@ import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
 import { Trainer } from '../src/train.js';
 import { generator } from '../test/random.js';
-import { measure, type Rounds, typical } from './measure.js';
+import { measure, type Rounds, still, typical } from './measure.js';
 import type { Roofline } from './roofline.js';
 import { digits, mebibytes, percent, Table } from './table.js';
 
@@ -129,7 +129,7 @@ async function timeStep(
     }
     for (let i = 0; i < rounds.least; i++) {
       const before = performance.now();
-      plan.run();
+      plan.run(still);
       encodes.push(performance.now() - before);
       await device.settled();
     }

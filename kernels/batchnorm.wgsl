@@ -20,6 +20,7 @@ const ACT: u32 = 0; // 0 none, 1 relu, 2 relu6, 3 hardswish, 4 hardsigmoid, 5 si
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 alias Stored4 = vec4f;
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
 const KEPT: bool = false;
 
@@ -49,18 +50,18 @@ struct Channel { origin: f32, mean: f32, rstd: f32, gamma: f32, beta: f32 }
 @group(0) @binding(6) var<storage, read_write> y4: array<Stored4>;           // (N, C, P / 4)
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;               // (N, C, P)
 @group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;            // (N, C, P / 4)
-@group(0) @binding(9) var<storage, read> gamma: array<f32>;                  // (C) of the host's
-@group(0) @binding(10) var<storage, read> beta: array<f32>;                  // (C)
-@group(0) @binding(11) var<storage, read_write> running_mean: array<f32>;    // (C)
-@group(0) @binding(12) var<storage, read_write> running_var: array<f32>;     // (C), unbiased
+@group(0) @binding(9) var<storage, read> gamma: array<Strided>;              // (C) of the host's
+@group(0) @binding(10) var<storage, read> beta: array<Strided>;              // (C)
+@group(0) @binding(11) var<storage, read_write> running_mean: array<Strided>; // (C)
+@group(0) @binding(12) var<storage, read_write> running_var: array<Strided>; // (C), unbiased
 @group(0) @binding(13) var<storage, read_write> moments: array<vec4f>;       // (splits, C, width): Moments
 @group(0) @binding(14) var<storage, read_write> channel_out: array<Channel>; // (C)
 @group(0) @binding(15) var<storage, read> channel: array<Channel>;           // (C), the same
 @group(0) @binding(16) var<storage, read_write> sums_part: array<vec2f>;     // (splits, C, width)
 @group(0) @binding(17) var<storage, read_write> sums_out: array<vec2f>;      // (C): sum of dy', sum of dy'·xhat
 @group(0) @binding(18) var<storage, read> sums: array<vec2f>;                // (C), the same
-@group(0) @binding(19) var<storage, read_write> dgamma: array<f32>;          // (C), accumulated
-@group(0) @binding(20) var<storage, read_write> dbeta: array<f32>;           // (C), accumulated
+@group(0) @binding(19) var<storage, read_write> dgamma: array<Strided>;      // (C), accumulated
+@group(0) @binding(20) var<storage, read_write> dbeta: array<Strided>;       // (C), accumulated
 @group(0) @binding(21) var<storage, read> kept: array<Kept>;                 // (C), where the channels are kept by a list
 
 // A channel's number in the host.

@@ -10,6 +10,7 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
 const KEPT_ROWS: bool = false;
 const KEPT_COLUMNS: bool = false;
@@ -24,7 +25,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
-@group(0) @binding(2) var<storage, read> weight: array<f32>;        // (O, I, K, K), ldw between rows
+@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (O, I, K, K), ldw between rows
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)

@@ -13,6 +13,7 @@ const COLUMNS: u32 = 16; // columns a workgroup
 const ROWS: u32 = 4;     // threads that share a column
 const THREADS: u32 = 64; // COLUMNS · ROWS, and the width of the flat passes
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32;        // a channel's number in the host, of a slim encoder's keep-list
 const KEPT: bool = false;
 
@@ -33,7 +34,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> z: array<f32>;                 // (N, D), row stride ldz
+@group(0) @binding(1) var<storage, read> z: array<Strided>;             // (N, D), row stride ldz
 @group(0) @binding(2) var<storage, read_write> a_out: array<f32>;       // (N, D)
 @group(0) @binding(3) var<storage, read_write> r_out: array<f32>;       // (D)
 @group(0) @binding(4) var<storage, read> a: array<f32>;                 // (N, D)

@@ -11,6 +11,7 @@ const THREADS: u32 = 64; // a workgroup
 
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
 const KEPT: bool = false;
 
@@ -25,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, C, H, W)
-@group(0) @binding(2) var<storage, read> weight: array<f32>;        // (C, 1, 3, 3), ldw between channels
+@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (C, 1, 3, 3), ldw between channels
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, C, H, W)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, H, W)
 @group(0) @binding(5) var<storage, read_write> partial: array<f32>; // (splits, C, 3, 3)

@@ -3,6 +3,7 @@
 
 const THREADS: u32 = 64;
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
 const KEPT: bool = false;
 
@@ -11,10 +12,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> bias: array<f32>;        // (O)
+@group(0) @binding(1) var<storage, read> bias: array<Strided>;    // (O)
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;     // (N, O)
 @group(0) @binding(3) var<storage, read> dy: array<f32>;          // (N, O)
-@group(0) @binding(4) var<storage, read_write> dbias: array<f32>; // (O), accumulated
+@group(0) @binding(4) var<storage, read_write> dbias: array<Strided>; // (O), accumulated
 @group(0) @binding(5) var<storage, read> kept: array<Kept>;       // (O), where the outputs are kept by a list
 
 // Where an output's bias lies in the host's.

@@ -14,6 +14,8 @@ const SHARE: u32 = 8;
 // Threads of a workgroup.
 const COLUMNS: u32 = 8;
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
+alias Strided4 = vec4f;
 alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
 const KEPT_K: bool = false;
 const KEPT_N: bool = false;
@@ -34,11 +36,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;       // op(A) (M, K), strides am and ak
-@group(0) @binding(2) var<storage, read> a4: array<vec4f>;    // the same, by fours along k
-@group(0) @binding(3) var<storage, read> b: array<f32>;       // op(B) (K, N), strides bk and bn
-@group(0) @binding(4) var<storage, read> b4: array<vec4f>;    // the same, by fours along n or k
-@group(0) @binding(5) var<storage, read_write> c: array<f32>; // (M, N), row stride ldc; or (splits, M, N)
+@group(0) @binding(1) var<storage, read> a: array<Strided>;   // op(A) (M, K), strides am and ak
+@group(0) @binding(2) var<storage, read> a4: array<Strided4>; // the same, by fours along k
+@group(0) @binding(3) var<storage, read> b: array<Strided>;   // op(B) (K, N), strides bk and bn
+@group(0) @binding(4) var<storage, read> b4: array<Strided4>; // the same, by fours along n or k
+@group(0) @binding(5) var<storage, read_write> c: array<Strided>; // (M, N), row stride ldc; or (splits, M, N)
 @group(0) @binding(6) var<storage, read> kept_k: array<Kept>;       // (K), where op(B) keeps its rows by a list
 @group(0) @binding(7) var<storage, read> kept_n: array<Kept>;       // (N), its columns likewise
 @group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (M), where C keeps its rows by a list

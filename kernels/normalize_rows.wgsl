@@ -5,6 +5,8 @@
 const THREADS: u32 = 64;
 const LANES: u32 = 32;
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
+
 struct Params {
   N: u32, D: u32,
   ld: u32,   // row stride of in_place's rows
@@ -17,7 +19,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> dy: array<f32>;         // (N, D)
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;    // (N, D)
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;   // (N, D)
-@group(0) @binding(5) var<storage, read_write> rows: array<f32>; // (N, D), row stride ld
+@group(0) @binding(5) var<storage, read_write> rows: array<Strided>; // (N, D), row stride ld
 
 var<workgroup> tree: array<vec2f, THREADS>;
 

@@ -20,6 +20,7 @@ const COLUMNS: u32 = 8;
 alias Stored = f32;    // how activations are kept: f16 where precision is f16
 alias Stored4 = vec4f;
 
+alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
 alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
 const KEPT_ROWS: bool = false;
 const KEPT_COLUMNS: bool = false;
@@ -36,12 +37,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;         // (N, I, P)
 @group(0) @binding(2) var<storage, read> x4: array<Stored4>;       // (N, I, P / 4)
-@group(0) @binding(3) var<storage, read> weight: array<f32>;       // (O, I), strides row and column
+@group(0) @binding(3) var<storage, read> weight: array<Strided>;   // (O, I), strides row and column
 @group(0) @binding(4) var<storage, read_write> y: array<Stored>;   // (N, O, P)
 @group(0) @binding(5) var<storage, read_write> y4: array<Stored4>; // (N, O, P / 4)
 @group(0) @binding(6) var<storage, read> dy: array<f32>;           // (N, O, P)
 @group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, P / 4)
-@group(0) @binding(8) var<storage, read_write> dweight: array<f32>; // (O, I), as the weight; or (splits, O, I)
+@group(0) @binding(8) var<storage, read_write> dweight: array<Strided>; // (O, I), as the weight; or (splits, O, I)
 @group(0) @binding(9) var<storage, read> kept_rows: array<Kept>;     // (O), where the weight's rows are kept by a list
 @group(0) @binding(10) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
 

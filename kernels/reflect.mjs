@@ -21,12 +21,17 @@ export function reflect(name, path, code) {
   const stored = new Set(
     [...code.matchAll(/^@group.*\bvar<storage[^>]*> (\w+): array<Stored4?>;/gm)].map(([, key]) => key),
   );
+  // What is declared by these may be a view with strides or keep-lists of its own; all else is read as dense: see footprint.ts.
+  const strided = new Set(
+    [...code.matchAll(/^@group.*\bvar<storage[^>]*> (\w+): array<Strided4?>;/gm)].map(([, key]) => key),
+  );
   const kept = new Set([...code.matchAll(/^@group.*\bvar<storage, read> (\w+): array<Kept>;/gm)].map(([, key]) => key));
   for (const { name: key, binding, access } of wgsl.storage)
     buffers.set(key, {
       binding,
       type: access === 'read' ? 'read-only-storage' : 'storage',
       ...(stored.has(key) && { stored: true }),
+      ...(strided.has(key) && { strided: true }),
       ...(kept.has(key) && { kept: true }),
     });
 

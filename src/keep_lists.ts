@@ -43,9 +43,7 @@ export class KeepLists {
     const groups = narrowed.map((channels, i): Group => {
       const writers = parameters.filter(({ sides: [rows], writes }) => writes && rows === channels);
       if (writers.length === 0)
-        throw new ValidationError(
-          `internal: keep-lists: a group of ${channels.host} channels that no convolution makes`,
-        );
+        throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);
       const list = { storage: this.#buffer, offset: offsets[i], bytes: 4 * channels.slim };
       return { name: `kept.${writers[0].name.replace(/\.weight$/, '')}`, channels, writers, list, kept };
@@ -121,7 +119,7 @@ export class KeepLists {
   }
 
   dispose(): void {
-    this.#device.free(this.#buffer);
+    this.#device.release([this.#buffer]);
   }
 
   #write(group: Group, kept: Uint32Array<ArrayBuffer>): void {

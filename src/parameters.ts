@@ -1,11 +1,14 @@
 import { ValidationError } from './errors.js';
-import { KeepLists, type SliceMode } from './keep_lists.js';
+import { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 import type { Device } from './runtime/device.js';
+import { expectOneOf } from './runtime/one_of.js';
 import { Readback } from './runtime/readback.js';
 import { denseStrides, keep, numel, type Tensor, tensor } from './tensor.js';
 
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
-export type Width = 'host' | 'slim';
+export type Width = (typeof widths)[number];
+
+const widths = ['host', 'slim'] as const;
 
 /**
  * A group of channels, and its size in the host and in the slim encoder. The object is the group: what must keep the same
@@ -95,7 +98,7 @@ function layOut(tensors: readonly { name: string; shape: readonly number[] }[]):
   const places = new Map<string, Place>();
   let size = 0;
   for (const { name, shape } of tensors) {
-    if (places.has(name)) throw new ValidationError(`internal: parameters: two tensors are named "${name}"`);
+    if (places.has(name)) throw new ValidationError(`parameters: two tensors are named "${name}"`);
     const length = numel(shape);
     places.set(name, { name, shape, offset: size, length });
     size += Math.ceil(length / boundary) * boundary;
@@ -139,12 +142,14 @@ export class Parameters {
     { bn = 'split', slice = 'prefix' }: Slicing = {},
   ) {
     this.#device = device;
+    expectOneOf('parameters: bn', bn, bnModes);
+    expectOneOf('parameters: slice', slice, sliceModes);
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
     const trained = layOut(all);
-    const widths: Width[] = bn === 'shared' ? ['host'] : ['host', 'slim'];
+    const tracking: readonly Width[] = bn === 'shared' ? ['host'] : widths;
     const tracked = layOut(
-      widths.flatMap((width) =>
+      tracking.flatMap((width) =>
         statistics.map(({ name, channels }) => ({ name: `${width}.${name}`, shape: [channels.host] })),
       ),
     );
@@ -219,6 +224,7 @@ export class Parameters {
 
   /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's slice. */
   tensor(name: string, width: Width): Tensor {
+    expectOneOf(`${name}: width`, width, widths);
     const key = `${width} ${name}`;
     let found = this.#tensors.get(key);
     if (!found) {
@@ -235,6 +241,7 @@ export class Parameters {
 
   /** A running statistic of one encoder: of the channels that it keeps where it is slim. */
   statistic(name: string, width: Width): Tensor {
+    expectOneOf(`${name}: width`, width, widths);
     const { channels } = this.#statistic(name);
     const host = tensor(this.stats, name, [channels.host], this.#statPlaceOf(name, width).offset * 4);
     return width === 'host' ? host : keep(host, [channels.slim], { rows: this.#listOf(channels) });
@@ -255,6 +262,7 @@ export class Parameters {
 
   /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
   elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
+    expectOneOf(`${name}: width`, width, widths);
     const kept = (side: Side): Indices =>
       width === 'slim' && typeof side !== 'number' && this.#lists
         ? this.#lists.kept(side)
@@ -300,16 +308,14 @@ export class Parameters {
   /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
   write(name: string, data: Float32Array): void {
     const place = this.#places.get(name) ?? this.#statPlaces.get(name);
-    if (!place) throw new ValidationError(`internal: parameters: no tensor "${name}"`);
+    if (!place) throw new ValidationError(`parameters: no tensor "${name}"`);
     if (data.length !== place.length)
-      throw new ValidationError(
-        `internal: parameters: expected ${place.length} values for ${name}, got ${data.length}`,
-      );
+      throw new ValidationError(`parameters: expected ${place.length} values for ${name}, got ${data.length}`);
     this.#device.write(this.#places.has(name) ? this.weights : this.stats, data, place.offset * 4);
   }
 
   dispose(): void {
-    for (const buffer of [this.weights, this.grads, this.stats]) this.#device.free(buffer);
+    this.#device.release([this.weights, this.grads, this.stats]);
     this.#lists?.dispose();
     this.#written?.dispose();
   }
@@ -336,13 +342,13 @@ export class Parameters {
 
   #parameter(name: string): Parameter {
     const parameter = this.#parameters.get(name);
-    if (!parameter) throw new ValidationError(`internal: parameters: no parameter "${name}"`);
+    if (!parameter) throw new ValidationError(`parameters: no parameter "${name}"`);
     return parameter;
   }
 
   #statistic(name: string): Statistic {
     const statistic = this.#statistics.get(name);
-    if (!statistic) throw new ValidationError(`internal: parameters: no statistic "${name}"`);
+    if (!statistic) throw new ValidationError(`parameters: no statistic "${name}"`);
     return statistic;
   }
 }

@@ -1,5 +1,8 @@
 import { ShapeError, ValidationError } from './errors.js';
 import { add } from './generated/add.js';
+import { overlap } from './runtime/accesses.js';
+import type { Binding } from './runtime/binding.js';
+import { isDense, viewText } from './runtime/footprint.js';
 import type { Plan } from './runtime/plan.js';
 import { numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
@@ -39,8 +42,15 @@ export class Tape {
   readonly frozen: boolean;
   readonly #operations: Operation[] = [];
   readonly #backwards = new Map<Operation, Backward>();
-  readonly #tracked = new Set<Tensor>();
-  readonly #gradients = new Map<Tensor, Tensor>();
+  /** Where each operation with a backward ended in the plan. */
+  readonly #marks = new Map<Operation, number>();
+  /** By `viewOf`, as all that follows: equal views of the same memory are the same tensor. */
+  readonly #tracked = new Map<string, Tensor>();
+  readonly #leaves = new Set<string>();
+  readonly #gradients = new Map<string, Tensor>();
+  /** Outputs that went back already, and tensors that more than one backward reached. */
+  readonly #spent = new Set<string>();
+  readonly #inParts = new Set<string>();
   readonly #recompute: boolean;
   readonly #recipes = new Map<Tensor['storage'], () => Tensor>();
   readonly #restored = new Map<Tensor['storage'], Tensor>();
@@ -77,11 +87,13 @@ export class Tape {
     backward?: Backward,
   ): Tensor {
     const { op, ...attributes } = typeof what === 'string' ? { op: what } : what;
+    for (const input of inputs) this.#checkInput(op, input);
     const operation = { op, inputs, output, attributes, phase: this.plan.currentPhase };
     this.#operations.push(operation);
     if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
       this.#backwards.set(operation, backward);
-      this.#tracked.add(output);
+      this.#marks.set(operation, this.plan.position);
+      this.#tracked.set(viewOf(output), output);
     }
     return output;
   }
@@ -102,41 +114,101 @@ export class Tape {
 
   /** Marks an input whose gradient is wanted, as tests do. */
   track(x: Tensor): Tensor {
-    this.#tracked.add(x);
+    this.#tracked.set(viewOf(x), x);
+    this.#leaves.add(viewOf(x));
     return x;
   }
 
   /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
   needsGrad(x: Tensor): boolean {
-    return !this.frozen && (x.grad !== undefined || this.#tracked.has(x));
+    return !this.frozen && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
   }
 
-  /** Appends the backward of all that led to `output`, given its gradient `dy`: of phase P in phase `backward/P`. */
+  /**
+   * Appends the backward of all that led to `output`, given its gradient `dy`: of phase P in phase `backward/P`. Gradients of
+   * parameters are added to, as those of `track`ed tensors are where several outputs go back one after the other.
+   *
+   * @throws ValidationError where nothing that led to `output` is tracked, where it went back already, or where something that
+   * the backward reads was overwritten since
+   */
   backward(output: Tensor, dy: Tensor): void {
+    const key = viewOf(output);
+    if (!this.#tracked.has(key))
+      throw new ValidationError(
+        `backward: expected a tensor that this tape made from parameters or tracked tensors, got ${output.label}, ` +
+          `of which nothing is tracked${this.frozen ? ': the tape is frozen' : ''}`,
+      );
+    if (this.#spent.has(key))
+      throw new ValidationError(
+        `backward: ${output.label} went back already, and gradients would count twice; sum the losses and go back once`,
+      );
     if (numel(output.shape) !== numel(dy.shape))
       throw new ShapeError(`backward: expected dy ${shapeText(output.shape)}, got ${shapeText(dy.shape)}`);
-    this.plan.phase('backward', () => this.#backward(new Map([[output, dy]])));
+    checkGradient('backward: dy', dy, dy.shape);
+    this.#spent.add(key);
+    this.plan.phase('backward', () => this.#backward(key, dy));
   }
 
-  #backward(gradients: Map<Tensor, Tensor>): void {
-    for (const [{ op, inputs, output: y, phase }, backward] of [...this.#backwards].reverse()) {
-      const gradient = gradients.get(y);
+  #backward(output: string, dy: Tensor): void {
+    const { plan } = this;
+    const start = plan.position;
+    const pending = new Map([[output, dy]]);
+    const found = new Map<string, Tensor>();
+    for (const [operation, backward] of [...this.#backwards].reverse()) {
+      const { op, inputs, output: y, phase } = operation;
+      const gradient = pending.get(viewOf(y));
       if (!gradient) continue;
-      const results = this.plan.phase(phase, () => backward(gradient));
+      // made here: what reached it is complete, and where it is a view equal to its input, the input's begins anew
+      found.set(viewOf(y), gradient);
+      pending.delete(viewOf(y));
+      const first = plan.position;
+      const results = plan.phase(phase, () => backward(gradient));
+      plan.assertUnchanged(
+        op,
+        { first, end: plan.position },
+        { first: this.#marks.get(operation) as number, end: start },
+      );
       if (results.length !== inputs.length)
-        throw new ValidationError(`internal: ${op}: expected ${inputs.length} gradients, got ${results.length}`);
+        throw new ValidationError(`${op}: expected ${inputs.length} gradients, got ${results.length}`);
       results.forEach((dx, i) => {
         if (!dx || !this.needsGrad(inputs[i])) return;
-        const sum = gradients.get(inputs[i]);
-        gradients.set(inputs[i], sum ? this.sum(sum, dx) : dx);
+        checkGradient(`${op}: gradient of ${inputs[i].label}`, dx, inputs[i].shape);
+        const key = viewOf(inputs[i]);
+        const sum = pending.get(key);
+        pending.set(key, sum ? this.sum(sum, dx) : dx);
       });
     }
-    for (const [x, dx] of gradients) this.#gradients.set(x, dx);
+    for (const [key, dx] of [...found, ...pending]) {
+      const before = this.#gradients.get(key);
+      if (before && !this.#leaves.has(key)) this.#inParts.add(key);
+      this.#gradients.set(key, before && this.#leaves.has(key) ? this.sum(before, dx) : dx);
+    }
   }
 
-  /** The gradient of an activation, after `backward()`. */
+  /**
+   * The gradient of an activation, after `backward()`.
+   *
+   * @throws ValidationError where several backwards reached it and it was not `track`ed: there is no one tensor of their sum
+   */
   gradient(x: Tensor): Tensor | undefined {
-    return this.#gradients.get(x);
+    const key = viewOf(x);
+    if (this.#inParts.has(key))
+      throw new ValidationError(
+        `gradient: expected one backward to reach ${x.label}, got several; track() it for the sum of its gradients`,
+      );
+    return this.#gradients.get(key);
+  }
+
+  /** Refuses an input that the gradient could not come back to. */
+  #checkInput(op: string, x: Tensor): void {
+    checkGrad(op, x);
+    if (this.frozen || this.needsGrad(x)) return;
+    const source = [...this.#tracked.values()].find((y) => y.storage === x.storage && overlap(x, y));
+    if (source)
+      throw new ShapeError(
+        `${op}: expected a tensor of the tape, got ${x.label} ${shapeText(x.shape)}, a view of ${source.label} ` +
+          `${shapeText(source.shape)} that loses its gradient; use the tape's reshape, or an op that makes what you need`,
+      );
   }
 
   /** The same elements under another shape. */
@@ -158,4 +230,38 @@ export class Tape {
     });
     return y;
   }
+}
+
+/** Sees that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */
+function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColumns }: Tensor): void {
+  if (!grad) return;
+  const alike =
+    shapeText(grad.shape) === shapeText(shape) &&
+    shapeText(grad.strides) === shapeText(strides) &&
+    grad.keptRows?.offset === keptRows?.offset &&
+    grad.keptColumns?.offset === keptColumns?.offset;
+  if (!alike || grad.half)
+    throw new ShapeError(
+      `${op}: expected the gradient of ${label} to be a view like its own, f32 ${shapeText(shape)} with strides ` +
+        `${shapeText(strides)}, got ${shapeText(grad.shape)} with strides ${shapeText(grad.strides)}`,
+    );
+}
+
+/** Sees that a gradient is one of a tensor of this shape that kernels can read. */
+function checkGradient(what: string, gradient: Tensor, shape: readonly number[]): void {
+  if (shapeText(gradient.shape) === shapeText(shape) && isDense(gradient) && !gradient.half) return;
+  throw new ShapeError(
+    `${what}: expected a dense f32 tensor ${shapeText(shape)}, got ${gradient.half ? 'f16' : 'f32'} ${viewText(gradient)}`,
+  );
+}
+
+const numbers = new WeakMap<Binding['storage'], number>();
+let count = 0;
+
+/** The same for equal views of the same memory, whichever object tells of them. */
+function viewOf({ storage, offset, shape, strides, half = false, keptRows, keptColumns }: Tensor): string {
+  const number = numbers.get(storage) ?? count++;
+  numbers.set(storage, number);
+  const lists = [keptRows, keptColumns].map((list) => list?.offset);
+  return [number, offset, shape, strides, half, ...lists].join(';');
 }

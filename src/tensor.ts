@@ -1,5 +1,7 @@
 import { ShapeError } from './errors.js';
 import type { Binding, Slot } from './runtime/binding.js';
+import { elementBytes, extent, isDense, viewText } from './runtime/footprint.js';
+import { expectOneOf } from './runtime/one_of.js';
 import type { Plan } from './runtime/plan.js';
 
 /** A strided view of a buffer or slot, f32 unless `half`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
@@ -31,7 +33,15 @@ export function denseStrides(shape: readonly number[]): number[] {
 }
 
 /** How activations are kept in memory. All else is f32, and so is all arithmetic. */
-export type Precision = 'f32' | 'f16';
+export type Precision = (typeof precisions)[number];
+
+const precisions = ['f32', 'f16'] as const;
+
+/** Bytes of an element. */
+function bytesOf(label: string, precision: Precision): 2 | 4 {
+  expectOneOf(`${label}: precision`, precision, precisions);
+  return elementBytes({ half: precision === 'f16' });
+}
 
 /** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
 export function tensor(
@@ -41,8 +51,8 @@ export function tensor(
   offset = 0,
   precision: Precision = 'f32',
 ): Tensor {
+  const bytes = numel(shape) * bytesOf(label, precision);
   const half = precision === 'f16';
-  const bytes = numel(shape) * (half ? 2 : 4);
   return { storage, label, shape, strides: denseStrides(shape), offset, bytes, ...(half && { half }) };
 }
 
@@ -54,16 +64,25 @@ export function tensor(
 export function transient(plan: Plan, label: string, shape: readonly number[], precision: Precision = 'f32'): Tensor {
   if (!shape.every(isSide))
     throw new ShapeError(`${label}: expected sides that are whole and at least 1, got ${shapeText(shape)}`);
-  return tensor(plan.slot(label, numel(shape) * (precision === 'f16' ? 2 : 4)), label, shape, 0, precision);
-}
-
-/** The same elements under another shape; only for contiguous tensors. */
-export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  return { ...x, shape, strides: denseStrides(shape) };
+  return tensor(plan.slot(label, numel(shape) * bytesOf(label, precision)), label, shape, 0, precision);
 }
 
 /**
- * The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay.
+ * The same elements under another shape. Nothing is copied.
+ *
+ * @throws ShapeError where x is not contiguous, or `shape` has another number of elements
+ */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  if (!shape.every(isSide) || numel(shape) !== numel(x.shape))
+    throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
+  if (!isDense(x))
+    throw new ShapeError(`reshape: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
+  return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshape(x.grad, shape) }) };
+}
+
+/**
+ * The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay, and of keep-lists
+ * the beginnings.
  *
  * @throws ShapeError where `shape` is no block of x
  */
@@ -72,8 +91,15 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
     throw new ShapeError(
       `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
     );
-  const bytes = (shape.reduce((last, side, i) => last + (side - 1) * x.strides[i], 0) + 1) * width(x);
-  return { ...x, shape, bytes, grad: x.grad && prefix(x.grad, shape) };
+  const { keptRows, keptColumns, grad } = x;
+  return {
+    ...x,
+    shape,
+    bytes: keptRows || keptColumns ? x.bytes : extent(shape, x.strides) * elementBytes(x),
+    ...(keptRows && { keptRows: { ...keptRows, bytes: 4 * shape[0] } }),
+    ...(keptColumns && { keptColumns: { ...keptColumns, bytes: 4 * shape[1] } }),
+    ...(grad && { grad: prefix(grad, shape) }),
+  };
 }
 
 /** Keep-lists of a tensor's first two dimensions: u32, one number a row or column. Where there is none, the leading ones are kept. */
@@ -86,13 +112,15 @@ export interface Lists {
  * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
  * kernels look up where a row lies.
  *
- * @throws ShapeError where `shape` does not fit x, or a list does not fit `shape`
+ * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
 export function keep(x: Tensor, shape: readonly number[], { rows, columns }: Lists): Tensor {
   [rows, columns].forEach((list, d) => {
     if (list && list.bytes !== 4 * shape[d])
       throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
   });
+  if ((rows && x.keptRows) || (columns && x.keptColumns))
+    throw new ShapeError(`keep: expected ${x.label} without a keep-list there, got ${viewText(x)}; keep of the whole`);
   const { bytes, grad, ...view } = prefix(x, shape);
   return {
     ...view,
@@ -105,6 +133,8 @@ export function keep(x: Tensor, shape: readonly number[], { rows, columns }: Lis
 
 /** The same elements with the first two dimensions in each other's place. */
 export function transposed({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
+  if (shape.length < 2)
+    throw new ShapeError(`transposed: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
   const turned = ([rows, columns, ...kernel]: readonly number[]) => [columns, rows, ...kernel];
   return {
     ...rest,
@@ -118,18 +148,22 @@ export function transposed({ shape, strides, grad, keptRows, keptColumns, ...res
 
 /** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
 export function columns(x: Tensor, first: number, count: number): Tensor {
-  const [rows, all] = x.shape;
-  if (x.shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
-    throw new ShapeError(
-      `columns: expected columns of ${x.label} ${shapeText(x.shape)}, got ${count} from ${first} on`,
-    );
-  const bytes = ((rows - 1) * x.strides[0] + count) * width(x);
-  const offset = x.offset + width(x) * first;
-  return { ...x, shape: [rows, count], offset, bytes, ...(x.grad && { grad: columns(x.grad, first, count) }) };
+  const { shape, strides, keptRows, keptColumns, grad } = x;
+  const [rows, all] = shape;
+  if (shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
+    throw new ShapeError(`columns: expected columns of ${x.label} ${shapeText(shape)}, got ${count} from ${first} on`);
+  const begin = keptColumns ? 0 : first * strides[1] * elementBytes(x);
+  return {
+    ...x,
+    shape: [rows, count],
+    offset: x.offset + begin,
+    bytes: keptRows || keptColumns ? x.bytes - begin : extent([rows, count], strides) * elementBytes(x),
+    ...(keptColumns && {
+      keptColumns: { ...keptColumns, offset: keptColumns.offset + 4 * first, bytes: 4 * count },
+    }),
+    ...(grad && { grad: columns(grad, first, count) }),
+  };
 }
-
-/** Bytes of an element. */
-const width = ({ half }: Tensor) => (half ? 2 : 4);
 
 const isSide = (side: number) => Number.isInteger(side) && side >= 1;
 

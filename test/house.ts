@@ -23,7 +23,7 @@ const layers: readonly (readonly string[])[] = [
 /** Lines that a file may have; raise a number here, in plain sight, or split the file. */
 const budget: Record<string, number> = {
   default: 400,
-  'src/runtime/plan.ts': 445,
+  'src/runtime/plan.ts': 480,
   'kernels/augment.wgsl': 480,
   'test/data/augment.ts': 445,
 };

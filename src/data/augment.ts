@@ -180,9 +180,11 @@ const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
 function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
+  expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
   const { N, S, R } = params;
   const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
   const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
+  if (params.random === 1) plan.needs('augment', 'step', 'seed');
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)
       recordPart(plan, pictures, { ...params, first, N: Math.min(part, N - first) }, blurred, x);

@@ -168,7 +168,7 @@ export class Loader implements Pictures {
   }
 
   dispose(): void {
-    for (const { storage } of Object.values(this.bindings)) this.#device.free(storage as GPUBuffer);
+    this.#device.release(Object.values(this.bindings).map(({ storage }) => storage as GPUBuffer));
   }
 
   [Symbol.dispose](): void {

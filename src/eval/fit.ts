@@ -62,7 +62,7 @@ export function rowFeed(
       device.write(buffer, gathered);
       return chosen;
     },
-    dispose: () => device.free(buffer),
+    dispose: () => device.release([buffer]),
   };
 }
 
@@ -195,7 +195,6 @@ export async function fit(
     await before?.catch(() => undefined); // none may still be under way when its memory goes
     for (const readback of readbacks) readback.dispose();
     optimizer.dispose();
-    device.free(targets);
-    device.free(one);
+    device.release([targets, one]);
   }
 }

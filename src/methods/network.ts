@@ -63,7 +63,7 @@ export class Network {
 
   /** Records the average's step towards the weights, by the momentum of the step. */
   updateAverage(plan: Plan): void {
-    if (!this.average) throw new ValidationError('internal: expected a method that keeps an average');
+    if (!this.average) throw new ValidationError('expected a method that keeps an average');
     const { places, size } = this.parameters;
     ema(plan, { weights: this.average, places, size }, this.parameters);
   }
@@ -84,7 +84,7 @@ export class Network {
   /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
   averagedPass(tape: Tape): Pass {
     if (!this.average || !tape.frozen)
-      throw new ValidationError('internal: expected a frozen tape, and a method that keeps an average');
+      throw new ValidationError('expected a frozen tape, and a method that keeps an average');
     return { ...this.pass(tape), parameters: this.parameters.over(this.average) };
   }
 
@@ -107,8 +107,8 @@ export class Network {
 
   dispose(): void {
     this.parameters.dispose();
-    if (this.average) this.#device.free(this.average);
-    for (const { storage } of [this.one, ...Object.values(this.queues)]) this.#device.free(storage as GPUBuffer);
+    if (this.average) this.#device.release([this.average]);
+    this.#device.release([this.one, ...Object.values(this.queues)].map(({ storage }) => storage as GPUBuffer));
   }
 }
 

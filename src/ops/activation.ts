@@ -1,4 +1,5 @@
 import { activation as kernel } from '../generated/activation.js';
+import { expectOneOf } from '../runtime/one_of.js';
 import type { Tape } from '../tape.js';
 import { numel, type Tensor } from '../tensor.js';
 
@@ -7,11 +8,19 @@ export const activations = { none: 0, relu: 1, relu6: 2, hardswish: 3, hardsigmo
 
 export type Activation = keyof typeof activations;
 
+/** @throws ConfigError where a name is no activation's */
+export function checkActivation(op: string, name: Activation): void {
+  expectOneOf(op, name, Object.keys(activations));
+}
+
 /**
  * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
  * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm`: it costs nothing there.
+ *
+ * @throws ConfigError where `name` is no activation's
  */
 export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
+  checkActivation('activation', name);
   if (name === 'none') return x;
   const n = numel(x.shape);
   const params = { quads: Math.ceil(n / 4) };

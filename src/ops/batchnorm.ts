@@ -5,7 +5,7 @@ import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
-import { type Activation, activations } from './activation.js';
+import { type Activation, activations, checkActivation } from './activation.js';
 
 export interface BatchNormParameters {
   /** Scale and shift, (C) each; a slim encoder passes C of its host's, the leading ones or kept by a list. */
@@ -218,6 +218,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
     );
+  checkActivation('batchnorm: activation', activation);
   if (!(eps > 0)) throw new ConfigError(`batchnorm: expected eps > 0, got ${eps}`);
   if (!(momentum >= 0 && momentum <= 1))
     throw new ConfigError(`batchnorm: expected momentum from 0 to 1, got ${momentum}`);

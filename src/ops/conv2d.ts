@@ -4,6 +4,7 @@ import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.
 import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
 import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
+import { viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
@@ -68,6 +69,10 @@ function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
   const [O, , K] = weight.shape;
   if (weight.shape.length !== 4 || weight.shape[1] !== I || weight.shape[3] !== K || !(O > 0) || !(K > 0))
     throw new ShapeError(`conv2d: expected weight (O, ${I}, K, K), got ${shapeText(weight.shape)}`);
+  if (weight.strides[1] !== K * K && I > 1)
+    throw new ShapeError(
+      `conv2d: expected a weight whose rows alone lie apart, got a view ${viewText(weight)}; copy it by contiguous()`,
+    );
   const [OH, OW] = outputSize('conv2d', x, K, S, P);
   return { N, I, O, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
 }

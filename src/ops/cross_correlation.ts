@@ -1,7 +1,9 @@
-import { ConfigError, ShapeError } from '../errors.js';
+import { ConfigError, ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
 import type { Candidate } from '../runtime/choice.js';
+import { viewText } from '../runtime/footprint.js';
 import type { EntryName } from '../runtime/kernel.js';
+import { expectOneOf } from '../runtime/one_of.js';
 import type { DispatchOptions, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
@@ -74,6 +76,10 @@ export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standar
   if (z.shape.length !== 2 || z.shape[0] < 2)
     throw new ShapeError(`standardize: expected z (N, D) with N > 1, got ${shapeText(z.shape)}; use a larger batch`);
   const [N, D] = z.shape;
+  if (D > 1 && z.strides[1] !== 1)
+    throw new ShapeError(
+      `standardize: expected rows of neighbouring elements, got ${viewText(z)}; copy it by contiguous()`,
+    );
   const a = transient(plan, 'standardize.a', [N, D]);
   const r = transient(plan, 'standardize.r', [D]);
   dispatch(plan, 'standardize', {
@@ -114,6 +120,7 @@ export function crossCorrelationLoss(
   const [N, D] = terms[0]?.u.a.shape ?? [0, 1]; // without terms it is refused
   const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
   check(terms, targets, metrics, lambda, scale);
+  if (options.form !== undefined) expectOneOf('crossCorrelationLoss: form', options.form, ['gram', 'direct']);
   const { form = D > 1.33 * N ? 'gram' : 'direct' } = options;
   const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
   const sums = form === 'gram' ? gramForm(loss) : directForm(loss, panelHeight(D, options.panelRows));
@@ -144,7 +151,11 @@ export function crossCorrelation(
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
   crossCorrelationLoss(plan, [{ u, v }], targets, metrics, options);
   const [loss, on, off, mean] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
+  let went = false;
   tape.record('crossCorrelation', [za, zb], loss, (dloss) => {
+    // the gradient is there since the forward, and multiplied where it lies
+    if (went) throw new ValidationError('crossCorrelation: went back already; sum the losses and go back once');
+    went = true;
     for (const { dz } of targets) {
       const count = numel(dz.shape);
       plan.dispatch(kernel, 'chain', {
@@ -287,9 +298,16 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmulInto(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
+      const part: Tensor = {
+        ...partial,
+        shape: [partials],
+        strides: [1],
+        offset: 4 * partials * p,
+        bytes: 4 * partials,
+      };
       dispatch(plan, 'panel_square', {
         params: { ...zero, N, D, first, count },
-        bindings: { panel, partial_out: { ...partial, offset: 4 * partials * p, bytes: 4 * partials } },
+        bindings: { panel, partial_out: part },
         groups: partials,
         bytes: 4 * count,
       });

@@ -25,6 +25,7 @@ export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
     );
   if (N * K >= 2 ** 32)
     throw new ShapeError(`enqueue: expected N·K below 2³², got ${N} rows for ${K}; use a shorter queue`);
+  plan.needs('enqueue', 'step');
   plan.dispatch(kernel, 'store', {
     params: { N, K, D },
     bindings: { rows, queue },

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { normalize_rows as kernel } from '../generated/normalize_rows.js';
+import { viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
@@ -40,10 +41,14 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
  * the optimizer.
  *
  * @param rows (N, D), maybe the leading block of a wider matrix
- * @throws ShapeError where `rows` is no matrix
+ * @throws ShapeError where `rows` is no matrix, or elements of a row lie apart
  */
 export function normalizeRowsInPlace(plan: Plan, rows: Tensor): void {
   const [N, D] = matrixOf('normalizeRowsInPlace', rows);
+  if (D > 1 && rows.strides[1] !== 1)
+    throw new ShapeError(
+      `normalizeRowsInPlace: expected rows of neighbouring elements, got ${viewText(rows)}; copy it by contiguous()`,
+    );
   plan.choose('normalizeRowsInPlace', rowForms(plan.device.software, D), (form, plan) => {
     const { half, ...common } = overRows(form, N);
     const params = { N, D, ld: rows.strides[0], eps, half };

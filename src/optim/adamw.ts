@@ -21,6 +21,7 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
   const { beta1, beta2, eps, weightDecay, decayAll } = settle(adamwDefaults, options);
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
+  plan.needs('adamw', 'lr', 'bias1', 'bias2');
   const { device } = plan;
   const first = device.buffer('first', parameters.size * 4);
   const second = device.buffer('second', parameters.size * 4);
@@ -44,8 +45,6 @@ export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions =
   });
   return {
     moments: { first, second },
-    dispose: () => {
-      for (const buffer of [first, second, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([first, second, ...tables]),
   };
 }

@@ -20,7 +20,8 @@ export interface EmaOptions {
  * @throws ShapeError where the target's tensors are not the source's first ones, ConfigError where m is not from 0 to 1
  */
 export function ema(plan: Plan, target: Averaged, source: Averaged, { momentum }: EmaOptions = {}): void {
-  if (momentum !== undefined) within('ema', { momentum }, 0, 1);
+  if (momentum === undefined) plan.needs('ema', 'ema');
+  else within('ema', { momentum }, 0, 1);
   for (const [i, { name, shape, offset }] of target.places.entries()) {
     const from = source.places[i];
     if (from?.offset !== offset || shapeText(from.shape) !== shapeText(shape))

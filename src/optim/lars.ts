@@ -26,6 +26,7 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, options);
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
+  plan.needs('lars', 'lr');
   const { device } = plan;
   const momentum = device.buffer('momentum', parameters.size * 4);
   const tables = spans(device, parameters).map((span) => {
@@ -51,9 +52,7 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
   });
   return {
     moments: { momentum },
-    dispose: () => {
-      for (const buffer of [momentum, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([momentum, ...tables]),
   };
 }
 

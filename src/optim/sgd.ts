@@ -23,6 +23,7 @@ export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {})
   within('sgd', { momentum: m }, 0, 1);
   within('sgd', { weightDecay }, 0, Infinity);
   if (nesterov && m === 0) throw new ConfigError('sgd: expected a momentum above 0 with nesterov, got 0');
+  plan.needs('sgd', 'lr');
   const { device } = plan;
   const momentum = device.buffer('momentum', parameters.size * 4);
   const tables = spans(device, parameters).map((span) => {
@@ -44,8 +45,6 @@ export function sgd(plan: Plan, parameters: Trainable, options: SgdOptions = {})
   });
   return {
     moments: { momentum },
-    dispose: () => {
-      for (const buffer of [momentum, ...tables]) device.free(buffer);
-    },
+    dispose: () => device.release([momentum, ...tables]),
   };
 }

@@ -36,6 +36,8 @@ const wantedLimits = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
+/** Which device made a buffer. */
+const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
 
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
@@ -91,6 +93,7 @@ export class Device {
   readonly #buffers = new Set<GPUBuffer>();
   readonly #freed = new WeakSet<GPUBuffer>();
   readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
+  #frees = 0;
   #failure: SlimgradError | undefined;
   #disposed = false;
 
@@ -139,15 +142,23 @@ export class Device {
     return bytes;
   }
 
+  /** How many buffers were freed so far: as long as it stays, so does what `assertLive` says. */
+  get frees(): number {
+    return this.#frees;
+  }
+
   /**
    * A storage buffer of `bytes`, rounded up to 16.
    * @throws OutOfMemoryError before anything is allocated where the adapter's limits are too small.
    */
   buffer(label: string, bytes: number, usage: number = defaultUsage): GPUBuffer {
     this.assertHealthy();
+    if (!(Number.isSafeInteger(bytes) && bytes >= 0))
+      throw new ValidationError(`${label}: expected a size in bytes that is whole and at least 0, got ${bytes}`);
     this.#fits(label, bytes, this.limits.maxBufferSize);
     const buffer = this.gpu.createBuffer({ label, size: Math.max(16, Math.ceil(bytes / 16) * 16), usage });
     this.#buffers.add(buffer);
+    makers.set(buffer, this.gpu);
     return buffer;
   }
 
@@ -174,21 +185,54 @@ export class Device {
       );
   }
 
+  /**
+   * Gives a buffer's memory back. A plan that binds it can be disposed of, but not run any more.
+   *
+   * @throws DeviceError where the buffer is free already, or was not made by this device
+   */
   free(buffer: GPUBuffer): void {
-    if (!this.#buffers.delete(buffer)) return;
+    if (this.#disposed) return;
+    if (!this.#buffers.delete(buffer))
+      throw new DeviceError(
+        this.#freed.has(buffer)
+          ? `${buffer.label}: freed a second time`
+          : `${buffer.label}: expected a buffer that this device made to free, got another's; free it where it was made`,
+      );
     this.#freed.add(buffer);
+    this.#frees++;
     buffer.destroy();
   }
 
-  /** @throws DeviceError where a buffer was freed: a command that names it would fail all that come after it. */
+  /** Frees those of some buffers that are not free yet: for what may be disposed of twice. */
+  release(buffers: Iterable<GPUBuffer>): void {
+    for (const buffer of buffers) if (!this.#freed.has(buffer)) this.free(buffer);
+  }
+
+  /** @throws DeviceError where a buffer was freed or is another device's: a command that names it would fail all that come after. */
   assertLive(buffer: GPUBuffer): void {
     if (this.#freed.has(buffer))
       throw new DeviceError(`${buffer.label}: used after it was freed, by dispose() perhaps`);
+    if ((makers.get(buffer) ?? this.gpu) !== this.gpu)
+      throw new DeviceError(`${buffer.label}: expected a buffer of ${this.name}, got one of another device`);
+  }
+
+  /** Refuses a range that does not lie in a buffer, or not on WebGPU's boundary of 4 bytes. */
+  #within(what: string, { label, size }: GPUBuffer, offset: number, bytes: number): void {
+    if (!(offset >= 0 && bytes >= 0 && offset % 4 === 0 && bytes % 4 === 0 && offset + bytes <= size))
+      throw new ValidationError(
+        `${label}: expected to ${what} multiples of 4 bytes within its ${size}, got ${bytes} from ${offset} on`,
+      );
   }
 
   /** Writes `data` at byte `offset`, after all work submitted so far. */
   write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
+    this.assertHealthy();
     this.assertLive(buffer);
+    if (!(data instanceof ArrayBuffer || ArrayBuffer.isView(data)))
+      throw new ValidationError(
+        `${buffer.label}: expected a typed array or an ArrayBuffer to write, got ${typeof data}`,
+      );
+    this.#within('write', buffer, offset, data.byteLength);
     if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, offset, data);
     else this.gpu.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
@@ -197,6 +241,8 @@ export class Device {
   copy(from: GPUBuffer, to: GPUBuffer): void {
     this.assertLive(from);
     this.assertLive(to);
+    if (from.size !== to.size)
+      throw new ValidationError(`${to.label}: expected ${to.size} bytes to copy, got ${from.size} of ${from.label}`);
     const encoder = this.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(from, 0, to, 0, to.size);
     this.gpu.queue.submit([encoder.finish()]);
@@ -207,6 +253,7 @@ export class Device {
     this.assertHealthy();
     this.assertLive(buffer);
     const size = Math.ceil(bytes / 4) * 4;
+    this.#within('read', buffer, offset, size);
     const staging = this.gpu.createBuffer({
       label: `${buffer.label}.read`,
       size,

@@ -19,6 +19,8 @@ interface EntryPoint {
         readonly type: 'uniform' | 'read-only-storage' | 'storage';
         /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
         readonly stored?: boolean;
+        /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
+        readonly strided?: boolean;
         /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
         readonly kept?: boolean;
       }
@@ -60,7 +62,7 @@ export function pack(layout: Layout, values: Readonly<Record<string, number>>, l
       type === 'f32'
         ? typeof value === 'number'
         : Number.isInteger(value) && value <= 0xffffffff && value >= (type === 'u32' ? 0 : -0x80000000);
-    if (!fits) throw new ValidationError(`internal: ${label}: expected ${type} for "${name}", got ${value}`);
+    if (!fits) throw new ValidationError(`${label}: expected ${type} for "${name}", got ${value}`);
     if (type === 'f32') view.setFloat32(offset, value, true);
     else if (type === 'i32') view.setInt32(offset, value, true);
     else view.setUint32(offset, value, true);
@@ -82,9 +84,9 @@ export function checkBindings(
   const declared = kernel.entries[entry].bindings;
   for (const name of Object.keys(declared))
     if (name !== 'params' && name !== 'step' && !declared[name].kept && !bindings.has(name))
-      throw new ValidationError(`internal: ${label}: missing binding "${name}"`);
+      throw new ValidationError(`${label}: missing binding "${name}"`);
   for (const name of bindings.keys())
-    if (!declared[name]) throw new ValidationError(`internal: ${label}: unknown binding "${name}"`);
+    if (!declared[name]) throw new ValidationError(`${label}: unknown binding "${name}"`);
   const halves = [...bindings.keys()].filter((name) => bindings.get(name)?.half);
   const stored = [...bindings.keys()].filter((name) => declared[name].stored);
   for (const name of halves)
@@ -124,10 +126,10 @@ function specialize(kernel: Kernel, { consts, half }: Specialization): string {
   for (const [name, value] of Object.entries(consts)) {
     if (value === undefined) continue;
     const declared = kernel.consts[name];
-    if (!declared) throw new ValidationError(`internal: ${kernel.stem}: no constant "${name}"`);
+    if (!declared) throw new ValidationError(`${kernel.stem}: no constant "${name}"`);
     const { type } = declared;
     if ((type === 'bool') !== (typeof value === 'boolean'))
-      throw new ValidationError(`internal: ${kernel.stem}: expected ${type} for ${name}, got ${value}`);
+      throw new ValidationError(`${kernel.stem}: expected ${type} for ${name}, got ${value}`);
     const pattern = new RegExp(`^const ${name}: ${type} = [^;]+;`, 'gm');
     if (code.match(pattern)?.length !== 1)
       throw new ValidationError(`internal: ${kernel.stem}: expected one declaration of ${name}`);
@@ -199,7 +201,7 @@ export class PipelineCache {
     } catch (error) {
       const lines = (await module.getCompilationInfo()).messages.map((m) => `  ${m.lineNum}:${m.linePos} ${m.message}`);
       const reason = error instanceof Error ? error.message : String(error);
-      throw new ValidationError(`internal: ${label} does not compile: ${[reason, ...lines].join('\n')}`);
+      throw new ValidationError(`${label} does not compile: ${[reason, ...lines].join('\n')}`);
     }
   }
 }

@@ -1,10 +1,11 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
+import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
-import { fromHalf } from './half.js';
+import { checkLayout, checkRange, checkUses } from './footprint.js';
 import {
   type BindingName,
   type Consts,
@@ -18,9 +19,11 @@ import {
   pack,
 } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import { readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { packScalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { warm } from './warm.js';
+import { fold } from './workgroups.js';
 
 export interface PlanOptions {
   label?: string;
@@ -94,12 +97,15 @@ export class Plan {
   readonly #variants: Readonly<Record<string, string>>;
   readonly #standIn: PlanOptions['standIn'];
   readonly #commands: Command[] = [];
+  readonly #accesses = new Accesses();
   readonly #lifetimes = new Map<Slot, Lifetime>();
   readonly #buffers = new Map<Slot, GPUBuffer>();
   readonly #held = new Set<GPUBuffer>();
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
+  readonly #needs = new Map<keyof StepScalars, string>();
+  #checkedAt = -1; // of the device's frees
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
@@ -111,6 +117,7 @@ export class Plan {
 
   /** Transient memory of `bytes`. Its contents are undefined before the plan's first write to it. */
   slot(label: string, bytes: number): Slot {
+    this.#expectRecording('record a command');
     this.device.check(label, bytes);
     const slot = { label, bytes: Math.max(16, Math.ceil(bytes / 16) * 16) };
     this.#lifetimes.set(slot, { label, bytes: slot.bytes, first: Number.POSITIVE_INFINITY, last: -1 });
@@ -126,6 +133,7 @@ export class Plan {
    * again, for a trial
    */
   choose<C extends Candidate>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
+    this.#expectRecording('record a command');
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
     const choice = pick(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
     this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
@@ -134,6 +142,7 @@ export class Plan {
 
   /** Appends one dispatch of a kernel's entry point. */
   dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
+    this.#expectRecording('record a command');
     const label = `${kernel.stem}.${entry}`;
     const declared = (kernel as Kernel).entries[entry].bindings;
     const bindings = new Map<string, Binding>();
@@ -141,6 +150,8 @@ export class Plan {
     for (const [name, binding] of Object.entries<Binding | undefined>(options.bindings))
       if (binding) bindings.set(name, declared[name]?.kept ? binding : this.#own(binding));
     const half = checkBindings(kernel, entry, bindings);
+    for (const binding of bindings.values()) this.#checkStorage(binding);
+    checkUses(this.device, label, declared, bindings);
     if (half && !this.device.features.has('shader-f16'))
       throw new DeviceError(`${label}: ${this.device.name} has no shader-f16; use precision f32`);
     this.#append({
@@ -152,37 +163,53 @@ export class Plan {
       params: options.params,
       uniforms: pack(kernel.params, options.params, label),
       bindings,
-      workgroups: this.#fold(label, options.workgroups),
+      workgroups: fold(this.device, label, options.workgroups),
       consts: { ...options.consts, ...listConsts(kernel, entry, bindings) },
       half,
       macs: options.macs ?? 0,
       bytes: options.bytes,
     });
-    const boundary = this.device.limits.minStorageBufferOffsetAlignment;
-    for (const [name, binding] of bindings) {
-      this.device.check(`${label}: ${name}`, binding.bytes);
-      if (binding.offset % boundary !== 0)
-        throw new ValidationError(
-          `${label}: expected "${name}" to begin at a multiple of ${boundary} bytes, got ${binding.offset}; ` +
-            'give it a buffer or a slot of its own',
-        );
-      this.#touch(binding);
-    }
+    for (const [name, binding] of bindings) this.#touch(binding, label, name, declared[name].type === 'storage');
   }
 
   /** Appends a fill with zeros. */
   clear(target: Binding): void {
     const own = this.#own(target);
+    this.#checkStorage(own);
+    checkLayout(`${this.label}: clear`, own, false, []);
+    checkRange(`${this.label}: clear`, own);
     this.#append({ kind: 'clear', target: own });
-    this.#touch(own);
+    this.#touch(own, 'clear', 'target', true);
   }
 
-  /** Gives a slot memory of its own, so that it can be written before a run and read after it. */
+  /** Declares that every run has to be told these scalars, for `what`: without them it would compute nothing of use. */
+  needs(what: string, ...scalars: readonly (keyof StepScalars)[]): void {
+    for (const name of scalars) if (!this.#needs.has(name)) this.#needs.set(name, what);
+  }
+
+  /** Gives a slot memory of its own, so that it can be written before a run and read after it. Buffers have theirs. */
   keep(binding: Binding): void {
+    this.#expectRecording('keep memory');
+    this.#checkStorage(binding);
     const lifetime = this.#lifetimes.get(binding.storage as Slot);
     if (!lifetime) return;
     lifetime.first = 0;
     lifetime.last = Number.POSITIVE_INFINITY;
+  }
+
+  /** How many commands were recorded so far. */
+  get position(): number {
+    return this.#commands.length;
+  }
+
+  /**
+   * Sees that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
+   * over it.
+   *
+   * @throws ValidationError by the names of the memory and who wrote it
+   */
+  assertUnchanged(op: string, commands: Stretch, since: Stretch): void {
+    this.#accesses.assertUnchanged(op, commands, since);
   }
 
   /** The phase that is being recorded: names from the outermost on, `backward/host`; '' where there is none. */
@@ -195,7 +222,14 @@ export class Plan {
     const outer = this.#phase;
     this.#phase = [outer, name].filter(Boolean).join('/');
     try {
-      return record();
+      const result = record();
+      if (typeof (result as { then?: unknown } | undefined)?.then === 'function') {
+        (result as unknown as Promise<unknown>).then(undefined, () => undefined);
+        throw new ValidationError(
+          `${this.label}: expected phase "${name}" to be recorded at once, got an async function`,
+        );
+      }
+      return result;
     } finally {
       this.#phase = outer;
     }
@@ -229,7 +263,11 @@ export class Plan {
     return this;
   }
 
-  /** Encodes and submits the recorded commands; does not wait for them. */
+  /**
+   * Encodes and submits the recorded commands; does not wait for them.
+   *
+   * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
+   */
   run(scalars: Partial<StepScalars> = {}): void {
     const encoded = this.#ready();
     this.#writeScalars(scalars);
@@ -244,25 +282,23 @@ export class Plan {
     return this.dispatches.map(({ label, phase, macs, bytes }, i) => ({ label, phase, ms: times[i], macs, bytes }));
   }
 
-  /** The buffer and offset behind a binding, once compiled. */
-  resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
-    if (isBuffer(storage)) {
-      this.device.assertLive(storage);
-      return { buffer: storage, offset };
-    }
-    const buffer = this.#buffers.get(storage);
-    if (!buffer)
+  /**
+   * The buffer and offset behind a binding, once compiled.
+   *
+   * @throws ValidationError where it is a slot that was not kept: after a run, others' numbers lie there
+   */
+  resolve(binding: Binding): { buffer: GPUBuffer; offset: number } {
+    const found = this.#resolve(binding);
+    if (!isBuffer(binding.storage) && this.#lifetimes.get(binding.storage)?.last !== Number.POSITIVE_INFINITY)
       throw new ValidationError(
-        `${this.label}: "${storage.label}" has no memory: no command uses it, or the plan is ${this.#state}`,
+        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call keep() before compile()`,
       );
-    return { buffer, offset };
+    return found;
   }
 
-  /** Copies a binding's bytes back. Slots keep their contents after a run only where `keep()` was called. */
+  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `keep()` was called. */
   async read(binding: Binding): Promise<Float32Array<ArrayBuffer>> {
-    const { buffer, offset } = this.resolve(binding);
-    const bytes = await this.device.read(buffer, offset, binding.bytes);
-    return binding.half ? fromHalf(new Uint16Array(bytes)) : new Float32Array(bytes);
+    return readNumbers(this.device, binding, (range) => this.resolve(range));
   }
 
   /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
@@ -321,28 +357,33 @@ export class Plan {
     this.#commands.push(command);
   }
 
-  #touch({ storage }: Binding): void {
-    if (isBuffer(storage)) return;
-    const lifetime = this.#lifetimes.get(storage);
-    if (!lifetime)
-      throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);
+  #touch(binding: Binding, label: string, name: string, written: boolean): void {
     const at = this.#commands.length - 1;
+    this.#accesses.note({ at, binding, label, name }, written);
+    const lifetime = this.#lifetimes.get(binding.storage as Slot);
+    if (!lifetime) return;
     lifetime.first = Math.min(lifetime.first, at);
     lifetime.last = Math.max(lifetime.last, at);
   }
 
-  #fold(label: string, workgroups: number | readonly [number, number, number]): readonly [number, number, number] {
-    const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
-    if (typeof workgroups !== 'number') {
-      if (workgroups.every((side) => Number.isInteger(side) && side > 0 && side <= limit)) return workgroups;
-      throw new ValidationError(
-        `internal: ${label}: expected workgroups from 1 to ${limit} a dimension, got ${workgroups}`,
-      );
+  /** Refuses memory that a command of this plan cannot use. */
+  #checkStorage({ storage }: Binding): void {
+    if (isBuffer(storage)) this.device.assertLive(storage);
+    else if (!this.#lifetimes.has(storage))
+      throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);
+  }
+
+  #resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
+    if (isBuffer(storage)) {
+      this.device.assertLive(storage);
+      return { buffer: storage, offset };
     }
-    if (!(Number.isInteger(workgroups) && workgroups > 0 && workgroups <= limit * limit))
-      throw new ValidationError(`internal: ${label}: expected from 1 to ${limit ** 2} workgroups, got ${workgroups}`);
-    const rows = Math.ceil(workgroups / limit);
-    return [Math.ceil(workgroups / rows), rows, 1];
+    const buffer = this.#buffers.get(storage);
+    if (!buffer)
+      throw new ValidationError(
+        `${this.label}: "${storage.label}" has no memory: no command uses it, or the plan is ${this.#state}`,
+      );
+    return { buffer, offset };
   }
 
   async #compilePipelines(onProgress?: (done: number, total: number) => void): Promise<Map<Command, Pipeline>> {
@@ -386,13 +427,13 @@ export class Plan {
     let dispatched = 0;
     return this.#commands.map((command): Encoded => {
       if (command.kind === 'clear') {
-        const { buffer, offset } = this.resolve(command.target);
+        const { buffer, offset } = this.#resolve(command.target);
         return { kind: 'clear', buffer, offset, bytes: command.target.bytes };
       }
       const { pipeline, layout } = pipelines.get(command) as Pipeline;
       const offset = offsets[dispatched++];
       const uniforms = { step, params: { buffer: params, offset, size: command.uniforms.byteLength } };
-      const group = bindGroup(this.device.gpu, command, layout, uniforms, (binding) => this.resolve(binding));
+      const group = bindGroup(this.device.gpu, command, layout, uniforms, (binding) => this.#resolve(binding));
       const [x, y, z] = command.workgroups;
       return { kind: 'dispatch', pipeline, group, x, y, z, macs: command.macs };
     });
@@ -407,7 +448,15 @@ export class Plan {
     this.device.assertHealthy();
     if (!this.#encoded || this.#state !== 'compiled')
       throw new ValidationError(`${this.label}: expected a compiled plan to run, got one that is ${this.#state}`);
+    this.#assertAllLive();
     return this.#encoded;
+  }
+
+  /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
+  #assertAllLive(): void {
+    if (this.#checkedAt === this.device.frees) return;
+    for (const storage of this.#accesses.storages) if (isBuffer(storage)) this.device.assertLive(storage);
+    this.#checkedAt = this.device.frees;
   }
 
   #expectRecording(what: string): void {
@@ -418,6 +467,9 @@ export class Plan {
   }
 
   #writeScalars(scalars: Partial<StepScalars>): void {
+    for (const [name, what] of this.#needs)
+      if (scalars[name] === undefined)
+        throw new ValidationError(`${this.label}: expected ${name} for ${what}, got none; say run({ ${name} })`);
     this.device.write(this.#step as GPUBuffer, packScalars(scalars, this.label));
   }
 }

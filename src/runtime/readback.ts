@@ -30,7 +30,7 @@ export class Readback<Name extends string = string> {
   /** The ranges' contents after all work submitted so far. One snapshot at a time. */
   async snapshot(): Promise<Record<Name, Float32Array<ArrayBuffer>>> {
     const staging = this.#staging;
-    if (staging.mapState !== 'unmapped') throw new ValidationError(`internal: ${staging.label}: one is under way`);
+    if (staging.mapState !== 'unmapped') throw new ValidationError(`${staging.label}: one is under way`);
     const encoder = this.#device.gpu.createCommandEncoder();
     for (const [, { buffer, offset, bytes }, at] of this.#sources)
       encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);
@@ -43,6 +43,6 @@ export class Readback<Name extends string = string> {
   }
 
   dispose(): void {
-    this.#device.free(this.#staging);
+    this.#device.release([this.#staging]);
   }
 }

@@ -87,7 +87,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
     assert.ok(rest.every(Number.isNaN), `${form} writes nothing beside row ${m} (seed ${seed})`);
   }
   close(result, expected, `${key} ${form ?? 'default'}`);
-  for (const { storage } of [a.whole, b.whole, out.whole]) device.free(storage as GPUBuffer);
+  for (const storage of new Set([a.whole, b.whole, out.whole].map((x) => x.storage))) device.free(storage as GPUBuffer);
   return result;
 }
 

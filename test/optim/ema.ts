@@ -67,13 +67,14 @@ test('weights that one binding cannot hold are averaged in several dispatches', 
   for (const { parameters } of [source, target]) parameters.dispose();
 });
 
-test('a run that is told no momentum leaves the average as it is', async () => {
+test('a run that is told no momentum is refused, one of 1 leaves the average as it is', async () => {
   const random = generator();
   const [source, target] = [make(shapes, random), make(shapes, random)];
   using plan = new Plan(device);
   ema(plan, target.parameters, source.parameters);
   await plan.compile();
-  plan.run();
+  assert.throws(() => plan.run(), /^plan: expected ema for ema, got none; say run\(\{ ema \}\)/);
+  plan.run({ ema: 1 });
   assert.equal(new Float32Array(await device.read(target.parameters.weights)), target.values);
   for (const { parameters } of [source, target]) parameters.dispose();
 });

@@ -91,12 +91,7 @@ test('what was freed, or is on a disposed device, is refused by name and harms n
 
 test('a buffer over the limits is refused with the numbers, before it is made', async () => {
   using device = await openTestDevice();
-  for (const bytes of [1e12, Number.NaN])
-    await rejects(
-      () => device.buffer('w', bytes),
-      OutOfMemoryError,
-      new RegExp(`^w: needs ${bytes} bytes .* allows \\d+`),
-    );
+  await rejects(() => device.buffer('w', 1e12), OutOfMemoryError, /^w: needs 1000000000000 bytes .* allows \d+/);
   assert.is(device.allocated, 0);
   await device.settled();
 });

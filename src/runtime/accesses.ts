@@ -1,0 +1,66 @@
+// Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
+import { ValidationError } from '../errors.js';
+import type { Binding } from './binding.js';
+
+interface Access {
+  /** The command's place in the plan. */
+  readonly at: number;
+  readonly binding: Binding;
+  /** What the command is called, and the binding in it. */
+  readonly label: string;
+  readonly name: string;
+}
+
+/** Some commands of a plan: from `first` on, and before `end`. */
+export interface Stretch {
+  readonly first: number;
+  readonly end: number;
+}
+
+export class Accesses {
+  readonly #all: Access[] = [];
+  readonly #writes = new Map<Binding['storage'], Access[]>();
+
+  note(access: Access, written: boolean): void {
+    this.#all.push(access);
+    const { storage } = access.binding;
+    const writes = this.#writes.get(storage) ?? [];
+    if (written) writes.push(access);
+    this.#writes.set(storage, writes);
+  }
+
+  /** All memory that a command uses. */
+  get storages(): Iterable<Binding['storage']> {
+    return this.#writes.keys();
+  }
+
+  /**
+   * Sees that commands read what an op's forward read: that none of `since`, recorded between the two, wrote over it. Memory that
+   * was first used there is new, a gradient perhaps, and may well be read.
+   *
+   * @throws ValidationError by the names of the command, the memory and who wrote it
+   */
+  assertUnchanged(op: string, commands: Stretch, since: Stretch): void {
+    for (const { at, binding, label, name } of this.#all) {
+      if (at < commands.first || at >= commands.end) continue;
+      const writes = this.#writes.get(binding.storage) as Access[];
+      if (writes.some((write) => write.at === at && write.binding === binding)) continue;
+      const writer = writes.find(
+        (write) => write.at >= since.first && write.at < since.end && overlap(write.binding, binding),
+      );
+      if (!writer || !this.#all.some((old) => old.at < since.first && sameMemory(old.binding, binding))) continue;
+      const tensor = 'label' in binding ? binding.label : binding.storage.label;
+      throw new ValidationError(
+        `${label}: ${name}: "${tensor}" was modified in place by ${writer.label} after ${op} read it; ` +
+          `record ${writer.label} behind the backward`,
+      );
+    }
+  }
+}
+
+const sameMemory = (a: Binding, b: Binding) => a.storage === b.storage && overlap(a, b);
+
+/** Whether two ranges of one storage have bytes in common. */
+export function overlap(a: Binding, b: Binding): boolean {
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}

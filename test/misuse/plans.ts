@@ -1,0 +1,314 @@
+// Devices, buffers and plans used out of turn: each use is refused by the name of what it was tried on, and harms nothing else.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ConfigError, DeviceError, ShapeError, ValidationError } from '../../src/errors.js';
+import { add } from '../../src/generated/add.js';
+import { activation } from '../../src/ops/activation.js';
+import { batchnorm } from '../../src/ops/batchnorm.js';
+import { crossCorrelation } from '../../src/ops/cross_correlation.js';
+import { enqueue } from '../../src/ops/enqueue.js';
+import { matmulInto } from '../../src/ops/matmul.js';
+import { adamw } from '../../src/optim/adamw.js';
+import { ema } from '../../src/optim/ema.js';
+import { lars } from '../../src/optim/lars.js';
+import { sgd } from '../../src/optim/sgd.js';
+import { Parameters, parameter } from '../../src/parameters.js';
+import type { Device } from '../../src/runtime/device.js';
+import { toHalf } from '../../src/runtime/half.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { columns, keep, numel, prefix, reshape, type Tensor, tensor, transient, transposed } from '../../src/tensor.js';
+import { upload, uploadList } from '../check.js';
+import { openTestDevice } from '../device.js';
+import { rejects } from '../rejects.js';
+
+let device: Device;
+test.before(async () => {
+  device = await openTestDevice();
+});
+test.after(() => device.dispose());
+test.after.each(() => device.settled());
+
+/** 0, 1, 2, … under this shape. */
+const counting = (shape: readonly number[], label = 'x') =>
+  upload(
+    device,
+    label,
+    shape,
+    Float32Array.from({ length: numel(shape) }, (_, i) => i),
+  );
+
+/** The tensor's numbers, read by a plan that has nothing else to do. */
+const read = async (x: Tensor) => [...(await new Plan(device).read(x))];
+
+test('a view is refused by the names of op, binding and tensor, with its strides and the remedy', () => {
+  const view = prefix(counting([4, 6], 'wide'), [4, 3]);
+  const message =
+    /^activation\.forward: x: expected a dense tensor, got a view wide \(4, 3\) with strides \(6, 1\); copy it by contiguous()$/;
+  assert.throws(
+    () => activation(new Tape(new Plan(device)), view, 'relu'),
+    (error: Error) => error instanceof ShapeError && message.test(error.message),
+  );
+});
+
+test('views of views are read as what they are', async () => {
+  const x = counting([4, 6]);
+  const rows = uploadList(device, [0, 2, 3]);
+  const columnsKept = uploadList(device, [1, 4]);
+  assert.equal(await read(prefix(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
+  assert.equal(await read(columns(x, 4, 2)), [4, 5, 10, 11, 16, 17, 22, 23]);
+  assert.equal(await read(columns(transposed(x), 1, 2)), [6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17]);
+  assert.equal(await read(prefix(transposed(x), [2, 2])), [0, 6, 1, 7]);
+  assert.equal(await read(prefix(columns(x, 2, 3), [2, 2])), [2, 3, 8, 9]);
+  assert.equal(await read(keep(x, [3, 2], { rows, columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
+  assert.equal(await read(prefix(keep(x, [3, 2], { rows, columns: columnsKept }), [2, 1])), [1, 13]);
+  assert.equal(await read(transposed(keep(x, [3, 2], { rows, columns: columnsKept }))), [1, 13, 19, 4, 16, 22]);
+  assert.equal(await read(keep(keep(x, [3, 6], { rows }), [3, 2], { columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
+  assert.equal(await read(columns(keep(x, [3, 6], { rows }), 4, 1)), [4, 16, 22]);
+  const again = uploadList(device, [0, 1]);
+  await rejects(
+    () => keep(keep(x, [3, 6], { rows }), [2, 6], { rows: again }),
+    ShapeError,
+    /^keep: .* keep of the whole/,
+  );
+  await rejects(() => reshape(prefix(x, [4, 3]), [12]), ShapeError, /^reshape: expected a dense tensor, got a view x/);
+  await rejects(() => reshape(x, [5, 5]), ShapeError, /^reshape: expected 24 elements, got \(5, 5\)/);
+  await rejects(() => transposed(counting([4])), ShapeError, /^transposed: .* two dimensions or more, got \(4\)/);
+});
+
+test('views of f16 count two bytes an element', async () => {
+  const values = Float32Array.from({ length: 24 }, (_, i) => i);
+  const storage = device.buffer('halves', 48);
+  device.write(storage, toHalf(values));
+  const x = tensor(storage, 'halves', [4, 6], 0, 'f16');
+  assert.equal([prefix(x, [2, 3]).bytes, columns(x, 3, 2).offset, columns(x, 3, 2).bytes], [18, 6, 40]);
+  assert.equal(await read(x), [...values]);
+  assert.equal(await read(prefix(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
+  assert.equal(await read(columns(x, 3, 2)), [3, 4, 9, 10, 15, 16, 21, 22]);
+});
+
+test("a parameter's view has the same view of its gradient", () => {
+  const x = upload(device, 'w', [4, 6], new Float32Array(24), new Float32Array(24));
+  for (const view of [columns(x, 1, 2), prefix(x, [2, 2]), transposed(x), reshape(x, [24])])
+    assert.equal([view.grad?.shape, view.grad?.strides, view.grad?.offset], [view.shape, view.strides, view.offset]);
+});
+
+test('memory is not bound for reading and writing at once', async () => {
+  const plan = new Plan(device);
+  const [a, b] = [counting([4, 4], 'a'), counting([4, 4], 'b')];
+  await rejects(
+    () => matmulInto(plan, { a, b, out: a }),
+    ValidationError,
+    /^matmul.*"a4?" and "c" in memory of their own.*"a"/,
+  );
+  await rejects(
+    () => matmulInto(plan, { a, b, out: b }),
+    ValidationError,
+    /^matmul.*"b4?" and "c" in memory of their own.*"b"/,
+  );
+  await rejects(() => enqueue(plan, a, a), ValidationError, /^enqueue\.store: expected "rows" and "queue"/);
+  const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+  await rejects(
+    () => ema(plan, parameters, parameters),
+    ValidationError,
+    /^ema\.update: expected "source" and "average"/,
+  );
+  parameters.dispose();
+});
+
+test('what does not fit its memory, or the kernel, is refused', async () => {
+  const plan = new Plan(device);
+  const tape = new Tape(plan);
+  const x = counting([4]);
+  const long = tensor(device.buffer('short', 16), 'short', [40]);
+  await rejects(() => tape.sum(x, { ...x, bytes: 4 }), ShapeError, /^add\.forward: b: expected 16 bytes for x \(4\)/);
+  await rejects(
+    () => tape.sum(long, long),
+    ValidationError,
+    /a: expected a range within the 16 bytes of "short", got 160/,
+  );
+  await rejects(() => tape.sum(x, { ...x, shape: [-4] }), ShapeError, /expected sides of at least 1/);
+  await rejects(() => plan.clear(prefix(counting([4, 6]), [4, 3])), ShapeError, /clear: expected a dense tensor/);
+  await rejects(() => plan.clear({ ...x, bytes: 64 }), ValidationError, /clear: expected a range within the 16 bytes/);
+  const y = transient(plan, 'y', [4]);
+  const common = { params: { n: 4 }, bindings: { a: x, b: x, y }, bytes: 0 };
+  for (const workgroups of [0, -1, 1.5, Number.NaN])
+    await rejects(
+      () => plan.dispatch(add, 'forward', { ...common, workgroups }),
+      ValidationError,
+      /^add\.forward: expected from 1/,
+    );
+  const params = { n: Number.NaN };
+  await rejects(
+    () => plan.dispatch(add, 'forward', { ...common, params, workgroups: 1 }),
+    ValidationError,
+    /^add\.forward: .*u32 for "n"/,
+  );
+  const missing = { a: x, y } as unknown as typeof common.bindings;
+  await rejects(
+    () => plan.dispatch(add, 'forward', { ...common, bindings: missing, workgroups: 1 }),
+    ValidationError,
+    /^add\.forward: missing binding "b"/,
+  );
+});
+
+test('buffers are made, written, read and freed within their bounds', async () => {
+  for (const bytes of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
+    await rejects(() => device.buffer('w', bytes), ValidationError, /^w: expected a size in bytes that is whole/);
+  const buffer = device.buffer('w', 64);
+  const within = /^w: expected to (write|read) multiples of 4 bytes within its 64, got/;
+  await rejects(() => device.write(buffer, new Float32Array(17)), ValidationError, within);
+  await rejects(() => device.write(buffer, new Float32Array(4), 52), ValidationError, within);
+  await rejects(() => device.write(buffer, new Float32Array(4), -4), ValidationError, within);
+  await rejects(() => device.write(buffer, new Uint8Array(3)), ValidationError, within);
+  await rejects(
+    () => device.write(buffer, [1, 2] as unknown as Float32Array),
+    ValidationError,
+    /^w: expected a typed array/,
+  );
+  await rejects(() => device.read(buffer, 60, 8), ValidationError, within);
+  await rejects(
+    () => device.copy(buffer, device.buffer('v', 32)),
+    ValidationError,
+    /^v: expected 32 bytes to copy, got 64/,
+  );
+  device.free(buffer);
+  await rejects(() => device.free(buffer), DeviceError, /^w: freed a second time/);
+  await rejects(() => device.read(buffer), DeviceError, /^w: used after it was freed/);
+  const other = await openTestDevice();
+  const theirs = other.buffer('theirs', 64);
+  await rejects(() => device.free(theirs), DeviceError, /^theirs: expected a buffer that this device made/);
+  await rejects(() => device.write(theirs, new Float32Array(4)), DeviceError, /^theirs: .* one of another device/);
+  other.dispose();
+});
+
+test('what owns buffers may be disposed of twice', async () => {
+  const before = device.allocated;
+  const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+  const plan = new Plan(device);
+  const optimizer = adamw(plan, parameters);
+  for (const owner of [plan, optimizer, parameters, plan, optimizer, parameters]) owner.dispose();
+  assert.is(device.allocated, before);
+  await device.settled();
+});
+
+test('a buffer freed under a plan is refused when it runs, by name, and the device goes on', async () => {
+  const [a, b] = [counting([4], 'a'), counting([4], 'b')];
+  const plan = new Plan(device);
+  const y = new Tape(plan).sum(a, b);
+  plan.keep(y);
+  await plan.compile();
+  plan.run();
+  device.free(b.storage as GPUBuffer);
+  for (let again = 0; again < 2; again++) await rejects(() => plan.run(), DeviceError, /^b: used after it was freed/);
+  assert.equal([...(await plan.read(y))], [0, 2, 4, 6]);
+  plan.dispose();
+});
+
+test('what a plan has to be told before it is compiled is refused after', async () => {
+  const plan = new Plan(device);
+  const x = counting([4]);
+  const tape = new Tape(plan);
+  const y = tape.sum(x, x);
+  const z = tape.sum(y, x);
+  plan.keep(z);
+  await rejects(
+    () => plan.keep(transient(new Plan(device), 'its', [4])),
+    ValidationError,
+    /"its" belongs to another plan/,
+  );
+  await plan.compile();
+  await rejects(() => plan.keep(y), ValidationError, /^plan: expected a plan that is recording to keep memory/);
+  await rejects(() => plan.read(y), ValidationError, /"add\.y" was not kept, .* call keep\(\) before compile\(\)/);
+  await rejects(
+    () => plan.slot('late', 64),
+    ValidationError,
+    /recording to record a command, got one that is compiled/,
+  );
+  await rejects(() => plan.clear(x), ValidationError, /recording to record a command, got one that is compiled/);
+  plan.run();
+  assert.equal([...(await plan.read(z))], [0, 3, 6, 9]);
+  plan.dispose();
+  await rejects(() => plan.keep(y), ValidationError, /got one that is disposed/);
+  await rejects(() => plan.read(z), ValidationError, /the plan is disposed/);
+});
+
+test('a phase is recorded at once', async () => {
+  const plan = new Plan(device);
+  await rejects(
+    () => plan.phase('later', async () => undefined),
+    ValidationError,
+    /^plan: expected phase "later" to be recorded at once, got an async function/,
+  );
+  await rejects(() => plan.phase('failing', () => Promise.reject(new Error('no'))), ValidationError, /"failing"/);
+  assert.is(plan.currentPhase, '');
+});
+
+test('a plan is told at every run what its optimizer needs', async () => {
+  for (const record of [sgd, lars, adamw]) {
+    const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+    using plan = new Plan(device);
+    const optimizer = record(plan, parameters);
+    await plan.compile();
+    await rejects(
+      () => plan.run(),
+      ValidationError,
+      /^plan: expected lr for (sgd|lars|adamw), got none; say run\(\{ lr \}\)/,
+    );
+    const bias = { bias1: 0.1, bias2: 0.001 };
+    for (const lr of [Number.NaN, -1, Number.POSITIVE_INFINITY])
+      await rejects(
+        () => plan.run({ lr, ...bias }),
+        ConfigError,
+        /^plan: expected lr to be a number of at least 0, got/,
+      );
+    await rejects(
+      () => plan.run({ lr: 1, ...bias, rate: 1 } as object),
+      ConfigError,
+      /expected step, seed, .*, got rate/,
+    );
+    if (record === adamw) await rejects(() => plan.run({ lr: 1 }), ValidationError, /expected bias1 for adamw/);
+    plan.run({ lr: 0.1, ...bias });
+    optimizer.dispose();
+    parameters.dispose();
+  }
+  using plan = new Plan(device);
+  enqueue(plan, counting([4, 2], 'queue'), counting([2, 2], 'rows'));
+  await plan.compile();
+  await rejects(() => plan.run(), ValidationError, /^plan: expected step for enqueue/);
+});
+
+test('names that are none of the known ones are refused with these', async () => {
+  const tape = new Tape(new Plan(device));
+  const x = counting([4, 2]);
+  const known = /: expected one of none, relu, relu6, .*, got gelu$/;
+  await rejects(() => activation(tape, x, 'gelu' as 'relu'), ConfigError, known);
+  const [gamma, beta, runningMean, runningVar] = ['g', 'b', 'm', 'v'].map((name) => counting([2], name));
+  const statistics = { gamma, beta, runningMean, runningVar };
+  await rejects(() => batchnorm(tape, x, statistics, { activation: 'gelu' as 'relu' }), ConfigError, known);
+  await rejects(
+    () => crossCorrelation(tape, x, x, { form: 'fast' as 'gram' }),
+    ConfigError,
+    /one of gram, direct, got fast/,
+  );
+  const storage = x.storage as GPUBuffer;
+  await rejects(
+    () => tensor(storage, 'x', [4], 0, 'bf16' as 'f16'),
+    ConfigError,
+    /^x: precision: .* f32, f16, got bf16/,
+  );
+  await rejects(() => transient(tape.plan, 'x', [4], 'int8' as 'f16'), ConfigError, /^x: precision: .*, got int8/);
+  const bn = 'none' as 'split';
+  await rejects(() => new Parameters(device, [], [], { bn }), ConfigError, /^parameters: bn: .*, got none/);
+  const slice = 'l2' as 'l1';
+  await rejects(
+    () => new Parameters(device, [], [], { slice }),
+    ConfigError,
+    /^parameters: slice: .* prefix, l1, got l2/,
+  );
+  const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+  await rejects(() => parameters.tensor('w', 'wide' as 'host'), ConfigError, /^w: width: .* host, slim, got wide/);
+  parameters.dispose();
+});
+
+test.run();
