@@ -137,7 +137,7 @@ test('what the backward reads was not written since the forward', async () => {
     matmul: (tape) => {
       const x = tape.track(made('x', [4, 4]));
       const y = normalizeRows(tape, x);
-      matmul(tape.plan, { a: made('a', [4, 4]), b: made('b', [4, 4]), out: x, accumulate: true });
+      matmulInto(tape.plan, { a: made('a', [4, 4]), b: made('b', [4, 4]), out: x, accumulate: true });
       tape.backward(y, made('dy', [4, 4]));
     },
     sgd: (tape) => {
