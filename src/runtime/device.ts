@@ -5,6 +5,8 @@ import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
 
 export interface DeviceOptions {
+  /** Nothing is ever run on it, so that plans may name buffers of any device. */
+  meta?: boolean;
   /** An adapter to open a device on. */
   adapter?: GPUAdapter;
   /** The caller's own device; slimgrad uses it and never destroys it. */
@@ -90,6 +92,7 @@ export class Device {
   readonly pipelines: PipelineCache;
   readonly spares: DeviceOptions['spares'];
   readonly #owned: boolean;
+  readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #freed = new WeakSet<GPUBuffer>();
   readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
@@ -109,6 +112,7 @@ export class Device {
     this.pipelines = new PipelineCache(gpu);
     this.spares = options.spares;
     this.#owned = owned;
+    this.#isMeta = options.meta ?? false;
     this.#throttle = options.throttle ?? ((pending) => pending);
     gpu.addEventListener('uncapturederror', this.#onError);
     gpu.lost.then(({ reason, message }) => {
@@ -212,7 +216,7 @@ export class Device {
   assertLive(buffer: GPUBuffer): void {
     if (this.#freed.has(buffer))
       throw new DeviceError(`${buffer.label}: used after it was freed, by dispose() perhaps`);
-    if ((makers.get(buffer) ?? this.gpu) !== this.gpu)
+    if (!this.#isMeta && (makers.get(buffer) ?? this.gpu) !== this.gpu)
       throw new DeviceError(`${buffer.label}: expected a buffer of ${this.name}, got one of another device`);
   }
 

@@ -28,9 +28,8 @@ export function metaDevice(like?: Device): Device {
     },
   };
   const info = like?.info ?? { description: 'no adapter', architecture: '', device: '', isFallbackAdapter: false };
-  return new Device(
-    gpu as unknown as GPUDevice,
-    info as GPUAdapterInfo,
-    like ? { dispatchMacs: like.dispatchMacs } : {},
-  );
+  return new Device(gpu as unknown as GPUDevice, info as GPUAdapterInfo, {
+    meta: true,
+    ...(like && { dispatchMacs: like.dispatchMacs }),
+  });
 }

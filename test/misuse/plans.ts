@@ -44,7 +44,7 @@ const read = async (x: Tensor) => [...(await new Plan(device).read(x))];
 test('a view is refused by the names of op, binding and tensor, with its strides and the remedy', () => {
   const view = prefix(counting([4, 6], 'wide'), [4, 3]);
   const message =
-    /^activation\.forward: x: expected a dense tensor, got a view wide \(4, 3\) with strides \(6, 1\); copy it by contiguous()$/;
+    /^activation\.forward: x: expected a dense tensor, got a view wide \(4, 3\) with strides \(6, 1\); copy it by contiguous\(\)$/;
   assert.throws(
     () => activation(new Tape(new Plan(device)), view, 'relu'),
     (error: Error) => error instanceof ShapeError && message.test(error.message),
