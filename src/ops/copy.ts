@@ -2,6 +2,7 @@
 // elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
 import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
+import { checkExtent } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor.js';
@@ -154,6 +155,7 @@ function scatter(plan: Plan, op: string, dense: Tensor, to: Tensor, accumulate =
 
 /** The parameters of a view's walk, and the memory to bind for it: from the last place before it where a binding may begin. */
 function layout(plan: Plan, op: string, x: Tensor) {
+  checkExtent(op, x);
   const listed = x.keptRows || x.keptColumns;
   const beyond = x.offset % alignment(plan);
   const four = <T>(values: readonly T[], fill: T) => [...values, ...Array<T>(4 - values.length).fill(fill)];

@@ -31,7 +31,12 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
         `got ${shapeText(weight.shape)}`,
     );
   // a map of one pixel is a row of a matrix, which is f32
-  if (H * W === 1 && !x.half) return tape.reshape(linear(tape, tape.reshape(x, [N, I]), matrix(weight)), [N, O, 1, 1]);
+  if (H * W === 1 && !x.half) {
+    // a parameter's gradient is a view of its own; the tape has to know of another's
+    const isMade = !weight.grad && tape.needsGrad(weight);
+    const rows = isMade ? tape.reshape(weight, [O, I]) : matrix(weight);
+    return tape.reshape(linear(tape, tape.reshape(x, [N, I]), rows), [N, O, 1, 1]);
+  }
 
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };

@@ -58,10 +58,8 @@ export function viewText({ label, shape, strides, keptRows, keptColumns }: Shape
  */
 export function checkLayout(where: string, x: Binding, strided: boolean, lists: readonly Binding[]): void {
   if (!isShaped(x)) return;
-  const { label, shape, strides, bytes } = x;
-  const whole = [...shape, ...strides].every((n) => Number.isInteger(n) && n >= 0) && shape.every((side) => side > 0);
-  if (!whole || shape.length !== strides.length)
-    throw new ShapeError(`${where}: expected sides of at least 1 and a stride each, got ${viewText(x)}`);
+  const { shape, strides } = x;
+  checkExtent(where, x);
   if (!strided && !isDense(x))
     throw new ShapeError(`${where}: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
   if (!packedFrom(shape.length < 2 ? 0 : 2, shape, strides))
@@ -73,6 +71,14 @@ export function checkLayout(where: string, x: Binding, strided: boolean, lists: 
       throw new ShapeError(
         `${where}: expected a tensor without keep-lists, got ${viewText(x)}; copy it by contiguous()`,
       );
+}
+
+/** Sees that a view has a stride a side, and that its memory reaches to its last element. */
+export function checkExtent(where: string, x: Shaped): void {
+  const { label, shape, strides, bytes } = x;
+  const whole = [...shape, ...strides].every((n) => Number.isInteger(n) && n >= 0) && shape.every((side) => side > 0);
+  if (!whole || shape.length !== strides.length)
+    throw new ShapeError(`${where}: expected sides of at least 1 and a stride each, got ${viewText(x)}`);
   const needed = extent(shape, strides) * elementBytes(x);
   if (needed > bytes)
     throw new ShapeError(

@@ -357,7 +357,7 @@ test('made-up misuses are refused, or give what a dense copy gives', async () =>
   });
   await fc.assert(
     fc.asyncProperty(misuse, ({ at, ...rest }) => tell({ ...at, ...rest })),
-    { numRuns: 300, seed },
+    { numRuns: 300, seed, includeErrorInReport: true },
   );
 });
 
