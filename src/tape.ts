@@ -121,7 +121,7 @@ export class Tape {
 
   /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
   needsGrad(x: Tensor): boolean {
-    return !this.frozen && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
+    return !this.frozen && !x.detached && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
   }
 
   /**
@@ -133,7 +133,7 @@ export class Tape {
    */
   backward(output: Tensor, dy: Tensor): void {
     const key = viewOf(output);
-    if (!this.#tracked.has(key))
+    if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
         `backward: expected a tensor that this tape made from parameters or tracked tensors, got ${output.label}, ` +
           `of which nothing is tracked${this.frozen ? ': the tape is frozen' : ''}`,
@@ -202,7 +202,7 @@ export class Tape {
   /** Refuses an input that the gradient could not come back to. */
   #checkInput(op: string, x: Tensor): void {
     checkGrad(op, x);
-    if (this.frozen || this.needsGrad(x)) return;
+    if (this.frozen || x.detached || this.needsGrad(x)) return;
     const source = [...this.#tracked.values()].find((y) => y.storage === x.storage && overlap(x, y));
     if (source)
       throw new ShapeError(

@@ -11,6 +11,8 @@ export interface Tensor extends Binding {
   readonly strides: readonly number[];
   /** For a parameter: the same view of the gradient buffer. Kernels accumulate into it in place. */
   readonly grad?: Tensor;
+  /** No gradient flows through it, though it is the memory of a tensor that has one: see `detach`. */
+  readonly detached?: true;
   /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `keep`. */
   readonly keptRows?: Binding;
   readonly keptColumns?: Binding;

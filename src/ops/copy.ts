@@ -42,7 +42,7 @@ export function operand(tape: Tape, x: Tensor): Tensor {
  */
 export function detach(tape: Tape, x: Tensor): Tensor {
   const { grad: _, ...y } = x;
-  return tape.record('detach', [x], y);
+  return tape.record('detach', [x], { ...y, detached: true });
 }
 
 /**

@@ -6,12 +6,15 @@ import * as assert from 'uvu/assert';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { concat, narrow, transpose } from '../../src/ops/copy.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
+import { div, exp, mul } from '../../src/ops/elementwise.js';
 import { enqueue } from '../../src/ops/enqueue.js';
 import { linear } from '../../src/ops/linear.js';
 import { neighbourTargets } from '../../src/ops/neighbours.js';
 import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
 import { similarities } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
@@ -79,6 +82,16 @@ const wide = [70, 1100]; // of embeddings, so that their columns take more workg
 const ofSquares = 64; // workgroups that stand in one row whatever the sizes
 
 const cases: { [what: string]: Record } = {
+  'elementwise, of equal shapes': op(mul, [20, 400], [20, 400]),
+  'elementwise, a row repeated': op(div, [20, 400], [400]),
+  'elementwise, a column and a row': op(mul, [20, 1], [1, 400]),
+  'elementwise, of one': op(exp, [20, 400]),
+  'sums of columns': op((tape, x) => sum(tape, x, { dim: 0 }), [20, 4000]),
+  'sums of rows': op((tape, x) => sum(tape, x, { dim: 1 }), [400, 200]),
+  'sum of all': op((tape, x) => mean(tape, x), [400, 200]),
+  transpose: op(transpose, [20, 400]),
+  narrow: op((tape, x) => narrow(tape, x, 1, 3, 390), [20, 400]),
+  concat: op((tape, a, b) => concat(tape, [a, b], 1), [20, 400], [20, 300]),
   add: op(add, [17, 101], [17, 101]),
   activation: op((tape, x) => activation(tape, x, 'silu'), [17, 101]),
   'batchnorm in training': norm(true),
