@@ -138,7 +138,9 @@ function record(
     });
     const output = y as Tensor;
     if (!tensors.dy) tensors.dy = make('dy', output.shape, 0.1);
-    phase(passes[1], () => tape.needsGrad(output) && tape.backward(output, tensors.dy));
+    // what is no op of the tape, as a queue's, has nothing that goes back
+    const isDifferentiable = tape.operations.length > 0 && tape.needsGrad(output);
+    phase(passes[1], () => isDifferentiable && tape.backward(output, tensors.dy));
     const gradients = tracked.map((name) => [name, tape.gradient(tensors[name])] as const);
     return { y: output, gradients };
   };
