@@ -1,7 +1,6 @@
-import { dataSettings } from '../../config/data.js';
 import type { Command } from './command.js';
 import { UsageError } from './flags.js';
-import { rangeOf } from './settings.js';
+import { rangeFlag } from './settings.js';
 
 export const classify: Command = {
   name: 'classify',
@@ -16,14 +15,7 @@ export const classify: Command = {
       doc: 'an encoder with a classifier, as finetune-*.safetensors or linear-*.safetensors of those commands',
       default: 'needed',
     },
-    {
-      flag: '--range',
-      key: 'range',
-      value: dataSettings.range.value,
-      doc: dataSettings.range.doc,
-      default: "that of the encoder's training",
-      fromText: rangeOf,
-    },
+    rangeFlag,
     {
       flag: '--out',
       key: 'out',

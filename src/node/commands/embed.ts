@@ -1,9 +1,8 @@
-import { dataSettings } from '../../config/data.js';
 import { unknown } from '../../config/names.js';
 import { type EncoderName, encoderNames } from '../../encoders/backbone.js';
 import type { Command } from './command.js';
 import { UsageError } from './flags.js';
-import { rangeOf } from './settings.js';
+import { rangeFlag } from './settings.js';
 
 const whole = (text: string): unknown => (/^\d{1,10}$/.test(text) ? Number(text) : text);
 const decimal = (text: string): unknown => (/^\d{1,10}(\.\d{1,10})?$/.test(text) ? Number(text) : text);
@@ -35,14 +34,7 @@ export const embed: Command = {
       default: '224',
       fromText: whole,
     },
-    {
-      flag: '--range',
-      key: 'range',
-      value: dataSettings.range.value,
-      doc: dataSettings.range.doc,
-      default: "that of the encoder's training",
-      fromText: rangeOf,
-    },
+    rangeFlag,
     {
       flag: '--resize',
       key: 'resize',

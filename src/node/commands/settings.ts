@@ -47,10 +47,12 @@ export function settle<S extends Settings>(command: string, settings: S, values:
   return Object.fromEntries(settled) as Values<S>;
 }
 
-/** The value of --range, for commands without settings. */
-export function rangeOf(given: string): readonly [number, number] {
-  return settle('', { range: dataSettings.range }, { range: dataSettings.range.fromText(given) }).range as readonly [
-    number,
-    number,
-  ];
-}
+/** --range, for commands whose other flags are no settings. */
+export const rangeFlag: Flag = {
+  flag: '--range',
+  key: 'range',
+  value: dataSettings.range.value,
+  doc: dataSettings.range.doc,
+  default: "that of the encoder's training",
+  fromText: (given) => settle('', { range: dataSettings.range }, { range: dataSettings.range.fromText(given) }).range,
+};
