@@ -2,7 +2,7 @@
 // elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
 import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
-import { checkExtent } from '../runtime/footprint.js';
+import { checkExtent, elementBytes, extent } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor.js';
@@ -134,7 +134,7 @@ function part(x: Tensor, d: number, start: number, length: number): Tensor {
     ...x,
     shape,
     strides: denseStrides(x.shape),
-    offset: x.offset + start * denseStrides(x.shape)[d] * width(x),
+    offset: x.offset + start * denseStrides(x.shape)[d] * elementBytes(x),
   };
 }
 
@@ -166,17 +166,15 @@ function layout(plan: Plan, op: string, x: Tensor) {
   const n = numel(x.shape);
   const [, n1, n2, n3] = sides;
   const [s0, s1, s2, s3] = strides[0];
-  const last = x.shape.reduce((sum, side, d) => sum + (side - 1) * x.strides[d], 0);
-  const bytes = listed ? x.bytes : (last + 1) * width(x);
+  const bytes = listed ? x.bytes : extent(x.shape, x.strides) * elementBytes(x);
   const { storage, half } = x;
   return {
-    params: { n, n1, n2, n3, s0, s1, s2, s3, first: beyond / width(x) },
+    params: { n, n1, n2, n3, s0, s1, s2, s3, first: beyond / elementBytes(x) },
     view: { storage, offset: x.offset - beyond, bytes: bytes + beyond, ...(half && { half }) },
     lists: { kept_rows: x.keptRows, kept_columns: x.keptColumns },
     workgroups: Math.ceil(n / kernel.consts.THREADS.value),
-    bytes: 2 * n * width(x),
+    bytes: 2 * n * elementBytes(x),
   };
 }
 
-const width = ({ half }: Tensor) => (half ? 2 : 4);
 const alignment = (plan: Plan) => plan.device.limits.minStorageBufferOffsetAlignment;

@@ -6,6 +6,7 @@ import type { Dataset, DatasetOptions } from './datasets.js';
 import { ImageFiles, sideFor } from './image_files.js';
 import { leftOutLine, scanImages } from './image_folder.js';
 import { type Layout, type LayoutOptions, layoutOf, type Part } from './layout.js';
+import { count } from './left_out.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, type FileRecord, isSame } from './record.js';
 import type { FoundImage } from './scan.js';
 
@@ -149,5 +150,3 @@ function aboutTest(train: ImageSource, test: ImageSource): string[] {
 }
 
 const kindOf = (part: string) => (/(^|[^a-z])(val|dev)/i.test(part) ? 'validation' : 'test');
-
-const count = (n: number) => n.toLocaleString('en-US');

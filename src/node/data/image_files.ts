@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { SquareOptions } from '../../data/resize.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
 import { decode, decodeSquare, probe, UnreadFormat } from './decode.js';
-import { endingOf } from './formats.js';
-import type { FoundImage, LeftOut } from './scan.js';
+import type { LeftOut, Skipped } from './left_out.js';
+import { contentDigest } from './record.js';
+import type { FoundImage } from './scan.js';
 
 /**
  * The image files of a folder: each is checked once, on opening, and decoded by itself whenever it is asked for; what fits in memory
@@ -38,18 +38,13 @@ export interface ImageFileOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-export interface Skipped {
-  readonly file: string;
-  readonly reason: string;
-}
-
 /** What is known of a file that was checked. */
 interface Checked {
   /** Why it cannot be used. */
   readonly reason?: string;
   /** Where it is an image of a format that is not decoded here. */
   readonly format?: string;
-  /** The first 48 bits of its bytes' SHA-256, in hexadecimal, where all of it was read. */
+  /** Of its content (`contentDigest`), where all of it was read. */
   readonly digest?: string;
 }
 
@@ -116,12 +111,11 @@ export class ImageFiles {
 
   /** Images that turned out to be of a format that is not read here. */
   get unread(): LeftOut[] {
-    return [...this.#checked].flatMap(([item, { reason = '', format }]) => {
-      const path = this.path(item);
-      return format === undefined
+    return [...this.#checked].flatMap(([item, { reason, format }]) =>
+      reason === undefined || format === undefined
         ? []
-        : [{ path, reason: reason || endingOf(path), kind: 'format', images: 1 } as const];
-    });
+        : [{ path: this.path(item), reason, kind: 'format', images: 1 } as const],
+    );
   }
 
   /** The good ones of these images as a source. `labels` are theirs, one by one. */
@@ -168,7 +162,7 @@ export class ImageFiles {
         return {};
       }
       const bytes = await readBytes(file);
-      digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+      digest = contentDigest(bytes);
       await this.#decode(item, bytes, this.#options.square);
       return { digest };
     } catch (error) {
@@ -223,7 +217,7 @@ export class ImageFiles {
       maxBad === undefined || maxBad === null
         ? bad * 2 <= total && (bad <= 5 || bad * 10 <= total)
         : bad <= maxBad * total;
-    if (isBearable && (bad < total || bad === 0)) return;
+    if (isBearable && bad < total) return;
     const remedy = bad < total ? 'repair or remove them, or allow more by --max-bad' : 'repair them';
     throw new DataError(
       `image folder ${this.#folder}: ${bad} of ${total} images cannot be used: ${some(skipped)}; ${remedy}`,

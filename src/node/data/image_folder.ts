@@ -1,7 +1,8 @@
 import type { ImageSource, Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
-import { type ImageFileOptions, ImageFiles, type Skipped, some } from './image_files.js';
+import { type ImageFileOptions, ImageFiles, some } from './image_files.js';
 import { layoutOf, type Part, type Unused } from './layout.js';
+import { count, type Skipped } from './left_out.js';
 import { type FoundImage, type LeftOut, leftOutText, scanFolder } from './scan.js';
 import { loadSharp } from './sharp.js';
 
@@ -88,5 +89,3 @@ export function leftOutLine(leftOut: readonly LeftOut[], files: ImageFiles, unus
   ];
   return groups.filter(Boolean).join(', ');
 }
-
-const count = (n: number) => n.toLocaleString('en-US');

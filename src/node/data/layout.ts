@@ -1,4 +1,5 @@
 import { DataError } from '../../errors.js';
+import { some } from '../../eval/labels.js';
 
 /**
  * Which folders of a tree of images are parts (to train on, to test with), which are classes, and which are neither: the rule of
@@ -395,5 +396,3 @@ const byRank = (roleOf: (name: string) => Role | undefined) => (a: string, b: st
   (roleOf(a)?.rank ?? 0) - (roleOf(b)?.rank ?? 0) || (a < b ? -1 : 1);
 
 const quoted = (folders: readonly string[]) => some(folders.map((name) => `'${name}'`));
-
-const some = (all: readonly string[]) => all.slice(0, 5).join(', ') + (all.length > 5 ? `, ... (${all.length})` : '');

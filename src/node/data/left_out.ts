@@ -1,6 +1,12 @@
 /** What is left out of a folder of images, and how that is told in one line. Knows no file system. */
 import { endingOf } from './formats.js';
 
+/** A file that cannot be used, and why. */
+export interface Skipped {
+  readonly file: string;
+  readonly reason: string;
+}
+
 /** Something that is left out, and why. */
 export interface LeftOut {
   /** Where it lies below the folder that was scanned, with '/' between the names. */
@@ -77,7 +83,8 @@ function textOf(entries: readonly LeftOut[]): string {
 const weightOf = (entries: readonly LeftOut[]) => Math.max(entries.length, imagesIn(entries));
 const imagesIn = (entries: readonly LeftOut[]) => entries.reduce((sum, { images }) => sum + images, 0);
 const nameOf = (path: string) => path.slice(path.lastIndexOf('/') + 1);
-const count = (n: number) => n.toLocaleString('en');
+/** A number with its thousands parted. */
+export const count = (n: number) => n.toLocaleString('en');
 const counted = (n: number, what: string) => `${count(n)} ${what}${n === 1 ? '' : 's'}`;
 
 /** Names may hold line breaks and a terminal's commands. */

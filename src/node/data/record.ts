@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../files.js';
-import type { Skipped } from './image_files.js';
+import { count, type Skipped } from './left_out.js';
 
 /**
  * What a run's data were made of, file by file: kept in its folder as data.json, and as a digest in its checkpoint, so that it is not
@@ -20,12 +20,17 @@ export interface DataRecord {
 export interface FileRecord {
   readonly path: string;
   readonly bytes: number;
-  /** The first 48 bits of its SHA-256 in hexadecimal, where all of it was read. */
+  /** Of its content (`contentDigest`), where all of it was read. */
   readonly digest?: string;
   readonly use: 'train' | 'test' | 'skipped';
 }
 
 const format = 'slimgrad data 1';
+
+/** The first 48 bits of the SHA-256 of a file's bytes, in hexadecimal. */
+export function contentDigest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+}
 
 /** 64 hexadecimal digits that are other ones for other data: names, sizes, contents, and what is done with each. */
 export function digestOf({ files }: DataRecord): string {
@@ -99,8 +104,8 @@ export function differenceText({ added, removed, changed, moved }: Difference): 
   return groups
     .filter(([paths]) => paths.length > 0)
     .map(([paths, what]) => {
-      const more = paths.length > 3 ? `, and ${(paths.length - 3).toLocaleString('en-US')} more` : '';
-      return `${paths.length.toLocaleString('en-US')} ${what} (${paths.slice(0, 3).join(', ')}${more})`;
+      const more = paths.length > 3 ? `, and ${count(paths.length - 3)} more` : '';
+      return `${count(paths.length)} ${what} (${paths.slice(0, 3).join(', ')}${more})`;
     })
     .join(', ');
 }
@@ -119,8 +124,7 @@ export class RecordedFiles {
 
   async read(path: string, use: FileRecord['use']): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await readBytes(path);
-    const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
-    this.#files.push({ path: basename(path), bytes: bytes.length, digest, use });
+    this.#files.push({ path: basename(path), bytes: bytes.length, digest: contentDigest(bytes), use });
     return bytes;
   }
 
