@@ -1,4 +1,5 @@
-import type { Plan, ProfileEntry } from '../src/runtime/plan.js';
+import type { ProfileEntry } from '../src/runtime/commands.js';
+import type { Plan } from '../src/runtime/plan.js';
 import type { StepScalars } from '../src/runtime/step_scalars.js';
 
 /** Of a step that moves no weights. */

@@ -37,6 +37,7 @@ export {
 } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
+export { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from './device_tensor.js';
 export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
@@ -128,7 +129,7 @@ export { squaredDistance } from './ops/squared_distance.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type Averaged, type EmaOptions, ema } from './optim/ema.js';
 export { type LarsOptions, lars } from './optim/lars.js';
-export type { Optimizer, Trainable } from './optim/optimizer.js';
+export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
 export {
@@ -148,17 +149,13 @@ export {
   type Weights,
   type Width,
 } from './parameters.js';
+export { type Outputs, type RecordOptions, record, Step } from './record.js';
 export type { Binding, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
+export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
 export { metaDevice } from './runtime/meta.js';
-export {
-  type Dispatch,
-  type DispatchOptions,
-  Plan,
-  type PlanOptions,
-  type ProfileEntry,
-} from './runtime/plan.js';
+export { Plan } from './runtime/plan.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';

@@ -1,10 +1,11 @@
 import { ShapeError, ValidationError } from './errors.js';
 import { add } from './generated/add.js';
+import { copy } from './generated/copy.js';
 import { overlap } from './runtime/accesses.js';
 import type { Binding } from './runtime/binding.js';
 import { isDense, viewText } from './runtime/footprint.js';
 import type { Plan } from './runtime/plan.js';
-import { numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
+import { denseStrides, numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
 /** What an op did: its name, what it read and made, and its settings. */
 export interface Operation {
@@ -23,7 +24,10 @@ export const weightedOps: readonly string[] = ['conv2d', 'depthwise', 'pointwise
 /** Settings of an op, those that have a default among them. */
 export type Attributes = Readonly<Record<string, number | string | boolean>>;
 
-/** One gradient per input; null where none flows. Gradients of parameters are accumulated in place by the kernel. */
+/**
+ * One gradient per input; null where none flows, and where a kernel added to the parameter's gradient itself. The tape adds what
+ * it is given of a parameter.
+ */
 type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
@@ -54,6 +58,7 @@ export class Tape {
   readonly #recompute: boolean;
   readonly #recipes = new Map<Tensor['storage'], () => Tensor>();
   readonly #restored = new Map<Tensor['storage'], Tensor>();
+  readonly #trained = new Set<Tensor>();
 
   constructor(plan: Plan, { frozen = false, recompute = false }: TapeOptions = {}) {
     this.plan = plan;
@@ -93,7 +98,7 @@ export class Tape {
     if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
       this.#backwards.set(operation, backward);
       this.#marks.set(operation, this.plan.position);
-      this.#tracked.set(viewOf(output), output);
+      this.#track(output);
     }
     return output;
   }
@@ -114,9 +119,16 @@ export class Tape {
 
   /** Marks an input whose gradient is wanted, as tests do. */
   track(x: Tensor): Tensor {
-    this.#tracked.set(viewOf(x), x);
+    this.#track(x);
     this.#leaves.add(viewOf(x));
     return x;
+  }
+
+  #track(x: Tensor): void {
+    const key = viewOf(x);
+    this.#tracked.set(key, x);
+    const tapes = trackers.get(this.plan) ?? new Map<string, Tape>();
+    trackers.set(this.plan, tapes.set(key, this));
   }
 
   /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
@@ -124,14 +136,20 @@ export class Tape {
     return !this.frozen && !x.detached && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
   }
 
+  /** The parameters to whose gradients the backward passes so far add. */
+  get trained(): Iterable<Tensor> {
+    return this.#trained;
+  }
+
   /**
-   * Appends the backward of all that led to `output`, given its gradient `dy`: of phase P in phase `backward/P`. Gradients of
-   * parameters are added to, as those of `track`ed tensors are where several outputs go back one after the other.
+   * Appends the backward of all that led to `output`, given its gradient `dy`, ones where left out: of phase P in phase
+   * `backward/P`. Gradients of parameters are added to, as those of `track`ed tensors are where several outputs go back one after
+   * the other.
    *
    * @throws ValidationError where nothing that led to `output` is tracked, where it went back already, or where something that
    * the backward reads was overwritten since
    */
-  backward(output: Tensor, dy: Tensor): void {
+  backward(output: Tensor, dy = this.#ones(output)): void {
     const key = viewOf(output);
     if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
@@ -147,6 +165,11 @@ export class Tape {
     checkGradient('backward: dy', dy, dy.shape);
     this.#spent.add(key);
     this.plan.phase('backward', () => this.#backward(key, dy));
+  }
+
+  #ones({ shape }: Tensor): Tensor {
+    const ones = this.plan.constant('dy', new Float32Array(numel(shape)).fill(1));
+    return { ...ones, label: 'dy', shape, strides: denseStrides(shape) };
   }
 
   #backward(output: string, dy: Tensor): void {
@@ -170,9 +193,11 @@ export class Tape {
       );
       if (results.length !== inputs.length)
         throw new ValidationError(`${op}: expected ${inputs.length} gradients, got ${results.length}`);
+      for (const input of inputs) if (input.grad && this.needsGrad(input)) this.#trained.add(input);
       results.forEach((dx, i) => {
         if (!dx || !this.needsGrad(inputs[i])) return;
         checkGradient(`${op}: gradient of ${inputs[i].label}`, dx, inputs[i].shape);
+        if (inputs[i].grad) plan.phase(phase, () => this.#addTo(inputs[i].grad as Tensor, dx));
         const key = viewOf(inputs[i]);
         const sum = pending.get(key);
         pending.set(key, sum ? this.sum(sum, dx) : dx);
@@ -203,12 +228,30 @@ export class Tape {
   #checkInput(op: string, x: Tensor): void {
     checkGrad(op, x);
     if (this.frozen || x.detached || this.needsGrad(x)) return;
+    const tracker = trackers.get(this.plan)?.get(viewOf(x));
+    if (tracker && tracker !== this)
+      throw new ValidationError(
+        `${op}: expected a tensor of this tape, got ${x.label}, whose gradient another tape of the plan knows; use one tape, ` +
+          'or detach() it to take it as a constant',
+      );
     const source = [...this.#tracked.values()].find((y) => y.storage === x.storage && overlap(x, y));
     if (source)
       throw new ShapeError(
         `${op}: expected a tensor of the tape, got ${x.label} ${shapeText(x.shape)}, a view of ${source.label} ` +
           `${shapeText(source.shape)} that loses its gradient; use the tape's reshape, or an op that makes what you need`,
       );
+  }
+
+  /** Adds to a parameter's gradient what an op that takes activations made of it. */
+  #addTo(grad: Tensor, dx: Tensor): void {
+    const n = numel(dx.shape);
+    this.plan.dispatch(copy, 'scatter', {
+      params: { n, n1: 1, n2: 1, n3: n, s0: 0, s1: 0, s2: 0, s3: 1, first: 0 },
+      bindings: { dense: dx, view_out: grad },
+      consts: { ACCUMULATE: true },
+      workgroups: Math.ceil(n / copy.consts.THREADS.value),
+      bytes: 3 * dx.bytes,
+    });
   }
 
   /** The same elements under another shape. */
@@ -254,6 +297,9 @@ function checkGradient(what: string, gradient: Tensor, shape: readonly number[])
     `${what}: expected a dense f32 tensor ${shapeText(shape)}, got ${gradient.half ? 'f16' : 'f32'} ${viewText(gradient)}`,
   );
 }
+
+/** By plan and view, the live tape that knows a tensor's gradient. */
+const trackers = new WeakMap<Plan, Map<string, Tape>>();
 
 const numbers = new WeakMap<Binding['storage'], number>();
 let count = 0;

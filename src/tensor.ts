@@ -39,8 +39,8 @@ export type Precision = (typeof precisions)[number];
 
 const precisions = ['f32', 'f16'] as const;
 
-/** Bytes of an element. */
-function bytesOf(label: string, precision: Precision): 2 | 4 {
+/** Bytes of an element. @throws ConfigError where there is no such precision */
+export function bytesOf(label: string, precision: Precision): 2 | 4 {
   expectOneOf(`${label}: precision`, precision, precisions);
   return elementBytes({ half: precision === 'f16' });
 }

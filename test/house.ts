@@ -7,8 +7,8 @@ import * as assert from 'uvu/assert';
 /** From the bottom up: a file imports from its own layer and from those listed before it. */
 const layers: readonly (readonly string[])[] = [
   ['errors', 'generated'],
-  ['runtime'],
-  ['tensor', 'tape', 'parameters', 'keep_lists'],
+  ['runtime', 'tensor', 'device_tensor'],
+  ['tape', 'record', 'parameters', 'keep_lists'],
   ['ops'],
   ['nn'],
   ['encoders', 'optim'],

@@ -184,7 +184,7 @@ function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean
   const { N, S, R } = params;
   const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
   const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
-  if (params.random === 1) plan.needs('augment', 'step', 'seed');
+  if (params.random === 1) plan.needs('augment', 'seed');
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)
       recordPart(plan, pictures, { ...params, first, N: Math.min(part, N - first) }, blurred, x);

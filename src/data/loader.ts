@@ -77,10 +77,10 @@ export class Loader implements Pictures {
       const table = bind('loader.table', decoded.table.length * 4);
       let end = 0;
       for (const block of decoded.blocks) {
-        device.write(pixels.storage as GPUBuffer, block, end);
+        device.write(pixels, block, end);
         end += block.length;
       }
-      device.write(table.storage as GPUBuffer, Uint32Array.from(decoded.table));
+      device.write(table, Uint32Array.from(decoded.table));
       this.bindings = { pixels, table, batch: bind('loader.batch', batch * 16) };
     } else {
       const places = batch * source.pictures;
@@ -168,7 +168,7 @@ export class Loader implements Pictures {
   }
 
   dispose(): void {
-    this.#device.release(Object.values(this.bindings).map(({ storage }) => storage as GPUBuffer));
+    this.#device.release(Object.values(this.bindings));
   }
 
   [Symbol.dispose](): void {
@@ -219,10 +219,10 @@ export class Loader implements Pictures {
     }
     const { pixels, table, batch } = this.bindings;
     if (this.#staging) {
-      this.#device.write(pixels.storage as GPUBuffer, this.#staging.filled);
-      this.#device.write(table.storage as GPUBuffer, this.#staging.table);
+      this.#device.write(pixels, this.#staging.filled);
+      this.#device.write(table, this.#staging.table);
     }
-    this.#device.write(batch.storage as GPUBuffer, places);
+    this.#device.write(batch, places);
   }
 }
 

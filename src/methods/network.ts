@@ -57,7 +57,7 @@ export class Network {
     const queue = ([name, [K, D]]: [string, readonly [number, number]]) =>
       [name, tensor(device.buffer(name, K * D * 4), name, [K, D])] as const;
     this.one = tensor(device.buffer('one', 4), 'one', [1]);
-    device.write(this.one.storage as GPUBuffer, Float32Array.of(1));
+    device.write(this.one, Float32Array.of(1));
     this.queues = Object.fromEntries(Object.entries(queues).map(queue));
   }
 
@@ -72,8 +72,7 @@ export class Network {
   initialize(random: Random): void {
     this.parameters.initialize(random);
     if (this.average) this.#device.copy(this.parameters.weights, this.average);
-    for (const { storage, shape } of Object.values(this.queues))
-      this.#device.write(storage as GPUBuffer, directions(random, shape));
+    for (const queue of Object.values(this.queues)) this.#device.write(queue, directions(random, queue.shape));
   }
 
   /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
@@ -108,7 +107,7 @@ export class Network {
   dispose(): void {
     this.parameters.dispose();
     if (this.average) this.#device.release([this.average]);
-    this.#device.release([this.one, ...Object.values(this.queues)].map(({ storage }) => storage as GPUBuffer));
+    this.#device.release([this.one, ...Object.values(this.queues)]);
   }
 }
 

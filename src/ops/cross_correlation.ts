@@ -1,10 +1,11 @@
 import { ConfigError, ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
 import type { Candidate } from '../runtime/choice.js';
+import type { DispatchOptions } from '../runtime/commands.js';
 import { viewText } from '../runtime/footprint.js';
 import type { EntryName } from '../runtime/kernel.js';
 import { expectOneOf } from '../runtime/one_of.js';
-import type { DispatchOptions, Plan } from '../runtime/plan.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
 import { matmulInto } from './matmul.js';

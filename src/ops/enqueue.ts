@@ -25,7 +25,6 @@ export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
     );
   if (N * K >= 2 ** 32)
     throw new ShapeError(`enqueue: expected N·K below 2³², got ${N} rows for ${K}; use a shorter queue`);
-  plan.needs('enqueue', 'step');
   plan.dispatch(kernel, 'store', {
     params: { N, K, D },
     bindings: { rows, queue },

@@ -1,8 +1,9 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { softmax as kernel } from '../generated/softmax.js';
 import type { Binding } from '../runtime/binding.js';
+import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
-import type { DispatchOptions, Plan } from '../runtime/plan.js';
+import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';

@@ -1,9 +1,18 @@
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Tensor } from '../tensor.js';
 import { adamwDefaults } from './defaults.js';
-import { decayTable, type Optimizer, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
+import {
+  decayTable,
+  type Optimizer,
+  type OptimizerOptions,
+  optimizerOf,
+  settle,
+  type Trainable,
+  within,
+} from './optimizer.js';
 
-export interface AdamWOptions {
+export interface AdamWOptions extends OptimizerOptions {
   beta1?: number;
   beta2?: number;
   eps?: number;
@@ -15,36 +24,23 @@ export interface AdamWOptions {
 
 /**
  * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
- * bias corrections come with each step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
+ * bias corrections follow from the plan's own count of steps.
  */
-export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
+export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], options: AdamWOptions = {}): Optimizer {
   const { beta1, beta2, eps, weightDecay, decayAll } = settle(adamwDefaults, options);
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
-  plan.needs('adamw', 'lr', 'bias1', 'bias2');
-  const { device } = plan;
-  const first = device.buffer('first', parameters.size * 4);
-  const second = device.buffer('second', parameters.size * 4);
-  const tables = spans(device, parameters).map((span) => {
-    const { size } = span;
-    const quads = size / 4;
-    const decays = decayTable(device, span, decayAll);
+  plan.provide(`adamw of beta1 ${beta1}`, 'bias1', (updates) => 1 - beta1 ** (updates + 1));
+  plan.provide(`adamw of beta2 ${beta2}`, 'bias2', (updates) => 1 - beta2 ** (updates + 1));
+  return optimizerOf(plan, 'adamw', trained, options, ['first', 'second'], (span, bound) => {
+    const quads = span.size / 4;
+    const decays = decayTable(plan.device, span, decayAll);
     plan.dispatch(kernel, 'update', {
       params: { quads, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps, weight_decay: weightDecay },
-      bindings: {
-        weights: spanOf(parameters.weights, span),
-        grads: spanOf(parameters.grads, span),
-        first: spanOf(first, span),
-        second: spanOf(second, span),
-        decays,
-      },
+      bindings: { ...bound, decays },
       workgroups: Math.ceil(quads / kernel.consts.THREADS.value),
-      bytes: 28 * size,
+      bytes: 28 * span.size,
     });
-    return decays.storage as GPUBuffer;
+    return decays;
   });
-  return {
-    moments: { first, second },
-    dispose: () => device.release([first, second, ...tables]),
-  };
 }

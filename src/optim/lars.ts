@@ -3,9 +3,17 @@ import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor, transient } from '../tensor.js';
 import { larsDefaults } from './defaults.js';
-import { type Optimizer, type Span, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
+import {
+  type Optimizer,
+  type OptimizerOptions,
+  optimizerOf,
+  type Span,
+  settle,
+  type Trainable,
+  within,
+} from './optimizer.js';
 
-export interface LarsOptions {
+export interface LarsOptions extends OptimizerOptions {
   /** 0.9 where left out. */
   momentum?: number;
   /** 1e-4 where left out. */
@@ -22,18 +30,14 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * Records the norms of every tensor's weights and gradients, then the update of all weights, a dispatch each
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
-export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
+export function lars(plan: Plan, trained: Trainable | readonly Tensor[], options: LarsOptions = {}): Optimizer {
   const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, options);
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
-  plan.needs('lars', 'lr');
-  const { device } = plan;
-  const momentum = device.buffer('momentum', parameters.size * 4);
-  const tables = spans(device, parameters).map((span) => {
+  return optimizerOf(plan, 'lars', trained, options, ['momentum'], (span, { weights, grads, momentum }) => {
     const { size } = span;
-    const { rows, chunks } = chunkTable(device, span);
+    const { rows, chunks } = chunkTable(plan.device, span);
     const squares = transient(plan, 'lars.squares', [rows, 2]);
-    const [weights, grads] = [spanOf(parameters.weights, span), spanOf(parameters.grads, span)];
     const shared = {
       params: { chunks: rows, momentum: m, weight_decay: weightDecay, trust, clip: clip ? 1 : 0 },
       workgroups: rows,
@@ -45,15 +49,11 @@ export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {
     });
     plan.dispatch(kernel, 'update', {
       ...shared,
-      bindings: { weights, grads, momentum: spanOf(momentum, span), chunks, squares },
+      bindings: { weights, grads, momentum, chunks, squares },
       bytes: 20 * size,
     });
-    return chunks.storage as GPUBuffer;
+    return chunks;
   });
-  return {
-    moments: { momentum },
-    dispose: () => device.release([momentum, ...tables]),
-  };
 }
 
 /** A span's tensors cut into chunks; a row of the table: begin, end, first chunk of the tensor, its number of chunks, adapt. */
@@ -69,6 +69,6 @@ function chunkTable(device: Device, { places, offset: start }: Span): { rows: nu
   });
   const table = Uint32Array.from(rows.flatMap((row, i) => [row.begin, row.end, i - row.index, row.count, row.adapt]));
   const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length]);
-  device.write(chunks.storage as GPUBuffer, table);
+  device.write(chunks, table);
   return { rows: rows.length, chunks };
 }

@@ -1,7 +1,10 @@
-import { ConfigError } from '../errors.js';
+import { ConfigError, ShapeError } from '../errors.js';
 import type { Place } from '../parameters.js';
+import { bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { isDense, viewText } from '../runtime/footprint.js';
+import type { Plan } from '../runtime/plan.js';
+import { numel, type Tensor, tensor } from '../tensor.js';
 
 /** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (`Parameters`). */
 export interface Trainable {
@@ -12,11 +15,78 @@ export interface Trainable {
   readonly size: number;
 }
 
-/** An optimizer whose update has been recorded into a plan; its learning rate is the step's `lr`. */
+/** An optimizer whose update has been recorded into a plan. */
 export interface Optimizer {
-  /** What it carries from step to step, by name, lying like the weights; all that a checkpoint needs. Zero at first. */
+  /**
+   * What it carries from step to step, by name, lying like the weights; all that a checkpoint needs. Zero at first. Of a list of
+   * tensors each has its own, `momentum.0` and so on.
+   */
   readonly moments: Readonly<Record<string, GPUBuffer>>;
   dispose(): void;
+}
+
+/** What every optimizer is told. */
+export interface OptimizerOptions {
+  /** Learning rate of every run; said with each, `run({ lr })`, where left out. */
+  lr?: number;
+}
+
+/** A span's weights and gradients, and by name what the optimizer carries for it. */
+type Bound<Moment extends string> = Readonly<Record<'weights' | 'grads' | Moment, Tensor>>;
+
+/**
+ * Records an update of all that is trained, span by span, and makes what is carried from step to step.
+ *
+ * @param trained `Parameters`, or what `device.parameter` made, one by one
+ * @param record records the update of a span, and returns a table that it made for it
+ */
+export function optimizerOf<Moment extends string>(
+  plan: Plan,
+  name: string,
+  trained: Trainable | readonly Tensor[],
+  { lr }: OptimizerOptions,
+  moments: readonly Moment[],
+  record: (span: Span, bound: Bound<Moment>) => Tensor,
+): Optimizer {
+  if (lr === undefined) plan.needs(name, 'lr');
+  else {
+    within(name, { lr }, 0, Number.POSITIVE_INFINITY);
+    plan.provide(`${name} of lr ${lr}`, 'lr', () => lr);
+  }
+  const { device } = plan;
+  const carried: Record<string, GPUBuffer> = {};
+  const tables: Tensor[] = [];
+  const parts = 'places' in trained ? [['', trained] as const] : partsOf(name, trained);
+  for (const [suffix, trainable] of parts) {
+    const buffers = moments.map((moment) => [moment, device.buffer(moment, trainable.size * 4)] as const);
+    for (const [moment, buffer] of buffers) carried[`${moment}${suffix}`] = buffer;
+    for (const span of spans(device, trainable)) {
+      const all = [['weights', trainable.weights] as const, ['grads', trainable.grads] as const, ...buffers];
+      const bound = Object.fromEntries(all.map(([key, buffer]) => [key, spanOf(buffer, span)]));
+      tables.push(record(span, bound as Bound<Moment>));
+    }
+  }
+  return { moments: carried, dispose: () => device.release([...Object.values(carried), ...tables]) };
+}
+
+/** Tensors as things to train, each by itself. */
+function partsOf(name: string, tensors: readonly Tensor[]): (readonly [suffix: string, trainable: Trainable])[] {
+  if (tensors.length === 0) throw new ShapeError(`${name}: expected parameters to train, got none`);
+  return tensors.map((x, i) => {
+    const { grad, shape, offset, label } = x;
+    const length = numel(shape);
+    const size = offset / 4 + Math.ceil(length / 64) * 64;
+    const fits = grad && isDense(x) && !x.half && grad.offset === offset && offset % 256 === 0;
+    if (!fits || [x, grad].some((each) => bufferOf(each).size < size * 4))
+      throw new ShapeError(
+        `${name}: expected whole parameters, as device.parameter makes them, got ${viewText(x)}` +
+          `${grad ? '' : ' without a gradient'}; train the tensor that a slice is of`,
+      );
+    if (tensors.some((other, j) => j < i && other.storage === x.storage))
+      throw new ShapeError(`${name}: expected each parameter once, got ${label} twice`);
+    const places = [{ name: label, shape, offset: offset / 4, length }];
+    return [`.${i}`, { weights: bufferOf(x), grads: bufferOf(grad), places, size }] as const;
+  });
 }
 
 /** Whole tensors, one after another, that are short enough to be bound: what one dispatch updates. In floats. */
@@ -55,7 +125,7 @@ export function decayTable(device: Device, { places, offset, size }: Span, decay
   for (const { shape, offset: at, length } of places)
     if (decayAll || shape.length > 1) table.fill(1, (at - offset) / 64, Math.ceil((at - offset + length) / 64));
   const decays = tensor(device.buffer('decays', table.byteLength), 'decays', [table.length]);
-  device.write(decays.storage as GPUBuffer, table);
+  device.write(decays, table);
   return decays;
 }
 

@@ -1,5 +1,5 @@
 import type { Binding } from './binding.js';
-import type { Dispatch } from './plan.js';
+import type { Dispatch } from './commands.js';
 
 /** The buffers of a dispatch, bound to the numbers that its kernel declares. */
 export function bindGroup(

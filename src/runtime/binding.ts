@@ -1,3 +1,5 @@
+import { ValidationError } from '../errors.js';
+
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
 export interface Slot {
   readonly label: string;
@@ -16,4 +18,17 @@ export interface Binding {
 /** Tells a buffer from a slot, also where there is no WebGPU to ask for its classes. */
 export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
   return 'destroy' in storage;
+}
+
+/**
+ * The buffer of a tensor that lies in one, or the buffer itself.
+ *
+ * @throws ValidationError where it is a plan's slot, which has memory only while the plan runs
+ */
+export function bufferOf(memory: GPUBuffer | Binding): GPUBuffer {
+  const storage = 'storage' in memory ? memory.storage : memory;
+  if (isBuffer(storage)) return storage;
+  throw new ValidationError(
+    `${storage.label}: expected a tensor of the device, got one of a plan; read it by the plan, or make it by device.tensor()`,
+  );
 }

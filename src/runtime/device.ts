@@ -1,6 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from '../device_tensor.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+import { type Binding, bufferOf } from './binding.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
 
@@ -166,6 +168,27 @@ export class Device {
     return buffer;
   }
 
+  /**
+   * A dense tensor of these numbers, in memory that the device frees when it is disposed of.
+   *
+   * @param values one number for all, as many as `shape` has in their order, or what gives the one at a place
+   * @throws ShapeError where there are not so many, or a side is no whole number of at least 1; ConfigError for what is no
+   * number of the dtype; OutOfMemoryError before anything is allocated where the adapter's limits are too small
+   */
+  tensor(shape: readonly number[], values: Values = 0, options: TensorOptions = {}): DeviceTensor {
+    return DeviceTensor.make(this, shape, values, options);
+  }
+
+  /** A tensor that is trained: f32, with a gradient of its own that is zero, to which backward passes add. As `tensor`. */
+  parameter(
+    shape: readonly number[],
+    values: Values = 0,
+    { label = 'parameter' }: Pick<TensorOptions, 'label'> = {},
+  ): DeviceParameter {
+    const weights = DeviceTensor.make(this, shape, values, { label });
+    return new DeviceTensor(this, { ...weights, grad: DeviceTensor.make(this, shape, 0, { label: `grad ${label}` }) });
+  }
+
   /** @throws OutOfMemoryError where one binding of `bytes` is more than the adapter can hold. */
   check(label: string, bytes: number): void {
     this.#fits(label, bytes, Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize));
@@ -190,12 +213,13 @@ export class Device {
   }
 
   /**
-   * Gives a buffer's memory back. A plan that binds it can be disposed of, but not run any more.
+   * Gives the memory of a buffer back, or of a tensor's whole buffer. A plan that binds it can be disposed of, but not run any more.
    *
    * @throws DeviceError where the buffer is free already, or was not made by this device
    */
-  free(buffer: GPUBuffer): void {
+  free(memory: GPUBuffer | Binding): void {
     if (this.#disposed) return;
+    const buffer = bufferOf(memory);
     if (!this.#buffers.delete(buffer))
       throw new DeviceError(
         this.#freed.has(buffer)
@@ -207,9 +231,9 @@ export class Device {
     buffer.destroy();
   }
 
-  /** Frees those of some buffers that are not free yet: for what may be disposed of twice. */
-  release(buffers: Iterable<GPUBuffer>): void {
-    for (const buffer of buffers) if (!this.#freed.has(buffer)) this.free(buffer);
+  /** Frees those of some buffers and tensors that are not free yet: for what may be disposed of twice. */
+  release(memories: Iterable<GPUBuffer | Binding>): void {
+    for (const buffer of [...memories].map(bufferOf)) if (!this.#freed.has(buffer)) this.free(buffer);
   }
 
   /** @throws DeviceError where a buffer was freed or is another device's: a command that names it would fail all that come after. */
@@ -228,8 +252,12 @@ export class Device {
       );
   }
 
-  /** Writes `data` at byte `offset`, after all work submitted so far. */
-  write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
+  /** Writes bytes into a buffer, or a tensor's, from byte `offset` of it on, after all work submitted so far. */
+  write(memory: GPUBuffer | Binding, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
+    this.#write(bufferOf(memory), data, 'storage' in memory ? memory.offset + offset : offset);
+  }
+
+  #write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset: number): void {
     this.assertHealthy();
     this.assertLive(buffer);
     if (!(data instanceof ArrayBuffer || ArrayBuffer.isView(data)))
@@ -252,8 +280,13 @@ export class Device {
     this.gpu.queue.submit([encoder.finish()]);
   }
 
-  /** Copies `bytes` of a buffer back, after all work submitted so far. */
-  async read(buffer: GPUBuffer, offset = 0, bytes: number = buffer.size - offset): Promise<ArrayBuffer> {
+  /** Copies `bytes` of a buffer back, or of a tensor's, after all work submitted so far. For a tensor's numbers see its `read()`. */
+  async read(memory: GPUBuffer | Binding, offset = 0, bytes?: number): Promise<ArrayBuffer> {
+    if ('storage' in memory) return this.read(bufferOf(memory), memory.offset + offset, bytes ?? memory.bytes - offset);
+    return this.#read(memory, offset, bytes ?? memory.size - offset);
+  }
+
+  async #read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
     this.assertHealthy();
     this.assertLive(buffer);
     const size = Math.ceil(bytes / 4) * 4;

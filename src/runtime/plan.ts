@@ -3,85 +3,17 @@ import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, pick } from './choice.js';
+import type { Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
-import {
-  type BindingName,
-  type Consts,
-  checkBindings,
-  type EntryName,
-  type Kernel,
-  type ListName,
-  listConsts,
-  type Params,
-  type Pipeline,
-  pack,
-} from './kernel.js';
+import { checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
-import { packScalars, type StepScalars, scalarBytes } from './step_scalars.js';
+import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { warm } from './warm.js';
 import { fold } from './workgroups.js';
-
-export interface PlanOptions {
-  label?: string;
-  /** Kernel variants, where the first candidate that runs is not wanted: `add.forward 3`, all `add.forward`, or all `add`. */
-  variants?: Readonly<Record<string, string>>;
-  /** What to bind in place of storage that is not the plan's own: a trial writes to nobody's weights. */
-  standIn?: (binding: Binding) => Binding;
-}
-
-export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
-  params: Params<K>;
-  bindings: { readonly [B in Exclude<BindingName<K, E>, ListName<K, E>>]: Binding } & {
-    readonly [B in ListName<K, E>]?: Binding | undefined;
-  };
-  /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
-  workgroups: number | readonly [number, number, number];
-  consts?: Consts<K>;
-  /** Bytes that it must move, each once. */
-  bytes: number;
-  /** Multiply-adds of a convolution or a product of matrices; all else counts bytes alone (DESIGN.md, "Ledger"). */
-  macs?: number;
-}
-
-/** A recorded dispatch. */
-export interface Dispatch {
-  readonly kind: 'dispatch';
-  /** `stem.entry` */
-  readonly label: string;
-  readonly phase: string;
-  readonly kernel: Kernel;
-  readonly entry: string;
-  readonly params: Readonly<Record<string, number>>;
-  readonly bindings: ReadonlyMap<string, Binding>;
-  readonly workgroups: readonly [number, number, number];
-  readonly consts: Readonly<Record<string, number | boolean | undefined>>;
-  /** Whether the activations that it binds are f16. */
-  readonly half: boolean;
-  readonly macs: number;
-  readonly bytes: number;
-  /** `params` as the shader reads them. */
-  readonly uniforms: ArrayBuffer;
-}
-
-interface Clear {
-  readonly kind: 'clear';
-  readonly target: Binding;
-}
-
-type Command = Dispatch | Clear;
-
-/** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */
-export interface ProfileEntry {
-  readonly label: string;
-  readonly phase: string;
-  readonly ms: number;
-  readonly macs: number;
-  readonly bytes: number;
-}
 
 /**
  * A list of GPU commands, recorded once and replayed every step.
@@ -101,10 +33,12 @@ export class Plan {
   readonly #lifetimes = new Map<Slot, Lifetime>();
   readonly #buffers = new Map<Slot, GPUBuffer>();
   readonly #held = new Set<GPUBuffer>();
+  readonly #constants: GPUBuffer[] = [];
+  readonly #cleared = new Set<GPUBuffer>();
+  readonly #scalars: Scalars;
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
-  readonly #needs = new Map<keyof StepScalars, string>();
   #checkedAt = -1; // of the device's frees
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
@@ -113,6 +47,7 @@ export class Plan {
     this.label = options.label ?? 'plan';
     this.#variants = options.variants ?? {};
     this.#standIn = options.standIn;
+    this.#scalars = new Scalars(this.label);
   }
 
   /** Transient memory of `bytes`. Its contents are undefined before the plan's first write to it. */
@@ -182,9 +117,48 @@ export class Plan {
     this.#touch(own, 'clear', 'target', true);
   }
 
+  /** Fills a whole buffer with zeros at the start of every run, as for gradients that a step adds up anew. */
+  clearFirst(buffer: GPUBuffer): void {
+    this.#expectRecording('record a command');
+    this.device.assertLive(buffer);
+    this.#cleared.add(buffer);
+  }
+
+  /** Memory of the plan's own that holds these numbers for good, as a gradient to begin with. */
+  constant(label: string, values: Float32Array<ArrayBuffer>): Binding {
+    this.#expectRecording('record a command');
+    const storage = this.device.buffer(label, values.byteLength);
+    this.#constants.push(storage);
+    this.device.write(storage, values);
+    return { storage, offset: 0, bytes: values.byteLength };
+  }
+
   /** Declares that every run has to be told these scalars, for `what`: without them it would compute nothing of use. */
   needs(what: string, ...scalars: readonly (keyof StepScalars)[]): void {
-    for (const name of scalars) if (!this.#needs.has(name)) this.#needs.set(name, what);
+    this.#scalars.needs(what, scalars);
+  }
+
+  /**
+   * Gives a scalar to each run that is not told it, by the number of updates before: an optimizer's corrections, say.
+   *
+   * @throws ValidationError where another than `what` gives it already
+   */
+  provide(what: string, scalar: keyof StepScalars, of: (updates: number) => number): void {
+    this.#scalars.provide(what, scalar, of);
+  }
+
+  /** The number of the next run, counted from 0: set it where a training goes on that was begun elsewhere. */
+  get step(): number {
+    return this.#scalars.next;
+  }
+
+  set step(step: number) {
+    this.#scalars.next = step;
+  }
+
+  /** The step that is the first to update anything, 0 but for a later stage of a training: what `provide` counts from. */
+  set firstStep(step: number) {
+    this.#scalars.first = step;
   }
 
   /** Gives a slot memory of its own, so that it can be written before a run and read after it. Buffers have theirs. */
@@ -264,7 +238,7 @@ export class Plan {
   }
 
   /**
-   * Encodes and submits the recorded commands; does not wait for them.
+   * Encodes and submits the recorded commands; does not wait for them. Steps are counted; `scalars` say what else changes.
    *
    * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
    */
@@ -337,7 +311,7 @@ export class Plan {
   }
 
   dispose(): void {
-    for (const buffer of this.#held) this.device.free(buffer);
+    for (const buffer of [...this.#held, ...this.#constants.splice(0)]) this.device.free(buffer);
     this.#held.clear();
     this.#buffers.clear();
     this.#encoded = undefined;
@@ -425,7 +399,10 @@ export class Plan {
     this.device.write(params, bytes);
 
     let dispatched = 0;
-    return this.#commands.map((command): Encoded => {
+    const cleared = [...this.#cleared].map(
+      (buffer): Encoded => ({ kind: 'clear', buffer, offset: 0, bytes: buffer.size }),
+    );
+    const commands = this.#commands.map((command): Encoded => {
       if (command.kind === 'clear') {
         const { buffer, offset } = this.#resolve(command.target);
         return { kind: 'clear', buffer, offset, bytes: command.target.bytes };
@@ -437,6 +414,7 @@ export class Plan {
       const [x, y, z] = command.workgroups;
       return { kind: 'dispatch', pipeline, group, x, y, z, macs: command.macs };
     });
+    return [...cleared, ...commands];
   }
 
   #hold(buffer: GPUBuffer): GPUBuffer {
@@ -455,7 +433,8 @@ export class Plan {
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.frees) return;
-    for (const storage of this.#accesses.storages) if (isBuffer(storage)) this.device.assertLive(storage);
+    for (const storage of [...this.#accesses.storages, ...this.#cleared])
+      if (isBuffer(storage)) this.device.assertLive(storage);
     this.#checkedAt = this.device.frees;
   }
 
@@ -467,9 +446,6 @@ export class Plan {
   }
 
   #writeScalars(scalars: Partial<StepScalars>): void {
-    for (const [name, what] of this.#needs)
-      if (scalars[name] === undefined)
-        throw new ValidationError(`${this.label}: expected ${name} for ${what}, got none; say run({ ${name} })`);
-    this.device.write(this.#step as GPUBuffer, packScalars(scalars, this.label));
+    this.device.write(this.#step as GPUBuffer, this.#scalars.pack(scalars));
   }
 }

@@ -27,10 +27,15 @@ export class Readback<Name extends string = string> {
     this.#staging = device.buffer(`${label}.readback`, end, usage);
   }
 
+  /** Whether a snapshot is under way. */
+  get busy(): boolean {
+    return this.#staging.mapState !== 'unmapped';
+  }
+
   /** The ranges' contents after all work submitted so far. One snapshot at a time. */
   async snapshot(): Promise<Record<Name, Float32Array<ArrayBuffer>>> {
     const staging = this.#staging;
-    if (staging.mapState !== 'unmapped') throw new ValidationError(`${staging.label}: one is under way`);
+    if (this.busy) throw new ValidationError(`${staging.label}: one is under way`);
     const encoder = this.#device.gpu.createCommandEncoder();
     for (const [, { buffer, offset, bytes }, at] of this.#sources)
       encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);

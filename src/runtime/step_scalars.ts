@@ -1,12 +1,13 @@
-import { ConfigError } from '../errors.js';
+import { ConfigError, ValidationError } from '../errors.js';
 import { type Layout, pack } from './kernel.js';
 
 /** The scalars that change from step to step. Every kernel that reads them declares this struct as `step`. */
 export interface StepScalars {
+  /** Counted from 0; by the plan itself where a run does not say it. */
   step: number;
   seed: number;
   lr: number;
-  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam. */
+  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam, which gives them itself. */
   bias1: number;
   bias2: number;
   /** m of a moving average of weights, m·average + (1 − m)·weights; 1 leaves the average as it is. */
@@ -36,19 +37,71 @@ const fits: Readonly<Record<keyof StepScalars, readonly [what: string, fits: (va
   ema: ['a number from 0 to 1', (value) => value >= 0 && value <= 1],
 };
 
-/**
- * The struct as the shader reads it; what is left out is as in a step that changes nothing.
- *
- * @throws ConfigError where one is unknown or out of range
- */
-export function packScalars(scalars: Partial<StepScalars>, label: string): ArrayBuffer {
-  for (const [name, value] of Object.entries(scalars)) {
+/** Gives a scalar of a step from the number of updates that came before it. */
+type Source = (updates: number) => number;
+
+/** What a plan's steps are told: counted by itself, given by its optimizer, or said with each run. */
+export class Scalars {
+  /** The number of the next step, counted from 0. */
+  next = 0;
+  /** The step that counts as the first update: an optimizer's corrections begin anew there. */
+  first = 0;
+  readonly #label: string;
+  readonly #needs = new Map<keyof StepScalars, string>();
+  readonly #sources = new Map<keyof StepScalars, { what: string; of: Source }>();
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** Declares that a step computes nothing of use without these scalars. */
+  needs(what: string, names: readonly (keyof StepScalars)[]): void {
+    for (const name of names) if (!this.#needs.has(name)) this.#needs.set(name, what);
+  }
+
+  /** Gives a scalar where a run does not. @throws ValidationError where another gives it otherwise */
+  provide(what: string, name: keyof StepScalars, of: Source): void {
+    const other = this.#sources.get(name);
+    if (other && other.what !== what)
+      throw new ValidationError(
+        `${this.#label}: expected one source of ${name}, got ${other.what} and ${what}; record them into plans of their own`,
+      );
+    this.#sources.set(name, { what, of });
+  }
+
+  /**
+   * The struct of the next step as the shader reads it; what nobody says is as in a step that changes nothing.
+   *
+   * @throws ValidationError where a scalar is needed and nobody says it; ConfigError where one is unknown or out of range
+   */
+  pack(given: Partial<StepScalars>): ArrayBuffer {
+    const label = this.#label;
+    checkScalars(given, label);
+    const step = given.step ?? this.next;
+    if (step < this.first)
+      throw new ValidationError(
+        `${label}: expected a step from ${this.first} on, where its updates begin, got ${step}`,
+      );
+    const scalars: StepScalars = { step, seed: 0, lr: 0, bias1: 1, bias2: 1, ema: 1 };
+    for (const [name, { of }] of this.#sources) scalars[name] = of(step - this.first);
+    for (const [name, value] of entriesOf(given)) if (value !== undefined) scalars[name] = value;
+    for (const [name, what] of this.#needs)
+      if (given[name] === undefined && !this.#sources.has(name))
+        throw new ValidationError(`${label}: expected ${name} for ${what}, got none; say run({ ${name} })`);
+    this.next = step + 1;
+    return pack(layout, { ...scalars }, label);
+  }
+}
+
+const entriesOf = (scalars: Partial<StepScalars>) =>
+  Object.entries(scalars) as [keyof StepScalars, number | undefined][];
+
+function checkScalars(scalars: Partial<StepScalars>, label: string): void {
+  for (const [name, value] of entriesOf(scalars)) {
     if (value === undefined) continue;
     if (!Object.hasOwn(fits, name))
       throw new ConfigError(`${label}: expected ${Object.keys(fits).join(', ')} of a step, got ${name}`);
-    const [what, holds] = fits[name as keyof StepScalars];
+    const [what, holds] = fits[name];
     if (!holds(value)) throw new ConfigError(`${label}: expected ${name} to be ${what}, got ${value}`);
   }
-  const { step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1, ema = 1 } = scalars;
-  return pack(layout, { step, seed, lr, bias1, bias2, ema }, label);
 }

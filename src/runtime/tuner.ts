@@ -1,9 +1,10 @@
 import { SlimgradError } from '../errors.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import type { Candidate, Choice } from './choice.js';
+import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { fromHalf, toHalf } from './half.js';
-import { type Dispatch, Plan } from './plan.js';
+import { Plan } from './plan.js';
 import { type Runner, race, winnerOf } from './race.js';
 
 /** How one candidate did. */

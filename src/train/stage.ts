@@ -64,6 +64,7 @@ export class Stage {
     this.#config = config;
     this.stretch = stretch;
     this.plan = plan;
+    plan.firstStep = stretch.first;
     const { parameters } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
     this.#objective = stretch.recipe.record(plan, network, new AugmentedViews(plan, pictures, config));
@@ -94,13 +95,12 @@ export class Stage {
 
   /** Submits the run's step, counted from 0. Its rate is known at once, its log when the GPU is done. */
   run(step: number): { lr: number; log: Promise<Summary> } {
-    const { seed, beta1, beta2 } = this.#config;
+    const { seed } = this.#config;
     const { recipe, schedule, first } = this.stretch;
     const own = step - first;
     const lr = learningRate(own, schedule);
     const ema = recipe.momentum?.(own, schedule.steps) ?? 1;
-    const bias = { bias1: 1 - beta1 ** (own + 1), bias2: 1 - beta2 ** (own + 1) };
-    this.plan.run({ step, seed, lr, ema, ...bias });
+    this.plan.run({ step, seed, lr, ema });
     const figures = (this.#figures as Readback).snapshot();
     return { lr, log: figures.then((values) => this.#objective.summarize(values)) };
   }

@@ -4,7 +4,6 @@ import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
-import { numel } from '../tensor.js';
 
 /** Buffers that lie like the weights, by what their tensors' names begin with in a checkpoint. */
 function alike({ average }: Network, moments: Optimizer['moments']): [prefix: string, buffer: GPUBuffer][] {
@@ -29,8 +28,8 @@ export async function saveState(device: Device, network: Network, { moments, tea
     for (const { name, shape, offset, length } of network.parameters.places)
       tensors.set(`${prefix}.${name}`, { shape, data: values.slice(offset, offset + length) });
   }
-  for (const [name, { storage, shape }] of Object.entries(network.queues))
-    tensors.set(name, { shape, data: new Float32Array(await device.read(storage as GPUBuffer, 0, numel(shape) * 4)) });
+  for (const [name, queue] of Object.entries(network.queues))
+    tensors.set(name, { shape: queue.shape, data: new Float32Array(await device.read(queue)) });
   if (teacher) tensors.set(teacherName, { shape: [teacher.length], data: teacher.slice() });
   return tensors;
 }
@@ -70,6 +69,6 @@ export async function loadState(
   parameters.load(saved);
   for (const [prefix, buffer] of alike(network, moments))
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
-  for (const [name, { storage }] of Object.entries(queues)) device.write(storage as GPUBuffer, saved(name));
+  for (const [name, queue] of Object.entries(queues)) device.write(queue, saved(name));
   await device.settled();
 }

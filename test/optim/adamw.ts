@@ -34,7 +34,7 @@ for (const options of [
   { beta1: 0.5, beta2: 0.9, eps: 1e-3 },
 ] as const)
   test(`adamw ${JSON.stringify(options)}`, () =>
-    train(device, (plan, parameters) => adamw(plan, parameters, options), reference(options), options));
+    train(device, (plan, parameters) => adamw(plan, parameters, options), reference(options)));
 
 test('adamw leaves weights without gradient or decay alone', () =>
   train(device, (plan, parameters) => adamw(plan, parameters, { weightDecay: 0 }), reference({ weightDecay: 0 }), {

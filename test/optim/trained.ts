@@ -28,7 +28,7 @@ export async function train(
   device: Device,
   record: (plan: Plan, trainable: Trainable) => Optimizer,
   update: Update,
-  { lrs = [0.1, 0.05, 0.2], still = -1, beta1 = 0.9, beta2 = 0.999 } = {},
+  { lrs = [0.1, 0.05, 0.2], still = -1 } = {},
 ): Promise<void> {
   const random = generator();
   let size = 0;
@@ -59,7 +59,7 @@ export async function train(
       plan.poison();
       for (const [step, lr] of lrs.entries()) {
         device.write(grads, gradients[step]);
-        plan.run({ step, lr, bias1: 1 - beta1 ** (step + 1), bias2: 1 - beta2 ** (step + 1) });
+        plan.run({ lr });
       }
       return new Float32Array(await device.read(weights));
     } finally {

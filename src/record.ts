@@ -1,0 +1,99 @@
+// A step, recorded and compiled in one call: forward, backward and update, replayed by run().
+import { ValidationError } from './errors.js';
+import { bufferOf } from './runtime/binding.js';
+import type { PlanOptions } from './runtime/commands.js';
+import type { Device } from './runtime/device.js';
+import { isDense } from './runtime/footprint.js';
+import { Plan } from './runtime/plan.js';
+import { Readback } from './runtime/readback.js';
+import type { StepScalars } from './runtime/step_scalars.js';
+import { Tape, type TapeOptions } from './tape.js';
+import { numel, type Tensor } from './tensor.js';
+
+/** What a step gives, by name. */
+export type Outputs = Readonly<Record<string, Tensor>>;
+
+export interface RecordOptions extends PlanOptions, TapeOptions {
+  /** Called as pipelines are compiled. */
+  onCompile?: (done: number, total: number) => void;
+}
+
+/**
+ * Records a step and compiles it. Gradients that it adds to begin at zero with every run.
+ *
+ * @param record records ops on the tape, at once; what it returns is kept for `read()`
+ * @throws what the ops throw; ValidationError where `record` is async
+ */
+export async function record<Out extends Outputs>(
+  device: Device,
+  record: (tape: Tape) => Out | undefined,
+  { onCompile, frozen, recompute, ...options }: RecordOptions = {},
+): Promise<Step<keyof Out & string>> {
+  const plan = new Plan(device, { label: 'step', ...options });
+  try {
+    const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });
+    const outputs: Outputs = plan.phase('', () => record(tape)) ?? {};
+    for (const output of Object.values(outputs)) plan.keep(output);
+    for (const { grad } of tape.trained) if (grad) plan.clearFirst(bufferOf(grad));
+    await plan.compile(onCompile);
+    return new Step(plan, outputs);
+  } catch (error) {
+    plan.dispose();
+    throw error;
+  }
+}
+
+/** A recorded step: run it as often as you like. */
+export class Step<Name extends string = string> {
+  readonly plan: Plan;
+  readonly #outputs: Outputs;
+  readonly #readbacks = new Map<string, Readback<'numbers'>>();
+
+  constructor(plan: Plan, outputs: Outputs) {
+    this.plan = plan;
+    this.#outputs = outputs;
+  }
+
+  /**
+   * Submits the step; does not wait for it.
+   *
+   * @param scalars of this run: the learning rate of an optimizer that was not given one, say
+   * @throws ValidationError where a scalar is left out that the step needs
+   */
+  run(scalars: Partial<StepScalars> = {}): void {
+    this.plan.run(scalars);
+  }
+
+  /**
+   * The numbers that the last run left, of a tensor that was returned when the step was recorded.
+   *
+   * @throws ValidationError where none of that name was
+   */
+  async read(name: Name): Promise<Float32Array<ArrayBuffer>> {
+    const output = Object.hasOwn(this.#outputs, name) ? this.#outputs[name] : undefined;
+    if (!output)
+      throw new ValidationError(
+        `${this.plan.label}: expected the name of what was returned, ${Object.keys(this.#outputs).join(', ') || 'nothing'}, got ${name}`,
+      );
+    const { plan } = this;
+    if (output.half || !isDense(output)) return plan.read(output);
+    let readback = this.#readbacks.get(name);
+    if (!readback) {
+      const range = { ...plan.resolve(output), bytes: 4 * numel(output.shape) };
+      readback = new Readback(plan.device, name, { numbers: range });
+      this.#readbacks.set(name, readback);
+    }
+    // a second read before the first has its numbers takes them another way: those of its own moment
+    return readback.busy ? plan.read(output) : (await readback.snapshot()).numbers;
+  }
+
+  dispose(): void {
+    for (const readback of this.#readbacks.values()) readback.dispose();
+    this.#readbacks.clear();
+    this.plan.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

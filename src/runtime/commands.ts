@@ -1,0 +1,61 @@
+// What a plan records: dispatches and fills, and the options that they are recorded by.
+import type { Binding } from './binding.js';
+import type { BindingName, Consts, EntryName, Kernel, ListName, Params } from './kernel.js';
+
+export interface PlanOptions {
+  label?: string;
+  /** Kernel variants, where the first candidate that runs is not wanted: `add.forward 3`, all `add.forward`, or all `add`. */
+  variants?: Readonly<Record<string, string>>;
+  /** What to bind in place of storage that is not the plan's own: a trial writes to nobody's weights. */
+  standIn?: (binding: Binding) => Binding;
+}
+
+export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
+  params: Params<K>;
+  bindings: { readonly [B in Exclude<BindingName<K, E>, ListName<K, E>>]: Binding } & {
+    readonly [B in ListName<K, E>]?: Binding | undefined;
+  };
+  /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
+  workgroups: number | readonly [number, number, number];
+  consts?: Consts<K>;
+  /** Bytes that it must move, each once. */
+  bytes: number;
+  /** Multiply-adds of a convolution or a product of matrices; all else counts bytes alone (DESIGN.md, "Ledger"). */
+  macs?: number;
+}
+
+/** A recorded dispatch. */
+export interface Dispatch {
+  readonly kind: 'dispatch';
+  /** `stem.entry` */
+  readonly label: string;
+  readonly phase: string;
+  readonly kernel: Kernel;
+  readonly entry: string;
+  readonly params: Readonly<Record<string, number>>;
+  readonly bindings: ReadonlyMap<string, Binding>;
+  readonly workgroups: readonly [number, number, number];
+  readonly consts: Readonly<Record<string, number | boolean | undefined>>;
+  /** Whether the activations that it binds are f16. */
+  readonly half: boolean;
+  readonly macs: number;
+  readonly bytes: number;
+  /** `params` as the shader reads them. */
+  readonly uniforms: ArrayBuffer;
+}
+
+export interface Clear {
+  readonly kind: 'clear';
+  readonly target: Binding;
+}
+
+export type Command = Dispatch | Clear;
+
+/** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */
+export interface ProfileEntry {
+  readonly label: string;
+  readonly phase: string;
+  readonly ms: number;
+  readonly macs: number;
+  readonly bytes: number;
+}
