@@ -1,4 +1,4 @@
-import type { Binding } from '../src/runtime/binding.js';
+import { type Binding, bufferOf } from '../src/runtime/binding.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
@@ -99,7 +99,7 @@ function record(
   const make = (name: string, shape: readonly number[], mean: number): Tensor => {
     values[name] = randoms(random, numel(shape), mean, 1);
     const made = upload(plan.device, name, shape, values[name] as Float32Array<ArrayBuffer>);
-    buffers.push(made.storage as GPUBuffer);
+    buffers.push(made.storage);
     return made;
   };
   const lists = new Map<string, { readonly channels: number[]; readonly binding: Binding }>();
@@ -110,7 +110,7 @@ function record(
     if (known) return known;
     const channels = subset(all, count, random);
     const made = { channels, binding: uploadList(plan.device, channels) };
-    buffers.push(made.binding.storage as GPUBuffer);
+    buffers.push(bufferOf(made.binding));
     lists.set(key, made);
     return made;
   };

@@ -1,9 +1,10 @@
 import * as assert from 'uvu/assert';
-import type { Binding } from '../src/runtime/binding.js';
+import type { DeviceParameter, DeviceTensor } from '../src/device_tensor.js';
+import { type Binding, bufferOf } from '../src/runtime/binding.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
-import { keep, numel, type Tensor, tensor } from '../src/tensor.js';
+import { keep, numel, type Tensor } from '../src/tensor.js';
 import { generator, randoms, seed } from './random.js';
 
 type Values = Record<string, Float64Array>;
@@ -52,18 +53,29 @@ export function close(a: ArrayLike<number>, b: ArrayLike<number>, what: string, 
   assert.ok(worst <= tolerance, `${what}: error ${worst} over ${tolerance} (seed ${seed})`);
 }
 
-/** An f32 tensor with these values in a buffer of its own, and a gradient view where `gradient` is given. */
+type Data = Float32Array<ArrayBuffer>;
+
+/** An f32 tensor with these values in a buffer of its own; a parameter where `gradient` is given, what is there of its gradient. */
+export function upload(device: Device, label: string, shape: readonly number[], values: Data): DeviceTensor;
 export function upload(
   device: Device,
   label: string,
   shape: readonly number[],
-  values: Float32Array<ArrayBuffer>,
-  gradient?: Float32Array<ArrayBuffer>,
-): Tensor {
-  const buffer = device.buffer(label, values.byteLength);
-  device.write(buffer, values);
-  const grad = gradient && upload(device, `d${label}`, shape, gradient);
-  return { ...tensor(buffer, label, shape), ...(grad && { grad }) };
+  values: Data,
+  gradient: Data,
+): DeviceParameter;
+export function upload(
+  device: Device,
+  label: string,
+  shape: readonly number[],
+  values: Data,
+  gradient?: Data,
+): DeviceTensor | DeviceParameter;
+export function upload(device: Device, label: string, shape: readonly number[], values: Data, gradient?: Data) {
+  if (!gradient) return device.tensor(shape, values, { label });
+  const made = device.parameter(shape, values, { label });
+  made.grad.write(gradient);
+  return made;
 }
 
 /** Some of `host` channels, `slim` of them, in rising order. */
@@ -143,18 +155,17 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       });
       values[key] = slice;
       const [rows, columns] = [0, 1].map((d) => kept[d] && uploadList(device, kept[d]));
-      for (const list of [rows, columns]) if (list) buffers.push(list.storage as GPUBuffer);
+      for (const list of [rows, columns]) if (list) buffers.push(bufferOf(list));
       tensors[key] = keep(whole, slim, { rows, columns });
       weights.push({ key, host, slim, kept, tensor: whole, before });
     }
-    for (const t of Object.values(tensors))
-      buffers.push(t.storage as GPUBuffer, ...(t.grad ? [t.grad.storage as GPUBuffer] : []));
+    for (const t of Object.values(tensors)) buffers.push(bufferOf(t), ...(t.grad ? [bufferOf(t.grad)] : []));
 
     const y = op.run(tape, tensors);
     plan.keep(y);
     const dyData = randoms(random, numel(y.shape), 0.1, 1);
     const dy = upload(device, 'dy', y.shape, dyData);
-    buffers.push(dy.storage as GPUBuffer);
+    buffers.push(dy.storage);
     if (tape.needsGrad(y)) tape.backward(y, dy);
     const outputs = new Map<string, Tensor>([['y', y]]);
     for (const key of Object.keys(op.inputs)) {
@@ -166,7 +177,7 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
 
     const runOnce = async () => {
       plan.poison();
-      for (const { tensor: whole, before } of weights) device.write(whole.grad?.storage as GPUBuffer, before);
+      for (const { tensor: whole, before } of weights) device.write(whole.grad as Tensor, before);
       plan.run();
       const results: Record<string, Float32Array> = {};
       for (const [key, t] of outputs) results[key] = (await plan.read(t)).slice(0, numel(t.shape));

@@ -146,7 +146,7 @@ for (const { bn, slice } of modes)
     close(frozen.z, slim.z, 'a frozen pass computes the same');
     await pass(network, 'host', x, dz, true);
     assert.equal([...(await network.parameters.read())], [...after], 'frozen passes leave all as it is');
-    for (const { storage } of [x, dz]) device.free(storage as GPUBuffer);
+    for (const each of [x, dz]) device.free(each);
     network.parameters.dispose();
     narrow.parameters.dispose();
   });

@@ -68,6 +68,6 @@ async function run<T>(
   const result = await read(plan, y, tape, parameters);
   plan.dispose();
   parameters.dispose();
-  device.free(x.storage as GPUBuffer);
+  device.free(x);
   return result;
 }

@@ -1,4 +1,4 @@
-import { SlimgradError } from '../errors.js';
+import { SlimgradError, ValidationError } from '../errors.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import type { Candidate, Choice } from './choice.js';
 import type { Dispatch } from './commands.js';
@@ -284,7 +284,11 @@ async function standIns(device: Device, bindings: readonly Binding[]): Promise<S
     return undefined;
   }
   for (const buffer of buffers.values()) fill(buffer);
-  const of = (binding: Binding) => ({ ...binding, storage: buffers.get(nameOf(binding)) as GPUBuffer, offset: 0 });
+  const of = (binding: Binding) => {
+    const storage = buffers.get(nameOf(binding));
+    if (!storage) throw new ValidationError(`tune: nothing stands in for "${binding.storage.label}"`);
+    return { ...binding, storage, offset: 0 };
+  };
   return { of, isHalf, fill, dispose };
 }
 

@@ -6,7 +6,6 @@ import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
 import { browserTuningCache } from '../../src/runtime/tuning_cache.js';
 import { Tape } from '../../src/tape.js';
-import { tensor } from '../../src/tensor.js';
 import { initialState } from '../../src/train.js';
 import { runCase, worst } from '../conform/cases.js';
 import { generator, randoms } from '../random.js';
@@ -58,25 +57,21 @@ async function planReplays(device: Device): Promise<Measured> {
   const [a, b] = [randoms(random, n, 0.5, 2), randoms(random, n, -1, 3)];
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const upload = (label: string) => tensor(device.buffer(label, 4 * n), label, [n]);
-  const [left, right] = [upload('a'), upload('b')];
+  const [left, right] = [device.tensor([n]), device.tensor([n])];
   const y = tape.sum(left, right);
   plan.keep(y);
   await plan.compile();
   let wrong = 0;
   for (const sign of [1, -1]) {
-    device.write(left.storage as GPUBuffer, a);
-    device.write(
-      right.storage as GPUBuffer,
-      b.map((value) => sign * value),
-    );
+    left.write(a);
+    right.write(b.map((value) => sign * value));
     plan.poison();
     plan.run();
     const got = await plan.read(y);
     wrong += a.filter((value, i) => got[i] !== Math.fround(value + sign * b[i])).length;
   }
   plan.dispose();
-  for (const { storage } of [left, right]) device.free(storage as GPUBuffer);
+  for (const each of [left, right]) device.free(each);
   return { error: wrong, tolerance: 0 };
 }
 

@@ -83,8 +83,8 @@ export async function trajectory(of: Case): Promise<Check[]> {
     const logs: Record<string, number[]> = { loss: [], sacl: [], xd: [] };
     plan.poison();
     for (let t = 0; t < steps; t++) {
-      device.write(views.a.storage as GPUBuffer, values('xa').subarray(t * pixels, (t + 1) * pixels));
-      device.write(views.b.storage as GPUBuffer, values('xb').subarray(t * pixels, (t + 1) * pixels));
+      device.write(views.a, values('xa').subarray(t * pixels, (t + 1) * pixels));
+      device.write(views.b, values('xb').subarray(t * pixels, (t + 1) * pixels));
       plan.run({ step: t, lr: number('lr') });
       const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
       for (const [name, entries] of Object.entries(logs)) entries.push(log[name]);

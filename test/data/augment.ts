@@ -217,9 +217,8 @@ test("a step's view depends on seed, step, sample and view alone", async () => {
   assert.equal(await values((plan) => augment(plan, batch, 0, options), step, runSeed), a, `repeats, seed ${seed}`);
 
   // places 20.. of the batch, alone
-  const { storage } = batch.bindings.batch;
   const moved = device.buffer('moved', 4 * 16);
-  device.write(moved, new Uint8Array(await device.read(storage as GPUBuffer, 20 * 16, 4 * 16)));
+  device.write(moved, new Uint8Array(await device.read(batch.bindings.batch, 20 * 16, 4 * 16)));
   const alone = {
     ...batch,
     batch: 4,

@@ -54,7 +54,7 @@ function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + inte
 
 /** What the bindings show: every place's sample and its pictures for either view. */
 async function shown(loader: Loader, places = loader.batch): Promise<{ sample: number; views: Picture[] }[]> {
-  const read = async (name: 'pixels' | 'table' | 'batch') => device.read(loader.bindings[name].storage as GPUBuffer);
+  const read = async (name: 'pixels' | 'table' | 'batch') => device.read(loader.bindings[name]);
   const pixels = new Uint8Array(await read('pixels'));
   const [table, batch] = [new Uint32Array(await read('table')), new Uint32Array(await read('batch'))];
   return Array.from({ length: places }, (_, n) => ({

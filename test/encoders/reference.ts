@@ -100,7 +100,7 @@ for (const [encoder, tolerance] of [
     });
     plan.dispose();
     parameters.dispose();
-    for (const { storage } of [picture, dy]) device.free(storage as GPUBuffer);
+    for (const each of [picture, dy]) device.free(each);
   });
 
 test.run();

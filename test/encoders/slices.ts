@@ -53,7 +53,7 @@ async function pass(
   const state = await parameters.read();
   plan.dispose();
   parameters.dispose();
-  device.free(gradient.storage as GPUBuffer);
+  device.free(gradient);
   return { features, gradients, state };
 }
 
@@ -188,7 +188,7 @@ for (const [encoder, slice] of cases)
         `${name} of the host, and of channels that are not kept, is untouched`,
       );
     }
-    device.free(picture.storage as GPUBuffer);
+    device.free(picture);
   });
 
 test('a host has no room for two tensors of one name', () => {

@@ -79,7 +79,7 @@ async function pass(network: Encoder, state: Tensors, precision: Precision) {
   const features = await plan.read(y);
   const grads = new Float32Array(await device.read(parameters.grads));
   parameters.dispose();
-  for (const free of [buffer, dy.storage as GPUBuffer]) device.free(free);
+  device.release([buffer, dy]);
   return { features, grads, peakBytes: plan.stats().peakBytes };
 }
 

@@ -53,7 +53,7 @@ async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, 
   const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
   const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
   for (const thing of [plan, network]) thing.dispose();
-  for (const { storage } of [views.a, views.b]) device.free(storage as GPUBuffer);
+  for (const each of [views.a, views.b]) device.free(each);
   return { gradients, log, stats };
 }
 

@@ -208,7 +208,7 @@ async function measure(
     };
   } finally {
     for (const thing of [plan, network, teacher.parameters]) thing.dispose();
-    for (const { storage } of [a, b]) device.free(storage as GPUBuffer);
+    for (const each of [a, b]) device.free(each);
   }
 }
 

@@ -123,7 +123,7 @@ for (const width of ['host', 'slim'] as const)
           );
         }
       parameters.dispose();
-      for (const { storage } of [x, dy]) device.free(storage as GPUBuffer);
+      for (const each of [x, dy]) device.free(each);
     });
 
 test.run();

@@ -44,7 +44,7 @@ async function at(name: (typeof active)[number], points: number[]): Promise<{ y:
   plan.run();
   const result = { y: (await plan.read(y)).slice(0, points.length), dx: (await plan.read(dx)).slice(0, points.length) };
   plan.dispose();
-  for (const { storage } of [x, dy]) device.free(storage as GPUBuffer);
+  for (const each of [x, dy]) device.free(each);
   return result;
 }
 

@@ -40,7 +40,7 @@ async function pass(on: Device, shapes: Shapes, run: (tape: Tape, x: Tensor, wei
   plan.poison();
   plan.run();
   const results = { y: await plan.read(y), dx: await plan.read(dx), dweight: await plan.read(host.grad as Tensor) };
-  for (const { storage } of [x, host, host.grad as Tensor, dy]) on.free(storage as GPUBuffer);
+  for (const each of [x, host, host.grad as Tensor, dy]) on.free(each);
   return { results, macs: plan.dispatches.map(({ macs }) => macs).filter((macs) => macs > 0) };
 }
 

@@ -134,9 +134,7 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
   assert.ok(dx);
   plan.keep(y);
   plan.keep(dx);
-  const buffers = [x, dy, ...Object.values(whole), whole.gamma.grad, whole.beta.grad, ...(rows ? [rows] : [])].map(
-    (t) => t?.storage as GPUBuffer,
-  );
+  const memory = [x, dy, ...Object.values(whole), whole.gamma.grad, whole.beta.grad, ...(rows ? [rows] : [])];
   try {
     await plan.compile();
     const written: [string, Tensor, Float32Array<ArrayBuffer> | undefined][] = [
@@ -149,7 +147,7 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
     ];
     const run = async () => {
       plan.poison();
-      for (const [, t, start] of written) if (start) device.write(t.storage as GPUBuffer, start);
+      for (const [, t, start] of written) if (start) device.write(t, start);
       plan.run();
       const results = new Map<string, Float32Array>();
       for (const [name, t] of written) results.set(name, (await plan.read(t)).slice(0, numel(t.shape)));
@@ -200,7 +198,7 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
     );
   } finally {
     plan.dispose();
-    for (const buffer of buffers) device.free(buffer);
+    device.release(memory.filter((each) => each !== undefined));
   }
 }
 
@@ -289,7 +287,7 @@ test('split and whole reductions agree with the shared checker', async () => {
         return { y, dx, dgamma, dbeta };
       },
     });
-  for (const { storage } of [runningMean, runningVar]) device.free(storage as GPUBuffer);
+  for (const each of [runningMean, runningVar]) device.free(each);
 });
 
 test('shapes that do not fit are refused by name', () => {

@@ -124,7 +124,7 @@ async function lossOf(
     return await results(plan, { ...found, dza: tape.gradient(a) as Tensor, dzb: tape.gradient(b) as Tensor });
   } finally {
     plan.dispose();
-    for (const { storage } of [a, b, one]) device.free(storage as GPUBuffer);
+    for (const each of [a, b, one]) device.free(each);
   }
 }
 
@@ -210,7 +210,7 @@ test('two losses add up, and their gradients', async () => {
   close(found.dza, first.dza, 'dza', 1e-4);
   const dzb = first.dzb.map((v, i) => v + second.dza[i] + second.dzb[i]);
   close(found.dzb, dzb, 'dzb', 1e-4);
-  for (const { storage } of [a, b, one]) device.free(storage as GPUBuffer);
+  for (const each of [a, b, one]) device.free(each);
 });
 
 test('a mean of 100 times the deviation cancels', async () => {
@@ -285,7 +285,7 @@ test('z may be columns of wider rows, leading or kept by a list; C is rectangula
     );
     plan.dispose();
   }
-  for (const { storage } of [host, other, columns]) device.free(storage as GPUBuffer);
+  for (const each of [host, other, columns]) device.free(each);
 });
 
 interface Weighted {
@@ -363,7 +363,7 @@ for (const [name, weighted] of Object.entries(sums))
           close(found[`dz${live}`], differences, `dz${live}`, 1e-4);
         }
         plan.dispose();
-        for (const { storage } of [...inputs, ...outputs, metrics]) device.free(storage as GPUBuffer);
+        for (const each of [...inputs, ...outputs, metrics]) device.free(each);
       });
 
 test('what does not fit is refused by name', () => {

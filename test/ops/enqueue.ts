@@ -34,7 +34,7 @@ for (const [N, K, D] of [
     const around = Math.ceil(K / N) + 2;
     for (const step of [...Array.from({ length: Math.min(around, 40) }, (_, i) => i), 1_000_003, 2 ** 32 - 1]) {
       const fresh = randoms(random, N * D);
-      device.write(rows.storage as GPUBuffer, fresh);
+      device.write(rows, fresh);
       plan.run({ step });
       for (let n = 0; n < N; n++) {
         const at = Number((BigInt(step) * BigInt(N) + BigInt(n)) % BigInt(K));
@@ -42,7 +42,7 @@ for (const [N, K, D] of [
       }
       assert.equal(await plan.read(queue), kept, `step ${step} (seed ${seed})`);
     }
-    for (const { storage } of [queue, rows]) device.free(storage as GPUBuffer);
+    for (const each of [queue, rows]) device.free(each);
   });
 
 test('shapes that do not fit are refused by name', async () => {

@@ -25,6 +25,7 @@ import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
 import type { Optimizer, Trainable } from '../../src/optim/optimizer.js';
 import { sgd } from '../../src/optim/sgd.js';
+import { bufferOf } from '../../src/runtime/binding.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
@@ -74,7 +75,7 @@ const optimizer =
       length: 256,
     }));
     const { grad } = weights;
-    of(plan, { weights: weights.storage as GPUBuffer, grads: grad?.storage as GPUBuffer, places, size });
+    of(plan, { weights: bufferOf(weights), grads: bufferOf(grad as Tensor), places, size });
     return [];
   };
 
@@ -146,7 +147,7 @@ const cases: { [what: string]: Record } = {
   lars: optimizer((plan, trainable) => lars(plan, trainable, { trust: 0.02 })),
   ema: ({ plan }, make) => {
     const [source, target] = [0, 1].map(() => ({
-      weights: make([7 * 256]).storage as GPUBuffer,
+      weights: bufferOf(make([7 * 256])),
       places: [],
       size: 7 * 256,
     }));
@@ -177,8 +178,7 @@ function recorded(on: Device, record: Record, variants: { [key: string]: string 
     written: [...returned, ...made.flatMap((each) => (each.grad ? [each, each.grad] : [each]))],
     [Symbol.dispose]() {
       plan.dispose();
-      for (const { storage, grad } of made)
-        for (const each of [storage, grad?.storage]) if (each) on.free(each as GPUBuffer);
+      on.release(made.flatMap((each) => (each.grad ? [each, each.grad] : [each])));
     },
   };
 }

@@ -195,8 +195,7 @@ async function pass({ x: shape, weights = {}, run }: Case, precision: Precision,
   plan.run();
   const results: Record<string, Float32Array> = { y: await plan.read(y), dx: await plan.read(dx) };
   for (const [name, made] of whole) results[`d${name}`] = await plan.read(made.grad as Tensor);
-  for (const t of [x, dy, ...whole.flatMap(([, made]) => [made, made.grad as Tensor])])
-    device.free(t.storage as GPUBuffer);
+  for (const t of [x, dy, ...whole.flatMap(([, made]) => [made, made.grad as Tensor])]) device.free(t);
   return { results, half: Boolean(y.half), dxHalf: Boolean(dx.half), shape: y.shape };
 }
 
@@ -262,7 +261,7 @@ test('kernels on f16 are tuned on f16', async () => {
   });
   assert.equal(refused, []);
   plan.dispose();
-  device.free(weight.storage as GPUBuffer);
+  device.free(weight);
 });
 
 test.run();

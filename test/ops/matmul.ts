@@ -73,7 +73,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
   await plan.compile();
   const once = async () => {
     plan.poison();
-    device.write(out.whole.storage as GPUBuffer, out.data);
+    device.write(out.whole, out.data);
     plan.run();
     return plan.read(out.whole);
   };
@@ -87,7 +87,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
     assert.ok(rest.every(Number.isNaN), `${form} writes nothing beside row ${m} (seed ${seed})`);
   }
   close(result, expected, `${key} ${form ?? 'default'}`);
-  for (const storage of new Set([a.whole, b.whole, out.whole].map((x) => x.storage))) device.free(storage as GPUBuffer);
+  device.release([a.whole, b.whole, out.whole]);
   return result;
 }
 

@@ -70,7 +70,7 @@ async function normalized(data: Float32Array<ArrayBuffer>, dyData: Float32Array<
   plan.poison();
   plan.run();
   const found = { y: await plan.read(y), dx: await plan.read(dx) };
-  for (const { storage } of [x, dy]) device.free(storage as GPUBuffer);
+  for (const each of [x, dy]) device.free(each);
   return found;
 }
 
@@ -111,7 +111,7 @@ for (const form of ['alone', 'few', 'many', 'workgroup'])
       expected.set(reference(expected.slice(at, at + D), new Float64Array(D), D).y, at);
     close(once, expected, 'rows');
     for (let i = 0; i < once.length; i++) if (i % wide >= D) assert.is(once[i], data[i], `beside (seed ${seed})`);
-    device.free(whole.storage as GPUBuffer);
+    device.free(whole);
   });
 
 test('shapes that do not fit are refused by name', () => {

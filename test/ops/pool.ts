@@ -134,7 +134,7 @@ async function maximumOf(values: number[]) {
   plan.run();
   const results = { y: await plan.read(y), dx: await plan.read(dx) };
   plan.dispose();
-  for (const { storage } of [x, dy]) device.free(storage as GPUBuffer);
+  for (const each of [x, dy]) device.free(each);
   return results;
 }
 

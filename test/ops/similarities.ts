@@ -136,7 +136,7 @@ test('a queue of 65,536 keys', async () => {
   const values = { q: Float64Array.from(qData), own: Float64Array.from(qData), queue: Float64Array.from(keys) };
   const { y } = reference({ ...values, dy: new Float64Array(N * (K + 1)) }, D);
   close((await plan.read(logits)).subarray(0, y.length), y, 'logits');
-  for (const { storage } of [q, queue]) device.free(storage as GPUBuffer);
+  for (const each of [q, queue]) device.free(each);
 });
 
 test('shapes that do not fit are refused by name', async () => {

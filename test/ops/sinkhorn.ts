@@ -78,7 +78,7 @@ test('scores whose exponentials no number holds still give a distribution for ea
     const sum = found.subarray(n * P, (n + 1) * P).reduce((a, b) => a + b);
     assert.ok(Math.abs(sum - 1) < 1e-5, `row ${n} adds up to ${sum} (seed ${seed})`);
   }
-  device.free(s.storage as GPUBuffer);
+  device.free(s);
 });
 
 test('what does not fit is refused by name', async () => {

@@ -89,7 +89,7 @@ for (const form of forms)
         run: (tape, { x }) => softmaxCrossEntropy(tape, x, uploaded, options),
         reference: ({ x, dy }) => reference(x, oneHot(classes, K), dy[0], K, options),
       });
-      device.free(uploaded.storage as GPUBuffer);
+      device.free(uploaded);
       await checkOp(device, 'softmaxCrossEntropy', {
         variants,
         inputs: { x: [N, K] },
@@ -142,7 +142,7 @@ for (const form of forms)
       close(row, logSoftmax(data.subarray(n * K, (n + 1) * K), 1).map(Math.exp), `row ${n}`);
       assert.ok(Math.abs(row.reduce((a, b) => a + b) - 1) < 1e-5, `row ${n} adds up to 1 (seed ${seed})`);
     }
-    for (const { storage } of [x, one, own]) device.free(storage as GPUBuffer);
+    for (const each of [x, one, own]) device.free(each);
   });
 
 test('what does not fit is refused by name', async () => {

@@ -15,7 +15,7 @@ function record() {
   const tape = new Tape(plan);
   const weight = tensor(device.buffer('weight', 4 * 54), 'weight', [2, 3, 3, 3]);
   const grad = tensor(device.buffer('grad', 4 * 54), 'grad', [2, 3, 3, 3]);
-  device.write(weight.storage as GPUBuffer, new Float32Array(54));
+  device.write(weight, new Float32Array(54));
   const x = transient(plan, 'x', [1, 3, 8, 8]);
   const y = plan.phase('layer', () => conv2d(tape, x, { ...weight, grad }, { stride: 2, padding: 1 }));
   tape.backward(y, transient(plan, 'dy', y.shape));

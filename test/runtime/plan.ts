@@ -7,7 +7,7 @@ import { conv2d } from '../../src/ops/conv2d.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { prefix, tensor } from '../../src/tensor.js';
+import { prefix, type Tensor, tensor } from '../../src/tensor.js';
 import { openTestDevice, pretend } from '../device.js';
 import { rejects } from '../rejects.js';
 
@@ -75,16 +75,8 @@ test('a plan that needs more memory than there is says how much, and takes none'
 });
 
 test('a step that would take long is submitted in parts, which give what it gives at once', async () => {
-  const x = make([1, 4, 4, 4]);
-  device.write(
-    x.storage as GPUBuffer,
-    Float32Array.from({ length: 64 }, (_, i) => Math.sin(i)),
-  );
-  const w = make([4, 4, 1, 1]);
-  device.write(
-    w.storage as GPUBuffer,
-    Float32Array.from({ length: 16 }, (_, i) => Math.cos(i) / 2),
-  );
+  const x = device.tensor([1, 4, 4, 4], Math.sin);
+  const w = device.tensor([4, 4, 1, 1], (i) => Math.cos(i) / 2);
   const macs = 4 * 4 * 16;
   const { queue } = device.gpu;
   const counted = queue as unknown as Record<string, unknown>;
@@ -94,7 +86,7 @@ test('a step that would take long is submitted in parts, which give what it give
   for (const dispatchMacs of [2.5 * macs, macs]) {
     const plan = new Plan(pretend(device, { dispatchMacs }));
     const tape = new Tape(plan);
-    let y = x;
+    let y: Tensor = x;
     for (let i = 0; i < 100; i++) y = conv2d(tape, y, w);
     plan.keep(y);
     await plan.compile();

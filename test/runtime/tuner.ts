@@ -32,7 +32,7 @@ const random = generator();
 function make(label: string, shape: readonly number[], gradient = false): Tensor {
   const data = randoms(random, numel(shape), 0.4, 1);
   const made = upload(device, label, shape, data, gradient ? randoms(random, numel(shape)) : undefined);
-  buffers.push(made.storage as GPUBuffer, ...(made.grad ? [made.grad.storage as GPUBuffer] : []));
+  buffers.push(made.storage, ...(made.grad ? [made.grad.storage] : []));
   return made;
 }
 
@@ -68,7 +68,7 @@ function altered(stem: string, from: string, to: string): typeof add {
 
 test('a candidate whose values are not the reference’s is refused, however fast', async () => {
   const { plan, y } = plusPlan(100_000, [{ name: 'half', part: 0.5 }, { name: 'whole' }]);
-  const before = await device.read(y.storage as GPUBuffer);
+  const before = await device.read(y);
   const seen: Tuned[] = [];
   assert.equal(await tune(plan, { onTuned: (tuned) => seen.push(tuned) }), { 'plus 1': 'whole' });
   const [{ trials, standard, chosen, problem }] = seen;
@@ -76,7 +76,7 @@ test('a candidate whose values are not the reference’s is refused, however fas
   assert.match(trials[0].refused as string, /^differs from the reference by \d/);
   assert.is(trials[0].ms, undefined);
   assert.ok((trials[1].ms as number) > 0);
-  assert.equal(await device.read(y.storage as GPUBuffer), before, 'the plan’s own buffers are untouched');
+  assert.equal(await device.read(y), before, 'the plan’s own buffers are untouched');
   plan.dispose();
 });
 
@@ -190,7 +190,7 @@ test('tuned kernels compute what the default ones do, and tuning writes to no pa
   const [runningMean, runningVar] = [make('mean', [O]), make('var', [O])];
   const dy = make('dy', [N, O, H, H]);
   const state = [weight, gamma, beta].flatMap((t) => [t, t.grad as Tensor]).concat([runningMean, runningVar]);
-  const contents = () => Promise.all(state.map(({ storage }) => device.read(storage as GPUBuffer)));
+  const contents = () => Promise.all(state.map((each) => device.read(each)));
   const record = (variants?: Record<string, string>) => {
     const plan = new Plan(device, variants && { variants });
     const tape = new Tape(plan);
