@@ -37,7 +37,7 @@ export {
 } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
-export { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from './device_tensor.js';
+export type { DeviceParameter, DeviceTensor, TensorOptions, Values } from './device_tensor.js';
 export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
@@ -101,7 +101,7 @@ export { type Activation, activation } from './ops/activation.js';
 export { add } from './ops/add.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
-export { concat, contiguous, detach, narrow, transpose } from './ops/copy.js';
+export { concat, contiguous, detach, narrow, slice, transpose } from './ops/copy.js';
 export {
   crossCorrelation,
   crossCorrelationLoss,
@@ -149,7 +149,7 @@ export {
   type Weights,
   type Width,
 } from './parameters.js';
-export { type Outputs, type RecordOptions, record, Step } from './record.js';
+export { type Outputs, type RecordOptions, record, type Step } from './record.js';
 export type { Binding, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';

@@ -70,6 +70,19 @@ export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length
 }
 
 /**
+ * The leading block of a tensor, copied: of an activation what `DeviceTensor.slice` is of a weight.
+ *
+ * @param x any shape
+ * @param shape of the block: as many sides as x has, none longer
+ * @throws ShapeError where it is no block of x
+ */
+export function slice(tape: Tape, x: Tensor, shape: readonly number[]): Tensor {
+  if (shape.length !== x.shape.length)
+    throw new ShapeError(`slice: expected a block of ${shapeText(x.shape)}, got ${shapeText(shape)}`);
+  return shape.reduce((y, side, d) => (side === y.shape[d] ? y : narrow(tape, y, d, 0, side)), x);
+}
+
+/**
  * Tensors one behind the other along a side.
  *
  * @param tensors shapes that are equal but for that side; one may be there several times

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../src/errors.js';
 import { add } from '../../src/ops/add.js';
-import { concat, contiguous, detach, narrow, transpose } from '../../src/ops/copy.js';
+import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/ops/copy.js';
 import { exp, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -55,6 +55,32 @@ for (const { shape, dim, start, length } of [
       },
     });
   });
+
+test('slice of a block, and its gradient', async () => {
+  const [shape, block] = [
+    [5, 4, 3],
+    [2, 4, 2],
+  ];
+  const at = (i: number) => Math.floor(i / 8) * 12 + Math.floor((i % 8) / 2) * 3 + (i % 2);
+  await checkOp(device, 'slice', {
+    inputs: { x: shape },
+    run: (tape, { x }) => slice(tape, x, block),
+    reference: ({ x, dy }) => {
+      const dx = new Float64Array(60);
+      dy.forEach((value, i) => {
+        dx[at(i)] = value;
+      });
+      return { y: Float64Array.from({ length: 16 }, (_, i) => x[at(i)]), dx };
+    },
+  });
+  const tape = new Tape(new Plan(device));
+  for (const wrong of [
+    [5, 4],
+    [6, 4, 3],
+    [0, 4, 3],
+  ])
+    await rejects(() => slice(tape, transient(tape.plan, 'x', shape), wrong), ShapeError, /^(slice|narrow): expected/);
+});
 
 test('parts that overlap: their gradients meet', async () => {
   await checkOp(device, 'narrow', {
