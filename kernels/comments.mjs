@@ -11,9 +11,8 @@ export function withoutComments(code) {
       depth++;
       i++;
     } else if (depth > 0 && pair === '*/') {
-      depth--;
+      if (--depth === 0) kept += ' ';
       i++;
-      kept += ' ';
     } else if (depth === 0 && pair === '//') {
       while (i + 1 < code.length && code[i + 1] !== '\n') i++;
     } else if (depth === 0 || code[i] === '\n') kept += code[i];
