@@ -1,7 +1,9 @@
 /** Base of every error that slimgrad throws on purpose. Its message names what failed, what was expected, what came, and the remedy. */
 export class SlimgradError extends Error {
-  // said, for a minifier renames classes
-  override name = 'SlimgradError';
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name; // the kinds below say theirs, for a minifier renames classes
+  }
 }
 
 /** An op was given tensors whose shapes do not fit together. */

@@ -61,16 +61,17 @@ function upload(label: string, values: readonly number[]) {
   return tensor(buffer, label, [values.length]);
 }
 
-costs(['Plan', 'Tape'], 9_700, async ({ Plan, Tape }) => {
+async function adds({ Plan, Tape }: Pick<Slimgrad, 'Plan' | 'Tape'>): Promise<void> {
   const plan = new Plan(device);
-  const tape = new Tape(plan);
-  const y = tape.sum(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
+  const y = new Tape(plan).sum(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
   plan.keep(y);
   await plan.compile();
   plan.run();
   assert.equal([...(await plan.read(y))], [11, 22, 33]);
   plan.dispose();
-});
+}
+
+costs(['Plan', 'Tape'], 9_700, adds);
 
 costs(['Plan', 'Tape', 'mul'], 13_700, async ({ Plan, Tape, mul }) => {
   const plan = new Plan(device);
@@ -114,10 +115,11 @@ test('one file is all of the library, for browsers without a bundler', async () 
   assert.is(unpkg, jsdelivr);
   const text = readFileSync(join(home, unpkg), 'utf8');
   assert.not.match(text, /\bimport\s*[("'{*]/);
-  const [file, modules]: Record<string, unknown>[] = await Promise.all(
+  const [file, modules]: Slimgrad[] = await Promise.all(
     [unpkg, 'dist/index.js'].map((path) => import(join(home, path))),
   );
   assert.equal(Object.keys(file), Object.keys(modules));
+  await adds(file);
 });
 
 test('kernels are shipped without comments, each line where its file has it', () => {
