@@ -110,6 +110,12 @@ costs(['readSafetensors'], 2_000, ({ readSafetensors }) => {
   );
 });
 
+// what is a constant brings no kernel and no network along
+costs(['defaultViews', 'encoderNames'], 500, ({ defaultViews, encoderNames }) => {
+  assert.is(defaultViews(32)[0].size, 32);
+  assert.ok(encoderNames.includes('resnet18'));
+});
+
 test('one file is all of the library, for browsers without a bundler', async () => {
   const { unpkg, jsdelivr } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
   assert.is(unpkg, jsdelivr);
