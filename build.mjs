@@ -11,6 +11,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
+import { withoutComments } from './kernels/comments.mjs';
 import { reflect } from './kernels/reflect.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
@@ -48,18 +49,34 @@ function writeIfChanged(path, text) {
 
 const shared = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning' };
 
+/** What is shipped: kernels without their comments. */
+const plainKernels = {
+  name: 'kernels without comments',
+  setup({ onLoad }) {
+    onLoad({ filter: /src.generated.\w+\.ts$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8');
+      const plain = (_, head, code) => `${head}${JSON.stringify(withoutComments(JSON.parse(code)))};`;
+      return { contents: text.replace(/^(const code: string = )(".*");$/m, plain), loader: 'ts' };
+    });
+  },
+};
+
+const shipped = { ...shared, platform: 'neutral', sourcemap: false, outdir: 'dist', plugins: [plainKernels] };
+
+/**
+ * One module for every file that the library's entries reach, so that a bundler leaves out the files that a program does not
+ * use; and two bundles for where many files would be slow: the command line, and the browser without a bundler.
+ */
 async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true });
-  await build({
-    ...shared,
-    entryPoints: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/node/cli.ts' },
-    outdir: 'dist',
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
-    packages: 'external',
-    platform: 'neutral',
-    external: ['node:*'],
-  });
+  const bundled = { ...shipped, packages: 'external', external: ['node:*'] };
+  const entryPoints = ['src/index.ts', 'src/node.ts'];
+  const { metafile } = await build({ ...bundled, entryPoints, write: false, metafile: true });
+  await build({ ...shipped, bundle: false, entryPoints: Object.keys(metafile.inputs), outbase: 'src' });
+  const [cli, chunkNames] = ['src/node/cli.ts', 'cli/[name]-[hash]'];
+  const terse = { minifyWhitespace: true, minifySyntax: true }; // names stay, for stack traces
+  await build({ ...bundled, ...terse, entryPoints: { cli }, splitting: true, chunkNames });
+  await build({ ...bundled, entryPoints: { slimgrad: 'src/index.ts' }, minify: true });
   execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
     stdio: 'inherit',
   });

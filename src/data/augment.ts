@@ -175,7 +175,7 @@ function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop)
 }
 
 const drawBytes = 96;
-const wordBytes = 16 * kernel.consts.BLOCKS.value;
+const blockBytes = 16;
 const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
@@ -202,7 +202,7 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
   const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
   const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
 
-  const words = whole(plan, 'augment.words', N * wordBytes);
+  const words = whole(plan, 'augment.words', N * kernel.consts.BLOCKS.value * blockBytes);
   if (params.random === 1)
     plan.dispatch(kernel, 'draw_words', {
       params,

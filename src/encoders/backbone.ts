@@ -5,7 +5,20 @@ import { type Block, type MobilenetV1Options, mobilenetV1 } from './mobilenet_v1
 import { mobilenetV3Large } from './mobilenet_v3.js';
 import { resnet18, resnet20, resnet50, resnet101 } from './resnet.js';
 
-const encoders = {
+/** Every encoder, by the name that settings use. */
+export const encoderNames = [
+  'mobilenet_v1',
+  'mobilenet_v3_large',
+  'efficientnet_b0',
+  'resnet18',
+  'resnet50',
+  'resnet101',
+  'resnet20',
+] as const;
+
+export type EncoderName = (typeof encoderNames)[number];
+
+const encoders: Readonly<Record<EncoderName, (options: MobilenetV1Options) => Encoder>> = {
   mobilenet_v1: mobilenetV1,
   mobilenet_v3_large: mobilenetV3Large,
   efficientnet_b0: efficientnetB0,
@@ -13,12 +26,7 @@ const encoders = {
   resnet50,
   resnet101,
   resnet20,
-} as const satisfies Record<string, (options: MobilenetV1Options) => Encoder>;
-
-export type EncoderName = keyof typeof encoders;
-
-/** Every encoder, by the name that settings use. */
-export const encoderNames = Object.keys(encoders) as [EncoderName, ...EncoderName[]];
+};
 
 /** What must be known of an encoder to rebuild it; a run's configuration holds it all. */
 export interface EncoderSpec {

@@ -60,6 +60,7 @@ type Signal = keyof typeof exitCodes;
 
 /** A signal ended a run; its checkpoint is written. */
 export class Interrupted extends SlimgradError {
+  override name = 'Interrupted';
   readonly signal: Signal;
 
   constructor(signal: Signal, message: string) {

@@ -23,7 +23,9 @@ export interface Parsed {
 }
 
 /** A command line that cannot be understood: exit code 2. */
-export class UsageError extends ConfigError {}
+export class UsageError extends ConfigError {
+  override name = 'UsageError';
+}
 
 /**
  * Reads `args` by `flags`. `--flag value` and `--flag=value` mean the same; `--` ends the flags.

@@ -18,6 +18,7 @@ export interface DecodeOptions {
 
 /** The content is an image of a format that is not decoded here. */
 export class UnreadFormat extends DataError {
+  override name = 'UnreadFormat';
   readonly format: string;
   constructor(format: UnreadName) {
     super(`its content is ${unreadFormats[format]}`);

@@ -1,0 +1,1 @@
+export function reflect(name: string, path: string, code: string): string;
