@@ -1,4 +1,4 @@
-// Elementwise sum y = a + b over n elements: the residual add, and the meeting of two gradients.
+// Elementwise sum y = a + b over n elements: the residual add, and the meeting of two gradients; or y += a.
 // Its backward is the identity on both sides, so it has no kernel.
 
 alias Stored4 = vec4f; // how activations are kept, by fours: f16 where precision is f16
@@ -18,4 +18,12 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   let i = (wid.x + wid.y * num.x) * 64u + lane;
   if (i * 4u >= params.n) { return; }
   y[i] = Stored4(vec4f(a[i]) + vec4f(b[i]));
+}
+
+// The same layout; y += a, for a gradient that is added to what is there.
+@compute @workgroup_size(64)
+fn accumulate(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (wid.x + wid.y * num.x) * 64u + lane;
+  if (i * 4u >= params.n) { return; }
+  y[i] = Stored4(vec4f(y[i]) + vec4f(a[i]));
 }

@@ -1,6 +1,5 @@
 import { ShapeError, ValidationError } from './errors.js';
 import { add } from './generated/add.js';
-import { copy } from './generated/copy.js';
 import { overlap } from './runtime/accesses.js';
 import type { Binding } from './runtime/binding.js';
 import { isDense, viewText } from './runtime/footprint.js';
@@ -245,11 +244,10 @@ export class Tape {
   /** Adds to a parameter's gradient what an op that takes activations made of it. */
   #addTo(grad: Tensor, dx: Tensor): void {
     const n = numel(dx.shape);
-    this.plan.dispatch(copy, 'scatter', {
-      params: { n, n1: 1, n2: 1, n3: n, s0: 0, s1: 0, s2: 0, s3: 1, first: 0 },
-      bindings: { dense: dx, view_out: grad },
-      consts: { ACCUMULATE: true },
-      workgroups: Math.ceil(n / copy.consts.THREADS.value),
+    this.plan.dispatch(add, 'accumulate', {
+      params: { n },
+      bindings: { a: dx, y: grad },
+      workgroups: Math.ceil(n / 256),
       bytes: 3 * dx.bytes,
     });
   }

@@ -3,8 +3,10 @@
 import { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from '../device_tensor.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
 import { type Binding, bufferOf } from './binding.js';
+import type { Dispatch } from './commands.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
+import { warm } from './warm.js';
 
 export interface DeviceOptions {
   /** Nothing is ever run on it, so that plans may name buffers of any device. */
@@ -318,6 +320,11 @@ export class Device {
       if (error instanceof SlimgradError) throw error;
       throw new DeviceError(`device: work was given up: ${(error as Error).message}`, { cause: error });
     }
+  }
+
+  /** Compiles ahead what a driver would compile when it is first dispatched: see warm.ts. */
+  async warm(dispatches: readonly Dispatch[], onProgress?: (done: number, total: number) => void): Promise<void> {
+    await warm(this, dispatches, onProgress);
   }
 
   /** Waits until all submitted work is done. */

@@ -12,7 +12,6 @@ import { assign, type Lifetime, pile } from './memory.js';
 import { readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
-import { warm } from './warm.js';
 import { fold } from './workgroups.js';
 
 /**
@@ -214,7 +213,7 @@ export class Plan {
     this.#expectRecording('compile');
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
-    await warm(this.device, this.dispatches, onProgress);
+    await this.device.warm(this.dispatches, onProgress);
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
     gpu.pushErrorScope('validation');
