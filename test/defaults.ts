@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { optimizers } from '../src/config/kinds.js';
+import { viewsOf } from '../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../src/config.js';
 import { defaultViews } from '../src/data/augment.js';
 import { dense } from '../src/nn/blocks.js';
@@ -15,7 +16,6 @@ import { metaDevice } from '../src/runtime/meta.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
 import { tensor } from '../src/tensor.js';
-import { viewsOf } from '../src/train/views.js';
 
 /** The parameters of every dispatch that `record` makes, and all that it writes. */
 function recorded(record: (plan: Plan) => void): { labels: string[]; params: number[][]; tables: number[][] } {
