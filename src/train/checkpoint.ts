@@ -31,7 +31,7 @@ export function factsOf(
     'number of pictures': source.length,
     'pictures an item': source.pictures,
     sliceEvery,
-    sliceWarmup: sliceWarmup ?? warmup,
+    sliceWarmup: sliceWarmup ?? null,
     ...Object.fromEntries(leaves('views', views as unknown as Json)),
   };
 }
@@ -50,7 +50,8 @@ export function digestsOf(plan: Plan): Facts {
   const phases: Record<string, number> = {};
   for (const { phase, label, uniforms } of plan.dispatches) {
     const bytes = [...new TextEncoder().encode(label), ...new Uint8Array(uniforms)];
-    phases[phase] = bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), phases[phase] ?? 0x811c9dc5); // FNV-1a
+    const name = phase || '(none)';
+    phases[name] = bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), phases[name] ?? 0x811c9dc5); // FNV-1a
   }
   return Object.fromEntries(
     Object.entries(phases).map(([phase, hash]) => [phase, (hash >>> 0).toString(16).padStart(8, '0')]),
@@ -97,10 +98,11 @@ export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
  */
 export function checkRecorded({ config: { recorded }, adapter }: Checkpoint, plan: Plan): void {
   if (adapter !== plan.device.name) return;
-  const differing = differencesOf(recorded as Facts, digestsOf(plan));
+  const [there, here] = [{ ...(recorded as Facts) }, digestsOf(plan)];
+  const phases = [...new Set([...Object.keys(here), ...Object.keys(there)])];
   refuse(
-    differing,
-    'its step computes something else (method, optimizer, their settings, or slimgrad are other ones), in phase',
+    phases.filter((phase) => there[phase] !== here[phase]),
+    'the method, the optimizer, their settings or slimgrad itself are others, for the step computes something else in',
   );
 }
 
