@@ -22,7 +22,7 @@ const correlating: readonly MethodName[] = ['sacl_xd', 'sacl', 'xd', 'barlow_twi
 const contrasting: readonly MethodName[] = ['moco_v2', 'ssl_small', 'seed', 'disco', 'rekd'];
 const averaging: readonly MethodName[] = ['moco_v2', 'byol', 'ssl_small', 'disco', 'rekd'];
 /** Those that learn from an encoder in a file. */
-const taught: readonly MethodName[] = ['seed', 'disco', 'ssl_small'];
+export const taught: readonly MethodName[] = ['seed', 'disco', 'ssl_small'];
 
 const among = (names: readonly MethodName[]) => (above: Settled) => names.includes(above.method as MethodName);
 const onlyFor = (...names: readonly (readonly MethodName[])[]) =>
