@@ -100,7 +100,7 @@ export class Trainer {
   }
 
   async #resume(before: Checkpoint): Promise<void> {
-    checkRecorded(before, this.plan);
+    checkRecorded(before, this.plan, this.#options.recompute);
     await this.load(before.step, toTensors(before.tensors, 'checkpoint'));
   }
 
@@ -256,7 +256,8 @@ export class Trainer {
     return this.#alone('checkpoint', async () => {
       const { plan, choices: variants } = this;
       const tensors = await saveState(this.#device, this.network, this.#held);
-      return writeRun({ step: this.#step, facts: this.#facts, plan, variants, tensors });
+      const { recompute } = this.#options;
+      return writeRun({ step: this.#step, facts: this.#facts, recompute, plan, variants, tensors });
     });
   }
 

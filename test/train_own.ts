@@ -10,6 +10,7 @@ import { type Method, oneEncoder } from '../src/methods/method.js';
 import { minimize } from '../src/methods/minimize.js';
 import { embedder } from '../src/methods/network.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
+import { sslSmall } from '../src/methods/ssl_small.js';
 import { conv, convNorm, depthwiseConv } from '../src/nn/blocks.js';
 import { sequential } from '../src/nn/module.js';
 import { scale } from '../src/ops/elementwise.js';
@@ -17,12 +18,13 @@ import { enqueue } from '../src/ops/enqueue.js';
 import { adamw } from '../src/optim/adamw.js';
 import { lars } from '../src/optim/lars.js';
 import { sgd } from '../src/optim/sgd.js';
+import { Parameters } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import type { TrainerOptions } from '../src/train/options.js';
 import { initialState, type StepMetrics, Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, pictures } from './made_up.js';
-import { seed } from './random.js';
+import { generator, seed } from './random.js';
 import { rejects } from './rejects.js';
 
 let device: Device;
@@ -163,6 +165,57 @@ test('a resumed run computes with the kernels that it was begun with', async () 
   assert.equal(resumed.choices, begun.choices);
   assert.is(resumed.choices[id], variant);
   for (const trainer of [plain, begun, resumed]) trainer.dispose();
+});
+
+test('a run that kept batchnorm outputs goes on bit for bit where they are made again', async () => {
+  const source = pictures(30);
+  const trainer = await Trainer.open(device, ownMethod(), source, options);
+  await trainer.train();
+  const resume = await trainer.checkpoint();
+  const resumed = await Trainer.open(device, ownMethod(), source, { ...options, recompute: true, resume });
+  for (let step = 1; step < 4; step++) assert.equal(await resumed.train(), await trainer.train(), `step ${step}`);
+  assertEqual(await resumed.save(), await trainer.save(), `seed ${seed}`);
+  trainer.dispose();
+  resumed.dispose();
+  const own = { ...options, recompute: true, resume };
+  await rejects(
+    () => Trainer.open(device, ownMethod({ temperature: 0.31 }), source, own),
+    DataError,
+    /something else in: loss; open/,
+  );
+});
+
+test('a run that begins by distilling is resumed in either stretch, by the teacher that it began with', async () => {
+  const source = pictures(30);
+  const taught = (seeded: number) => {
+    const parameters = new Parameters(device, teacherEncoder.parameters, teacherEncoder.statistics, { bn: 'shared' });
+    parameters.initialize(generator(seeded));
+    return { backbone: teacherEncoder, parameters };
+  };
+  const teacherEncoder = ownEncoder(2);
+  const [teacher, other] = [taught(seed), taught(seed + 1)];
+  const method = (from = teacher) =>
+    sslSmall(ownEncoder(), { teacher: from, distilEpochs: 1, queue: 40, embedding: 6 });
+  const run = { ...options, steps: 3 };
+  const whole = await Trainer.open(device, method(), source, run);
+  assert.is(whole.steps, 2 + 3);
+  const bytes: Uint8Array[] = [];
+  while (whole.step < whole.steps) {
+    bytes.push(await whole.checkpoint());
+    await whole.train();
+  }
+  const end = await whole.save();
+  whole.dispose();
+  for (const from of [1, 2, 3]) {
+    const resumed = await Trainer.open(device, method(), source, { ...run, resume: bytes[from] });
+    assert.is(resumed.step, from);
+    for await (const _ of resumed);
+    assertEqual(await resumed.save(), end, `from step ${from} (seed ${seed})`);
+    resumed.dispose();
+  }
+  const again = { ...run, resume: bytes[1] };
+  await rejects(() => Trainer.open(device, method(other), source, again), DataError, /learns from another teacher/);
+  for (const { parameters } of [teacher, other]) parameters.dispose();
 });
 
 test('bytes of another run are refused, and say what differs', async () => {

@@ -62,6 +62,7 @@ export function digestsOf(plan: Plan): Facts {
 interface Run {
   readonly step: number;
   readonly facts: Facts;
+  readonly recompute: boolean;
   /** Of the step under way. */
   readonly plan: Plan;
   readonly variants: Checkpoint['variants'];
@@ -69,10 +70,10 @@ interface Run {
 }
 
 /** The bytes of a run, one safetensors file. */
-export function writeRun({ step, facts, plan, variants, tensors }: Run): Uint8Array<ArrayBuffer> {
+export function writeRun({ step, facts, recompute, plan, variants, tensors }: Run): Uint8Array<ArrayBuffer> {
   return writeCheckpoint({
     step,
-    config: { ...facts, recorded: digestsOf(plan) },
+    config: { ...facts, recompute, recorded: digestsOf(plan) },
     variants,
     adapter: plan.device.name,
     tensors: new Map(Array.from(tensors, ([name, { shape, data }]) => [name, f32(shape, data)])),
@@ -86,20 +87,23 @@ export function writeRun({ step, facts, plan, variants, tensors }: Run): Uint8Ar
  */
 export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
   const checkpoint = readCheckpoint(bytes, what);
-  const { recorded, ...there } = checkpoint.config;
+  const { recorded, recompute, ...there } = checkpoint.config;
   refuse(differencesOf(there, facts), 'the run is another');
   return checkpoint;
 }
 
 /**
- * Sees that a step is recorded as that of a checkpoint was; of another adapter, where kernels differ, it cannot be told.
+ * Sees that a step is recorded as that of a checkpoint was. Of another adapter, where kernels differ, it cannot be told; where
+ * outputs are made again that were kept, or the other way round, which leaves all bits as they are, by the forward alone.
  *
  * @throws DataError that names the phases that differ
  */
-export function checkRecorded({ config: { recorded }, adapter }: Checkpoint, plan: Plan): void {
+export function checkRecorded({ config, adapter }: Checkpoint, plan: Plan, recompute: boolean): void {
   if (adapter !== plan.device.name) return;
-  const [there, here] = [{ ...(recorded as Facts) }, digestsOf(plan)];
-  const phases = [...new Set([...Object.keys(here), ...Object.keys(there)])];
+  const [there, here] = [{ ...(config.recorded as Facts) }, digestsOf(plan)];
+  const phases = [...new Set([...Object.keys(here), ...Object.keys(there)])].filter(
+    (phase) => recompute === config.recompute || !phase.startsWith('backward'),
+  );
   refuse(
     phases.filter((phase) => there[phase] !== here[phase]),
     'the method, the optimizer, their settings or slimgrad itself are others, for the step computes something else in',
