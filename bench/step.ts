@@ -1,5 +1,6 @@
 // A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
 import { presets } from '../src/config/presets.js';
+import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../src/config.js';
 import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
 import { runCost } from '../src/cost/run.js';
@@ -112,7 +113,7 @@ async function timeStep(
   );
   const before = device.allocated;
   const started = performance.now();
-  const trainer = await Trainer.open(device, config, source);
+  const trainer = await Trainer.open(device, methodOf(config), source, trainerOptionsOf(config));
   const openMs = performance.now() - started;
   try {
     await trainer.train();

@@ -1,4 +1,5 @@
 // A training step with tuned kernels beside one with the default ones, in turns.
+import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import type { TrainConfig } from '../src/config.js';
 import type { Device } from '../src/runtime/device.js';
 import { Trainer } from '../src/train.js';
@@ -40,10 +41,11 @@ async function compare(
   rounds: Pick<Rounds, 'take' | 'least'>,
 ): Promise<TunedReport> {
   const source = noise(2 * config.batch, 64);
-  const standard = await Trainer.open(device, config, source);
+  const [method, options] = [methodOf(config), trainerOptionsOf(config)];
+  const standard = await Trainer.open(device, method, source, options);
   let problems = 0;
   const started = performance.now();
-  const tuned = await Trainer.open(device, config, source, { tune: { onTuned: () => problems++ } });
+  const tuned = await Trainer.open(device, method, source, { ...options, tune: { onTuned: () => problems++ } });
   const tuningMs = performance.now() - started;
   const times = new Map<Trainer, number[]>([
     [standard, []],

@@ -1,6 +1,6 @@
-import type { MethodName } from '../src/config/kinds.js';
+import { type MethodName, methodNames } from '../src/config/kinds.js';
 import { slicing } from '../src/config/method.js';
-import { methodNames, type TableName, untrained } from './rows.js';
+import { type TableName, untrained } from './rows.js';
 import type { DataName } from './settings.js';
 
 /** A comparison of two rows, by their tables and names. */

@@ -3,9 +3,11 @@ import {
   type Device,
   ImageEncoder,
   linearEvaluation,
+  methodOf,
   NonFiniteError,
   pixelEncoder,
   Trainer,
+  trainerOptionsOf,
   type WeightedEncoder,
   writeEncoder,
 } from '../src/index.js';
@@ -58,7 +60,7 @@ export async function measure(experiment: Experiment, around: Surroundings): Pro
 async function train({ subject, config }: Experiment, { device, dataset, deadline, keep }: Surroundings) {
   const teacher = await openTeacher(config, device);
   try {
-    const trainer = await Trainer.open(device, config, dataset.train, teacher && { teacher });
+    const trainer = await Trainer.open(device, methodOf(config, teacher), dataset.train, trainerOptionsOf(config));
     try {
       const times: number[] = [];
       while (subject === 'trained' && trainer.step < trainer.steps) {

@@ -1,5 +1,6 @@
+import { methodNames } from '../src/index.js';
 import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/commands/flags.js';
-import { methodNames, tableNames } from './rows.js';
+import { tableNames } from './rows.js';
 import { dataNames } from './settings.js';
 
 const flags: readonly Flag[] = [

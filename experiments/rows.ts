@@ -1,4 +1,4 @@
-import { methods, parseConfig } from '../src/index.js';
+import { methodNames, parseConfig } from '../src/index.js';
 import { attempt, type Budget, type Experiment, experimentOf, isRefused, type Refused } from './experiment.js';
 import { type Line, lineOf } from './results.js';
 import {
@@ -15,8 +15,6 @@ import {
 
 export const tableNames = ['epochs', 'flops', 'ratio', 'alpha', 'slice', 'bn', 'rates'] as const;
 export type TableName = (typeof tableNames)[number];
-
-export const methodNames = Object.keys(methods);
 
 /** A row of a table: one experiment a seed. */
 export interface Row {

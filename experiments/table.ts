@@ -1,20 +1,11 @@
 import { dirname } from 'node:path';
+import { methodNames } from '../src/index.js';
 import { makeFolder, writeFileAtomic } from '../src/node/files.js';
 import { keyOf } from './experiment.js';
 import type { Options } from './options.js';
 import { renderPage, type Scaled } from './page.js';
 import { latest, readLines } from './results.js';
-import {
-  bestRates,
-  methodNames,
-  queueOf,
-  type Row,
-  ratesSeed,
-  rowsOf,
-  type Scale,
-  type TableName,
-  tableNames,
-} from './rows.js';
+import { bestRates, queueOf, type Row, ratesSeed, rowsOf, type Scale, type TableName, tableNames } from './rows.js';
 import { type Progress, type RunnerOptions, runQueue } from './runner.js';
 import { dataNames } from './settings.js';
 

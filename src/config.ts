@@ -21,10 +21,10 @@ import { isSmall } from './data/augment.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
 import { adamwDefaults, larsDefaults, sgdDefaults } from './optim/defaults.js';
+import { ranges, trainerDefaults } from './train/options.js';
+import { show } from './train/schedule.js';
 
-/** What a word of the kernels counts. */
-export const mostSteps = 2 ** 32 - 1;
-const rates = { lars: 0.3, sgd: 0.005, adamw: 0.002 };
+const rates = { lars: trainerDefaults.lr, sgd: 0.005, adamw: 0.002 };
 
 const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
 const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
@@ -52,7 +52,11 @@ const groups = {
       'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
       { remedy: 'Give a folder, emoji, fashion-mnist, cifar10:DIR, cifar100:DIR or idx:DIR.' },
     ),
-    imageSize: integer('side of the squares that the encoders see, in pixels', 32, { min: 8, max: 1024 }),
+    imageSize: integer(
+      'side of the squares that the encoders see, in pixels',
+      trainerDefaults.imageSize,
+      ranges.imageSize,
+    ),
     protocol: choice(
       'views: two drawings of one emoji, or one picture augmented twice',
       (above) => (above.data === 'emoji' ? 'paired' : 'augmented'),
@@ -81,7 +85,7 @@ const groups = {
     lr: number(
       'peak learning rate for a batch of 256; scaled by batch / 256',
       (above) => rates[above.optimizer as keyof typeof rates],
-      { min: 0, shown: '0.3 lars, 0.005 sgd, 0.002 adamw' },
+      { ...ranges.lr, shown: '0.3 lars, 0.005 sgd, 0.002 adamw' },
     ),
     weightDecay: number('weight decay', larsDefaults.weightDecay, { min: 0 }),
     decayAll: toggle('decay biases and batchnorm too', (above) => above.optimizer === 'sgd' && sgdDefaults.decayAll, {
@@ -99,26 +103,23 @@ const groups = {
   },
   Schedule: {
     epochs: integer<number | null>('passes over the data (or give --steps)', null, {
-      min: 1,
-      max: mostSteps,
-      shown: '100',
+      ...ranges.epochs,
+      shown: `${trainerDefaults.epochs}`,
     }),
     steps: integer<number | null>('optimizer steps (or give --epochs)', null, {
-      min: 1,
-      max: mostSteps,
+      ...ranges.steps,
       shown: 'from the epochs',
     }),
     warmup: integer<number | null>('steps of linear warm-up', null, {
-      min: 0,
+      ...ranges.warmup,
       shown: '10 epochs, at most 10 % of the steps',
     }),
-    batch: integer('images in a step; a last partial batch is dropped', 256, {
-      min: 2,
-      max: 65536,
+    batch: integer('images in a step; a last partial batch is dropped', trainerDefaults.batch, {
+      ...ranges.batch,
       remedy: 'Batchnorm and the correlation need two images at least to have a variance.',
     }),
     precision: choice("how the encoders' activations are kept; all else is f32", 'f32', ['f32', 'f16']),
-    seed: integer('of initial weights, order of the data and augmentations', 0, { min: 0, max: 2 ** 32 - 1 }),
+    seed: integer('of initial weights, order of the data and augmentations', trainerDefaults.seed, ranges.seed),
   },
   Augmentation: {
     cropMin: number('least share of the area that a crop keeps', 0.08, { above: 0, max: 1 }),
@@ -278,7 +279,7 @@ function crossCheck(config: Mutable): void {
   if (epochs !== null && steps !== null) {
     refuse('epochs', `expected epochs or steps, got ${epochs} epochs and ${steps} steps. Leave one out.`);
   }
-  if (epochs === null && steps === null) config.epochs = 100;
+  if (epochs === null && steps === null) config.epochs = trainerDefaults.epochs;
   if (steps !== null && warmup !== null && warmup > steps) {
     refuse('warmup', `expected at most the run's ${steps} steps, got ${warmup}`);
   }
@@ -290,40 +291,6 @@ function crossCheck(config: Mutable): void {
     const why = `expected at least the encoder's total stride, ${total}, got ${config.imageSize}`;
     refuse('imageSize', `${why}. Give larger images, or fewer strides by --stem-stride and --blocks.`);
   }
-}
-
-/** How long a run is, once the number of training images is known. */
-export interface Schedule {
-  steps: number;
-  stepsPerEpoch: number;
-  /** Steps of linear warm-up. */
-  warmup: number;
-  /** Learning rate at the end of warm-up: `lr` x batch / 256. */
-  peak: number;
-}
-
-/**
- * Steps, steps an epoch, warm-up and peak learning rate of `config` on `images` training images.
- *
- * @throws ConfigError when there are fewer images than one batch
- */
-export function scheduleOf(config: TrainConfig, images: number): Schedule {
-  const stepsPerEpoch = Math.floor(images / config.batch);
-  if (stepsPerEpoch < 1) {
-    throw new ConfigError(
-      `${named('batch')}: expected at most the ${images} training images of ${show(config.data)}, got ${config.batch}. ` +
-        `Give a smaller batch, or more images.`,
-    );
-  }
-  const steps = config.steps ?? config.epochs! * stepsPerEpoch;
-  if (steps > mostSteps) {
-    throw new ConfigError(`${named('epochs')}: expected at most ${mostSteps} steps in all, got ${steps}. Give fewer.`);
-  }
-  const warmup = config.warmup ?? Math.min(10 * stepsPerEpoch, Math.floor(steps / 10));
-  if (warmup > steps) {
-    throw new ConfigError(`${named('warmup')}: expected at most the run's ${steps} steps, got ${warmup}`);
-  }
-  return { steps, stepsPerEpoch, warmup, peak: (config.lr * config.batch) / 256 };
 }
 
 /**
@@ -374,10 +341,4 @@ export function settingFlags(): SettingFlag[] {
 
 function named(key: string): string {
   return `${key} (${flagOf(key)})`;
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const json = JSON.stringify(value) ?? typeof value;
-  return json.length > 60 ? `${json.slice(0, 57)}...` : json;
 }

@@ -1,5 +1,6 @@
-export type { Blocks } from './config/kinds.js';
+export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
 export { presets } from './config/presets.js';
+export { methodOf, trainerOptionsOf } from './config/run.js';
 export { parseConfig, type TrainConfig } from './config.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
@@ -41,7 +42,15 @@ export type { DeviceParameter, DeviceTensor, TensorOptions, Values } from './dev
 export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
-export type { Encoder, EncoderOptions } from './encoders/encoder.js';
+export {
+  type Encoder,
+  type EncoderOptions,
+  mapChannels,
+  multipleOf8,
+  pooledEncoder,
+  rgb,
+  widthMultiplier,
+} from './encoders/encoder.js';
 export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } from './encoders/mobilenet_v1.js';
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
@@ -75,11 +84,26 @@ export {
 export { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type ByolSettings, byol } from './methods/byol.js';
-export type { ContrastSettings, HeadSettings } from './methods/contrast.js';
-export type { CorrelationSettings, LossSettings } from './methods/correlate.js';
-export { disco } from './methods/disco.js';
-export type { Method, MethodSettings, Objective, Recipe, Summary, Views } from './methods/method.js';
-export { methods } from './methods/methods.js';
+export { type ContrastSettings, contrastDefaults, type HeadSettings, infoNce, unitHead } from './methods/contrast.js';
+export {
+  type CorrelationSettings,
+  type CrossCorrelationOptions,
+  type LossSettings,
+  minimizeCrossCorrelation,
+  type SlicedSettings,
+} from './methods/cross_correlation.js';
+export { type DiscoSettings, disco } from './methods/disco.js';
+export {
+  type Method,
+  type Networks,
+  type Objective,
+  oneEncoder,
+  type Recipe,
+  type Summary,
+  twoEncoders,
+  type Views,
+} from './methods/method.js';
+export { minimize } from './methods/minimize.js';
 export { mocoV2 } from './methods/moco_v2.js';
 export { type Embedder, type Embedding, embedder, Network } from './methods/network.js';
 export { type OssSettings, oss } from './methods/oss.js';
@@ -88,11 +112,12 @@ export { sacl } from './methods/sacl.js';
 export { saclXd } from './methods/sacl_xd.js';
 export { type SeedSettings, seed } from './methods/seed.js';
 export { type SslSmallSettings, sslSmall } from './methods/ssl_small.js';
-export type { Teacher } from './methods/teacher.js';
+export { type Teacher, teacherFeatures } from './methods/teacher.js';
 export { xd } from './methods/xd.js';
 export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
+export { constant, kaimingNormal, normal, standardNormal, uniformFanIn } from './nn/init.js';
 export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
-export { mlp, projection, unitRows } from './nn/mlp.js';
+export { type MlpOptions, mlp, projection, unitRows } from './nn/mlp.js';
 export { type Module, type Pass, scoped, sequential } from './nn/module.js';
 export { projector } from './nn/projector.js';
 export { type ResidualOptions, residual } from './nn/residual.js';
@@ -130,7 +155,7 @@ export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type Averaged, type EmaOptions, ema } from './optim/ema.js';
 export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
-export { emaMomentum, learningRate, type Rates } from './optim/schedule.js';
+export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
 export {
   type BnMode,
@@ -173,4 +198,6 @@ export {
   tensor,
   transient,
 } from './tensor.js';
-export { type StepMetrics, Trainer, type TrainerOptions } from './train.js';
+export type { TrainerOptions } from './train/options.js';
+export type { Schedule } from './train/schedule.js';
+export { initialState, type StepMetrics, Trainer } from './train.js';

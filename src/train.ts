@@ -1,19 +1,23 @@
-import { type Schedule, scheduleOf, type TrainConfig } from './config.js';
 import { Loader } from './data/loader.js';
 import { draws, stream } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
 import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
+import type { Checkpoint } from './io/checkpoint.js';
+import { toTensors } from './io/safetensors.js';
 import type { Method, Summary } from './methods/method.js';
-import { methods } from './methods/methods.js';
 import { Network } from './methods/network.js';
-import { checkTeacher, fingerprint, type Teacher } from './methods/teacher.js';
+import { fingerprint } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
-import { type TuneOptions, tune } from './runtime/tuner.js';
-import { Stage, type Stretch, stretchesOf } from './train/stage.js';
+import { tune } from './runtime/tuner.js';
+import { checkRecorded, writeRun } from './train/checkpoint.js';
+import { type Laid, layOut } from './train/lay_out.js';
+import type { Settled, TrainerOptions } from './train/options.js';
+import type { Schedule } from './train/schedule.js';
+import { Stage, type Stretch } from './train/stage.js';
 import { checkLoad, type Held, loadState, saveState } from './train/state.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
@@ -25,29 +29,22 @@ export interface StepMetrics extends Summary {
   lr: number;
 }
 
-export interface TrainerOptions {
-  /** The trained encoder that the method learns from, where it does. It stays the caller's, and as it is. */
-  teacher?: Teacher;
-  /** Kernel variants to use, as a checkpoint names them. */
-  variants?: Readonly<Record<string, string>>;
-  /** Try the kernels' variants on the adapter first, and use those that win; `variants` stand where they name one. */
-  tune?: TuneOptions;
-  /** Called as pipelines are compiled. */
-  onCompile?: (done: number, total: number) => void;
-}
-
 /**
- * Trains by a method on a source of pictures, a step at a time. A step is one replay of one plan: make the views, pass
- * them through the networks, go back, update.
+ * Trains by a method on a source of pictures, a step at a time: `train()`, or `for await (const metrics of trainer)`. A step is
+ * one replay of one plan: make the views, pass them through the networks, go back, update.
  */
 export class Trainer {
   readonly network: Network;
-  readonly config: TrainConfig;
+  /** That of the method, without what it lets come before. */
   readonly schedule: Schedule;
   readonly #device: Device;
   readonly #loader: Loader;
   readonly #stretches: readonly Stretch[];
-  readonly #options: TrainerOptions;
+  readonly #options: Settled;
+  /** What a checkpoint of this run has in common with it. */
+  readonly #facts: Checkpoint['config'];
+  /** Whether the slim encoder's channels are selected anew as training goes on. */
+  readonly #selects: boolean;
   #stage: Stage | undefined;
   /** The kernel variants of all stretches that are known so far. */
   #variants: Readonly<Record<string, string>>;
@@ -58,40 +55,42 @@ export class Trainer {
   #under: string | undefined;
   #disposed = false;
 
-  private constructor(device: Device, config: TrainConfig, loader: Loader, images: number, options: TrainerOptions) {
+  private constructor(device: Device, method: Method, loader: Loader, { stretches, options, facts, variants }: Laid) {
     this.#device = device;
-    this.config = config;
-    const schedule = scheduleOf(config, images);
-    this.schedule = schedule;
+    this.schedule = (stretches.at(-1) as Stretch).schedule;
     this.#loader = loader;
     this.#options = options;
-    this.#variants = options.variants ?? {};
-    const method: Method = methods[config.method](config, options.teacher);
-    this.#stretches = stretchesOf(method, config, images, schedule);
+    this.#facts = facts;
+    this.#variants = variants;
+    this.#stretches = stretches;
+    this.#selects = method.sliced !== false && method.sliced.slice === 'l1';
     this.network = new Network(device, method);
-    this.network.initialize(draws(config.seed, stream.init));
+    this.network.initialize(draws(options.seed, stream.init));
   }
 
   /**
    * Lays out the network, records a step and compiles it.
    *
-   * @throws ConfigError where the pictures are fewer than a batch, or there is no teacher to distil from; OutOfMemoryError
-   * where a tensor is over the adapter's limits, before any activation is allocated.
+   * @param method what to train and how, as `saclXd(encoder)`, or one of your own
+   * @throws ConfigError for an option that is unknown or wrong, pictures that are fewer than a batch or smaller than the encoder's
+   * stride, or where there is no teacher to distil from; DataError for bytes to resume that are those of another run, all that
+   * differs by name; OutOfMemoryError where a tensor is over the adapter's limits, before any activation is allocated
    */
   static async open(
     device: Device,
-    config: TrainConfig,
+    method: Method,
     source: ImageSource,
     options: TrainerOptions = {},
   ): Promise<Trainer> {
-    scheduleOf(config, source.length); // refuses too few pictures before any is decoded
-    checkTeacher(config, options.teacher);
-    const loader = await Loader.open(device, source, { batch: config.batch, seed: config.seed });
+    const laid = layOut(device, method, source, options); // refuses what it can before any picture is decoded
+    const { batch, seed } = laid.options;
+    const loader = await Loader.open(device, source, { batch, seed });
     let trainer: Trainer | undefined;
     try {
-      trainer = new Trainer(device, config, loader, source.length, options);
-      if (options.teacher) trainer.#teacher = await fingerprint(options.teacher);
-      await trainer.#enter(0);
+      trainer = new Trainer(device, method, loader, laid);
+      if (method.teacher) trainer.#teacher = await fingerprint(method.teacher);
+      await trainer.#enter(laid.before?.step ?? 0);
+      if (laid.before) await trainer.#resume(laid.before);
       return trainer;
     } catch (error) {
       trainer?.dispose();
@@ -100,7 +99,12 @@ export class Trainer {
     }
   }
 
-  /** The stage of a step, counted from 0: the one under way, or another in its place. */
+  async #resume(before: Checkpoint): Promise<void> {
+    checkRecorded(before, this.plan, this.#options.recompute);
+    await this.load(before.step, toTensors(before.tensors, 'checkpoint'));
+  }
+
+  /** The stage of a step, counted from 0: the one under way, or another in its place; after the last step, that of the last. */
   async #enter(step: number): Promise<Stage> {
     if (this.#disposed) throw new DeviceError('train: used after dispose()');
     const stretch = this.#stretches.findLast(({ first }) => first <= step) as Stretch;
@@ -144,10 +148,9 @@ export class Trainer {
 
   /** A stage that is not yet compiled. */
   #record(stretch: Stretch, variants: Readonly<Record<string, string>>): Stage {
-    const { network, config } = this;
     const plan = new Plan(this.#device, { label: 'step', variants });
     try {
-      return new Stage({ plan, stretch, config }, network, this.#loader);
+      return new Stage({ plan, stretch, options: this.#options }, this.network, this.#loader);
     } catch (error) {
       plan.dispose();
       throw error;
@@ -194,6 +197,11 @@ export class Trainer {
     });
   }
 
+  /** Trains step by step until all are done, or the loop is left; then others may go on where it ended. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<StepMetrics, void, undefined> {
+    while (this.#step < this.steps) yield await this.train();
+  }
+
   /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
   async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
     if (this.#disposed) throw new DeviceError(`${what}: used after dispose()`);
@@ -224,9 +232,9 @@ export class Trainer {
 
   /** Whether the slim encoder's channels are selected anew before a step, by the weights that the step before it left. */
   #reselects(step: number): boolean {
-    const { slice, sliceEvery, sliceWarmup } = this.config;
-    const after = step - (sliceWarmup ?? this.schedule.warmup);
-    return slice === 'l1' && step > 0 && after >= 0 && after % sliceEvery === 0;
+    const { sliceEvery, sliceWarmup = this.schedule.warmup } = this.#options;
+    const after = step - sliceWarmup;
+    return this.#selects && step > 0 && after >= 0 && after % sliceEvery === 0;
   }
 
   /**
@@ -236,6 +244,21 @@ export class Trainer {
    */
   async save(): Promise<Tensors> {
     return this.#alone('save', () => saveState(this.#device, this.network, this.#held));
+  }
+
+  /**
+   * All of the run as it stands, a safetensors file: `Trainer.open(device, method, source, { resume })` goes on from there bit for
+   * bit, given the same method, pictures and options. On another adapter it goes on too, but its last bits are others.
+   *
+   * @throws ConfigError where a step is under way
+   */
+  async checkpoint(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#alone('checkpoint', async () => {
+      const { plan, choices: variants } = this;
+      const tensors = await saveState(this.#device, this.network, this.#held);
+      const { recompute } = this.#options;
+      return writeRun({ step: this.#step, facts: this.#facts, recompute, plan, variants, tensors });
+    });
   }
 
   get #held(): Held {
@@ -276,7 +299,7 @@ export class Trainer {
    */
   async recalibrate(width: Width, images: ImageSource, options: RecalibrateOptions = {}): Promise<void> {
     await this.#alone('recalibrate', () =>
-      recalibrate(this.#device, this.network.encoder(width), images, this.config.imageSize, options),
+      recalibrate(this.#device, this.network.encoder(width), images, this.#options.imageSize, options),
     );
   }
 
@@ -328,10 +351,10 @@ export class Trainer {
 const isNumbered = (key: string) => / \d+$/.test(key);
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */
-export async function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {
-  const network = new Network(device, methods[config.method](config));
+export async function initialState(device: Device, method: Method, width: Width, seed: number): Promise<Tensors> {
+  const network = new Network(device, method);
   try {
-    network.initialize(draws(config.seed, stream.init));
+    network.initialize(draws(seed, stream.init));
     return await network.encoderState(width);
   } finally {
     network.dispose();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { methods, optimizers } from '../src/config/kinds.js';
+import { methodNames, optimizers } from '../src/config/kinds.js';
 import { nearest } from '../src/config/names.js';
 import { presets } from '../src/config/presets.js';
 import {
@@ -9,7 +9,6 @@ import {
   flagOf,
   freeKeys,
   parseConfig,
-  scheduleOf,
   settingFlags,
   settingKeys,
   type TrainConfig,
@@ -17,6 +16,7 @@ import {
   withPreset,
 } from '../src/config.js';
 import { ConfigError } from '../src/errors.js';
+import { scheduleOf } from '../src/train/schedule.js';
 
 /** Fails unless `raw` is refused with a message that holds every one of `parts`. */
 function refused(raw: unknown, ...parts: string[]): void {
@@ -211,17 +211,18 @@ test('settings that contradict each other are refused with the remedy', () => {
 
 test('the schedule follows images, batch and epochs', () => {
   const config = parseConfig({ data: 'emoji', epochs: 40, batch: 128 });
-  assert.equal(scheduleOf(config, 1525), { steps: 440, stepsPerEpoch: 11, warmup: 44, peak: 0.15 });
-  assert.is(scheduleOf(parseConfig({ data: 'emoji', epochs: 1000, batch: 128 }), 1525).warmup, 110);
-  assert.equal(scheduleOf(parseConfig({ data: 'emoji', steps: 7 }), 999).steps, 7);
-  assert.is(scheduleOf(parseConfig({ data: 'emoji', steps: 70, warmup: 3 }), 999).warmup, 3);
+  const photos = (length: number) => ({ name: 'photos', length });
+  assert.equal(scheduleOf(config, photos(1525)), { steps: 440, stepsPerEpoch: 11, warmup: 44, peak: 0.15 });
+  assert.is(scheduleOf(parseConfig({ data: 'emoji', epochs: 1000, batch: 128 }), photos(1525)).warmup, 110);
+  assert.equal(scheduleOf(parseConfig({ data: 'emoji', steps: 7 }), photos(999)).steps, 7);
+  assert.is(scheduleOf(parseConfig({ data: 'emoji', steps: 70, warmup: 3 }), photos(999)).warmup, 3);
   assert.throws(
-    () => scheduleOf(config, 127),
-    (e: Error) => e instanceof ConfigError && /at most the 127 training/.test(e.message),
+    () => scheduleOf(config, photos(127)),
+    (e: Error) => e instanceof ConfigError && /at most the 127 training images of "photos"/.test(e.message),
   );
   const late = parseConfig({ data: 'emoji', epochs: 1, batch: 500, warmup: 9 });
   assert.throws(
-    () => scheduleOf(late, 1000),
+    () => scheduleOf(late, photos(1000)),
     (e: Error) => e instanceof ConfigError && /run's 2 steps, got 9/.test(e.message),
   );
 });
@@ -241,7 +242,7 @@ test('a preset gives way to what stands beside it, and to what it means nothing 
   const small = given({});
   assert.equal([small.alpha, small.lr, small.optimizer, small.ratio, small.epochs], [0.5, 0.005, 'sgd', 1.5, 100]);
   assert.equal([given({ alpha: 0.9 }).alpha, given({ steps: 7 }).steps], [0.9, 7]);
-  for (const method of methods.filter((name) => !['seed', 'disco'].includes(name))) given({ method });
+  for (const method of methodNames.filter((name) => !['seed', 'disco'].includes(name))) given({ method });
   assert.equal([given({ method: 'xd' }).alpha, given({ method: 'barlow_twins' }).alpha], [0.5, 1]);
   for (const optimizer of optimizers) given({ optimizer });
   assert.is(given({ optimizer: 'adamw' }).lr, 0.002);

@@ -1,9 +1,25 @@
 // A setting that is left out is the same in a program as on the command line: both record the same work.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { optimizers } from '../src/config/kinds.js';
+import { type MethodName, methodNames, optimizers } from '../src/config/kinds.js';
+import * as method from '../src/config/method.js';
+import { methodOf, trainerOptionsOf, viewsOf } from '../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../src/config.js';
 import { defaultViews } from '../src/data/augment.js';
+import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
+import { barlowTwins } from '../src/methods/barlow_twins.js';
+import { byol } from '../src/methods/byol.js';
+import { disco } from '../src/methods/disco.js';
+import type { Method } from '../src/methods/method.js';
+import { mocoV2 } from '../src/methods/moco_v2.js';
+import { Network } from '../src/methods/network.js';
+import { oss } from '../src/methods/oss.js';
+import { rekd } from '../src/methods/rekd.js';
+import { sacl } from '../src/methods/sacl.js';
+import { saclXd } from '../src/methods/sacl_xd.js';
+import { seed } from '../src/methods/seed.js';
+import { sslSmall } from '../src/methods/ssl_small.js';
+import { xd } from '../src/methods/xd.js';
 import { dense } from '../src/nn/blocks.js';
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { sinkhorn } from '../src/ops/sinkhorn.js';
@@ -14,8 +30,11 @@ import { Parameters } from '../src/parameters.js';
 import { metaDevice } from '../src/runtime/meta.js';
 import { Plan } from '../src/runtime/plan.js';
 import { Tape } from '../src/tape.js';
-import { tensor } from '../src/tensor.js';
-import { viewsOf } from '../src/train/views.js';
+import { tensor, transient } from '../src/tensor.js';
+import { settleOptions } from '../src/train/options.js';
+import { scheduleOf } from '../src/train/schedule.js';
+import { makeTeacher } from './methods/tiny.js';
+import { generator } from './random.js';
 
 /** The parameters of every dispatch that `record` makes, and all that it writes. */
 function recorded(record: (plan: Plan) => void): { labels: string[]; params: number[][]; tables: number[][] } {
@@ -82,6 +101,59 @@ test('the assignment of OSS', () => {
   const assigned = (options?: object) => recorded((plan) => sinkhorn(plan, rows(plan, 'scores', 24), options));
   assert.equal(assigned({ epsilon, iterations }), assigned());
   assert.not.equal(assigned({ epsilon: 2 * epsilon, iterations }), assigned(), 'a difference is seen');
+});
+
+const encoder = (ratio: number) => mobilenetV1({ width: 0.25, ratio, stemStride: 1, blocks: [[64, 2]] });
+const [small, wide] = [encoder(1), encoder(1.5)];
+const teacher = makeTeacher(metaDevice(), generator());
+const bare: Readonly<Record<MethodName, () => Method>> = {
+  sacl_xd: () => saclXd(wide),
+  sacl: () => sacl(wide),
+  xd: () => xd(small),
+  barlow_twins: () => barlowTwins(small),
+  moco_v2: () => mocoV2(small),
+  byol: () => byol(small),
+  ssl_small: () => sslSmall(small, { teacher }),
+  seed: () => seed(small, { teacher }),
+  disco: () => disco(small, { teacher }),
+  rekd: () => rekd(small, wide),
+  oss: () => oss(small, wide),
+};
+
+/** What a method declares and what its step and the stretch before it record. */
+function declared(method: Method) {
+  const { averages = false, queues = {}, sliced, before } = method;
+  const steps = [method, ...(before ? [before] : [])].map((recipe) =>
+    recorded((plan) => {
+      const [a, b] = ['a', 'b'].map((view) => transient(plan, view, [4, 3, 16, 16]));
+      recipe.record(new Tape(plan), new Network(plan.device, method), { a, b });
+    }),
+  );
+  const momenta = [0, 3, 9].map((step) => method.momentum?.(step, 10));
+  return { averages, queues, sliced, epochs: before?.epochs, momenta, steps };
+}
+
+for (const name of methodNames)
+  test(`the settings of ${name}`, () => {
+    const learning = method.taught.includes(name) ? { teacher: 'a file' } : {};
+    const settings = config({ method: name, width: 0.25, stemStride: 1, blocks: '64/2', ...learning });
+    const left = declared(bare[name]());
+    const own = declared(methodOf(settings, teacher));
+    assert.equal(own.steps, left.steps);
+    if (method.slicing.includes(name)) assert.equal([own.sliced, left.sliced], [{ bn: 'split', slice: 'prefix' }, {}]); // the same, said
+    assert.equal({ ...own, sliced: 0 }, { ...left, sliced: 0 });
+    const other = { ...settings, projector: settings.projector + 1 };
+    assert.not.equal(declared(methodOf(other, teacher)).steps, left.steps, 'a difference is seen');
+  });
+
+test('the options of a trainer', () => {
+  const { optimizer, ...own } = settleOptions(trainerOptionsOf(config({})));
+  const { optimizer: standard, ...left } = settleOptions({});
+  assert.equal(own, { ...left, epochs: 100 });
+  const update = (record: typeof optimizer) => recorded((plan) => record(plan, weights(plan)));
+  assert.equal(update(optimizer), update(standard));
+  const source = { name: 'photos', length: 1000 };
+  assert.equal(scheduleOf(own, source), scheduleOf(left, source));
 });
 
 test('the random transformations of views', () => {

@@ -14,8 +14,9 @@ const layers: readonly (readonly string[])[] = [
   ['encoders', 'optim'],
   ['methods'],
   ['data', 'eval', 'io'],
+  ['train'],
   ['config'],
-  ['train', 'cost', 'encoder_file', 'image_encoder', 'image_classifier'],
+  ['cost', 'encoder_file', 'image_encoder', 'image_classifier'],
   ['index'],
   ['node'],
 ];
@@ -57,6 +58,54 @@ test('imports run one way', () => {
       const target = join(dirname(file), path);
       assert.ok(layer(target) <= own, `${file} must not import ${target}, which is above it`);
     }
+  }
+});
+
+/** A file of src and all that it imports, files that types alone are taken from among them. */
+function reach(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const path of imports(file)) reach(join(dirname(file), path).replace(/\.js$/, '.ts'), found);
+  return found;
+}
+
+test('a trainer knows neither settings nor registries: what a program does not use of methods and encoders, it does not carry', () => {
+  const reached = [...reach('src/train.ts')];
+  assert.ok(reached.includes('src/methods/network.ts') && reached.length > 30, `reached ${reached.length} files`);
+  const own = /^src\/(methods\/(method|network|teacher)|encoders\/encoder)\.ts$/;
+  assert.equal(
+    reached.filter((file) => /^src\/(config|methods|encoders)\b/.test(file) && !own.test(file)),
+    [],
+  );
+});
+
+test('methods take encoders as they come', () => {
+  for (const file of sources.filter((name) => name.startsWith('src/methods/')))
+    assert.equal(
+      [...reach(file)].filter((name) => /^src\/(config|encoders\/(?!encoder\.ts))/.test(name)),
+      [],
+      file,
+    );
+});
+
+test('methods for comparison are made of what is public, as those of a program are', () => {
+  const exported = new Set(
+    [...readFileSync('src/index.ts', 'utf8').matchAll(/\{([^}]*)\}/g)].flatMap(
+      ([, names]) => names.match(/\w+/g) ?? [],
+    ),
+  );
+  const errors = new Set(readFileSync('src/errors.ts', 'utf8').match(/(?<=export class )\w+/g)); // exported all at once
+  for (const name of ['byol', 'moco_v2', 'seed', 'disco', 'rekd', 'oss', 'ssl_small']) {
+    const source = readFileSync(`src/methods/${name}.ts`, 'utf8');
+    const taken = [...source.matchAll(/^import (?:type )?\{([^}]*)\} from/gm)].flatMap(
+      ([, names]) => names.replaceAll(/\btype /g, '').match(/\w+/g) ?? [],
+    );
+    assert.ok(taken.length > 3, `${name} imports ${taken.length} names`);
+    assert.equal(
+      taken.filter((each) => !exported.has(each) && !errors.has(each)),
+      [],
+      name,
+    );
   }
 });
 

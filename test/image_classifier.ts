@@ -7,9 +7,9 @@ import { ImageClassifier, openClassifier } from '../src/image_classifier.js';
 import { ImageEncoder, openEncoder } from '../src/image_encoder.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
-import { initialState } from '../src/train.js';
 import { close } from './check.js';
 import { openTestDevice } from './device.js';
+import { initialState } from './made_up.js';
 import { generator, randoms } from './random.js';
 import { rejects } from './rejects.js';
 

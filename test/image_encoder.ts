@@ -9,8 +9,8 @@ import { f32, type SavedTensor, writeSafetensors } from '../src/io/safetensors.j
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { numel } from '../src/tensor.js';
-import { initialState } from '../src/train.js';
 import { openTestDevice } from './device.js';
+import { initialState } from './made_up.js';
 import { generator, randoms } from './random.js';
 import { rejects } from './rejects.js';
 

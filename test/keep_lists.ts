@@ -13,10 +13,9 @@ import { Plan } from '../src/runtime/plan.js';
 import { tune } from '../src/runtime/tuner.js';
 import { Tape } from '../src/tape.js';
 import { keep, numel, type Tensor } from '../src/tensor.js';
-import { Trainer } from '../src/train.js';
 import { chosen, close, upload, uploadList } from './check.js';
 import { openTestDevice } from './device.js';
-import { assertEqual, pictures, small } from './made_up.js';
+import { assertEqual, openTrainer, pictures, small } from './made_up.js';
 import { generator, randoms, seed } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -169,7 +168,7 @@ const listed = { ...small, slice: 'l1', sliceEvery: 2, sliceWarmup: 2, steps: 8,
 const lists = (state: Tensors) => [...state].filter(([name]) => name.startsWith('kept.'));
 
 test('a run selects channels by its first weights, then anew where asked, and says how many changed', async () => {
-  const trainer = await Trainer.open(device, parseConfig({ ...listed, lr: 0.5 }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...listed, lr: 0.5 }), pictures(40));
   const told: [number, number][] = [];
   const moves: boolean[] = [];
   let before = lists(await trainer.save());
@@ -206,14 +205,14 @@ for (const [bn, from] of [
   test(`a run resumed at step ${from}, before a selection, ends bit for bit as one never stopped (bn ${bn})`, async () => {
     const config = parseConfig({ ...listed, bn, lr: 0.5 });
     const source = pictures(40);
-    const whole = await Trainer.open(device, config, source);
+    const whole = await openTrainer(device, config, source);
     let middle: Tensors = new Map();
     const log: unknown[] = [];
     while (whole.step < whole.steps) {
       if (whole.step === from) middle = await whole.save();
       log.push(await whole.train());
     }
-    const resumed = await Trainer.open(device, config, source, { variants: whole.choices });
+    const resumed = await openTrainer(device, config, source, { variants: whole.choices });
     await resumed.load(from, middle);
     const tail: unknown[] = [];
     while (resumed.step < resumed.steps) tail.push(await resumed.train());
@@ -224,7 +223,7 @@ for (const [bn, from] of [
   });
 
 test('selecting creates no buffer and no bind group', async () => {
-  const trainer = await Trainer.open(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
   await trainer.train();
   const created: string[] = [];
   const counted = device.gpu as unknown as Record<string, unknown>;
@@ -248,7 +247,7 @@ test('selecting creates no buffer and no bind group', async () => {
 });
 
 test('lists that are none are refused, and nothing of their checkpoint is taken', async () => {
-  const trainer = await Trainer.open(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
   const saved = await trainer.save();
   await trainer.train();
   const before = await trainer.save();
@@ -269,7 +268,7 @@ for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
   test(`the slim encoder that is exported is a plain one: it embeds as the slice does (${JSON.stringify(more)})`, async () => {
     const config = parseConfig({ ...listed, ...more });
     const source = pictures(20);
-    const trainer = await Trainer.open(device, config, source);
+    const trainer = await openTrainer(device, config, source);
     for (let step = 0; step < 5; step++) await trainer.train();
     const state = await trainer.encoderState('slim');
     const encoder = new ImageEncoder(device, config, state);

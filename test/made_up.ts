@@ -1,7 +1,13 @@
 // Runs too small to learn anything: enough to see that a trainer does what it should.
 import * as assert from 'uvu/assert';
+import { methodOf, trainerOptionsOf } from '../src/config/run.js';
+import type { TrainConfig } from '../src/config.js';
 import type { ImageSource, Picture } from '../src/data/source.js';
-import type { Tensors } from '../src/parameters.js';
+import type { Teacher } from '../src/methods/teacher.js';
+import type { Tensors, Width } from '../src/parameters.js';
+import type { Device } from '../src/runtime/device.js';
+import type { TrainerOptions } from '../src/train/options.js';
+import { initialState as stateOf, Trainer } from '../src/train.js';
 import { generator, seed } from './random.js';
 
 /** Random pictures with some structure, sides 12 to 20 pixels. */
@@ -30,6 +36,21 @@ export const small = {
   lr: 0.05,
   warmup: 0,
 };
+
+/** A trainer as a configuration has it. */
+export function openTrainer(
+  device: Device,
+  config: TrainConfig,
+  source: ImageSource,
+  { teacher, ...options }: TrainerOptions & { readonly teacher?: Teacher } = {},
+): Promise<Trainer> {
+  return Trainer.open(device, methodOf(config, teacher), source, { ...trainerOptionsOf(config), ...options });
+}
+
+/** One encoder as a configuration's seed makes it. */
+export function initialState(device: Device, config: TrainConfig, width: Width): Promise<Tensors> {
+  return stateOf(device, methodOf(config), width, config.seed);
+}
 
 /** Fails unless both hold the same tensors, bit for bit. */
 export function assertEqual(a: Tensors, b: Tensors, what: string): void {

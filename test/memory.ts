@@ -1,11 +1,13 @@
 // What a training step will hold, from the recorded plan, before any of it is allocated.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { Network } from '../src/methods/network.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
 import { lars } from '../src/optim/lars.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
+import { Tape } from '../src/tape.js';
 import { transient } from '../src/tensor.js';
 import { openTestDevice } from './device.js';
 
@@ -20,13 +22,12 @@ const GiB = 2 ** 30;
 /** SACL + XD of MobileNet-V1 1.5x-1x on 256 pairs of 32 px, stem at full resolution, projector 2048, LARS: never compiled. */
 function record(recompute: boolean) {
   const before = device.allocated;
-  const encoder = { encoder: 'mobilenet_v1', width: 1, ratio: 1.5, stemStride: 1, blocks: null } as const;
-  const method = saclXd({ ...encoder, projector: 2048, alpha: 0.95, lambda: 0.0051, scale: 0.1, recompute });
+  const method = saclXd(mobilenetV1({ ratio: 1.5, stemStride: 1 }));
   const network = new Network(device, method);
   const plan = new Plan(device);
   const shape = [256, 3, 32, 32];
   const views = { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) };
-  method.record(plan, network, views);
+  method.record(new Tape(plan, { recompute }), network, views);
   const optimizer = lars(plan, network.parameters, { weightDecay: 1e-4, trust: 0.02, clip: true, momentum: 0.9 });
   const stats = plan.stats();
   const all = stats.heldBytes + device.allocated - before;

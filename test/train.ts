@@ -5,9 +5,9 @@ import type { ImageSource, Picture } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
-import { Trainer } from '../src/train.js';
+import type { Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
-import { assertEqual, pictures, small } from './made_up.js';
+import { assertEqual, openTrainer, pictures, small } from './made_up.js';
 import { seed } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -39,7 +39,7 @@ function wide(source: ImageSource<Picture>): ImageSource<Picture> {
 for (const method of methods)
   test(`${method}: steps change every weight, lower the loss, and log finite figures`, async () => {
     const config = parseConfig({ ...small, ...still, method, steps: 20, seed });
-    const trainer = await Trainer.open(device, config, wide(pictures(config.batch)));
+    const trainer = await openTrainer(device, config, wide(pictures(config.batch)));
     const before = await trainer.save();
     const losses: number[] = [];
     while (trainer.step < trainer.steps) {
@@ -64,7 +64,7 @@ for (const method of methods)
   });
 
 test('embeddings and features are watched for collapse at the end of each epoch', async () => {
-  const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(48));
+  const trainer = await openTrainer(device, parseConfig({ ...small, seed }), pictures(48));
   while (trainer.step < trainer.steps) {
     const watched = Object.keys(await trainer.train()).filter((name) => /^(std|effectiveRank)\./.test(name));
     assert.is(watched.length, trainer.step % 3 === 0 ? 8 : 0, `step ${trainer.step}`);
@@ -76,14 +76,14 @@ for (const optimizer of optimizers)
   test(`a run resumed from saved tensors ends bit for bit as one never stopped (${optimizer})`, async () => {
     const config = parseConfig({ ...small, optimizer, seed });
     const source = pictures(40);
-    const whole = await Trainer.open(device, config, source);
+    const whole = await openTrainer(device, config, source);
     let middle: Tensors = new Map();
     const log: unknown[] = [];
     while (whole.step < whole.steps) {
       if (whole.step === 3) middle = await whole.save();
       log.push(await whole.train());
     }
-    const resumed = await Trainer.open(device, config, source, { variants: whole.choices });
+    const resumed = await openTrainer(device, config, source, { variants: whole.choices });
     await resumed.load(3, middle);
     const tail: unknown[] = [];
     while (resumed.step < resumed.steps) tail.push(await resumed.train());
@@ -98,9 +98,9 @@ test('a tuned run trains, and its choices alone repeat it bit for bit', async ()
   const source = pictures(40);
   let problems = 0;
   const tune = { onTuned: () => problems++ };
-  const tuned = await Trainer.open(device, config, source, { tune });
+  const tuned = await openTrainer(device, config, source, { tune });
   assert.ok(problems > 10 && problems <= Object.keys(tuned.choices).length, `${problems} problems`);
-  const again = await Trainer.open(device, config, source, { variants: tuned.choices });
+  const again = await openTrainer(device, config, source, { variants: tuned.choices });
   const logs = [tuned, again].map(async (trainer) => [await trainer.train(), await trainer.train()]);
   const [log, repeated] = await Promise.all(logs);
   assert.equal(repeated, log, 'log');
@@ -113,7 +113,7 @@ for (const method of methods)
   test(`${method}: made again or kept, the same bits, and less memory`, async () => {
     const source = pictures(40);
     const open = (recompute: boolean) =>
-      Trainer.open(device, parseConfig({ ...small, method, seed, recompute }), source);
+      openTrainer(device, parseConfig({ ...small, method, seed, recompute }), source);
     const [kept, remade] = [await open(false), await open(true)];
     for (let step = 0; step < 2; step++) assert.equal(await remade.train(), await kept.train(), `step ${step}`);
     assertEqual(await remade.save(), await kept.save(), `seed ${seed}`);
@@ -126,7 +126,7 @@ for (const method of methods)
 test('activations in f16: the first step of f32 but for rounding, a loss that falls, and less memory', async () => {
   const source = pictures(40);
   const config = { ...small, ...still, seed, steps: 20, batch: 40 };
-  const open = (precision: string) => Trainer.open(device, parseConfig({ ...config, precision }), source);
+  const open = (precision: string) => openTrainer(device, parseConfig({ ...config, precision }), source);
   if (!device.features.has('shader-f16')) {
     await rejects(() => open('f16'), DeviceError, /has no shader-f16; use precision f32/);
     return;
@@ -155,7 +155,7 @@ test('activations in f16: the first step of f32 but for rounding, a loss that fa
 });
 
 test('every dispatch of a step says how many bytes it moves, and if it is a product, how many multiply-adds', async () => {
-  const trainer = await Trainer.open(
+  const trainer = await openTrainer(
     device,
     parseConfig({ ...small, ...{ blurA: 0.5, optimizer: 'lars' }, seed }),
     pictures(40),
@@ -174,7 +174,7 @@ test('every dispatch of a step says how many bytes it moves, and if it is a prod
 });
 
 test('a steady step creates no buffer, bind group, pipeline, query set or staging buffer', async () => {
-  const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...small, seed }), pictures(40));
   await trainer.train();
   const created: string[] = [];
   const { gpu } = device;
@@ -209,7 +209,7 @@ test('a steady step creates no buffer, bind group, pipeline, query set or stagin
 
 test('disposing gives all memory back', async () => {
   const before = device.allocated;
-  const trainer = await Trainer.open(device, parseConfig({ ...small, seed }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...small, seed }), pictures(40));
   await trainer.train();
   assert.ok(device.allocated > before);
   trainer.dispose();
@@ -219,8 +219,8 @@ test('disposing gives all memory back', async () => {
 test('a trainer that was disposed of says so, and its device goes on', async () => {
   const config = parseConfig({ ...small, steps: 2, seed });
   const [gone, other] = [
-    await Trainer.open(device, config, pictures(40)),
-    await Trainer.open(device, config, pictures(40)),
+    await openTrainer(device, config, pictures(40)),
+    await openTrainer(device, config, pictures(40)),
   ];
   await gone.train();
   gone.dispose();
@@ -240,7 +240,7 @@ test('a trainer that was disposed of says so, and its device goes on', async () 
 });
 
 test('one step at a time, and no more than there are', async () => {
-  const trainer = await Trainer.open(device, parseConfig({ ...small, steps: 2, seed }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...small, steps: 2, seed }), pictures(40));
   const first = trainer.train();
   await rejects(() => trainer.train(), ConfigError, /^train: step 1 is under way; await it first/);
   await rejects(() => trainer.save(), ConfigError, /^save: step 1 is under way/);
@@ -273,7 +273,7 @@ test('one step at a time, and no more than there are', async () => {
 test("a device lost in the middle of a step, or of an epoch's end, fails that step alone", async () => {
   for (const steps of [1, 4]) {
     const own = await openTestDevice();
-    const trainer = await Trainer.open(own, parseConfig({ ...small, steps, seed }), pictures(40));
+    const trainer = await openTrainer(own, parseConfig({ ...small, steps, seed }), pictures(40));
     const step = trainer.train();
     own.gpu.destroy();
     await rejects(() => step, DeviceLostError, /was lost/);
@@ -294,7 +294,7 @@ test('weights or a tensor over the limits are refused with the numbers, and all 
     [{ imageSize: 1024, batch: 32, width: 1 }, /needs \d+ bytes .* allows \d+; use a smaller batch/],
   ] as const) {
     const config = parseConfig({ ...small, ...more, seed });
-    await rejects(() => Trainer.open(device, config, pictures(40)), OutOfMemoryError, message);
+    await rejects(() => openTrainer(device, config, pictures(40)), OutOfMemoryError, message);
     assert.is(device.allocated, before);
   }
 });
@@ -302,13 +302,13 @@ test('weights or a tensor over the limits are refused with the numbers, and all 
 test('a source smaller than a batch, and a checkpoint of another method, are refused', async () => {
   const config = parseConfig({ ...small, seed });
   try {
-    await Trainer.open(device, config, pictures(5));
+    await openTrainer(device, config, pictures(5));
     assert.unreachable();
   } catch (error) {
     assert.match((error as Error).message, /5/);
   }
-  const lone = await Trainer.open(device, parseConfig({ ...small, method: 'xd', seed }), pictures(40));
-  const trainer = await Trainer.open(device, config, pictures(40));
+  const lone = await openTrainer(device, parseConfig({ ...small, method: 'xd', seed }), pictures(40));
+  const trainer = await openTrainer(device, config, pictures(40));
   const before = await trainer.save();
   try {
     await trainer.load(1, await lone.save());

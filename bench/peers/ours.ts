@@ -1,3 +1,4 @@
+import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
 import { Network } from '../../src/methods/network.js';
 import { openDevice } from '../../src/node/device.js';
@@ -78,17 +79,10 @@ function forward(tape: Tape, c: Case, inputs: readonly Tensor[], weights: readon
 async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded> {
   const { stem, blocks, units } = network;
   const width = stem / 32;
-  const method = barlowTwins({
-    encoder: 'mobilenet_v1',
-    width,
-    ratio: 1,
-    stemStride: 1,
-    blocks: blocks.map(([O, S]) => [O / width, S] as const),
-    projector: units,
-    alpha: 1,
-    lambda,
-    scale: 1,
-  });
+  const method = barlowTwins(
+    mobilenetV1({ width, stemStride: 1, blocks: blocks.map(([O, S]) => [O / width, S] as const) }),
+    { projector: units, lambda, scale: 1 },
+  );
   const net = new Network(device, method);
   net.parameters.initialize(() => 0.5);
   for (const name of Object.keys(allWeightShapes(c))) net.parameters.write(name, values[name]);
@@ -100,7 +94,7 @@ async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded
   const plan = new Plan(device, { label: 'step' });
   plan.clear({ storage: net.parameters.grads, offset: 0, bytes: net.parameters.size * 4 });
   const views = { a: view('xa'), b: view('xb') };
-  const objective = method.record(plan, net, views);
+  const objective = method.record(new Tape(plan), net, views);
   sgd(plan, net.parameters, { momentum, weightDecay: 0 });
   await plan.compile();
   return {

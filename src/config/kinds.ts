@@ -38,7 +38,8 @@ export interface Choices {
 }
 
 export const required = Symbol('required');
-export const methods = [
+/** Every method, by the name that settings use. */
+export const methodNames = [
   'sacl_xd',
   'sacl',
   'xd',
@@ -51,7 +52,7 @@ export const methods = [
   'rekd',
   'oss',
 ] as const;
-export type MethodName = (typeof methods)[number];
+export type MethodName = (typeof methodNames)[number];
 export const optimizers = ['lars', 'sgd', 'adamw'] as const;
 
 interface Limits {

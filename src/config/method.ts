@@ -1,8 +1,16 @@
 import { isSmall } from '../data/augment.js';
 import { backbone, type EncoderSpec } from '../encoders/backbone.js';
+import { byolDefaults } from '../methods/byol.js';
+import { contrastDefaults } from '../methods/contrast.js';
+import { correlationDefaults } from '../methods/cross_correlation.js';
+import { discoDefaults } from '../methods/disco.js';
+import { ossDefaults } from '../methods/oss.js';
+import { rekdDefaults } from '../methods/rekd.js';
+import { seedDefaults } from '../methods/seed.js';
+import { sslSmallDefaults } from '../methods/ssl_small.js';
 import { lossDefaults } from '../ops/cross_correlation.js';
 import { sinkhornDefaults } from '../ops/sinkhorn.js';
-import { choice, integer, type MethodName, methods, number, type Settled, text } from './kinds.js';
+import { choice, integer, type MethodName, methodNames, number, type Settled, text } from './kinds.js';
 
 /** Whose slim encoder is a slice of its host, */
 export const slicing: readonly MethodName[] = ['sacl_xd', 'sacl'];
@@ -14,7 +22,7 @@ const correlating: readonly MethodName[] = ['sacl_xd', 'sacl', 'xd', 'barlow_twi
 const contrasting: readonly MethodName[] = ['moco_v2', 'ssl_small', 'seed', 'disco', 'rekd'];
 const averaging: readonly MethodName[] = ['moco_v2', 'byol', 'ssl_small', 'disco', 'rekd'];
 /** Those that learn from an encoder in a file. */
-const taught: readonly MethodName[] = ['seed', 'disco', 'ssl_small'];
+export const taught: readonly MethodName[] = ['seed', 'disco', 'ssl_small'];
 
 const among = (names: readonly MethodName[]) => (above: Settled) => names.includes(above.method as MethodName);
 const onlyFor = (...names: readonly (readonly MethodName[])[]) =>
@@ -28,7 +36,7 @@ const features = (above: Settled) => backbone({ ...(above as unknown as EncoderS
 
 /** What is trained, and the numbers of its loss. */
 export const methodSettings = {
-  method: choice('what is trained', 'sacl_xd', methods),
+  method: choice('what is trained', 'sacl_xd', methodNames),
   ratio: number('K of Kx-1x: the host is K times as wide as the slim encoder', (above) => (widens(above) ? 1.5 : 1), {
     min: 1,
     max: 16,
@@ -39,18 +47,22 @@ export const methodSettings = {
     shown: 'needed by seed and disco',
     ...onlyFor(taught),
   }),
-  distilEpochs: integer('epochs of distillation before the method begins', (above) => (startsTaught(above) ? 5 : 0), {
-    min: 0,
-    max: 1e6,
-    shown: '5 for ssl_small with a teacher',
-    ...onlyFor(['ssl_small']),
-  }),
+  distilEpochs: integer(
+    'epochs of distillation before the method begins',
+    (above) => (startsTaught(above) ? sslSmallDefaults.distilEpochs : 0),
+    {
+      min: 0,
+      max: 1e6,
+      shown: '5 for ssl_small with a teacher',
+      ...onlyFor(['ssl_small']),
+    },
+  ),
   projector: integer('units of the layers of the projector, or of the hidden layer of a head', unitsOf, {
     min: 2,
     max: 65536,
     shown: '2048; 4096 byol; F moco_v2, seed, rekd; 2F ssl_small',
   }),
-  embedding: integer('length of the embeddings that are compared', (above) => (above.method === 'byol' ? 256 : 128), {
+  embedding: integer('length of the embeddings that are compared', (above) => of(above).embedding, {
     min: 2,
     max: 65536,
     shown: '256 for byol, else 128',
@@ -58,7 +70,7 @@ export const methodSettings = {
   }),
   alpha: number(
     'share of the contrast; the rest, 1 - alpha, is cross distillation',
-    (above) => (distils(above) ? 0.95 : 1),
+    (above) => (distils(above) ? correlationDefaults.alpha : 1),
     { min: 0, max: 1, shown: '0.95 for sacl_xd and xd, else 1', ...onlyFor(correlating) },
   ),
   lambda: number('weight of the off-diagonal correlations', lossDefaults.lambda, { min: 0, ...onlyFor(correlating) }),
@@ -67,18 +79,18 @@ export const methodSettings = {
     shown: '196 / projector',
     ...onlyFor(correlating),
   }),
-  temperature: number(
-    'what similarities are divided by',
-    (above) => (['ssl_small', 'oss'].includes(above.method as string) ? 0.1 : 0.2),
-    { above: 0, shown: '0.1 for ssl_small and oss, else 0.2', ...onlyFor(contrasting, ['oss']) },
-  ),
-  teacherTemperature: number("what the teacher's similarities are divided by", 0.01, {
+  temperature: number('what similarities are divided by', (above) => of(above).temperature, {
+    above: 0,
+    shown: '0.1 for ssl_small and oss, else 0.2',
+    ...onlyFor(contrasting, ['oss']),
+  }),
+  teacherTemperature: number("what the teacher's similarities are divided by", seedDefaults.teacherTemperature, {
     above: 0,
     ...onlyFor(['seed', 'ssl_small']),
   }),
   queue: integer(
     'embeddings of former batches to compare with',
-    (above) => (isSmall(above.imageSize as number) ? 4096 : 65536),
+    (above) => (isSmall(above.imageSize as number) ? contrastDefaults.queue : 65536),
     {
       min: 1,
       max: 2 ** 20,
@@ -86,18 +98,22 @@ export const methodSettings = {
       ...onlyFor(contrasting),
     },
   ),
-  ema: number('momentum of the averaged weights, for byol that of the first step', emaOf, {
+  ema: number('momentum of the averaged weights, for byol that of the first step', (above) => of(above).ema, {
     min: 0,
     below: 1,
     shown: '0.996 for byol, else 0.999',
     ...onlyFor(averaging),
   }),
-  neighbours: integer('how many of the nearest in the queue count as the same', 5, {
+  neighbours: integer('how many of the nearest in the queue count as the same', rekdDefaults.neighbours, {
     min: 1,
     max: 64,
     ...onlyFor(['rekd']),
   }),
-  prototypes: integer('directions that embeddings are assigned to', 300, { min: 2, max: 65536, ...onlyFor(['oss']) }),
+  prototypes: integer('directions that embeddings are assigned to', ossDefaults.prototypes, {
+    min: 2,
+    max: 65536,
+    ...onlyFor(['oss']),
+  }),
   epsilon: number('sharpness of the assignment', sinkhornDefaults.epsilon, { above: 0, ...onlyFor(['oss']) }),
   sinkhorn: integer('iterations that even the assignment out', sinkhornDefaults.iterations, {
     min: 1,
@@ -113,12 +129,26 @@ function startsTaught({ method, teacher }: Settled): boolean {
 /** F is the length of the slim encoder's features. */
 function unitsOf(above: Settled): number {
   const F = features(above);
-  const units: Partial<Record<MethodName, number>> = { moco_v2: F, seed: F, rekd: F, ssl_small: 2 * F, byol: 4096 };
-  return units[above.method as MethodName] ?? 2048;
+  const own: Partial<Record<MethodName, number>> = {
+    moco_v2: F,
+    seed: F,
+    rekd: F,
+    ssl_small: sslSmallDefaults.projector(F),
+    byol: byolDefaults.projector,
+    disco: discoDefaults.projector,
+    oss: ossDefaults.projector,
+  };
+  return own[above.method as MethodName] ?? correlationDefaults.projector;
 }
 
-function emaOf({ method }: Settled): number {
-  return method === 'byol' ? 0.996 : 0.999;
+/** What a method does where nothing is said; of a number that it has no use for, what most do. */
+function of({ method }: Settled): typeof contrastDefaults {
+  const own: Partial<Record<MethodName, object>> = {
+    byol: byolDefaults,
+    ssl_small: sslSmallDefaults,
+    oss: ossDefaults,
+  };
+  return { ...contrastDefaults, ...own[method as MethodName] };
 }
 
 interface MethodConfig {

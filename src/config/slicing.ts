@@ -1,5 +1,6 @@
 import { sliceModes } from '../keep_lists.js';
 import { bnModes } from '../parameters.js';
+import { ranges, trainerDefaults } from '../train/options.js';
 import { choice, integer } from './kinds.js';
 import { slicing } from './method.js';
 
@@ -12,9 +13,12 @@ const forLists = { only: { key: 'slice', values: ['l1'] } } as const;
 /** How the slim encoder is cut out of its host. */
 export const slicingSettings = {
   slice: choice('channels of the slim encoder: leading, or of largest L1 norm', 'prefix', sliceModes, forSlices),
-  sliceEvery: integer('steps between selections of channels', 1000, { min: 1, ...forLists }),
+  sliceEvery: integer('steps between selections of channels', trainerDefaults.sliceEvery, {
+    ...ranges.sliceEvery,
+    ...forLists,
+  }),
   sliceWarmup: integer<number | null>('steps before the first selection by trained weights', null, {
-    min: 0,
+    ...ranges.sliceWarmup,
     shown: 'the warm-up',
     ...forLists,
   }),

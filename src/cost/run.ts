@@ -1,13 +1,14 @@
-import { scheduleOf, type TrainConfig } from '../config.js';
+import { methodOf, trainerOptionsOf } from '../config/run.js';
+import type { TrainConfig } from '../config.js';
 import type { Pictures } from '../data/augment.js';
 import type { Method } from '../methods/method.js';
-import { methods } from '../methods/methods.js';
 import { Network } from '../methods/network.js';
-import { checkTeacher, type Teacher } from '../methods/teacher.js';
+import type { Teacher } from '../methods/teacher.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
+import { type Settled, settleOptions } from '../train/options.js';
 import { Stage, type Stretch, stretchesOf } from '../train/stage.js';
 import { type Ledger, ledgerOf } from './ledger.js';
 
@@ -46,11 +47,11 @@ export interface RunCost {
  * tensor is over the limits of `like`
  */
 export function runCost(config: TrainConfig, images: number, teacher?: Teacher, like?: Device): RunCost {
-  checkTeacher(config, teacher);
-  const method: Method = methods[config.method](config, teacher);
-  const all = stretchesOf(method, config, images, scheduleOf(config, images)).map((stretch) => ({
+  const method = methodOf(config, teacher);
+  const options = settleOptions(trainerOptionsOf(config));
+  const all = stretchesOf(method, options, { length: images, name: config.data }).map((stretch) => ({
     stretch,
-    ...record(config, method, stretch, like),
+    ...record(options, method, stretch, like),
   }));
   const stretches = all.map(({ stretch: { name, schedule }, step }) => ({
     name: name.trim(),
@@ -68,16 +69,16 @@ export function runCost(config: TrainConfig, images: number, teacher?: Teacher, 
 }
 
 function record(
-  config: TrainConfig,
+  options: Settled,
   method: Method,
   stretch: Stretch,
   like: Device | undefined,
 ): Pick<RunCost, 'memory'> & { step: Ledger } {
   const device = metaDevice(like);
-  const pictures = unseen(device, config);
+  const pictures = unseen(device, options);
   const ofPictures = device.allocated;
   const plan = new Plan(device, { label: 'step' });
-  new Stage({ plan, stretch, config }, new Network(device, method), pictures);
+  new Stage({ plan, stretch, options }, new Network(device, method), pictures);
   return {
     step: ledgerOf(plan.dispatches),
     memory: { lasting: device.allocated - ofPictures, transient: plan.stats().heldBytes },
@@ -85,7 +86,7 @@ function record(
 }
 
 /** Pictures as large as the views; nobody will look at them. */
-function unseen(device: Device, { batch, imageSize }: TrainConfig): Pictures {
+function unseen(device: Device, { batch, imageSize }: Settled): Pictures {
   const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
   return {
     batch,

@@ -1,4 +1,4 @@
-import { type MethodName, methods } from '../config/kinds.js';
+import { type MethodName, methodNames } from '../config/kinds.js';
 import { unknown } from '../config/names.js';
 import { isSmall } from '../data/augment.js';
 import { type EncoderName, encoderNames } from '../encoders/backbone.js';
@@ -97,7 +97,7 @@ function share(
 
 /** Refuses what does not go together; gives the ratio. */
 function check({ method, encoder, ratio, teacher, teacherEpochs }: TrainingSpec): number {
-  if (!methods.includes(method)) throw unknown('method', method, methods);
+  if (!methodNames.includes(method)) throw unknown('method', method, methodNames);
   if (!encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
   if (teacher !== undefined && !encoderNames.includes(teacher)) throw unknown('teacher', teacher, encoderNames);
   const used: { readonly [R in Role]?: Passes } = methodPasses[method];

@@ -3,7 +3,15 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
-import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import {
+  type Encoder,
+  type EncoderOptions,
+  mapChannels,
+  multipleOf8,
+  pooledEncoder,
+  rgb,
+  widthMultiplier,
+} from './encoder.js';
 
 /** Expansion, kernel size, stride of the first block, output channels, blocks. */
 type Stage = readonly [number, number, number, number, number];
@@ -22,17 +30,17 @@ const stages: readonly Stage[] = [
 /** EfficientNet-B0 without its classifier, and without drop-connect: 1280 features at width 1. Names are torchvision's. */
 export function efficientnetB0(options: EncoderOptions = {}): Encoder {
   const { stemStride = 2 } = options;
-  const scale = scaling(options, multipleOf8);
+  const scale = widthMultiplier(options, multipleOf8);
   const norm = { activation: 'silu' } as const;
   let input = scale(32);
-  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
+  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input, norm)];
   stages.forEach(([expansion, kernelSize, first, channels, blocks], stage) => {
     for (let i = 0; i < blocks; i++) {
       const stride = i === 0 ? first : 1;
-      const expanded = expansion === 1 ? input : both(input, (c) => multipleOf8(c * expansion));
+      const expanded = expansion === 1 ? input : mapChannels(input, (c) => multipleOf8(c * expansion));
       const output = i > 0 ? input : scale(channels);
-      const squeezed = both(input, (c) => Math.max(1, Math.floor(c / 4)));
+      const squeezed = mapChannels(input, (c) => Math.max(1, Math.floor(c / 4)));
       const squeeze = (name: string, channels: Channels) =>
         squeezeExcite(name, channels, squeezed, { activation: 'silu', gate: 'sigmoid' });
       const block = { kernelSize, stride, norm, squeeze };
@@ -41,7 +49,7 @@ export function efficientnetB0(options: EncoderOptions = {}): Encoder {
     }
   });
   const last = `features.${stages.length + 1}`;
-  const features = both(input, (c) => 4 * c);
+  const features = mapChannels(input, (c) => 4 * c);
   modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, norm));
-  return pooled(sequential(...modules), features, 16 * stemStride);
+  return pooledEncoder(sequential(...modules), features, 16 * stemStride);
 }

@@ -23,15 +23,31 @@ export interface EncoderOptions {
   stemStride?: number;
 }
 
+/**
+ * Sees that an encoder has one width, its host that of the slim one.
+ *
+ * @throws ConfigError that names what has two
+ */
+export function checkOneWidth({ parameters, features }: Encoder): void {
+  const wider = parameters.find(({ shape, slim }) => shapeText(shape) !== shapeText(slim));
+  if (!wider && features.host === features.slim) return;
+  const what = wider
+    ? `${wider.name} ${shapeText(wider.shape)} in the host and ${shapeText(wider.slim)} in the slim one`
+    : `${features.host} features of the host and ${features.slim} of the slim one`;
+  throw new ConfigError(
+    `encoder: expected one width, for the method slices no host, got ${what}; make it with ratio 1`,
+  );
+}
+
 /** Red, green and blue. */
-export const colours: Channels = { host: 3, slim: 3 };
+export const rgb: Channels = { host: 3, slim: 3 };
 
 /**
  * Groups of channels from those of the published network: times the width, rounded. Each call makes a new group.
  *
  * @throws ConfigError where an option is out of range: a slim encoder wider than its host is no slice of it
  */
-export function scaling(
+export function widthMultiplier(
   { width = 1, ratio = 1, stemStride = 2 }: EncoderOptions,
   round: (channels: number) => number,
 ): (channels: number) => Channels {
@@ -46,7 +62,7 @@ export function scaling(
 }
 
 /** A new group by the same rule for either encoder. */
-export function both(channels: Channels, rule: (channels: number) => number): Channels {
+export function mapChannels(channels: Channels, rule: (channels: number) => number): Channels {
   return { host: rule(channels.host), slim: rule(channels.slim) };
 }
 
@@ -57,7 +73,7 @@ export function multipleOf8(channels: number): number {
 }
 
 /** The encoder whose feature maps `body` makes: their means over the pixels are the features. */
-export function pooled(body: Module, features: Channels, stride: number, hidden?: readonly Channels[]): Encoder {
+export function pooledEncoder(body: Module, features: Channels, stride: number, hidden?: readonly Channels[]): Encoder {
   const { parameters, statistics } = body;
   return {
     parameters,
@@ -67,7 +83,7 @@ export function pooled(body: Module, features: Channels, stride: number, hidden?
     ...(hidden && { hidden }),
     forward(pass, x) {
       const [, colour, H, W] = x.shape;
-      if (x.shape.length !== 4 || colour !== colours.host || !(Math.min(H, W) >= stride))
+      if (x.shape.length !== 4 || colour !== rgb.host || !(Math.min(H, W) >= stride))
         throw new ShapeError(
           `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );

@@ -1,6 +1,6 @@
 import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
-import { colours, type Encoder, type EncoderOptions, pooled, scaling } from './encoder.js';
+import { type Encoder, type EncoderOptions, pooledEncoder, rgb, widthMultiplier } from './encoder.js';
 
 /** Output channels at width 1, and stride, of a depthwise-separable block. */
 export type Block = readonly [channels: number, stride: number];
@@ -29,9 +29,9 @@ export interface MobilenetV1Options extends EncoderOptions {
 /** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
 export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
   const { stemStride = 2, blocks = mobilenetV1Blocks } = options;
-  const scale = scaling(options, (channels) => Math.max(1, Math.floor(channels)));
+  const scale = widthMultiplier(options, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
-  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
+  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input)];
   blocks.forEach(([channels, stride], i) => {
     const name = `features.${i + 1}.block`;
@@ -40,7 +40,7 @@ export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
     modules.push(convNorm(conv(`${name}.1.0`, input, output), `${name}.1.1`, output));
     input = output;
   });
-  return pooled(
+  return pooledEncoder(
     sequential(...modules),
     input,
     blocks.reduce((product, [, stride]) => product * stride, stemStride),

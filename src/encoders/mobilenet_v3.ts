@@ -3,7 +3,15 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
-import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import {
+  type Encoder,
+  type EncoderOptions,
+  mapChannels,
+  multipleOf8,
+  pooledEncoder,
+  rgb,
+  widthMultiplier,
+} from './encoder.js';
 
 /** Kernel size, expanded channels, output channels, squeeze-excite?, activation, stride. */
 type Row = readonly [number, number, number, boolean, 'relu' | 'hardswish', number];
@@ -30,16 +38,16 @@ const rows: readonly Row[] = [
 /** MobileNet-V3-Large without its classifier: 960 features at width 1. Names are torchvision's. */
 export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
   const { stemStride = 2 } = options;
-  const scale = scaling(options, multipleOf8);
+  const scale = widthMultiplier(options, multipleOf8);
   const norm = { eps: 1e-3, momentum: 0.01 };
   const hardswish = { ...norm, activation: 'hardswish' } as const;
   const squeeze = (name: string, channels: Channels) => {
-    const squeezed = both(channels, (c) => multipleOf8(Math.floor(c / 4)));
+    const squeezed = mapChannels(channels, (c) => multipleOf8(Math.floor(c / 4)));
     return squeezeExcite(name, channels, squeezed, { activation: 'relu', gate: 'hardsigmoid' });
   };
   let from = 16;
   let input = scale(from);
-  const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });
+  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input, hardswish)];
   rows.forEach(([kernelSize, expansion, channels, squeezes, activation, stride], i) => {
     const expanded = expansion === from ? input : scale(expansion);
@@ -50,7 +58,7 @@ export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
     input = output;
   });
   const last = `features.${rows.length + 1}`;
-  const features = both(input, (c) => 6 * c);
+  const features = mapChannels(input, (c) => 6 * c);
   modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, hardswish));
-  return pooled(sequential(...modules), features, 16 * stemStride, [scale(1280)]);
+  return pooledEncoder(sequential(...modules), features, 16 * stemStride, [scale(1280)]);
 }

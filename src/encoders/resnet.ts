@@ -3,7 +3,15 @@ import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
-import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import {
+  type Encoder,
+  type EncoderOptions,
+  mapChannels,
+  multipleOf8,
+  pooledEncoder,
+  rgb,
+  widthMultiplier,
+} from './encoder.js';
 
 /** A block without its shortcut, from `input` to `output`; `inner()` makes the groups of channels between its convolutions. */
 type Body = (name: string, input: Channels, inner: () => Channels, output: Channels, stride: number) => Module;
@@ -71,10 +79,10 @@ export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(archit
 /** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
   const { stemStride = stem === 7 ? 2 : 1 } = options;
-  const scale = scaling(options, multipleOf8);
+  const scale = widthMultiplier(options, multipleOf8);
   let from: number = stages[0][0];
   let input = scale(from);
-  const first = conv('conv1', colours, input, { kernelSize: stem, stride: stemStride });
+  const first = conv('conv1', rgb, input, { kernelSize: stem, stride: stemStride });
   const modules = [convNorm(first, 'bn1', input)];
   const pools = stem === 7 && stemStride === 2;
   if (pools) modules.push(halving);
@@ -84,7 +92,7 @@ function resnet({ body, expansion, stages, stem }: Architecture, options: Encode
       const name = `layer${stage + 1}.${i}`;
       const stride = stage > 0 && i === 0 ? 2 : 1;
       const keeps = stride === 1 && expansion * channels === from;
-      const output = keeps ? input : both(inner(), (c) => expansion * c);
+      const output = keeps ? input : mapChannels(inner(), (c) => expansion * c);
       const projection = () => conv(`${name}.downsample.0`, input, output, { stride });
       modules.push(
         residual(body(name, input, inner, output, stride), {
@@ -96,7 +104,7 @@ function resnet({ body, expansion, stages, stem }: Architecture, options: Encode
       input = output;
     }
   });
-  return pooled(sequential(...modules), input, stemStride * (pools ? 2 : 1) * 2 ** (stages.length - 1));
+  return pooledEncoder(sequential(...modules), input, stemStride * (pools ? 2 : 1) * 2 ** (stages.length - 1));
 }
 
 const halving: Module = {

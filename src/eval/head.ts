@@ -1,4 +1,4 @@
-import { constant, gaussian } from '../nn/init.js';
+import { constant, normal } from '../nn/init.js';
 import { type Module, sequential } from '../nn/module.js';
 import { batchnorm } from '../ops/batchnorm.js';
 import { linear } from '../ops/linear.js';
@@ -20,7 +20,7 @@ const eps = 1e-5;
  */
 export function classifier(features: number, classes: number, { standardize = false } = {}): Module {
   const layer: Module = {
-    parameters: [parameter(weight, [classes, features], gaussian(0.01)), parameter(bias, [classes], constant(0))],
+    parameters: [parameter(weight, [classes, features], normal(0.01)), parameter(bias, [classes], constant(0))],
     statistics: [],
     forward: ({ tape, parameters }, x) =>
       linear(tape, x, parameters.tensor(weight, 'host'), parameters.tensor(bias, 'host')),

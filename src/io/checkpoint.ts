@@ -82,18 +82,27 @@ export function checkConfig(
   file: string,
   free: readonly string[] = [],
 ): void {
-  const keys = new Set([...Object.keys(checkpoint.config), ...Object.keys(config)]);
-  const show = (value: Json | undefined) => (value === undefined ? 'unset' : JSON.stringify(sorted(value)));
-  const differing = [...keys]
-    .filter((key) => !free.includes(key) && show(checkpoint.config[key]) !== show(config[key]))
-    .sort()
-    .map((key) => `${key} (there ${show(checkpoint.config[key])}, here ${show(config[key])})`);
+  const differing = differencesOf(checkpoint.config, config, free);
   if (differing.length > 0) {
     throw new DataError(
       `${file}: the checkpoint is of another config: ${differing.join(', ')}; ` +
         'resume with its settings, or begin a new run in another folder',
     );
   }
+}
+
+/** Every key whose value is another here than there, in words; keys in `free` may differ. */
+export function differencesOf(
+  there: Checkpoint['config'],
+  here: Checkpoint['config'],
+  free: readonly string[] = [],
+): string[] {
+  const keys = new Set([...Object.keys(there), ...Object.keys(here)]);
+  const show = (value: Json | undefined) => (value === undefined ? 'unset' : JSON.stringify(sorted(value)));
+  return [...keys]
+    .filter((key) => !free.includes(key) && show(there[key]) !== show(here[key]))
+    .sort()
+    .map((key) => `${key} (there ${show(there[key])}, here ${show(here[key])})`);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Encoder } from '../encoders/encoder.js';
 import { norm } from '../nn/blocks.js';
 import { mlp, unitRows } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
@@ -5,14 +6,16 @@ import { normalizeRows } from '../ops/normalize_rows.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { emaMomentum } from '../optim/schedule.js';
 import { Tape } from '../tape.js';
-import { type HeadSettings, smallEncoder } from './contrast.js';
-import { lone, type Method } from './method.js';
+import type { HeadSettings } from './contrast.js';
+import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
 
+export const byolDefaults = { projector: 4096, embedding: 256, ema: 0.996 };
+
 export interface ByolSettings extends HeadSettings {
-  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. */
-  readonly ema: number;
+  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. 0.996 where left out. */
+  readonly ema?: number;
 }
 
 /**
@@ -25,24 +28,24 @@ export interface ByolSettings extends HeadSettings {
  * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all pictures is nearly the
  * same, and without their mean taken away a short run learns little more than that.
  */
-export function byol(settings: ByolSettings): Method {
-  const { projector: hidden, embedding, ema } = settings;
-  const encoder = smallEncoder(settings);
+export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
+  const { projector: hidden = byolDefaults.projector, embedding = byolDefaults.embedding } = settings;
+  const { ema = byolDefaults.ema } = settings;
   const layers = { hidden, output: embedding, batchnorm: true };
   const units = { host: embedding, slim: embedding };
   const head = sequential(mlp('projector', encoder.features, layers), norm('projector.4', units));
   const predictor = sequential(mlp('predictor', units, layers), unitRows);
   const embed = embedder(encoder, head);
   return {
-    ...lone(encoder, head, predictor),
+    ...oneEncoder(encoder, head, predictor),
     averages: true,
     momentum: (step, steps) => emaMomentum(step, { steps, base: ema }),
-    record(plan, network, { a, b }) {
+    record(tape, network, { a, b }) {
+      const { plan } = tape;
       const still = new Tape(plan, { frozen: true });
       const targets = plan.phase('average', () =>
         [a, b].map((x) => normalizeRows(still, embed(network.averagedPass(still), x).z)),
       );
-      const tape = new Tape(plan, settings);
       const predict = (x: typeof a) => {
         const { features, z } = embed(network.pass(tape), x);
         return { features, z: predictor.forward(network.pass(tape), z) };

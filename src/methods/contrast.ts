@@ -1,4 +1,3 @@
-import { backbone } from '../encoders/backbone.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
@@ -6,33 +5,31 @@ import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
-import type { MethodSettings, Views } from './method.js';
-import type { Embedder, Network } from './network.js';
+import type { Views } from './method.js';
+import type { Embedder, Embedding, Network } from './network.js';
+
+/** What the methods that compare embeddings do where nothing is said, but for those that say otherwise. */
+export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
 
 /** What the methods are told that put a head of two layers behind an encoder. */
-export interface HeadSettings extends MethodSettings {
-  /** Units of the hidden layer. */
-  readonly projector: number;
-  /** D, the length of an embedding. */
-  readonly embedding: number;
+export interface HeadSettings {
+  /** Units of the hidden layer; the method's own where left out. */
+  readonly projector?: number;
+  /** D, the length of an embedding; 128 where left out, 256 of `byol`. */
+  readonly embedding?: number;
 }
 
 /** What the methods are told that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
-  /** τ, what similarities are divided by. */
-  readonly temperature: number;
-  /** K, how many embeddings of former batches are kept. */
-  readonly queue: number;
-  /** The share of the averaged weights that a step leaves. */
-  readonly ema: number;
+  /** τ, what similarities are divided by; 0.2 where left out, 0.1 of `sslSmall`. */
+  readonly temperature?: number;
+  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small pictures. */
+  readonly queue?: number;
+  /** The share of the averaged weights that a step leaves; 0.999 where left out. */
+  readonly ema?: number;
 }
 
-/** The encoder that is to be good though it is small: the slim one, on its own. */
-export function smallEncoder(settings: MethodSettings): Encoder {
-  return backbone({ ...settings, ratio: 1 });
-}
-
-/** Two layers behind an encoder, and onto the unit sphere. */
+/** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
 export function unitHead(name: string, { features }: Encoder, layers: MlpOptions): Module {
   return sequential(mlp(name, features, layers), unitRows);
 }
@@ -41,6 +38,12 @@ export function unitHead(name: string, { features }: Encoder, layers: MlpOptions
  * InfoNCE (MoCo-V2): the query of view A against the key that the averaged weights make of view B, and against the queue.
  *
  *   L = −(1/N) Σ_n log ( exp(q_n · k_n / τ) / (exp(q_n · k_n / τ) + Σ_j exp(q_n · queue_j / τ)) )
+ *
+ * @param network of a method that `averages`
+ * @param embed makes embeddings (N, D), rows of length 1
+ * @param queue (K, D)
+ * @returns the key (N, D), a constant; the query; its similarities (N, 1 + K); the loss (1)
+ * @throws ValidationError where the network keeps no average; ShapeError where queue and embeddings do not fit
  */
 export function infoNce(
   tape: Tape,
@@ -48,8 +51,8 @@ export function infoNce(
   embed: Embedder,
   { a, b }: Views,
   queue: Tensor,
-  temperature: number,
-) {
+  { temperature = contrastDefaults.temperature }: { temperature?: number } = {},
+): { key: Tensor; query: Embedding; logits: Tensor; loss: Tensor } {
   const { plan } = tape;
   const still = new Tape(plan, { frozen: true });
   const key = plan.phase('key', () => embed(network.averagedPass(still), b).z);

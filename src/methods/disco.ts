@@ -1,14 +1,21 @@
+import type { Encoder } from '../encoders/encoder.js';
 import { projection, unitRows } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
 import { add } from '../ops/add.js';
 import { enqueue } from '../ops/enqueue.js';
 import { squaredDistance } from '../ops/squared_distance.js';
-import { Tape } from '../tape.js';
-import { type ContrastSettings, infoNce, smallEncoder, unitHead } from './contrast.js';
-import { lone, type Method } from './method.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { type Teacher, teach } from './teacher.js';
+import { type Teacher, teacherFeatures } from './teacher.js';
+
+export const discoDefaults = { projector: 2048 };
+
+export interface DiscoSettings extends ContrastSettings {
+  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  readonly teacher?: Teacher;
+}
 
 /**
  * DisCo (Gao et al., 2022): MoCo-V2, and embeddings of both views that are to be a frozen teacher's. Where those are of
@@ -16,24 +23,26 @@ import { type Teacher, teach } from './teacher.js';
  *
  *   L = L_InfoNCE + Σ_n |adapt(z^A_n) − t^A_n|² + Σ_n |adapt(z^B_n) − t^B_n|²,   all rows of length 1
  */
-export function disco(settings: ContrastSettings, teacher?: Teacher): Method {
-  const { projector: hidden, embedding, temperature } = settings;
-  const encoder = smallEncoder(settings);
+export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
+  const { teacher, projector: hidden = discoDefaults.projector, temperature } = settings;
+  const { embedding = contrastDefaults.embedding, queue: length = contrastDefaults.queue } = settings;
+  const { ema = contrastDefaults.ema } = settings;
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const D = teacher?.backbone.features.host ?? embedding;
   const adaptor = D === embedding ? undefined : sequential(projection('adaptor', embedding, D), unitRows);
   const embed = embedder(encoder, head);
   return {
-    ...lone(encoder, head, ...(adaptor ? [adaptor] : [])),
+    ...oneEncoder(encoder, head, ...(adaptor ? [adaptor] : [])),
+    ...(teacher && { teacher }),
     averages: true,
-    momentum: () => settings.ema,
-    queues: { queue: [settings.queue, embedding] },
-    record(plan, network, views) {
+    momentum: () => ema,
+    queues: { queue: [length, embedding] },
+    record(tape, network, views) {
+      const { plan } = tape;
       const { queue } = network.queues;
-      const targets = { a: teach(plan, teacher, views.a), b: teach(plan, teacher, views.b) };
-      const tape = new Tape(plan, settings);
+      const targets = { a: teacherFeatures(tape, teacher, views.a), b: teacherFeatures(tape, teacher, views.b) };
       const pass = network.pass(tape);
-      const { key, query, loss: contrast } = infoNce(tape, network, embed, views, queue, temperature);
+      const { key, query, loss: contrast } = infoNce(tape, network, embed, views, queue, { temperature });
       const other = plan.phase('encoder B', () => embed(pass, views.b).z);
       const distil = (z: typeof key, target: typeof key) =>
         squaredDistance(tape, adaptor ? adaptor.forward(pass, z) : z, target);

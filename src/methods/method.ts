@@ -1,21 +1,15 @@
-import type { EncoderSpec } from '../encoders/backbone.js';
-import type { Encoder } from '../encoders/encoder.js';
+import { checkOneWidth, type Encoder } from '../encoders/encoder.js';
 import type { Module } from '../nn/module.js';
 import type { Slicing, Width } from '../parameters.js';
-import type { Plan } from '../runtime/plan.js';
+import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import type { Network } from './network.js';
+import type { Teacher } from './teacher.js';
 
 /** Both views of a batch, (N, 3, H, W) each. A view is made when it is first asked for. */
 export interface Views {
   readonly a: Tensor;
   readonly b: Tensor;
-}
-
-/** What every method is told. */
-export interface MethodSettings extends EncoderSpec, Slicing {
-  /** Make batchnorm outputs again in the backward, where less memory is worth the time. */
-  readonly recompute?: boolean;
 }
 
 /**
@@ -33,6 +27,8 @@ export interface Method extends Recipe {
   readonly averages?: boolean;
   /** Embeddings of former batches that it keeps: K rows of length D, by name. */
   readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
+  /** The frozen encoder that it learns from, where it does: a run that began with another is not continued. */
+  readonly teacher?: Teacher;
   /** What comes first, for some epochs, on the same networks: with an optimizer and a schedule of its own. */
   readonly before?: Recipe & { readonly name: string; readonly epochs: number };
 }
@@ -41,12 +37,36 @@ export interface Method extends Recipe {
 export interface Recipe {
   /** The share of the average of the weights that a step leaves: one of `steps`, counted from 0. */
   readonly momentum?: (step: number, steps: number) => number;
-  record(plan: Plan, network: Network, views: Views): Objective;
+  /**
+   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the way back. What
+   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { frozen: true })`.
+   */
+  record(tape: Tape, network: Network, views: Views): Objective;
 }
 
-/** The networks of a method with one encoder, exported as both host and slim. */
-export function lone(encoder: Encoder, ...heads: readonly Module[]): Pick<Method, 'encoders' | 'sliced' | 'heads'> {
+/** What a method trains. */
+export type Networks = Pick<Method, 'encoders' | 'sliced' | 'heads'>;
+
+/**
+ * The networks of a method with one encoder, exported as both host and slim.
+ *
+ * @throws ConfigError where the encoder has two widths, for there is one to train
+ */
+export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Networks {
+  checkOneWidth(encoder);
   return { encoders: { host: encoder, slim: encoder }, sliced: false, heads };
+}
+
+/**
+ * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensors
+ * need names of their own (`scoped`).
+ *
+ * @param wide of two widths, its host
+ * @throws ConfigError where the small encoder has two widths
+ */
+export function twoEncoders(encoder: Encoder, wide: Encoder, ...heads: readonly Module[]): Networks {
+  checkOneWidth(encoder);
+  return { encoders: { slim: encoder, host: wide }, sliced: false, heads };
 }
 
 /** What a method has recorded: a step up to the gradients. */

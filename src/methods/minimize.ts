@@ -4,7 +4,13 @@ import type { Tensor } from '../tensor.js';
 import type { Objective } from './method.js';
 import type { Network } from './network.js';
 
-/** Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`. */
+/**
+ * Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`.
+ *
+ * @param losses (1) each, made on `tape`
+ * @param rest what is watched for collapse, (N, D) each, and what is recorded after the weights are updated
+ * @throws ValidationError where no parameter led to any of them, as on a frozen tape
+ */
 export function minimize(
   tape: Tape,
   network: Network,

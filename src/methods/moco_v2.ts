@@ -1,25 +1,27 @@
+import type { Encoder } from '../encoders/encoder.js';
 import { enqueue } from '../ops/enqueue.js';
-import { Tape } from '../tape.js';
-import { type ContrastSettings, infoNce, smallEncoder, unitHead } from './contrast.js';
-import { lone, type Method } from './method.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
 
-/** MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. */
-export function mocoV2(settings: ContrastSettings): Method {
-  const { projector: hidden, embedding, temperature } = settings;
-  const encoder = smallEncoder(settings);
+/**
+ * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. Its head's
+ * hidden layer is as wide as the features where nothing is said.
+ */
+export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {
+  const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding, temperature } = settings;
+  const { queue: length = contrastDefaults.queue, ema = contrastDefaults.ema } = settings;
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const embed = embedder(encoder, head);
   return {
-    ...lone(encoder, head),
+    ...oneEncoder(encoder, head),
     averages: true,
-    momentum: () => settings.ema,
-    queues: { queue: [settings.queue, embedding] },
-    record(plan, network, views) {
+    momentum: () => ema,
+    queues: { queue: [length, embedding] },
+    record(tape, network, views) {
       const { queue } = network.queues;
-      const tape = new Tape(plan, settings);
-      const { key, query, loss } = infoNce(tape, network, embed, views, queue, temperature);
+      const { key, query, loss } = infoNce(tape, network, embed, views, queue, { temperature });
       return minimize(
         tape,
         network,
@@ -27,8 +29,8 @@ export function mocoV2(settings: ContrastSettings): Method {
         {
           watched: { zA: query.z, zB: key, features: query.features },
           update() {
-            network.updateAverage(plan);
-            enqueue(plan, queue, key);
+            network.updateAverage(tape.plan);
+            enqueue(tape.plan, queue, key);
           },
         },
       );

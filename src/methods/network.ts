@@ -1,6 +1,6 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { OutOfMemoryError, ValidationError } from '../errors.js';
-import { normal } from '../nn/init.js';
+import { standardNormal } from '../nn/init.js';
 import type { Module, Pass } from '../nn/module.js';
 import { ema } from '../optim/ema.js';
 import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
@@ -125,7 +125,7 @@ function checkQueue({ limits, name: adapter }: Device, name: string, K: number, 
 function directions(random: Random, [K, D]: readonly number[]): Float32Array<ArrayBuffer> {
   const rows = new Float32Array(K * D);
   for (let at = 0; at < rows.length; at += D) {
-    const row = Float64Array.from({ length: D }, () => normal(random));
+    const row = Float64Array.from({ length: D }, () => standardNormal(random));
     const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
     rows.set(
       row.map((x) => x / length),

@@ -1,24 +1,26 @@
-import { backbone } from '../encoders/backbone.js';
+import type { Encoder } from '../encoders/encoder.js';
 import { projection } from '../nn/mlp.js';
 import { scoped } from '../nn/module.js';
 import { add } from '../ops/add.js';
 import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
-import { type HeadSettings, smallEncoder, unitHead } from './contrast.js';
-import type { Method } from './method.js';
+import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
+import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
 
+export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
+
 export interface OssSettings extends HeadSettings {
-  /** τ of the scores of prototypes. */
-  readonly temperature: number;
-  readonly prototypes: number;
-  /** ε of the assignment, and the iterations that even it out over the prototypes. */
-  readonly epsilon: number;
-  readonly sinkhorn: number;
+  /** τ of the scores of prototypes; 0.1 where left out. */
+  readonly temperature?: number;
+  /** Directions that embeddings are assigned to; 300 where left out. */
+  readonly prototypes?: number;
+  /** ε of the assignment, and the iterations that even it out over the prototypes: those of `sinkhorn` where left out. */
+  readonly epsilon?: number;
+  readonly sinkhorn?: number;
 }
 
 /**
@@ -29,25 +31,26 @@ export interface OssSettings extends HeadSettings {
  *   CE(p, s) = −(1/N) Σ_n Σ_k p_nk log softmax_k(s_n/τ),   Q = sinkhorn(s/ε); targets are constants
  *
  * s and r are the scores of the teacher's and of the small encoder's own prototypes, all of length 1.
+ *
+ * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
-export function oss(settings: OssSettings): Method {
-  const { embedding, temperature, prototypes: count, epsilon, sinkhorn: iterations } = settings;
-  const slim = smallEncoder(settings);
-  const host = scoped('teacher', backbone(settings));
-  const layers = { hidden: settings.projector, output: embedding, batchnorm: true };
-  const head = unitHead('head', slim, layers);
+export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {}): Method {
+  const { projector: hidden = ossDefaults.projector, embedding = contrastDefaults.embedding } = settings;
+  const { temperature = ossDefaults.temperature, prototypes: count = ossDefaults.prototypes } = settings;
+  const { epsilon, sinkhorn: iterations } = settings;
+  const host = scoped('teacher', wide);
+  const layers = { hidden, output: embedding, batchnorm: true };
+  const head = unitHead('head', encoder, layers);
   const teacherHead = unitHead('teacher.head', host, layers);
   const prototypes = projection('prototypes', embedding, count);
   const teacherPrototypes = projection('teacher.prototypes', embedding, count);
-  const [embed, embedTeacher] = [embedder(slim, head), embedder(host, teacherHead)];
+  const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
   return {
-    encoders: { slim, host },
-    sliced: false,
-    heads: [head, teacherHead, prototypes, teacherPrototypes],
-    record(plan, network, { a, b }) {
+    ...twoEncoders(encoder, host, head, teacherHead, prototypes, teacherPrototypes),
+    record(tape, network, { a, b }) {
+      const { plan } = tape;
       for (const { parameters } of [prototypes, teacherPrototypes])
         normalizeRowsInPlace(plan, network.parameters.tensor(parameters[0].name, 'host'));
-      const tape = new Tape(plan, settings);
       const pass = network.pass(tape);
       const taught = [a, b].map((x) => plan.phase('host', () => embedTeacher(pass, x)));
       const small = [a, b].map((x) => plan.phase('slim', () => embed(pass, x)));

@@ -1,18 +1,19 @@
-import { backbone } from '../encoders/backbone.js';
+import type { Encoder } from '../encoders/encoder.js';
 import { scoped } from '../nn/module.js';
 import { enqueue } from '../ops/enqueue.js';
 import { neighbourTargets } from '../ops/neighbours.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
-import { type ContrastSettings, infoNce, smallEncoder, unitHead } from './contrast.js';
-import type { Method } from './method.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
 
+export const rekdDefaults = { neighbours: 5 };
+
 export interface RekdSettings extends ContrastSettings {
-  /** How many of the teacher's nearest in the queue count as the same picture. */
-  readonly neighbours: number;
+  /** How many of the teacher's nearest in the queue count as the same picture; 5 where left out. */
+  readonly neighbours?: number;
 }
 
 /**
@@ -20,25 +21,28 @@ export interface RekdSettings extends ContrastSettings {
  * teacher's keys, whose positives are the picture's own key and those that the teacher finds nearest in its queue.
  *
  *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
+ *
+ * The heads' hidden layers are as wide as the small encoder's features where nothing is said.
+ *
+ * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
-export function rekd(settings: RekdSettings): Method {
-  const { projector: hidden, embedding, temperature, neighbours } = settings;
-  const slim = smallEncoder(settings);
-  const host = scoped('teacher', backbone(settings));
-  const head = unitHead('head', slim, { hidden, output: embedding });
+export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {}): Method {
+  const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
+  const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
+  const { ema = contrastDefaults.ema, neighbours = rekdDefaults.neighbours } = settings;
+  const host = scoped('teacher', wide);
+  const head = unitHead('head', encoder, { hidden, output: embedding });
   const teacherHead = unitHead('teacher.head', host, { hidden, output: embedding });
-  const [embed, embedTeacher] = [embedder(slim, head), embedder(host, teacherHead)];
+  const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
   return {
-    encoders: { slim, host },
-    sliced: false,
-    heads: [head, teacherHead],
+    ...twoEncoders(encoder, host, head, teacherHead),
     averages: true,
-    momentum: () => settings.ema,
-    queues: { 'teacher.queue': [settings.queue, embedding] },
-    record(plan, network, views) {
+    momentum: () => ema,
+    queues: { 'teacher.queue': [length, embedding] },
+    record(tape, network, views) {
+      const { plan } = tape;
       const queue = network.queues['teacher.queue'];
-      const tape = new Tape(plan, settings);
-      const taught = plan.phase('host', () => infoNce(tape, network, embedTeacher, views, queue, temperature));
+      const taught = plan.phase('host', () => infoNce(tape, network, embedTeacher, views, queue, { temperature }));
       const { features, z } = plan.phase('slim', () => embed(network.pass(tape), views.a));
       const distillation = plan.phase('loss', () => {
         const targets = neighbourTargets(plan, taught.logits, { count: neighbours });

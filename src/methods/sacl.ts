@@ -1,19 +1,24 @@
-import { Tape } from '../tape.js';
-import { type CorrelationSettings, correlate, slicedEncoder } from './correlate.js';
+import type { Encoder } from '../encoders/encoder.js';
+import { minimizeCrossCorrelation, type SlicedSettings, slicedEncoder } from './cross_correlation.js';
 import type { Method } from './method.js';
 
-/** SACL alone: host on view A against its slice on view B, L = L_BT(z^A, z^B). No frozen passes. */
-export function sacl(settings: CorrelationSettings): Method {
-  const { networks, embed } = slicedEncoder(settings);
+/**
+ * SACL alone: host on view A against its slice on view B, L = L_BT(z^A, z^B). No frozen passes.
+ *
+ * @param encoder of two widths, as one of ratio 1.5
+ */
+export function sacl(encoder: Encoder, settings: Omit<SlicedSettings, 'alpha'> = {}): Method {
+  const { networks, embed } = slicedEncoder(encoder, settings);
   return {
     ...networks,
-    record(plan, network, { a, b }) {
-      const tape = new Tape(plan, settings);
+    record(tape, network, { a, b }) {
+      const { plan } = tape;
       const live = {
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      return correlate(plan, tape, live, undefined, { ...settings, alpha: 1 }, network.counterparts);
+      const { counterparts } = network;
+      return minimizeCrossCorrelation(tape, live, { ...settings, alpha: 1, counterparts });
     },
   };
 }

@@ -1,5 +1,6 @@
+import type { Encoder } from '../encoders/encoder.js';
 import { Tape } from '../tape.js';
-import { type CorrelationSettings, correlate, slicedEncoder } from './correlate.js';
+import { minimizeCrossCorrelation, type SlicedSettings, slicedEncoder } from './cross_correlation.js';
 import type { Method } from './method.js';
 
 /**
@@ -9,23 +10,26 @@ import type { Method } from './method.js';
  *   L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B]))
  *
  * Frozen passes come first: they keep nothing, so their memory is free again for the live ones.
+ *
+ * @param encoder of two widths, as one of ratio 1.5
  */
-export function saclXd(settings: CorrelationSettings): Method {
-  const { networks, embed } = slicedEncoder(settings);
+export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method {
+  const { networks, embed } = slicedEncoder(encoder, settings);
   return {
     ...networks,
-    record(plan, network, { a, b }) {
+    record(tape, network, { a, b }) {
+      const { plan } = tape;
       const still = new Tape(plan, { frozen: true });
       const frozen = {
         a: plan.phase('frozen slim', () => embed(network.pass(still, 'slim'), a).z),
         b: plan.phase('frozen host', () => embed(network.pass(still, 'host'), b).z),
       };
-      const tape = new Tape(plan, settings);
       const live = {
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      return correlate(plan, tape, live, frozen, settings, network.counterparts);
+      const { counterparts } = network;
+      return minimizeCrossCorrelation(tape, live, { ...settings, frozen, counterparts });
     },
   };
 }

@@ -1,37 +1,45 @@
+import type { Encoder } from '../encoders/encoder.js';
 import { enqueue } from '../ops/enqueue.js';
 import { similarities } from '../ops/similarities.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import { Tape } from '../tape.js';
-import { type ContrastSettings, smallEncoder, unitHead } from './contrast.js';
-import { lone, type Method } from './method.js';
+import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js';
+import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { type Teacher, teach } from './teacher.js';
+import { type Teacher, teacherFeatures } from './teacher.js';
+
+export const seedDefaults = { teacherTemperature: 0.01 };
 
 export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
-  /** τ of the teacher's similarities. */
-  readonly teacherTemperature: number;
+  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  readonly teacher?: Teacher;
+  /** τ of the teacher's similarities; 0.01 where left out. */
+  readonly teacherTemperature?: number;
 }
 
 /**
  * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former pictures what a frozen
- * teacher finds so. Its embedding is as long as the teacher's features, which are the queue.
+ * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
+ * its own features where nothing is said.
  *
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */
-export function seed(settings: SeedSettings, teacher?: Teacher): Method {
-  const { projector: hidden, temperature, teacherTemperature } = settings;
-  const encoder = smallEncoder(settings);
-  const D = teacher?.backbone.features.host ?? settings.embedding;
+export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
+  const { teacher, projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
+  const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
+  const { teacherTemperature = seedDefaults.teacherTemperature } = settings;
+  const D = teacher?.backbone.features.host ?? embedding;
   const head = unitHead('seed', encoder, { hidden, output: D });
   const embed = embedder(encoder, head);
   return {
-    ...lone(encoder, head),
-    queues: { 'teacher.queue': [settings.queue, D] },
-    record(plan, network, { a }) {
+    ...oneEncoder(encoder, head),
+    ...(teacher && { teacher }),
+    queues: { 'teacher.queue': [length, D] },
+    record(tape, network, { a }) {
+      const { plan } = tape;
       const queue = network.queues['teacher.queue'];
-      const target = teach(plan, teacher, a);
-      const tape = new Tape(plan, settings);
+      const target = teacherFeatures(tape, teacher, a);
       const { features, z } = plan.phase('encoder', () => embed(network.pass(tape), a));
       const loss = plan.phase('loss', () => {
         const still = new Tape(plan, { frozen: true });

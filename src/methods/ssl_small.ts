@@ -1,25 +1,36 @@
+import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import type { ContrastSettings } from './contrast.js';
 import type { Method } from './method.js';
 import { mocoV2 } from './moco_v2.js';
 import { type SeedSettings, seed } from './seed.js';
-import type { Teacher } from './teacher.js';
+
+export const sslSmallDefaults = { temperature: 0.1, distilEpochs: 5, projector: (features: number) => 2 * features };
 
 export interface SslSmallSettings extends ContrastSettings, SeedSettings {
-  /** Epochs of distillation before the method begins; none without a teacher. */
-  readonly distilEpochs: number;
+  /** Epochs of distillation before the method begins; 5 where left out, none without a teacher. */
+  readonly distilEpochs?: number;
 }
 
 const distilTemperature = 0.2; // of SEED
 
 /**
- * SSL-Small (Shi et al., 2022): MoCo-V2 as small encoders want it, with a lower temperature, a wider head and stronger
- * colours, begun from a few epochs of distillation (SEED). Without a teacher it begins from random weights.
+ * SSL-Small (Shi et al., 2022): MoCo-V2 as small encoders want it, with a lower temperature, a head twice as wide as the features
+ * and stronger colours (those are the views'), begun from a few epochs of distillation (SEED). Without a teacher it begins from
+ * random weights.
  */
-export function sslSmall(settings: SslSmallSettings, teacher?: Teacher): Method {
-  const method = mocoV2(settings);
-  const { distilEpochs: epochs } = settings;
-  if (!teacher || epochs === 0) return method;
-  const distil = seed({ ...settings, temperature: distilTemperature }, teacher);
+export function sslSmall(encoder: Encoder, settings: SslSmallSettings = {}): Method {
+  const { teacher, projector = sslSmallDefaults.projector(encoder.features.host) } = settings;
+  const { temperature = sslSmallDefaults.temperature, distilEpochs } = settings;
+  const method: Method = {
+    ...mocoV2(encoder, { ...settings, projector, temperature }),
+    ...(teacher && { teacher }),
+  };
+  const epochs = distilEpochs ?? (teacher ? sslSmallDefaults.distilEpochs : 0);
+  if (!(Number.isInteger(epochs) && epochs >= 0))
+    throw new ConfigError(`ssl_small: expected distilEpochs that are whole and at least 0, got ${epochs}`);
+  if (epochs === 0) return method;
+  const distil = seed(encoder, { ...settings, projector, temperature: distilTemperature });
   return {
     ...method,
     heads: [...method.heads, ...distil.heads],
@@ -28,11 +39,16 @@ export function sslSmall(settings: SslSmallSettings, teacher?: Teacher): Method 
       name: 'distil',
       epochs,
       momentum: () => 0, // the average begins where the distilled weights end
-      record(plan, network, views) {
-        const objective = distil.record(plan, network, views);
+      record(tape, network, views) {
+        if (!teacher)
+          throw new ConfigError(
+            `teacher (--teacher): expected a trained encoder for ${epochs} epochs of distillation, got none; ` +
+              'give the opened encoder as settings.teacher, or 0 distilEpochs (--distil-epochs)',
+          );
+        const objective = distil.record(tape, network, views);
         const update = () => {
           objective.update?.();
-          network.updateAverage(plan);
+          network.updateAverage(tape.plan);
         };
         return { ...objective, update };
       },

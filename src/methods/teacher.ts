@@ -3,7 +3,6 @@ import { ConfigError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
 import type { Parameters, Weights } from '../parameters.js';
-import type { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
@@ -15,11 +14,12 @@ export interface Teacher {
 }
 
 /**
- * A teacher's features of a view (N, F), rows of length 1, by its running statistics. No gradient flows.
+ * A teacher's features (N, F) of a view (N, 3, H, W), rows of length 1, by its running statistics. No gradient flows: of the
+ * tape, its plan alone is used.
  *
  * @throws ConfigError where there is no teacher, or one of larger pictures
  */
-export function teach(plan: Plan, teacher: Teacher | undefined, x: Tensor): Tensor {
+export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher | undefined, x: Tensor): Tensor {
   if (!teacher) throw new ConfigError('teacher (--teacher): expected a trained encoder to learn from, got none');
   const { backbone, parameters } = teacher;
   const size = Math.min(x.shape[2], x.shape[3]);
@@ -31,15 +31,6 @@ export function teach(plan: Plan, teacher: Teacher | undefined, x: Tensor): Tens
   const tape = new Tape(plan, { frozen: true });
   const pass: Pass = { tape, parameters, width: 'host', training: false, updateStats: false };
   return plan.phase('teacher', () => normalizeRows(tape, backbone.forward(pass, x)));
-}
-
-/** @throws ConfigError where a run is to begin by distilling from a teacher, and there is none */
-export function checkTeacher({ distilEpochs }: { readonly distilEpochs: number }, teacher: Teacher | undefined): void {
-  if (distilEpochs > 0 && !teacher)
-    throw new ConfigError(
-      `teacher (--teacher): expected a trained encoder for ${distilEpochs} epochs of distillation, got none; ` +
-        'give the opened encoder as options.teacher, or 0 distilEpochs (--distil-epochs)',
-    );
 }
 
 /** Numbers that tell a teacher from another: a hash (FNV-1a) of the bits of its weights and running statistics, in two halves. */

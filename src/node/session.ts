@@ -1,3 +1,4 @@
+import { methodOf, trainerOptionsOf } from '../config/run.js';
 import { runCost } from '../cost/run.js';
 import { costNote } from '../cost/text.js';
 import { ImageEncoder } from '../image_encoder.js';
@@ -32,9 +33,9 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
     const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
-    const trainer = await Trainer.open(device, config, dataset.train, {
+    const trainer = await Trainer.open(device, methodOf(config, teacher), dataset.train, {
+      ...trainerOptionsOf(config),
       ...(variants && { variants }),
-      ...(teacher && { teacher }),
       ...(config.tune && { tune: tuning(note) }),
       onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { methodOf } from '../config/run.js';
 import type { TrainConfig } from '../config.js';
 import { eachPicture, type ImageSource } from '../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../data/trained.js';
@@ -87,7 +88,12 @@ export async function openSubject(
   try {
     const trained = new ImageEncoder(device, config, state, part, weights);
     encoders.push(trained);
-    const untrained = new ImageEncoder(device, config, await initialState(device, config, part), part);
+    const untrained = new ImageEncoder(
+      device,
+      config,
+      await initialState(device, methodOf(config), part, config.seed),
+      part,
+    );
     encoders.push(untrained);
     if (recalibrate)
       for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));

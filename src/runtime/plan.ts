@@ -146,6 +146,11 @@ export class Plan {
     this.#scalars.provide(what, scalar, of);
   }
 
+  /** Who gives a scalar to runs that are not told it: `sgd of lr 0.1`, say. */
+  sourceOf(scalar: keyof StepScalars): string | undefined {
+    return this.#scalars.sourceOf(scalar);
+  }
+
   /** The number of the next run, counted from 0: set it where a training goes on that was begun elsewhere. */
   get step(): number {
     return this.#scalars.next;

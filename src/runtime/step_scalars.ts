@@ -69,6 +69,11 @@ export class Scalars {
     this.#sources.set(name, { what, of });
   }
 
+  /** Who gives a scalar where a run does not. */
+  sourceOf(name: keyof StepScalars): string | undefined {
+    return this.#sources.get(name)?.what;
+  }
+
   /**
    * The struct of the next step as the shader reads it; what nobody says is as in a step that changes nothing.
    *

@@ -1,20 +1,19 @@
-import { mostSteps, type Schedule, scheduleOf, type TrainConfig } from '../config.js';
 import type { Pictures } from '../data/augment.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import { collapse } from '../eval/collapse.js';
 import { type Correlation, correlation } from '../eval/correlation.js';
 import type { Method, Objective, Recipe, Summary } from '../methods/method.js';
 import type { Network } from '../methods/network.js';
-import { adamw } from '../optim/adamw.js';
-import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
-import { sgd } from '../optim/sgd.js';
-import type { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Range, Readback } from '../runtime/readback.js';
+import { Tape } from '../tape.js';
 import { numel, type Tensor } from '../tensor.js';
+import type { Settled } from './options.js';
+import { mostSteps, type Schedule, scheduleOf } from './schedule.js';
 import { AugmentedViews } from './views.js';
 
 /** A stretch of a run: how its steps are computed, and which they are. */
@@ -28,10 +27,15 @@ export interface Stretch {
 }
 
 /** What a run consists of: what the method does, and before it what it lets come first. */
-export function stretchesOf(method: Method, config: TrainConfig, images: number, schedule: Schedule): Stretch[] {
+export function stretchesOf(
+  method: Method,
+  { batch, epochs, steps, warmup, lr }: Settled,
+  images: Pick<ImageSource, 'length' | 'name'>,
+): [Stretch, ...Stretch[]] {
+  const schedule = scheduleOf({ batch, epochs, steps, warmup, lr }, images);
   const { before } = method;
   if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
-  const own = scheduleOf({ ...config, epochs: before.epochs, steps: null, warmup: null }, images);
+  const own = scheduleOf({ batch, epochs: before.epochs, lr }, images);
   if (own.steps + schedule.steps > mostSteps)
     throw new ConfigError(
       `distilEpochs (--distil-epochs): expected at most ${mostSteps} steps in all, got ${own.steps} of distillation and ` +
@@ -48,7 +52,7 @@ export class Stage {
   readonly stretch: Stretch;
   readonly plan: Plan;
   readonly #device: Device;
-  readonly #config: TrainConfig;
+  readonly #seed: number;
   readonly #objective: Objective;
   readonly #optimizer: Optimizer;
   #figures: Readback | undefined;
@@ -56,19 +60,28 @@ export class Stage {
 
   /** Records a step; `compile()` makes it ready to run. */
   constructor(
-    { plan, stretch, config }: { plan: Plan; stretch: Stretch; config: TrainConfig },
+    { plan, stretch, options }: { plan: Plan; stretch: Stretch; options: Settled },
     network: Network,
     pictures: Pictures,
   ) {
     this.#device = plan.device;
-    this.#config = config;
+    this.#seed = options.seed;
     this.stretch = stretch;
     this.plan = plan;
     plan.firstStep = stretch.first;
     const { parameters } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    this.#objective = stretch.recipe.record(plan, network, new AugmentedViews(plan, pictures, config));
-    this.#optimizer = plan.phase('optimizer', () => optimizerOf(plan, parameters, config));
+    this.#objective = stretch.recipe.record(
+      new Tape(plan, { recompute: options.recompute }),
+      network,
+      new AugmentedViews(plan, pictures, options),
+    );
+    this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
+    const own = plan.sourceOf('lr');
+    if (own)
+      throw new ConfigError(
+        `train: expected an optimizer without a learning rate of its own, got ${own}; give lr to the trainer, which has a schedule`,
+      );
     plan.phase('update', () => this.#objective.update?.());
   }
 
@@ -95,12 +108,11 @@ export class Stage {
 
   /** Submits the run's step, counted from 0. Its rate is known at once, its log when the GPU is done. */
   run(step: number): { lr: number; log: Promise<Summary> } {
-    const { seed } = this.#config;
     const { recipe, schedule, first } = this.stretch;
     const own = step - first;
     const lr = learningRate(own, schedule);
     const ema = recipe.momentum?.(own, schedule.steps) ?? 1;
-    this.plan.run({ step, seed, lr, ema });
+    this.plan.run({ step, seed: this.#seed, lr, ema });
     const figures = (this.#figures as Readback).snapshot();
     return { lr, log: figures.then((values) => this.#objective.summarize(values)) };
   }
@@ -130,11 +142,4 @@ export class Stage {
     this.#optimizer.dispose();
     this.plan.dispose();
   }
-}
-
-function optimizerOf(plan: Plan, parameters: Parameters, config: TrainConfig): Optimizer {
-  const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
-  if (config.optimizer === 'lars') return lars(plan, parameters, { momentum, weightDecay, trust, clip });
-  if (config.optimizer === 'adamw') return adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
-  return sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
 }

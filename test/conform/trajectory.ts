@@ -1,10 +1,11 @@
-import { backbone, type EncoderSpec } from '../../src/encoders/backbone.js';
-import type { Block } from '../../src/encoders/mobilenet_v1.js';
+import type { Encoder } from '../../src/encoders/encoder.js';
+import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { Network } from '../../src/methods/network.js';
 import { saclXd } from '../../src/methods/sacl_xd.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { numel, type Tensor } from '../../src/tensor.js';
 import type { Case, Check } from './cases.js';
 import { relativeError } from './cases.js';
@@ -24,16 +25,16 @@ function normError(a: ArrayLike<number>, b: ArrayLike<number>): number {
 const norm = (values: Float32Array) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
 
 /** The encoder of a trajectory's metadata, whose channel table it must reproduce. */
-function encoderOf({ base, k, cfg, host, slim }: Readonly<Record<string, string>>): EncoderSpec {
+function encoderOf({ base, k, cfg, host, slim }: Readonly<Record<string, string>>): Encoder {
   const blocks = JSON.parse(cfg) as Block[];
-  const spec = { encoder: 'mobilenet_v1', width: Number(base), ratio: Number(k), stemStride: 1, blocks } as const;
-  const { features } = backbone(spec);
+  const encoder = mobilenetV1({ width: Number(base), ratio: Number(k), stemStride: 1, blocks });
+  const { features } = encoder;
   const tables = { host: JSON.parse(host) as number[], slim: JSON.parse(slim) as number[] };
   if (features.host !== tables.host.at(-1) || features.slim !== tables.slim.at(-1))
     throw new Error(
       `expected ${tables.host.at(-1)} and ${tables.slim.at(-1)} features, got ${JSON.stringify(features)}`,
     );
-  return spec;
+  return encoder;
 }
 
 /** Several steps of SACL+XD on given views, from given weights: embeddings and gradients of step 0, the log, and the end. */
@@ -41,8 +42,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
   const { device, attributes, values, shape } = of;
   const number = (name: string) => Number(attributes[name]);
   const [steps, N, C, H, W] = shape('xa');
-  const method = saclXd({
-    ...encoderOf(attributes),
+  const method = saclXd(encoderOf(attributes), {
     projector: number('projector'),
     alpha: number('alpha'),
     lambda: number('lam'),
@@ -55,7 +55,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
   try {
     const views = { a: of.filled('a', [N, C, H, W]), b: of.filled('b', [N, C, H, W]) };
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const objective = method.record(plan, network, views);
+    const objective = method.record(new Tape(plan), network, views);
     const rules = { momentum: number('momentum'), weightDecay: number('wd') };
     const isLars = attributes.optimizer === 'lars';
     const optimizer = isLars

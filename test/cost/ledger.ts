@@ -1,18 +1,20 @@
 // What a step computes, as its plan says, against what the encoders' tables predict.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { methodNames } from '../../src/config/kinds.js';
+import { methodOf } from '../../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../../src/config.js';
 import { type LedgerPart, ledgerOf } from '../../src/cost/ledger.js';
 import { methodPasses, type Passes, type Role } from '../../src/cost/passes.js';
 import { workOf } from '../../src/cost/work.js';
 import type { Method } from '../../src/methods/method.js';
-import { methods } from '../../src/methods/methods.js';
 import { Network } from '../../src/methods/network.js';
 import type { Teacher } from '../../src/methods/teacher.js';
 import { sequential } from '../../src/nn/module.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { transient } from '../../src/tensor.js';
 import { openTestDevice } from '../device.js';
 import { makeTeacher } from '../methods/tiny.js';
@@ -36,16 +38,14 @@ const N = 8;
 /** What a method needs to be told of a teacher. */
 const taught = (method: string) => (['seed', 'disco'].includes(method) ? { teacher: 'teacher.safetensors' } : {});
 
-const methodNames = Object.keys(methods) as (keyof typeof methods)[];
-
 /** The dispatches of a step up to the gradients. */
 function record(on: Device, config: TrainConfig) {
   const teacher = makeTeacher(on, generator());
-  const method: Method = methods[config.method](config, teacher);
+  const method = methodOf(config, teacher);
   const network = new Network(on, method);
   const plan = new Plan(on);
   const shape = [config.batch, 3, config.imageSize, config.imageSize];
-  method.record(plan, network, { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) });
+  method.record(new Tape(plan), network, { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) });
   const { dispatches } = plan;
   plan.dispose();
   network.dispose();

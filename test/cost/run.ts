@@ -1,17 +1,17 @@
 // What a run will compute and hold, told without an adapter, against the run itself.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { methodNames } from '../../src/config/kinds.js';
 import { parseConfig } from '../../src/config.js';
 import { ledgerOf } from '../../src/cost/ledger.js';
 import { flopsOf, runCost } from '../../src/cost/run.js';
 import { costNote, runText } from '../../src/cost/text.js';
 import { planarSource } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
-import { methods } from '../../src/methods/methods.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
-import { Trainer } from '../../src/train.js';
 import { openTestDevice } from '../device.js';
+import { openTrainer } from '../made_up.js';
 import { makeTeacher } from '../methods/tiny.js';
 import { generator } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -36,7 +36,7 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       const config = parseConfig({ ...small, method, optimizer, epochs: 3 });
       const cost = runCost(config, 20);
       const before = device.allocated;
-      const trainer = await Trainer.open(device, config, pictures(20, 16));
+      const trainer = await openTrainer(device, config, pictures(20, 16));
       const [{ step }] = cost.stretches;
       assert.equal(step, ledgerOf(trainer.plan.dispatches));
       assert.is(cost.steps, trainer.steps);
@@ -70,7 +70,7 @@ test('a run that begins with distillation is counted by both of its stretches', 
 });
 
 test('what a run tells of its cost fits 80 columns, for every method', () => {
-  for (const method of Object.keys(methods)) {
+  for (const method of methodNames) {
     const teacher = ['seed', 'disco'].includes(method) ? { teacher: 'file' } : {};
     const config = parseConfig({ data: 'none', method, ...teacher, epochs: 100 });
     const cost = runCost(config, 123_456, makeTeacher(metaDevice(), generator()));

@@ -1,7 +1,7 @@
 // Training costs as published ones are counted.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type MethodName, methods } from '../../src/config/kinds.js';
+import { type MethodName, methodNames } from '../../src/config/kinds.js';
 import { publishedColumn } from '../../src/cost/published.js';
 import { type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
 import { publishedWork } from '../../src/cost/work.js';
@@ -89,8 +89,8 @@ test('a cost is the multiplier of its method, times forwards, images and epochs'
     rekd: [6, 0, 6, 0],
     oss: [12, 0, 12, 0],
   };
-  assert.equal(Object.keys(multipliers), [...methods]);
-  for (const method of methods) {
+  assert.equal(Object.keys(multipliers), [...methodNames]);
+  for (const method of methodNames) {
     const [slim, host, teacher, before] = multipliers[method];
     const spec: TrainingSpec = { method, encoder: 'mobilenet_v3_large', epochs: 3, images: 1000 };
     const { flops } = trainingCost({

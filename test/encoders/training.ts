@@ -13,9 +13,9 @@ import { fromHalf, toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
 import { numel, type Precision, tensor } from '../../src/tensor.js';
-import { Trainer } from '../../src/train.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
+import { openTrainer } from '../made_up.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { trained } from '../trained.js';
@@ -88,7 +88,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
-const open = (encoder: EncoderName, changed: object) => Trainer.open(device, settings(encoder, changed), source());
+const open = (encoder: EncoderName, changed: object) => openTrainer(device, settings(encoder, changed), source());
 
 function assertEqual(a: Tensors, b: Tensors): void {
   assert.equal([...a.keys()], [...b.keys()]);

@@ -14,12 +14,13 @@ import { sslSmall } from '../../src/methods/ssl_small.js';
 import type { Teacher } from '../../src/methods/teacher.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 import type { Lookup, Rows } from './reference.js';
 import * as f64 from './reference.js';
-import { blocks, makeTeacher, settings } from './tiny.js';
+import { blocks, encoder, makeTeacher, settings, wide } from './tiny.js';
 
 let device: Device;
 test.before(async () => {
@@ -151,7 +152,7 @@ async function measure(
     randomize(network, random);
     const { parameters, average } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const objective = recipe.record(plan, network, { a, b });
+    const objective = recipe.record(new Tape(plan), network, { a, b });
     await plan.compile();
     plan.poison();
     plan.run();
@@ -254,16 +255,16 @@ function check(
 
 const alone = (method: Method) => ({ method, recipe: method });
 
-check('moco_v2', losses.moco_v2, () => alone(mocoV2(settings)));
-check('byol', losses.byol, () => alone(byol(settings)));
-check('seed', losses.seed, (teacher) => alone(seedMethod(settings, teacher)));
-check('disco', losses.disco, (teacher) => alone(disco(settings, teacher)));
-check('rekd', losses.rekd, () => alone(rekd(settings)));
-check('oss', losses.oss, () => alone(oss(settings)));
+check('moco_v2', losses.moco_v2, () => alone(mocoV2(encoder, settings)));
+check('byol', losses.byol, () => alone(byol(encoder, settings)));
+check('seed', losses.seed, (teacher) => alone(seedMethod(encoder, { ...settings, teacher })));
+check('disco', losses.disco, (teacher) => alone(disco(encoder, { ...settings, teacher })));
+check('rekd', losses.rekd, () => alone(rekd(encoder, wide, settings)));
+check('oss', losses.oss, () => alone(oss(encoder, wide, settings)));
 check(
   'ssl_small',
   losses.moco_v2,
-  (teacher) => alone(sslSmall(settings, teacher)),
+  (teacher) => alone(sslSmall(encoder, { ...settings, teacher })),
   (tensor) => /^seed\./.test(tensor),
 );
 

@@ -10,10 +10,11 @@ import { seed as seedMethod } from '../../src/methods/seed.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
-import { makeTeacher, settings } from './tiny.js';
+import { encoder, makeTeacher, settings, wide } from './tiny.js';
 
 let device: Device;
 test.before(async () => {
@@ -25,10 +26,10 @@ const [N, S, steps] = [6, 8, 5]; // more rows than the queue of 11 has
 
 const random = generator();
 const methods: Record<string, () => Method> = {
-  moco_v2: () => mocoV2(settings),
-  disco: () => disco(settings, makeTeacher(device, random)),
-  seed: () => seedMethod(settings, makeTeacher(device, random)),
-  rekd: () => rekd(settings),
+  moco_v2: () => mocoV2(encoder, settings),
+  disco: () => disco(encoder, { ...settings, teacher: makeTeacher(device, random) }),
+  seed: () => seedMethod(encoder, { ...settings, teacher: makeTeacher(device, random) }),
+  rekd: () => rekd(encoder, wide, settings),
 };
 
 for (const [name, make] of Object.entries(methods))
@@ -40,7 +41,7 @@ for (const [name, make] of Object.entries(methods))
     const views = ['a', 'b'].map((view) => upload(device, view, [N, 3, S, S], randoms(random, N * 3 * S * S)));
     const plan = new Plan(device);
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const { watched, update } = method.record(plan, network, { a: views[0], b: views[1] });
+    const { watched, update } = method.record(new Tape(plan), network, { a: views[0], b: views[1] });
     const optimizer = sgd(plan, parameters, { momentum: 0, weightDecay: 0 });
     update?.();
     await plan.compile();

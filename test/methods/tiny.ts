@@ -1,6 +1,5 @@
 // Networks small enough to be followed by hand.
-import { backbone } from '../../src/encoders/backbone.js';
-import type { Block } from '../../src/encoders/mobilenet_v1.js';
+import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import type { Teacher } from '../../src/methods/teacher.js';
 import { Parameters } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -11,13 +10,13 @@ export const blocks: readonly Block[] = [
   [96, 1],
 ];
 
+const options = { width: 0.125, stemStride: 1, blocks };
+/** The encoder that learns, and a wider one. */
+export const encoder = mobilenetV1(options);
+export const wide = mobilenetV1({ ...options, ratio: 1.5 });
+
 /** Settings of every method, all lengths odd or their own. */
 export const settings = {
-  encoder: 'mobilenet_v1',
-  width: 0.125,
-  ratio: 1.5,
-  stemStride: 1,
-  blocks,
   projector: 10,
   embedding: 7,
   temperature: 0.3,
@@ -33,7 +32,7 @@ export const settings = {
 
 /** A frozen encoder of another width than the one that learns, with running statistics as a trained one has. */
 export function makeTeacher(device: Device, random: () => number): Teacher & { parameters: Parameters } {
-  const encoder = backbone({ ...settings, width: 0.25, ratio: 1 });
+  const encoder = mobilenetV1({ ...options, width: 0.25 });
   const parameters = new Parameters(device, encoder.parameters, encoder.statistics, { bn: 'shared' });
   parameters.initialize(random);
   for (const { name, channels } of encoder.statistics)

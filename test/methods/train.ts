@@ -9,9 +9,10 @@ import { ConfigError, DataError } from '../../src/errors.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
-import { initialState, type StepMetrics, Trainer } from '../../src/train.js';
+import type { StepMetrics } from '../../src/train.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
+import { initialState, openTrainer } from '../made_up.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { trained } from '../trained.js';
@@ -68,7 +69,7 @@ const methods = [
 ];
 
 const open = (config: TrainConfig, source: ImageSource, variants?: Record<string, string>) =>
-  Trainer.open(device, config, source, { ...(config.teacher && { teacher }), ...(variants && { variants }) });
+  openTrainer(device, config, source, { ...(config.teacher && { teacher }), ...(variants && { variants }) });
 
 function assertEqual(a: Tensors, b: Tensors, what: string): void {
   assert.equal([...a.keys()], [...b.keys()], what);
@@ -180,7 +181,7 @@ test('a tuned run of two stretches is resumed in the first with the kernels of b
   const source = pictures(40);
   // the tuner of a machine whose clock is moody: any choice may win, so only choices that are kept repeat the run
   const open = (variants?: Record<string, string>) =>
-    Trainer.open(device, config, source, { teacher, tune: {}, ...(variants && { variants }) });
+    openTrainer(device, config, source, { teacher, tune: {}, ...(variants && { variants }) });
   const whole = await open();
   await whole.train();
   const [saved, choices] = [await whole.save(), whole.choices];
@@ -226,12 +227,12 @@ test('a checkpoint is refused where the teacher is another, and nothing of it is
   const saved = await trainer.save();
   const wide = parseConfig({ ...small, width: 0.375, method: 'xd', seed: (seed % 1000) + 1 });
   using other = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
-  const resumed = await Trainer.open(device, config, source, { teacher: other });
+  const resumed = await openTrainer(device, config, source, { teacher: other });
   const before = await resumed.save();
   await rejects(() => resumed.load(1, saved), DataError, /learns from another teacher; resume with the encoder/);
   const wider = parseConfig({ ...wide, width: 0.5 });
   using larger = new ImageEncoder(device, wider, await initialState(device, wider, 'slim'));
-  const fitted = await Trainer.open(device, config, source, { teacher: larger });
+  const fitted = await openTrainer(device, config, source, { teacher: larger });
   await rejects(() => fitted.load(1, saved), DataError, /learns from another teacher; .*--teacher/);
   fitted.dispose();
   assertEqual(await resumed.save(), before, 'as before');
@@ -244,7 +245,7 @@ test('a teacher of larger pictures is refused', async () => {
   using large = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   await rejects(
-    () => Trainer.open(device, config, pictures(40), { teacher: large }),
+    () => openTrainer(device, config, pictures(40), { teacher: large }),
     ConfigError,
     /teacher \(--teacher\): expected pictures of at least 32 pixels, its encoder's stride, got 16/,
   );
@@ -253,13 +254,13 @@ test('a teacher of larger pictures is refused', async () => {
 test('methods that learn from a teacher say so where there is none', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   await rejects(
-    () => Trainer.open(device, config, pictures(40)),
+    () => openTrainer(device, config, pictures(40)),
     ConfigError,
     /teacher \(--teacher\): expected a trained/,
   );
   const distils = parseConfig({ ...small, method: 'ssl_small', teacher: 'made up', queue: 40, distilEpochs: 2, seed });
   const message = /teacher \(--teacher\): expected a trained encoder for 2 epochs of distillation, got none/;
-  await rejects(() => Trainer.open(device, distils, pictures(40)), ConfigError, message);
+  await rejects(() => openTrainer(device, distils, pictures(40)), ConfigError, message);
   assert.throws(
     () => runCost(distils, 40),
     (error: Error) => error instanceof ConfigError && message.test(error.message),

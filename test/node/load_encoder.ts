@@ -5,8 +5,8 @@ import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config.js';
 import { writeEncoder } from '../../src/encoder_file.js';
 import { loadEncoder } from '../../src/node/load_encoder.js';
-import { initialState } from '../../src/train.js';
 import { openTestDevice } from '../device.js';
+import { initialState } from '../made_up.js';
 import { inFolder } from '../outside.js';
 
 test('a loaded encoder is freed where its scope ends', async () => {

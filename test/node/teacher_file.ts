@@ -8,8 +8,8 @@ import { DataError } from '../../src/errors.js';
 import { f32, writeSafetensors } from '../../src/io/safetensors.js';
 import { openTeacher } from '../../src/node/teacher_file.js';
 import type { Device } from '../../src/runtime/device.js';
-import { initialState } from '../../src/train.js';
 import { openTestDevice } from '../device.js';
+import { initialState } from '../made_up.js';
 import { rejects } from '../rejects.js';
 
 let device: Device;

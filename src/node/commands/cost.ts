@@ -1,4 +1,4 @@
-import { integer, methods, number, type Setting } from '../../config/kinds.js';
+import { integer, methodNames, number, type Setting } from '../../config/kinds.js';
 import { flagOf } from '../../config.js';
 import { publishedColumn } from '../../cost/published.js';
 import { publishedText, trainingText } from '../../cost/text.js';
@@ -24,7 +24,7 @@ const numbers: Readonly<Record<string, Setting<number>>> = {
 
 const names: readonly Flag[] = [
   { flag: '--encoder', key: 'encoder', value: 'NAME', doc: encoderNames.join(', '), default: 'needed' },
-  { flag: '--method', key: 'method', value: 'NAME', doc: methods.join(', '), default: 'sacl_xd' },
+  { flag: '--method', key: 'method', value: 'NAME', doc: methodNames.join(', '), default: 'sacl_xd' },
   {
     flag: '--teacher',
     key: 'teacher',

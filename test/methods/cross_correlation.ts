@@ -1,8 +1,10 @@
 // The methods on correlations against each other: settings at which two of them are one.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Encoder } from '../../src/encoders/encoder.js';
+import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
-import type { CorrelationSettings, LossSettings } from '../../src/methods/correlate.js';
+import type { CorrelationSettings, LossSettings } from '../../src/methods/cross_correlation.js';
 import type { Method } from '../../src/methods/method.js';
 import { Network } from '../../src/methods/network.js';
 import { sacl } from '../../src/methods/sacl.js';
@@ -10,6 +12,7 @@ import { saclXd } from '../../src/methods/sacl_xd.js';
 import { xd } from '../../src/methods/xd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -20,21 +23,22 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-const sizes = {
-  encoder: 'mobilenet_v1',
-  width: 0.25,
-  stemStride: 1,
-  blocks: [
+const encoder = (ratio: number) => {
+  const blocks = [
     [64, 1],
     [128, 2],
-  ],
-  projector: 24,
-} as const;
+  ] as const;
+  return mobilenetV1({ width: 0.25, ratio, stemStride: 1, blocks });
+};
 
 /** One step of a method on given views, up to the gradients. */
-async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, ratio: number, loss: LossSettings) {
+async function gradientsOf(
+  methodOf: (encoder: Encoder, settings: CorrelationSettings) => Method,
+  ratio: number,
+  loss: LossSettings,
+) {
   const random = generator();
-  const method = methodOf({ ...sizes, ratio, ...loss });
+  const method = methodOf(encoder(ratio), { projector: 24, ...loss });
   const network = new Network(device, method);
   network.initialize(random);
   const shape = [8, 3, 12, 12];
@@ -45,7 +49,7 @@ async function gradientsOf(methodOf: (settings: CorrelationSettings) => Method, 
   };
   const plan = new Plan(device);
   plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
-  const objective = method.record(plan, network, views);
+  const objective = method.record(new Tape(plan), network, views);
   await plan.compile();
   plan.poison();
   plan.run();

@@ -1,45 +1,76 @@
-import { backbone } from '../encoders/backbone.js';
+import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import { projector } from '../nn/projector.js';
-import { crossCorrelationLoss, metricColumns, standardize, type Target, type Term } from '../ops/cross_correlation.js';
+import {
+  crossCorrelationLoss,
+  lossDefaults,
+  metricColumns,
+  standardize,
+  type Target,
+  type Term,
+} from '../ops/cross_correlation.js';
 import type { Slicing } from '../parameters.js';
-import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { type Tensor, tensor } from '../tensor.js';
-import { lone, type MethodSettings, type Objective, type Views } from './method.js';
-import { type Embedding, embedder } from './network.js';
+import { type Networks, type Objective, oneEncoder, type Views } from './method.js';
+import { type Embedder, type Embedding, embedder } from './network.js';
+
+/** α where there are frozen twins, and the units of the projector: those of the paper. */
+export const correlationDefaults = { alpha: 0.95, projector: 2048 };
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
-  readonly alpha: number;
-  readonly lambda: number;
-  readonly scale: number;
+  /** α; 0.95 where left out. */
+  readonly alpha?: number;
+  /** λ, the weight of the off-diagonal part; 0.0051 where left out. */
+  readonly lambda?: number;
+  /** s, the factor of the whole loss; 196 / D where left out. */
+  readonly scale?: number;
 }
 
 /** What the methods of this loss are told. */
-export interface CorrelationSettings extends MethodSettings, LossSettings {
-  /** D, the width of the projector's three layers. */
-  readonly projector: number;
+export interface CorrelationSettings extends LossSettings {
+  /** D, the width of the projector's three layers; 2048 where left out. */
+  readonly projector?: number;
 }
 
-/** One encoder for both views, at the width of the slim one; and its projector. */
-export function loneEncoder(settings: CorrelationSettings) {
-  const encoder = backbone({ ...settings, ratio: 1 });
-  const head = projector(encoder.features, settings.projector);
-  return { networks: lone(encoder, head), embed: embedder(encoder, head) };
+/** Those that also tell how the slim encoder is cut out of its host. */
+export interface SlicedSettings extends CorrelationSettings, Slicing {}
+
+interface Projected {
+  readonly networks: Networks;
+  readonly embed: Embedder;
+}
+
+/** One encoder for both views, and its projector. */
+export function projectedEncoder(
+  encoder: Encoder,
+  { projector: D = correlationDefaults.projector }: CorrelationSettings,
+): Projected {
+  const head = projector(encoder.features, D);
+  return { networks: oneEncoder(encoder, head), embed: embedder(encoder, head) };
 }
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
-export function slicedEncoder(settings: CorrelationSettings) {
-  const { bn, slice } = settings;
-  const encoder = backbone(settings);
-  const head = projector(encoder.features, settings.projector);
+export function slicedEncoder(encoder: Encoder, settings: SlicedSettings): Projected {
+  const { bn, slice, projector: D = correlationDefaults.projector } = settings;
+  const head = projector(encoder.features, D);
   const sliced: Slicing = { ...(bn && { bn }), ...(slice && { slice }) };
-  return { networks: { ...lone(encoder, head), sliced }, embed: embedder(encoder, head) };
+  const networks = { encoders: { host: encoder, slim: encoder }, sliced, heads: [head] };
+  return { networks, embed: embedder(encoder, head) };
 }
 
 const row = metricColumns.length;
 const [onAt, offAt, meanAt] = (['on', 'off', 'mean'] as const).map((name) => metricColumns.indexOf(name));
 const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 bytes
+
+/** Of `minimizeCrossCorrelation`. */
+export interface CrossCorrelationOptions extends LossSettings {
+  /** Embeddings (N, D) of both views that are constants: what cross distillation compares with. */
+  readonly frozen?: Views;
+  /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.counterparts`). */
+  readonly counterparts?: (features: Tensor) => Tensor;
+}
 
 /**
  * Records the loss of the live embeddings, against each other and against their frozen twins, and the backward passes.
@@ -49,16 +80,24 @@ const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 byt
  * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
  * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
  *
- * @param counterparts the columns of view A's features that those of view B stand for, where they differ in width
+ * @param live of both views: embeddings (N, D), and the features (N, F) that they are made of
+ * @throws ConfigError where α is not from 0 to 1, or weighs frozen twins that are not given; ShapeError where the embeddings are
+ * not (N, D) alike, with N > 1
  */
-export function correlate(
-  plan: Plan,
+export function minimizeCrossCorrelation(
   tape: Tape,
-  live: { a: Embedding; b: Embedding },
-  frozen: Views | undefined,
-  { alpha, lambda, scale }: LossSettings,
-  counterparts: (features: Tensor) => Tensor = (features) => features,
+  live: { readonly a: Embedding; readonly b: Embedding },
+  options: CrossCorrelationOptions = {},
 ): Objective {
+  const { plan } = tape;
+  const { frozen, counterparts = (features) => features } = options;
+  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(live.a.z.shape[1]) } = options;
+  const { alpha = frozen ? correlationDefaults.alpha : 1 } = options;
+  if (!(alpha >= 0 && alpha <= 1)) throw new ConfigError(`cross-correlation: expected alpha from 0 to 1, got ${alpha}`);
+  if (!frozen && alpha !== 1)
+    throw new ConfigError(
+      `cross-correlation: expected alpha 1 without frozen twins to weigh, got ${alpha}; leave it out, or give frozen`,
+    );
   const slot = plan.slot('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];
   const [da, db] = [tape.empty('objective.dza', za.shape), tape.empty('objective.dzb', zb.shape)];

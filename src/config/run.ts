@@ -1,0 +1,102 @@
+import type { TrainConfig } from '../config.js';
+import { type Augmentation, defaultViews } from '../data/augment.js';
+import { backbone } from '../encoders/backbone.js';
+import { barlowTwins } from '../methods/barlow_twins.js';
+import { byol } from '../methods/byol.js';
+import { disco } from '../methods/disco.js';
+import type { Method } from '../methods/method.js';
+import { mocoV2 } from '../methods/moco_v2.js';
+import { oss } from '../methods/oss.js';
+import { rekd } from '../methods/rekd.js';
+import { sacl } from '../methods/sacl.js';
+import { saclXd } from '../methods/sacl_xd.js';
+import { seed } from '../methods/seed.js';
+import { sslSmall } from '../methods/ssl_small.js';
+import type { Teacher } from '../methods/teacher.js';
+import { xd } from '../methods/xd.js';
+import { adamw } from '../optim/adamw.js';
+import { lars } from '../optim/lars.js';
+import { sgd } from '../optim/sgd.js';
+import type { TrainerOptions } from '../train/options.js';
+import { type MethodName, methodNames } from './kinds.js';
+import { unknown } from './names.js';
+
+/**
+ * The method that a configuration names, of the encoder that it describes.
+ *
+ * @param teacher what it learns from, where it does; without, its networks can be laid out but no step recorded
+ * @throws ConfigError where there is no such method or encoder
+ */
+export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
+  const { projector, embedding, alpha, lambda, scale, temperature, teacherTemperature, queue, ema, bn, slice } = config;
+  const { neighbours, prototypes, epsilon, sinkhorn, distilEpochs } = config;
+  const small = () => backbone({ ...config, ratio: 1 });
+  const wide = () => backbone(config);
+  const correlation = { projector, lambda, scale };
+  const contrast = { projector, embedding, temperature, queue, ema };
+  const learning = { teacherTemperature, ...(teacher && { teacher }) };
+  const makers: Readonly<Record<MethodName, () => Method>> = {
+    sacl_xd: () => saclXd(wide(), { ...correlation, alpha, bn, slice }),
+    sacl: () => sacl(wide(), { ...correlation, bn, slice }),
+    xd: () => xd(small(), { ...correlation, alpha }),
+    barlow_twins: () => barlowTwins(small(), correlation),
+    moco_v2: () => mocoV2(small(), contrast),
+    byol: () => byol(small(), { projector, embedding, ema }),
+    ssl_small: () => sslSmall(small(), { ...contrast, ...learning, distilEpochs }),
+    seed: () => seed(small(), { projector, embedding, temperature, queue, ...learning }),
+    disco: () => disco(small(), { ...contrast, ...(teacher && { teacher }) }),
+    rekd: () => rekd(small(), wide(), { ...contrast, neighbours }),
+    oss: () => oss(small(), wide(), { projector, embedding, temperature, prototypes, epsilon, sinkhorn }),
+  };
+  if (!Object.hasOwn(makers, config.method)) throw unknown('method', config.method, methodNames);
+  return makers[config.method]();
+}
+
+/** What a configuration says of a `Trainer`, but for `tune`, which says whether rather than how. */
+export function trainerOptionsOf(config: TrainConfig): TrainerOptions {
+  const { batch, epochs, steps, warmup, lr, imageSize, precision, recompute, seed: seeded } = config;
+  const { slice, sliceEvery, sliceWarmup } = config;
+  return {
+    batch,
+    ...(steps !== null ? { steps } : epochs !== null && { epochs }),
+    ...(warmup !== null && { warmup }),
+    optimizer: optimizerOf(config),
+    lr,
+    imageSize,
+    views: viewsOf(config),
+    precision,
+    recompute,
+    seed: seeded,
+    ...(slice === 'l1' && { sliceEvery, ...(sliceWarmup !== null && { sliceWarmup }) }),
+  };
+}
+
+function optimizerOf(config: TrainConfig): NonNullable<TrainerOptions['optimizer']> {
+  const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
+  if (config.optimizer === 'lars')
+    return (plan, parameters) => lars(plan, parameters, { momentum, weightDecay, trust, clip });
+  if (config.optimizer === 'adamw')
+    return (plan, parameters) => adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
+  return (plan, parameters) => sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
+}
+
+/** The random transformations of views A and B that a configuration asks for. */
+export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
+  const [a, b] = defaultViews(config.imageSize);
+  const shared = {
+    crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
+    flip: config.flip,
+    jitter: {
+      p: config.jitter,
+      brightness: config.brightness,
+      contrast: config.contrast,
+      saturation: config.saturation,
+      hue: config.hue,
+    },
+    grayscale: config.gray,
+  } as const;
+  return [
+    { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
+    { ...b, ...shared, blur: { ...b.blur, p: config.blurB }, solarize: config.solarizeB },
+  ];
+}

@@ -1,0 +1,115 @@
+import type { ImageSource } from '../data/source.js';
+import { DataError } from '../errors.js';
+import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
+import { f32 } from '../io/safetensors.js';
+import type { Tensors } from '../parameters.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Settled } from './options.js';
+import type { Stretch } from './stage.js';
+
+type Facts = Checkpoint['config'];
+
+const what = 'checkpoint';
+const remedy = 'open the trainer as it was, or begin anew without resume';
+
+/** What decides a run's bits beside its method and optimizer, by name. */
+export function factsOf(
+  { batch, seed, precision, views, sliceEvery, sliceWarmup }: Settled,
+  stretches: readonly [Stretch, ...Stretch[]],
+  source: Pick<ImageSource, 'length' | 'pictures'>,
+): Facts {
+  const { schedule, first } = stretches[stretches.length - 1];
+  const { steps, warmup, peak } = schedule;
+  return {
+    batch,
+    steps,
+    'steps that come before': first,
+    warmup,
+    'peak learning rate': peak,
+    seed,
+    precision,
+    'number of pictures': source.length,
+    'pictures an item': source.pictures,
+    sliceEvery,
+    sliceWarmup: sliceWarmup ?? null,
+    ...Object.fromEntries(leaves('views', views as unknown as Json)),
+  };
+}
+
+/** A value's plain parts, by the path that leads to each. */
+function leaves(path: string, value: Json): [path: string, value: Json][] {
+  if (typeof value !== 'object' || value === null) return [[path, value]];
+  return Object.entries(value).flatMap(([key, part]) => leaves(`${path}.${key}`, part));
+}
+
+/**
+ * What a step computes, by phase: digests of its dispatches and their parameters, in which the settings of method and optimizer
+ * are. The same kernels make the same.
+ */
+export function digestsOf(plan: Plan): Facts {
+  const phases: Record<string, number> = {};
+  for (const { phase, label, uniforms } of plan.dispatches) {
+    const bytes = [...new TextEncoder().encode(label), ...new Uint8Array(uniforms)];
+    const name = phase || '(none)';
+    phases[name] = bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), phases[name] ?? 0x811c9dc5); // FNV-1a
+  }
+  return Object.fromEntries(
+    Object.entries(phases).map(([phase, hash]) => [phase, (hash >>> 0).toString(16).padStart(8, '0')]),
+  );
+}
+
+/** All of a run at a step, as `checkpoint()` gives it. */
+interface Run {
+  readonly step: number;
+  readonly facts: Facts;
+  readonly recompute: boolean;
+  /** Of the step under way. */
+  readonly plan: Plan;
+  readonly variants: Checkpoint['variants'];
+  readonly tensors: Tensors;
+}
+
+/** The bytes of a run, one safetensors file. */
+export function writeRun({ step, facts, recompute, plan, variants, tensors }: Run): Uint8Array<ArrayBuffer> {
+  return writeCheckpoint({
+    step,
+    config: { ...facts, recompute, recorded: digestsOf(plan) },
+    variants,
+    adapter: plan.device.name,
+    tensors: new Map(Array.from(tensors, ([name, { shape, data }]) => [name, f32(shape, data)])),
+  });
+}
+
+/**
+ * Reads what `writeRun` wrote.
+ *
+ * @throws DataError where the bytes are no checkpoint, or one of a run of other facts, each of which it names
+ */
+export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
+  const checkpoint = readCheckpoint(bytes, what);
+  const { recorded, recompute, ...there } = checkpoint.config;
+  refuse(differencesOf(there, facts), 'the run is another');
+  return checkpoint;
+}
+
+/**
+ * Sees that a step is recorded as that of a checkpoint was. Of another adapter, where kernels differ, it cannot be told; where
+ * outputs are made again that were kept, or the other way round, which leaves all bits as they are, by the forward alone.
+ *
+ * @throws DataError that names the phases that differ
+ */
+export function checkRecorded({ config, adapter }: Checkpoint, plan: Plan, recompute: boolean): void {
+  if (adapter !== plan.device.name) return;
+  const [there, here] = [{ ...(config.recorded as Facts) }, digestsOf(plan)];
+  const phases = [...new Set([...Object.keys(here), ...Object.keys(there)])].filter(
+    (phase) => recompute === config.recompute || !phase.startsWith('backward'),
+  );
+  refuse(
+    phases.filter((phase) => there[phase] !== here[phase]),
+    'the method, the optimizer, their settings or slimgrad itself are others, for the step computes something else in',
+  );
+}
+
+function refuse(differing: readonly string[], how: string): void {
+  if (differing.length > 0) throw new DataError(`${what}: ${how}: ${differing.join(', ')}; ${remedy}`);
+}

@@ -1,0 +1,56 @@
+import type { ImageSource } from '../data/source.js';
+import { ConfigError } from '../errors.js';
+import type { Checkpoint } from '../io/checkpoint.js';
+import type { Method } from '../methods/method.js';
+import type { Device } from '../runtime/device.js';
+import { factsOf, readRun } from './checkpoint.js';
+import { type Settled, settleOptions, type TrainerOptions } from './options.js';
+import { type Stretch, stretchesOf } from './stage.js';
+
+/** What is known of a run before anything of it is on the device. */
+export interface Laid {
+  readonly stretches: readonly [Stretch, ...Stretch[]];
+  readonly options: Settled;
+  /** What a checkpoint of it has in common with it. */
+  readonly facts: Checkpoint['config'];
+  readonly variants: Readonly<Record<string, string>>;
+  /** Where it goes on from. */
+  readonly before: Checkpoint | undefined;
+}
+
+/**
+ * A run of a method on a source of pictures.
+ *
+ * @throws ConfigError for options that are wrong or do not go with the method and the pictures; DataError for a checkpoint of
+ * another run
+ */
+export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
+  const options = settleOptions(given);
+  checkMethod(method, given, options.imageSize);
+  const stretches = stretchesOf(method, options, source);
+  const facts = factsOf(options, stretches, source);
+  const before = options.resume && readRun(options.resume, facts);
+  // another adapter may not have them
+  const variants = { ...options.variants, ...(before?.adapter === device.name && before.variants) };
+  return { stretches, options, facts, variants, before };
+}
+
+/** Sees that a method is one, and that options go with it. */
+function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
+  if (typeof method?.record !== 'function')
+    throw new ConfigError(`Trainer: expected a method, as saclXd(encoder) makes one, got ${method && typeof method}`);
+  const { encoders, sliced } = method;
+  const stride = Math.max(encoders.host.stride, encoders.slim.stride);
+  if (imageSize < stride)
+    throw new ConfigError(
+      `Trainer: expected an imageSize of at least the encoder's stride, ${stride}, got ${imageSize}; ` +
+        'use larger pictures, or an encoder of fewer strides',
+    );
+  const lists = sliced && sliced.slice === 'l1';
+  for (const [name, value] of Object.entries({ sliceEvery, sliceWarmup }))
+    if (value !== undefined && !lists)
+      throw new ConfigError(
+        `Trainer: expected ${name} with a method that slices by keep-lists alone, got ${value}; leave it out, or give the ` +
+          "method { slice: 'l1' }",
+      );
+}

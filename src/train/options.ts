@@ -1,0 +1,156 @@
+import { type Augmentation, defaultViews } from '../data/augment.js';
+import { ConfigError } from '../errors.js';
+import { lars } from '../optim/lars.js';
+import type { Optimizer } from '../optim/optimizer.js';
+import type { Parameters } from '../parameters.js';
+import type { Plan } from '../runtime/plan.js';
+import type { TuneOptions } from '../runtime/tuner.js';
+import type { Precision } from '../tensor.js';
+import { defaultEpochs, mostSteps, show } from './schedule.js';
+
+/** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small pictures. */
+export interface TrainerOptions {
+  /** Images in a step, 256 where left out; a last partial batch of an epoch is dropped. */
+  readonly batch?: number;
+  /** Passes over the pictures: 100 where neither these nor `steps` are given. */
+  readonly epochs?: number;
+  /** Optimizer steps, in place of `epochs`. */
+  readonly steps?: number;
+  /** Steps of linear warm-up; 10 epochs, at most 10 % of the steps, where left out. */
+  readonly warmup?: number;
+  /** Records the update of all weights, once into every plan of a step: `lars` where left out. */
+  readonly optimizer?: (plan: Plan, parameters: Parameters) => Optimizer;
+  /** Peak learning rate for a batch of 256, scaled by batch / 256; 0.3 of the optimizer that is used where none is given. */
+  readonly lr?: number;
+  /** Side of the views in pixels, 32 where left out; of `views`, that of the first. */
+  readonly imageSize?: number;
+  /** The random transformations of view A and view B; `defaultViews(imageSize)` where left out. */
+  readonly views?: readonly [Augmentation, Augmentation];
+  /** How the encoders' activations are kept, all else being f32: f32 where left out. */
+  readonly precision?: Precision;
+  /** Make batchnorm outputs again in the backward, where less memory is worth the time; the bits are the same. */
+  readonly recompute?: boolean;
+  /** Of first weights, the order of the pictures and the views' chance; 0 where left out. */
+  readonly seed?: number;
+  /** Of a method that slices by keep-lists: steps between selections of channels, 1000 where left out, */
+  readonly sliceEvery?: number;
+  /** and steps before the first selection by trained weights; the warm-up where left out. */
+  readonly sliceWarmup?: number;
+  /** Kernel variants to use, as a checkpoint names them. */
+  readonly variants?: Readonly<Record<string, string>>;
+  /** Try the kernels' variants on the adapter first, and use those that win; `variants` stand where they name one. */
+  readonly tune?: TuneOptions;
+  /** Called as pipelines are compiled. */
+  readonly onCompile?: (done: number, total: number) => void;
+  /** What `checkpoint()` gave: the run goes on from there. */
+  readonly resume?: Uint8Array;
+}
+
+/** What is used where nothing is said. */
+export const trainerDefaults = { batch: 256, epochs: defaultEpochs, lr: 0.3, imageSize: 32, seed: 0, sliceEvery: 1000 };
+
+/** What numbers may be: those of lr are any, others whole. */
+export const ranges = {
+  batch: { min: 2, max: 65536 },
+  epochs: { min: 1, max: mostSteps },
+  steps: { min: 1, max: mostSteps },
+  warmup: { min: 0 },
+  lr: { min: 0 },
+  imageSize: { min: 8, max: 1024 },
+  seed: { min: 0, max: 2 ** 32 - 1 },
+  sliceEvery: { min: 1 },
+  sliceWarmup: { min: 0 },
+} as const;
+
+/** Options that were checked, and those that decide what a run computes completed. */
+export type Settled = Omit<TrainerOptions, Completed> & Required<Pick<TrainerOptions, Completed>>;
+
+type Completed =
+  | 'batch'
+  | 'optimizer'
+  | 'lr'
+  | 'imageSize'
+  | 'views'
+  | 'precision'
+  | 'recompute'
+  | 'seed'
+  | 'sliceEvery'
+  | 'variants';
+
+interface Rule {
+  readonly expected: string;
+  readonly fits: (value: unknown) => boolean;
+}
+
+function whole({ min, max }: { min: number; max?: number }): Rule {
+  const expected = `a whole number ${max === undefined ? `of at least ${min}` : `from ${min} to ${max}`}`;
+  const fits = (value: unknown) =>
+    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= (max ?? Number.MAX_SAFE_INTEGER);
+  return { expected, fits };
+}
+
+const isFunction = (value: unknown) => typeof value === 'function';
+const isObject = (value: unknown) => typeof value === 'object' && value !== null;
+
+const rules = {
+  batch: whole(ranges.batch),
+  epochs: whole(ranges.epochs),
+  steps: whole(ranges.steps),
+  warmup: whole(ranges.warmup),
+  optimizer: { expected: 'a function that records an optimizer, as (plan, parameters) => sgd(…)', fits: isFunction },
+  lr: {
+    expected: `a number of at least ${ranges.lr.min}`,
+    fits: (value) => typeof value === 'number' && value >= ranges.lr.min && Number.isFinite(Math.fround(value)),
+  },
+  imageSize: whole(ranges.imageSize),
+  views: {
+    expected: 'two augmentations, as defaultViews(32) makes them',
+    fits: (value) => Array.isArray(value) && value.length === 2 && value.every(isObject),
+  },
+  precision: { expected: 'f32 or f16', fits: (value) => value === 'f32' || value === 'f16' },
+  recompute: { expected: 'true or false', fits: (value) => typeof value === 'boolean' },
+  seed: whole(ranges.seed),
+  sliceEvery: whole(ranges.sliceEvery),
+  sliceWarmup: whole(ranges.sliceWarmup),
+  variants: { expected: "an object of kernels' variants by their keys", fits: isObject },
+  tune: { expected: 'an object of options of tune()', fits: isObject },
+  onCompile: { expected: 'a function', fits: isFunction },
+  resume: { expected: 'the bytes of a checkpoint, a Uint8Array', fits: (value) => value instanceof Uint8Array },
+} satisfies Record<keyof TrainerOptions, Rule>;
+
+/**
+ * Options as they are used, checked and completed.
+ *
+ * @throws ConfigError that names one that is unknown, wrong, or goes not with the others
+ */
+export function settleOptions(options: TrainerOptions): Settled {
+  const refuse = (message: string): never => {
+    throw new ConfigError(`Trainer: ${message}`);
+  };
+  if (!isObject(options)) refuse(`expected an object of options, got ${show(options)}`);
+  for (const [key, value] of Object.entries(options)) {
+    if (!Object.hasOwn(rules, key)) refuse(`expected options among ${Object.keys(rules).join(', ')}, got ${key}`);
+    const { expected, fits } = rules[key as keyof TrainerOptions] as Rule;
+    if (value !== undefined && !fits(value)) refuse(`expected ${key} to be ${expected}, got ${show(value)}`);
+  }
+  const { epochs, steps, optimizer, lr, views, imageSize = views?.[0].size ?? trainerDefaults.imageSize } = options;
+  if (epochs !== undefined && steps !== undefined)
+    refuse(`expected epochs or steps, got ${epochs} epochs and ${steps} steps; leave one out`);
+  if (optimizer && lr === undefined)
+    refuse('expected lr, for an optimizer of your own has no rate that is known to suit it, got none; give one');
+  if (views && views[0].size !== imageSize)
+    refuse(`expected view A of imageSize ${imageSize}, got one of ${views[0].size}; leave imageSize out`);
+  return {
+    ...options,
+    batch: options.batch ?? trainerDefaults.batch,
+    optimizer: optimizer ?? lars,
+    lr: lr ?? trainerDefaults.lr,
+    imageSize,
+    views: views ?? defaultViews(imageSize),
+    precision: options.precision ?? 'f32',
+    recompute: options.recompute ?? false,
+    seed: options.seed ?? trainerDefaults.seed,
+    sliceEvery: options.sliceEvery ?? trainerDefaults.sliceEvery,
+    variants: options.variants ?? {},
+  };
+}
