@@ -3,7 +3,17 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
-import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import { expectOptions } from '../runtime/options.js';
+import {
+  both,
+  colours,
+  type Encoder,
+  type EncoderOptions,
+  encoderOptions,
+  multipleOf8,
+  pooled,
+  scaling,
+} from './encoder.js';
 
 /** Expansion, kernel size, stride of the first block, output channels, blocks. */
 type Stage = readonly [number, number, number, number, number];
@@ -21,7 +31,7 @@ const stages: readonly Stage[] = [
 
 /** EfficientNet-B0 without its classifier, and without drop-connect: 1280 features at width 1. Names are torchvision's. */
 export function efficientnetB0(options: EncoderOptions = {}): Encoder {
-  const { stemStride = 2 } = options;
+  const { stemStride = 2 } = expectOptions('efficientnetB0', options, encoderOptions);
   const scale = scaling(options, multipleOf8);
   const norm = { activation: 'silu' } as const;
   let input = scale(32);

@@ -1,6 +1,7 @@
 import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
-import { colours, type Encoder, type EncoderOptions, pooled, scaling } from './encoder.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
+import { colours, type Encoder, type EncoderOptions, encoderOptions, pooled, scaling } from './encoder.js';
 
 /** Output channels at width 1, and stride, of a depthwise-separable block. */
 export type Block = readonly [channels: number, stride: number];
@@ -26,9 +27,11 @@ export interface MobilenetV1Options extends EncoderOptions {
   blocks?: readonly Block[];
 }
 
+const mobilenetOptions: Kinds<MobilenetV1Options> = { ...encoderOptions, blocks: 'object' };
+
 /** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
 export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
-  const { stemStride = 2, blocks = mobilenetV1Blocks } = options;
+  const { stemStride = 2, blocks = mobilenetV1Blocks } = expectOptions('mobilenetV1', options, mobilenetOptions);
   const scale = scaling(options, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
   const stem = conv('features.0.0', colours, input, { kernelSize: 3, stride: stemStride });

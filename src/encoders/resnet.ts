@@ -3,7 +3,17 @@ import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
-import { both, colours, type Encoder, type EncoderOptions, multipleOf8, pooled, scaling } from './encoder.js';
+import { expectOptions } from '../runtime/options.js';
+import {
+  both,
+  colours,
+  type Encoder,
+  type EncoderOptions,
+  encoderOptions,
+  multipleOf8,
+  pooled,
+  scaling,
+} from './encoder.js';
 
 /** A block without its shortcut, from `input` to `output`; `inner()` makes the groups of channels between its convolutions. */
 type Body = (name: string, input: Channels, inner: () => Channels, output: Channels, stride: number) => Module;
@@ -70,7 +80,7 @@ export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(archit
 
 /** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
-  const { stemStride = stem === 7 ? 2 : 1 } = options;
+  const { stemStride = stem === 7 ? 2 : 1 } = expectOptions('resnet', options, encoderOptions);
   const scale = scaling(options, multipleOf8);
   let from: number = stages[0][0];
   let input = scale(from);

@@ -2,6 +2,7 @@ import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Candidate } from '../runtime/choice.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
@@ -28,6 +29,20 @@ export interface BatchNormOptions {
   activation?: Activation;
 }
 
+const tensors: Kinds<BatchNormParameters> = {
+  gamma: 'object',
+  beta: 'object',
+  runningMean: 'object',
+  runningVar: 'object',
+};
+const batchNormOptions: Kinds<BatchNormOptions> = {
+  training: 'boolean',
+  updateStats: 'boolean',
+  momentum: 'number',
+  eps: 'number',
+  activation: 'string',
+};
+
 /**
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
  *
@@ -39,10 +54,11 @@ export interface BatchNormOptions {
 export function batchnorm(
   tape: Tape,
   x: Tensor,
-  { gamma, beta, runningMean, runningVar }: BatchNormParameters,
+  parameters: BatchNormParameters,
   options: BatchNormOptions = {},
 ): Tensor {
-  const parameters = { gamma, beta, runningMean, runningVar };
+  expectOptions('batchnorm', options, batchNormOptions);
+  const { gamma, beta, runningMean, runningVar } = expectOptions('batchnorm', parameters, tensors);
   const sizes = check(x, parameters, options);
   const { C, training, momentum, eps, activation } = sizes;
   const { updateStats = training && !tape.frozen } = options;

@@ -5,6 +5,7 @@ import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
 import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import { viewText } from '../runtime/footprint.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
@@ -21,6 +22,8 @@ export interface ConvOptions {
   padding?: number;
 }
 
+export const convOptions: Kinds<ConvOptions> = { stride: 'number', padding: 'number' };
+
 /**
  * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW),
  * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
@@ -30,7 +33,8 @@ export interface ConvOptions {
  *
  * @throws ShapeError where the shapes do not fit.
  */
-export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
+export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  const { stride = 1, padding = 0 } = expectOptions('conv2d', options, convOptions);
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
   const y = tape.activation(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);

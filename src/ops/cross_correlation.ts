@@ -4,6 +4,7 @@ import type { Candidate } from '../runtime/choice.js';
 import { viewText } from '../runtime/footprint.js';
 import type { EntryName } from '../runtime/kernel.js';
 import { expectOneOf } from '../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { DispatchOptions, Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
@@ -45,6 +46,8 @@ export interface LossOptions {
   panelRows?: number;
 }
 
+const lossOptions: Kinds<LossOptions> = { lambda: 'number', scale: 'number', form: 'string', panelRows: 'number' };
+
 /** Columns of a row of metrics: the loss first, where a binding may begin. */
 export const metricColumns = ['loss', 'on', 'off', 'mean'] as const;
 
@@ -72,7 +75,8 @@ const zero = {
  *
  * @throws ShapeError where z is not (N, D) with N > 1.
  */
-export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standardized {
+export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {}): Standardized {
+  const { eps = 1e-5 } = expectOptions('standardize', options, { eps: 'number' });
   if (z.shape.length !== 2 || z.shape[0] < 2)
     throw new ShapeError(`standardize: expected z (N, D) with N > 1, got ${shapeText(z.shape)}; use a larger batch`);
   const [N, D] = z.shape;
@@ -118,7 +122,11 @@ export function crossCorrelationLoss(
   options: LossOptions = {},
 ): void {
   const [N, D] = terms[0]?.u.a.shape ?? [0, 1]; // without terms it is refused
-  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
+  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = expectOptions(
+    'crossCorrelationLoss',
+    options,
+    lossOptions,
+  );
   check(terms, targets, metrics, lambda, scale);
   if (options.form !== undefined) expectOneOf('crossCorrelationLoss: form', options.form, ['gram', 'direct']);
   const { form = D > 1.33 * N ? 'gram' : 'direct' } = options;
@@ -141,15 +149,16 @@ export function crossCorrelation(
   tape: Tape,
   za: Tensor,
   zb: Tensor,
-  { eps = 1e-5, ...options }: LossOptions & { eps?: number } = {},
+  options: LossOptions & { eps?: number } = {},
 ): { loss: Tensor; on: Tensor; off: Tensor; mean: Tensor } {
+  const { eps = 1e-5, ...ofLoss } = expectOptions('crossCorrelation', options, { ...lossOptions, eps: 'number' });
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
   const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
-  crossCorrelationLoss(plan, [{ u, v }], targets, metrics, options);
+  crossCorrelationLoss(plan, [{ u, v }], targets, metrics, ofLoss);
   const [loss, on, off, mean] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
   let went = false;
   tape.record('crossCorrelation', [za, zb], loss, (dloss) => {

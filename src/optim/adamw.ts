@@ -1,4 +1,5 @@
 import { adamw as kernel } from '../generated/adamw.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { adamwDefaults } from './defaults.js';
 import { decayTable, type Optimizer, settle, spanOf, spans, type Trainable, within } from './optimizer.js';
@@ -13,12 +14,23 @@ export interface AdamWOptions {
   decayAll?: boolean;
 }
 
+const adamwOptions: Kinds<AdamWOptions> = {
+  beta1: 'number',
+  beta2: 'number',
+  eps: 'number',
+  weightDecay: 'number',
+  decayAll: 'boolean',
+};
+
 /**
  * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
  * bias corrections come with each step: the t-th run, counted from 1, wants bias1 = 1 − beta1ᵗ and bias2 = 1 − beta2ᵗ.
  */
 export function adamw(plan: Plan, parameters: Trainable, options: AdamWOptions = {}): Optimizer {
-  const { beta1, beta2, eps, weightDecay, decayAll } = settle(adamwDefaults, options);
+  const { beta1, beta2, eps, weightDecay, decayAll } = settle(
+    adamwDefaults,
+    expectOptions('adamw', options, adamwOptions),
+  );
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
   plan.needs('adamw', 'lr', 'bias1', 'bias2');

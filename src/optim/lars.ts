@@ -1,5 +1,6 @@
 import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor, transient } from '../tensor.js';
 import { larsDefaults } from './defaults.js';
@@ -16,6 +17,8 @@ export interface LarsOptions {
   clip?: boolean;
 }
 
+const larsOptions: Kinds<LarsOptions> = { momentum: 'number', weightDecay: 'number', trust: 'number', clip: 'boolean' };
+
 const chunkQuads = 4096; // 64 KiB of weights a workgroup
 
 /**
@@ -23,7 +26,7 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, parameters: Trainable, options: LarsOptions = {}): Optimizer {
-  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, options);
+  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, expectOptions('lars', options, larsOptions));
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
   plan.needs('lars', 'lr');
