@@ -118,7 +118,7 @@ export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from '
 export { neighbourTargets } from './ops/neighbours.js';
 export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
-export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
+export { averagePool, globalAveragePool, type MaxPoolOptions, maxPool, type PoolOptions } from './ops/pool.js';
 export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
 export { similarities } from './ops/similarities.js';

@@ -2,6 +2,7 @@ import { ValidationError } from './errors.js';
 import { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 import type { Device } from './runtime/device.js';
 import { expectOneOf } from './runtime/one_of.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import { Readback } from './runtime/readback.js';
 import { denseStrides, keep, numel, type Tensor, tensor } from './tensor.js';
 
@@ -64,6 +65,8 @@ export interface Slicing {
   /** `prefix` where left out. */
   readonly slice?: SliceMode;
 }
+
+const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
@@ -139,8 +142,9 @@ export class Parameters {
     device: Device,
     parameters: readonly Parameter[],
     statistics: readonly Statistic[],
-    { bn = 'split', slice = 'prefix' }: Slicing = {},
+    slicing: Slicing = {},
   ) {
+    const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
     expectOneOf('parameters: bn', bn, bnModes);
     expectOneOf('parameters: slice', slice, sliceModes);

@@ -3,6 +3,7 @@ import { unknown } from '../config/names.js';
 import { isSmall } from '../data/augment.js';
 import { type EncoderName, encoderNames } from '../encoders/backbone.js';
 import { ConfigError } from '../errors.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { forwards, methodPasses, type Passes, type Role } from './passes.js';
 import { type PublishedWork, publishedWork } from './work.js';
 
@@ -23,6 +24,18 @@ export interface TrainingSpec {
   /** Epochs of the teacher's own training, where that comes first: 800 where left out. */
   readonly teacherEpochs?: number;
 }
+
+const trainingSpec: Kinds<TrainingSpec> = {
+  method: 'string',
+  encoder: 'string',
+  width: 'number',
+  ratio: 'number',
+  epochs: 'number',
+  images: 'number',
+  imageSize: 'number',
+  teacher: 'string',
+  teacherEpochs: 'number',
+};
 
 /** One network's share of a training: `work` × `times` × images × `epochs`. */
 export interface NetworkCost {
@@ -63,6 +76,7 @@ const beforehand: Passes = { trained: 2, frozen: 0 }; // a teacher's own trainin
  * is sliced
  */
 export function trainingCost(spec: TrainingSpec): TrainingCost {
+  expectOptions('trainingCost', spec, trainingSpec);
   const { method, encoder, width = 1, epochs, images = imagenetImages, imageSize = 224, teacherEpochs = 800 } = spec;
   const ratio = check(spec);
   const used: { readonly [R in Role]?: Passes } = methodPasses[method];

@@ -1,6 +1,7 @@
 import { ConfigError, DataError } from '../errors.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Pictures } from './augment.js';
 import { permutation } from './philox.js';
 import { loadPicture } from './picture.js';
@@ -16,6 +17,13 @@ export interface LoaderOptions {
   /** Told of items decoded while opening. */
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+const loaderOptions: Kinds<LoaderOptions> = {
+  batch: 'number',
+  seed: 'number',
+  budget: 'number',
+  onProgress: 'function',
+};
 
 const decodedTogether = 64;
 const batchBytes = 2 ** 27; // of a batch's pictures: the least that WebGPU promises for a binding
@@ -103,7 +111,7 @@ export class Loader implements Pictures {
    * smaller than a batch, and where a picture cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
-    const { batch, seed, budget = 2 ** 28 } = options;
+    const { batch, seed, budget = 2 ** 28 } = expectOptions('loader', options, loaderOptions);
     if (!(Number.isInteger(batch) && batch > 0))
       throw new ConfigError(`loader: expected batch to be a whole number above 0, got ${batch}`);
     if (source.length < (seed === undefined ? 1 : batch))

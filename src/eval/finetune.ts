@@ -4,6 +4,7 @@ import { sequential } from '../nn/module.js';
 import { learningRate } from '../optim/schedule.js';
 import { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
@@ -15,6 +16,7 @@ import {
   type SupervisedResult,
   settled,
   supervise,
+  supervisedOptions,
   type Trained,
 } from './supervised.js';
 
@@ -47,7 +49,7 @@ export async function finetune(
   test: ImageSource,
   options: SupervisedOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = settled(finetuneDefaults, options);
+  const settings = settled(finetuneDefaults, expectOptions('finetune', options, supervisedOptions));
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
   const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);

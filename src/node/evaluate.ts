@@ -6,6 +6,7 @@ import { classNames } from '../eval/labels.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Dataset } from './data/datasets.js';
 import { featureMap, type MapMethod } from './feature_map.js';
 import { percent } from './report/page.js';
@@ -36,6 +37,14 @@ export interface EvaluateOptions {
   map?: MapMethod | 'none';
 }
 
+const evaluateOptions: Kinds<EvaluateOptions> = {
+  k: 'number',
+  bank: 'number',
+  queries: 'number',
+  device: 'object',
+  map: 'string',
+};
+
 /** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
 export function pixelContender(size: number): Contender {
   return { name: 'raw pixels', embedder: { embed: (images) => rawPixels(images, size) } };
@@ -49,8 +58,15 @@ export function pixelContender(size: number): Contender {
 export async function evaluate(
   dataset: Dataset,
   contenders: readonly Contender[],
-  { k = knnDefaults.k, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne', device }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  const {
+    k = knnDefaults.k,
+    bank: most = 20_000,
+    queries: mostQueries = 4_000,
+    map = 'tsne',
+    device,
+  } = expectOptions('evaluate', options, evaluateOptions);
   const { train, test } = dataset;
   if (!test) return unlabelled(train, contenders, mostQueries);
   const bank = thin(eachPicture(train), most);

@@ -2,6 +2,7 @@ import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
 import type { Candidate } from '../runtime/choice.js';
+import { expectFinite } from '../runtime/one_of.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -130,6 +131,7 @@ const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding
  */
 export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
   const { a, b, out, transposeA = false, transposeB = false } = expectOptions('matmul', options, intoOptions);
+  if (options.scale !== undefined) expectFinite('matmul: scale', options.scale);
   for (const view of [a, b, out]) checkView(view);
   if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);
   const [[M, K], [am, ak]] = orient(a, transposeA);

@@ -3,6 +3,7 @@
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
+import { expectOptions, type Kinds } from './options.js';
 
 export interface DeviceOptions {
   /** Nothing is ever run on it, so that plans may name buffers of any device. */
@@ -29,6 +30,19 @@ export interface DeviceOptions {
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
 
+export const deviceOptions: Kinds<DeviceOptions> = {
+  meta: 'boolean',
+  adapter: 'object',
+  device: 'object',
+  gpu: 'object',
+  powerPreference: 'string',
+  memory: 'number',
+  dispatchMacs: 'number',
+  onLost: 'function',
+  spares: 'function',
+  throttle: 'function',
+};
+
 const wantedFeatures: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 const wantedLimits = [
   'maxBufferSize',
@@ -44,6 +58,7 @@ const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.CO
 
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  expectOptions('openDevice', options, deviceOptions);
   if (options.device) return new Device(options.device, options.device.adapterInfo, options);
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   const adapter =

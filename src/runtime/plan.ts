@@ -2,7 +2,7 @@ import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
-import { type Candidate, type Choice, pick } from './choice.js';
+import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
@@ -19,6 +19,7 @@ import {
   pack,
 } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import { expectOptions, type Kinds } from './options.js';
 import { readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { packScalars, type StepScalars, scalarBytes } from './step_scalars.js';
@@ -32,6 +33,8 @@ export interface PlanOptions {
   /** What to bind in place of storage that is not the plan's own: a trial writes to nobody's weights. */
   standIn?: (binding: Binding) => Binding;
 }
+
+const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', standIn: 'function' };
 
 export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   params: Params<K>;
@@ -110,7 +113,7 @@ export class Plan {
 
   constructor(device: Device, options: PlanOptions = {}) {
     this.device = device;
-    this.label = options.label ?? 'plan';
+    this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
     this.#standIn = options.standIn;
   }
@@ -238,6 +241,7 @@ export class Plan {
   /** Compiles all pipelines at once, gives slots their buffers, and makes the bind groups. */
   async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
     this.#expectRecording('compile');
+    expectVariants(this.label, this.#variants, this.choices);
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
     await warm(this.device, this.dispatches, onProgress);

@@ -4,11 +4,12 @@ import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
 import { eachPicture, type ImageSource, reduced } from '../../data/source.js';
 import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
+import { expectOptions, type Kinds } from '../../runtime/options.js';
 import { isFolder, listFolder, readBytes } from '../files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
 import { openFolder } from './folder_dataset.js';
 import { openIdxFolder } from './idx_folder.js';
-import type { ImageFileOptions } from './image_files.js';
+import { type ImageFileOptions, imageFileOptions } from './image_files.js';
 import { type DataRecord, type FileRecord, RecordedFiles } from './record.js';
 
 /** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */
@@ -45,6 +46,18 @@ export interface DatasetOptions extends ImageFileOptions {
   readonly known?: DataRecord;
 }
 
+const datasetOptions: Kinds<DatasetOptions> = {
+  ...imageFileOptions,
+  protocol: 'string',
+  imageSize: 'number',
+  seed: 'number',
+  holdOut: 'number',
+  labels: 'boolean',
+  trainDir: 'any',
+  testDir: 'any',
+  known: 'object',
+};
+
 /** How a run, or what was trained in it, sees its data. */
 export function datasetOptionsOf(config: TrainConfig): DatasetOptions {
   const { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range } = config;
@@ -63,6 +76,7 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
  * split by `seed`, item by item. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
+  expectOptions('openDataset', options, datasetOptions);
   const [, kind, folder] = /^(emoji|fashion-mnist|idx|cifar10|cifar100)(?::(.*))?$/s.exec(data) ?? [];
   if (kind !== 'emoji' && options.protocol === 'paired') {
     throw new ConfigError(

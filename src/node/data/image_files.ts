@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { SquareOptions } from '../../data/resize.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
+import type { Kinds } from '../../runtime/options.js';
 import { readBytes } from '../files.js';
 import { decode, decodeSquare, probe, UnreadFormat } from './decode.js';
 import type { LeftOut, Skipped } from './left_out.js';
@@ -37,6 +38,16 @@ export interface ImageFileOptions {
   readonly range?: readonly [black: number, white: number] | null;
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+export const imageFileOptions: Kinds<ImageFileOptions> = {
+  side: 'number',
+  square: 'object',
+  verify: 'string',
+  cacheBytes: 'number',
+  maxBad: 'any',
+  range: 'any',
+  onProgress: 'function',
+};
 
 /** What is known of a file that was checked. */
 interface Checked {
