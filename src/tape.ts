@@ -3,7 +3,6 @@ import { add } from './generated/add.js';
 import { overlap } from './runtime/accesses.js';
 import type { Binding } from './runtime/binding.js';
 import { isDense, viewText } from './runtime/footprint.js';
-import { expectOptions, type Kinds } from './runtime/options.js';
 import type { Plan } from './runtime/plan.js';
 import { numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
@@ -37,8 +36,6 @@ export interface TapeOptions {
   recompute?: boolean;
 }
 
-const tapeOptions: Kinds<TapeOptions> = { frozen: 'boolean', recompute: 'boolean' };
-
 /** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
 export class Tape {
   readonly plan: Plan;
@@ -58,8 +55,7 @@ export class Tape {
   readonly #recipes = new Map<Tensor['storage'], () => Tensor>();
   readonly #restored = new Map<Tensor['storage'], Tensor>();
 
-  constructor(plan: Plan, options: TapeOptions = {}) {
-    const { frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
+  constructor(plan: Plan, { frozen = false, recompute = false }: TapeOptions = {}) {
     this.plan = plan;
     this.frozen = frozen;
     this.#recompute = recompute;

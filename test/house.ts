@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 const layers: readonly (readonly string[])[] = [
   ['errors', 'generated'],
   ['runtime'],
-  ['tensor', 'tape', 'parameters', 'keep_lists'],
+  ['tensor', 'tape', 'places', 'state', 'parameters', 'keep_lists'],
   ['ops'],
   ['nn'],
   ['encoders', 'optim'],

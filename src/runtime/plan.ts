@@ -459,7 +459,7 @@ export class Plan {
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.frees) return;
-    for (const storage of this.#accesses.storages) if (isBuffer(storage)) this.device.assertLive(storage);
+    this.#accesses.assertUsable(this.device);
     this.#checkedAt = this.device.frees;
   }
 
