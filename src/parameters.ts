@@ -1,4 +1,4 @@
-import { ValidationError } from './errors.js';
+import { ShapeError, ValidationError } from './errors.js';
 import { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
 import { type Indices, layOut, type Place, placesOf } from './places.js';
 import type { Device } from './runtime/device.js';
@@ -6,7 +6,7 @@ import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
 import { Readback } from './runtime/readback.js';
 import { checkFiniteState } from './state.js';
-import { keep, type Tensor, tensor } from './tensor.js';
+import { keep, shapeText, type Tensor, tensor } from './tensor.js';
 
 export type { Place };
 
@@ -47,10 +47,23 @@ export interface Parameter {
   readonly affine?: boolean;
 }
 
-/** A parameter of these sides. */
+/**
+ * A parameter of these sides.
+ *
+ * @throws ShapeError where a side is no whole number of at least 1, or the slim encoder's is longer than the host's
+ */
 export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
-  const shape = (width: Width) => sides.map((side) => lengthOf(side, width));
-  return { name, sides, shape: shape('host'), slim: shape('slim'), init };
+  const [shape, slim] = widths.map((width) => sides.map((side) => lengthOf(side, width)));
+  if (![...shape, ...slim].every((side) => Number.isInteger(side) && side >= 1))
+    throw new ShapeError(
+      `${name}: expected sides that are whole and at least 1, got ${shapeText(shape)} of the host and ` +
+        `${shapeText(slim)} of the slim encoder`,
+    );
+  if (slim.some((side, d) => side > shape[d]))
+    throw new ShapeError(
+      `${name}: expected a slim side of at most the host's, got ${shapeText(slim)} of ${shapeText(shape)}`,
+    );
+  return { name, sides, shape, slim, init };
 }
 
 const lengthOf = (side: Side, width: Width): number => (typeof side === 'number' ? side : side[width]);
@@ -337,6 +350,10 @@ export class Parameters {
     this.#device.release([this.weights, this.grads, this.stats]);
     this.#lists?.dispose();
     this.#written?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #listOf(side: Side | undefined) {

@@ -8,6 +8,7 @@ import { ConfigError, DataError, DeviceError, ValidationError } from '../../src/
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { openTestDevice } from '../device.js';
+import { seed } from '../random.js';
 import { rejects } from '../rejects.js';
 
 let device: Device;
