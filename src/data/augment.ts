@@ -59,7 +59,7 @@ export interface CentreCrop extends Normalization {
   readonly resize?: number;
 }
 
-const statistics: Kinds<Normalization> = { mean: 'object', std: 'object' };
+const statistics: Kinds<Normalization> = { mean: 'array', std: 'array' };
 const cropOptions: Kinds<CentreCrop> = { ...statistics, size: 'number', resize: 'number' };
 const augmentation: Kinds<Augmentation> = {
   ...statistics,
@@ -71,7 +71,7 @@ const augmentation: Kinds<Augmentation> = {
   blur: 'object',
   solarize: 'number',
 };
-const cropRanges: Kinds<Augmentation['crop']> = { scale: 'object', ratio: 'object' };
+const cropRanges: Kinds<Augmentation['crop']> = { scale: 'array', ratio: 'array' };
 const jitterSettings: Kinds<Augmentation['jitter']> = {
   p: 'number',
   brightness: 'number',
@@ -79,7 +79,7 @@ const jitterSettings: Kinds<Augmentation['jitter']> = {
   saturation: 'number',
   hue: 'number',
 };
-const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'object', window: 'number' };
+const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'array', window: 'number' };
 
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
@@ -290,9 +290,9 @@ function expect(holds: boolean, name: string, expected: string, got: unknown): v
 
 function checkSize({ size, mean, std }: CentreCrop): void {
   expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
-  expect(mean.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
+  expect(mean?.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
   expect(
-    std.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
+    std?.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
     'std',
     'three numbers above 0',
     std,
@@ -305,13 +305,11 @@ function checkAugmentation(options: Augmentation): void {
   expectOptions('augment: jitter', jitter, jitterSettings);
   expectOptions('augment: blur', blur, blurSettings);
   checkSize(options);
-  const range = (name: string, [min, max]: Range, highest: number) =>
-    expect(
-      min > 0 && min <= max && max <= highest,
-      name,
-      `two rising numbers above 0, at most ${highest}`,
-      `${min}, ${max}`,
-    );
+  const range = (name: string, given: Range | undefined, highest: number) => {
+    const [min, max] = given ?? [Number.NaN, Number.NaN];
+    const holds = given?.length === 2 && given.every(Number.isFinite) && min > 0 && min <= max && max <= highest;
+    expect(holds, name, `two rising numbers above 0, at most ${highest}`, `${min}, ${max}`);
+  };
   range('crop.scale', crop.scale, 1);
   range('crop.ratio', crop.ratio, 100);
   range('blur.sigma', blur.sigma, 100);

@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.js';
 import type { Channels } from '../parameters.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { conv, convNorm, depthwiseConv, type NormOptions } from './blocks.js';
@@ -33,6 +34,8 @@ export function invertedResidual(
   options: InvertedResidualOptions,
 ): Module {
   const { kernelSize, stride, norm, squeeze } = expectOptions(name, options, blockOptions);
+  if (kernelSize === undefined || stride === undefined)
+    throw new ConfigError(`${name}: expected a kernelSize and a stride, got ${kernelSize} and ${stride}`);
   const parts: Module[] = [];
   const next = () => `${name}.${parts.length}`;
   const push = (layer: Module, channels: Channels, options: NormOptions) =>

@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
 import {
+  checkDevice,
   type Device,
   type DeviceOptions,
   deviceOptions,
@@ -173,6 +174,7 @@ export async function findAdapter(
  */
 export async function openDevice(options: NodeDeviceOptions = {}): Promise<Device> {
   const { adapter: wanted, onNotice = console.error, ...rest } = expectOptions('openDevice', options, nodeOptions);
+  checkDevice(rest);
   if (!('GPUBufferUsage' in globalThis)) await dawn();
   if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
   const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);

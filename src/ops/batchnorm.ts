@@ -219,7 +219,8 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
 type Sizes = ReturnType<typeof check>;
 
 function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
-  const { training = true, momentum = 0.1, eps = 1e-5, activation = 'none' } = options;
+  const { training = true } = options;
+  const { momentum, eps, activation } = checkNorm('batchnorm', options);
   if (x.shape.length !== 4 && x.shape.length !== 2)
     throw new ShapeError(`batchnorm: expected x (N, C, H, W) or (N, C), got ${shapeText(x.shape)}`);
   const [N, C, H = 1, W = 1] = x.shape;
@@ -234,11 +235,22 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
     );
-  checkActivation('batchnorm: activation', activation);
-  if (!(eps > 0)) throw new ConfigError(`batchnorm: expected eps > 0, got ${eps}`);
-  if (!(momentum >= 0 && momentum <= 1))
-    throw new ConfigError(`batchnorm: expected momentum from 0 to 1, got ${momentum}`);
   return { N, C, P: H * W, training, momentum, eps, activation, kept };
+}
+
+/**
+ * The options of the arithmetic, with what is used where nothing is said.
+ *
+ * @throws ConfigError where one is out of range
+ */
+export function checkNorm(
+  op: string,
+  { momentum = 0.1, eps = 1e-5, activation = 'none' }: Pick<BatchNormOptions, 'momentum' | 'eps' | 'activation'>,
+) {
+  checkActivation(`${op}: activation`, activation);
+  if (!(eps > 0 && eps < Number.POSITIVE_INFINITY)) throw new ConfigError(`${op}: expected eps > 0, got ${eps}`);
+  if (!(momentum >= 0 && momentum <= 1)) throw new ConfigError(`${op}: expected momentum from 0 to 1, got ${momentum}`);
+  return { momentum, eps, activation };
 }
 
 interface Cut {

@@ -93,10 +93,7 @@ export function outputSize(
   stride: number,
   padding: number,
 ): [OH: number, OW: number] {
-  if (!Number.isInteger(stride) || stride < 1)
-    throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
-  if (!Number.isInteger(padding) || padding < 0)
-    throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
+  checkMoves(op, stride, padding);
   const [H, W] = x.shape.slice(-2);
   if (H + 2 * padding < K || W + 2 * padding < K)
     throw new ShapeError(
@@ -104,6 +101,14 @@ export function outputSize(
         'pad more, or use a smaller kernel',
     );
   return [Math.floor((H + 2 * padding - K) / stride) + 1, Math.floor((W + 2 * padding - K) / stride) + 1];
+}
+
+/** @throws ShapeError, in the op's name, where one is no whole number or too small */
+export function checkMoves(op: string, stride: number, padding: number): void {
+  if (!Number.isInteger(stride) || stride < 1)
+    throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
+  if (!Number.isInteger(padding) || padding < 0)
+    throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
 }
 
 const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;

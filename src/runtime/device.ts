@@ -1,8 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+import {
+  ConfigError,
+  DeviceError,
+  DeviceLostError,
+  OutOfMemoryError,
+  SlimgradError,
+  ValidationError,
+} from '../errors.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
+import { expectOneOf } from './one_of.js';
 import { expectOptions, type Kinds } from './options.js';
 
 export interface DeviceOptions {
@@ -56,9 +64,20 @@ const wantedLimits = [
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
 
+/** @throws ConfigError where an option is out of range */
+export function checkDevice({ memory = 0, dispatchMacs = 1, powerPreference }: DeviceOptions): void {
+  const expect = (holds: boolean, name: string, least: number, got: number) => {
+    if (!holds) throw new ConfigError(`openDevice: expected ${name} of at least ${least}, got ${got}`);
+  };
+  expect(memory >= 0, 'memory', 0, memory);
+  expect(dispatchMacs >= 1, 'dispatchMacs', 1, dispatchMacs);
+  if (powerPreference !== undefined)
+    expectOneOf('openDevice: powerPreference', powerPreference, ['low-power', 'high-performance']);
+}
+
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  expectOptions('openDevice', options, deviceOptions);
+  checkDevice(expectOptions('openDevice', options, deviceOptions));
   if (options.device) return new Device(options.device, options.device.adapterInfo, options);
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   const adapter =

@@ -1,8 +1,8 @@
 import { ConfigError } from '../errors.js';
 import { nearest } from './nearest.js';
 
-/** What `typeof` says of a value; 'any' of one that may be of several kinds, which the function itself tells apart. */
-type Kind = 'number' | 'boolean' | 'string' | 'object' | 'function' | 'any';
+/** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself tells apart. */
+type Kind = 'number' | 'boolean' | 'string' | 'object' | 'array' | 'function' | 'any';
 
 type KindOf<V> = V extends number
   ? 'number'
@@ -12,7 +12,9 @@ type KindOf<V> = V extends number
       ? 'string'
       : V extends (...args: never) => unknown
         ? 'function'
-        : 'object';
+        : V extends readonly unknown[]
+          ? 'array'
+          : 'object';
 
 /** The options that a function knows, each with the kind of its value; TypeScript asks for every key of T, and for no other. */
 export type Kinds<T> = { readonly [K in keyof T]-?: KindOf<NonNullable<T[K]>> | 'any' };
@@ -41,8 +43,10 @@ export function expectOptions<T extends object>(
       );
     }
     if (value === undefined || kind === 'any') continue;
-    if (typeof value !== kind || value === null)
-      throw new ConfigError(`${where}: expected ${name} to be ${kind === 'object' ? 'an' : 'a'} ${kind}, got ${value}`);
+    if ((Array.isArray(value) ? 'array' : typeof value) !== kind || value === null)
+      throw new ConfigError(
+        `${where}: expected ${name} to be ${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}, got ${value}`,
+      );
   }
   return options;
 }

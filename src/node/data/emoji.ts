@@ -1,6 +1,7 @@
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
+import { expectOneOf } from '../../runtime/one_of.js';
 import { expectOptions } from '../../runtime/options.js';
 import { readBytes } from '../files.js';
 import { findPackageFile, wordsFor } from '../packages.js';
@@ -38,6 +39,7 @@ interface Entry {
  */
 export async function openEmoji(options: { labels?: 'category' | 'subcategory' } = {}): Promise<EmojiSource> {
   const { labels = 'category' } = expectOptions('openEmoji', options, { labels: 'string' });
+  expectOneOf('openEmoji: labels', labels, ['category', 'subcategory']);
   const [google, twitter] = await Promise.all(STYLES.map(readEntries));
   const codes = [...google.keys()].filter((code) => twitter.has(code));
   if (codes.length === 0) throw new DataError(`emoji: the two packages share no emoji: ${INSTALL}`);
