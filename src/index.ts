@@ -105,10 +105,7 @@ export {
   crossCorrelation,
   crossCorrelationLoss,
   type LossOptions,
-  type Standardized,
   standardize,
-  type Target,
-  type Term,
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
@@ -125,6 +122,7 @@ export { similarities } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
+export type { Standardized, Target, Term } from './ops/terms.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type Averaged, type EmaOptions, ema } from './optim/ema.js';
 export { type LarsOptions, lars } from './optim/lars.js';
@@ -138,7 +136,6 @@ export {
   type Owned,
   type Parameter,
   Parameters,
-  type Place,
   parameter,
   type Random,
   type Side,
@@ -148,6 +145,7 @@ export {
   type Weights,
   type Width,
 } from './parameters.js';
+export type { Place } from './places.js';
 export type { Binding, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
