@@ -4,6 +4,7 @@ import { type Binding, bufferOf } from './runtime/binding.js';
 import type { Device } from './runtime/device.js';
 import { elementBytes, isDense, viewText } from './runtime/footprint.js';
 import { toHalf } from './runtime/half.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import { readNumbers } from './runtime/read_numbers.js';
 import {
   bytesOf,
@@ -26,6 +27,8 @@ export interface TensorOptions {
   /** 'f32' where left out; 'f16' needs an adapter that has it. */
   dtype?: Precision;
 }
+
+const tensorOptions: Kinds<TensorOptions> = { label: 'string', dtype: 'string' };
 
 /**
  * A tensor of the device: what ops read, as a dense tensor or as a view of one. `device.tensor` makes one.
@@ -53,12 +56,8 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   }
 
   /** A dense tensor of these numbers in a buffer of its own. */
-  static make(
-    device: Device,
-    shape: readonly number[],
-    values: Values,
-    { label = 'tensor', dtype = 'f32' }: TensorOptions,
-  ): DeviceTensor {
+  static make(device: Device, shape: readonly number[], values: Values, options: TensorOptions): DeviceTensor {
+    const { label = 'tensor', dtype = 'f32' } = expectOptions('tensor', options, tensorOptions);
     if (!Array.isArray(shape) || !shape.every((side) => Number.isInteger(side) && side >= 1))
       throw new ShapeError(
         `${label}: expected a shape of sides that are whole and at least 1, got ${Array.isArray(shape) ? shapeText(shape) : shape}`,

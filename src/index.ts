@@ -131,10 +131,7 @@ export {
   crossCorrelation,
   crossCorrelationLoss,
   type LossOptions,
-  type Standardized,
   standardize,
-  type Target,
-  type Term,
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
@@ -144,13 +141,14 @@ export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from '
 export { neighbourTargets } from './ops/neighbours.js';
 export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
-export { averagePool, globalAveragePool, maxPool, type PoolOptions } from './ops/pool.js';
+export { averagePool, globalAveragePool, type MaxPoolOptions, maxPool, type PoolOptions } from './ops/pool.js';
 export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
 export { similarities } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
+export type { Standardized, Target, Term } from './ops/terms.js';
 export { type AdamWOptions, adamw } from './optim/adamw.js';
 export { type Averaged, type EmaOptions, ema } from './optim/ema.js';
 export { type LarsOptions, lars } from './optim/lars.js';
@@ -164,7 +162,6 @@ export {
   type Owned,
   type Parameter,
   Parameters,
-  type Place,
   parameter,
   type Random,
   type Side,
@@ -174,6 +171,7 @@ export {
   type Weights,
   type Width,
 } from './parameters.js';
+export type { Place } from './places.js';
 export { type Outputs, type RecordOptions, record, type Step } from './record.js';
 export type { Binding, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';

@@ -106,10 +106,10 @@ export class KeepLists {
    *
    * @throws DataError where one is none of rising numbers of the host's channels; nothing is taken then
    */
-  load(saved: (name: string) => Float32Array): void {
+  load(tensors: Tensors): void {
     const lists = [...this.#groups.values()].map((group) => {
       const { name, channels } = group;
-      const data = saved(name);
+      const data = tensors.get(name)?.data ?? new Float32Array(0);
       const rising = data.every((c, i) => Number.isInteger(c) && c < channels.host && c > (i > 0 ? data[i - 1] : -1));
       if (data.length !== channels.slim || !rising)
         throw new DataError(`${name}: expected ${channels.slim} rising numbers from 0 to ${channels.host - 1}`);

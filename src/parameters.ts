@@ -1,9 +1,14 @@
-import { ValidationError } from './errors.js';
+import { ShapeError, ValidationError } from './errors.js';
 import { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
+import { type Indices, layOut, type Place, placesOf } from './places.js';
 import type { Device } from './runtime/device.js';
 import { expectOneOf } from './runtime/one_of.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import { Readback } from './runtime/readback.js';
-import { denseStrides, keep, numel, type Tensor, tensor } from './tensor.js';
+import { checkFiniteState } from './state.js';
+import { keep, shapeText, type Tensor, tensor } from './tensor.js';
+
+export type { Place };
 
 /** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
 export type Width = (typeof widths)[number];
@@ -42,10 +47,23 @@ export interface Parameter {
   readonly affine?: boolean;
 }
 
-/** A parameter of these sides. */
+/**
+ * A parameter of these sides.
+ *
+ * @throws ShapeError where a side is no whole number of at least 1, or the slim encoder's is longer than the host's
+ */
 export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
-  const shape = (width: Width) => sides.map((side) => lengthOf(side, width));
-  return { name, sides, shape: shape('host'), slim: shape('slim'), init };
+  const [shape, slim] = widths.map((width) => sides.map((side) => lengthOf(side, width)));
+  if (![...shape, ...slim].every((side) => Number.isInteger(side) && side >= 1))
+    throw new ShapeError(
+      `${name}: expected sides that are whole and at least 1, got ${shapeText(shape)} of the host and ` +
+        `${shapeText(slim)} of the slim encoder`,
+    );
+  if (slim.some((side, d) => side > shape[d]))
+    throw new ShapeError(
+      `${name}: expected a slim side of at most the host's, got ${shapeText(slim)} of ${shapeText(shape)}`,
+    );
+  return { name, sides, shape, slim, init };
 }
 
 const lengthOf = (side: Side, width: Width): number => (typeof side === 'number' ? side : side[width]);
@@ -65,6 +83,8 @@ export interface Slicing {
   readonly slice?: SliceMode;
 }
 
+const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
+
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
   readonly name: string;
@@ -78,33 +98,8 @@ export interface Owned {
   readonly statistics: readonly Statistic[];
 }
 
-/** Where a tensor lies in its buffer: offset and length in floats. */
-export interface Place {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly offset: number;
-  readonly length: number;
-}
-
 /** Tensors on the CPU, by the names they are saved under. */
 export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-
-const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
-
-function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
-  places: Map<string, Place>;
-  size: number;
-} {
-  const places = new Map<string, Place>();
-  let size = 0;
-  for (const { name, shape } of tensors) {
-    if (places.has(name)) throw new ValidationError(`parameters: two tensors are named "${name}"`);
-    const length = numel(shape);
-    places.set(name, { name, shape, offset: size, length });
-    size += Math.ceil(length / boundary) * boundary;
-  }
-  return { places, size: Math.max(size, boundary) };
-}
 
 /** Where a pass finds its tensors: the `Parameters`, or others that lie like them. */
 export type Weights = Pick<Parameters, 'tensor' | 'statistic'>;
@@ -139,8 +134,9 @@ export class Parameters {
     device: Device,
     parameters: readonly Parameter[],
     statistics: readonly Statistic[],
-    { bn = 'split', slice = 'prefix' }: Slicing = {},
+    slicing: Slicing = {},
   ) {
+    const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
     expectOneOf('parameters: bn', bn, bnModes);
     expectOneOf('parameters: slice', slice, sliceModes);
@@ -298,17 +294,53 @@ export class Parameters {
   /**
    * Writes all that `read()` gave.
    *
-   * @throws DataError where a keep-list is none; nothing is written then
+   * @param what the name for messages
+   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite, or where a keep-list is
+   * none; nothing is written then
    */
-  load(saved: (name: string) => Float32Array): void {
-    this.#lists?.load(saved);
-    for (const { name } of [...this.places, ...this.#statPlaces.values()]) this.write(name, saved(name));
+  load(tensors: Tensors, what = 'parameters'): void {
+    checkFiniteState(tensors, this.shapes, what);
+    this.#lists?.load(tensors);
+    for (const { name } of [...this.places, ...this.#statPlaces.values()])
+      this.write(name, (tensors.get(name) as { data: Float32Array }).data);
+  }
+
+  /**
+   * Writes what `state()` gave of a part of the network back, by the same names: of the slim encoder, into its slice of the host's
+   * tensors. It waits for all work submitted so far; wait for it before more is submitted.
+   *
+   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then
+   */
+  async loadState({ parameters, statistics }: Owned, width: Width, state: Tensors): Promise<void> {
+    const shapes = [
+      ...parameters.map(({ name, shape, slim }) => [name, width === 'host' ? shape : slim] as const),
+      ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
+    ];
+    checkFiniteState(state, new Map(shapes), `state of the ${width} encoder`);
+    const given = new Map([...state].map(([name, { data }]) => [name, Float32Array.from(data)]));
+    const whole = await this.#readBuffers();
+    for (const [name, data] of given) {
+      const { kind, at } = this.elements(name, width);
+      data.forEach((value, i) => {
+        whole[kind][at[i]] = value;
+      });
+      const { offset, length } = this.#parameters.has(name)
+        ? this.#placeOf(name, width)
+        : this.#statPlaceOf(name, width);
+      this.#device.write(
+        kind === 'weights' ? this.weights : this.stats,
+        whole[kind].subarray(offset, offset + length),
+        offset * 4,
+      );
+    }
   }
 
   /** Writes one trainable tensor of the host, or one running statistic by its full name (`slim.….running_mean`). */
   write(name: string, data: Float32Array): void {
     const place = this.#places.get(name) ?? this.#statPlaces.get(name);
     if (!place) throw new ValidationError(`parameters: no tensor "${name}"`);
+    if (!(data instanceof Float32Array))
+      throw new ValidationError(`parameters: expected a Float32Array for ${name}, got ${typeof data}`);
     if (data.length !== place.length)
       throw new ValidationError(`parameters: expected ${place.length} values for ${name}, got ${data.length}`);
     this.#device.write(this.#places.has(name) ? this.weights : this.stats, data, place.offset * 4);
@@ -318,6 +350,10 @@ export class Parameters {
     this.#device.release([this.weights, this.grads, this.stats]);
     this.#lists?.dispose();
     this.#written?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #listOf(side: Side | undefined) {
@@ -351,19 +387,4 @@ export class Parameters {
     if (!statistic) throw new ValidationError(`parameters: no statistic "${name}"`);
     return statistic;
   }
-}
-
-type Indices = ArrayLike<number>;
-
-/** Where the elements of a slice of a contiguous tensor lie, given the indices along each side that it is made of. */
-function placesOf({ offset, shape }: Place, sides: readonly Indices[]): Uint32Array {
-  const strides = denseStrides(shape);
-  let at = Uint32Array.of(offset);
-  sides.forEach((side, d) => {
-    const wider = new Uint32Array(at.length * side.length);
-    for (let i = 0; i < wider.length; i++)
-      wider[i] = at[Math.floor(i / side.length)] + side[i % side.length] * strides[d];
-    at = wider;
-  });
-  return at;
 }

@@ -4,6 +4,7 @@ import { bufferOf } from './runtime/binding.js';
 import type { PlanOptions } from './runtime/commands.js';
 import type { Device } from './runtime/device.js';
 import { isDense } from './runtime/footprint.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
 import type { StepScalars } from './runtime/step_scalars.js';
@@ -18,6 +19,15 @@ export interface RecordOptions extends PlanOptions, TapeOptions {
   onCompile?: (done: number, total: number) => void;
 }
 
+const recordOptions: Kinds<RecordOptions> = {
+  label: 'string',
+  variants: 'object',
+  standIn: 'function',
+  frozen: 'boolean',
+  recompute: 'boolean',
+  onCompile: 'function',
+};
+
 /**
  * Records a step and compiles it. Gradients that it adds to begin at zero with every run.
  *
@@ -27,8 +37,9 @@ export interface RecordOptions extends PlanOptions, TapeOptions {
 export async function record<Out extends Outputs>(
   device: Device,
   record: (tape: Tape) => Out | undefined,
-  { onCompile, frozen, recompute, ...options }: RecordOptions = {},
+  given: RecordOptions = {},
 ): Promise<Step<keyof Out & string>> {
+  const { onCompile, frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
   const plan = new Plan(device, { label: 'step', ...options });
   try {
     const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });

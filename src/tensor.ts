@@ -2,6 +2,7 @@ import { ShapeError } from './errors.js';
 import type { Binding, Slot } from './runtime/binding.js';
 import { elementBytes, extent, isDense, viewText } from './runtime/footprint.js';
 import { expectOneOf } from './runtime/one_of.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import type { Plan } from './runtime/plan.js';
 
 /** A strided view of a buffer or slot, f32 unless `half`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
@@ -110,13 +111,16 @@ export interface Lists {
   readonly columns?: Binding | undefined;
 }
 
+const listKinds: Kinds<Lists> = { rows: 'object', columns: 'object' };
+
 /**
  * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
  * kernels look up where a row lies.
  *
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
-export function keep(x: Tensor, shape: readonly number[], { rows, columns }: Lists): Tensor {
+export function keep(x: Tensor, shape: readonly number[], lists: Lists): Tensor {
+  const { rows, columns } = expectOptions('keep', lists, listKinds);
   [rows, columns].forEach((list, d) => {
     if (list && list.bytes !== 4 * shape[d])
       throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);

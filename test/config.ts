@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { methodNames, optimizers } from '../src/config/kinds.js';
-import { nearest } from '../src/config/names.js';
 import { presets } from '../src/config/presets.js';
 import {
   changeSettings,
@@ -16,6 +15,7 @@ import {
   withPreset,
 } from '../src/config.js';
 import { ConfigError } from '../src/errors.js';
+import { nearest } from '../src/runtime/nearest.js';
 import { scheduleOf } from '../src/train/schedule.js';
 
 /** Fails unless `raw` is refused with a message that holds every one of `parts`. */

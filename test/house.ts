@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 const layers: readonly (readonly string[])[] = [
   ['errors', 'generated'],
   ['runtime', 'tensor', 'device_tensor'],
-  ['tape', 'record', 'parameters', 'keep_lists'],
+  ['tape', 'record', 'places', 'state', 'parameters', 'keep_lists'],
   ['ops'],
   ['nn'],
   ['encoders', 'optim'],

@@ -3,6 +3,8 @@ import { unknown } from '../config/names.js';
 import { isSmall } from '../data/augment.js';
 import { type EncoderName, encoderNames } from '../encoders/backbone.js';
 import { ConfigError } from '../errors.js';
+import { expectFinite } from '../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { forwards, methodPasses, type Passes, type Role } from './passes.js';
 import { type PublishedWork, publishedWork } from './work.js';
 
@@ -23,6 +25,18 @@ export interface TrainingSpec {
   /** Epochs of the teacher's own training, where that comes first: 800 where left out. */
   readonly teacherEpochs?: number;
 }
+
+const trainingSpec: Kinds<TrainingSpec> = {
+  method: 'string',
+  encoder: 'string',
+  width: 'number',
+  ratio: 'number',
+  epochs: 'number',
+  images: 'number',
+  imageSize: 'number',
+  teacher: 'string',
+  teacherEpochs: 'number',
+};
 
 /** One network's share of a training: `work` × `times` × images × `epochs`. */
 export interface NetworkCost {
@@ -63,7 +77,12 @@ const beforehand: Passes = { trained: 2, frozen: 0 }; // a teacher's own trainin
  * is sliced
  */
 export function trainingCost(spec: TrainingSpec): TrainingCost {
+  expectOptions('trainingCost', spec, trainingSpec);
   const { method, encoder, width = 1, epochs, images = imagenetImages, imageSize = 224, teacherEpochs = 800 } = spec;
+  for (const [name, value] of Object.entries({ epochs, images, teacherEpochs }))
+    expectFinite(`cost: ${name}`, value, 0);
+  if (!Number.isInteger(imageSize))
+    throw new ConfigError(`cost: expected an imageSize of whole pixels, got ${imageSize}`);
   const ratio = check(spec);
   const used: { readonly [R in Role]?: Passes } = methodPasses[method];
   const shares = roles.flatMap((role): NetworkCost[] => {

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { augment as kernel } from '../generated/augment.js';
 import type { Binding } from '../runtime/binding.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Precision, type Tensor, transient } from '../tensor.js';
 
@@ -58,6 +59,28 @@ export interface CentreCrop extends Normalization {
   readonly resize?: number;
 }
 
+const statistics: Kinds<Normalization> = { mean: 'array', std: 'array' };
+const cropOptions: Kinds<CentreCrop> = { ...statistics, size: 'number', resize: 'number' };
+const augmentation: Kinds<Augmentation> = {
+  ...statistics,
+  size: 'number',
+  crop: 'object',
+  flip: 'number',
+  jitter: 'object',
+  grayscale: 'number',
+  blur: 'object',
+  solarize: 'number',
+};
+const cropRanges: Kinds<Augmentation['crop']> = { scale: 'array', ratio: 'array' };
+const jitterSettings: Kinds<Augmentation['jitter']> = {
+  p: 'number',
+  brightness: 'number',
+  contrast: 'number',
+  saturation: 'number',
+  hue: 'number',
+};
+const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'array', window: 'number' };
+
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
@@ -102,7 +125,7 @@ export function augment(
 
 /** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
 export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, view: 0 | 1 = 0): Tensor {
-  const { size, resize = size } = options;
+  const { size, resize = size } = expectOptions('centreCrop', options, cropOptions);
   checkSize(options);
   expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
   return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
@@ -267,9 +290,9 @@ function expect(holds: boolean, name: string, expected: string, got: unknown): v
 
 function checkSize({ size, mean, std }: CentreCrop): void {
   expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
-  expect(mean.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
+  expect(mean?.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
   expect(
-    std.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
+    std?.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
     'std',
     'three numbers above 0',
     std,
@@ -277,15 +300,16 @@ function checkSize({ size, mean, std }: CentreCrop): void {
 }
 
 function checkAugmentation(options: Augmentation): void {
+  const { crop, jitter, blur } = expectOptions('augment', options, augmentation);
+  expectOptions('augment: crop', crop, cropRanges);
+  expectOptions('augment: jitter', jitter, jitterSettings);
+  expectOptions('augment: blur', blur, blurSettings);
   checkSize(options);
-  const { crop, jitter, blur } = options;
-  const range = (name: string, [min, max]: Range, highest: number) =>
-    expect(
-      min > 0 && min <= max && max <= highest,
-      name,
-      `two rising numbers above 0, at most ${highest}`,
-      `${min}, ${max}`,
-    );
+  const range = (name: string, given: Range | undefined, highest: number) => {
+    const [min, max] = given ?? [Number.NaN, Number.NaN];
+    const holds = given?.length === 2 && given.every(Number.isFinite) && min > 0 && min <= max && max <= highest;
+    expect(holds, name, `two rising numbers above 0, at most ${highest}`, `${min}, ${max}`);
+  };
   range('crop.scale', crop.scale, 1);
   range('crop.ratio', crop.ratio, 100);
   range('blur.sigma', blur.sigma, 100);

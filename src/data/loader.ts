@@ -1,10 +1,12 @@
-import { ConfigError, DataError } from '../errors.js';
-import type { Binding } from '../runtime/binding.js';
+import { ConfigError, DataError, DeviceError } from '../errors.js';
+import { awaitContents, contentsArrived } from '../runtime/awaited.js';
+import { type Binding, bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Pictures } from './augment.js';
 import { permutation } from './philox.js';
 import { loadPicture } from './picture.js';
-import { halve, type ImageSource, type Picture } from './source.js';
+import { checkSource, halve, type ImageSource, type Picture } from './source.js';
 
 export interface LoaderOptions {
   /** Items in a batch. */
@@ -16,6 +18,13 @@ export interface LoaderOptions {
   /** Told of items decoded while opening. */
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+const loaderOptions: Kinds<LoaderOptions> = {
+  batch: 'number',
+  seed: 'number',
+  budget: 'number',
+  onProgress: 'function',
+};
 
 const decodedTogether = 64;
 const batchBytes = 2 ** 27; // of a batch's pictures: the least that WebGPU promises for a binding
@@ -59,6 +68,7 @@ export class Loader implements Pictures {
   #ahead: { readonly items: Uint32Array; readonly decoded: Promise<void> } | undefined;
   /** The call that fills the bindings just now. */
   #filling: string | undefined;
+  #disposed = false;
 
   private constructor(device: Device, source: ImageSource, { batch, seed }: LoaderOptions, decoded?: Decoded) {
     this.#device = device;
@@ -94,18 +104,23 @@ export class Loader implements Pictures {
         batch: bind('loader.batch', batch * 16),
       };
     }
+    awaitContents(this.bindings.batch.storage as GPUBuffer, 'call prepare(step) or show(items) on the loader first');
   }
 
   /**
    * Decodes the source as far as the budget goes, nothing where that is 0, and makes the buffers.
    *
-   * @throws ConfigError where `batch` is no whole number above 0; DataError where epochs are asked of a source that is
+   * @throws ConfigError where an option is out of range; DataError where the source is none, where epochs are asked of a source that is
    * smaller than a batch, and where a picture cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
-    const { batch, seed, budget = 2 ** 28 } = options;
+    const { batch, seed, budget = 2 ** 28 } = expectOptions('loader', options, loaderOptions);
     if (!(Number.isInteger(batch) && batch > 0))
       throw new ConfigError(`loader: expected batch to be a whole number above 0, got ${batch}`);
+    if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
+      throw new ConfigError(`loader: expected a seed that is a whole number from 0 to 4294967295, got ${seed}`);
+    if (!(budget >= 0)) throw new ConfigError(`loader: expected a budget of at least 0 bytes, got ${budget}`);
+    checkSource(source);
     if (source.length < (seed === undefined ? 1 : batch))
       throw new DataError(
         `${source.name}: has ${source.length} items, fewer than ${seed === undefined ? 'one' : `a batch of ${batch}`}; ` +
@@ -144,7 +159,7 @@ export class Loader implements Pictures {
   /**
    * Puts a step's batch into the bindings, for the next `plan.run()`.
    *
-   * @throws ConfigError where another batch is being put there
+   * @throws ConfigError where another batch is being put there; DeviceError where the loader was disposed of
    */
   async prepare(step: number): Promise<void> {
     await this.#fill(`prepare(${step})`, this.batchAt(step));
@@ -160,6 +175,7 @@ export class Loader implements Pictures {
    * being decoded it does nothing. Errors are told by `prepare()` or `show()`.
    */
   prefetch(next: number | ArrayLike<number>): void {
+    this.#assertOpen('prefetch()');
     const items = typeof next === 'number' ? this.batchAt(next) : this.#chosen(next);
     if (this.cached || this.#ahead || this.#filling) return;
     const decoded = this.#decode(items);
@@ -167,7 +183,9 @@ export class Loader implements Pictures {
     this.#ahead = { items, decoded };
   }
 
+  /** Frees the buffers; a batch that is on its way there is refused. */
   dispose(): void {
+    this.#disposed = true;
     this.#device.release(Object.values(this.bindings));
   }
 
@@ -180,13 +198,18 @@ export class Loader implements Pictures {
     const { length } = this.#source;
     if (items.length < 1 || items.length > this.batch)
       throw new ConfigError(`loader: expected from 1 to ${this.batch} items to show, got ${items.length}`);
-    const chosen = Uint32Array.from(items);
-    for (const item of chosen)
-      if (item >= length) throw new ConfigError(`loader: expected items from 0 to ${length - 1}, got ${item}`);
-    return chosen;
+    for (const item of Array.from(items))
+      if (!(Number.isInteger(item) && item >= 0 && item < length))
+        throw new ConfigError(`loader: expected items from 0 to ${length - 1}, got ${item}`);
+    return Uint32Array.from(items);
+  }
+
+  #assertOpen(call: string): void {
+    if (this.#disposed) throw new DeviceError(`loader: ${call} on a loader that was disposed of; open another`);
   }
 
   async #fill(call: string, items: Uint32Array): Promise<void> {
+    this.#assertOpen(call);
     if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is under way; await that first`);
     this.#filling = call;
     try {
@@ -198,6 +221,7 @@ export class Loader implements Pictures {
         await ahead?.decoded.catch(() => undefined); // it shares the staging memory
         await this.#decode(items);
       }
+      this.#assertOpen(call);
       this.#upload(items);
     } finally {
       this.#filling = undefined;
@@ -223,6 +247,7 @@ export class Loader implements Pictures {
       this.#device.write(table, this.#staging.table);
     }
     this.#device.write(batch, places);
+    contentsArrived(bufferOf(batch));
   }
 }
 

@@ -2,7 +2,9 @@
  * Pictures as an encoder is evaluated on: the shorter side resized, then the central square, with the very arithmetic of Pillow
  * on 8-bit pixels, which is what weights from elsewhere were tested with. Knows no files and no decoder.
  */
+
 import { ConfigError } from '../errors.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Picture } from './source.js';
 
 /** Fractional bits of Pillow's weights: a sum of 8-bit levels times these still fits in 32 bits. */
@@ -25,8 +27,11 @@ export interface SquareOptions {
   readonly interpolation?: Interpolation | undefined;
 }
 
+const squareOptions: Kinds<SquareOptions> = { resize: 'number', interpolation: 'string' };
+
 /** @throws ConfigError where an option is out of range */
-export function checkSquare(size: number, { resize = size, interpolation = 'bicubic' }: SquareOptions): void {
+export function checkSquare(size: number, options: SquareOptions): void {
+  const { resize = size, interpolation = 'bicubic' } = expectOptions('square', options, squareOptions);
   if (!Number.isInteger(size) || size < 1)
     throw new ConfigError(`resizing to a square: expected a whole number of pixels of at least 1, got ${size}`);
   const most = Math.max(size, 4096);

@@ -58,6 +58,21 @@ export interface ImageSource<P extends PictureLike = PictureLike> {
   square?(item: number, picture: 0 | 1, size: number, options?: SquareOptions): Promise<P>;
 }
 
+/** Throws a DataError unless `source` is one: items that are counted and can be loaded, and for each of them what is told of all. */
+export function checkSource(source: ImageSource): void {
+  const { name, length, pictures, load } = source;
+  if (!(Number.isInteger(length) && length >= 0 && (pictures === 1 || pictures === 2) && typeof load === 'function'))
+    throw new DataError(
+      `${name ?? 'pictures'}: expected a source with a whole length, 1 or 2 pictures an item and load(), ` +
+        `got length ${length}, pictures ${pictures}, load ${typeof load}`,
+    );
+  for (const key of ['labels', 'names', 'digests'] as const) {
+    const count = source[key]?.length;
+    if (count !== undefined && count !== length)
+      throw new DataError(`${name}: expected ${key} of ${length} items, got ${count}`);
+  }
+}
+
 /** Throws a DataError unless `source` has this item and this picture of it. */
 export function checkItem(
   source: Pick<ImageSource, 'name' | 'length' | 'pictures'>,

@@ -3,9 +3,11 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
+import { expectOptions } from '../runtime/options.js';
 import {
   type Encoder,
   type EncoderOptions,
+  encoderOptions,
   mapChannels,
   multipleOf8,
   pooledEncoder,
@@ -29,7 +31,7 @@ const stages: readonly Stage[] = [
 
 /** EfficientNet-B0 without its classifier, and without drop-connect: 1280 features at width 1. Names are torchvision's. */
 export function efficientnetB0(options: EncoderOptions = {}): Encoder {
-  const { stemStride = 2 } = options;
+  const { stemStride = 2 } = expectOptions('efficientnetB0', options, encoderOptions);
   const scale = widthMultiplier(options, multipleOf8);
   const norm = { activation: 'silu' } as const;
   let input = scale(32);

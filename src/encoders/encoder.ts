@@ -2,6 +2,7 @@ import { ConfigError, ShapeError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
+import type { Kinds } from '../runtime/options.js';
 import { shapeText } from '../tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
@@ -22,6 +23,8 @@ export interface EncoderOptions {
   /** Stride of the first convolution: 2 for large pictures, 1 for 32 pixels. */
   stemStride?: number;
 }
+
+export const encoderOptions: Kinds<EncoderOptions> = { width: 'number', ratio: 'number', stemStride: 'number' };
 
 /**
  * Sees that an encoder has one width, its host that of the slim one.

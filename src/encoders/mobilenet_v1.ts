@@ -1,6 +1,8 @@
+import { ConfigError } from '../errors.js';
 import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
-import { type Encoder, type EncoderOptions, pooledEncoder, rgb, widthMultiplier } from './encoder.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
+import { type Encoder, type EncoderOptions, encoderOptions, pooledEncoder, rgb, widthMultiplier } from './encoder.js';
 
 /** Output channels at width 1, and stride, of a depthwise-separable block. */
 export type Block = readonly [channels: number, stride: number];
@@ -26,9 +28,14 @@ export interface MobilenetV1Options extends EncoderOptions {
   blocks?: readonly Block[];
 }
 
+const mobilenetOptions: Kinds<MobilenetV1Options> = { ...encoderOptions, blocks: 'array' };
+
 /** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
 export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
-  const { stemStride = 2, blocks = mobilenetV1Blocks } = options;
+  const { stemStride = 2, blocks = mobilenetV1Blocks } = expectOptions('mobilenetV1', options, mobilenetOptions);
+  for (const block of blocks)
+    if (!(Array.isArray(block) && block[0] > 0 && Number.isInteger(block[1]) && block[1] >= 1))
+      throw new ConfigError(`mobilenetV1: expected blocks of [channels above 0, whole stride], got ${block}`);
   const scale = widthMultiplier(options, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
   const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });

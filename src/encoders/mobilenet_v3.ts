@@ -3,9 +3,11 @@ import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
 import type { Channels } from '../parameters.js';
+import { expectOptions } from '../runtime/options.js';
 import {
   type Encoder,
   type EncoderOptions,
+  encoderOptions,
   mapChannels,
   multipleOf8,
   pooledEncoder,
@@ -37,7 +39,7 @@ const rows: readonly Row[] = [
 
 /** MobileNet-V3-Large without its classifier: 960 features at width 1. Names are torchvision's. */
 export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
-  const { stemStride = 2 } = options;
+  const { stemStride = 2 } = expectOptions('mobilenetV3Large', options, encoderOptions);
   const scale = widthMultiplier(options, multipleOf8);
   const norm = { eps: 1e-3, momentum: 0.01 };
   const hardswish = { ...norm, activation: 'hardswish' } as const;

@@ -3,9 +3,11 @@ import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
 import type { Channels } from '../parameters.js';
+import { expectOptions } from '../runtime/options.js';
 import {
   type Encoder,
   type EncoderOptions,
+  encoderOptions,
   mapChannels,
   multipleOf8,
   pooledEncoder,
@@ -78,7 +80,7 @@ export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(archit
 
 /** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
-  const { stemStride = stem === 7 ? 2 : 1 } = options;
+  const { stemStride = stem === 7 ? 2 : 1 } = expectOptions('resnet', options, encoderOptions);
   const scale = widthMultiplier(options, multipleOf8);
   let from: number = stages[0][0];
   let input = scale(from);

@@ -2,8 +2,9 @@ import { draws, stream } from '../data/philox.js';
 import type { ImageSource } from '../data/source.js';
 import { sequential } from '../nn/module.js';
 import { learningRate } from '../optim/schedule.js';
-import { Parameters } from '../parameters.js';
+import { Parameters, type Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
@@ -15,6 +16,7 @@ import {
   type SupervisedResult,
   settled,
   supervise,
+  supervisedOptions,
   type Trained,
 } from './supervised.js';
 
@@ -47,11 +49,11 @@ export async function finetune(
   test: ImageSource,
   options: SupervisedOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = settled(finetuneDefaults, options);
+  const settings = settled(finetuneDefaults, expectOptions('finetune', options, supervisedOptions));
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
   const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);
-  const start = await encoder.parameters.read();
+  let start: Promise<Tensors> | undefined; // asked for once the options are found right
 
   const attempt = async ({ part, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
     const head = classifier(backbone.features.host, classes);
@@ -60,7 +62,8 @@ export async function finetune(
     const plan = new Plan(device, { label: 'finetune' });
     try {
       parameters.initialize(draws(seed, stream.head));
-      for (const [name, { data }] of start) parameters.write(name, data);
+      start ??= encoder.parameters.read();
+      for (const [name, { data }] of await start) parameters.write(name, data);
       const feed = await pictureFeed(plan, part, cropAndFlip(imageSize, cropMin, flip), { batch, seed });
       try {
         const tape = new Tape(plan);

@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor.js';
 import { fourDots, rowsOf, unitRows } from './rows.js';
@@ -26,6 +27,8 @@ export interface KnnOptions {
   /** What similarities are divided by, above 0; 0.07 unless told. */
   temperature?: number;
 }
+
+const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
 
 /**
  * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
@@ -54,8 +57,9 @@ export async function deviceKnn(
   bank: Labelled,
   queries: Labelled,
   features: number,
-  { block = 2 ** 26, ...options }: KnnOptions & { /** Most bytes of a block of the bank. */ block?: number } = {},
+  given: KnnOptions & { /** Most bytes of a block of the bank. */ block?: number } = {},
 ): Promise<KnnResult> {
+  const { block = 2 ** 26, ...options } = expectOptions('knn', given, { ...knnOptions, block: 'number' });
   const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
   const rows = Math.min(bankRows, Math.max(1, Math.floor(block / 4 / features)));
   const batch = Math.min(queryRows, 64);
@@ -91,12 +95,8 @@ export async function deviceKnn(
   }
 }
 
-function prepare(
-  bank: Labelled,
-  queries: Labelled,
-  features: number,
-  { k = knnDefaults.k, temperature = knnDefaults.temperature }: KnnOptions,
-) {
+function prepare(bank: Labelled, queries: Labelled, features: number, options: KnnOptions) {
+  const { k = knnDefaults.k, temperature = knnDefaults.temperature } = expectOptions('knn', options, knnOptions);
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)

@@ -5,6 +5,7 @@ import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
 import { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
@@ -16,6 +17,7 @@ import {
   type SupervisedResult,
   settled,
   supervise,
+  supervisedOptions,
   type Trained,
 } from './supervised.js';
 
@@ -29,6 +31,14 @@ export interface LinearOptions extends SupervisedOptions {
   /** The most bytes of features to keep; more are computed again for every batch. */
   cacheBytes?: number;
 }
+
+const linearOptions: Kinds<LinearOptions> = {
+  ...supervisedOptions,
+  schedule: 'string',
+  augment: 'boolean',
+  standardize: 'boolean',
+  cacheBytes: 'number',
+};
 
 /** What is used where nothing is said. */
 export const linearDefaults = {
@@ -70,7 +80,7 @@ export async function linearEvaluation(
   test: ImageSource,
   options: LinearOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = settled(linearDefaults, options);
+  const settings = settled(linearDefaults, expectOptions('linear', options, linearOptions));
   const { weightDecay, cropMin, flip, seed, epochs, schedule, augment, standardize, cacheBytes } = settings;
   const { backbone, imageSize, square, parameters: fixed } = encoder;
   checkSize('linear', encoder);

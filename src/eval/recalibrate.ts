@@ -3,10 +3,11 @@ import { Loader, mostSquares } from '../data/loader.js';
 import type { SquareOptions } from '../data/resize.js';
 import type { ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
-import { DataError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import type { Parameters, Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 
@@ -24,6 +25,8 @@ export interface RecalibrateOptions {
   square?: SquareOptions;
 }
 
+const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square: 'object' };
+
 /**
  * Estimates running statistics anew from pictures: each becomes the mean, over batches of the same size, of the batch's mean or
  * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
@@ -38,8 +41,11 @@ export async function recalibrate(
   { module, parameters, width }: Recalibrated,
   images: ImageSource,
   size: number,
-  { batch = 64, square = {} }: RecalibrateOptions = {},
+  options: RecalibrateOptions = {},
 ): Promise<void> {
+  const { batch = 64, square = {} } = expectOptions('recalibrate', options, recalibrateOptions);
+  if (!(Number.isInteger(batch) && batch >= 2))
+    throw new ConfigError(`recalibrate: expected a whole batch of at least 2, got ${batch}`);
   if (images.length < 2)
     throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
   const loader = await Loader.open(device, squares(images, size, square), {

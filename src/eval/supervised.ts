@@ -1,6 +1,7 @@
 import { eachPicture, type ImageSource, subset } from '../data/source.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
 import type { Tensors } from '../parameters.js';
+import type { Kinds } from '../runtime/options.js';
 import { type Classification, classification } from './classification.js';
 import type { EpochLog } from './fit.js';
 import { type ClassCounts, countClasses, validationSplit } from './labels.js';
@@ -26,6 +27,18 @@ export interface SupervisedOptions {
   seed?: number;
   onEpoch?: (progress: FitProgress) => void;
 }
+
+export const supervisedOptions: Kinds<SupervisedOptions> = {
+  lr: 'any',
+  epochs: 'number',
+  batch: 'number',
+  weightDecay: 'number',
+  validation: 'number',
+  cropMin: 'number',
+  flip: 'number',
+  seed: 'number',
+  onEpoch: 'function',
+};
 
 /** How far it has come: in run `run` of `runs`, one for each learning rate tried and one for the result. */
 export interface FitProgress extends EpochLog {

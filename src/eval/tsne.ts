@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.js';
+import { expectOptions } from '../runtime/options.js';
 import { pca } from './pca.js';
 import { rowsOf } from './rows.js';
 
@@ -18,11 +19,11 @@ const exaggeration = 12;
  *
  * @throws ShapeError when sizes do not fit; NonFiniteError when a row holds a NaN or infinity
  */
-export function tsne(
-  data: Float32Array,
-  features: number,
-  { perplexity = 30, iterations = 500 }: TsneOptions = {},
-): Float64Array {
+export function tsne(data: Float32Array, features: number, options: TsneOptions = {}): Float64Array {
+  const { perplexity = 30, iterations = 500 } = expectOptions('tsne', options, {
+    perplexity: 'number',
+    iterations: 'number',
+  });
   const N = rowsOf('tsne', data, features);
   if (!(perplexity > 1) || !(Number.isInteger(iterations) && iterations >= 0))
     throw new ShapeError(

@@ -1,7 +1,7 @@
 import { DataError } from '../errors.js';
-import type { Tensors } from '../parameters.js';
-import { numel } from '../tensor.js';
-import { f32, readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
+import { readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
+
+export { checkState, checkTensors } from '../state.js';
 
 const FORMAT = 'slimgrad checkpoint 1';
 
@@ -103,36 +103,6 @@ export function differencesOf(
     .filter((key) => !free.includes(key) && show(there[key]) !== show(here[key]))
     .sort()
     .map((key) => `${key} (there ${show(there[key])}, here ${show(here[key])})`);
-}
-
-/**
- * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
- * So a checkpoint is refused as a whole before any of it is loaded.
- */
-export function checkTensors(
-  found: ReadonlyMap<string, SavedTensor>,
-  expected: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>,
-  file: string,
-): void {
-  const kind = ({ dtype, shape }: { dtype: string; shape: readonly number[] }) => `${dtype} (${shape.join(', ')})`;
-  const wrong: string[] = [];
-  for (const [name, want] of expected) {
-    const got = found.get(name);
-    if (!got) wrong.push(`${name} is missing`);
-    else if (kind(got) !== kind(want)) wrong.push(`${name} is ${kind(got)}, expected ${kind(want)}`);
-    else if (got.data.length !== numel(want.shape)) wrong.push(`${name} ${kind(got)} has ${got.data.length} values`);
-  }
-  for (const name of found.keys()) if (!expected.has(name)) wrong.push(`${name} is not expected`);
-  if (wrong.length > 0) throw new DataError(`${file}: its tensors do not fit: ${wrong.join('; ')}`);
-}
-
-/** The same for tensors on the CPU, all f32, by their shapes. */
-export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
-  const found = [...state].map(([name, { shape, data }]) => {
-    const dtype = (data as unknown) instanceof Float32Array ? 'F32' : (Object(data).constructor.name as 'F32');
-    return [name, { ...f32(shape, data), dtype }] as const; // what another array holds would be taken for floats bit by bit
-  });
-  checkTensors(new Map(found), new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])), file);
 }
 
 function parseObject(text: string | undefined, what: string): { [key: string]: Json } {

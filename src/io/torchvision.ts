@@ -31,14 +31,19 @@ export function checkBackbone(encoder: Encoder, state: Tensors, file: string): v
  * Parameters of `encoder`, as a lone network of the host's width, filled with `state`. Free them by `dispose()`.
  *
  * @param file the name for error messages
- * @throws DataError that lists every tensor of `state` that is missing, extra or of another shape; nothing is allocated then
+ * @throws DataError that lists every tensor of `state` that is missing, extra, of another shape or not finite
  */
 export function backboneParameters(device: Device, encoder: Encoder, state: Tensors, file: string): Parameters {
   checkBackbone(encoder, state, file);
   const { parameters, statistics } = encoder;
   const filled = new Parameters(device, parameters, statistics, { bn: 'shared' });
   const tracked = new Set(statistics.map(({ name }) => name));
-  for (const [name, { data }] of state) filled.write(tracked.has(name) ? `host.${name}` : name, data);
+  try {
+    filled.load(new Map([...state].map(([name, tensor]) => [tracked.has(name) ? `host.${name}` : name, tensor])), file);
+  } catch (error) {
+    filled.dispose();
+    throw error;
+  }
   return filled;
 }
 

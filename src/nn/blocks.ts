@@ -1,8 +1,10 @@
-import { type BatchNormOptions, batchnorm } from '../ops/batchnorm.js';
-import { type ConvOptions, conv2d } from '../ops/conv2d.js';
+import { ShapeError } from '../errors.js';
+import { type BatchNormOptions, batchnorm, checkNorm } from '../ops/batchnorm.js';
+import { type ConvOptions, checkMoves, conv2d, convOptions } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
 import { type Channels, parameter, type Side } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
@@ -12,9 +14,21 @@ export interface ConvModuleOptions extends ConvOptions {
   kernelSize?: number;
 }
 
+const moduleOptions: Kinds<ConvModuleOptions> = { ...convOptions, kernelSize: 'number' };
+
+/** The side of a kernel and how it moves, checked. */
+function windowOf(name: string, options: ConvModuleOptions, standard: number) {
+  const { kernelSize: K = standard, stride = 1, padding } = expectOptions(name, options, moduleOptions);
+  if (!(Number.isInteger(K) && K >= 1))
+    throw new ShapeError(`${name}: expected a whole kernelSize of at least 1, got ${K}`);
+  const window = { K, stride, padding: padding ?? Math.floor(K / 2) };
+  checkMoves(name, stride, window.padding);
+  return window;
+}
+
 /** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
-  const { kernelSize: K = 1, stride = 1, padding = Math.floor(K / 2) } = options;
+  const { K, stride, padding } = windowOf(name, options, 1);
   const weight = `${name}.weight`;
   return {
     parameters: [{ ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), writes: true }],
@@ -25,7 +39,7 @@ export function conv(name: string, input: Channels, output: Channels, options: C
 
 /** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
 export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
-  const { kernelSize: K = 3, stride = 1, padding = Math.floor(K / 2) } = options;
+  const { K, stride, padding } = windowOf(name, options, 3);
   const weight = `${name}.weight`;
   return {
     parameters: [parameter(weight, [channels, 1, K, K], kaimingNormal(K * K))],
@@ -37,8 +51,11 @@ export function depthwiseConv(name: string, channels: Channels, options: ConvMod
 
 export type NormOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'eps'>;
 
+const normOptions: Kinds<NormOptions> = { activation: 'string', momentum: 'number', eps: 'number' };
+
 /** Batchnorm and activation in one. What host and slim encoder share of it is the network's `bn`. */
 export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {
+  checkNorm(name, expectOptions(name, options, normOptions));
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   const [mean, variance] = [`${name}.running_mean`, `${name}.running_var`];
   return {
@@ -79,5 +96,6 @@ export function dense(name: string, input: Channels, output: Side): Module {
 
 /** Convolution, batchnorm, activation: ReLU where nothing is said. */
 export function convNorm(conv: Module, name: string, channels: Channels, options: NormOptions = {}): Module {
+  expectOptions(name, options, normOptions);
   return sequential(conv, norm(name, channels, { activation: 'relu', ...options }));
 }

@@ -1,4 +1,6 @@
+import { ConfigError } from '../errors.js';
 import type { Channels } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { conv, convNorm, depthwiseConv, type NormOptions } from './blocks.js';
 import { type Module, sequential } from './module.js';
 import { residual } from './residual.js';
@@ -12,6 +14,13 @@ export interface InvertedResidualOptions {
   squeeze?: (name: string, channels: Channels) => Module;
 }
 
+const blockOptions: Kinds<InvertedResidualOptions> = {
+  kernelSize: 'number',
+  stride: 'number',
+  norm: 'object',
+  squeeze: 'function',
+};
+
 /**
  * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1). One that ends in
  * the channels it began with adds its input; one whose `expanded` are its input's expands nothing. Parts are numbered
@@ -22,8 +31,11 @@ export function invertedResidual(
   input: Channels,
   expanded: Channels,
   output: Channels,
-  { kernelSize, stride, norm, squeeze }: InvertedResidualOptions,
+  options: InvertedResidualOptions,
 ): Module {
+  const { kernelSize, stride, norm, squeeze } = expectOptions(name, options, blockOptions);
+  if (kernelSize === undefined || stride === undefined)
+    throw new ConfigError(`${name}: expected a kernelSize and a stride, got ${kernelSize} and ${stride}`);
   const parts: Module[] = [];
   const next = () => `${name}.${parts.length}`;
   const push = (layer: Module, channels: Channels, options: NormOptions) =>

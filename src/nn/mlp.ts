@@ -2,6 +2,7 @@ import { activation } from '../ops/activation.js';
 import { linear } from '../ops/linear.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
 import { type Channels, parameter } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { dense, norm } from './blocks.js';
 import { uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
@@ -14,15 +15,14 @@ export interface MlpOptions {
   batchnorm?: boolean;
 }
 
+const mlpOptions: Kinds<MlpOptions> = { hidden: 'number', output: 'number', batchnorm: 'boolean' };
+
 /**
  * A head of two layers: Linear(F, P), ReLU, Linear(P, D), with batchnorm before the ReLU where asked. Names are those of an
  * nn.Sequential.
  */
-export function mlp(
-  name: string,
-  features: Channels,
-  { hidden: units, output, batchnorm = false }: MlpOptions,
-): Module {
+export function mlp(name: string, features: Channels, options: MlpOptions): Module {
+  const { hidden: units, output, batchnorm = false } = expectOptions(name, options, mlpOptions);
   const hidden = { host: units, slim: units };
   const first = dense(`${name}.0`, features, hidden);
   return batchnorm

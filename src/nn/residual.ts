@@ -1,5 +1,6 @@
-import { type Activation, activation } from '../ops/activation.js';
+import { type Activation, activation, checkActivation } from '../ops/activation.js';
 import { add } from '../ops/add.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Module } from './module.js';
 
 export interface ResidualOptions {
@@ -9,8 +10,12 @@ export interface ResidualOptions {
   activation?: Activation;
 }
 
+const residualOptions: Kinds<ResidualOptions> = { shortcut: 'object', activation: 'string' };
+
 /** act(body(x) + shortcut(x)). */
-export function residual(body: Module, { shortcut, activation: act = 'none' }: ResidualOptions = {}): Module {
+export function residual(body: Module, options: ResidualOptions = {}): Module {
+  const { shortcut, activation: act = 'none' } = expectOptions('residual', options, residualOptions);
+  checkActivation('residual: activation', act);
   const parts = shortcut ? [body, shortcut] : [body];
   return {
     parameters: parts.flatMap(({ parameters }) => parameters),

@@ -1,8 +1,9 @@
-import { type Activation, activation } from '../ops/activation.js';
+import { type Activation, activation, checkActivation } from '../ops/activation.js';
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
 import { type Channels, type Parameter, parameter } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { matrix } from '../tensor.js';
 import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
@@ -14,6 +15,8 @@ export interface SqueezeExciteOptions {
   gate: Activation;
 }
 
+const squeezeExciteOptions: Kinds<SqueezeExciteOptions> = { activation: 'string', gate: 'string' };
+
 /**
  * Squeeze and excitation (Hu et al., 2018): each channel times a factor that two layers make of all channels' means.
  * The layers are torchvision's 1x1 convolutions `name`.fc1 and `name`.fc2, with biases; here they see (N, C) matrices.
@@ -23,8 +26,11 @@ export function squeezeExcite(
   name: string,
   channels: Channels,
   squeezed: Channels,
-  { activation: act, gate }: SqueezeExciteOptions,
+  options: SqueezeExciteOptions,
 ): Module {
+  const { activation: act, gate } = expectOptions(name, options, squeezeExciteOptions);
+  checkActivation(`${name}: activation`, act);
+  checkActivation(`${name}: gate`, gate);
   return {
     // fc2 makes no channels: it scales those that others make
     parameters: [

@@ -2,7 +2,16 @@ import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
-import { type Device, type DeviceOptions, isSoftware, openDevice as openOn, requestDevice } from '../runtime/device.js';
+import {
+  checkDevice,
+  type Device,
+  type DeviceOptions,
+  deviceOptions,
+  isSoftware,
+  openDevice as openOn,
+  requestDevice,
+} from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import { loadSoftware, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';
 
@@ -21,6 +30,8 @@ export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter'> {
   /** Told in one line that the embedded adapter stands in for a missing one; `console.error` where nothing is given. */
   readonly onNotice?: (line: string) => void;
 }
+
+const nodeOptions: Kinds<NodeDeviceOptions> = { ...deviceOptions, adapter: 'any', onNotice: 'function' };
 
 type Driver = 'system' | 'lavapipe' | 'swiftshader';
 
@@ -162,7 +173,8 @@ export async function findAdapter(
  * Throws ConfigError for an unknown choice, and DeviceError naming the remedies where there is no usable adapter.
  */
 export async function openDevice(options: NodeDeviceOptions = {}): Promise<Device> {
-  const { adapter: wanted, onNotice = console.error, ...rest } = options;
+  const { adapter: wanted, onNotice = console.error, ...rest } = expectOptions('openDevice', options, nodeOptions);
+  checkDevice(rest);
   if (!('GPUBufferUsage' in globalThis)) await dawn();
   if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
   const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);

@@ -1,4 +1,5 @@
 import { eachPicture, type ImageSource, onePicture, subset } from '../data/source.js';
+import { ConfigError } from '../errors.js';
 import { confusionMatrix } from '../eval/classification.js';
 import { collapse } from '../eval/collapse.js';
 import { deviceKnn, knn, knnDefaults } from '../eval/knn.js';
@@ -6,8 +7,10 @@ import { classNames } from '../eval/labels.js';
 import { rawPixels } from '../eval/raw_pixels.js';
 import { retrieval } from '../eval/retrieval.js';
 import type { Device } from '../runtime/device.js';
+import { expectOneOf } from '../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Dataset } from './data/datasets.js';
-import { featureMap, type MapMethod } from './feature_map.js';
+import { featureMap, type MapMethod, mapMethods } from './feature_map.js';
 import { percent } from './report/page.js';
 import type { Confusion, Evaluation, Score } from './scores.js';
 
@@ -36,6 +39,14 @@ export interface EvaluateOptions {
   map?: MapMethod | 'none';
 }
 
+const evaluateOptions: Kinds<EvaluateOptions> = {
+  k: 'number',
+  bank: 'number',
+  queries: 'number',
+  device: 'object',
+  map: 'string',
+};
+
 /** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
 export function pixelContender(size: number): Contender {
   return { name: 'raw pixels', embedder: { embed: (images) => rawPixels(images, size) } };
@@ -49,8 +60,19 @@ export function pixelContender(size: number): Contender {
 export async function evaluate(
   dataset: Dataset,
   contenders: readonly Contender[],
-  { k = knnDefaults.k, bank: most = 20_000, queries: mostQueries = 4_000, map = 'tsne', device }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  const {
+    k = knnDefaults.k,
+    bank: most = 20_000,
+    queries: mostQueries = 4_000,
+    map = 'tsne',
+    device,
+  } = expectOptions('evaluate', options, evaluateOptions);
+  for (const [name, count] of Object.entries({ k, bank: most, queries: mostQueries }))
+    if (!(Number.isInteger(count) && count >= 1))
+      throw new ConfigError(`evaluate: expected ${name} to be a whole number of at least 1, got ${count}`);
+  expectOneOf('evaluate: map', map, [...mapMethods, 'none']);
   const { train, test } = dataset;
   if (!test) return unlabelled(train, contenders, mostQueries);
   const bank = thin(eachPicture(train), most);

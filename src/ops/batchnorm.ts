@@ -2,6 +2,7 @@ import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Candidate } from '../runtime/choice.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
@@ -28,6 +29,20 @@ export interface BatchNormOptions {
   activation?: Activation;
 }
 
+const tensors: Kinds<BatchNormParameters> = {
+  gamma: 'object',
+  beta: 'object',
+  runningMean: 'object',
+  runningVar: 'object',
+};
+const batchNormOptions: Kinds<BatchNormOptions> = {
+  training: 'boolean',
+  updateStats: 'boolean',
+  momentum: 'number',
+  eps: 'number',
+  activation: 'string',
+};
+
 /**
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
  *
@@ -39,10 +54,11 @@ export interface BatchNormOptions {
 export function batchnorm(
   tape: Tape,
   x: Tensor,
-  { gamma, beta, runningMean, runningVar }: BatchNormParameters,
+  parameters: BatchNormParameters,
   options: BatchNormOptions = {},
 ): Tensor {
-  const parameters = { gamma, beta, runningMean, runningVar };
+  expectOptions('batchnorm', options, batchNormOptions);
+  const { gamma, beta, runningMean, runningVar } = expectOptions('batchnorm', parameters, tensors);
   const sizes = check(x, parameters, options);
   const { C, training, momentum, eps, activation } = sizes;
   const { updateStats = training && !tape.frozen } = options;
@@ -203,7 +219,8 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
 type Sizes = ReturnType<typeof check>;
 
 function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
-  const { training = true, momentum = 0.1, eps = 1e-5, activation = 'none' } = options;
+  const { training = true } = options;
+  const { momentum, eps, activation } = checkNorm('batchnorm', options);
   if (x.shape.length !== 4 && x.shape.length !== 2)
     throw new ShapeError(`batchnorm: expected x (N, C, H, W) or (N, C), got ${shapeText(x.shape)}`);
   const [N, C, H = 1, W = 1] = x.shape;
@@ -218,11 +235,22 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
     );
-  checkActivation('batchnorm: activation', activation);
-  if (!(eps > 0)) throw new ConfigError(`batchnorm: expected eps > 0, got ${eps}`);
-  if (!(momentum >= 0 && momentum <= 1))
-    throw new ConfigError(`batchnorm: expected momentum from 0 to 1, got ${momentum}`);
   return { N, C, P: H * W, training, momentum, eps, activation, kept };
+}
+
+/**
+ * The options of the arithmetic, with what is used where nothing is said.
+ *
+ * @throws ConfigError where one is out of range
+ */
+export function checkNorm(
+  op: string,
+  { momentum = 0.1, eps = 1e-5, activation = 'none' }: Pick<BatchNormOptions, 'momentum' | 'eps' | 'activation'>,
+) {
+  checkActivation(`${op}: activation`, activation);
+  if (!(eps > 0 && eps < Number.POSITIVE_INFINITY)) throw new ConfigError(`${op}: expected eps > 0, got ${eps}`);
+  if (!(momentum >= 0 && momentum <= 1)) throw new ConfigError(`${op}: expected momentum from 0 to 1, got ${momentum}`);
+  return { momentum, eps, activation };
 }
 
 interface Cut {

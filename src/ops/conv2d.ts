@@ -5,6 +5,7 @@ import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
 import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import { viewText } from '../runtime/footprint.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
@@ -21,6 +22,8 @@ export interface ConvOptions {
   padding?: number;
 }
 
+export const convOptions: Kinds<ConvOptions> = { stride: 'number', padding: 'number' };
+
 /**
  * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW),
  * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
@@ -30,7 +33,8 @@ export interface ConvOptions {
  *
  * @throws ShapeError where the shapes do not fit.
  */
-export function conv2d(tape: Tape, x: Tensor, weight: Tensor, { stride = 1, padding = 0 }: ConvOptions = {}): Tensor {
+export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  const { stride = 1, padding = 0 } = expectOptions('conv2d', options, convOptions);
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
   const y = tape.activation(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
@@ -89,10 +93,7 @@ export function outputSize(
   stride: number,
   padding: number,
 ): [OH: number, OW: number] {
-  if (!Number.isInteger(stride) || stride < 1)
-    throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
-  if (!Number.isInteger(padding) || padding < 0)
-    throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
+  checkMoves(op, stride, padding);
   const [H, W] = x.shape.slice(-2);
   if (H + 2 * padding < K || W + 2 * padding < K)
     throw new ShapeError(
@@ -100,6 +101,14 @@ export function outputSize(
         'pad more, or use a smaller kernel',
     );
   return [Math.floor((H + 2 * padding - K) / stride) + 1, Math.floor((W + 2 * padding - K) / stride) + 1];
+}
+
+/** @throws ShapeError, in the op's name, where one is no whole number or too small */
+export function checkMoves(op: string, stride: number, padding: number): void {
+  if (!Number.isInteger(stride) || stride < 1)
+    throw new ShapeError(`${op}: expected a whole stride of at least 1, got ${stride}`);
+  if (!Number.isInteger(padding) || padding < 0)
+    throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
 }
 
 const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;

@@ -1,36 +1,18 @@
-import { ConfigError, ShapeError, ValidationError } from '../errors.js';
+import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
 import type { Candidate } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import { viewText } from '../runtime/footprint.js';
 import type { EntryName } from '../runtime/kernel.js';
-import { expectOneOf } from '../runtime/one_of.js';
+import { expectFinite, expectOneOf } from '../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
 import { matmulInto } from './matmul.js';
+import { checkTerms, metricColumns, partner, type Standardized, type Target, type Term } from './terms.js';
 
-/** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
-export interface Standardized {
-  /** (N, D) */
-  readonly a: Tensor;
-  /** (D): 1 / sqrt(var + eps), or 0 where a column is as good as constant and gets no gradient. */
-  readonly r: Tensor;
-}
-
-/** One loss L_BT(u, v) among those whose weighted sum is differentiated. */
-export interface Term {
-  readonly u: Standardized;
-  readonly v: Standardized;
-  /** Of this loss in the gradient; 1 where left out. */
-  readonly weight?: number;
-}
-
-/** Where to write the gradient with respect to the embeddings (N, D) behind a standardised batch. */
-export interface Target {
-  readonly of: Standardized;
-  readonly dz: Tensor;
-}
+export { metricColumns, type Standardized, type Target, type Term };
 
 /** λ, and s for embeddings of length D, where nothing is said: those of the paper. */
 export const lossDefaults = { lambda: 0.0051, scale: (D: number) => 196 / D };
@@ -46,8 +28,7 @@ export interface LossOptions {
   panelRows?: number;
 }
 
-/** Columns of a row of metrics: the loss first, where a binding may begin. */
-export const metricColumns = ['loss', 'on', 'off', 'mean'] as const;
+const lossOptions: Kinds<LossOptions> = { lambda: 'number', scale: 'number', form: 'string', panelRows: 'number' };
 
 const threads = kernel.consts.THREADS.value;
 const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
@@ -73,7 +54,9 @@ const zero = {
  *
  * @throws ShapeError where z is not (N, D) with N > 1.
  */
-export function standardize(plan: Plan, z: Tensor, { eps = 1e-5 } = {}): Standardized {
+export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {}): Standardized {
+  const { eps = 1e-5 } = expectOptions('standardize', options, { eps: 'number' });
+  expectFinite('standardize: eps', eps, 0);
   if (z.shape.length !== 2 || z.shape[0] < 2)
     throw new ShapeError(`standardize: expected z (N, D) with N > 1, got ${shapeText(z.shape)}; use a larger batch`);
   const [N, D] = z.shape;
@@ -119,8 +102,11 @@ export function crossCorrelationLoss(
   options: LossOptions = {},
 ): void {
   const [N, D] = terms[0]?.u.a.shape ?? [0, 1]; // without terms it is refused
+  expectOptions('crossCorrelationLoss', options, lossOptions);
   const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
-  check(terms, targets, metrics, lambda, scale);
+  checkTerms(terms, targets, metrics);
+  expectFinite('crossCorrelationLoss: lambda', lambda, 0);
+  expectFinite('crossCorrelationLoss: scale', scale, 0);
   if (options.form !== undefined) expectOneOf('crossCorrelationLoss: form', options.form, ['gram', 'direct']);
   const { form = D > 1.33 * N ? 'gram' : 'direct' } = options;
   const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
@@ -142,15 +128,16 @@ export function crossCorrelation(
   tape: Tape,
   za: Tensor,
   zb: Tensor,
-  { eps = 1e-5, ...options }: LossOptions & { eps?: number } = {},
+  options: LossOptions & { eps?: number } = {},
 ): { loss: Tensor; on: Tensor; off: Tensor; mean: Tensor } {
+  const { eps = 1e-5, ...ofLoss } = expectOptions('crossCorrelation', options, { ...lossOptions, eps: 'number' });
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
   const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
-  crossCorrelationLoss(plan, [{ u, v }], targets, metrics, options);
+  crossCorrelationLoss(plan, [{ u, v }], targets, metrics, ofLoss);
   const [loss, on, off, mean] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
   let went = false;
   tape.record('crossCorrelation', [za, zb], loss, (dloss) => {
@@ -359,39 +346,7 @@ function measure(
   });
 }
 
-/** The batch that stands against `x` in a term, if `x` is part of it. */
-function partner({ u, v }: Term, x: Standardized): Standardized | undefined {
-  return u === x ? v : v === x ? u : undefined;
-}
-
 function panelHeight(D: number, wanted = bindingFloats / D): number {
+  expectFinite('crossCorrelationLoss: panelRows', wanted, 0);
   return Math.max(64, Math.min(Math.ceil(D / 64), Math.floor(wanted / 64)) * 64);
-}
-
-function check(
-  terms: readonly Term[],
-  targets: readonly Target[],
-  metrics: Tensor,
-  lambda: number,
-  scale: number,
-): void {
-  if (terms.length === 0) throw new ConfigError('crossCorrelationLoss: expected at least one term, got none');
-  if (!(lambda >= 0 && scale >= 0))
-    throw new ConfigError(`crossCorrelationLoss: expected lambda and scale of at least 0, got ${lambda} and ${scale}`);
-  const shape = shapeText(terms[0].u.a.shape);
-  for (const [i, { u, v }] of terms.entries())
-    for (const { a } of [u, v])
-      if (shapeText(a.shape) !== shape)
-        throw new ShapeError(`crossCorrelationLoss: expected ${shape} in term ${i}, got ${shapeText(a.shape)}`);
-  for (const { of, dz } of targets) {
-    if (!terms.some((term) => partner(term, of)))
-      throw new ConfigError('crossCorrelationLoss: expected each target to be part of a term, got one that is in none');
-    if (shapeText(dz.shape) !== shape)
-      throw new ShapeError(`crossCorrelationLoss: expected dz ${shape}, got ${shapeText(dz.shape)}`);
-  }
-  if (metrics.shape.length !== 2 || metrics.shape[0] < terms.length || metrics.shape[1] !== metricColumns.length)
-    throw new ShapeError(
-      `crossCorrelationLoss: expected metrics ${shapeText([terms.length, metricColumns.length])}, ` +
-        `got ${shapeText(metrics.shape)}`,
-    );
 }

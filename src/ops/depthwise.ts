@@ -3,11 +3,12 @@ import { depthwise as kernel } from '../generated/depthwise.js';
 import { depthwise_strip3 as strip3 } from '../generated/depthwise_strip3.js';
 import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
+import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { batches } from './batches.js';
-import { type ConvOptions, outputSize } from './conv2d.js';
+import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
 
 /**
  * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),
@@ -17,12 +18,8 @@ import { type ConvOptions, outputSize } from './conv2d.js';
  *
  * @throws ShapeError where the shapes do not fit.
  */
-export function depthwise(
-  tape: Tape,
-  x: Tensor,
-  weight: Tensor,
-  { stride = 1, padding = 0 }: ConvOptions = {},
-): Tensor {
+export function depthwise(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  const { stride = 1, padding = 0 } = expectOptions('depthwise', options, convOptions);
   const shape = check(x, weight, stride, padding);
   const y = tape.activation(x, 'depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
   const { plan } = tape;

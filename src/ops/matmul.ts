@@ -2,6 +2,8 @@ import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
 import type { Candidate } from '../runtime/choice.js';
+import { expectFinite } from '../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
@@ -32,6 +34,16 @@ export interface MatmulOptions {
   transposeB?: boolean;
 }
 
+const matmulOptions: Kinds<MatmulOptions> = { transposeA: 'boolean', transposeB: 'boolean' };
+const intoOptions: Kinds<MatmulIntoOptions> = {
+  ...matmulOptions,
+  a: 'object',
+  b: 'object',
+  out: 'object',
+  scale: 'number',
+  accumulate: 'boolean',
+};
+
 /**
  * y = op(a) op(b), where op is the transpose if that is asked for, with gradients for both: dop(a) = dy op(b)ᵀ, dop(b) = op(a)ᵀ dy.
  * The product without a tape, into given memory, is `matmulInto`; of a weight and a batch of rows, `linear`.
@@ -41,12 +53,8 @@ export interface MatmulOptions {
  * @returns (M, N)
  * @throws ShapeError where the shapes do not fit
  */
-export function matmul(
-  tape: Tape,
-  a: Tensor,
-  b: Tensor,
-  { transposeA = false, transposeB = false }: MatmulOptions = {},
-): Tensor {
+export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transposeA = false, transposeB = false } = expectOptions('matmul', options, matmulOptions);
   const { plan } = tape;
   const [left, right] = [a, b].map((x) => (isReadable(x) ? x : operand(tape, x)));
   const sides = [transposeA ? a.shape[1] : a.shape[0], transposeB ? b.shape[0] : b.shape[1]];
@@ -122,7 +130,8 @@ const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding
  * @throws ShapeError where the shapes do not fit, or a view is none that the kernel can read
  */
 export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
-  const { a, b, out, transposeA = false, transposeB = false } = options;
+  const { a, b, out, transposeA = false, transposeB = false } = expectOptions('matmul', options, intoOptions);
+  if (options.scale !== undefined) expectFinite('matmul: scale', options.scale);
   for (const view of [a, b, out]) checkView(view);
   if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);
   const [[M, K], [am, ak]] = orient(a, transposeA);

@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { neighbours as kernel } from '../generated/neighbours.js';
+import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';
@@ -13,7 +14,8 @@ import { overRows, rowForms } from './lanes.js';
  * @throws ShapeError where `similarities` is no matrix, or the queue holds fewer than `count`; ConfigError where `count` is no
  * whole number of at least 1
  */
-export function neighbourTargets(plan: Plan, similarities: Tensor, { count = 5 }: { count?: number } = {}): Tensor {
+export function neighbourTargets(plan: Plan, similarities: Tensor, options: { count?: number } = {}): Tensor {
+  const { count = 5 } = expectOptions('neighbourTargets', options, { count: 'number' });
   const [N, L] = similarities.shape;
   if (!(Number.isInteger(count) && count >= 1))
     throw new ConfigError(`neighbourTargets: expected a count that is whole and at least 1, got ${count}`);

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
 import { laneForms } from './lanes.js';
@@ -13,6 +14,15 @@ export interface PoolOptions {
   /** Step of the window; the kernel size where left out. */
   stride?: number;
 }
+
+const poolOptions: Kinds<PoolOptions> = { kernelSize: 'number', stride: 'number' };
+
+export interface MaxPoolOptions extends PoolOptions {
+  /** Pixels on every side that never win; half the kernel size at most, 0 where left out. */
+  padding?: number;
+}
+
+const maxPoolOptions: Kinds<MaxPoolOptions> = { ...poolOptions, padding: 'number' };
 
 /** The mean of each plane: x (N, C, H, W) → (N, C). */
 export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
@@ -38,7 +48,8 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
 }
 
 /** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
-export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernelSize }: PoolOptions): Tensor {
+export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor {
+  const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
   const y = tape.activation(x, 'pool.y', shape);
   tape.plan.dispatch(kernel, 'average_forward', {
@@ -63,11 +74,8 @@ export function averagePool(tape: Tape, x: Tensor, { kernelSize, stride = kernel
  * Maxima over windows: (N, C, H, W) → (N, C, OH, OW). Padding never wins; of equal values the first in reading order
  * does, and it alone gets the gradient, as in PyTorch.
  */
-export function maxPool(
-  tape: Tape,
-  x: Tensor,
-  { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions & { padding?: number },
-): Tensor {
+export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor {
+  const { kernelSize, stride = kernelSize, padding = 0 } = expectOptions('maxPool', options, maxPoolOptions);
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.activation(x, 'pool.y', shape);
   const choice = tape.empty('pool.choice', shape);

@@ -1,5 +1,7 @@
 // Sums and means of a tensor, of all its elements or along a side.
+
 import { reduce as kernel } from '../generated/reduce.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, reshape, type Tensor } from '../tensor.js';
 import { operand, sideOf } from './copy.js';
@@ -10,6 +12,8 @@ export interface ReduceOptions {
   /** Leave 1 in place of that side, as broadcasting wants it. Without, it is gone. */
   keepdim?: boolean;
 }
+
+const reduceOptions: Kinds<ReduceOptions> = { dim: 'number', keepdim: 'boolean' };
 
 /**
  * The sum of all elements, or along a side: of a matrix (N, D), `dim` 0 gives a sum a column, (D), and 1 a sum a row, (N). Summed
@@ -28,7 +32,8 @@ export function mean(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor
   return reduce(tape, 'mean', x, options);
 }
 
-function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, { dim, keepdim = false }: ReduceOptions): Tensor {
+function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOptions): Tensor {
+  const { dim, keepdim = false } = expectOptions(op, options, reduceOptions);
   const from = operand(tape, x);
   const { shape } = from;
   const d = dim === undefined ? undefined : sideOf(op, shape, dim);

@@ -1,6 +1,7 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
 import type { Candidate } from '../runtime/choice.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';
@@ -15,6 +16,8 @@ export interface SinkhornOptions {
   epsilon?: number;
 }
 
+const sinkhornOptions: Kinds<SinkhornOptions> = { iterations: 'number', epsilon: 'number' };
+
 /**
  * Codes of a batch, spread evenly over the prototypes (SwAV): exp(scores / ε), its columns scaled to sums of 1/P, then its rows
  * to 1/N, `iterations` times; the rows at last to 1. Computed in logarithms: scores of any size are safe.
@@ -23,11 +26,12 @@ export interface SinkhornOptions {
  * @returns (N, P), a constant: a distribution for each row
  * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
  */
-export function sinkhorn(
-  plan: Plan,
-  scores: Tensor,
-  { iterations = sinkhornDefaults.iterations, epsilon = sinkhornDefaults.epsilon }: SinkhornOptions = {},
-): Tensor {
+export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = {}): Tensor {
+  const { iterations = sinkhornDefaults.iterations, epsilon = sinkhornDefaults.epsilon } = expectOptions(
+    'sinkhorn',
+    options,
+    sinkhornOptions,
+  );
   const [N, P] = scores.shape;
   if (scores.shape.length !== 2 || N * P === 0)
     throw new ShapeError(`sinkhorn: expected scores (N, P), none of them 0, got ${shapeText(scores.shape)}`);

@@ -3,6 +3,7 @@ import { softmax as kernel } from '../generated/softmax.js';
 import type { Binding } from '../runtime/binding.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
@@ -15,6 +16,9 @@ export interface CrossEntropyOptions {
   scale?: number;
 }
 
+const softmaxOptions: Kinds<Pick<CrossEntropyOptions, 'temperature'>> = { temperature: 'number' };
+const crossEntropyOptions: Kinds<CrossEntropyOptions> = { ...softmaxOptions, scale: 'number' };
+
 /**
  * softmax(logits / τ) by row, as a constant: no gradient flows through it. For a teacher's distribution.
  *
@@ -22,7 +26,8 @@ export interface CrossEntropyOptions {
  * @returns (N, K), rows that add up to 1
  * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
  */
-export function softmax(plan: Plan, logits: Tensor, { temperature = 1 }: { temperature?: number } = {}): Tensor {
+export function softmax(plan: Plan, logits: Tensor, options: { temperature?: number } = {}): Tensor {
+  const { temperature = 1 } = expectOptions('softmax', options, softmaxOptions);
   const rows = rowsOf('softmax', logits, temperature);
   const sums = transient(plan, 'softmax.sums', [rows.N, 4]);
   const p = transient(plan, 'softmax.p', logits.shape);
@@ -46,8 +51,9 @@ export function softmaxCrossEntropy(
   tape: Tape,
   logits: Tensor,
   targets?: Tensor,
-  { temperature = 1, scale = 1 }: CrossEntropyOptions = {},
+  options: CrossEntropyOptions = {},
 ): Tensor {
+  const { temperature = 1, scale = 1 } = expectOptions('softmaxCrossEntropy', options, crossEntropyOptions);
   const rows = { ...rowsOf('softmaxCrossEntropy', logits, temperature), scale };
   const { N, K } = rows;
   if (!Number.isFinite(scale)) throw new ConfigError(`softmaxCrossEntropy: expected a finite scale, got ${scale}`);

@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { squared_distance as kernel } from '../generated/squared_distance.js';
+import { expectOptions } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';
@@ -15,7 +16,8 @@ const leastChunk = 1024;
  * @returns the loss (1)
  * @throws ShapeError where shapes differ, ConfigError where the scale is not finite
  */
-export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, { scale = 1 }: { scale?: number } = {}): Tensor {
+export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: { scale?: number } = {}): Tensor {
+  const { scale = 1 } = expectOptions('squaredDistance', options, { scale: 'number' });
   if (shapeText(a.shape) !== shapeText(target.shape))
     throw new ShapeError(
       `squaredDistance: expected equal shapes, got ${shapeText(a.shape)} and ${shapeText(target.shape)}`,

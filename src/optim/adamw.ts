@@ -1,4 +1,5 @@
 import { adamw as kernel } from '../generated/adamw.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
 import { adamwDefaults } from './defaults.js';
@@ -22,12 +23,24 @@ export interface AdamWOptions extends OptimizerOptions {
   decayAll?: boolean;
 }
 
+const adamwOptions: Kinds<AdamWOptions> = {
+  lr: 'number',
+  beta1: 'number',
+  beta2: 'number',
+  eps: 'number',
+  weightDecay: 'number',
+  decayAll: 'boolean',
+};
+
 /**
  * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
  * bias corrections follow from the plan's own count of steps.
  */
 export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], options: AdamWOptions = {}): Optimizer {
-  const { beta1, beta2, eps, weightDecay, decayAll } = settle(adamwDefaults, options);
+  const { beta1, beta2, eps, weightDecay, decayAll } = settle(
+    adamwDefaults,
+    expectOptions('adamw', options, adamwOptions),
+  );
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
   plan.provide(`adamw of beta1 ${beta1}`, 'bias1', (updates) => 1 - beta1 ** (updates + 1));

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { ema as kernel } from '../generated/ema.js';
+import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText } from '../tensor.js';
 import { spanOf, spans, type Trainable, within } from './optimizer.js';
@@ -19,7 +20,8 @@ export interface EmaOptions {
  *
  * @throws ShapeError where the target's tensors are not the source's first ones, ConfigError where m is not from 0 to 1
  */
-export function ema(plan: Plan, target: Averaged, source: Averaged, { momentum }: EmaOptions = {}): void {
+export function ema(plan: Plan, target: Averaged, source: Averaged, options: EmaOptions = {}): void {
+  const { momentum } = expectOptions('ema', options, { momentum: 'number' });
   if (momentum === undefined) plan.needs('ema', 'ema');
   else within('ema', { momentum }, 0, 1);
   for (const [i, { name, shape, offset }] of target.places.entries()) {

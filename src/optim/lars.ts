@@ -1,5 +1,6 @@
 import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor, transient } from '../tensor.js';
 import { larsDefaults } from './defaults.js';
@@ -24,6 +25,14 @@ export interface LarsOptions extends OptimizerOptions {
   clip?: boolean;
 }
 
+const larsOptions: Kinds<LarsOptions> = {
+  lr: 'number',
+  momentum: 'number',
+  weightDecay: 'number',
+  trust: 'number',
+  clip: 'boolean',
+};
+
 const chunkQuads = 4096; // 64 KiB of weights a workgroup
 
 /**
@@ -31,7 +40,7 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, trained: Trainable | readonly Tensor[], options: LarsOptions = {}): Optimizer {
-  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, options);
+  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, expectOptions('lars', options, larsOptions));
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
   return optimizerOf(plan, 'lars', trained, options, ['momentum'], (span, { weights, grads, momentum }) => {

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
 import { sgdDefaults } from './defaults.js';
@@ -23,12 +24,25 @@ export interface SgdOptions extends OptimizerOptions {
   decayAll?: boolean;
 }
 
+const sgdOptions: Kinds<SgdOptions> = {
+  lr: 'number',
+  momentum: 'number',
+  weightDecay: 'number',
+  nesterov: 'boolean',
+  decayAll: 'boolean',
+};
+
 /**
  * Records what updates all weights, in one dispatch where they can be bound at once: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
  * w −= lr·(g + m·buf).
  */
 export function sgd(plan: Plan, trained: Trainable | readonly Tensor[], options: SgdOptions = {}): Optimizer {
-  const { momentum: m, weightDecay, nesterov, decayAll } = settle(sgdDefaults, options);
+  const {
+    momentum: m,
+    weightDecay,
+    nesterov,
+    decayAll,
+  } = settle(sgdDefaults, expectOptions('sgd', options, sgdOptions));
   within('sgd', { momentum: m }, 0, 1);
   within('sgd', { weightDecay }, 0, Infinity);
   if (nesterov && m === 0) throw new ConfigError('sgd: expected a momentum above 0 with nesterov, got 0');

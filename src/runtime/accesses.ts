@@ -1,6 +1,8 @@
 // Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
 import { ValidationError } from '../errors.js';
-import type { Binding } from './binding.js';
+import { assertArrived } from './awaited.js';
+import { type Binding, isBuffer } from './binding.js';
+import type { Device } from './device.js';
 
 interface Access {
   /** The command's place in the plan. */
@@ -29,9 +31,13 @@ export class Accesses {
     this.#writes.set(storage, writes);
   }
 
-  /** All memory that a command uses. */
-  get storages(): Iterable<Binding['storage']> {
-    return this.#writes.keys();
+  /** Sees that every buffer that a command uses is there, and has the contents that it waits for. */
+  assertUsable(device: Device): void {
+    for (const storage of this.#writes.keys()) {
+      if (!isBuffer(storage)) continue;
+      device.assertLive(storage);
+      assertArrived(storage);
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
-import { DeviceError } from '../errors.js';
+import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
+import { nearest } from './nearest.js';
 import type { Plan } from './plan.js';
 
 /** One of several ways to compute the same thing. */
@@ -38,4 +39,27 @@ export function pick<C extends Candidate>(
         running.map(({ name }) => name).join(', '),
     );
   return { key, id, candidates: running, chosen };
+}
+
+/** Whether a key is one that `tune` gives, of a single choice, and not one of a kind that somebody wrote. */
+const isNumbered = (key: string) => key.includes(' ');
+
+/**
+ * Refuses variants of a kind that no choice is of: a name that is spelt wrong would change nothing. Those of single choices are
+ * let be: another version of the library may have made other choices.
+ */
+export function expectVariants(
+  label: string,
+  variants: Readonly<Record<string, string>>,
+  choices: readonly Pick<Choice, 'key'>[],
+): void {
+  const kinds = new Set(choices.flatMap(({ key }) => [key, key.split('.')[0]]));
+  for (const key of Object.keys(variants)) {
+    if (isNumbered(key) || kinds.has(key)) continue;
+    const close = nearest(key, [...kinds]);
+    throw new ConfigError(
+      `${label}: variants: nothing that was recorded chooses by '${key}': ` +
+        `${close ? `did you mean '${close}'?` : `expected one of ${[...kinds].join(', ')}`}`,
+    );
+  }
 }

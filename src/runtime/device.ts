@@ -1,11 +1,20 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from '../device_tensor.js';
-import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+import {
+  ConfigError,
+  DeviceError,
+  DeviceLostError,
+  OutOfMemoryError,
+  SlimgradError,
+  ValidationError,
+} from '../errors.js';
 import { type Binding, bufferOf } from './binding.js';
 import type { Dispatch } from './commands.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
+import { expectOneOf } from './one_of.js';
+import { expectOptions, type Kinds } from './options.js';
 import { warm } from './warm.js';
 
 export interface DeviceOptions {
@@ -33,6 +42,19 @@ export interface DeviceOptions {
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
 
+export const deviceOptions: Kinds<DeviceOptions> = {
+  meta: 'boolean',
+  adapter: 'object',
+  device: 'object',
+  gpu: 'object',
+  powerPreference: 'string',
+  memory: 'number',
+  dispatchMacs: 'number',
+  onLost: 'function',
+  spares: 'function',
+  throttle: 'function',
+};
+
 const wantedFeatures: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 const wantedLimits = [
   'maxBufferSize',
@@ -46,8 +68,20 @@ const wantedLimits = [
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
 
+/** @throws ConfigError where an option is out of range */
+export function checkDevice({ memory = 0, dispatchMacs = 1, powerPreference }: DeviceOptions): void {
+  const expect = (holds: boolean, name: string, least: number, got: number) => {
+    if (!holds) throw new ConfigError(`openDevice: expected ${name} of at least ${least}, got ${got}`);
+  };
+  expect(memory >= 0, 'memory', 0, memory);
+  expect(dispatchMacs >= 1, 'dispatchMacs', 1, dispatchMacs);
+  if (powerPreference !== undefined)
+    expectOneOf('openDevice: powerPreference', powerPreference, ['low-power', 'high-performance']);
+}
+
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  checkDevice(expectOptions('openDevice', options, deviceOptions));
   if (options.device) return new Device(options.device, options.device.adapterInfo, options);
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   const adapter =
@@ -182,11 +216,8 @@ export class Device {
   }
 
   /** A tensor that is trained: f32, with a gradient of its own that is zero, to which backward passes add. As `tensor`. */
-  parameter(
-    shape: readonly number[],
-    values: Values = 0,
-    { label = 'parameter' }: Pick<TensorOptions, 'label'> = {},
-  ): DeviceParameter {
+  parameter(shape: readonly number[], values: Values = 0, options: Pick<TensorOptions, 'label'> = {}): DeviceParameter {
+    const { label = 'parameter' } = expectOptions('parameter', options, { label: 'string' } as const);
     const weights = DeviceTensor.make(this, shape, values, { label });
     return new DeviceTensor(this, { ...weights, grad: DeviceTensor.make(this, shape, 0, { label: `grad ${label}` }) });
   }

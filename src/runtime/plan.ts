@@ -2,17 +2,20 @@ import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
-import { type Candidate, type Choice, pick } from './choice.js';
+import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
 import type { Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
 import { checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import { expectOptions, type Kinds } from './options.js';
 import { readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { fold } from './workgroups.js';
+
+const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', standIn: 'function' };
 
 /**
  * A list of GPU commands, recorded once and replayed every step.
@@ -43,7 +46,7 @@ export class Plan {
 
   constructor(device: Device, options: PlanOptions = {}) {
     this.device = device;
-    this.label = options.label ?? 'plan';
+    this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
     this.#standIn = options.standIn;
     this.#scalars = new Scalars(this.label);
@@ -216,6 +219,7 @@ export class Plan {
   /** Compiles all pipelines at once, gives slots their buffers, and makes the bind groups. */
   async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
     this.#expectRecording('compile');
+    expectVariants(this.label, this.#variants, this.choices);
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
     await this.device.warm(this.dispatches, onProgress);
@@ -437,8 +441,8 @@ export class Plan {
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.frees) return;
-    for (const storage of [...this.#accesses.storages, ...this.#cleared])
-      if (isBuffer(storage)) this.device.assertLive(storage);
+    this.#accesses.assertUsable(this.device);
+    for (const buffer of this.#cleared) this.device.assertLive(buffer);
     this.#checkedAt = this.device.frees;
   }
 

@@ -4,6 +4,7 @@ import type { Candidate, Choice } from './choice.js';
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { fromHalf, toHalf } from './half.js';
+import { expectOptions, type Kinds } from './options.js';
 import { Plan } from './plan.js';
 import { type Runner, race, winnerOf } from './race.js';
 
@@ -39,6 +40,8 @@ export interface TuneOptions {
   onTuned?: (tuned: Tuned, done: number, total: number) => void;
 }
 
+const tuneOptions: Kinds<TuneOptions> = { cache: 'object', onTuned: 'function' };
+
 const tolerance = 1e-4; // of the largest value; sums in another order differ by some 1e-6
 const halfTolerance = 2e-3; // two units in the last place of f16
 
@@ -48,7 +51,8 @@ const halfTolerance = 2e-3; // two units in the last place of f16
  *
  * @returns variants for the options of another plan that records the same.
  */
-export async function tune(plan: Plan, { cache, onTuned }: TuneOptions = {}): Promise<Record<string, string>> {
+export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Record<string, string>> {
+  const { cache, onTuned } = expectOptions('tune', options, tuneOptions);
   const { device } = plan;
   const adapter = adapterOf(device);
   const winners: Record<string, string> = { ...(await cache?.load(adapter)) };

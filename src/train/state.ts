@@ -66,7 +66,8 @@ export async function loadState(
   const { parameters, queues } = network;
   const { places } = parameters;
   const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
-  parameters.load(saved);
+  const own = parameters.shapes;
+  parameters.load(new Map([...tensors].filter(([name]) => own.has(name))), 'checkpoint');
   for (const [prefix, buffer] of alike(network, moments))
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
   for (const [name, queue] of Object.entries(queues)) device.write(queue, saved(name));

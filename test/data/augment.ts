@@ -6,6 +6,7 @@ import {
   augmentParams,
   centreCrop,
   defaultViews,
+  imagenetStatistics,
   type Pictures,
 } from '../../src/data/augment.js';
 import type { Picture } from '../../src/data/source.js';
@@ -432,7 +433,7 @@ test('options out of range are refused by name', () => {
     );
   }
   assert.throws(
-    () => centreCrop(plan, batch, { ...off, size: 32, resize: 31 }),
+    () => centreCrop(plan, batch, { ...imagenetStatistics, size: 32, resize: 31 }),
     /resize to be a whole number of at least size = 32, got 31/,
   );
   batch.free();

@@ -392,7 +392,7 @@ test('what does not fit is refused by name', () => {
   );
   assert.throws(
     () => crossCorrelationLoss(plan, [{ u, v }], [], metrics, { lambda: -1, scale: 1 }),
-    /of at least 0, got -1 and 1/,
+    /lambda: expected a finite number of at least 0, got -1/,
   );
 });
 

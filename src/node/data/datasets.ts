@@ -4,11 +4,13 @@ import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
 import { eachPicture, type ImageSource, reduced } from '../../data/source.js';
 import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
+import { expectOneOf } from '../../runtime/one_of.js';
+import { expectOptions, type Kinds } from '../../runtime/options.js';
 import { isFolder, listFolder, readBytes } from '../files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
 import { openFolder } from './folder_dataset.js';
 import { openIdxFolder } from './idx_folder.js';
-import type { ImageFileOptions } from './image_files.js';
+import { checkImageFiles, type ImageFileOptions, imageFileOptions } from './image_files.js';
 import { type DataRecord, type FileRecord, RecordedFiles } from './record.js';
 
 /** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */
@@ -45,6 +47,18 @@ export interface DatasetOptions extends ImageFileOptions {
   readonly known?: DataRecord;
 }
 
+const datasetOptions: Kinds<DatasetOptions> = {
+  ...imageFileOptions,
+  protocol: 'string',
+  imageSize: 'number',
+  seed: 'number',
+  holdOut: 'number',
+  labels: 'boolean',
+  trainDir: 'any',
+  testDir: 'any',
+  known: 'object',
+};
+
 /** How a run, or what was trained in it, sees its data. */
 export function datasetOptionsOf(config: TrainConfig): DatasetOptions {
   const { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range } = config;
@@ -63,6 +77,15 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
  * split by `seed`, item by item. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
+  checkImageFiles('openDataset', expectOptions('openDataset', options, datasetOptions));
+  const { protocol, imageSize = 1, seed = 0, holdOut: share = 0 } = options;
+  if (protocol !== undefined) expectOneOf('openDataset: protocol', protocol, ['paired', 'augmented']);
+  const expect = (holds: boolean, name: string, expected: string, got: number) => {
+    if (!holds) throw new ConfigError(`openDataset: expected ${name} to be ${expected}, got ${got}`);
+  };
+  expect(Number.isInteger(imageSize) && imageSize >= 1, 'imageSize', 'a whole number of at least 1', imageSize);
+  expect(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'seed', 'a whole number from 0 to 4294967295', seed);
+  expect(share >= 0 && share < 1, 'holdOut', 'a share from 0 up to 1', share);
   const [, kind, folder] = /^(emoji|fashion-mnist|idx|cifar10|cifar100)(?::(.*))?$/s.exec(data) ?? [];
   if (kind !== 'emoji' && options.protocol === 'paired') {
     throw new ConfigError(

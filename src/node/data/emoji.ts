@@ -1,6 +1,8 @@
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
+import { expectOneOf } from '../../runtime/one_of.js';
+import { expectOptions } from '../../runtime/options.js';
 import { readBytes } from '../files.js';
 import { findPackageFile, wordsFor } from '../packages.js';
 import { loadSharp, MID_GREY } from './sharp.js';
@@ -35,11 +37,9 @@ interface Entry {
  * Skin tones, which are no pictures of their own (category Component), are left out: 1,906 remain in version 16.
  * Labels are the categories (9) or the subcategories (98). A DataError prints the line that installs what is missing.
  */
-export async function openEmoji({
-  labels = 'category',
-}: {
-  labels?: 'category' | 'subcategory';
-} = {}): Promise<EmojiSource> {
+export async function openEmoji(options: { labels?: 'category' | 'subcategory' } = {}): Promise<EmojiSource> {
+  const { labels = 'category' } = expectOptions('openEmoji', options, { labels: 'string' });
+  expectOneOf('openEmoji: labels', labels, ['category', 'subcategory']);
   const [google, twitter] = await Promise.all(STYLES.map(readEntries));
   const codes = [...google.keys()].filter((code) => twitter.has(code));
   if (codes.length === 0) throw new DataError(`emoji: the two packages share no emoji: ${INSTALL}`);

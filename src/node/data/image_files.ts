@@ -2,6 +2,8 @@ import { availableParallelism } from 'node:os';
 import type { SquareOptions } from '../../data/resize.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
+import { expectOneOf } from '../../runtime/one_of.js';
+import type { Kinds } from '../../runtime/options.js';
 import { readBytes } from '../files.js';
 import { decode, decodeSquare, probe, UnreadFormat } from './decode.js';
 import type { LeftOut, Skipped } from './left_out.js';
@@ -36,6 +38,24 @@ export interface ImageFileOptions {
   /** Values of images of more than 8 bits that become black and white; by default 0 and 65535 of 16-bit ones. */
   readonly range?: readonly [black: number, white: number] | null;
   readonly onProgress?: (done: number, total: number) => void;
+}
+
+export const imageFileOptions: Kinds<ImageFileOptions> = {
+  side: 'number',
+  square: 'object',
+  verify: 'string',
+  cacheBytes: 'number',
+  maxBad: 'any',
+  range: 'any',
+  onProgress: 'function',
+};
+
+/** @throws ConfigError, in the name of what is opened, where an option is out of range */
+export function checkImageFiles(where: string, { side = leastSide, verify, cacheBytes = 0 }: ImageFileOptions): void {
+  if (!(Number.isInteger(side) && side >= 1))
+    throw new ConfigError(`${where}: expected side to be a whole number of at least 1, got ${side}`);
+  if (verify !== undefined) expectOneOf(`${where}: verify`, verify, ['decode', 'header']);
+  if (!(cacheBytes >= 0)) throw new ConfigError(`${where}: expected cacheBytes of at least 0, got ${cacheBytes}`);
 }
 
 /** What is known of a file that was checked. */

@@ -1,6 +1,7 @@
 import type { ImageSource, Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
-import { type ImageFileOptions, ImageFiles, some } from './image_files.js';
+import { expectOptions, type Kinds } from '../../runtime/options.js';
+import { checkImageFiles, type ImageFileOptions, ImageFiles, imageFileOptions, some } from './image_files.js';
 import { layoutOf, type Part, type Unused } from './layout.js';
 import { count, type Skipped } from './left_out.js';
 import { type FoundImage, type LeftOut, leftOutText, scanFolder } from './scan.js';
@@ -13,6 +14,8 @@ export interface ImageFolderOptions extends ImageFileOptions {
    */
   readonly labels?: boolean;
 }
+
+const folderOptions: Kinds<ImageFolderOptions> = { ...imageFileOptions, labels: 'boolean' };
 
 /** The usable images of a folder. */
 export interface ImageFolder extends ImageSource<Picture> {
@@ -35,6 +38,7 @@ export interface ImageFolder extends ImageSource<Picture> {
  * test with (`openDataset` opens both), or too many bad images: more than half, or more than 5 that are over a tenth.
  */
 export async function openImageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
+  checkImageFiles('openImageFolder', expectOptions('openImageFolder', options, folderOptions));
   const { images, leftOut } = await scanImages(folder);
   const { part, classes, unused } = partOf(folder, images, options.labels);
   const files = await ImageFiles.open(folder, images, part.items, options);

@@ -1,0 +1,57 @@
+// What a cross-correlation loss is made of: pairs of standardised batches, and where their gradients go.
+import { ConfigError, ShapeError } from '../errors.js';
+import { expectFinite } from '../runtime/one_of.js';
+import { shapeText, type Tensor } from '../tensor.js';
+
+/** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
+export interface Standardized {
+  /** (N, D) */
+  readonly a: Tensor;
+  /** (D): 1 / sqrt(var + eps), or 0 where a column is as good as constant and gets no gradient. */
+  readonly r: Tensor;
+}
+
+/** One loss L_BT(u, v) among those whose weighted sum is differentiated. */
+export interface Term {
+  readonly u: Standardized;
+  readonly v: Standardized;
+  /** Of this loss in the gradient; 1 where left out. */
+  readonly weight?: number;
+}
+
+/** Where to write the gradient with respect to the embeddings (N, D) behind a standardised batch. */
+export interface Target {
+  readonly of: Standardized;
+  readonly dz: Tensor;
+}
+
+/** Columns of a row of metrics: the loss first, where a binding may begin. */
+export const metricColumns = ['loss', 'on', 'off', 'mean'] as const;
+
+/** The batch that stands against `x` in a term, if `x` is part of it. */
+export function partner({ u, v }: Term, x: Standardized): Standardized | undefined {
+  return u === x ? v : v === x ? u : undefined;
+}
+
+/** Sees that terms, targets and the row of metrics fit each other. */
+export function checkTerms(terms: readonly Term[], targets: readonly Target[], metrics: Tensor): void {
+  if (terms.length === 0) throw new ConfigError('crossCorrelationLoss: expected at least one term, got none');
+  const shape = shapeText(terms[0].u.a.shape);
+  for (const [i, { u, v, weight = 1 }] of terms.entries()) {
+    expectFinite(`crossCorrelationLoss: weight of term ${i}`, weight);
+    for (const { a } of [u, v])
+      if (shapeText(a.shape) !== shape)
+        throw new ShapeError(`crossCorrelationLoss: expected ${shape} in term ${i}, got ${shapeText(a.shape)}`);
+  }
+  for (const { of, dz } of targets) {
+    if (!terms.some((term) => partner(term, of)))
+      throw new ConfigError('crossCorrelationLoss: expected each target to be part of a term, got one that is in none');
+    if (shapeText(dz.shape) !== shape)
+      throw new ShapeError(`crossCorrelationLoss: expected dz ${shape}, got ${shapeText(dz.shape)}`);
+  }
+  if (metrics.shape.length !== 2 || metrics.shape[0] < terms.length || metrics.shape[1] !== metricColumns.length)
+    throw new ShapeError(
+      `crossCorrelationLoss: expected metrics ${shapeText([terms.length, metricColumns.length])}, ` +
+        `got ${shapeText(metrics.shape)}`,
+    );
+}

@@ -1,0 +1,20 @@
+// Buffers whose contents come later, and what brings them: a command that reads one before computes on zeros.
+import { ValidationError } from '../errors.js';
+
+const awaited = new WeakMap<GPUBuffer, string>();
+
+/** Has runs that use the buffer refused until its contents arrive; `remedy` says what brings them. */
+export function awaitContents(buffer: GPUBuffer, remedy: string): void {
+  awaited.set(buffer, remedy);
+}
+
+/** Says that the contents have arrived. */
+export function contentsArrived(buffer: GPUBuffer): void {
+  awaited.delete(buffer);
+}
+
+/** @throws ValidationError, with the remedy, where the contents have not arrived */
+export function assertArrived(buffer: GPUBuffer): void {
+  const remedy = awaited.get(buffer);
+  if (remedy !== undefined) throw new ValidationError(`${buffer.label}: expected to be filled before a run; ${remedy}`);
+}

@@ -1,0 +1,52 @@
+import { ConfigError } from '../errors.js';
+import { nearest } from './nearest.js';
+
+/** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself tells apart. */
+type Kind = 'number' | 'boolean' | 'string' | 'object' | 'array' | 'function' | 'any';
+
+type KindOf<V> = V extends number
+  ? 'number'
+  : V extends boolean
+    ? 'boolean'
+    : V extends string
+      ? 'string'
+      : V extends (...args: never) => unknown
+        ? 'function'
+        : V extends readonly unknown[]
+          ? 'array'
+          : 'object';
+
+/** The options that a function knows, each with the kind of its value; TypeScript asks for every key of T, and for no other. */
+export type Kinds<T> = { readonly [K in keyof T]-?: KindOf<NonNullable<T[K]>> | 'any' };
+
+/**
+ * Gives the options back where they are some of the known ones; what is undefined counts as left out.
+ *
+ * @param where what is called, for the message
+ * @throws ConfigError where they are no object, one is not known, or is of another kind: a number where an object belongs, null
+ */
+export function expectOptions<T extends object>(
+  where: string,
+  options: T,
+  kinds: Kinds<T> & Readonly<Record<string, Kind>>,
+): T {
+  const known = Object.keys(kinds);
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new ConfigError(`${where}: expected options { ${known.join(', ')} }, got ${options}`);
+  const given: [string, unknown][] = Object.entries(options);
+  for (const [name, value] of given) {
+    const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+    if (!kind) {
+      const close = nearest(name, known);
+      throw new ConfigError(
+        `${where}: unknown option '${name}': ${close ? `did you mean '${close}'?` : `expected one of ${known.join(', ')}`}`,
+      );
+    }
+    if (value === undefined || kind === 'any') continue;
+    if ((Array.isArray(value) ? 'array' : typeof value) !== kind || value === null)
+      throw new ConfigError(
+        `${where}: expected ${name} to be ${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}, got ${value}`,
+      );
+  }
+  return options;
+}

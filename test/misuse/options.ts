@@ -1,0 +1,149 @@
+// Options as a program without types may give them: misspelt, of another kind, or out of range. Whatever takes options refuses them
+// by its own name and the option's, before it records, allocates or opens anything.
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ConfigError, DataError, ShapeError } from '../../src/errors.js';
+import { conv2d } from '../../src/ops/conv2d.js';
+import { Parameters, parameter } from '../../src/parameters.js';
+import type { Device } from '../../src/runtime/device.js';
+import { Plan } from '../../src/runtime/plan.js';
+import { Tape } from '../../src/tape.js';
+import { transient } from '../../src/tensor.js';
+import { openTestDevice } from '../device.js';
+import { seed } from '../random.js';
+import { rejects } from '../rejects.js';
+import type { Door } from './door.js';
+import { opened } from './opened.js';
+import { recorded } from './recorded.js';
+
+const doors: Readonly<Record<string, Door>> = { ...recorded, ...opened };
+
+let device: Device;
+let parameters: Parameters;
+test.before(async () => {
+  device = await openTestDevice();
+  parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+});
+test.after(() => {
+  parameters.dispose();
+  device.dispose();
+});
+
+/** Calls a door; what it throws. What a wrong one recorded or wrote is thrown away. */
+async function thrownBy({ call }: Door, options: unknown): Promise<Error | undefined> {
+  const plan = new Plan(device);
+  try {
+    await call({ plan, device, parameters }, options);
+    return undefined;
+  } catch (thrown) {
+    return thrown as Error;
+  } finally {
+    plan.dispose();
+  }
+}
+
+const kinds = [ConfigError, ShapeError, DataError];
+
+async function expectRefused(name: string, options: unknown, told: RegExp): Promise<void> {
+  const thrown = await thrownBy(doors[name], options);
+  const what = `${name}(${inspect(options)}), seed ${seed}: ${thrown?.message}`;
+  assert.ok(
+    kinds.some((kind) => thrown instanceof kind),
+    `${what}: ${thrown?.stack ?? 'taken in silence'}`,
+  );
+  assert.match((thrown as Error).message, doors[name].where, what);
+  assert.match((thrown as Error).message, told, what);
+}
+
+test('options that are none, or of which one is not known, are refused by every function that takes them', async () => {
+  for (const [name, { options }] of Object.entries(doors)) {
+    for (const none of [null, 1, 'text', true, [], [1]])
+      await expectRefused(name, none, /expected (options \{ \w|\w+ to be an object)/);
+    for (const key of Object.keys(options)) {
+      const misspelt = `${key}s`;
+      await expectRefused(name, { [misspelt]: 1 }, new RegExp(`unknown option '${misspelt}': did you mean '\\w+'\\?`));
+    }
+    await expectRefused(name, { unheardOfEverywhere: 1 }, /unknown option 'unheardOfEverywhere': expected one of \w/);
+  }
+});
+
+const wrong: readonly unknown[] = [
+  null,
+  '1',
+  '',
+  'none such',
+  -1,
+  -0.5,
+  0,
+  0.5,
+  1.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  true,
+  {},
+  [],
+  () => 1,
+];
+
+test('values of another kind or out of range are refused by name, every one of every option', async () => {
+  let refused = 0;
+  for (const [name, { options }] of Object.entries(doors))
+    for (const [key, fits] of Object.entries(options))
+      for (const value of wrong) {
+        if (fits(value)) continue;
+        refused++;
+        await expectRefused(name, { [key]: value }, new RegExp(`${key}|resizing|padding|pictures of|sides`));
+      }
+  assert.ok(refused > 1000, `${refused} refused`);
+});
+
+test('made-up options are refused or right', async () => {
+  const made = fc.constantFrom(...Object.keys(doors)).chain((name) =>
+    fc.record({
+      name: fc.constant(name),
+      options: fc.dictionary(
+        fc.oneof(fc.constantFrom(...Object.keys(doors[name].options)), fc.string({ minLength: 1, maxLength: 8 })),
+        fc.oneof(fc.constantFrom(...wrong), fc.integer(), fc.double(), fc.string(), fc.object({ maxDepth: 1 })),
+        { minKeys: 1, maxKeys: 3 },
+      ),
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(made, async ({ name, options }) => {
+      const known = doors[name].options;
+      const isRight = Object.entries(options).every(([key, value]) => {
+        if (value === undefined && Object.hasOwn(known, key)) return true;
+        return Object.hasOwn(known, key) && known[key](value);
+      });
+      // several that are right by themselves need not go together
+      if (!isRight) await expectRefused(name, options, /./);
+    }),
+    { numRuns: 400, seed, includeErrorInReport: true },
+  );
+  await device.settled();
+});
+
+test('variants of a kind that nothing chooses by are refused when the plan is compiled', async () => {
+  const compiled = async (variants: Record<string, string>) => {
+    using plan = new Plan(device, { variants });
+    conv2d(new Tape(plan), transient(plan, 'x', [2, 4, 6, 6]), transient(plan, 'w', [5, 4, 3, 3]));
+    await plan.compile();
+  };
+  await rejects(
+    () => compiled({ 'conv2d.foward': 'plain' }),
+    ConfigError,
+    /^plan: variants: nothing that was recorded chooses by 'conv2d\.foward': did you mean 'conv2d\.forward'\?/,
+  );
+  await rejects(
+    () => compiled({ sinkhorn: 'plain' }),
+    ConfigError,
+    /'sinkhorn': expected one of conv2d\.forward, conv2d/,
+  );
+  for (const right of ['conv2d', 'conv2d.forward', 'conv2d.forward 1', 'of another version 7'])
+    await compiled({ [right]: 'plain' });
+});
+
+test.run();
