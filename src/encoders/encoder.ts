@@ -1,7 +1,7 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
-import type { Channels } from '../parameters.js';
+import type { Channels, Side, Weights } from '../parameters.js';
 import { shapeText } from '../tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
@@ -72,6 +72,36 @@ export function pooled(body: Module, features: Channels, stride: number, hidden?
           `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );
       return globalAveragePool(pass.tape, body.forward(pass, x));
+    },
+  };
+}
+
+/**
+ * The slim encoder by itself: a network of one width, of the slim one's shapes, which computes what `encoder` does at that width.
+ * Groups of channels that are one there are one here. First values are drawn as for the host: they are for weights that are there
+ * already, such as `Trainer.encoderState('slim')` gives.
+ */
+export function slimOf(encoder: Encoder): Encoder {
+  const groups = new Map<Channels, Channels>();
+  const alone = (channels: Channels): Channels => {
+    const group = groups.get(channels) ?? both(channels, () => channels.slim);
+    groups.set(channels, group);
+    return group;
+  };
+  const side = (of: Side) => (typeof of === 'number' ? of : alone(of));
+  return {
+    ...encoder,
+    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.sides.map(side), shape: own.slim })),
+    statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
+    features: alone(encoder.features),
+    ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),
+    forward({ parameters, width, ...pass }, x) {
+      // the encoder asks for sides and tensors of its slim width, which are all of these
+      const weights: Weights = {
+        tensor: (name) => parameters.tensor(name, width),
+        statistic: (name) => parameters.statistic(name, width),
+      };
+      return encoder.forward({ ...pass, parameters: weights, width: 'slim' }, x);
     },
   };
 }
