@@ -37,10 +37,16 @@ export {
 } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
-export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
+export {
+  type EncoderFile,
+  type ReadEncoderOptions,
+  type RunEncoderFile,
+  readEncoder,
+  writeEncoder,
+} from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
-export type { Encoder, EncoderOptions } from './encoders/encoder.js';
+export { type Encoder, type EncoderOptions, slimOf } from './encoders/encoder.js';
 export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } from './encoders/mobilenet_v1.js';
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
@@ -51,6 +57,7 @@ export { type Correlation, correlation } from './eval/correlation.js';
 export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
 export type { EpochLog } from './eval/fit.js';
+export type { Classifier } from './eval/head.js';
 export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './eval/knn.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
@@ -58,11 +65,11 @@ export { type Pca, pca } from './eval/pca.js';
 export { pixelEncoder } from './eval/raw_pixels.js';
 export { type Recalibrated, type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
-export type { FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
+export type { FinetuneResult, FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
 export { type TsneOptions, tsne } from './eval/tsne.js';
 export { type Classified, ImageClassifier, openClassifier } from './image_classifier.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
-export { exportOnnx, type OnnxOptions, onnxOpset } from './io/onnx.js';
+export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './io/onnx.js';
 export {
   type DType,
   readSafetensors,

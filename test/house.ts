@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['methods'],
   ['data', 'eval', 'io'],
   ['config'],
-  ['train', 'cost', 'encoder_file', 'image_encoder', 'image_classifier'],
+  ['train', 'cost', 'run_file', 'encoder_file', 'image_encoder', 'image_classifier'],
   ['index'],
   ['node'],
 ];

@@ -11,8 +11,8 @@ import { cropAndFlip, fit, pictureFeed } from './fit.js';
 import { classifier, logitsOf } from './head.js';
 import {
   type Attempt,
+  type FinetuneResult,
   type SupervisedOptions,
-  type SupervisedResult,
   settled,
   supervise,
   type Trained,
@@ -46,14 +46,20 @@ export async function finetune(
   train: ImageSource,
   test: ImageSource,
   options: SupervisedOptions = {},
-): Promise<SupervisedResult> {
+): Promise<FinetuneResult> {
   const settings = settled(finetuneDefaults, options);
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
   const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);
   const start = await encoder.parameters.read();
 
-  const attempt = async ({ part, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
+  const attempt = async ({
+    part,
+    classes,
+    batch,
+    peak,
+    onEpoch,
+  }: Attempt): Promise<Trained<Pick<FinetuneResult, 'state'>>> => {
     const head = classifier(backbone.features.host, classes);
     const network = sequential(backbone, head);
     const parameters = new Parameters(device, network.parameters, network.statistics, { bn: 'shared' });
@@ -81,7 +87,10 @@ export async function finetune(
             );
             return { features, logits: await logitsOf(device, head, parameters, features, backbone.features.host) };
           },
-          state: () => parameters.state(network, 'host'),
+          state: async () => {
+            const layer = await parameters.state(head, 'host');
+            return [layer, { state: await parameters.state(backbone, 'host') }];
+          },
           dispose: () => parameters.dispose(),
         };
       } finally {

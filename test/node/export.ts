@@ -12,6 +12,7 @@ import { backbone } from '../../src/encoders/backbone.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import type { Tensors } from '../../src/parameters.js';
 import { numel } from '../../src/tensor.js';
+import { ofRun } from '../of_run.js';
 import { generator, randoms } from '../random.js';
 import { buildCli } from './build_cli.js';
 
@@ -29,8 +30,8 @@ test.before(async () => {
   for (const { name, shape } of parameters) state.set(name, { shape, data: randoms(random, numel(shape), 0, 0.3) });
   for (const { name, channels } of statistics)
     state.set(name, { shape: [channels.host], data: randoms(random, channels.host, 1, 0.5) });
-  const metadata = { part: 'slim', step: '7', config: JSON.stringify(config), recalibrated: 'photos' };
-  writeFileSync(at('slim.safetensors'), writeEncoder(state, metadata));
+  const file = { ...ofRun(config, state), step: 7, metadata: { recalibrated: 'photos' } };
+  writeFileSync(at('slim.safetensors'), writeEncoder(file));
 });
 test.after(() => {
   cli.remove();
@@ -85,8 +86,8 @@ test('what cannot be exported is refused, and nothing is written', () => {
   mkdirSync(at('folder'));
   writeFileSync(at('cut.safetensors'), readFileSync(at('slim.safetensors')).subarray(0, 5000));
   writeFileSync(at('kept.onnx'), 'as it was');
-  const metadata = { part: 'slim', config: JSON.stringify({ ...config, width: 0.5 }) };
-  writeFileSync(at('other.safetensors'), writeEncoder(state, metadata));
+  const other = parseConfig({ ...config, width: 0.5 });
+  writeFileSync(at('other.safetensors'), writeEncoder({ ...ofRun(config, state), config: other }));
   const before = readdirSync(root);
   const weights = ['--weights', 'slim.safetensors'];
   for (const [args, code, ...parts] of [
