@@ -66,24 +66,29 @@ const counter = (name: string) => name.replace(/running_mean$/, 'num_batches_tra
  * ConfigError where a field is out of range, `config` comes without `part`, or a name is one that the file needs for itself
  */
 export function writeEncoder(file: EncoderFile): Uint8Array<ArrayBuffer> {
-  const { encoder, state, classifier, metadata } = file;
   checkFile(file);
-  const tensors: [string, SavedTensor][] = [];
-  const batches = BigInt64Array.of(BigInt(file.step));
-  for (const [name, { shape, data }] of [...state, ...(classifier?.state ?? [])]) {
-    tensors.push([name, f32(shape, data)]);
-    if (name.endsWith('.running_mean')) tensors.push([counter(name), { dtype: 'I64', shape: [], data: batches }]);
-  }
-  return writeSafetensors(tensors, { ...metadata, ...fieldsOf(file, encoder) });
+  const { state, classifier, step } = file;
+  return writeSafetensors([...tensorsOf(state, step), ...(classifier?.state ?? [])], metadataOf(file));
 }
 
-/** Everything that a file says, as text: what its metadata hold. */
+/** An encoder's tensors, with a count of batches for every batchnorm. */
+export function tensorsOf(state: Tensors, step: number): [name: string, SavedTensor][] {
+  const batches = BigInt64Array.of(BigInt(step));
+  return [...state].flatMap(([name, { shape, data }]): [string, SavedTensor][] => {
+    const saved: [string, SavedTensor] = [name, f32(shape, data)];
+    return name.endsWith('.running_mean')
+      ? [saved, [counter(name), { dtype: 'I64', shape: [], data: batches }]]
+      : [saved];
+  });
+}
+
+/** All that a file says of its encoder, as text, by name. */
 export function metadataOf(file: EncoderFile): Record<string, string> {
-  const all = { ...file.metadata, ...fieldsOf(file, file.encoder) };
+  const all = { ...file.metadata, ...fieldsOf(file) };
   return Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function fieldsOf({ imageSize, square, step, part, config, classifier }: EncoderFile, encoder: Encoder): Fields {
+function fieldsOf({ encoder, imageSize, square, step, part, config, classifier }: EncoderFile): Fields {
   return {
     format,
     step: String(step),

@@ -88,12 +88,12 @@ function softmaxInPlace(row: Float32Array, n: number): number {
  */
 export function readClassifier(
   bytes: Uint8Array,
-  options: ReadEncoderOptions,
+  { encoder: network, file = 'classifier' }: ReadEncoderOptions = {},
 ): EncoderFile & { readonly classifier: Classifier } {
-  const { classifier, ...encoder } = readEncoder(bytes, options);
+  const { classifier, ...encoder } = readEncoder(bytes, { encoder: network, file });
   if (classifier) return { ...encoder, classifier };
   throw new DataError(
-    `${options.file ?? 'classifier'}: expected a classifier behind the encoder, got an encoder alone; ` +
+    `${file}: expected a classifier behind the encoder, got an encoder alone; ` +
       'train one on labelled pictures by slimgrad finetune or slimgrad linear',
   );
 }
@@ -104,11 +104,7 @@ export function readClassifier(
  *
  * @throws DataError as `readEncoder`, or where there is an encoder alone
  */
-export function openClassifier(
-  device: Device,
-  bytes: Uint8Array,
-  { encoder, file = 'classifier' }: ReadEncoderOptions = {},
-): ImageClassifier {
-  const read = readClassifier(bytes, { encoder, file });
+export function openClassifier(device: Device, bytes: Uint8Array, options: ReadEncoderOptions = {}): ImageClassifier {
+  const read = readClassifier(bytes, options);
   return new ImageClassifier(device, new ImageEncoder(device, read), read.classifier);
 }

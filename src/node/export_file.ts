@@ -1,5 +1,5 @@
 import { imagenetStatistics } from '../data/augment.js';
-import { metadataOf, type RunEncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
+import { metadataOf, type RunEncoderFile, readEncoder, tensorsOf } from '../encoder_file.js';
 import { ConfigError } from '../errors.js';
 import { some } from '../eval/labels.js';
 import { foldBatchnorm, traceEncoder } from '../io/graph.js';
@@ -52,8 +52,8 @@ function onnx(file: RunEncoderFile, fold: boolean): Uint8Array {
 }
 
 function safetensors(file: RunEncoderFile, fold: boolean): Uint8Array {
-  const { encoder, state, imageSize } = file;
-  if (!fold) return writeEncoder(file);
+  const { encoder, state, imageSize, step } = file;
+  if (!fold) return writeSafetensors(tensorsOf(state, step), metadataOf(file));
   const { parameters } = foldBatchnorm(traceEncoder(encoder, state, imageSize));
   const tensors = Array.from(parameters, ([name, { shape, data }]) => [name, f32(shape, data)] as const);
   return writeSafetensors(tensors, { ...metadataOf(file), format: 'slimgrad folded encoder 1' });

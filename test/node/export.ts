@@ -76,6 +76,26 @@ test('safetensors: the same encoder again, with a count of batches for every bat
   for (const [name, { dtype, shape, data }] of counters) assert.equal([dtype, shape, data[0]], ['I64', [], 7n], name);
 });
 
+test("safetensors of a classifier's file: the encoder alone, and all that its metadata say", () => {
+  const layer: Tensors = new Map([
+    ['classifier.weight', { shape: [2, 240], data: new Float32Array(480) }],
+    ['classifier.bias', { shape: [2], data: new Float32Array(2) }],
+  ]);
+  const file = { ...ofRun(config, state), step: 7, classifier: { classes: ['a', 'b'], state: layer } };
+  writeFileSync(at('classifier.safetensors'), writeEncoder(file));
+  const { code, out, err } = run('--weights', 'classifier.safetensors', '--out', 'lone.safetensors');
+  assert.is(code, 0, err);
+  assert.match(out, /The classifier is left out; ONNX keeps it\./);
+  const [given, lone] = ['classifier.safetensors', 'lone.safetensors'].map((name) =>
+    readSafetensors(readFileSync(at(name)), name),
+  );
+  assert.equal(lone.metadata, given.metadata);
+  assert.equal(
+    [...lone.tensors.keys()],
+    [...given.tensors.keys()].filter((name) => !name.startsWith('classifier.')),
+  );
+});
+
 test('safetensors, folded: a weight and a bias a layer', () => {
   const names = [...readSafetensors(exported('folded.safetensors', '--fold'), 'folded').tensors.keys()];
   const kernels = [...state].filter(([, { shape }]) => shape.length > 1).map(([name]) => name);
