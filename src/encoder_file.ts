@@ -1,6 +1,6 @@
 import type { TrainConfig } from './config.js';
 import { checkSquare, type SquareOptions } from './data/resize.js';
-import type { Encoder } from './encoders/encoder.js';
+import { checkEncoder, type Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
 import { checkSize } from './eval/features.js';
 import { type Classifier, classifierShapes } from './eval/head.js';
@@ -101,6 +101,7 @@ function fieldsOf({ encoder, imageSize, square, step, part, config, classifier }
 }
 
 function checkFile({ encoder, state, imageSize, square = {}, step, part, config, classifier, metadata }: EncoderFile) {
+  checkEncoder('writeEncoder', encoder);
   checkSize('writeEncoder', { backbone: encoder, imageSize });
   checkSquare(imageSize, square);
   const refuse = (expected: string, got: unknown): never => {
@@ -122,7 +123,7 @@ function checkFile({ encoder, state, imageSize, square = {}, step, part, config,
  * The encoder in the bytes of a run's `slim.safetensors` or `host.safetensors`, or of what `writeEncoder` made. It needs no GPU.
  *
  * @throws DataError where the file is damaged or not one of slimgrad's, its tensors are not those of its encoder, all that
- * differs listed, or it is a program's own and no encoder is given
+ * differs listed, or it is a program's own and no encoder is given; ConfigError where what is given is none
  */
 export function readEncoder(
   bytes: Uint8Array,
@@ -131,6 +132,7 @@ export function readEncoder(
 export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions): EncoderFile;
 export function readEncoder(bytes: Uint8Array, { encoder, file = 'encoder' }: ReadEncoderOptions = {}): EncoderFile {
   const { tensors, metadata } = readSafetensors(bytes, file);
+  if (encoder !== undefined) checkEncoder('readEncoder', encoder);
   const about = readFields(metadata, file);
   const { part, config } = about;
   const network = encoder ?? (config && part && encoderOf(config, part));

@@ -2,7 +2,7 @@ import { checkSquare, type Interpolation, type SquareOptions } from './data/resi
 import type { ImageSource, PictureLike } from './data/source.js';
 import { type EncoderFile, type ReadEncoderOptions, readEncoder } from './encoder_file.js';
 import { backbone, type EncoderName } from './encoders/backbone.js';
-import type { Encoder } from './encoders/encoder.js';
+import { checkEncoder, type Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError } from './errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
@@ -26,13 +26,14 @@ export class ImageEncoder implements WeightedEncoder {
 
   /**
    * @param file an encoder and its tensors, as `readEncoder` gives them, or made by hand: of a two-wide network the host
-   * @throws DataError that lists every tensor of the state that is missing, extra or of another shape; ConfigError where
-   * pictures would be smaller than the encoder's stride
+   * @throws DataError that lists every tensor of the state that is missing, extra or of another shape; ConfigError where there
+   * is no encoder, or pictures would be smaller than the encoder's stride
    */
   constructor(
     device: Device,
     { encoder, state, imageSize, square = {} }: Pick<EncoderFile, 'encoder' | 'state' | 'imageSize' | 'square'>,
   ) {
+    checkEncoder('ImageEncoder', encoder);
     this.#device = device;
     this.backbone = encoder;
     this.features = encoder.features.host;

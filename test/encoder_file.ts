@@ -7,6 +7,8 @@ import { encoderNames } from '../src/encoders/backbone.js';
 import { type Encoder, slimOf } from '../src/encoders/encoder.js';
 import { ConfigError, DataError } from '../src/errors.js';
 import type { Classifier } from '../src/eval/head.js';
+import { ImageEncoder } from '../src/image_encoder.js';
+import { exportOnnx } from '../src/io/onnx.js';
 import { readSafetensors, type SavedTensor, writeSafetensors } from '../src/io/safetensors.js';
 import { shapesOf } from '../src/io/state_dict.js';
 import { constant } from '../src/nn/init.js';
@@ -227,6 +229,20 @@ test('what could not be read again is not written', async () => {
     [{ classifier: { ...classifier, state: new Map() } }, DataError, /^writeEncoder: .*classifier\.weight is missing/],
   ] as const)
     await rejects(() => writeEncoder({ ...file(), ...change }), kind, message);
+});
+
+test('what is no encoder is refused where one is expected', async () => {
+  const { state } = file();
+  for (const wrong of [undefined, null, 'resnet18', {}, { ...own, stride: undefined }, { ...own, features: 5 }]) {
+    const given = { ...file(), encoder: wrong as never };
+    const message = /: expected an encoder, a module with features and stride, got/;
+    await rejects(() => writeEncoder(given), ConfigError, message);
+    await rejects(() => exportOnnx(given), ConfigError, message);
+    await rejects(() => new ImageEncoder(undefined as never, given), ConfigError, message);
+    if (wrong !== undefined)
+      await rejects(() => readEncoder(writeEncoder(file()), { encoder: wrong as never }), ConfigError, message);
+  }
+  await rejects(() => writeEncoder(state as never), ConfigError, /files hold one as \{ encoder, state, imageSize \}/);
 });
 
 test.run();

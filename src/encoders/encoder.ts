@@ -13,6 +13,15 @@ export interface Encoder extends Module {
   readonly hidden?: readonly Channels[];
 }
 
+/** @throws ConfigError, in the name of `what`, where something else is given as an encoder */
+export function checkEncoder(what: string, encoder: unknown): void {
+  const { forward, features, stride } = Object(encoder) as Partial<Encoder>;
+  if (typeof forward === 'function' && Number.isInteger(features?.host) && Number(stride) >= 1) return;
+  throw new ConfigError(
+    `${what}: expected an encoder, a module with features and stride, got ${encoder}; files hold one as { encoder, state, imageSize }`,
+  );
+}
+
 /** What every encoder can be asked for. */
 export interface EncoderOptions {
   /** Width of the slim encoder against the published network; 1 where left out. */

@@ -1,5 +1,5 @@
 import { imagenetStatistics } from '../data/augment.js';
-import type { Encoder } from '../encoders/encoder.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../errors.js';
 import { classifier, classifierShapes } from '../eval/head.js';
 import type { Module } from '../nn/module.js';
@@ -54,6 +54,7 @@ export interface OnnxOptions {
  */
 export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
   const { encoder, state } = source;
+  checkEncoder('exportOnnx', encoder);
   const { imageSize = source.imageSize, fold = false, metadata = source.metadata ?? {} } = options;
   const layer = options.classifier ?? source.classifier?.state;
   if (!(Number.isInteger(imageSize) && imageSize >= encoder.stride))
