@@ -1,11 +1,13 @@
 import { dirname } from 'node:path';
 import {
+  backbone,
   type Device,
   ImageEncoder,
   linearEvaluation,
   methodOf,
   NonFiniteError,
   pixelEncoder,
+  slimOf,
   Trainer,
   trainerOptionsOf,
   type WeightedEncoder,
@@ -14,7 +16,7 @@ import {
 import { makeFolder, writeFileAtomic } from '../src/node/files.js';
 import { openTeacher } from '../src/node/teacher_file.js';
 import { type Contender, type Dataset, evaluate, pixelContender } from '../src/node.js';
-import { type Experiment, identity } from './experiment.js';
+import type { Experiment } from './experiment.js';
 import type { Line } from './results.js';
 import { linearOptions } from './settings.js';
 
@@ -51,7 +53,7 @@ export async function measure(experiment: Experiment, around: Surroundings): Pro
     }
   }
   const { state, images, pace } = await train(experiment, around);
-  using encoder = new ImageEncoder(device, config, state);
+  using encoder = new ImageEncoder(device, { encoder: slimOf(backbone(config)), state, imageSize });
   const scored = await score(around, { name: 'slim encoder', embedder: encoder, ranked: true }, encoder, seed);
   const spent = teacher ? { teacherFlops: teacher.flops } : {};
   return { images, flops, ...spent, ...(pace && { imagesPerSecond: pace }), ...scored };
@@ -73,9 +75,9 @@ async function train({ subject, config }: Experiment, { device, dataset, deadlin
       }
       const state = await trainer.encoderState('slim');
       if (keep !== undefined) {
-        const about = { part: 'slim', step: String(trainer.step), config: JSON.stringify(identity(config)) };
+        const about = { encoder: slimOf(backbone(config)), imageSize: config.imageSize, step: trainer.step };
         await makeFolder(dirname(keep));
-        await writeFileAtomic(keep, writeEncoder(state, about));
+        await writeFileAtomic(keep, writeEncoder({ ...about, state, part: 'slim', config, metadata: {} }));
       }
       const steady = times.slice(1).sort((a, b) => a - b); // the first compiles
       const median = steady[steady.length >> 1];

@@ -139,8 +139,8 @@ class Runner {
 /** Whether the encoder that an experiment gives is in a file; a file of the same name may be of other settings. */
 async function isKept({ config }: Experiment, file: string): Promise<boolean> {
   if (!existsSync(file)) return false;
-  const { metadata } = readEncoder(await readBytes(file), file);
-  return metadata.config === JSON.stringify(identity(config));
+  const kept = readEncoder(await readBytes(file), { file });
+  return JSON.stringify(identity(kept.config)) === JSON.stringify(identity(config));
 }
 
 function said({ subject, config: { data, method, width, steps, seed } }: Experiment, line: Line): string {

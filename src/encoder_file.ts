@@ -1,123 +1,252 @@
-import { parseConfig, type TrainConfig } from './config.js';
-import { backbone } from './encoders/backbone.js';
-import type { Encoder } from './encoders/encoder.js';
-import { DataError, SlimgradError } from './errors.js';
-import { classifierShapes } from './eval/head.js';
+import type { TrainConfig } from './config.js';
+import { checkSquare, type SquareOptions } from './data/resize.js';
+import { checkEncoder, type Encoder } from './encoders/encoder.js';
+import { ConfigError, DataError, SlimgradError } from './errors.js';
+import { checkSize } from './eval/features.js';
+import { type Classifier, classifierShapes } from './eval/head.js';
 import { checkState } from './io/checkpoint.js';
 import { f32, readSafetensors, type SavedTensor, toTensors, writeSafetensors } from './io/safetensors.js';
+import { shapesOf } from './io/state_dict.js';
 import { backboneState, checkBackbone } from './io/torchvision.js';
 import type { Tensors, Width } from './parameters.js';
+import { encoderOf, readConfig, writeConfig } from './run_file.js';
 
 const format = 'slimgrad encoder 1';
 
-/** A linear layer that tells classes apart by an encoder's features (N, F). */
-export interface Classifier {
-  /** Their names, K of them. */
-  readonly classes: readonly string[];
-  /** `classifier.weight` (K, F) and `classifier.bias` (K). */
-  readonly state: Tensors;
-}
-
-/** A trained backbone, and the run that it comes from. */
+/** A trained encoder as it is kept in a file: of a run of the command line, or of a program's own. */
 export interface EncoderFile {
-  /** The run's settings. */
-  readonly config: TrainConfig;
-  /** Which of the run's two encoders it is. */
-  readonly part: Width;
-  /** Steps of training; 0 where the file does not say. */
-  readonly step: number;
-  /** The encoder by itself: at ratio 1 where it is the slim one. */
+  /** The network, of which the file has the host's width: a slim encoder stands by itself (`slimOf`). */
   readonly encoder: Encoder;
-  /** Its tensors, by torchvision's names. */
+  /** Its tensors, by its own names; torchvision's where the encoder is one of slimgrad's. */
   readonly state: Tensors;
+  /** Side of the squares that pictures are resized and cropped to. */
+  readonly imageSize: number;
+  /** How pictures become those squares, where it is not as `ImageEncoder` does it. */
+  readonly square?: SquareOptions;
+  /** Steps of training. */
+  readonly step: number;
+  /** Which of a run's two encoders it is. */
+  readonly part?: Width;
+  /**
+   * The settings of a run of the command line, by which the encoder is built anew. Those that do not change what is computed
+   * (`out`, `checkpointEvery`, …) are not kept. A program's own encoder has none.
+   */
+  readonly config?: TrainConfig;
   /** The layer behind it, where it was trained with labels. */
   readonly classifier?: Classifier;
-  /** All of the file's metadata, as text. */
+  /** Whatever else the file says of it. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** An encoder of a run of the command line, which its file can tell. */
+export interface RunEncoderFile extends EncoderFile {
+  readonly part: Width;
+  readonly config: TrainConfig;
+}
+
+/** How an encoder's file is read. */
+export interface ReadEncoderOptions {
+  /** The network that the file is of, at its host's width: needed where it is a program's own. */
+  readonly encoder?: Encoder | undefined;
+  /** The file's name for error messages; `encoder` where left out. */
+  readonly file?: string | undefined;
+}
+
+/** What the metadata of a file say in fields of `EncoderFile`. */
+const fields = ['format', 'part', 'step', 'config', 'imageSize', 'square', 'digest', 'classes'] as const;
+type Fields = { -readonly [K in (typeof fields)[number]]?: string };
+
+const counter = (name: string) => name.replace(/running_mean$/, 'num_batches_tracked');
+
 /**
- * The bytes of an encoder's file. A model of torchvision without its classifier loads it strictly: to that end every batchnorm
- * has its count of batches, `num_batches_tracked`, which is the steps of training.
+ * The bytes of an encoder's file, which `readEncoder` gives back as it was. A model of torchvision without its classifier loads it
+ * strictly: to that end every batchnorm has its count of batches, `num_batches_tracked`, which is the steps of training.
  *
- * @param state the encoder's tensors, and a classifier's where there is one
- * @param metadata `part`, `step` and `config` as `readEncoder` gives them, `classes` (a JSON array of names) with a classifier,
- * and whatever else is worth keeping
+ * @throws DataError that lists every tensor of the state, or of the classifier, that is missing, extra or of another shape;
+ * ConfigError where a field is out of range, `config` comes without `part`, or a name is one that the file needs for itself
  */
-export function writeEncoder(state: Tensors, metadata: EncoderFile['metadata']): Uint8Array<ArrayBuffer> {
-  const tensors: [string, SavedTensor][] = [];
-  const batches = BigInt64Array.of(BigInt(metadata.step ?? 0));
-  for (const [name, { shape, data }] of state) {
-    tensors.push([name, f32(shape, data)]);
-    if (name.endsWith('.running_mean'))
-      tensors.push([name.replace(/running_mean$/, 'num_batches_tracked'), { dtype: 'I64', shape: [], data: batches }]);
-  }
-  return writeSafetensors(tensors, { ...metadata, format });
+export function writeEncoder(file: EncoderFile): Uint8Array<ArrayBuffer> {
+  checkFile(file);
+  const { state, classifier, step } = file;
+  return writeSafetensors([...tensorsOf(state, step), ...(classifier?.state ?? [])], metadataOf(file));
+}
+
+/** An encoder's tensors, with a count of batches for every batchnorm. */
+export function tensorsOf(state: Tensors, step: number): [name: string, SavedTensor][] {
+  const batches = BigInt64Array.of(BigInt(step));
+  return [...state].flatMap(([name, { shape, data }]): [string, SavedTensor][] => {
+    const saved: [string, SavedTensor] = [name, f32(shape, data)];
+    return name.endsWith('.running_mean')
+      ? [saved, [counter(name), { dtype: 'I64', shape: [], data: batches }]]
+      : [saved];
+  });
+}
+
+/** All that a file says of its encoder, as text, by name. */
+export function metadataOf(file: EncoderFile): Record<string, string> {
+  const all = { ...file.metadata, ...fieldsOf(file) };
+  return Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function fieldsOf({ encoder, imageSize, square, step, part, config, classifier }: EncoderFile): Fields {
+  return {
+    format,
+    step: String(step),
+    ...(part && { part }),
+    ...(config ? { config: writeConfig(config) } : { digest: digestOf(encoder) }),
+    ...(imageSize !== config?.imageSize && { imageSize: String(imageSize) }),
+    ...(square && { square: JSON.stringify(square) }),
+    ...(classifier && { classes: JSON.stringify(classifier.classes) }),
+  };
+}
+
+function checkFile({ encoder, state, imageSize, square = {}, step, part, config, classifier, metadata }: EncoderFile) {
+  checkEncoder('writeEncoder', encoder);
+  checkSize('writeEncoder', { backbone: encoder, imageSize });
+  checkSquare(imageSize, square);
+  const refuse = (expected: string, got: unknown): never => {
+    throw new ConfigError(`writeEncoder: expected ${expected}, got ${got}`);
+  };
+  if (!Number.isSafeInteger(step) || step < 0 || step >= 1e15) refuse('a whole step from 0 to 15 digits', step);
+  if (part !== undefined && part !== 'host' && part !== 'slim') refuse('part host or slim', part);
+  if (config && !part) refuse('the part of its run, host or slim, beside a config', part);
+  const taken = fields.find((field) => Object.hasOwn(metadata, field));
+  if (taken) refuse('metadata that the other fields do not tell', `"${taken}"; leave it out`);
+  const shapes = shapesOf(encoder);
+  const odd = [...shapes.keys()].find((name) => name.startsWith('classifier.'));
+  if (odd) refuse('other names than classifier.…, which is the layer behind the encoder', odd);
+  checkBackbone(encoder, state, 'writeEncoder');
+  if (classifier) checkClassifier(classifier, encoder, 'writeEncoder');
 }
 
 /**
- * The encoder in the bytes of a run's `slim.safetensors` or `host.safetensors`. It needs no GPU.
+ * The encoder in the bytes of a run's `slim.safetensors` or `host.safetensors`, or of what `writeEncoder` made. It needs no GPU.
  *
- * @param file the name for error messages
- * @throws DataError where the file is damaged or not one of slimgrad's, or its tensors are not those of its encoder
+ * @throws DataError where the file is damaged or not one of slimgrad's, its tensors are not those of its encoder, all that
+ * differs listed, or it is a program's own and no encoder is given; ConfigError where what is given is none
  */
-export function readEncoder(bytes: Uint8Array, file = 'encoder'): EncoderFile {
+export function readEncoder(
+  bytes: Uint8Array,
+  options?: ReadEncoderOptions & { readonly encoder?: undefined },
+): RunEncoderFile;
+export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions): EncoderFile;
+export function readEncoder(bytes: Uint8Array, { encoder, file = 'encoder' }: ReadEncoderOptions = {}): EncoderFile {
   const { tensors, metadata } = readSafetensors(bytes, file);
-  const about = checkMetadata(metadata, file);
-  const encoder = backbone(about.part === 'host' ? about.config : { ...about.config, ratio: 1 });
-  const state = backboneState(tensors);
-  checkBackbone(encoder, state, file);
-  const classifier = classifierOf(tensors, metadata, encoder.features.host, file);
-  return { ...about, encoder, state, ...(classifier && { classifier }), metadata };
+  if (encoder !== undefined) checkEncoder('readEncoder', encoder);
+  const about = readFields(metadata, file);
+  const { part, config } = about;
+  const network = encoder ?? (config && part && encoderOf(config, part));
+  if (!network)
+    throw new DataError(
+      `${file}: this file's encoder is a program's own; open it with openEncoder(device, bytes, { encoder })`,
+    );
+  const state = encoder ? stateOf(encoder, tensors) : backboneState(tensors);
+  checkBackbone(network, state, file);
+  if (!config && metadata.digest !== digestOf(network))
+    throw new DataError(
+      `${file}: expected the digest of its encoder's names and shapes, ${digestOf(network)}, got ${metadata.digest}`,
+    );
+  const classifier = classifierOf(tensors, metadata, network, file);
+  const rest = Object.entries(metadata).filter(([key]) => !(fields as readonly string[]).includes(key));
+  return {
+    encoder: network,
+    state,
+    ...about,
+    ...(classifier && { classifier }),
+    metadata: Object.fromEntries(rest),
+  };
+}
+
+/** What a file has of a given encoder: all but the classifier and the counters of batches, whatever the names are. */
+function stateOf(encoder: Encoder, tensors: ReadonlyMap<string, SavedTensor>): Tensors {
+  const shapes = shapesOf(encoder);
+  const counters = new Set([...tensors.keys()].filter((name) => name.endsWith('.running_mean')).map(counter));
+  return toTensors(
+    [...tensors].filter(([name]) => shapes.has(name) || !(name.startsWith('classifier.') || counters.has(name))),
+  );
 }
 
 function classifierOf(
   tensors: ReadonlyMap<string, SavedTensor>,
   { classes: text }: EncoderFile['metadata'],
-  features: number,
+  encoder: Encoder,
   file: string,
 ): Classifier | undefined {
   const found = [...tensors].filter(([name]) => name.startsWith('classifier.'));
   if (found.length === 0) return undefined;
   const state = toTensors(found, file);
   const count = state.get('classifier.bias')?.shape[0] ?? 0;
-  checkState(state, classifierShapes(features, count), file);
-  const classes = text === undefined ? Array.from({ length: count }, (_, k) => String(k)) : parseNames(text);
-  if (classes?.length !== count)
+  const names = text === undefined ? Array.from({ length: count }, (_, k) => String(k)) : parseNames(text);
+  const classifier = { classes: names ?? [], state };
+  checkClassifier(classifier, encoder, file, text);
+  return classifier;
+}
+
+/** @param text what stands for the names in the file */
+function checkClassifier({ classes, state }: Classifier, { features }: Encoder, file: string, text?: string): void {
+  const count = state.get('classifier.bias')?.shape[0] ?? 0;
+  checkState(state, classifierShapes(features.host, count), file);
+  if (classes.length !== count)
     throw new DataError(
       `${file}: expected the names of its classifier's ${count} classes as a JSON array under "classes" of its metadata, ` +
-        `got ${text}`,
+        `got ${text ?? JSON.stringify(classes)}`,
     );
-  return { classes, state };
 }
 
 function parseNames(text: string): string[] | undefined {
+  const names = parsed(text);
+  return Array.isArray(names) && names.every((name) => typeof name === 'string') ? names : undefined;
+}
+
+function parsed(text: string): unknown {
   try {
-    const names: unknown = JSON.parse(text);
-    return Array.isArray(names) && names.every((name) => typeof name === 'string') ? names : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
-function checkMetadata(metadata: EncoderFile['metadata'], file: string): Pick<EncoderFile, 'config' | 'part' | 'step'> {
-  const { format: found, part, step = '0', config } = metadata;
-  if (found !== format || (part !== 'host' && part !== 'slim') || !config || !/^\d{1,15}$/.test(step))
+type About = Pick<EncoderFile, 'imageSize' | 'square' | 'step' | 'part' | 'config'>;
+
+function readFields(metadata: EncoderFile['metadata'], file: string): About {
+  const { format: found, part, step = '0', config: text, imageSize: side, square: how }: Fields = metadata;
+  const isPart = part === 'host' || part === 'slim';
+  const isComplete = text ? isPart : side !== undefined && (isPart || part === undefined);
+  if (found !== format || !isComplete || !/^\d{1,15}$/.test(step))
     throw new DataError(
       `${file}: expected an encoder of slimgrad (format "${format}"), got ${found ? `"${found}"` : 'no format'}; ` +
         'give the slim.safetensors or host.safetensors of a run folder; state dicts of torchvision are for embed --encoder',
     );
-  let raw: unknown;
+  const config = text ? readConfig(text, file) : undefined;
+  const imageSize = side === undefined ? (config?.imageSize as number) : Number(side);
+  const square = how === undefined ? undefined : readSquare(how, imageSize, file);
+  if (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > 1024)
+    throw new DataError(`${file}: expected an imageSize from 1 to 1024 in its metadata, got ${side}`);
+  return {
+    imageSize,
+    ...(square && { square }),
+    step: Number(step),
+    ...(isPart && { part }),
+    ...(config && { config }),
+  };
+}
+
+function readSquare(text: string, imageSize: number, file: string): SquareOptions {
+  const square = parsed(text);
   try {
-    raw = JSON.parse(config);
+    if (typeof square !== 'object' || square === null) throw new ConfigError(`expected an object, got ${text}`);
+    checkSquare(imageSize, square);
+    return square;
   } catch (cause) {
-    throw new DataError(`${file}: its configuration is not JSON`, { cause });
+    throw cause instanceof SlimgradError ? new DataError(`${file}: its "square": ${cause.message}`, { cause }) : cause;
   }
-  try {
-    return { config: parseConfig(raw), part, step: Number(step) };
-  } catch (cause) {
-    throw cause instanceof SlimgradError
-      ? new DataError(`${file}: its configuration: ${cause.message}`, { cause })
-      : cause;
-  }
+}
+
+/** Tells encoders of other names, shapes or strides apart, in 8 letters: FNV-1a of their text. */
+function digestOf(encoder: Encoder): string {
+  const shapes = Array.from(shapesOf(encoder), ([name, shape]) => `${name} ${shape.join()}`).sort();
+  const text = JSON.stringify([...shapes, encoder.features.host, encoder.stride]);
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
 }

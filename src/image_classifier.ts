@@ -1,8 +1,8 @@
 import type { ImageSource, PictureLike } from './data/source.js';
-import { type Classifier, type EncoderFile, readEncoder } from './encoder_file.js';
+import { type EncoderFile, type ReadEncoderOptions, readEncoder } from './encoder_file.js';
 import { DataError, NonFiniteError } from './errors.js';
 import { largestOf } from './eval/classification.js';
-import { classifier, logitsOf } from './eval/head.js';
+import { type Classifier, classifier, logitsOf } from './eval/head.js';
 import { ImageEncoder } from './image_encoder.js';
 import type { Module } from './nn/module.js';
 import { Parameters } from './parameters.js';
@@ -86,8 +86,11 @@ function softmaxInPlace(row: Float32Array, n: number): number {
  *
  * @throws DataError as `openClassifier`
  */
-export function readClassifier(bytes: Uint8Array, file: string): EncoderFile & { readonly classifier: Classifier } {
-  const { classifier, ...encoder } = readEncoder(bytes, file);
+export function readClassifier(
+  bytes: Uint8Array,
+  { encoder: network, file = 'classifier' }: ReadEncoderOptions = {},
+): EncoderFile & { readonly classifier: Classifier } {
+  const { classifier, ...encoder } = readEncoder(bytes, { encoder: network, file });
   if (classifier) return { ...encoder, classifier };
   throw new DataError(
     `${file}: expected a classifier behind the encoder, got an encoder alone; ` +
@@ -96,12 +99,12 @@ export function readClassifier(bytes: Uint8Array, file: string): EncoderFile & {
 }
 
 /**
- * A classifier from the bytes of a file that `slimgrad finetune` or `slimgrad linear` wrote.
+ * A classifier from the bytes of a file that `slimgrad finetune` or `slimgrad linear` wrote, or `writeEncoder` with a classifier:
+ * behind an encoder of a program's own with `{ encoder }`.
  *
- * @param file the name for error messages
- * @throws DataError where the file is damaged, not one of slimgrad's, or an encoder alone
+ * @throws DataError as `readEncoder`, or where there is an encoder alone
  */
-export function openClassifier(device: Device, bytes: Uint8Array, file = 'classifier'): ImageClassifier {
-  const { config, part, state, classifier } = readClassifier(bytes, file);
-  return new ImageClassifier(device, new ImageEncoder(device, config, state, part, file), classifier);
+export function openClassifier(device: Device, bytes: Uint8Array, options: ReadEncoderOptions = {}): ImageClassifier {
+  const read = readClassifier(bytes, options);
+  return new ImageClassifier(device, new ImageEncoder(device, read), read.classifier);
 }

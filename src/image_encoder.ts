@@ -1,15 +1,15 @@
 import { checkSquare, type Interpolation, type SquareOptions } from './data/resize.js';
 import type { ImageSource, PictureLike } from './data/source.js';
-import { readEncoder } from './encoder_file.js';
-import { backbone, type EncoderName, type EncoderSpec } from './encoders/backbone.js';
-import type { Encoder } from './encoders/encoder.js';
+import { type EncoderFile, type ReadEncoderOptions, readEncoder } from './encoder_file.js';
+import { backbone, type EncoderName } from './encoders/backbone.js';
+import { checkEncoder, type Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError } from './errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from './eval/features.js';
 import { recalibrate } from './eval/recalibrate.js';
 import { readSafetensors } from './io/safetensors.js';
 import { findState } from './io/state_dict.js';
 import { backboneParameters, namingsOf } from './io/torchvision.js';
-import type { Parameters, Tensors, Width } from './parameters.js';
+import type { Parameters, Tensors } from './parameters.js';
 import type { Device } from './runtime/device.js';
 
 /** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
@@ -25,24 +25,23 @@ export class ImageEncoder implements WeightedEncoder {
   readonly #device: Device;
 
   /**
-   * @throws DataError that lists every tensor of `state` that is missing, extra or of another shape; ConfigError where
-   * pictures would be smaller than the encoder's stride
+   * @param file an encoder and its tensors, as `readEncoder` gives them, or made by hand: of a two-wide network the host
+   * @throws DataError that lists every tensor of the state that is missing, extra or of another shape; ConfigError where there
+   * is no encoder, or pictures would be smaller than the encoder's stride
    */
   constructor(
     device: Device,
-    spec: EncoderSpec & { readonly imageSize: number; readonly square?: SquareOptions },
-    state: Tensors,
-    part: Width = 'slim',
-    file = 'encoder',
+    { encoder, state, imageSize, square = {} }: Pick<EncoderFile, 'encoder' | 'state' | 'imageSize' | 'square'>,
   ) {
+    checkEncoder('ImageEncoder', encoder);
     this.#device = device;
-    this.backbone = part === 'host' ? backbone(spec) : backbone({ ...spec, ratio: 1 });
-    this.features = this.backbone.features.host;
-    this.imageSize = spec.imageSize;
-    this.square = spec.square ?? {};
-    checkSize(spec.encoder, this);
-    checkSquare(this.imageSize, this.square);
-    this.parameters = backboneParameters(device, this.backbone, state, file);
+    this.backbone = encoder;
+    this.features = encoder.features.host;
+    this.imageSize = imageSize;
+    this.square = square;
+    checkSize('ImageEncoder', this);
+    checkSquare(imageSize, square);
+    this.parameters = backboneParameters(device, encoder, state, 'ImageEncoder');
   }
 
   /**
@@ -82,14 +81,12 @@ export class ImageEncoder implements WeightedEncoder {
 
 /**
  * An encoder from the bytes of a run's `slim.safetensors` or `host.safetensors`, or of a fine-tuned one, whose classifier is
- * left out: see `openClassifier`.
+ * left out: see `openClassifier`. One of a program's own, as `writeEncoder` made it, is opened with `{ encoder }`.
  *
- * @param file the name for error messages
- * @throws DataError where the file is damaged or not one of slimgrad's
+ * @throws DataError as `readEncoder`; ConfigError where pictures would be smaller than the encoder's stride
  */
-export function openEncoder(device: Device, bytes: Uint8Array, file = 'encoder'): ImageEncoder {
-  const { config, part, state } = readEncoder(bytes, file);
-  return new ImageEncoder(device, config, state, part, file);
+export function openEncoder(device: Device, bytes: Uint8Array, options?: ReadEncoderOptions): ImageEncoder {
+  return new ImageEncoder(device, readEncoder(bytes, { ...options }));
 }
 
 /** How a network of torchvision is to be read. */
@@ -129,13 +126,13 @@ export function openTorchvision(
     throw new DataError(
       `${file}: expected a state dict of torchvision, got a file of slimgrad, which names its encoder`,
     );
-  const spec = { encoder, width, ratio: 1, stemStride, blocks: null, imageSize, square: { resize, interpolation } };
-  const network = backbone(spec);
+  const square = { resize, interpolation };
+  const network = backbone({ encoder, width, ratio: 1, stemStride, blocks: null });
   checkSize(encoder, { backbone: network, imageSize });
-  checkSquare(imageSize, spec.square);
+  checkSquare(imageSize, square);
   const what = width === 1 ? encoder : `${encoder} of width ${width}`;
   const state = findState(network, tensors, { what, namings: namingsOf(encoder), prefix }, file);
-  return new ImageEncoder(device, spec, state, 'host', file);
+  return new ImageEncoder(device, { encoder: network, state, imageSize, square });
 }
 
 function sourceOf(what: string, images: ImageSource | readonly PictureLike[]): ImageSource {

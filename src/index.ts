@@ -39,7 +39,13 @@ export {
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
 export type { DeviceParameter, DeviceTensor, TensorOptions, Values } from './device_tensor.js';
-export { type Classifier, type EncoderFile, readEncoder, writeEncoder } from './encoder_file.js';
+export {
+  type EncoderFile,
+  type ReadEncoderOptions,
+  type RunEncoderFile,
+  readEncoder,
+  writeEncoder,
+} from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
 export {
@@ -49,6 +55,7 @@ export {
   multipleOf8,
   pooledEncoder,
   rgb,
+  slimOf,
   widthMultiplier,
 } from './encoders/encoder.js';
 export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } from './encoders/mobilenet_v1.js';
@@ -61,6 +68,7 @@ export { type Correlation, correlation } from './eval/correlation.js';
 export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
 export type { EpochLog } from './eval/fit.js';
+export type { Classifier } from './eval/head.js';
 export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './eval/knn.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
@@ -68,11 +76,11 @@ export { type Pca, pca } from './eval/pca.js';
 export { pixelEncoder } from './eval/raw_pixels.js';
 export { type Recalibrated, type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 export { type RetrievalResult, retrieval } from './eval/retrieval.js';
-export type { FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
+export type { FinetuneResult, FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
 export { type TsneOptions, tsne } from './eval/tsne.js';
 export { type Classified, ImageClassifier, openClassifier } from './image_classifier.js';
 export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
-export { exportOnnx, type OnnxOptions, onnxOpset } from './io/onnx.js';
+export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './io/onnx.js';
 export {
   type DType,
   readSafetensors,

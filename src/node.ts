@@ -16,6 +16,7 @@ export type { MapMethod } from './node/feature_map.js';
 export {
   type LoadedClassifier,
   type LoadedEncoder,
+  type LoadOptions,
   loadClassifier,
   loadEncoder,
   loadTorchvision,

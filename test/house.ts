@@ -16,7 +16,7 @@ const layers: readonly (readonly string[])[] = [
   ['data', 'eval', 'io'],
   ['train'],
   ['config'],
-  ['cost', 'encoder_file', 'image_encoder', 'image_classifier'],
+  ['cost', 'run_file', 'encoder_file', 'image_encoder', 'image_classifier'],
   ['index'],
   ['node'],
 ];

@@ -1,15 +1,18 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../src/config.js';
-import { type Classifier, readEncoder, writeEncoder } from '../src/encoder_file.js';
+import { readEncoder } from '../src/encoder_file.js';
 import { DataError, NonFiniteError } from '../src/errors.js';
+import type { Classifier } from '../src/eval/head.js';
 import { ImageClassifier, openClassifier } from '../src/image_classifier.js';
 import { ImageEncoder, openEncoder } from '../src/image_encoder.js';
+import { writeSafetensors } from '../src/io/safetensors.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { close } from './check.js';
 import { openTestDevice } from './device.js';
 import { initialState } from './made_up.js';
+import { ofRun } from './of_run.js';
 import { generator, randoms } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -22,7 +25,7 @@ let features: number;
 test.before(async () => {
   device = await openTestDevice();
   encoder = await initialState(device, config, 'slim');
-  const opened = new ImageEncoder(device, config, encoder);
+  const opened = new ImageEncoder(device, ofRun(config, encoder));
   features = opened.features;
   opened.dispose();
 });
@@ -52,7 +55,13 @@ function dividing(rows: Float32Array): Tensors {
 }
 
 const file = (state: Tensors, more: Record<string, string> = {}) =>
-  writeEncoder(new Map([...encoder, ...state]), { part: 'slim', step: '3', config: JSON.stringify(config), ...more });
+  writeSafetensors([...encoder, ...state], {
+    format: 'slimgrad encoder 1',
+    part: 'slim',
+    step: '3',
+    config: JSON.stringify(config),
+    ...more,
+  });
 
 /** softmax(features · weightᵀ + bias) in f64. */
 function probabilities64(rows: Float32Array, state: Tensors): Float64Array {
@@ -74,7 +83,7 @@ function probabilities64(rows: Float32Array, state: Tensors): Float64Array {
 test('pictures are classified as f64 has it, from a file, in more than one batch, none as none', async () => {
   const before = device.allocated;
   const pictures = Array.from({ length: 259 }, (_, i) => picture(1 + (i % 7), 1 + (i % 5)));
-  const lone = new ImageEncoder(device, config, encoder);
+  const lone = new ImageEncoder(device, ofRun(config, encoder));
   const rows = await lone.embed(pictures);
   const state = dividing(rows);
   const bytes = file(state, { classes: JSON.stringify(classes) });
@@ -113,12 +122,12 @@ test('logits beyond what exp can hold are no matter, a NaN is named', async () =
     [1000, 0, -1000],
     [-1000, -2000],
   ]) {
-    using classifier = new ImageClassifier(device, new ImageEncoder(device, config, encoder), make(bias));
+    using classifier = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make(bias));
     const { labels, probabilities } = await classifier.classify([picture(9, 9)]);
     assert.is(labels[0], 0);
     close(probabilities, [1, ...bias.slice(1).map(() => 0)], 'probabilities', 1e-6);
   }
-  using broken = new ImageClassifier(device, new ImageEncoder(device, config, encoder), make([0, Number.NaN]));
+  using broken = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make([0, Number.NaN]));
   await rejects(() => broken.classify([picture(9, 9)]), NonFiniteError, /classify: the logits of picture 0 hold a NaN/);
 });
 
@@ -127,12 +136,12 @@ test('the numbers of classes without names, and what is no classifier', () => {
   assert.equal(readEncoder(file(state)).classifier, { classes: ['0', '1'], state });
   assert.is(readEncoder(file(new Map())).classifier, undefined);
   assert.throws(
-    () => openClassifier(device, file(new Map()), 'slim.safetensors'),
+    () => openClassifier(device, file(new Map()), { file: 'slim.safetensors' }),
     /^slim.safetensors: expected a classifier behind the encoder, got an encoder alone; train one .* slimgrad finetune/,
   );
   for (const names of ['["a"]', '["a", 2]', '{"a": 1}', 'a, b'])
     assert.throws(
-      () => readEncoder(file(state, { classes: names }), 'x'),
+      () => readEncoder(file(state, { classes: names }), { file: 'x' }),
       (error: Error) => error instanceof DataError && /names of its classifier's 2 classes/.test(error.message),
       names,
     );
@@ -144,7 +153,7 @@ test('the numbers of classes without names, and what is no classifier', () => {
     [[weight, bias, ['classifier.other', bias[1]]], /classifier\.other/],
   ] as const)
     assert.throws(
-      () => readEncoder(file(new Map(tensors)), 'x'),
+      () => readEncoder(file(new Map(tensors)), { file: 'x' }),
       (error: Error) => error instanceof DataError && message.test(error.message),
       String(message),
     );

@@ -11,6 +11,7 @@ import type { Device } from '../src/runtime/device.js';
 import { numel } from '../src/tensor.js';
 import { openTestDevice } from './device.js';
 import { initialState } from './made_up.js';
+import { ofRun } from './of_run.js';
 import { generator, randoms } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -33,7 +34,7 @@ const picture = (width: number, height: number) => ({
 
 test('pictures of any size are embedded, each by itself, none as none', async () => {
   const before = device.allocated;
-  const encoder = new ImageEncoder(device, config, state);
+  const encoder = new ImageEncoder(device, ofRun(config, state));
   assert.is((await encoder.embed([])).length, 0);
   const pictures = [picture(1, 1), picture(700, 2), picture(16, 16), picture(9, 31)];
   const [together, again] = await Promise.all([encoder.embed(pictures), encoder.embed(pictures)]);
@@ -46,7 +47,7 @@ test('pictures of any size are embedded, each by itself, none as none', async ()
 });
 
 test("pictures and a canvas's ImageData are embedded alike, on mid-grey where they are transparent", async () => {
-  const encoder = new ImageEncoder(device, config, state);
+  const encoder = new ImageEncoder(device, ofRun(config, state));
   const { width, height, pixels } = picture(21, 18);
   const data = Uint8ClampedArray.from(pixels);
   const flat = pixels.map((value, i) => {
@@ -68,7 +69,7 @@ test("pictures and a canvas's ImageData are embedded alike, on mid-grey where th
 });
 
 test('what is no picture is refused, and the encoder goes on', async () => {
-  const encoder = new ImageEncoder(device, config, state);
+  const encoder = new ImageEncoder(device, ofRun(config, state));
   const pixels = new Uint8Array(16);
   for (const [bad, message] of [
     [{ width: 2, height: 2, pixels: new Uint8Array(15) }, /item 0: expected a Uint8Array of 16 bytes, .* of 15/],
@@ -99,7 +100,7 @@ test('a file whose tensors, part or configuration do not fit is refused by its n
   };
   const nothing = () => undefined;
   const before = device.allocated;
-  openEncoder(device, file(nothing), 'f').dispose();
+  openEncoder(device, file(nothing), { file: 'f' }).dispose();
   for (const [bytes, message] of [
     [file((tensors) => tensors.delete('features.0.0.weight')), /^f: .*features\.0\.0\.weight is missing/],
     [file((tensors) => tensors.set('more', f32([1], new Float32Array(1)))), /^f: .*more is not expected/],
@@ -108,14 +109,15 @@ test('a file whose tensors, part or configuration do not fit is refused by its n
     [file(nothing, { config: '{"data": 1}' }), /^f: its configuration: data \(--data\)/],
     [file(nothing, { config: JSON.stringify({ ...settings, width: 16 }) }), /^f: its tensors do not fit/],
   ] as const)
-    await rejects(() => openEncoder(device, bytes, 'f'), DataError, message);
+    await rejects(() => openEncoder(device, bytes, { file: 'f' }), DataError, message);
   assert.is(device.allocated, before);
 });
 
 test("a state dict of torchvision's is opened under its own names, without its classifier, and refused with all that is off", async () => {
   const options = { encoder: 'resnet18', width: 0.125, imageSize: 40 } as const;
   const spec = { ...options, ratio: 1, stemStride: 2, blocks: null };
-  const { parameters, statistics } = backbone(spec);
+  const encoder = backbone(spec);
+  const { parameters, statistics } = encoder;
   const shapes = [
     ...parameters.map(({ name, shape }) => [name, shape] as const),
     ...statistics.map(({ name, channels }) => [name, [channels.host]] as const),
@@ -138,7 +140,7 @@ test("a state dict of torchvision's is opened under its own names, without its c
     options,
     'f',
   );
-  const plain = new ImageEncoder(device, spec, state);
+  const plain = new ImageEncoder(device, { encoder, state, imageSize: options.imageSize });
   const pictures = [picture(50, 40), picture(31, 64)];
   const [rows, expected] = await Promise.all([opened.embed(pictures), plain.embed(pictures)]);
   assert.is(opened.features, 64);

@@ -16,6 +16,7 @@ import { keep, numel, type Tensor } from '../src/tensor.js';
 import { chosen, close, upload, uploadList } from './check.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, openTrainer, pictures, small } from './made_up.js';
+import { ofRun } from './of_run.js';
 import { generator, randoms, seed } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -271,7 +272,7 @@ for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
     const trainer = await openTrainer(device, config, source);
     for (let step = 0; step < 5; step++) await trainer.train();
     const state = await trainer.encoderState('slim');
-    const encoder = new ImageEncoder(device, config, state);
+    const encoder = new ImageEncoder(device, ofRun(config, state));
     const { parameters } = trainer.network;
     const { module } = trainer.network.encoder('slim');
     const x = upload(device, 'x', [5, 3, 16, 16], randoms(random, 5 * 3 * 256));

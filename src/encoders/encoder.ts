@@ -1,7 +1,7 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
-import type { Channels } from '../parameters.js';
+import type { Channels, Side, Weights } from '../parameters.js';
 import type { Kinds } from '../runtime/options.js';
 import { shapeText } from '../tensor.js';
 
@@ -12,6 +12,15 @@ export interface Encoder extends Module {
   readonly stride: number;
   /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
   readonly hidden?: readonly Channels[];
+}
+
+/** @throws ConfigError, in the name of `what`, where something else is given as an encoder */
+export function checkEncoder(what: string, encoder: unknown): void {
+  const { forward, features, stride } = Object(encoder) as Partial<Encoder>;
+  if (typeof forward === 'function' && Number.isInteger(features?.host) && Number(stride) >= 1) return;
+  throw new ConfigError(
+    `${what}: expected an encoder, a module with features and stride, got ${encoder}; files hold one as { encoder, state, imageSize }`,
+  );
 }
 
 /** What every encoder can be asked for. */
@@ -91,6 +100,36 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
           `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );
       return globalAveragePool(pass.tape, body.forward(pass, x));
+    },
+  };
+}
+
+/**
+ * The slim encoder by itself: a network of one width, of the slim one's shapes, which computes what `encoder` does at that width.
+ * Groups of channels that are one there are one here. First values are drawn as for the host: they are for weights that are there
+ * already, such as `Trainer.encoderState('slim')` gives.
+ */
+export function slimOf(encoder: Encoder): Encoder {
+  const groups = new Map<Channels, Channels>();
+  const alone = (channels: Channels): Channels => {
+    const group = groups.get(channels) ?? mapChannels(channels, () => channels.slim);
+    groups.set(channels, group);
+    return group;
+  };
+  const side = (of: Side) => (typeof of === 'number' ? of : alone(of));
+  return {
+    ...encoder,
+    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.sides.map(side), shape: own.slim })),
+    statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
+    features: alone(encoder.features),
+    ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),
+    forward({ parameters, width, ...pass }, x) {
+      // the encoder asks for sides and tensors of its slim width, which are all of these
+      const weights: Weights = {
+        tensor: (name) => parameters.tensor(name, width),
+        statistic: (name) => parameters.statistic(name, width),
+      };
+      return encoder.forward({ ...pass, parameters: weights, width: 'slim' }, x);
     },
   };
 }

@@ -12,8 +12,8 @@ import { cropAndFlip, fit, pictureFeed } from './fit.js';
 import { classifier, logitsOf } from './head.js';
 import {
   type Attempt,
+  type FinetuneResult,
   type SupervisedOptions,
-  type SupervisedResult,
   settled,
   supervise,
   supervisedOptions,
@@ -48,14 +48,20 @@ export async function finetune(
   train: ImageSource,
   test: ImageSource,
   options: SupervisedOptions = {},
-): Promise<SupervisedResult> {
+): Promise<FinetuneResult> {
   const settings = settled(finetuneDefaults, expectOptions('finetune', options, supervisedOptions));
   const { weightDecay, cropMin, flip, seed, epochs } = settings;
   const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);
   let start: Promise<Tensors> | undefined; // asked for once the options are found right
 
-  const attempt = async ({ part, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
+  const attempt = async ({
+    part,
+    classes,
+    batch,
+    peak,
+    onEpoch,
+  }: Attempt): Promise<Trained<Pick<FinetuneResult, 'state'>>> => {
     const head = classifier(backbone.features.host, classes);
     const network = sequential(backbone, head);
     const parameters = new Parameters(device, network.parameters, network.statistics, { bn: 'shared' });
@@ -84,7 +90,10 @@ export async function finetune(
             );
             return { features, logits: await logitsOf(device, head, parameters, features, backbone.features.host) };
           },
-          state: () => parameters.state(network, 'host'),
+          state: async () => {
+            const layer = await parameters.state(head, 'host');
+            return [layer, { state: await parameters.state(backbone, 'host') }];
+          },
           dispose: () => parameters.dispose(),
         };
       } finally {

@@ -13,6 +13,14 @@ const [scale, shift] = ['standardize.weight', 'standardize.bias'];
 const [mean, variance] = ['standardize.running_mean', 'standardize.running_var'];
 const eps = 1e-5;
 
+/** A linear layer that tells classes apart by an encoder's features (N, F). */
+export interface Classifier {
+  /** Their names, K of them. */
+  readonly classes: readonly string[];
+  /** `classifier.weight` (K, F) and `classifier.bias` (K). */
+  readonly state: Tensors;
+}
+
 /**
  * A linear layer from features (N, F) to logits (N, K): weights normal of deviation 0.01 at first, biases 0. With
  * `standardize` each feature is first centred and scaled by a mean and a variance that are set, not learnt

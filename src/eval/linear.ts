@@ -137,7 +137,7 @@ export async function linearEvaluation(
             const rows = await featuresBy(source);
             return { features: rows, logits: await logitsOf(device, head, parameters, rows, features) };
           },
-          state: () => classifierState(parameters),
+          state: async () => [await classifierState(parameters), {}],
           dispose: () => parameters.dispose(),
         };
       } finally {

@@ -4,6 +4,7 @@ import type { Tensors } from '../parameters.js';
 import type { Kinds } from '../runtime/options.js';
 import { type Classification, classification } from './classification.js';
 import type { EpochLog } from './fit.js';
+import type { Classifier } from './head.js';
 import { type ClassCounts, countClasses, validationSplit } from './labels.js';
 
 /** What every evaluation takes that trains a classifier. */
@@ -67,7 +68,13 @@ export interface SupervisedResult extends Classification {
   /** The features of the test pictures, (N, F), and their labels, (N); pictures of one item follow each other. */
   readonly features: Float32Array<ArrayBuffer>;
   readonly labels: Int32Array;
-  /** What was trained, by name: `classifier.weight` (K, F), `classifier.bias` (K), and the encoder's tensors if they were. */
+  /** The layer behind the encoder that was trained. */
+  readonly classifier: Classifier;
+}
+
+/** What fine-tuning found, and made of the encoder. */
+export interface FinetuneResult extends SupervisedResult {
+  /** The encoder's tensors, by their names. */
   readonly state: Tensors;
 }
 
@@ -95,11 +102,12 @@ export interface Attempt {
 }
 
 /** A classifier, trained. */
-export interface Trained {
+export interface Trained<More extends object = object> {
   readonly log: readonly EpochLog[];
   /** Features (N, F) and logits (N, K) of pictures. */
   classify(pictures: ImageSource): Promise<{ features: Float32Array<ArrayBuffer>; logits: Float32Array }>;
-  state(): Promise<Tensors>;
+  /** The layer's tensors, and what else there is to tell of the result. */
+  state(): Promise<readonly [layer: Tensors, more: More]>;
   dispose(): void;
 }
 
@@ -109,13 +117,13 @@ export interface Trained {
  *
  * @throws DataError, ConfigError and NonFiniteError as `linearEvaluation` tells
  */
-export async function supervise(
+export async function supervise<More extends object>(
   what: string,
   train: ImageSource,
   test: ImageSource,
   settings: Settled & { readonly mostBatch: number },
-  attempt: (attempt: Attempt) => Promise<Trained>,
-): Promise<SupervisedResult> {
+  attempt: (attempt: Attempt) => Promise<Trained<More>>,
+): Promise<SupervisedResult & More> {
   const { validation, seed } = settings;
   const rates = checked(what, settings);
   const classes = countClasses(what, train, test);
@@ -127,7 +135,12 @@ export async function supervise(
   const batch = batchOf(what, settings.batch, settings.mostBatch, part.length);
   const runs = split ? rates.length + 1 : 1;
 
-  const run = async <T>(numbers: readonly number[], lr: number, at: number, use: (trained: Trained) => Promise<T>) => {
+  const run = async <T>(
+    numbers: readonly number[],
+    lr: number,
+    at: number,
+    use: (trained: Trained<More>) => Promise<T>,
+  ) => {
     const trained = await attempt({
       part: subset(pictures, numbers),
       numbers,
@@ -155,7 +168,7 @@ export async function supervise(
   const labels = tested.labels as Int32Array;
   return run(all, lr, runs, async (trained) => {
     const { features, logits } = await trained.classify(tested);
-    const state = await trained.state();
+    const [layer, more] = await trained.state();
     return {
       ...classification(logits, labels, K),
       classes,
@@ -165,7 +178,8 @@ export async function supervise(
       log: trained.log,
       features,
       labels,
-      state,
+      classifier: { classes: classes.names, state: layer },
+      ...more,
     };
   });
 }

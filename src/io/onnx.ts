@@ -1,11 +1,12 @@
 import { imagenetStatistics } from '../data/augment.js';
-import type { Encoder } from '../encoders/encoder.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../errors.js';
 import { classifier, classifierShapes } from '../eval/head.js';
 import type { Module } from '../nn/module.js';
+import { shortest } from '../ops/normalize_rows.js';
 import type { Tensors } from '../parameters.js';
 import { checkState } from './checkpoint.js';
-import { foldBatchnorm, type Graph, type Node, traceEncoder, type Value } from './graph.js';
+import { foldBatchnorm, type Graph, type Node, traceEncoder, unused, type Value } from './graph.js';
 import { Message } from './protobuf.js';
 import { checkBackbone } from './torchvision.js';
 
@@ -14,14 +15,28 @@ export const onnxOpset = 14;
 const irVersion = 7; // of the format itself, as it was with that opset
 const largest = 2 ** 31 - 1; // bytes that a protocol buffer may have
 
-export interface OnnxOptions {
+/** What can be exported: an encoder of one width with its tensors. What `readEncoder()` gives is one. */
+export interface OnnxSource {
+  /** Of a two-wide network the host: a slim encoder stands by itself (`slimOf`). */
+  readonly encoder: Encoder;
+  /** Its tensors, as `Trainer.encoderState()` or `readEncoder()` give them. */
+  readonly state: Tensors;
   /** Side S of the pictures that the file will be fed. */
-  imageSize: number;
+  readonly imageSize: number;
+  /** A layer behind the encoder, (K, F): the file then also gives `logits` (batch, K). */
+  readonly classifier?: { readonly state: Tensors };
+  /** Kept in the file beside `image_size`, `mean` and `std`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+export interface OnnxOptions {
+  /** In place of the source's. */
+  imageSize?: number;
   /** Take every batchnorm into the weights of the layer before it. */
   fold?: boolean;
-  /** A layer behind the encoder, (K, F): the file then also gives `logits` (batch, K). */
+  /** In place of the source's. */
   classifier?: Tensors;
-  /** Kept in the file beside `image_size`, `mean` and `std`. */
+  /** In place of the source's. */
   metadata?: Readonly<Record<string, string>>;
 }
 
@@ -30,23 +45,25 @@ export interface OnnxOptions {
  * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the
  * file's metadata.
  *
- * The graph is what the encoder's own forward records, so any encoder of ops that ONNX knows can be exported. It needs no
- * GPU.
+ * The graph is what the encoder's own forward records for pictures of that side, so any encoder of ops that ONNX knows can be
+ * exported. It needs no GPU.
  *
- * @param encoder a lone one: a slim encoder is `backbone({ ...spec, ratio: 1 })`
- * @param state its tensors, as `Trainer.encoderState()` or `readEncoder()` give them
  * @throws DataError where the tensors are not the encoder's, or not a classifier's of its features; ConfigError where S is
- * below the encoder's stride
+ * below the encoder's stride; ValidationError, by the op's name, where the forward uses an op without a counterpart in ONNX, a
+ * tensor that no op made, or settings that depend on the batch
  */
-export function exportOnnx(encoder: Encoder, state: Tensors, options: OnnxOptions): Uint8Array<ArrayBuffer> {
-  const { imageSize, fold = false, classifier: layer, metadata = {} } = options;
+export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
+  const { encoder, state } = source;
+  checkEncoder('exportOnnx', encoder);
+  const { imageSize = source.imageSize, fold = false, metadata = source.metadata ?? {} } = options;
+  const layer = options.classifier ?? source.classifier?.state;
   if (!(Number.isInteger(imageSize) && imageSize >= encoder.stride))
     throw new ConfigError(
       `exportOnnx: expected a whole imageSize of at least the encoder's stride, ${encoder.stride}, got ${imageSize}`,
     );
   checkBackbone(encoder, state, 'exportOnnx');
   const head = layer && headOf(layer, encoder.features.host);
-  const traced = traceEncoder(encoder, new Map([...state, ...(layer ?? [])]), head);
+  const traced = traceEncoder(encoder, new Map([...state, ...(layer ?? [])]), imageSize, head);
   const graph = fold ? foldBatchnorm(traced) : traced;
   const { mean, std } = imagenetStatistics;
   const about = { ...metadata, image_size: String(imageSize), mean: mean.join(' '), std: std.join(' ') };
@@ -114,23 +131,25 @@ class Writer {
   readonly #parameters: Tensors;
   readonly #names = new Map<Value, string>();
   readonly #taken = new Set(['image', 'features', 'logits']);
+  /** Names of tensors by what they are: a parameter of this shape, or numbers. */
+  readonly #constants = new Map<string, string>();
 
   constructor(nodes: readonly Node[], input: Value, outputs: Graph['outputs'], parameters: Tensors) {
     this.#parameters = parameters;
     this.#names.set(input, 'image');
     const own = new Map(Array.from(outputs, ([name, value]) => [value, name]));
+    const names = new Set(parameters.keys());
     // a layer with parameters is known by their name, all else by what it does
     for (const node of nodes) {
       const { label = node.op } = node.inputs.find((value) => !this.#names.has(value)) ?? {};
-      this.#names.set(node.output, own.get(node.output) ?? this.#unused(label.replace(/\.[^.]*$/, '')));
+      const name = label.replace(/\.[^.]*$/, '');
+      this.#names.set(node.output, own.get(node.output) ?? this.unused(names.has(name) ? node.op : name));
     }
   }
 
   /** The name of an activation, or of a parameter, which then becomes a tensor of the file. */
   name(value: Value, shape: readonly number[] = value.shape): string {
-    const name = this.#names.get(value);
-    if (name !== undefined) return name;
-    return this.constant(value.label, shape, this.#parameters.get(value.label)!.data);
+    return this.#names.get(value) ?? this.constant(value.label, shape, this.#parameters.get(value.label)!.data);
   }
 
   /** Appends a node; what it makes is called `output`, and so is it. */
@@ -143,17 +162,22 @@ class Writer {
     return output;
   }
 
-  /** A constant tensor; equal names are one. */
+  /** A constant tensor, of this name where nothing else has it; equal names and shapes are one. */
   constant(name: string, shape: readonly number[], values: Float32Array | BigInt64Array): string {
-    this.tensors.set(name, tensorMessage(name, shape, values));
-    return name;
+    const key = `${name} (${shape})`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const own = this.unused(name);
+    this.#constants.set(key, own);
+    this.tensors.set(own, tensorMessage(own, shape, values));
+    return own;
   }
 
-  #unused(name: string): string {
-    let unused = name;
-    for (let i = 2; this.#taken.has(unused); i++) unused = `${name}_${i}`;
-    this.#taken.add(unused);
-    return unused;
+  /** This name, or it with a number, that nothing in the file has yet. */
+  unused(name: string): string {
+    const found = unused(name, this.#taken);
+    this.#taken.add(found);
+    return found;
   }
 }
 
@@ -182,7 +206,7 @@ const converters: Readonly<Record<string, Converter>> = {
       activate(
         writer,
         activation,
-        writer.emit('BatchNormalization', named(writer, inputs), `${name}.norm`, epsilon),
+        writer.emit('BatchNormalization', named(writer, inputs), writer.unused(`${name}.norm`), epsilon),
         name,
       );
   },
@@ -205,7 +229,11 @@ const converters: Readonly<Record<string, Converter>> = {
     writer.emit('Mul', [writer.name(x), writer.name(x)], writer.name(output)),
   scale(writer, { inputs: [x], output, attributes: { factor, shift } }) {
     const name = writer.name(output);
-    const scaled = writer.emit('Mul', [writer.name(x), scalar(writer, Number(factor))], `${name}.scaled`);
+    const scaled = writer.emit(
+      'Mul',
+      [writer.name(x), scalar(writer, Number(factor))],
+      writer.unused(`${name}.scaled`),
+    );
     writer.emit('Add', [scaled, scalar(writer, Number(shift))], name);
   },
   reciprocal: (writer, { inputs: [x], output, attributes: { factor } }) =>
@@ -218,16 +246,29 @@ const converters: Readonly<Record<string, Converter>> = {
     const range = [start, Number(start) + Number(length), dim].map((value) => integers(writer, [Number(value)]));
     writer.emit('Slice', [writer.name(x), ...range], writer.name(output));
   },
+  reshape: (writer, { inputs: [x], output, attributes: { shape } }) =>
+    writer.emit(
+      'Reshape',
+      [writer.name(x), integers(writer, String(shape).split(' ').map(Number))],
+      writer.name(output),
+    ),
+  normalizeRows(writer, { inputs: [x], output }) {
+    const name = writer.name(output);
+    const norm = { axes: { ints: [1] }, keepdims: { int: 1 } };
+    const length = writer.emit('ReduceL2', [writer.name(x)], writer.unused(`${name}.length`), norm);
+    const least = writer.emit('Max', [length, scalar(writer, shortest)], writer.unused(`${name}.least`));
+    writer.emit('Div', [writer.name(x), least], name);
+  },
   transpose: (writer, { inputs: [x], output }) => turned(writer, writer.name(x), writer.name(output)),
   matmul(writer, { inputs, output, attributes: { transposeA, transposeB } }) {
     const name = writer.name(output);
     const [a, b] = named(writer, inputs);
-    const left = transposeA ? turned(writer, a, `${name}.a`) : a;
-    writer.emit('MatMul', [left, transposeB ? turned(writer, b, `${name}.b`) : b], name);
+    const left = transposeA ? turned(writer, a, writer.unused(`${name}.a`)) : a;
+    writer.emit('MatMul', [left, transposeB ? turned(writer, b, writer.unused(`${name}.b`)) : b], name);
   },
   globalAveragePool(writer, { inputs, output }) {
     const name = writer.name(output);
-    const mean = writer.emit('GlobalAveragePool', named(writer, inputs), `${name}.mean`); // (N, C, 1, 1)
+    const mean = writer.emit('GlobalAveragePool', named(writer, inputs), writer.unused(`${name}.mean`)); // (N, C, 1, 1)
     writer.emit('Flatten', [mean], name);
   },
   averagePool: (writer, node) => pool('AveragePool', writer, node),
@@ -235,7 +276,7 @@ const converters: Readonly<Record<string, Converter>> = {
   scaleChannels(writer, { inputs: [x, scale], output }) {
     const name = writer.name(output);
     const axes = writer.constant('spatial_axes', [2], BigInt64Array.of(2n, 3n));
-    const planes = writer.emit('Unsqueeze', [writer.name(scale), axes], `${name}.scale`); // (N, C, 1, 1)
+    const planes = writer.emit('Unsqueeze', [writer.name(scale), axes], writer.unused(`${name}.scale`)); // (N, C, 1, 1)
     writer.emit('Mul', [writer.name(x), planes], name);
   },
 };
@@ -256,7 +297,7 @@ function reduction(writer: Writer, { op, inputs: [x], output, attributes: { dim,
   const name = writer.name(output);
   const axes = dim === undefined ? [...x.shape.keys()] : [Number(dim)];
   const alone = !keepdim && axes.length === x.shape.length;
-  const result = alone ? `${name}.number` : name;
+  const result = alone ? writer.unused(`${name}.number`) : name;
   const keepdims = { int: keepdim ? 1 : 0 };
   if (op === 'sum') writer.emit('ReduceSum', [writer.name(x), integers(writer, axes)], result, { keepdims });
   else writer.emit('ReduceMean', [writer.name(x)], result, { axes: { ints: axes }, keepdims });
@@ -297,6 +338,7 @@ function activate(writer: Writer, activation: unknown, x: string, y: string): vo
   else if (activation === 'hardsigmoid')
     writer.emit('HardSigmoid', [x], y, { alpha: { float: 1 / 6 }, beta: { float: 0.5 } });
   else if (activation === 'sigmoid') writer.emit('Sigmoid', [x], y);
-  else if (activation === 'silu') writer.emit('Mul', [x, writer.emit('Sigmoid', [x], `${y}.sigmoid`)], y);
+  else if (activation === 'silu')
+    writer.emit('Mul', [x, writer.emit('Sigmoid', [x], writer.unused(`${y}.sigmoid`))], y);
   else throw new ValidationError(`exportOnnx: there is no ONNX for the activation "${activation}"`);
 }

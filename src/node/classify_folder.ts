@@ -20,7 +20,7 @@ export async function classifyFolder(
   const classifier = await loadClassifier(weights);
   try {
     const { classes, encoder, config } = classifier;
-    const images = await usableImages(folder, { size: encoder.imageSize, ...encoder.square }, range ?? config.range);
+    const images = await usableImages(folder, { size: encoder.imageSize, ...encoder.square }, range ?? config?.range);
     const { labels, probabilities } = await classifier.classify(images);
     await writeFileAtomic(out, csv(images.files, classes, labels, probabilities));
     const counts = classes.map((label, k): [string, number] => [label, labels.filter((found) => found === k).length]);

@@ -1,5 +1,5 @@
 import { imagenetStatistics } from '../data/augment.js';
-import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
+import { metadataOf, type RunEncoderFile, readEncoder, tensorsOf } from '../encoder_file.js';
 import { ConfigError } from '../errors.js';
 import { some } from '../eval/labels.js';
 import { foldBatchnorm, traceEncoder } from '../io/graph.js';
@@ -30,7 +30,7 @@ export interface ExportFileOptions {
 export async function exportFile(weights: string, out: string, options: ExportFileOptions = {}): Promise<string> {
   const { format = formatOf(out), fold = false, part } = options;
   await checkPlace(out);
-  const file = readEncoder(await readBytes(weights), weights);
+  const file = readEncoder(await readBytes(weights), { file: weights });
   if (part && part !== file.part)
     throw new ConfigError(
       `--part: expected the ${part} encoder, but ${weights} holds the ${file.part} one; give the ${part}.safetensors beside it`,
@@ -47,19 +47,19 @@ function formatOf(out: string): ExportFormat {
   return found;
 }
 
-function onnx({ encoder, state, config, classifier, metadata }: EncoderFile, fold: boolean): Uint8Array {
-  const { imageSize } = config;
-  return exportOnnx(encoder, state, { imageSize, fold, ...(classifier && { classifier: classifier.state }), metadata });
+function onnx(file: RunEncoderFile, fold: boolean): Uint8Array {
+  return exportOnnx(file, { fold, metadata: metadataOf(file) });
 }
 
-function safetensors({ encoder, state, metadata }: EncoderFile, fold: boolean): Uint8Array {
-  if (!fold) return writeEncoder(state, metadata);
-  const { parameters } = foldBatchnorm(traceEncoder(encoder, state));
+function safetensors(file: RunEncoderFile, fold: boolean): Uint8Array {
+  const { encoder, state, imageSize, step } = file;
+  if (!fold) return writeSafetensors(tensorsOf(state, step), metadataOf(file));
+  const { parameters } = foldBatchnorm(traceEncoder(encoder, state, imageSize));
   const tensors = Array.from(parameters, ([name, { shape, data }]) => [name, f32(shape, data)] as const);
-  return writeSafetensors(tensors, { ...metadata, format: 'slimgrad folded encoder 1' });
+  return writeSafetensors(tensors, { ...metadataOf(file), format: 'slimgrad folded encoder 1' });
 }
 
-function headline({ config, part, encoder }: EncoderFile, out: string, bytes: number, fold: boolean): string {
+function headline({ config, part, encoder }: RunEncoderFile, out: string, bytes: number, fold: boolean): string {
   const { host: features } = encoder.features;
   const parameters = encoder.parameters.reduce((sum, { shape }) => sum + numel(shape), 0);
   const size = `${(parameters / 1e6).toFixed(2)} M parameters, ${(bytes / 1e6).toFixed(1)} MB`;
@@ -67,8 +67,7 @@ function headline({ config, part, encoder }: EncoderFile, out: string, bytes: nu
   return `Wrote ${out}: the ${part} ${config.encoder}, ${features} features, ${size}${how}.`;
 }
 
-function ofOnnx({ encoder, config, classifier }: EncoderFile): string {
-  const side = config.imageSize;
+function ofOnnx({ encoder, imageSize: side, classifier }: RunEncoderFile): string {
   const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((colour) => colour.join(' '));
   return `Opset ${onnxOpset}; any batch.
   image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, less ${mean}, over ${std}
@@ -78,12 +77,12 @@ function ofOnnx({ encoder, config, classifier }: EncoderFile): string {
 const logits = (classes: readonly string[]) =>
   `\n  logits    (batch, ${classes.length})   of the classes in its metadata: ${some(classes)}`;
 
-function ofSafetensors({ config, classifier }: EncoderFile, fold: boolean): string {
+function ofSafetensors({ config, classifier }: RunEncoderFile, fold: boolean): string {
   const names = namesOf(config, fold);
   return classifier ? `${names} The classifier is left out; ONNX keeps it.` : names;
 }
 
-function namesOf(config: EncoderFile['config'], fold: boolean): string {
+function namesOf(config: RunEncoderFile['config'], fold: boolean): string {
   if (fold) return "torchvision's names; each convolution has a bias in place of its batchnorm.";
   return config.encoder === 'mobilenet_v1' || config.encoder === 'resnet20'
     ? "Names in torchvision's manner; torchvision itself has no such model."

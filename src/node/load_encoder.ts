@@ -1,5 +1,5 @@
 import type { TrainConfig } from '../config.js';
-import { readEncoder } from '../encoder_file.js';
+import { type ReadEncoderOptions, readEncoder } from '../encoder_file.js';
 import { ImageClassifier, readClassifier } from '../image_classifier.js';
 import { ImageEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
 import type { Device } from '../runtime/device.js';
@@ -20,21 +20,28 @@ export interface LoadedEncoder
 
 /** A classifier with the device it was opened on, if that is its own. */
 export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'encoder' | 'classify'> {
-  /** The run that its encoder comes from. */
-  readonly config: TrainConfig;
+  /** The run that its encoder comes from, where it is of one. */
+  readonly config?: TrainConfig;
   dispose(): void;
   [Symbol.dispose](): void;
 }
 
+/** How an encoder's file is opened. */
+export interface LoadOptions extends Pick<ReadEncoderOptions, 'encoder'> {
+  /** Where it is to lie: a device of its own where left out, which `dispose()` frees with it. */
+  readonly device?: Device | undefined;
+}
+
 /**
- * Opens the encoder in `slim.safetensors` or `host.safetensors` of a run, on `device` or on one of its own, which
- * `dispose()` frees with it.
+ * Opens the encoder in `slim.safetensors` or `host.safetensors` of a run, or in a file that `writeEncoder` made of a program's
+ * own, which needs `{ encoder }`.
  *
- * @throws DataError where the file is missing, damaged or not one of slimgrad's; DeviceError where there is no adapter
+ * @throws DataError where the file is missing, or as `readEncoder`; DeviceError where there is no adapter
  */
-export async function loadEncoder(file: string, { device }: { device?: Device } = {}): Promise<LoadedEncoder> {
-  const { config, part, state } = readEncoder(await readBytes(file), file); // before a device is opened for nothing
-  return { config, ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, config, state, part, file))) };
+export async function loadEncoder(path: string, { device, encoder }: LoadOptions = {}): Promise<LoadedEncoder> {
+  const file = readEncoder(await readBytes(path), { encoder, file: path }); // before a device is opened for nothing
+  const { config } = file;
+  return { ...(config && { config }), ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, file))) };
 }
 
 /**
@@ -54,17 +61,17 @@ export async function loadTorchvision(
 /**
  * Opens the encoder and the classifier in a file that `slimgrad finetune` or `slimgrad linear` wrote, as `loadEncoder` does.
  *
- * @throws DataError where the file is missing, damaged, not one of slimgrad's, or an encoder alone; DeviceError where there is
- * no adapter
+ * @throws DataError where the file is missing, holds an encoder alone, or as `readEncoder`; DeviceError where there is no adapter
  */
-export async function loadClassifier(file: string, { device }: { device?: Device } = {}): Promise<LoadedClassifier> {
-  const { config, part, state, classifier } = readClassifier(await readBytes(file), file); // as above, before a device
+export async function loadClassifier(path: string, { device, encoder }: LoadOptions = {}): Promise<LoadedClassifier> {
+  const file = readClassifier(await readBytes(path), { encoder, file: path }); // as above, before a device
+  const { config, classifier } = file;
   const { opened, dispose } = await on(
     device,
-    (chosen) => new ImageClassifier(chosen, new ImageEncoder(chosen, config, state, part, file), classifier),
+    (chosen) => new ImageClassifier(chosen, new ImageEncoder(chosen, file), classifier),
   );
   return {
-    config,
+    ...(config && { config }),
     classes: opened.classes,
     encoder: opened.encoder,
     classify: (images) => opened.classify(images),

@@ -1,10 +1,11 @@
-import { freeKeys, type TrainConfig } from '../config.js';
+import type { TrainConfig } from '../config.js';
 import type { RunCost } from '../cost/run.js';
 import { readTrained, type Trained, trainedOn, writeTrained } from '../data/trained.js';
 import { writeEncoder } from '../encoder_file.js';
 import { NonFiniteError, SlimgradError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
 import { f32, toTensors } from '../io/safetensors.js';
+import { encoderOf, identity } from '../run_file.js';
 import type { Trainer } from '../train.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from './data/record.js';
 import { openPrelude, openProgress, type Progress, type Screen } from './progress.js';
@@ -215,11 +216,6 @@ async function saveCheckpoint(run: Run, saved: number): Promise<void> {
   });
 }
 
-/** What the weights depend on: a continued run's files equal an uninterrupted one's byte for byte. */
-function identity(config: TrainConfig): Checkpoint['config'] {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !(freeKeys as readonly string[]).includes(key)));
-}
-
 async function stop({ config, trainer }: Run, step: number, what: string, saved: number): Promise<never> {
   const first = await trainer.firstNonFinite();
   const where = first ? `; the first tensor that is not finite is ${first}` : '';
@@ -256,8 +252,15 @@ async function finish(
 ): Promise<PretrainResult> {
   const { config, folder, trainer, adapter } = run;
   for (const width of ['slim', 'host'] as const) {
-    const about = { part: width, step: String(trainer.step), config: JSON.stringify(identity(config)), ...run.origin };
-    await folder.write(`${width}.safetensors`, writeEncoder(await trainer.encoderState(width), about));
+    const state = await trainer.encoderState(width);
+    const about = {
+      encoder: encoderOf(config, width),
+      imageSize: config.imageSize,
+      step: trainer.step,
+      part: width,
+      config,
+    };
+    await folder.write(`${width}.safetensors`, writeEncoder({ ...about, state, metadata: { ...run.origin } }));
   }
   const evaluation = await session.evaluate?.();
   const metrics = await folder.metrics();

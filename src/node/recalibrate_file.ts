@@ -1,7 +1,7 @@
 import { eachPicture } from '../data/source.js';
 import { readEncoder, writeEncoder } from '../encoder_file.js';
 import { settled } from '../eval/supervised.js';
-import { openEncoder } from '../image_encoder.js';
+import { ImageEncoder } from '../image_encoder.js';
 import { openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { thin } from './evaluate.js';
@@ -22,20 +22,19 @@ export async function recalibrateFile(
   choice: DataChoice = {},
 ): Promise<number> {
   await checkPlace(out);
-  const bytes = await readBytes(weights);
-  const { metadata, config, classifier } = readEncoder(bytes, weights);
+  const file = readEncoder(await readBytes(weights), { file: weights });
   const dataset = await openDataset(data, {
-    ...settled(evaluationOptions(config, data), choice),
+    ...settled(evaluationOptions(file.config, data), choice),
     protocol: 'augmented',
   });
   for (const note of dataset.notes) console.error(note);
   const pictures = thin(eachPicture(dataset.train), mostPictures);
   const device = await openDevice();
   try {
-    const encoder = openEncoder(device, bytes, weights);
+    const encoder = new ImageEncoder(device, file);
     await encoder.recalibrate(pictures);
-    const state = new Map([...(await encoder.state()), ...(classifier?.state ?? [])]);
-    await writeFileAtomic(out, writeEncoder(state, { ...metadata, recalibrated: data }));
+    const metadata = { ...file.metadata, recalibrated: data };
+    await writeFileAtomic(out, writeEncoder({ ...file, state: await encoder.state(), metadata }));
   } finally {
     device.dispose();
   }

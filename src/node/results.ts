@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { type EncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
+import { type RunEncoderFile, readEncoder, writeEncoder } from '../encoder_file.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from './files.js';
 import { checkReport, extendReport } from './report/extend.js';
 import { resultSection } from './report/result.js';
@@ -13,8 +13,8 @@ export interface Place {
   readonly name: string;
   /** Whether the figures are written, or printed only. */
   readonly report: boolean;
-  /** What the file of the weights says of them. */
-  readonly metadata: EncoderFile['metadata'];
+  /** The file of the weights. */
+  readonly encoder: RunEncoderFile;
 }
 
 const report = 'report.html';
@@ -35,11 +35,11 @@ export async function placeOf(
   data: string,
   { out, report: isWanted }: Wanted,
 ): Promise<Place> {
-  const { metadata } = readEncoder(await readBytes(weights), weights);
+  const encoder = readEncoder(await readBytes(weights), { file: weights });
   const folder = out || dirname(weights);
   const stem = basename(weights).replace(/\.safetensors$/i, '');
   const name = [what, stem, dataName(data)].join('-').toLowerCase();
-  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted, metadata };
+  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted, encoder };
   if (!isWanted) return place;
   for (const file of [`${place.name}.json`, report]) await checkPlace(join(folder, file));
   const page = await readReport(folder);
@@ -78,15 +78,15 @@ export async function classifierPlace({ folder, name }: Place): Promise<string> 
  * that of the encoder it was). Whatever reads an encoder reads it.
  */
 export async function writeClassifier(
-  metadata: EncoderFile['metadata'],
-  { result, state, trained }: Learned,
+  encoder: RunEncoderFile,
+  { result, state, classifier, trained }: Learned,
   file: string,
 ): Promise<void> {
-  const { what, data, classes } = result;
-  const [how, encoder] = what === 'finetune' ? ['finetuned', 'Fine-tuned encoder'] : ['probed', 'Encoder'];
-  const about = { ...metadata, [how]: data, classes: JSON.stringify(classes?.names), trained };
-  await writeFileAtomic(file, writeEncoder(state, about));
-  console.log(`${encoder} and classifier, for slimgrad classify: ${file}`);
+  const { what, data } = result;
+  const [how, named] = what === 'finetune' ? ['finetuned', 'Fine-tuned encoder'] : ['probed', 'Encoder'];
+  const metadata = { ...encoder.metadata, [how]: data, trained };
+  await writeFileAtomic(file, writeEncoder({ ...encoder, state, classifier, metadata }));
+  console.log(`${named} and classifier, for slimgrad classify: ${file}`);
 }
 
 async function readReport(folder: string): Promise<string | undefined> {

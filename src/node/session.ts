@@ -3,6 +3,7 @@ import { runCost } from '../cost/run.js';
 import { costNote } from '../cost/text.js';
 import { ImageEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
+import { encoderOf } from '../run_file.js';
 import { Trainer } from '../train.js';
 import { datasetOptionsOf, openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
@@ -56,9 +57,10 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
           ['slim encoder, trained', await trainer.encoderState('slim')],
           ['slim encoder, untrained', untrained],
         ];
+        const slim = encoderOf(config, 'slim');
         const encoders = states.map(([name, state]) => ({
           name,
-          embedder: new ImageEncoder(device, config, state),
+          embedder: new ImageEncoder(device, { encoder: slim, state, imageSize: config.imageSize }),
           ranked: true,
         }));
         try {

@@ -67,7 +67,8 @@ export async function openSubject(
   check: (dataset: Dataset) => asserts dataset is Subject['dataset'],
   { splitSeed: asked, recalibrate = false, ...choice }: SubjectOptions = {},
 ): Promise<Subject> {
-  const { config, part, state, metadata } = readEncoder(await readBytes(weights), weights);
+  const file = readEncoder(await readBytes(weights), { file: weights });
+  const { config, part, metadata } = file;
   const splitSeed = asked ?? config.seed;
   const seen = readTrained(metadata.trained, weights);
   const opened: Dataset = await openDataset(data, {
@@ -86,14 +87,12 @@ export async function openSubject(
     device.dispose();
   };
   try {
-    const trained = new ImageEncoder(device, config, state, part, weights);
+    const trained = new ImageEncoder(device, file);
     encoders.push(trained);
-    const untrained = new ImageEncoder(
-      device,
-      config,
-      await initialState(device, methodOf(config), part, config.seed),
-      part,
-    );
+    const untrained = new ImageEncoder(device, {
+      ...file,
+      state: await initialState(device, methodOf(config), part, config.seed),
+    });
     encoders.push(untrained);
     if (recalibrate)
       for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));

@@ -2,10 +2,11 @@ import { trainedOn, writeTrained } from '../data/trained.js';
 import { DataError } from '../errors.js';
 import type { WeightedEncoder } from '../eval/features.js';
 import { finetune, finetuneDefaults } from '../eval/finetune.js';
+import type { Classifier } from '../eval/head.js';
 import { countClasses } from '../eval/labels.js';
 import { type LinearOptions, linearDefaults, linearEvaluation } from '../eval/linear.js';
 import { pixelEncoder } from '../eval/raw_pixels.js';
-import type { FitProgress, SupervisedOptions, SupervisedResult } from '../eval/supervised.js';
+import type { FinetuneResult, FitProgress, SupervisedOptions, SupervisedResult } from '../eval/supervised.js';
 import type { Tensors } from '../parameters.js';
 import type { Dataset } from './data/datasets.js';
 import { aheadNotes, confusionOf, evaluate } from './evaluate.js';
@@ -33,8 +34,9 @@ export interface FinetuneFileOptions extends Omit<SupervisedOptions, 'onEpoch'>,
 /** What a training by labels gives. */
 export interface Learned {
   readonly result: Result;
-  /** The encoder's tensors, with those of its classifier. */
+  /** The encoder's tensors, and the layer behind it. */
   readonly state: Tensors;
+  readonly classifier: Classifier;
   /** The items that encoder or classifier were trained on, as `writeTrained` gives them. */
   readonly trained: string;
 }
@@ -56,7 +58,7 @@ const mostPixels = 32; // their side
  * Linear evaluation of the encoder in `weights` on what is held out of `data`, beside the same encoder untrained, raw pixels,
  * and kNN.
  *
- * @returns the figures, and the encoder's tensors with those of its linear layer
+ * @returns the figures, the encoder's tensors, and its linear layer
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
 export async function linearFile(weights: string, data: string, given: LinearFileOptions = {}): Promise<Learned> {
@@ -104,8 +106,8 @@ export async function linearFile(weights: string, data: string, given: LinearFil
       ...searching.notes,
     ];
     const on = `${result.on}; ${searching.on.split('; ').slice(1).join('; ')}`;
-    const state = new Map([...(await trained.state()), ...found[0].state]);
-    return { result: { ...result, on, notes }, state, trained: seenBy(subject) };
+    const { classifier } = found[0];
+    return { result: { ...result, on, notes }, state: await trained.state(), classifier, trained: seenBy(subject) };
   } finally {
     pixels.dispose();
     subject.dispose();
@@ -115,7 +117,7 @@ export async function linearFile(weights: string, data: string, given: LinearFil
 /**
  * Fine-tunes the encoder in `weights` on the training part of `data`, and tests it on what is held out.
  *
- * @returns the figures, and the fine-tuned encoder's tensors with those of its classifier
+ * @returns the figures, the fine-tuned encoder's tensors, and its classifier
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
 export async function finetuneFile(weights: string, data: string, given: FinetuneFileOptions = {}): Promise<Learned> {
@@ -128,7 +130,7 @@ export async function finetuneFile(weights: string, data: string, given: Finetun
       [`${part} encoder, fine-tuned`, trained],
       [`${part} encoder, from scratch`, untrained],
     ] as const;
-    const found: SupervisedResult[] = [];
+    const found: FinetuneResult[] = [];
     const names: string[] = [];
     for (const [name, encoder] of starts.slice(0, scratch ? 2 : 1)) {
       names.push(name);
@@ -149,7 +151,8 @@ export async function finetuneFile(weights: string, data: string, given: Finetun
       flip: used.flip,
       seed: used.seed,
     });
-    return { result, state: found[0].state, trained: seenBy(subject) };
+    const [{ state, classifier }] = found;
+    return { result, state, classifier, trained: seenBy(subject) };
   } finally {
     subject.dispose();
   }

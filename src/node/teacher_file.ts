@@ -14,7 +14,7 @@ export async function openTeacher({ teacher }: TrainConfig, device: Device): Pro
   if (teacher === null) return undefined;
   const file = (await isFolder(teacher)) ? join(teacher, 'slim.safetensors') : teacher;
   try {
-    return openEncoder(device, await readBytes(file), file);
+    return openEncoder(device, await readBytes(file), { file });
   } catch (cause) {
     if (!(cause instanceof DataError)) throw cause;
     throw new DataError(`teacher (--teacher): ${cause.message}`, { cause });

@@ -6,7 +6,8 @@ import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
-const eps = 1e-12;
+/** What lengths are raised to before a row is divided by its own. */
+export const shortest = 1e-12;
 
 /**
  * y = x / max(|x|, 1e-12), row by row, as PyTorch's `normalize`. A row that is shorter than that gets no gradient.
@@ -21,14 +22,14 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
   const y = tape.empty('normalizeRows.y', x.shape);
   tape.plan.choose('normalizeRows.forward', forms, (form, plan) => {
     const { half, ...common } = overRows(form, N);
-    const params = { N, D, ld: D, eps, half };
+    const params = { N, D, ld: D, eps: shortest, half };
     plan.dispatch(kernel, 'forward', { ...common, params, bindings: { x, y }, bytes: 12 * N * D });
   });
   return tape.record('normalizeRows', [x], y, (dy) => {
     const dx = tape.empty('normalizeRows.dx', x.shape);
     tape.plan.choose('normalizeRows.backward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
-      const params = { N, D, ld: D, eps, half };
+      const params = { N, D, ld: D, eps: shortest, half };
       const bindings = { x: tape.restore(x), dy, dx };
       plan.dispatch(kernel, 'backward', { ...common, params, bindings, bytes: 20 * N * D });
     });
@@ -51,7 +52,7 @@ export function normalizeRowsInPlace(plan: Plan, rows: Tensor): void {
     );
   plan.choose('normalizeRowsInPlace', rowForms(plan.device.software, D), (form, plan) => {
     const { half, ...common } = overRows(form, N);
-    const params = { N, D, ld: rows.strides[0], eps, half };
+    const params = { N, D, ld: rows.strides[0], eps: shortest, half };
     plan.dispatch(kernel, 'in_place', { ...common, params, bindings: { rows }, bytes: 12 * N * D });
   });
 }

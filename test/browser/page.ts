@@ -8,6 +8,7 @@ import { browserTuningCache } from '../../src/runtime/tuning_cache.js';
 import { Tape } from '../../src/tape.js';
 import { runCase, worst } from '../conform/cases.js';
 import { initialState } from '../made_up.js';
+import { ofRun } from '../of_run.js';
 import { generator, randoms } from '../random.js';
 import { resizedHash } from './resized.js';
 import type { Result } from './serve.js';
@@ -109,7 +110,7 @@ async function imageDataIsEmbedded(device: Device): Promise<Measured> {
   });
   const values = { data: 'made up', imageSize: 16, width: 0.125, stemStride: 2, blocks: '64/1 128/2', projector: 8 };
   const config = parseConfig(values);
-  const encoder = new ImageEncoder(device, config, await initialState(device, config, 'slim'));
+  const encoder = new ImageEncoder(device, ofRun(config, await initialState(device, config, 'slim')));
   const [given, expected] = [await encoder.embed([image]), await encoder.embed([{ width: 20, height: 12, pixels }])];
   encoder.dispose();
   const wrong = given.filter((value, i) => value !== expected[i]).length;

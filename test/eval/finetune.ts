@@ -23,6 +23,7 @@ import { tensor } from '../../src/tensor.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { initialState } from '../made_up.js';
+import { ofRun } from '../of_run.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { quarters, rowsOf64, sgd64, softmax64 } from './made_up.js';
@@ -47,7 +48,7 @@ const config = parseConfig({
 });
 
 async function encoderOf(part: 'slim' | 'host'): Promise<ImageEncoder> {
-  return new ImageEncoder(device, config, await initialState(device, config, part), part);
+  return new ImageEncoder(device, ofRun(config, await initialState(device, config, part), part));
 }
 
 /** An encoder that is one layer: h = silu(W x + c) of the pixels x. */
@@ -133,7 +134,7 @@ test('every weight moves as in f64: a layer and the classifier behind it, Nester
   }
 
   const options = { lr, epochs, batch, weightDecay, cropMin: 1, flip: 0, seed: seed % 1000 };
-  const { state, log } = await finetune(device, encoder, train, quarters(6, { salt: 1 }), options);
+  const { state, classifier, log } = await finetune(device, encoder, train, quarters(6, { salt: 1 }), options);
   close(
     log.map(({ loss }) => loss),
     losses,
@@ -146,7 +147,7 @@ test('every weight moves as in f64: a layer and the classifier behind it, Nester
     ['classifier.weight', v],
     ['classifier.bias', b],
   ] as const)
-    close(values(state, name), expected, name, 1e-4);
+    close(values(new Map([...state, ...classifier.state]), name), expected, name, 1e-4);
   assert.equal(await encoder.parameters.read(), start, 'the encoder that was given stays as it is');
   encoder.dispose();
 });
@@ -158,7 +159,7 @@ for (const part of ['slim', 'host'] as const)
     const train = quarters(20);
     const labels = train.labels as Int32Array;
     const [batch, epochs, lr, weightDecay, own] = [6, 2, 0.8, 1e-3, seed % 1000];
-    const { state } = await finetune(device, encoder, train, quarters(6, { salt: 1 }), {
+    const { state, classifier } = await finetune(device, encoder, train, quarters(6, { salt: 1 }), {
       lr,
       epochs,
       batch,
@@ -206,9 +207,10 @@ for (const part of ['slim', 'host'] as const)
       plan.run({ step, seed: own, lr: learningRate(step, { steps, warmup: 0, peak: (lr * batch) / 256 }) });
     }
     const end = await parameters.read();
-    assert.is(state.size, end.size);
+    const found = new Map([...state, ...classifier.state]);
+    assert.is(found.size, end.size);
     for (const [name, { shape, data }] of end)
-      assert.equal(state.get(name.replace(/^host\./, '')), { shape, data }, `${name} (seed ${seed})`);
+      assert.equal(found.get(name.replace(/^host\./, '')), { shape, data }, `${name} (seed ${seed})`);
     // Not every scale has: what the next batchnorm undoes gets no gradient.
     for (const [name, { shape, data }] of await encoder.parameters.read())
       if (shape.length > 1 || name.includes('running'))
@@ -237,9 +239,8 @@ test('fine-tuning learns what a frozen random encoder does not tell, the same wa
   assert.equal(await finetune(device, encoder, train, test, options), found, 'bit for bit');
   assert.is(device.allocated, before);
 
-  // The state is that of an encoder and a classifier: loaded anew, it gives the same features.
-  const own: Tensors = new Map([...found.state].filter(([name]) => !name.startsWith('classifier.')));
-  const loaded = new ImageEncoder(device, config, own, 'slim');
+  // Loaded anew, the state gives the same features.
+  const loaded = new ImageEncoder(device, ofRun(config, found.state));
   assert.equal(await loaded.embed(test), found.features);
   loaded.dispose();
   encoder.dispose();

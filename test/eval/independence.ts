@@ -39,7 +39,8 @@ const sourceOf = (all: readonly Picture[], pictures: 1 | 2 = 1): ImageSource => 
 
 /** An encoder of random weights. */
 function encoderOf(spec: EncoderSpec & { imageSize: number }): ImageEncoder {
-  const { parameters, statistics } = backbone(spec);
+  const encoder = backbone(spec);
+  const { parameters, statistics } = encoder;
   const state: Tensors = new Map(
     [
       ...parameters.map(({ name, shape }) => [name, shape] as const),
@@ -50,7 +51,7 @@ function encoderOf(spec: EncoderSpec & { imageSize: number }): ImageEncoder {
       { shape, data: randoms(random, numel(shape), shape.length > 1 ? 0 : 0.6, shape.length > 1 ? 0.6 : 0.4) },
     ]),
   );
-  return new ImageEncoder(device, spec, state, 'host');
+  return new ImageEncoder(device, { encoder, state, imageSize: spec.imageSize });
 }
 
 const shapes = [

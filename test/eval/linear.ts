@@ -13,6 +13,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { initialState } from '../made_up.js';
+import { ofRun } from '../of_run.js';
 import { seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { quarters, rowsOf64, sgd64, softmax64 } from './made_up.js';
@@ -92,15 +93,15 @@ for (const schedule of ['step', 'cosine'] as const)
         const options = { schedule, weightDecay, batch, lr: 0.5, epochs: 10, seed: seed % 1000 };
         const rows = rowsOf64(await featuresOf(device, encoder, train), 48);
         const expected = reference(rows, train.labels as Int32Array, options);
-        const { log, state, lr, trials } = await linearEvaluation(device, encoder, train, held, options);
+        const { log, classifier, lr, trials } = await linearEvaluation(device, encoder, train, held, options);
         close(
           log.map(({ loss }) => loss),
           expected.losses,
           `losses, batch ${batch}`,
           1e-5,
         );
-        close(values(state, 'classifier.weight'), expected.w, `weights, batch ${batch}`, 1e-4);
-        close(values(state, 'classifier.bias'), expected.b, `biases, batch ${batch}`, 1e-4);
+        close(values(classifier.state, 'classifier.weight'), expected.w, `weights, batch ${batch}`, 1e-4);
+        close(values(classifier.state, 'classifier.bias'), expected.b, `biases, batch ${batch}`, 1e-4);
         assert.equal([lr, trials], [0.5, []]);
       }
       encoder.dispose();
@@ -118,7 +119,12 @@ frugal('separable classes are learnt to the last picture, by features kept, made
   assert.equal(kept.labels, test.labels);
 
   const again = await linearEvaluation(device, encoder, train, test, { ...options, cacheBytes: 0 });
-  close(values(again.state, 'classifier.weight'), values(kept.state, 'classifier.weight'), 'made again', 1e-5);
+  close(
+    values(again.classifier.state, 'classifier.weight'),
+    values(kept.classifier.state, 'classifier.weight'),
+    'made again',
+    1e-5,
+  );
   const repeated = await linearEvaluation(device, encoder, train, test, options);
   assert.equal(repeated, kept, 'bit for bit');
   const other = await linearEvaluation(device, encoder, train, test, { ...options, seed: options.seed + 1 });
@@ -170,9 +176,9 @@ frugal('standardised features: the layer that is handed back applies to features
   }
   const found = await linearEvaluation(device, encoder, train, test, { ...options, schedule: undefined });
   const folded = expected.w.map((value, i) => value / deviation[i % 48]);
-  close(values(found.state, 'classifier.weight'), folded, 'weights', 1e-4);
+  close(values(found.classifier.state, 'classifier.weight'), folded, 'weights', 1e-4);
   const moved = expected.b.map((value, k) => mean.reduce((sum, m, f) => sum - m * folded[k * 48 + f], value));
-  close(values(found.state, 'classifier.bias'), moved, 'biases', 1e-4);
+  close(values(found.classifier.state, 'classifier.bias'), moved, 'biases', 1e-4);
   encoder.dispose();
 });
 
@@ -249,12 +255,12 @@ frugal('slim and host encoders are frozen: they keep their weights and running s
   };
   const config = parseConfig(settings);
   for (const part of ['slim', 'host'] as const) {
-    const encoder = new ImageEncoder(device, config, await initialState(device, config, part), part);
+    const encoder = new ImageEncoder(device, ofRun(config, await initialState(device, config, part), part));
     const before = await encoder.parameters.read();
     const own = device.allocated;
     for (const augment of [false, true]) {
       const options = { lr: 0.3, epochs: 3, batch: 12, augment };
-      const { state, features } = await linearEvaluation(
+      const { classifier, features } = await linearEvaluation(
         device,
         encoder,
         quarters(24, { side: 16 }),
@@ -262,8 +268,8 @@ frugal('slim and host encoders are frozen: they keep their weights and running s
         options,
       );
       assert.is(features.length, 6 * encoder.features);
-      assert.equal(state.get('classifier.weight')?.shape, [3, encoder.features]);
-      assert.ok([...state.values()].every(({ data }) => data.every(Number.isFinite)));
+      assert.equal(classifier.state.get('classifier.weight')?.shape, [3, encoder.features]);
+      assert.ok([...classifier.state.values()].every(({ data }) => data.every(Number.isFinite)));
     }
     assert.equal(await encoder.parameters.read(), before);
     assert.is(device.allocated, own);
@@ -282,7 +288,7 @@ frugal('an encoder whose weights are not finite is told of as such', async () =>
   });
   const state = await initialState(device, config, 'slim');
   state.set('features.0.1.bias', { shape: [4], data: new Float32Array(4).fill(Number.NaN) });
-  const encoder = new ImageEncoder(device, config, state, 'slim');
+  const encoder = new ImageEncoder(device, ofRun(config, state));
   await rejects(
     () => linearEvaluation(device, encoder, quarters(30), quarters(6), { lr: [0.1, 1], epochs: 1 }),
     DataError,

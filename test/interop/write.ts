@@ -5,10 +5,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseConfig } from '../../src/config.js';
 import { writeEncoder } from '../../src/encoder_file.js';
-import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import { type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
 import { f32, writeSafetensors } from '../../src/io/safetensors.js';
 import type { Width } from '../../src/parameters.js';
+import { encoderOf } from '../../src/run_file.js';
 import { openTestDevice } from '../device.js';
+import { ofRun } from '../of_run.js';
 import { generator } from '../random.js';
 import { features, randomInput, trained } from '../trained.js';
 
@@ -30,8 +32,7 @@ const random = generator();
 const device = await openTestDevice();
 for (const [i, { encoder, part, settings }] of kinds.entries()) {
   const config = parseConfig({ data: 'made up', encoder, ratio: 1.5, projector: 16, ...settings });
-  const metadata = { part, step: '20', config: JSON.stringify(config) };
-  const network = backbone(part === 'host' ? config : { ...config, ratio: 1 });
+  const network = encoderOf(config, part);
   const state = await trained(device, random, network, config.imageSize);
   const input = randomInput(random, 2, config.imageSize);
   const rows = await features(device, network, state, input);
@@ -39,7 +40,7 @@ for (const [i, { encoder, part, settings }] of kinds.entries()) {
     ['pictures', f32(input.shape, input.pictures)],
     ['features', f32([2, network.features.host], rows)],
   ] as const;
-  writeFileSync(join(folder, `${i}.safetensors`), writeEncoder(state, metadata));
+  writeFileSync(join(folder, `${i}.safetensors`), writeEncoder({ ...ofRun(config, state, part), step: 20 }));
   writeFileSync(join(folder, `${i}.check`), writeSafetensors(check));
 }
 device.dispose();

@@ -3,23 +3,31 @@ import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, encoderNames } from '../../src/encoders/backbone.js';
-import type { Encoder } from '../../src/encoders/encoder.js';
+import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../../src/errors.js';
 import { foldBatchnorm, traceEncoder } from '../../src/io/graph.js';
 import { exportOnnx } from '../../src/io/onnx.js';
 import { conv, convNorm, dense, norm } from '../../src/nn/blocks.js';
+import { normal } from '../../src/nn/init.js';
 import { type Module, sequential } from '../../src/nn/module.js';
 import { type Activation, activation, activations } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
-import { concat, detach, narrow, transpose } from '../../src/ops/copy.js';
+import { conv2d } from '../../src/ops/conv2d.js';
+import { concat, contiguous, detach, narrow, transpose } from '../../src/ops/copy.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
+import { linear } from '../../src/ops/linear.js';
 import { matmul } from '../../src/ops/matmul.js';
+import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
+import { squaredDistance } from '../../src/ops/squared_distance.js';
+import { parameter } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
-import { numel } from '../../src/tensor.js';
+import type { Tape } from '../../src/tape.js';
+import { numel, prefix, reshape, type Tensor, transposed } from '../../src/tensor.js';
 import { close, error } from '../check.js';
 import { openTestDevice } from '../device.js';
+import { ownEncoder } from '../own_encoder.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { features, randomInput, trained } from '../trained.js';
@@ -42,7 +50,7 @@ async function agrees(encoder: Encoder, side: number): Promise<void> {
   const apart = error(expected[0].subarray(0, F), expected[0].subarray(F, 2 * F));
   assert.ok(apart > 0.01, `pictures can be told apart by their features (seed ${seed})`);
   for (const fold of [false, true]) {
-    const session = await ort.InferenceSession.create(exportOnnx(encoder, state, { imageSize: side, fold }));
+    const session = await ort.InferenceSession.create(exportOnnx({ encoder, state, imageSize: side }, { fold }));
     assert.equal([session.inputNames, session.outputNames], [['image'], ['features']]);
     for (const [i, { shape, pictures }] of inputs.entries()) {
       const output = await session.run({ image: new ort.Tensor('float32', pictures, shape) });
@@ -85,7 +93,7 @@ for (const fold of [false, true])
       for (let f = 0; f < F; f++) sum += rows[n * F + f] * weight[k * F + f];
       return sum;
     });
-    const bytes = exportOnnx(encoder, state, { imageSize: 32, fold, classifier });
+    const bytes = exportOnnx({ encoder, state, imageSize: 32 }, { fold, classifier });
     const session = await ort.InferenceSession.create(bytes);
     assert.equal(session.outputNames, ['features', 'logits']);
     const output = await session.run({ image: new ort.Tensor('float32', input.pictures, input.shape) });
@@ -94,7 +102,7 @@ for (const fold of [false, true])
     close(output.logits.data as Float32Array, expected, 'logits', 1e-4);
     await session.release();
     await rejects(
-      async () => exportOnnx(encoder, state, { imageSize: 32, classifier: new Map([...classifier].slice(1)) }),
+      async () => exportOnnx({ encoder, state, imageSize: 32 }, { classifier: new Map([...classifier].slice(1)) }),
       DataError,
       /exportOnnx: .*classifier\.weight/s,
     );
@@ -166,7 +174,7 @@ test('layers whose names are those of inputs and outputs', async () => {
 
 test('folding leaves no batchnorm of an encoder', async () => {
   const encoder = backbone({ encoder: 'mobilenet_v3_large', width: 0.25, ratio: 1, stemStride: 1, blocks: null });
-  const { nodes, parameters } = foldBatchnorm(traceEncoder(encoder, await trained(device, random, encoder, 16)));
+  const { nodes, parameters } = foldBatchnorm(traceEncoder(encoder, await trained(device, random, encoder, 16), 16));
   assert.is(nodes.filter(({ op }) => op === 'batchnorm').length, 0);
   assert.equal(
     [...parameters.keys()].filter((name) => /running|\.1\.(weight|bias)$/.test(name)),
@@ -179,15 +187,106 @@ test('what cannot be exported is refused', async () => {
   const state = await trained(device, random, encoder, 8);
   for (const imageSize of [3, 8.5, Number.NaN, '32' as never])
     await rejects(
-      () => exportOnnx(encoder, state, { imageSize }),
+      () => exportOnnx({ encoder, state, imageSize }),
       ConfigError,
       /imageSize of at least .* stride, 4, got/,
     );
   const without = new Map([...state].filter(([name]) => name !== 'norm.bias'));
-  await rejects(() => exportOnnx(encoder, without, { imageSize: 8 }), DataError, /norm\.bias is missing/);
-  const flat = layer(({ tape }, x) => tape.reshape(x, [1, numel(x.shape)]));
-  const foreign = encoderWith(flat);
-  await rejects(() => exportOnnx(foreign, state, { imageSize: 8 }), ValidationError, /no ONNX for the op "reshape"/);
+  await rejects(() => exportOnnx({ encoder, state: without, imageSize: 8 }), DataError, /norm\.bias is missing/);
+  const refused = (forward: Module['forward'], message: RegExp) =>
+    rejects(() => exportOnnx({ encoder: encoderWith(layer(forward)), state, imageSize: 8 }), ValidationError, message);
+  const pooled = (tape: Tape, x: Tensor) => globalAveragePool(tape, x);
+  await refused(
+    ({ tape }, x) => tape.reshape(x, [1, numel(x.shape)]),
+    /^exportOnnx: expected features \(2, 8\) of 2 pictures, got \(1, 1024\)/,
+  );
+  await refused(
+    ({ tape }, x) => add(tape, pooled(tape, x), squaredDistance(tape, x, x)),
+    /^exportOnnx: there is no ONNX for the op "squaredDistance"/,
+  );
+  await refused(
+    ({ tape }, x) => scale(tape, pooled(tape, x), 1 / x.shape[0]),
+    /^exportOnnx: scale: expected the same settings for any batch, got .*0\.5.* for 2 pictures and .*0\.33/,
+  );
+  await refused(({ tape }, x) => {
+    const rows = pooled(tape, x);
+    return x.shape[0] > 2 ? exp(tape, rows) : rows;
+  }, /^exportOnnx: expected the same ops for any batch/);
+  await refused(({ tape }, x) => {
+    const rows = pooled(tape, x);
+    const [N, F] = rows.shape;
+    const turned = transpose(tape, tape.reshape(concat(tape, [rows, rows]), [F, 2 * N]));
+    return narrow(tape, tape.reshape(turned, [2 * N, F]), 0, 0, N);
+  }, /^exportOnnx: narrow: expected the same settings for any batch/);
+  await refused(({ tape }, x) => {
+    const rows = pooled(tape, x);
+    const gram = matmul(tape, rows, rows, { transposeB: true });
+    return matmul(tape, tape.reshape(tape.reshape(gram, [1, ...gram.shape]), gram.shape), rows);
+  }, /^exportOnnx: reshape: expected one side at most to grow with the batch, got \(1, 2, 2\) for 2 pictures and \(1, 3, 3\)/);
+  await refused(({ tape }, x) => {
+    const rows = pooled(tape, x);
+    return narrow(tape, concat(tape, Array(x.shape[0]).fill(rows), 1), 1, 0, 8);
+  }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 pictures and 3 for 3/);
+  await refused(
+    ({ tape }, x) => exp(tape, contiguous(tape, transposed(transposed(reshape(pooled(tape, x), [x.shape[0], 8]))))),
+    /^exportOnnx: exp: expected what the tape's ops made of the image, parameters or statistics, got "pool\.y"/,
+  );
+});
+
+test("every op of a loss of one's own, on an encoder of one's own, of sides of its own", async () => {
+  const own = (channels: number, features: number) => ({ host: channels, slim: features });
+  await agrees(ownEncoder({ channels: own(9, 6), features: own(8, 5) }), 13);
+  await agrees(slimOf(ownEncoder({ channels: own(9, 6), features: own(8, 5) })), 13);
+});
+
+/** Parameters named as values of the file are, read whole, in parts, under other shapes, and by several layers. */
+function oddlyNamed(): Encoder {
+  const channels = { host: 8, slim: 8 };
+  const owned = ['features', 'scalar_2', 'w', 'pool.mean'].map((name) => parameter(name, [channels, 8], normal(0.4)));
+  const stem = convNorm(conv('image', { host: 3, slim: 3 }, channels, { kernelSize: 3 }), 'image.norm', channels);
+  const shared = conv('shared', channels, channels);
+  const twice = [norm('first', channels), norm('second', channels)];
+  const bare: Module = {
+    parameters: [parameter('kernel', [channels, channels, 1, 1], normal(0.4))],
+    statistics: [],
+    forward: ({ tape, parameters }, x) => conv2d(tape, x, parameters.tensor('kernel', 'host')),
+  };
+  const last = convNorm(bare, 'kernel.norm', channels);
+  const all = [stem, shared, ...twice, last];
+  return {
+    parameters: [...all.flatMap(({ parameters }) => parameters), ...owned],
+    statistics: all.flatMap(({ statistics }) => statistics),
+    features: channels,
+    stride: 1,
+    forward(pass, x) {
+      const { tape, parameters } = pass;
+      const of = (name: string) => parameters.tensor(name, 'host');
+      let map = stem.forward(pass, x);
+      for (const each of twice) map = each.forward(pass, shared.forward(pass, map)); // not to be folded twice
+      const rows = globalAveragePool(tape, last.forward(pass, map));
+      const product = linear(tape, scale(tape, rows, 2), of('w'));
+      const part = add(tape, product, narrow(tape, of('features'), 0, 3, 1));
+      const first = mul(tape, part, reshape(prefix(of('scalar_2'), [1, 8]), [8]));
+      const turned = matmul(tape, first, transposed(of('pool.mean')));
+      const corner = contiguous(tape, prefix(of('w'), [4, 8])); // of its first rows, by columns
+      const flat = add(tape, reshape(of('pool.mean'), [64]), 0);
+      const others = add(tape, sum(tape, corner, { dim: 0 }), narrow(tape, flat, 0, 8, 8));
+      return add(tape, add(tape, turned, normalizeRows(tape, rows)), others);
+    },
+  };
+}
+
+test('parameters read in parts, under other shapes, by several layers, and named as other things in the file', async () => {
+  await agrees(oddlyNamed(), 9);
+});
+
+test('maps of one pixel, flattened maps and other layouts', async () => {
+  const channels = { host: 8, slim: 8 };
+  const halved = conv('halved', channels, channels, { kernelSize: 3, stride: 4 });
+  const flatten = layer(({ tape }, x) => tape.reshape(x, [x.shape[0], numel(x.shape) / x.shape[0]]));
+  await agrees(encoderWith(halved, flatten, dense('wide', { host: 32, slim: 32 }, 8)), 7);
+  await agrees(encoderWith(halved, conv('pixel', channels, channels), flatten), 4);
+  await agrees(encoderWith(halved, conv('pixel', channels, channels), norm('folds', channels), flatten), 4);
 });
 
 test.run();

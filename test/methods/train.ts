@@ -13,6 +13,7 @@ import type { StepMetrics } from '../../src/train.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { initialState, openTrainer } from '../made_up.js';
+import { ofRun } from '../of_run.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import { trained } from '../trained.js';
@@ -24,7 +25,7 @@ test.before(async () => {
   // untrained features are all alike, of which there is nothing to learn
   const config = parseConfig({ ...small, width: 0.375, method: 'xd', seed: seed % 1000 });
   const state = await trained(device, generator(), backbone({ ...config, ratio: 1 }), config.imageSize);
-  teacher = new ImageEncoder(device, config, state);
+  teacher = new ImageEncoder(device, ofRun(config, state));
 });
 test.after(() => device.dispose());
 
@@ -169,7 +170,7 @@ for (const settings of methods)
     for (const part of ['slim', 'host'] as const) {
       const state = await trainer.encoderState(part);
       assertEqual(state, await initialState(device, config, part), `${part}, as the seed makes it`);
-      using encoder = new ImageEncoder(device, config, state, config.ratio === 1 ? 'slim' : part);
+      using encoder = new ImageEncoder(device, ofRun(config, state, config.ratio === 1 ? 'slim' : part));
       assert.is(encoder.features, widths[part]);
     }
     trainer.dispose();
@@ -226,12 +227,12 @@ test('a checkpoint is refused where the teacher is another, and nothing of it is
   await trainer.train();
   const saved = await trainer.save();
   const wide = parseConfig({ ...small, width: 0.375, method: 'xd', seed: (seed % 1000) + 1 });
-  using other = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
+  using other = new ImageEncoder(device, ofRun(wide, await initialState(device, wide, 'slim')));
   const resumed = await openTrainer(device, config, source, { teacher: other });
   const before = await resumed.save();
   await rejects(() => resumed.load(1, saved), DataError, /learns from another teacher; resume with the encoder/);
   const wider = parseConfig({ ...wide, width: 0.5 });
-  using larger = new ImageEncoder(device, wider, await initialState(device, wider, 'slim'));
+  using larger = new ImageEncoder(device, ofRun(wider, await initialState(device, wider, 'slim')));
   const fitted = await openTrainer(device, config, source, { teacher: larger });
   await rejects(() => fitted.load(1, saved), DataError, /learns from another teacher; .*--teacher/);
   fitted.dispose();
@@ -242,7 +243,7 @@ test('a checkpoint is refused where the teacher is another, and nothing of it is
 
 test('a teacher of larger pictures is refused', async () => {
   const wide = parseConfig({ ...small, imageSize: 32, blocks: '64/2 128/2 128/2 128/2 128/2', method: 'xd', seed: 0 });
-  using large = new ImageEncoder(device, wide, await initialState(device, wide, 'slim'));
+  using large = new ImageEncoder(device, ofRun(wide, await initialState(device, wide, 'slim')));
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   await rejects(
     () => openTrainer(device, config, pictures(40), { teacher: large }),

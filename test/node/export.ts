@@ -12,6 +12,7 @@ import { backbone } from '../../src/encoders/backbone.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import type { Tensors } from '../../src/parameters.js';
 import { numel } from '../../src/tensor.js';
+import { ofRun } from '../of_run.js';
 import { generator, randoms } from '../random.js';
 import { buildCli } from './build_cli.js';
 
@@ -29,8 +30,8 @@ test.before(async () => {
   for (const { name, shape } of parameters) state.set(name, { shape, data: randoms(random, numel(shape), 0, 0.3) });
   for (const { name, channels } of statistics)
     state.set(name, { shape: [channels.host], data: randoms(random, channels.host, 1, 0.5) });
-  const metadata = { part: 'slim', step: '7', config: JSON.stringify(config), recalibrated: 'photos' };
-  writeFileSync(at('slim.safetensors'), writeEncoder(state, metadata));
+  const file = { ...ofRun(config, state), step: 7, metadata: { recalibrated: 'photos' } };
+  writeFileSync(at('slim.safetensors'), writeEncoder(file));
 });
 test.after(() => {
   cli.remove();
@@ -75,6 +76,26 @@ test('safetensors: the same encoder again, with a count of batches for every bat
   for (const [name, { dtype, shape, data }] of counters) assert.equal([dtype, shape, data[0]], ['I64', [], 7n], name);
 });
 
+test("safetensors of a classifier's file: the encoder alone, and all that its metadata say", () => {
+  const layer: Tensors = new Map([
+    ['classifier.weight', { shape: [2, 240], data: new Float32Array(480) }],
+    ['classifier.bias', { shape: [2], data: new Float32Array(2) }],
+  ]);
+  const file = { ...ofRun(config, state), step: 7, classifier: { classes: ['a', 'b'], state: layer } };
+  writeFileSync(at('classifier.safetensors'), writeEncoder(file));
+  const { code, out, err } = run('--weights', 'classifier.safetensors', '--out', 'lone.safetensors');
+  assert.is(code, 0, err);
+  assert.match(out, /The classifier is left out; ONNX keeps it\./);
+  const [given, lone] = ['classifier.safetensors', 'lone.safetensors'].map((name) =>
+    readSafetensors(readFileSync(at(name)), name),
+  );
+  assert.equal(lone.metadata, given.metadata);
+  assert.equal(
+    [...lone.tensors.keys()],
+    [...given.tensors.keys()].filter((name) => !name.startsWith('classifier.')),
+  );
+});
+
 test('safetensors, folded: a weight and a bias a layer', () => {
   const names = [...readSafetensors(exported('folded.safetensors', '--fold'), 'folded').tensors.keys()];
   const kernels = [...state].filter(([, { shape }]) => shape.length > 1).map(([name]) => name);
@@ -85,8 +106,8 @@ test('what cannot be exported is refused, and nothing is written', () => {
   mkdirSync(at('folder'));
   writeFileSync(at('cut.safetensors'), readFileSync(at('slim.safetensors')).subarray(0, 5000));
   writeFileSync(at('kept.onnx'), 'as it was');
-  const metadata = { part: 'slim', config: JSON.stringify({ ...config, width: 0.5 }) };
-  writeFileSync(at('other.safetensors'), writeEncoder(state, metadata));
+  const other = parseConfig({ ...config, width: 0.5 });
+  writeFileSync(at('other.safetensors'), writeEncoder({ ...ofRun(config, state), config: other }));
   const before = readdirSync(root);
   const weights = ['--weights', 'slim.safetensors'];
   for (const [args, code, ...parts] of [

@@ -7,15 +7,15 @@ import { writeEncoder } from '../../src/encoder_file.js';
 import { loadEncoder } from '../../src/node/load_encoder.js';
 import { openTestDevice } from '../device.js';
 import { initialState } from '../made_up.js';
+import { ofRun } from '../of_run.js';
 import { inFolder } from '../outside.js';
 
 test('a loaded encoder is freed where its scope ends', async () => {
   const device = await openTestDevice();
   const config = parseConfig({ data: 'made up', imageSize: 16, width: 0.125, blocks: '64/1', projector: 8 });
-  const about = { part: 'slim', step: '0', config: JSON.stringify(config) };
   await inFolder(async (folder) => {
     const file = join(folder, 'slim.safetensors');
-    writeFileSync(file, writeEncoder(await initialState(device, config, 'slim'), about));
+    writeFileSync(file, writeEncoder(ofRun(config, await initialState(device, config, 'slim'))));
     const before = device.allocated;
     const encoder = await loadEncoder(file, { device });
     assert.ok(device.allocated > before);

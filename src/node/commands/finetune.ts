@@ -31,7 +31,7 @@ export const finetuneCommand: Command = {
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
     const learned = await finetuneFile(weights, data, { ...given(options), onProgress });
-    await writeClassifier(place.metadata, learned, file); // first: it cannot be had again in a moment, as the rest can
+    await writeClassifier(place.encoder, learned, file); // first: it cannot be had again in a moment, as the rest can
     await publish(learned.result, place);
     return 0;
   },

@@ -41,7 +41,7 @@ export const linearCommand: Command = {
     const { fitProgress } = await import('../fit_progress.js');
     const onProgress = fitProgress(process.stderr);
     const learned = await linearFile(weights, data, { ...given(options), onProgress });
-    if (file) await writeClassifier(place.metadata, learned, file);
+    if (file) await writeClassifier(place.encoder, learned, file);
     await publish(learned.result, place);
     return 0;
   },
