@@ -8,14 +8,33 @@
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
-import { reflect } from './kernels/reflect.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
 
-function generateKernels() {
+/** The library's own reflection: Node runs no TypeScript by itself. */
+async function importReflection() {
+  const outfile = 'build/reflect.mjs';
+  await build({ ...shared, entryPoints: ['src/kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  return import(pathToFileURL(resolve(outfile)).href);
+}
+
+/** The text of src/generated/NAME.ts: what the runtime binds and packs by, of the WGSL file at `path`. */
+function kernelModule(reflect, name, path) {
+  const code = readFileSync(path, 'utf8');
+  return [
+    `// Generated from ${path} by build.mjs; edit that file instead.`,
+    `const code: string = ${JSON.stringify(code)};`,
+    `export const ${name} = {\n  "stem": "${name}",\n  code,${JSON.stringify(reflect(path, code), null, 2).slice(1)} as const;`,
+    '',
+  ].join('\n');
+}
+
+async function generateKernels() {
+  const { reflect } = await importReflection();
   mkdirSync('src/generated', { recursive: true });
   const stems = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
   const wanted = new Set();
@@ -23,9 +42,8 @@ function generateKernels() {
   for (const file of stems) {
     const name = basename(file, '.wgsl').replaceAll('.', '_');
     wanted.add(`${name}.ts`);
-    const path = join('src/generated', `${name}.ts`);
     try {
-      writeIfChanged(path, reflect(name, `kernels/${file}`, readFileSync(join('kernels', file), 'utf8')));
+      writeIfChanged(join('src/generated', `${name}.ts`), kernelModule(reflect, name, `kernels/${file}`));
     } catch (error) {
       failures.push(error.message);
     }
@@ -83,7 +101,7 @@ async function buildScripts(folder, names) {
   });
 }
 
-generateKernels();
+await generateKernels();
 if (target === 'library') await buildLibrary();
 else if (['test', 'bench', 'experiments'].includes(target)) await buildScripts(target, paths);
 else if (target !== 'kernels')

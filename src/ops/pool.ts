@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { laneForms } from './lanes.js';
 
 const threads = kernel.consts.THREADS.value;
@@ -70,7 +70,7 @@ export function maxPool(
 ): Tensor {
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.activation(x, 'pool.y', shape);
-  const choice = tape.empty('pool.choice', shape);
+  const choice = transient(tape.plan, 'pool.choice', shape, 'u32');
   tape.plan.dispatch(kernel, 'max_forward', {
     params,
     bindings: { x, y, choice },

@@ -13,7 +13,8 @@ export interface StepScalars {
   ema: number;
 }
 
-const layout: Layout = {
+/** Where a run writes them. */
+export const stepLayout: Layout = {
   size: 32,
   fields: {
     step: ['u32', 0],
@@ -25,7 +26,7 @@ const layout: Layout = {
   },
 };
 
-export const scalarBytes = layout.size;
+export const scalarBytes = stepLayout.size;
 
 const fits: Readonly<Record<keyof StepScalars, readonly [what: string, fits: (value: number) => boolean]>> = {
   step: ['a whole number from 0 to 2³² − 1', (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32],
@@ -50,5 +51,5 @@ export function packScalars(scalars: Partial<StepScalars>, label: string): Array
     if (!holds(value)) throw new ConfigError(`${label}: expected ${name} to be ${what}, got ${value}`);
   }
   const { step = 0, seed = 0, lr = 0, bias1 = 1, bias2 = 1, ema = 1 } = scalars;
-  return pack(layout, { step, seed, lr, bias1, bias2, ema }, label);
+  return pack(stepLayout, { step, seed, lr, bias1, bias2, ema }, label);
 }
