@@ -70,18 +70,38 @@ async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true });
   await build({
     ...shared,
-    entryPoints: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/node/cli.ts' },
+    entryPoints: { index: 'src/index.ts', node: 'src/node.ts', kernel: 'src/kernel.ts', cli: 'src/node/cli.ts' },
     outdir: 'dist',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
     packages: 'external',
     platform: 'neutral',
     external: ['node:*'],
+    plugins: [{ name: 'parser', setup: keepParserApart }],
   });
+  await buildParser();
   execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
     stdio: 'inherit',
   });
   finishDeclarations('dist');
+}
+
+/** dist/kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
+async function buildParser() {
+  const licence = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
+  await build({
+    ...shared,
+    sourcemap: false,
+    minify: true,
+    entryPoints: ['src/kernel/parse.ts'],
+    outfile: 'dist/kernel/parse.js',
+    platform: 'neutral',
+    banner: { js: `/*!\n${licence.trim()}\n*/` },
+  });
+}
+
+function keepParserApart({ onResolve }) {
+  onResolve({ filter: /^\.\/parse\.js$/ }, () => ({ path: './kernel/parse.js', external: true }));
 }
 
 async function buildScripts(folder, names) {

@@ -44,7 +44,9 @@ export interface Kernel {
 
 export type EntryName<K extends Kernel> = keyof K['entries'] & string;
 export type Params<K extends Kernel> = { readonly [F in keyof K['params']['fields']]: number };
-export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: number | boolean };
+export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: Value<K['consts'][C]['type']> };
+/** What a constant of a type is in JavaScript. */
+export type Value<Type> = Type extends 'bool' ? boolean : number;
 /** The storage bindings of an entry point; `params` and `step` are bound by the plan. */
 export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
   keyof K['entries'][E]['bindings'],
@@ -52,9 +54,9 @@ export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
 > &
   string;
 
-/** The keep-lists among them: what need not be bound. */
+/** The keep-lists among them, and what may be one: what need not be bound. */
 export type ListName<K extends Kernel, E extends EntryName<K>> = {
-  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: true } ? B : never;
+  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: boolean } ? B : never;
 }[BindingName<K, E>];
 
 /** @throws ValidationError where the kernel has no entry point of that name */
