@@ -126,11 +126,9 @@ export const wrong: Float32Array = await plan.read(labels);
 
 /** More code than the compiler follows: it has no names, and is no error. */
 const long = `import { type Kernel, kernel } from 'slimgrad/kernel';
-const mine = kernel(${JSON.stringify(`${'const A: u32 = 4 / 2; // half
-'.repeat(3000)}@compute @workgroup_size(1) fn f() {}`)});
+const mine = kernel(${JSON.stringify(`${'const A: u32 = 4 / 2; // half\n'.repeat(3000)}@compute @workgroup_size(1) fn f() {}`)});
 export const loose: typeof mine extends Kernel ? (Kernel extends typeof mine ? true : false) : false = true;
-const most = kernel(${JSON.stringify(`${'// told
-'.repeat(290)}@compute @workgroup_size(1) fn f() {}`)});
+const most = kernel(${JSON.stringify(`${'// told\n'.repeat(290)}@compute @workgroup_size(1) fn f() {}`)});
 export const name: keyof typeof most.entries = 'f';
 // @ts-expect-error: of a kernel of fewer lines than that
 export const other: keyof typeof most.entries = 'g';
@@ -167,8 +165,8 @@ async function compile(compiler: string, source: string, lib: string, types: rea
 
 for (const compiler of ['typescript-5.9', 'typescript-6', 'typescript']) {
   for (const [what, source] of Object.entries({ kernels, long }))
-    test(`$compiler: $what`, () => compile(compiler, source, 'es2023', []));
-  test(`$compiler: es2023 alone`, () => compile(compiler, common, 'es2023', []));
+    test(`${compiler}: ${what}`, () => compile(compiler, source, 'es2023', []));
+  test(`${compiler}: es2023 alone`, () => compile(compiler, common, 'es2023', []));
   const apart = compiler === 'typescript-5.9' ? ['@webgpu/types'] : []; // later ones have WebGPU in the DOM
   test(`${compiler}: with the DOM and WebGPU`, () => compile(compiler, common + withGpu, 'es2023 dom', apart));
 }
