@@ -148,7 +148,7 @@ export {
   type Weights,
   type Width,
 } from './parameters.js';
-export type { Binding, Slot } from './runtime/binding.js';
+export type { Binding, Integer, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
 export { metaDevice } from './runtime/meta.js';
@@ -159,6 +159,7 @@ export {
   type PlanOptions,
   type ProfileEntry,
 } from './runtime/plan.js';
+export type { Numbers } from './runtime/read_numbers.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
@@ -166,6 +167,7 @@ export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.
 export {
   columns,
   denseStrides,
+  type IntegerTensor,
   keep,
   type Lists,
   numel,

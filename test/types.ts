@@ -110,8 +110,6 @@ plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { THREADS: 
 
 const bare = kernel('@group(0) @binding(0) var<storage, read_write> y: array<f32>; @compute @workgroup_size(1) fn f() { y[0] = 1.0; }');
 plan.dispatch(bare, 'f', { params: {}, bindings: { y }, ...rest });
-// @ts-expect-error: it has none
-plan.dispatch(bare, 'f', { params: { n: 1 }, bindings: { y }, ...rest });
 
 declare const text: string;
 declare const size: number;
