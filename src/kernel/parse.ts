@@ -39,9 +39,9 @@ export interface WgslModule {
   readonly entries: readonly { readonly name: string; readonly line: number; readonly uses: readonly string[] }[];
 }
 
-/** @throws WgslError where the code does not parse */
-export function parse(code: string): WgslModule {
-  const wgsl = read(code);
+/** @param refuse is told where the code does not parse, with the line where the parser says so */
+export function parse(code: string, refuse: (line: number | undefined, what: string) => never): WgslModule {
+  const wgsl = read(code, refuse);
   const kinds = [
     ['uniform', wgsl.uniforms],
     ['storage', wgsl.storage.filter(({ type }) => !type.name.startsWith('texture'))],
@@ -60,24 +60,14 @@ export function parse(code: string): WgslModule {
   };
 }
 
-/** Code that the parser refuses, and in which line, where it says so. */
-export class WgslError extends Error {
-  readonly line: number | undefined;
-
-  constructor(message: string, line: number | undefined) {
-    super(message);
-    this.line = line;
-  }
-}
-
 /** The parser throws errors and bare strings, with the line at their end. */
-function read(code: string): WgslReflect {
+function read(code: string, refuse: (line: number | undefined, what: string) => never): WgslReflect {
   try {
     return new WgslReflect(code);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     const [end = '', line] = /[.,]* *(?:at )?line:? (\d+)\.?$/i.exec(text) ?? [];
-    throw new WgslError(text.slice(0, text.length - end.length), line === undefined ? undefined : Number(line));
+    return refuse(line ? Number(line) : undefined, `does not parse: ${text.slice(0, text.length - end.length)}`);
   }
 }
 

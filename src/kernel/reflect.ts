@@ -5,7 +5,7 @@ import { ValidationError } from '../errors.js';
 import type { Buffer, Elements, Kernel, Layout } from '../runtime/kernel.js';
 import { stepLayout } from '../runtime/step_scalars.js';
 import { declarations, literal, moduleScope, withoutComments } from '../runtime/wgsl.js';
-import { parse, type Resource, WgslError, type WgslModule, type WgslType } from './parse.js';
+import { parse, type Resource, type WgslModule, type WgslType } from './parse.js';
 
 const mostStorages = 8;
 
@@ -38,7 +38,7 @@ class Reflection {
     this.#where = where;
     this.#bare = withoutComments(code);
     this.#scope = moduleScope(code);
-    this.#module = this.#parse(code);
+    this.#module = parse(code, (line, what) => this.#fail(line, what));
     this.#consts = this.#constants();
   }
 
@@ -52,7 +52,7 @@ class Reflection {
         this.#fail(line, `expected a uniform to be called params or step, got ${name}; the plan binds these two alone`);
     const [params, step] = ['params', 'step'].map((name) => this.#layout(uniforms.find((each) => each.name === name)));
     this.#checkStep(step, uniforms.find(({ name }) => name === 'step')?.line);
-    const buffers = new Map(resources.map((resource) => [resource.name, this.#buffer(resource)]));
+    const buffers = Object.fromEntries(resources.map((resource) => [resource.name, this.#buffer(resource)]));
     if (entries.length === 0)
       this.#fail(undefined, 'has no entry point; declare one by @compute @workgroup_size(64) fn');
     return {
@@ -61,7 +61,7 @@ class Reflection {
       step,
       entries: Object.fromEntries(
         entries.map(({ name, line, uses }) => {
-          const bindings = Object.fromEntries(uses.flatMap((key) => Array.from(buffers).filter(([k]) => k === key)));
+          const bindings = Object.fromEntries(uses.map((key) => [key, buffers[key]]));
           const storages = Object.values(bindings).filter(({ type }) => type !== 'uniform').length;
           if (storages > mostStorages)
             this.#fail(
@@ -81,15 +81,6 @@ class Reflection {
 
   #lineAt(index: number): number {
     return this.#bare.slice(0, index).split('\n').length;
-  }
-
-  #parse(code: string): WgslModule {
-    try {
-      return parse(code);
-    } catch (error) {
-      if (error instanceof WgslError) this.#fail(error.line, `does not parse: ${error.message}`);
-      throw error;
-    }
   }
 
   /** Constants that a dispatch may set: those with a type and a literal for a value. Sees to the aliases beside them. */
@@ -113,9 +104,8 @@ class Reflection {
 
   #checkOverrides(): void {
     for (const { name } of this.#module.overrides) {
-      const index = new RegExp(`\\boverride\\s+${name}\\b`).exec(this.#scope)?.index;
       this.#fail(
-        index === undefined ? undefined : this.#lineAt(index),
+        this.#lineAt(this.#scope.search(new RegExp(`\\boverride\\s+${name}\\b`))),
         `expected a constant in place of override ${name}; declare const ${name}: TYPE = VALUE; and dispatch with consts`,
       );
     }

@@ -105,7 +105,8 @@ export function checkBindings(
   const halves = [...bindings.keys()].filter((name) => bindings.get(name)?.half);
   const stored = [...bindings.keys()].filter((name) => declared[name].stored);
   for (const name of halves)
-    if (!declared[name].stored) throw new ValidationError(`${label}: expected f32 for "${name}", got f16`);
+    if (!declared[name].stored)
+      throw new ValidationError(`${label}: expected ${declared[name].elements ?? 'f32'} for "${name}", got f16`);
   if (halves.length > 0 && halves.length < stored.length)
     throw new ValidationError(
       `${label}: expected ${stored.join(', ')} all in f32 or all in f16, got f16 for ${halves}`,

@@ -3,7 +3,7 @@ import type { Device } from './device.js';
 import { checkLayout, isShaped, type Shaped } from './footprint.js';
 import { fromHalf } from './half.js';
 
-/** The numbers of a binding: whole ones where its type says that they are. */
+/** The numbers of a binding, as far as its type tells: whole ones of an `IntegerTensor`. Read, they are what the binding itself says. */
 export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
   ? Uint32Array<ArrayBuffer>
   : B extends { readonly integer: 'i32' }
