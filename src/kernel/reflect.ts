@@ -6,6 +6,7 @@ import type { Buffer, Elements, Kernel, Layout } from '../runtime/kernel.js';
 import { stepLayout } from '../runtime/step_scalars.js';
 import { declarations, literal, moduleScope, withoutComments } from '../runtime/wgsl.js';
 import { parse, type Resource, type WgslModule, type WgslType } from './parse.js';
+import { usesOf } from './uses.js';
 
 const mostStorages = 8;
 
@@ -53,6 +54,7 @@ class Reflection {
     const [params, step] = ['params', 'step'].map((name) => this.#layout(uniforms.find((each) => each.name === name)));
     this.#checkStep(step, uniforms.find(({ name }) => name === 'step')?.line);
     const buffers = Object.fromEntries(resources.map((resource) => [resource.name, this.#buffer(resource)]));
+    const names = new Set(resources.map(({ name }) => name));
     if (entries.length === 0)
       this.#fail(undefined, 'has no entry point; declare one by @compute @workgroup_size(64) fn');
     return {
@@ -61,7 +63,8 @@ class Reflection {
       step,
       entries: Object.fromEntries(
         entries.map(({ name, line, uses }) => {
-          const bindings = Object.fromEntries(uses.map((key) => [key, buffers[key]]));
+          const all = new Set([...uses, ...usesOf(this.#bare, name, names)]);
+          const bindings = Object.fromEntries([...all].map((key) => [key, buffers[key]]));
           const storages = Object.values(bindings).filter(({ type }) => type !== 'uniform').length;
           if (storages > mostStorages)
             this.#fail(

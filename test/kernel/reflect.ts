@@ -67,6 +67,27 @@ test('layouts, buffers, constants and entry points are read as they are declared
   });
 });
 
+test('an entry point binds what it and its functions say, wherever they say it', () => {
+  const places = [
+    'y[0] = x[0];',
+    'switch u32(x[0]) { default: { y[0] = 1.0; } }',
+    'loop { y[0] = 1.0; break if x[0] > 1.0; }',
+    'var s: S; y[0] = s.b[u32(x[0])];',
+    'var s: S; s.b[u32(x[0])] = 1.0; y[0] = s.b[0];',
+    'y[0] = outer();',
+  ];
+  for (const place of places) {
+    const code = `struct S { b: array<f32, 4> }\n${x}\n${y}
+      fn inner() -> f32 { var s: S; return s.b[u32(x[0])]; }
+      fn outer() -> f32 { return inner(); }
+      @compute @workgroup_size(1) fn main() { ${place} }
+      @compute @workgroup_size(1) fn alone() { let v = vec2f(); let x = v.x; var s: S; y[0] = s.b[u32(x)]; }`;
+    const { main, alone } = kernel(code as string).entries;
+    assert.equal(Object.keys(main.bindings).sort(), ['x', 'y'], place);
+    assert.equal(Object.keys(alone.bindings), ['y']);
+  }
+});
+
 const nine = Array.from({ length: 9 }, (_, i) => `@group(0) @binding(${i}) var<storage, read> x${i}: array<f32>;`);
 
 const refused: Record<string, [code: string, message: RegExp]> = {
