@@ -8,15 +8,34 @@
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
 import { withoutComments } from './kernels/comments.mjs';
-import { reflect } from './kernels/reflect.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
 
-function generateKernels() {
+/** The library's own reflection: Node runs no TypeScript by itself. */
+async function importReflection() {
+  const outfile = 'build/reflect.mjs';
+  await build({ ...shared, entryPoints: ['src/kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  return import(pathToFileURL(resolve(outfile)).href);
+}
+
+/** The text of src/generated/NAME.ts: what the runtime binds and packs by, of the WGSL file at `path`. */
+function kernelModule(reflect, name, path) {
+  const code = readFileSync(path, 'utf8');
+  return [
+    `// Generated from ${path} by build.mjs; edit that file instead.`,
+    `const code: string = ${JSON.stringify(code)};`,
+    `export const ${name} = {\n  "stem": "${name}",\n  code,${JSON.stringify(reflect(path, code), null, 2).slice(1)} as const;`,
+    '',
+  ].join('\n');
+}
+
+async function generateKernels() {
+  const { reflect } = await importReflection();
   mkdirSync('src/generated', { recursive: true });
   const stems = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
   const wanted = new Set();
@@ -24,9 +43,8 @@ function generateKernels() {
   for (const file of stems) {
     const name = basename(file, '.wgsl').replaceAll('.', '_');
     wanted.add(`${name}.ts`);
-    const path = join('src/generated', `${name}.ts`);
     try {
-      writeIfChanged(path, reflect(name, `kernels/${file}`, readFileSync(join('kernels', file), 'utf8')));
+      writeIfChanged(join('src/generated', `${name}.ts`), kernelModule(reflect, name, `kernels/${file}`));
     } catch (error) {
       failures.push(error.message);
     }
@@ -70,17 +88,32 @@ const shipped = { ...shared, platform: 'neutral', sourcemap: false, outdir: 'dis
 async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true });
   const bundled = { ...shipped, packages: 'external', external: ['node:*'] };
-  const entryPoints = ['src/index.ts', 'src/node.ts'];
+  const entryPoints = ['src/index.ts', 'src/node.ts', 'src/kernel.ts'];
   const { metafile } = await build({ ...bundled, entryPoints, write: false, metafile: true });
   await build({ ...shipped, bundle: false, entryPoints: Object.keys(metafile.inputs), outbase: 'src' });
   const [cli, chunkNames] = ['src/node/cli.ts', 'cli/[name]-[hash]'];
   const terse = { minifyWhitespace: true, minifySyntax: true }; // names stay, for stack traces
   await build({ ...bundled, ...terse, entryPoints: { cli }, splitting: true, chunkNames });
   await build({ ...bundled, entryPoints: { slimgrad: 'src/index.ts' }, minify: true });
+  await buildParser();
   execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
     stdio: 'inherit',
   });
   finishDeclarations('dist');
+}
+
+/** dist/kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
+async function buildParser() {
+  const licence = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
+  await build({
+    ...shared,
+    sourcemap: false,
+    minify: true,
+    entryPoints: ['src/kernel/parse.ts'],
+    outfile: 'dist/kernel/parse.js',
+    platform: 'neutral',
+    banner: { js: `/*!\n${licence.trim()}\n*/` },
+  });
 }
 
 async function buildScripts(folder, names) {
@@ -100,7 +133,7 @@ async function buildScripts(folder, names) {
   });
 }
 
-generateKernels();
+await generateKernels();
 if (target === 'library') await buildLibrary();
 else if (['test', 'bench', 'experiments'].includes(target)) await buildScripts(target, paths);
 else if (target !== 'kernels')

@@ -4,7 +4,7 @@
 //   node docs/build.mjs --check  writes nothing, and fails where they are not up to date
 //
 // A page says by a line <!-- api: FOLDERS --> whose public names it documents, all those that come from these folders or
-// files of src; what follows that line is made here. So a name that is exported from src/index.ts or src/node.ts is in the
+// files of src; what follows that line is made here. So a name that is exported from src/index.ts, src/node.ts or src/kernel.ts is in the
 // reference; it needs a comment of its own, and its folder
 // a page.
 import { execFileSync } from 'node:child_process';
@@ -14,7 +14,7 @@ import { dirname, join, posix } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-const entries = { slimgrad: 'index', 'slimgrad/node': 'node' };
+const entries = { slimgrad: 'index', 'slimgrad/node': 'node', 'slimgrad/kernel': 'kernel' };
 const folder = 'docs/api';
 const mark = /^<!-- api: (.+) -->$/m;
 

@@ -1,11 +1,11 @@
 // Tensors in memory of the device, which are made, written and read in numbers; views of them are tensors too.
 import { ConfigError, ShapeError, ValidationError } from './errors.js';
-import { type Binding, bufferOf } from './runtime/binding.js';
+import { type Binding, bufferOf, type Integer } from './runtime/binding.js';
 import type { Device } from './runtime/device.js';
 import { elementBytes, isDense, viewText } from './runtime/footprint.js';
 import { toHalf } from './runtime/half.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
-import { readNumbers } from './runtime/read_numbers.js';
+import { type Numbers, readNumbers } from './runtime/read_numbers.js';
 import {
   bytesOf,
   numel,
@@ -24,8 +24,8 @@ export type Values = number | ArrayLike<number> | ((element: number) => number);
 export interface TensorOptions {
   /** What error messages call it. */
   label?: string;
-  /** 'f32' where left out; 'f16' needs an adapter that has it. */
-  dtype?: Precision;
+  /** 'f32' where left out; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
+  dtype?: Precision | Integer;
 }
 
 const tensorOptions: Kinds<TensorOptions> = { label: 'string', dtype: 'string' };
@@ -43,6 +43,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   declare readonly offset: number;
   declare readonly bytes: number;
   declare readonly half?: boolean;
+  declare readonly integer?: Integer;
   /** Of a parameter: the same view of what backward passes add to. */
   declare readonly grad: Gradient;
   declare readonly keptRows?: Binding;
@@ -65,14 +66,15 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
     // on a boundary of 64 numbers, as optimizers take parameters
     const bytes = Math.ceil(numel(shape) / 64) * 64 * bytesOf(label, dtype);
     device.check(label, bytes);
-    const numbers = values === 0 ? undefined : numbersOf(label, shape, values);
+    const integer = dtype === 'i32' || dtype === 'u32' ? dtype : undefined;
+    const numbers = values === 0 ? undefined : numbersOf(label, shape, values, integer);
     const made = new DeviceTensor(device, tensor(device.buffer(label, bytes), label, shape, 0, dtype));
     if (numbers) made.#put(numbers, 0);
     return made;
   }
 
   /** Its numbers now, after all work submitted so far, in their order. */
-  async read(): Promise<Float32Array<ArrayBuffer>> {
+  async read(): Promise<Numbers<this>> {
     return readNumbers(this.#device, this, (range) => ({ buffer: bufferOf(range), offset: range.offset }));
   }
 
@@ -84,7 +86,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
    */
   write(values: Values): void {
     const { shape, strides, label } = this;
-    const numbers = numbersOf(label, shape, values);
+    const numbers = numbersOf(label, shape, values, this.integer);
     if (this.keptRows || this.keptColumns)
       throw new ValidationError(`write: expected a tensor without keep-lists, got ${viewText(this)}; write the whole`);
     const dense = isDense(this);
@@ -105,8 +107,8 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   }
 
   /** Writes numbers that lie together, from an element of its memory on. */
-  #put(numbers: Float32Array<ArrayBuffer>, at: number): void {
-    const data = this.half ? toHalf(numbers) : numbers;
+  #put(numbers: NumberArray, at: number): void {
+    const data = this.half ? toHalf(Float32Array.from(numbers)) : numbers;
     this.#device.write(this, numbers.length === numel(this.shape) ? toWords(data) : data, at * elementBytes(this));
   }
 
@@ -138,16 +140,21 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
 /** A tensor that is trained, or a view of one: its gradient is the same view of the gradient. */
 export type DeviceParameter = DeviceTensor<DeviceTensor>;
 
+/** A tensor of whole numbers: labels, indices. No gradient reaches it. */
+export type DeviceIntegers<I extends Integer = Integer> = DeviceTensor & { readonly integer: I };
+
+type NumberArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
 /** The same in whole words of 4 bytes: what overhangs is the padding behind a dense tensor. */
-function toWords(data: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>): typeof data {
+function toWords(data: NumberArray | Uint16Array<ArrayBuffer>): typeof data {
   if (data.byteLength % 4 === 0) return data;
   const words = new Uint16Array(data.length + 1);
   words.set(data);
   return words;
 }
 
-/** As many numbers as a shape has elements. */
-function numbersOf(label: string, shape: readonly number[], values: Values): Float32Array<ArrayBuffer> {
+/** As many numbers as a shape has elements, whole ones for an integer tensor. */
+function numbersOf(label: string, shape: readonly number[], values: Values, integer: Integer | undefined): NumberArray {
   const count = numel(shape);
   const given = typeof values === 'number' || typeof values === 'function' ? undefined : values;
   if (given !== undefined && (typeof given !== 'object' || given === null || typeof given.length !== 'number'))
@@ -155,9 +162,15 @@ function numbersOf(label: string, shape: readonly number[], values: Values): Flo
   if (given && given.length !== count)
     throw new ShapeError(`${label}: expected ${count} numbers for ${shapeText(shape)}, got ${given.length}`);
   const at = given ? (i: number) => given[i] : typeof values === 'function' ? values : () => values as number;
-  return Float32Array.from({ length: count }, (_, i) => {
+  const [least, most] = integer === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
+  const number = (_: unknown, i: number): number => {
     const value: unknown = at(i);
     if (typeof value !== 'number') throw new ConfigError(`${label}: expected numbers, got ${value} at ${i}`);
+    if (integer && !(Number.isInteger(value) && value >= least && value <= most))
+      throw new ConfigError(`${label}: expected whole numbers from ${least} to ${most}, got ${value} at ${i}`);
     return value;
-  });
+  };
+  const all = Array.from({ length: count }, number);
+  if (integer === 'i32') return Int32Array.from(all);
+  return integer === 'u32' ? Uint32Array.from(all) : Float32Array.from(all);
 }

@@ -38,7 +38,7 @@ export {
 } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
-export type { DeviceParameter, DeviceTensor, TensorOptions, Values } from './device_tensor.js';
+export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './device_tensor.js';
 export {
   type EncoderFile,
   type ReadEncoderOptions,
@@ -181,12 +181,13 @@ export {
 } from './parameters.js';
 export type { Place } from './places.js';
 export { type Outputs, type RecordOptions, record, type Step } from './record.js';
-export type { Binding, Slot } from './runtime/binding.js';
+export type { Binding, Integer, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';
+export type { Numbers } from './runtime/read_numbers.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
@@ -194,6 +195,7 @@ export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.
 export {
   columns,
   denseStrides,
+  type IntegerTensor,
   keep,
   type Lists,
   numel,

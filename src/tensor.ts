@@ -1,11 +1,11 @@
 import { ShapeError } from './errors.js';
-import type { Binding, Slot } from './runtime/binding.js';
+import type { Binding, Integer, Slot } from './runtime/binding.js';
 import { elementBytes, extent, isDense, viewText } from './runtime/footprint.js';
 import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
 import type { Plan } from './runtime/plan.js';
 
-/** A strided view of a buffer or slot, f32 unless `half`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
+/** A strided view of a buffer or slot, f32 unless `half` or `integer`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {
   readonly label: string;
   readonly shape: readonly number[];
@@ -39,24 +39,42 @@ export function denseStrides(shape: readonly number[]): number[] {
 export type Precision = (typeof precisions)[number];
 
 const precisions = ['f32', 'f16'] as const;
+const integers = ['i32', 'u32'] as const;
 
 /** Bytes of an element. @throws ConfigError where there is no such precision */
-export function bytesOf(label: string, precision: Precision): 2 | 4 {
-  expectOneOf(`${label}: precision`, precision, precisions);
+export function bytesOf(label: string, precision: Precision | Integer): 2 | 4 {
+  expectOneOf(`${label}: precision`, precision, [...precisions, ...integers]);
   return elementBytes({ half: precision === 'f16' });
 }
 
+/** A tensor of whole numbers: labels, indices. No gradient reaches it. */
+export type IntegerTensor<I extends Integer = Integer> = Tensor & { readonly integer: I };
+
 /** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
+export function tensor<I extends Integer>(
+  storage: GPUBuffer | Slot,
+  label: string,
+  shape: readonly number[],
+  offset: number,
+  integer: I,
+): IntegerTensor<I>;
+export function tensor(
+  storage: GPUBuffer | Slot,
+  label: string,
+  shape: readonly number[],
+  offset?: number,
+  precision?: Precision | Integer,
+): Tensor;
 export function tensor(
   storage: GPUBuffer | Slot,
   label: string,
   shape: readonly number[],
   offset = 0,
-  precision: Precision = 'f32',
+  precision: Precision | Integer = 'f32',
 ): Tensor {
   const bytes = numel(shape) * bytesOf(label, precision);
-  const half = precision === 'f16';
-  return { storage, label, shape, strides: denseStrides(shape), offset, bytes, ...(half && { half }) };
+  const kind = { f32: {}, f16: { half: true }, i32: { integer: 'i32' }, u32: { integer: 'u32' } } as const;
+  return { storage, label, shape, strides: denseStrides(shape), offset, bytes, ...kind[precision] };
 }
 
 /**
@@ -64,7 +82,19 @@ export function tensor(
  *
  * @throws ShapeError where a side is no whole number of at least 1
  */
-export function transient(plan: Plan, label: string, shape: readonly number[], precision: Precision = 'f32'): Tensor {
+export function transient<I extends Integer>(
+  plan: Plan,
+  label: string,
+  shape: readonly number[],
+  integer: I,
+): IntegerTensor<I>;
+export function transient(plan: Plan, label: string, shape: readonly number[], precision?: Precision | Integer): Tensor;
+export function transient(
+  plan: Plan,
+  label: string,
+  shape: readonly number[],
+  precision: Precision | Integer = 'f32',
+): Tensor {
   if (!shape.every(isSide))
     throw new ShapeError(`${label}: expected sides that are whole and at least 1, got ${shapeText(shape)}`);
   return tensor(plan.slot(label, numel(shape) * bytesOf(label, precision)), label, shape, 0, precision);

@@ -56,6 +56,18 @@ test('f16 numbers are rounded once, whatever their count', async () => {
   }
 });
 
+test('whole numbers are kept whole, and nothing else is taken for one', async () => {
+  const labels = device.tensor([3], [7, 0, 2 ** 32 - 1], { dtype: 'u32' });
+  assert.equal(await labels.read(), Uint32Array.of(7, 0, 2 ** 32 - 1));
+  labels.write(3);
+  assert.equal(await labels.read(), Uint32Array.of(3, 3, 3));
+  const signed = device.tensor([2, 2], [-1, 2 ** 31 - 1, -(2 ** 31), 5], { dtype: 'i32' });
+  assert.equal(await signed.read(), Int32Array.of(-1, 2 ** 31 - 1, -(2 ** 31), 5));
+  for (const value of [-1, 0.5, Number.NaN, 2 ** 32])
+    await rejects(() => device.tensor([1], value, { dtype: 'u32' }), ConfigError, /expected whole numbers from 0 to/);
+  await rejects(() => signed.write(2 ** 31), ConfigError, /expected whole numbers from -2147483648 to 2147483647/);
+});
+
 test('a slice is the same memory, for reading and for writing, and its gradient likewise', async () => {
   const host = device.parameter([4, 3, 2], (i) => i, { label: 'host' });
   const slim = host.slice([2, 2, 2]);

@@ -14,7 +14,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { blocksOf, docsPages, examplesOf } from './programs.js';
+import { blocksOf, docsPages, exampleFiles, examplesOf } from './programs.js';
 
 const pages = docsPages();
 
@@ -75,7 +75,7 @@ test('every public value is used in an example', async () => {
   const examples = ['README.md', ...pages].flatMap((page) => blocksOf(page, 'ts')).join('\n');
   const used = examples.replaceAll(/^import .*?;$/gms, '').replaceAll(/\/\/ .*$/gm, ''); // neither imported nor told of alone
   const words = new Set(used.match(/\w+/g));
-  const entries: string[] = ['slimgrad', 'slimgrad/node']; // as built, so that types are none of them
+  const entries: string[] = ['slimgrad', 'slimgrad/node', 'slimgrad/kernel']; // as built, so that types are none of them
   const values = (await Promise.all(entries.map((entry) => import(entry)))).flatMap(Object.keys);
   assert.ok(values.length > 150, `found ${values.length} values`);
   assert.equal(
@@ -100,7 +100,8 @@ test('every page of the reference has an example, and all examples are well type
   const folder = resolve('build', `types-${process.pid}`);
   mkdirSync(folder, { recursive: true });
   try {
-    for (const { name, source } of docsPages().flatMap(examplesOf)) writeFileSync(join(folder, `${name}.ts`), source);
+    for (const { name, source } of [...docsPages().flatMap(examplesOf), ...exampleFiles()])
+      writeFileSync(join(folder, `${name}.ts`), source);
     const flags = '--noEmit --strict --module nodenext --target es2022 --skipLibCheck --types node'.split(' ');
     const files = readdirSync(folder).map((file) => join(folder, file));
     const args = ['node_modules/typescript/bin/tsc', '--ignoreConfig', ...flags, ...files];

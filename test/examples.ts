@@ -1,6 +1,6 @@
-// The examples of docs, run as they stand beside a folder of pictures and a run on them.
+// The examples of docs and of the folder `examples`, run as they stand beside a folder of pictures and a run on them.
 import { test } from 'uvu';
-import { docsPages, examplesOf, Playground } from './programs.js';
+import { docsPages, exampleFiles, examplesOf, Playground } from './programs.js';
 
 const playground = new Playground();
 test.before(async () => {
@@ -11,6 +11,7 @@ test.before(async () => {
 });
 test.after(() => playground.close());
 
-for (const { name, source } of docsPages().flatMap(examplesOf)) test(name, () => playground.program(name, source));
+for (const { name, source } of [...docsPages().flatMap(examplesOf), ...exampleFiles()])
+  test(name, () => playground.program(name, source));
 
 test.run();

@@ -1,5 +1,5 @@
 // The package as a user gets it: packed, installed into an empty project, imported, bundled by Vite.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'uvu';
@@ -65,6 +65,25 @@ test('that line makes the embedded adapter work, and the process ends by itself'
   const { code, out, err } = await run('node', ['program.js'], project, { SLIMGRAD_ADAPTER: 'swiftshader' });
   assert.is(code, 0, out + err);
   assert.is(out, '11 22 33\n');
+});
+
+test('kernels of its own need no parser beside the package, which brings the parser’s licence', async () => {
+  writeFileSync(
+    join(project, 'kernel.js'),
+    `import { ValidationError } from 'slimgrad';
+import { kernel } from 'slimgrad/kernel';
+console.log(Object.keys(kernel('@compute @workgroup_size(1) fn nothing() {}').entries).join());
+try {
+  kernel('fn nothing() {}');
+} catch (error) {
+  console.log(error instanceof ValidationError, error.message);
+}`,
+  );
+  const { out, err } = await run('node', ['kernel.js'], project);
+  assert.match(out, /^nothing\ntrue kernel "kernel": has no entry point/, err);
+  assert.not.ok(existsSync(join(project, 'node_modules/wgsl_reflect')));
+  const parser = readFileSync(join(project, 'node_modules/slimgrad/dist/kernel/parse.js'), 'utf8');
+  assert.match(parser, /^\/\*!\nwgsl_reflect: MIT License\n\nCopyright \(c\) \d+ Brendan Duncan/);
 });
 
 test('Vite bundles it for a browser, without Node and without the shader parser', async () => {

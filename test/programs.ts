@@ -19,8 +19,22 @@ export function docsPages(): string[] {
   return files.map((file) => join('docs', file)).sort();
 }
 
-/** The programs of a page, each with a name of its own. */
-export function examplesOf(page: string): { name: string; source: string }[] {
+/** A program and a name of its own. */
+interface Example {
+  readonly name: string;
+  readonly source: string;
+}
+
+/** The programs of the folder `examples`. */
+export function exampleFiles(): Example[] {
+  return readdirSync('examples').map((file) => ({
+    name: basename(file, '.ts'),
+    source: readFileSync(join('examples', file), 'utf8'),
+  }));
+}
+
+/** The programs of a page. */
+export function examplesOf(page: string): Example[] {
   return blocksOf(page, 'ts').map((source, i) => ({ name: `${basename(page, '.md')}_${i + 1}`, source }));
 }
 
@@ -55,15 +69,21 @@ export class Playground {
 
   /** Runs a TypeScript program; what it prints must be what the comments behind its `console.log` say, where there are any. */
   async program(name: string, source: string): Promise<void> {
+    const out = await this.output(name, source);
+    const promised = [...source.matchAll(/console\.log\(.*\); \/\/ (.*)/g)].map(([, text]) => text);
+    const printed = out.trim().replaceAll('[ ', '[').replaceAll(' ]', ']').split('\n');
+    if (promised.length > 0) assert.equal(printed, promised);
+    else assert.match(out, /\d/, 'it prints its result');
+  }
+
+  /** What a TypeScript program prints, given these arguments; fails unless it succeeds. */
+  async output(name: string, source: string, ...args: string[]): Promise<string> {
     const { code: script } = await transform(source, { loader: 'ts', format: 'esm', target: 'es2022' });
     const file = join(this.beside, `${name}.mjs`);
     writeFileSync(file, script);
-    const { code, out, err } = await this.#run([file]);
+    const { code, out, err } = await this.#run([file, ...args]);
     assert.is(code, 0, out + err);
-    const promised = [...source.matchAll(/console\.log\(.*\); \/\/ (.*)/g)].map(([, text]) => text);
-    const printed = out.trim().replaceAll('[ ', '[').replaceAll(' ]', ']').split('\n');
-    if (promised.length > 0) assert.equal(printed, promised, err);
-    else assert.match(out, /\d/, 'it prints its result');
+    return out;
   }
 
   #run(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {

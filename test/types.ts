@@ -55,6 +55,83 @@ export const powers: Same<NonNullable<DeviceOptions['powerPreference']>, GPUPowe
 export const adapter: Same<NonNullable<DeviceOptions['adapter']>, GPUAdapter> = true;
 `;
 
+/** Kernels whose code is a literal have names; others take any, and are checked when they run. */
+const kernels = `import { type Kernel, kernel } from 'slimgrad/kernel';
+import { Plan, openDevice, tensor } from 'slimgrad/node';
+const mine = kernel(\`
+  // const HIDDEN: u32 = 1; @compute @workgroup_size(1) fn hidden() {}
+  /* var<storage, read> hidden: array<f32>; */
+  const THREADS: u32 = 64; // a / b
+  const ON : bool = false;
+  const HALF = 0.5;
+  struct ParamsOfOthers { m: u32 }
+  struct Params { n: u32, @align(16) factor : f32, }
+  @group(0) @binding(0) var<uniform> params: Params;
+  @group(0) @binding(1) var<storage, read> x: array<f32>;
+  @group(0) @binding(2)
+  var<storage, read_write> y : array<f32>;
+  @compute @workgroup_size(THREADS)
+  fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = params.factor / x[id.x]; }
+  @compute @workgroup_size(1) fn reset() { y[0] = HALF; }
+\`);
+const device = await openDevice();
+const plan = new Plan(device);
+const x = tensor(device.buffer('x', 16), 'x', [4]);
+const y = tensor(device.buffer('y', 16), 'y', [4]);
+const rest = { workgroups: 1, bytes: 32 };
+const params = { n: 4, factor: 1 };
+plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { THREADS: 32, ON: true }, ...rest });
+plan.dispatch(mine, 'reset', { params, bindings: { y }, ...rest });
+export const threads: number = mine.consts.THREADS.value;
+export const on: boolean = mine.consts.ON.value;
+export const any: Kernel = mine;
+// @ts-expect-error: no entry point of that name
+plan.dispatch(mine, 'backward', { params, bindings: { x, y }, ...rest });
+// @ts-expect-error: in a comment
+plan.dispatch(mine, 'hidden', { params, bindings: { x, y }, ...rest });
+// @ts-expect-error: no buffer of that name
+plan.dispatch(mine, 'forward', { params, bindings: { x, z: y }, ...rest });
+// @ts-expect-error: in a comment
+plan.dispatch(mine, 'forward', { params, bindings: { hidden: x }, ...rest });
+// @ts-expect-error: a uniform, which the plan binds
+plan.dispatch(mine, 'forward', { params, bindings: { params: x }, ...rest });
+// @ts-expect-error: a field is missing
+plan.dispatch(mine, 'forward', { params: { n: 4 }, bindings: { x, y }, ...rest });
+// @ts-expect-error: a field of another struct
+plan.dispatch(mine, 'forward', { params: { n: 4, factor: 1, m: 1 }, bindings: { x, y }, ...rest });
+// @ts-expect-error: no constant of that name
+plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { LANES: 4 }, ...rest });
+// @ts-expect-error: a constant without a type
+plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { HALF: 1 }, ...rest });
+// @ts-expect-error: a number for a bool
+plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { ON: 1 }, ...rest });
+// @ts-expect-error: a bool for a number
+plan.dispatch(mine, 'forward', { params, bindings: { x, y }, consts: { THREADS: true }, ...rest });
+
+const bare = kernel('@group(0) @binding(0) var<storage, read_write> y: array<f32>; @compute @workgroup_size(1) fn f() { y[0] = 1.0; }');
+plan.dispatch(bare, 'f', { params: {}, bindings: { y }, ...rest });
+
+declare const text: string;
+declare const size: number;
+for (const loose of [kernel(text), kernel(\`const THREADS: u32 = \${size}; \${text}\`)])
+  plan.dispatch(loose, 'anything', { params: { n: 1 }, bindings: { a: x }, consts: { B: 1, C: true }, ...rest });
+const labels = tensor(device.buffer('labels', 16), 'labels', [4], 0, 'u32');
+export const whole: Uint32Array = await plan.read(labels);
+export const numbers: Float32Array = await plan.read(x);
+// @ts-expect-error: its numbers are whole
+export const wrong: Float32Array = await plan.read(labels);
+`;
+
+/** More code than the compiler follows: it has no names, and is no error. */
+const long = `import { type Kernel, kernel } from 'slimgrad/kernel';
+const mine = kernel(${JSON.stringify(`${'const A: u32 = 4 / 2; // half\n'.repeat(3000)}@compute @workgroup_size(1) fn f() {}`)});
+export const loose: typeof mine extends Kernel ? (Kernel extends typeof mine ? true : false) : false = true;
+const most = kernel(${JSON.stringify(`${'// told\n'.repeat(290)}@compute @workgroup_size(1) fn f() {}`)});
+export const name: keyof typeof most.entries = 'f';
+// @ts-expect-error: of a kernel of fewer lines than that
+export const other: keyof typeof most.entries = 'g';
+`;
+
 const project = mkdtempSync(join(tmpdir(), 'slimgrad-types-'));
 
 test.before(async () => {
@@ -85,6 +162,8 @@ async function compile(compiler: string, source: string, lib: string, types: rea
 }
 
 for (const compiler of ['typescript-5.9', 'typescript-6', 'typescript']) {
+  for (const [what, source] of Object.entries({ kernels, long }))
+    test(`${compiler}: ${what}`, () => compile(compiler, source, 'es2023', []));
   test(`${compiler}: es2023 alone`, () => compile(compiler, common, 'es2023', []));
   const apart = compiler === 'typescript-5.9' ? ['@webgpu/types'] : []; // later ones have WebGPU in the DOM
   test(`${compiler}: with the DOM and WebGPU`, () => compile(compiler, common + withGpu, 'es2023 dom', apart));

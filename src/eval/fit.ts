@@ -152,7 +152,7 @@ export async function fit(
   const targets = device.buffer('fit.targets', batch * 4);
   const one = device.buffer('fit.one', 4);
   device.write(one, Float32Array.of(1));
-  const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch]));
+  const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch], 0, 'u32'));
   plan.keep(loss);
   plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
   tape.backward(loss, tensor(one, 'one', [1]));

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor.js';
 import { laneForms } from './lanes.js';
 
 const threads = kernel.consts.THREADS.value;
@@ -78,7 +78,7 @@ export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor 
   const { kernelSize, stride = kernelSize, padding = 0 } = expectOptions('maxPool', options, maxPoolOptions);
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.activation(x, 'pool.y', shape);
-  const choice = tape.empty('pool.choice', shape);
+  const choice = transient(tape.plan, 'pool.choice', shape, 'u32');
   tape.plan.dispatch(kernel, 'max_forward', {
     params,
     bindings: { x, y, choice },

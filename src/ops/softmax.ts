@@ -41,8 +41,7 @@ export function softmax(plan: Plan, logits: Tensor, options: { temperature?: num
  * classification. Logits of any size are safe: a row's largest is subtracted first.
  *
  * @param logits (N, K)
- * @param targets constants: (N, K), a distribution for each row; or (N), the bits of a u32 each, the row's class; or
- * nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
+ * @param targets constants: (N, K), a distribution for each row; or (N), of i32 or u32, the row's class each; or nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
  * its K counts as one without loss and gets no gradient (the mean is still over N): so a batch may be filled up.
  * @returns the loss (1)
  * @throws ShapeError where the shapes do not fit, ConfigError where τ is not above 0
@@ -64,7 +63,7 @@ export function softmaxCrossEntropy(
     );
   const { plan } = tape;
   const given =
-    targets?.shape.length === 2 ? ({ targets } as const) : ({ classes: targets ?? firstClass(plan, N) } as const);
+    targets?.shape.length === 2 ? ({ targets } as const) : ({ classes: classesOf(plan, N, targets) } as const);
 
   const sums = tape.empty('softmaxCrossEntropy.sums', [N, 4]);
   const loss = tape.empty('softmaxCrossEntropy.loss', [1]);
@@ -97,9 +96,10 @@ function rowsOf(op: string, { shape }: Tensor, temperature: number): Rows {
   return { N, K, inverse: 1 / temperature, scale: 1 };
 }
 
-/** Class 0 for every row. */
-function firstClass(plan: Plan, N: number): Tensor {
-  const classes = transient(plan, 'softmaxCrossEntropy.classes', [N]);
+/** The rows' classes as the kernel reads them: below 0, an i32 is no class of a row as a u32 either. Class 0 where none are given. */
+function classesOf(plan: Plan, N: number, given?: Tensor): Tensor {
+  if (given) return given.integer === 'i32' ? { ...given, integer: 'u32' } : given;
+  const classes = transient(plan, 'softmaxCrossEntropy.classes', [N], 'u32');
   plan.clear(classes);
   return classes;
 }

@@ -77,7 +77,7 @@ function chunkTable(device: Device, { places, offset: start }: Span): { rows: nu
     });
   });
   const table = Uint32Array.from(rows.flatMap((row, i) => [row.begin, row.end, i - row.index, row.count, row.adapt]));
-  const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length]);
+  const chunks = tensor(device.buffer('lars.chunks', table.byteLength), 'lars.chunks', [table.length], 0, 'u32');
   device.write(chunks, table);
   return { rows: rows.length, chunks };
 }

@@ -6,6 +6,9 @@ export interface Slot {
   readonly bytes: number;
 }
 
+/** Whole numbers, which kernels read as such: labels, indices. */
+export type Integer = 'i32' | 'u32';
+
 /** A range of a buffer or of a slot; offset and length in bytes. */
 export interface Binding {
   readonly storage: GPUBuffer | Slot;
@@ -13,6 +16,8 @@ export interface Binding {
   readonly bytes: number;
   /** Whether its elements are f16, two bytes each, and not f32. */
   readonly half?: boolean;
+  /** Whether they are whole numbers, and which, and not f32. */
+  readonly integer?: Integer;
 }
 
 /** Tells a buffer from a slot, also where there is no WebGPU to ask for its classes. */

@@ -1,6 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { type DeviceParameter, DeviceTensor, type TensorOptions, type Values } from '../device_tensor.js';
+import {
+  type DeviceIntegers,
+  type DeviceParameter,
+  DeviceTensor,
+  type TensorOptions,
+  type Values,
+} from '../device_tensor.js';
 import {
   ConfigError,
   DeviceError,
@@ -9,7 +15,7 @@ import {
   SlimgradError,
   ValidationError,
 } from '../errors.js';
-import { type Binding, bufferOf } from './binding.js';
+import { type Binding, bufferOf, type Integer } from './binding.js';
 import type { Dispatch } from './commands.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
@@ -211,6 +217,12 @@ export class Device {
    * @throws ShapeError where there are not so many, or a side is no whole number of at least 1; ConfigError for what is no
    * number of the dtype; OutOfMemoryError before anything is allocated where the adapter's limits are too small
    */
+  tensor<I extends Integer>(
+    shape: readonly number[],
+    values: Values | undefined,
+    options: TensorOptions & { dtype: I },
+  ): DeviceIntegers<I>;
+  tensor(shape: readonly number[], values?: Values, options?: TensorOptions): DeviceTensor;
   tensor(shape: readonly number[], values: Values = 0, options: TensorOptions = {}): DeviceTensor {
     return DeviceTensor.make(this, shape, values, options);
   }

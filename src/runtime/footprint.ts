@@ -3,7 +3,7 @@ import { ShapeError, ValidationError } from '../errors.js';
 import { overlap } from './accesses.js';
 import { type Binding, isBuffer } from './binding.js';
 import type { Device } from './device.js';
-import type { Kernel } from './kernel.js';
+import type { Elements, Kernel } from './kernel.js';
 
 /** A binding that says how its elements lie. Strides count elements; a keep-list stands in for the stride's own count. */
 export interface Shaped extends Binding {
@@ -73,6 +73,17 @@ export function checkLayout(where: string, x: Binding, strided: boolean, lists: 
       );
 }
 
+/** Sees that a tensor's numbers are what a kernel takes them for: bits of a whole number are no f32's, and the other way round. */
+function checkElements(where: string, x: Binding, elements: Elements | undefined): void {
+  const { integer, half } = x;
+  if (!isShaped(x) || !elements || (integer ?? 'f32') === elements) return;
+  const values = { f32: 'Float32Array', i32: 'Int32Array', u32: 'Uint32Array' }[elements];
+  throw new ShapeError(
+    `${where}: expected a tensor of ${elements}, got ${integer ?? (half ? 'f16' : 'f32')} ${x.label} (${x.shape.join(', ')}); ` +
+      `write its numbers as ${values} and make it by tensor(storage, label, shape, offset, '${elements}')`,
+  );
+}
+
 /** Sees that a view has a stride a side, and that its memory reaches to its last element. */
 export function checkExtent(where: string, x: Shaped): void {
   const { label, shape, strides, bytes } = x;
@@ -107,6 +118,7 @@ export function checkUses(
   const lists = [...bindings].filter(([name]) => declared[name].kept).map(([, binding]) => binding);
   for (const [name, binding] of bindings) {
     const where = `${label}: ${name}`;
+    checkElements(where, binding, declared[name].elements);
     checkLayout(where, binding, declared[name].strided === true, lists);
     checkRange(where, binding);
     device.check(where, binding.bytes);

@@ -1,7 +1,10 @@
 import { ValidationError } from '../errors.js';
 import { computeStage } from './flags.js';
+import { declarations, moduleScope } from './wgsl.js';
 
-type Scalar = 'u32' | 'i32' | 'f32';
+export type Scalar = 'u32' | 'i32' | 'f32';
+/** What numbers a buffer holds; of activations, f32 stands for f16, too. */
+export type Elements = Scalar;
 type Fields = Readonly<Record<string, readonly [Scalar, number]>>;
 
 /** A uniform struct: its size in bytes, and every field's type and byte offset. */
@@ -10,26 +13,27 @@ export interface Layout {
   readonly fields: Fields;
 }
 
-interface EntryPoint {
-  readonly bindings: Readonly<
-    Record<
-      string,
-      {
-        readonly binding: number;
-        readonly type: 'uniform' | 'read-only-storage' | 'storage';
-        /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
-        readonly stored?: boolean;
-        /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
-        readonly strided?: boolean;
-        /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
-        readonly kept?: boolean;
-      }
-    >
-  >;
+/** A buffer of a kernel: its number, and how it is read. */
+export interface Buffer {
+  readonly binding: number;
+  readonly type: 'uniform' | 'read-only-storage' | 'storage';
+  /** What numbers it holds; left out where they are of several kinds. */
+  readonly elements?: Elements;
+  /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
+  readonly stored?: boolean;
+  /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
+  readonly strided?: boolean;
+  /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
+  readonly kept?: boolean;
 }
 
-/** What the build reflects from one .wgsl file (`src/generated`). */
+interface EntryPoint {
+  readonly bindings: Readonly<Record<string, Buffer>>;
+}
+
+/** What is reflected from WGSL: by the build from a file of kernels (`src/generated`), by `kernel` from a user's code. */
 export interface Kernel {
+  /** Its name, as labels and messages have it. */
   readonly stem: string;
   readonly code: string;
   readonly consts: Readonly<Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>>;
@@ -40,7 +44,9 @@ export interface Kernel {
 
 export type EntryName<K extends Kernel> = keyof K['entries'] & string;
 export type Params<K extends Kernel> = { readonly [F in keyof K['params']['fields']]: number };
-export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: number | boolean };
+export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: Value<K['consts'][C]['type']> };
+/** What a constant of a type is in JavaScript. */
+export type Value<Type> = Type extends 'bool' ? boolean : number;
 /** The storage bindings of an entry point; `params` and `step` are bound by the plan. */
 export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
   keyof K['entries'][E]['bindings'],
@@ -48,10 +54,18 @@ export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
 > &
   string;
 
-/** The keep-lists among them: what need not be bound. */
+/** The keep-lists among them, and what may be one: what need not be bound. */
 export type ListName<K extends Kernel, E extends EntryName<K>> = {
-  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: true } ? B : never;
+  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: boolean } ? B : never;
 }[BindingName<K, E>];
+
+/** @throws ValidationError where the kernel has no entry point of that name */
+export function entryOf({ stem, entries }: Kernel, entry: string): EntryPoint {
+  if (Object.hasOwn(entries, entry)) return entries[entry];
+  throw new ValidationError(
+    `${stem}: expected one of its entry points ${Object.keys(entries).join(', ')}, got ${entry}`,
+  );
+}
 
 /** Writes scalars into a uniform struct's bytes, by the names and types of the shader. */
 export function pack(layout: Layout, values: Readonly<Record<string, number>>, label: string): ArrayBuffer {
@@ -86,11 +100,13 @@ export function checkBindings(
     if (name !== 'params' && name !== 'step' && !declared[name].kept && !bindings.has(name))
       throw new ValidationError(`${label}: missing binding "${name}"`);
   for (const name of bindings.keys())
-    if (!declared[name]) throw new ValidationError(`${label}: unknown binding "${name}"`);
+    if (!Object.hasOwn(declared, name) || declared[name].type === 'uniform')
+      throw new ValidationError(`${label}: unknown binding "${name}"`);
   const halves = [...bindings.keys()].filter((name) => bindings.get(name)?.half);
   const stored = [...bindings.keys()].filter((name) => declared[name].stored);
   for (const name of halves)
-    if (!declared[name].stored) throw new ValidationError(`${label}: expected f32 for "${name}", got f16`);
+    if (!declared[name].stored)
+      throw new ValidationError(`${label}: expected ${declared[name].elements ?? 'f32'} for "${name}", got f16`);
   if (halves.length > 0 && halves.length < stored.length)
     throw new ValidationError(
       `${label}: expected ${stored.join(', ')} all in f32 or all in f16, got f16 for ${halves}`,
@@ -118,25 +134,33 @@ export interface Specialization {
 
 /** The kernel's source with the values of some of its module-scope constants, and the type `Stored`, replaced. */
 function specialize(kernel: Kernel, { consts, half }: Specialization): string {
-  let code = half ? `enable f16;\n${kernel.code}` : kernel.code;
-  if (half)
-    code = code
-      .replace(/^alias Stored = f32;/m, 'alias Stored = f16;')
-      .replace(/^alias Stored4 = vec4f;/m, 'alias Stored4 = vec4h;');
+  const values = new Map<string, string>(
+    half
+      ? [
+          ['Stored', 'f16'],
+          ['Stored4', 'vec4h'],
+        ]
+      : [],
+  );
   for (const [name, value] of Object.entries(consts)) {
     if (value === undefined) continue;
-    const declared = kernel.consts[name];
-    if (!declared) throw new ValidationError(`${kernel.stem}: no constant "${name}"`);
+    const declared = Object.hasOwn(kernel.consts, name) ? kernel.consts[name] : undefined;
+    if (!declared)
+      throw new ValidationError(`${kernel.stem}: no constant "${name}" with a type and a literal for a value`);
     const { type } = declared;
     if ((type === 'bool') !== (typeof value === 'boolean'))
       throw new ValidationError(`${kernel.stem}: expected ${type} for ${name}, got ${value}`);
-    const pattern = new RegExp(`^const ${name}: ${type} = [^;]+;`, 'gm');
-    if (code.match(pattern)?.length !== 1)
-      throw new ValidationError(`internal: ${kernel.stem}: expected one declaration of ${name}`);
-    const literal = type === 'f32' && Number.isInteger(value) ? `${value}.0` : `${value}`;
-    code = code.replace(pattern, `const ${name}: ${type} = ${literal};`);
+    values.set(name, type === 'f32' && Number.isInteger(value) ? `${value}.0` : `${value}`);
   }
-  return code;
+  // in the first line, so that lines in messages are those of the file
+  let [code, at] = [half ? 'enable f16; ' : '', 0];
+  for (const { 0: text, index, groups = {} } of moduleScope(kernel.code).matchAll(declarations)) {
+    const value = values.get(groups.constant ?? groups.alias);
+    if (value === undefined) continue;
+    code += kernel.code.slice(at, index) + text.slice(0, text.lastIndexOf(groups.value)) + value;
+    at = index + text.lastIndexOf(groups.value) + groups.value.length;
+  }
+  return code + kernel.code.slice(at);
 }
 
 export interface Pipeline {
@@ -144,8 +168,13 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-function moduleKey({ stem }: Kernel, { consts, half }: Specialization): string {
-  return `${stem}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
+const numbers = new Map<string, number>();
+
+/** Kernels of one code have the same pipelines; those of one name need not. */
+function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): string {
+  const number = numbers.get(code) ?? numbers.size;
+  numbers.set(code, number);
+  return `${stem} ${number}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
 }
 
 /** Compiles each (kernel, constants, entry point) once for a device. */

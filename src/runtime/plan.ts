@@ -7,10 +7,10 @@ import type { Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } fr
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
-import { checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
+import { checkBindings, type EntryName, entryOf, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { expectOptions, type Kinds } from './options.js';
-import { readNumbers } from './read_numbers.js';
+import { type Numbers, readNumbers } from './read_numbers.js';
 import { type Encoded, replay, replayTimed } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { fold } from './workgroups.js';
@@ -81,7 +81,7 @@ export class Plan {
   dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
     this.#expectRecording('record a command');
     const label = `${kernel.stem}.${entry}`;
-    const declared = (kernel as Kernel).entries[entry].bindings;
+    const declared = entryOf(kernel, entry).bindings;
     const bindings = new Map<string, Binding>();
     // a trial reads the true keep-lists: numbers in their stead would lie anywhere
     for (const [name, binding] of Object.entries<Binding | undefined>(options.bindings))
@@ -279,7 +279,7 @@ export class Plan {
   }
 
   /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `keep()` was called. */
-  async read(binding: Binding): Promise<Float32Array<ArrayBuffer>> {
+  async read<B extends Binding>(binding: B): Promise<Numbers<B>> {
     return readNumbers(this.device, binding, (range) => this.resolve(range));
   }
 

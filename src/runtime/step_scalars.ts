@@ -14,7 +14,8 @@ export interface StepScalars {
   ema: number;
 }
 
-const layout: Layout = {
+/** Where a run writes them. */
+export const stepLayout: Layout = {
   size: 32,
   fields: {
     step: ['u32', 0],
@@ -26,7 +27,7 @@ const layout: Layout = {
   },
 };
 
-export const scalarBytes = layout.size;
+export const scalarBytes = stepLayout.size;
 
 const fits: Readonly<Record<keyof StepScalars, readonly [what: string, fits: (value: number) => boolean]>> = {
   step: ['a whole number from 0 to 2³² − 1', (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32],
@@ -94,7 +95,7 @@ export class Scalars {
       if (given[name] === undefined && !this.#sources.has(name))
         throw new ValidationError(`${label}: expected ${name} for ${what}, got none; say run({ ${name} })`);
     this.next = step + 1;
-    return pack(layout, { ...scalars }, label);
+    return pack(stepLayout, { ...scalars }, label);
   }
 }
 

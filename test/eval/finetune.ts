@@ -193,7 +193,7 @@ for (const part of ['slim', 'host'] as const)
     const x = augment(plan, loader, 0, cropAndFlip(8, 0.08, 0.5));
     const pass = { tape, parameters, width: 'host', training: true, updateStats: true } as const;
     const logits = layer.forward(pass, backbone.forward(pass, x));
-    const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch]));
+    const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch], 0, 'u32'));
     tape.backward(loss, tensor(one, 'one', [1]));
     const optimizer = sgd(plan, parameters, { momentum: 0.9, weightDecay, nesterov: true, decayAll: false });
     await plan.compile();

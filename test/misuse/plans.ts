@@ -292,7 +292,7 @@ test('names that are none of the known ones are refused with these', async () =>
   await rejects(
     () => tensor(storage, 'x', [4], 0, 'bf16' as 'f16'),
     ConfigError,
-    /^x: precision: .* f32, f16, got bf16/,
+    /^x: precision: .* f32, f16, i32, u32, got bf16/,
   );
   await rejects(() => transient(tape.plan, 'x', [4], 'int8' as 'f16'), ConfigError, /^x: precision: .*, got int8/);
   const bn = 'none' as 'split';

@@ -54,7 +54,7 @@ function oneHot(classes: ArrayLike<number>, K: number): Float64Array {
 function uploadClasses(classes: readonly number[]): Tensor {
   const buffer = device.buffer('classes', classes.length * 4);
   device.write(buffer, Uint32Array.from(classes));
-  return tensor(buffer, 'classes', [classes.length]);
+  return tensor(buffer, 'classes', [classes.length], 0, 'u32');
 }
 
 const forms = ['alone', 'few', 'many', 'workgroup'];

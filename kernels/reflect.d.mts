@@ -1,1 +1,0 @@
-export function reflect(name: string, path: string, code: string): string;
