@@ -73,7 +73,7 @@ function reach(file: string, found = new Set<string>()): Set<string> {
   return found;
 }
 
-test('a trainer knows neither settings nor registries: what a program does not use of methods and encoders, it does not carry', () => {
+test('a trainer knows neither settings nor registries: a program carries the methods and encoders that it uses', () => {
   const reached = [...reach('src/train.ts')];
   assert.ok(reached.includes('src/methods/network.ts') && reached.length > 30, `reached ${reached.length} files`);
   const own = /^src\/(methods\/(method|network|teacher)|encoders\/encoder)\.ts$/;

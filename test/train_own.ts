@@ -311,6 +311,12 @@ test('options that are unknown or wrong are refused by name', async () => {
       ConfigError,
       /expected a method/,
     );
+  const early: Method = { ...ownMethod(), before: { ...ownMethod(), name: 'first', epochs: 0.5 } };
+  await rejects(
+    () => Trainer.open(device, early, pictures(30), options),
+    ConfigError,
+    /expected epochs before a method that are whole and at least 1, got 0\.5/,
+  );
   const deep = saclXd(mobilenetV1({ width: 0.25, stemStride: 2 }));
   await rejects(
     () => Trainer.open(device, deep, pictures(30), options),

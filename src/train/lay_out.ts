@@ -25,11 +25,11 @@ export interface Laid {
  * another run
  */
 export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
-  const options = settleOptions(given);
+  const { resume, ...options } = settleOptions(given); // what was read is not kept
   checkMethod(method, given, options.imageSize);
   const stretches = stretchesOf(method, options, source);
   const facts = factsOf(options, stretches, source);
-  const before = options.resume && readRun(options.resume, facts);
+  const before = resume && readRun(resume, facts);
   // another adapter may not have them
   const variants = { ...options.variants, ...(before?.adapter === device.name && before.variants) };
   return { stretches, options, facts, variants, before };
@@ -38,8 +38,16 @@ export function layOut(device: Device, method: Method, source: ImageSource, give
 /** Sees that a method is one, and that options go with it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
   if (typeof method?.record !== 'function')
-    throw new ConfigError(`Trainer: expected a method, as saclXd(encoder) makes one, got ${method && typeof method}`);
-  const { encoders, sliced } = method;
+    throw new ConfigError(
+      `Trainer: expected a method, as saclXd(encoder) makes one, got ${method && typeof method}; ` +
+        'of a configuration it is methodOf(config)',
+    );
+  const { encoders, sliced, before } = method;
+  if (before && !(Number.isInteger(before.epochs) && before.epochs >= 1))
+    throw new ConfigError(
+      `Trainer: expected epochs before a method that are whole and at least 1, got ${before.epochs}; ` +
+        'leave before out for none',
+    );
   const stride = Math.max(encoders.host.stride, encoders.slim.stride);
   if (imageSize < stride)
     throw new ConfigError(

@@ -3,16 +3,24 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
+import { ConfigError } from '../../src/errors.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
-import type { CorrelationSettings, LossSettings } from '../../src/methods/cross_correlation.js';
+import {
+  type CorrelationSettings,
+  type CrossCorrelationOptions,
+  type LossSettings,
+  minimizeCrossCorrelation,
+} from '../../src/methods/cross_correlation.js';
 import type { Method } from '../../src/methods/method.js';
 import { Network } from '../../src/methods/network.js';
 import { sacl } from '../../src/methods/sacl.js';
 import { saclXd } from '../../src/methods/sacl_xd.js';
 import { xd } from '../../src/methods/xd.js';
 import type { Device } from '../../src/runtime/device.js';
+import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
+import { transient } from '../../src/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -102,6 +110,40 @@ test('only alpha decides how much of the gradient is distillation', async () => 
   );
   const alone = await gradientsOf(sacl, 1.5, { alpha: 0.2, lambda: 0.02, scale: 0.5 });
   close(all.gradients, alone.gradients, 'alpha = 1 is sacl', 1e-6);
+});
+
+test('a share of distillation is refused that there is nothing to give to', () => {
+  const plan = new Plan(metaDevice());
+  const parts = () => {
+    const [features, z] = [6, 4].map((D) => transient(plan, 'z', [8, D]));
+    const tape = new Tape(plan);
+    return { tape, live: { a: { features, z: tape.track(z) }, b: { features, z: tape.track(z) } } };
+  };
+  const refused = (options: CrossCorrelationOptions, message: RegExp) => {
+    const { tape, live } = parts();
+    assert.throws(
+      () => minimizeCrossCorrelation(tape, live, options),
+      (error: Error) => error instanceof ConfigError && message.test(error.message),
+    );
+  };
+  refused(
+    { alpha: 0.5 },
+    /^cross-correlation: expected alpha 1 without frozen twins to weigh, got 0\.5; leave it out, or give/,
+  );
+  refused({ alpha: Number.NaN }, /expected alpha from 0 to 1, got NaN/);
+  refused({ alpha: 1.01 }, /expected alpha from 0 to 1, got 1\.01/);
+});
+
+test('what is not said of the loss is as in the paper', async () => {
+  const [left, given] = [{}, { alpha: 0.95, lambda: 0.0051, scale: 196 / 24 }];
+  for (const [method, ratio] of [
+    [saclXd, 1.5],
+    [xd, 1],
+  ] as const) {
+    const [own, same] = [await gradientsOf(method, ratio, left), await gradientsOf(method, ratio, given)];
+    assert.equal(own.log, same.log);
+    assert.equal(own.gradients, same.gradients);
+  }
 });
 
 test.run();
