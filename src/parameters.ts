@@ -129,6 +129,8 @@ export class Parameters {
 
   readonly #lists: KeepLists | undefined;
   readonly #written: Readback | undefined;
+  /** Whether a state is on its way into the buffers. */
+  #loading = false;
 
   constructor(
     device: Device,
@@ -309,7 +311,8 @@ export class Parameters {
    * Writes what `state()` gave of a part of the network back, by the same names: of the slim encoder, into its slice of the host's
    * tensors. It waits for all work submitted so far; wait for it before more is submitted.
    *
-   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then
+   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
+   * ValidationError where another call is under way
    */
   async loadState({ parameters, statistics }: Owned, width: Width, state: Tensors): Promise<void> {
     const shapes = [
@@ -317,8 +320,13 @@ export class Parameters {
       ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
     ];
     checkFiniteState(state, new Map(shapes), `state of the ${width} encoder`);
+    if (this.#loading)
+      throw new ValidationError('parameters: loadState() while another is under way; await that first');
+    this.#loading = true;
     const given = new Map([...state].map(([name, { data }]) => [name, Float32Array.from(data)]));
-    const whole = await this.#readBuffers();
+    const whole = await this.#readBuffers().finally(() => {
+      this.#loading = false;
+    });
     for (const [name, data] of given) {
       const { kind, at } = this.elements(name, width);
       data.forEach((value, i) => {

@@ -62,6 +62,21 @@ for (const bn of bnModes)
         assert.ok(moved <= slots && moved > 0.9 * slots, `${moved} numbers moved, ${slots} were loaded, seed ${seed}`);
       });
 
+test('two states at once are refused, and the first is loaded', async () => {
+  using parameters = make();
+  fill(parameters);
+  const saved = await parameters.state(encoder, 'slim');
+  fill(parameters);
+  const first = parameters.loadState(encoder, 'slim', saved);
+  await rejects(
+    () => parameters.loadState(encoder, 'slim', saved),
+    ValidationError,
+    /^parameters: loadState\(\) while another is under way/,
+  );
+  await first;
+  assert.equal(plain(await parameters.state(encoder, 'slim')), plain(saved), `seed ${seed}`);
+});
+
 test('all that was read is loaded into another network, keep-lists too', async () => {
   for (const slice of sliceModes) {
     using parameters = make({ slice });

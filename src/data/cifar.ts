@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { expectOneOf } from '../runtime/one_of.js';
 import { type ImageSource, type Picture, planarSource } from './source.js';
 
 const SIDE = 32;
@@ -19,6 +20,7 @@ export function openCifar(
   files: readonly { name: string; bytes: Uint8Array }[],
   classes?: readonly string[],
 ): ImageSource<Picture> {
+  expectOneOf('openCifar: variant', variant, ['cifar10', 'cifar100']);
   const heads = variant === 'cifar10' ? 1 : 2;
   const kinds = variant === 'cifar10' ? [10] : [20, 100];
   const record = heads + PIXELS;

@@ -61,6 +61,8 @@ export function heldOut(
 ): boolean[] {
   if (!(fraction > 0 && fraction < 1))
     throw new DataError(`${source.name}: expected a share above 0 and below 1 to hold out, got ${fraction}`);
+  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
+    throw new DataError(`${source.name}: expected a seed that is a whole number from 0 to 4294967295, got ${seed}`);
   return Array.from({ length: source.length }, (_, item) => drawOf(nameOf(source, item), seed) < fraction);
 }
 

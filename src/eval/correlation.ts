@@ -16,7 +16,8 @@ export function correlation(u: Float32Array, v: Float32Array, D: number, most: n
   const N = rowsOf('correlation', u, D);
   if (v.length !== u.length)
     throw new ShapeError(`correlation: expected as many values of both, got ${u.length} and ${v.length}`);
-  const size = Math.min(D, most);
+  if (!(most >= 1)) throw new ShapeError(`correlation: expected at least 1 column, got ${most}`);
+  const size = Math.min(D, Math.floor(most));
   const [a, b] = [standardized(u, N, D, size), standardized(v, N, D, size)];
   const data = new Float32Array(size * size);
   for (let i = 0; i < size; i++)

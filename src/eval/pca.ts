@@ -1,4 +1,4 @@
-import { NonFiniteError } from '../errors.js';
+import { NonFiniteError, ShapeError } from '../errors.js';
 import { rowsOf } from './rows.js';
 
 /** Principal components of N rows. */
@@ -21,6 +21,8 @@ const rounds = 1000;
  */
 export function pca(data: Float32Array, features: number, k = 2): Pca {
   const rows = rowsOf('pca', data, features);
+  if (!(Number.isInteger(k) && k >= 1))
+    throw new ShapeError(`pca: expected a whole number of components of at least 1, got ${k}`);
   const mean = new Float64Array(features);
   for (let i = 0; i < data.length; i++) mean[i % features] += data[i] / rows;
   const centred = Float64Array.from(data, (value, i) => value - mean[i % features]);

@@ -4,7 +4,11 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openCifar } from '../../src/data/cifar.js';
+import { holdOut } from '../../src/data/split.js';
 import { ConfigError, DataError, ShapeError } from '../../src/errors.js';
+import { correlation } from '../../src/eval/correlation.js';
+import { pca } from '../../src/eval/pca.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { Parameters, parameter } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -144,6 +148,23 @@ test('variants of a kind that nothing chooses by are refused when the plan is co
   );
   for (const right of ['conv2d', 'conv2d.forward', 'conv2d.forward 1', 'of another version 7'])
     await compiled({ [right]: 'plain' });
+});
+
+test('numbers and names beside the options are refused as these are', async () => {
+  const rows = Float32Array.of(1, 2, 3, 4);
+  for (const count of [0, -1, 1.5, Number.NaN])
+    await rejects(() => pca(rows, 2, count), ShapeError, /^pca: expected a whole number of components/);
+  for (const most of [0, Number.NaN])
+    await rejects(() => correlation(rows, rows, 2, most), ShapeError, /^correlation: expected at least 1 column/);
+  await rejects(() => openCifar('cifar' as 'cifar10', 'c', []), ConfigError, /^openCifar: variant: .*, got cifar$/);
+  const source = {
+    name: 's',
+    length: 8,
+    pictures: 1 as const,
+    load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
+  };
+  for (const seed of [-1, 1.5, Number.NaN])
+    await rejects(() => holdOut(source, 0.5, seed), DataError, /^s: expected a seed that is a whole number/);
 });
 
 test.run();
