@@ -104,7 +104,7 @@ export class Loader implements Pictures {
         batch: bind('loader.batch', batch * 16),
       };
     }
-    awaitContents(this.bindings.batch.storage as GPUBuffer, 'call prepare(step) or show(items) on the loader first');
+    awaitContents(bufferOf(this.bindings.batch), 'call prepare(step) or show(items) on the loader first');
   }
 
   /**

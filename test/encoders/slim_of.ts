@@ -80,7 +80,7 @@ async function inPlace(encoder: Encoder, parameters: Parameters, { shape, pictur
   plan.run();
   const rows = (await plan.read(y)).slice(0, numel(y.shape));
   plan.dispose();
-  device.free(x.storage as GPUBuffer);
+  device.free(x);
   return rows;
 }
 
