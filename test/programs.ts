@@ -27,7 +27,8 @@ interface Example {
 
 /** The programs of the folder `examples`. */
 export function exampleFiles(): Example[] {
-  return readdirSync('examples').map((file) => ({
+  const files = readdirSync('examples').filter((file) => file.endsWith('.ts'));
+  return files.map((file) => ({
     name: basename(file, '.ts'),
     source: readFileSync(join('examples', file), 'utf8'),
   }));
