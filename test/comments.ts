@@ -41,7 +41,9 @@ test('spaces go beside brackets and separators alone, and not where two tokens w
 
 /** The code's tokens, one a line: what a compiler takes it for. */
 const tokens = (code: string) =>
-  withoutComments(code).match(/\w+(?:\.\d*)?|->|&&|\|\||<<=?|>>=?|\+\+|--|[-+*/%&|^=!<>]=|\S/g)?.join('\n');
+  withoutComments(code)
+    .match(/\w+(?:\.\d*)?|->|&&|\|\||<<=?|>>=?|\+\+|--|[-+*/%&|^=!<>]=|\S/g)
+    ?.join('\n');
 
 test('each kernel keeps its lines and tokens, all facts that are read of it, and what is replaced at run time', () => {
   assert.ok(files.length > 30, `found ${files.length} kernels`);
@@ -50,7 +52,10 @@ test('each kernel keeps its lines and tokens, all facts that are read of it, and
     const shipped = squeezed(code);
     assert.is(tokens(shipped), tokens(code), file);
     assert.not.match(shipped, /\/\/|\/\*|\*\/|^ | $/m, file);
-    const bare = (text: string) => withoutComments(text).split('\n').map((line) => line.replaceAll(/\s/g, ''));
+    const bare = (text: string) =>
+      withoutComments(text)
+        .split('\n')
+        .map((line) => line.replaceAll(/\s/g, ''));
     assert.equal(bare(shipped), bare(code), file);
     assert.equal(reflect(file, shipped), reflect(file, code), file);
     const replaced = (text: string) => text.match(/^(alias \w+ = \w+;|const \w+: \w+ = [^;]+;)/gm);
