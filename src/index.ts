@@ -44,6 +44,7 @@ export {
   type ReadEncoderOptions,
   type RunEncoderFile,
   readEncoder,
+  readEncoderOf,
   writeEncoder,
 } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';

@@ -6,6 +6,7 @@ import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError 
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { statsOf } from '../src/runtime/stats.js';
+import { tune } from '../src/runtime/tuner.js';
 import type { Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, openTrainer, pictures, small } from './made_up.js';
@@ -98,8 +99,9 @@ test('a tuned run trains, and its choices alone repeat it bit for bit', async ()
   const config = parseConfig({ ...small, seed });
   const source = pictures(40);
   let problems = 0;
-  const tune = { onTuned: () => problems++ };
-  const tuned = await openTrainer(device, config, source, { tune });
+  const tuned = await openTrainer(device, config, source, {
+    tune: (plan) => tune(plan, { onTuned: () => problems++ }),
+  });
   assert.ok(problems > 10 && problems <= Object.keys(tuned.choices).length, `${problems} problems`);
   const again = await openTrainer(device, config, source, { variants: tuned.choices });
   const logs = [tuned, again].map(async (trainer) => [await trainer.train(), await trainer.train()]);
