@@ -23,8 +23,8 @@ export function withoutComments(code) {
 /** Declarations that a pipeline replaces by its own (`specialize`): these lines stay as they are written. */
 const replaceable = /^(?:alias|const)\b/;
 
-/** A space beside a bracket or separator, where no character could join one across it to another token: `array<f32> = a` stays. */
-const needless = /(?<=[{}(),;:=]) +(?![-+&<>/=])|(?<![-+&<>/=]) +(?=[{}(),;:=])/g;
+/** A space beside these characters, where none could join one across it to another token: that of `array<f32> = a` stays. */
+const needless = /(?<=[{}[\](),;:=*%|!]) +(?![-+&<>/=])|(?<![-+&<>/=]) +(?=[{}[\](),;:=*%|!])/g;
 
 /** WGSL code as it is shipped: without comments, indentation and needless spaces, each line where it was. */
 export function squeezed(code) {
