@@ -64,7 +64,8 @@ class Reflection {
       buffers,
       entries: Object.fromEntries(
         entries.map(({ name, line, uses }) => {
-          const bound = [...new Set([...uses, ...usesOf(this.#bare, name, names)])];
+          const said = new Set([...uses, ...usesOf(this.#bare, name, names)]);
+          const bound = Object.keys(buffers).filter((key) => said.has(key));
           const storages = bound.filter((key) => buffers[key].type !== 'uniform').length;
           if (storages > mostStorages)
             this.#fail(

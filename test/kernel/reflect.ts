@@ -57,11 +57,7 @@ test('layouts, buffers, constants and entry points are read as they are declared
     mixed: { binding: 6, type: 'storage' },
     m: { binding: 7, type: read, elements: 'f32' },
   });
-  const sorted = Object.entries(entries).map(([name, bound]) => [name, bound.toSorted()]);
-  assert.equal(sorted, [
-    ['first', ['a', 'b', 'params']],
-    ['second', ['counts', 'm', 'mixed', 'pairs', 'step']],
-  ]);
+  assert.equal(entries, { first: ['params', 'a', 'b'], second: ['step', 'counts', 'pairs', 'mixed', 'm'] });
 });
 
 test('an entry point binds what it and its functions say, wherever they say it', () => {
@@ -80,7 +76,7 @@ test('an entry point binds what it and its functions say, wherever they say it',
       @compute @workgroup_size(1) fn main() { ${place} }
       @compute @workgroup_size(1) fn alone() { let v = vec2f(); let x = v.x; var s: S; y[0] = s.b[u32(x)]; }`;
     const { main, alone } = kernel(code as string).entries;
-    assert.equal(main.toSorted(), ['x', 'y'], place);
+    assert.equal(main, ['x', 'y'], place);
     assert.equal(alone, ['y']);
   }
 });
