@@ -97,7 +97,10 @@ export class Tape {
     if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
       this.#backwards.set(operation, backward);
       this.#marks.set(operation, this.plan.position);
-      this.#track(output);
+      const key = viewOf(output);
+      this.#tracked.set(key, output);
+      const tapes = makers.get(this.plan) ?? new Map<string, Tape>();
+      makers.set(this.plan, tapes.set(key, this));
     }
     return output;
   }
@@ -118,16 +121,9 @@ export class Tape {
 
   /** Marks an input whose gradient is wanted, as tests do. */
   track(x: Tensor): Tensor {
-    this.#track(x);
+    this.#tracked.set(viewOf(x), x);
     this.#leaves.add(viewOf(x));
     return x;
-  }
-
-  #track(x: Tensor): void {
-    const key = viewOf(x);
-    this.#tracked.set(key, x);
-    const tapes = trackers.get(this.plan) ?? new Map<string, Tape>();
-    trackers.set(this.plan, tapes.set(key, this));
   }
 
   /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
@@ -227,10 +223,10 @@ export class Tape {
   #checkInput(op: string, x: Tensor): void {
     checkGrad(op, x);
     if (this.frozen || x.detached || this.needsGrad(x)) return;
-    const tracker = trackers.get(this.plan)?.get(viewOf(x));
-    if (tracker && tracker !== this)
+    const maker = makers.get(this.plan)?.get(viewOf(x));
+    if (maker && maker !== this)
       throw new ValidationError(
-        `${op}: expected a tensor of this tape, got ${x.label}, whose gradient another tape of the plan knows; use one tape, ` +
+        `${op}: expected a tensor of this tape, got ${x.label}, which another tape of the plan made; use one tape, ` +
           'or detach() it to take it as a constant',
       );
     const source = [...this.#tracked.values()].find((y) => y.storage === x.storage && overlap(x, y));
@@ -296,8 +292,8 @@ function checkGradient(what: string, gradient: Tensor, shape: readonly number[])
   );
 }
 
-/** By plan and view, the live tape that knows a tensor's gradient. */
-const trackers = new WeakMap<Plan, Map<string, Tape>>();
+/** By plan and view, the live tape that made a tensor and can go back from it. */
+const makers = new WeakMap<Plan, Map<string, Tape>>();
 
 const numbers = new WeakMap<Binding['storage'], number>();
 let count = 0;
