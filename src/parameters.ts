@@ -83,7 +83,7 @@ export interface Slicing {
   readonly slice?: SliceMode;
 }
 
-const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
+export const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {

@@ -3,6 +3,7 @@ import type { Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import type { Channels, Side, Weights } from '../parameters.js';
 import type { Kinds } from '../runtime/options.js';
+import { textOf } from '../runtime/text_of.js';
 import { shapeText } from '../tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
@@ -16,10 +17,12 @@ export interface Encoder extends Module {
 
 /** @throws ConfigError, in the name of `what`, where something else is given as an encoder */
 export function checkEncoder(what: string, encoder: unknown): void {
-  const { forward, features, stride } = Object(encoder) as Partial<Encoder>;
-  if (typeof forward === 'function' && Number.isInteger(features?.host) && Number(stride) >= 1) return;
+  const { forward, features, stride, parameters, statistics } = Object(encoder) as Partial<Encoder>;
+  const isModule = typeof forward === 'function' && Array.isArray(parameters) && Array.isArray(statistics);
+  if (isModule && Number.isInteger(features?.host) && Number.isInteger(features?.slim) && Number(stride) >= 1) return;
   throw new ConfigError(
-    `${what}: expected an encoder, a module with features and stride, got ${encoder}; files hold one as { encoder, state, imageSize }`,
+    `${what}: expected an encoder, a module with features and stride, got ${textOf(encoder)}; ` +
+      'mobilenetV1() makes one, and files hold one as { encoder, state, imageSize }',
   );
 }
 

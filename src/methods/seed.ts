@@ -7,6 +7,7 @@ import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { expectSettings, headKinds, type Kinds } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const seedDefaults = { teacherTemperature: 0.01 };
@@ -18,6 +19,14 @@ export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
   readonly teacherTemperature?: number;
 }
 
+export const seedKinds: Kinds<SeedSettings> = {
+  ...headKinds,
+  temperature: 'number',
+  queue: 'number',
+  teacher: 'object',
+  teacherTemperature: 'number',
+};
+
 /**
  * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former pictures what a frozen
  * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
@@ -26,6 +35,7 @@ export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */
 export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
+  expectSettings('seed', encoder, settings, seedKinds);
   const { teacher, projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
   const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
   const { teacherTemperature = seedDefaults.teacherTemperature } = settings;

@@ -327,7 +327,8 @@ export class Device {
 
   /** Copies `bytes` of a buffer back, or of a tensor's, after all work submitted so far. For a tensor's numbers see its `read()`. */
   async read(memory: GPUBuffer | Binding, offset = 0, bytes?: number): Promise<ArrayBuffer> {
-    if ('storage' in memory) return this.read(bufferOf(memory), memory.offset + offset, bytes ?? memory.bytes - offset);
+    const buffer = bufferOf(memory);
+    if ('storage' in memory) return this.read(buffer, memory.offset + offset, bytes ?? memory.bytes - offset);
     return this.#read(memory, offset, bytes ?? memory.size - offset);
   }
 

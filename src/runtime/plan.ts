@@ -1,5 +1,6 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
+import { expectArguments, expectMemory } from './arguments.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
@@ -7,7 +8,16 @@ import type { Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } fr
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
-import { checkBindings, type EntryName, entryOf, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
+import {
+  checkBindings,
+  type EntryName,
+  entryOf,
+  type Kernel,
+  listConsts,
+  type Pipeline,
+  PipelineCache,
+  pack,
+} from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { expectOptions, type Kinds } from './options.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
@@ -45,6 +55,7 @@ export class Plan {
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
+    expectArguments('plan', { device });
     this.device = device;
     this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
@@ -304,7 +315,7 @@ export class Plan {
     const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
     return {
       dispatches: dispatches.length,
-      pipelines: new Set(dispatches.map((d) => `${d.label}${d.half}${JSON.stringify(d.consts)}`)).size,
+      pipelines: new Set(dispatches.map((d) => PipelineCache.key(d.kernel, d.entry, d))).size,
       macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
       slots: live.length,
       peakBytes: peak,
@@ -349,13 +360,17 @@ export class Plan {
   }
 
   /** Refuses memory that a command of this plan cannot use. */
-  #checkStorage({ storage }: Binding): void {
+  #checkStorage(binding: Binding): void {
+    expectMemory(this.label, 'what a command uses', binding);
+    const { storage } = binding;
     if (isBuffer(storage)) this.device.assertLive(storage);
     else if (!this.#lifetimes.has(storage))
       throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);
   }
 
-  #resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
+  #resolve(binding: Binding): { buffer: GPUBuffer; offset: number } {
+    expectMemory(this.label, 'what is read', binding);
+    const { storage, offset } = binding;
     if (isBuffer(storage)) {
       this.device.assertLive(storage);
       return { buffer: storage, offset };
