@@ -7,9 +7,11 @@ import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import type { Checkpoint } from './io/checkpoint.js';
 import { toTensors } from './io/safetensors.js';
 import type { Method, Summary } from './methods/method.js';
+import { checkMethod } from './methods/method.js';
 import { Network } from './methods/network.js';
 import { fingerprint } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
+import { expectArguments } from './runtime/arguments.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { tune } from './runtime/tuner.js';
@@ -82,6 +84,8 @@ export class Trainer {
     source: ImageSource,
     options: TrainerOptions = {},
   ): Promise<Trainer> {
+    expectArguments('Trainer', { device });
+    checkMethod('Trainer', method);
     const laid = layOut(device, method, source, options); // refuses what it can before any picture is decoded
     const { batch, seed } = laid.options;
     const loader = await Loader.open(device, source, { batch, seed });

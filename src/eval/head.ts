@@ -38,7 +38,10 @@ export function classifier(features: number, classes: number, { standardize = fa
 
 /** The shapes of a classifier's tensors, by name, which is that of `classifierState`. */
 export function classifierShapes(features: number, classes: number): ReadonlyMap<string, readonly number[]> {
-  return new Map(classifier(features, classes).parameters.map(({ name, shape }) => [name, shape]));
+  return new Map([
+    [weight, [classes, features]],
+    [bias, [classes]],
+  ]);
 }
 
 /** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */

@@ -1,4 +1,4 @@
-import { checkEncoder, type Encoder } from '../encoders/encoder.js';
+import type { Encoder } from '../encoders/encoder.js';
 import { projection } from '../nn/mlp.js';
 import { scoped } from '../nn/module.js';
 import { add } from '../ops/add.js';
@@ -10,7 +10,7 @@ import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, headKinds, type Kinds } from './settings.js';
+import { expectSettings, expectWide, headKinds, type Kinds } from './settings.js';
 
 export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
 
@@ -45,7 +45,7 @@ const ossKinds: Kinds<OssSettings> = {
  */
 export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {}): Method {
   expectSettings('oss', encoder, settings, ossKinds);
-  checkEncoder('oss: wide', wide);
+  expectWide('oss', wide);
   const { projector: hidden = ossDefaults.projector, embedding = contrastDefaults.embedding } = settings;
   const { temperature = ossDefaults.temperature, prototypes: count = ossDefaults.prototypes } = settings;
   const { epsilon, sinkhorn: iterations } = settings;

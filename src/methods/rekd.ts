@@ -1,4 +1,4 @@
-import { checkEncoder, type Encoder } from '../encoders/encoder.js';
+import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { scoped } from '../nn/module.js';
 import { enqueue } from '../ops/enqueue.js';
@@ -9,7 +9,7 @@ import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './co
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { contrastKinds, expectSettings, type Kinds } from './settings.js';
+import { contrastKinds, expectSettings, expectWide, type Kinds } from './settings.js';
 
 export const rekdDefaults = { neighbours: 5 };
 
@@ -32,7 +32,7 @@ const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' 
  */
 export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {}): Method {
   expectSettings('rekd', encoder, settings, rekdKinds);
-  checkEncoder('rekd: wide', wide);
+  expectWide('rekd', wide);
   const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
   const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
   const { ema = contrastDefaults.ema, neighbours = rekdDefaults.neighbours } = settings;

@@ -53,6 +53,11 @@ export function expectSettings<T extends object>(where: string, encoder: Encoder
   return settings;
 }
 
+/** @throws ConfigError where the wide encoder of a method of two is none */
+export function expectWide(where: string, wide: Encoder): void {
+  checkEncoder(`${where}: wide`, wide);
+}
+
 /** Refuses numbers that are out of the range that their names have. */
 export function expectNumbers(where: string, settings: object): void {
   for (const [name, range] of Object.entries(settingRanges)) {
