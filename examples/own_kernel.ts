@@ -3,7 +3,8 @@
 //   node examples/own_kernel.ts [NUMBER …]    GELU of the numbers and its slopes, as JSON (Node 24 on)
 
 import { kernel } from 'slimgrad/kernel';
-import { numel, openDevice, Plan, Tape, type Tensor, tensor, transient } from 'slimgrad/node';
+import { numel, openDevice, record, transient } from 'slimgrad/node';
+import type { Tape, Tensor } from 'slimgrad/node';
 
 const gelu = kernel(
   /* wgsl */ `
@@ -62,18 +63,11 @@ export function geluOf(tape: Tape, x: Tensor): Tensor {
 const given = process.argv.slice(2).map(Number);
 const numbers = given.length > 0 ? given : [-2, -1, 0, 1, 2];
 using device = await openDevice();
-const upload = (label: string, values: readonly number[]) => {
-  const buffer = device.buffer(label, 4 * values.length);
-  device.write(buffer, Float32Array.from(values));
-  return tensor(buffer, label, [values.length]);
-};
-using plan = new Plan(device);
-const tape = new Tape(plan);
-const x = tape.track(upload('x', numbers));
-const y = geluOf(tape, x);
-tape.backward(y, upload('dy', new Array<number>(numbers.length).fill(1)));
-const slopes = tape.gradient(x) as Tensor;
-for (const kept of [y, slopes]) plan.keep(kept);
-await plan.compile();
-plan.run();
-console.log(JSON.stringify({ y: [...(await plan.read(y))], dx: [...(await plan.read(slopes))] }));
+const x = device.parameter([numbers.length], numbers);
+using step = await record(device, (tape) => {
+  const y = geluOf(tape, x);
+  tape.backward(y);
+  return { y };
+});
+step.run();
+console.log(JSON.stringify({ y: [...(await step.read('y'))], dx: [...(await x.grad.read())] }));

@@ -208,4 +208,4 @@ export {
 } from './tensor.js';
 export type { TrainerOptions } from './train/options.js';
 export type { Schedule } from './train/schedule.js';
-export { initialState, type StepMetrics, Trainer } from './train.js';
+export { initialState, type StepMetrics, type TrainedEncoder, Trainer } from './train.js';

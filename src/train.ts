@@ -1,6 +1,7 @@
 import { Loader } from './data/loader.js';
 import { draws, stream } from './data/philox.js';
 import type { ImageSource } from './data/source.js';
+import { type Encoder, slimOf } from './encoders/encoder.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
 import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
@@ -29,6 +30,19 @@ export interface StepMetrics extends Summary {
   /** Epochs that were done before it. */
   epoch: number;
   lr: number;
+}
+
+/** An encoder that was trained: the network, of one width; its tensors by its own names; how it was trained. */
+export interface TrainedEncoder {
+  readonly encoder: Encoder;
+  readonly state: Tensors;
+  /** Side of the squares that it saw. */
+  readonly imageSize: number;
+  /** Steps of training. */
+  readonly step: number;
+  /** Which of the method's two encoders it is. */
+  readonly part: Width;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
@@ -293,6 +307,25 @@ export class Trainer {
    */
   async encoderState(width: Width): Promise<Tensors> {
     return this.#alone('encoderState', () => this.network.encoderState(width));
+  }
+
+  /**
+   * One encoder as it is now, by itself: what `writeEncoder` keeps, and `ImageEncoder` and `exportOnnx` take.
+   *
+   * @throws ConfigError where a step is under way
+   */
+  async encoder(width: Width): Promise<TrainedEncoder> {
+    return this.#alone('encoder', async () => {
+      const { module, parameters, width: part } = this.network.encoder(width);
+      return {
+        encoder: part === 'slim' ? slimOf(module) : module,
+        state: await parameters.state(module, part),
+        imageSize: this.#options.imageSize,
+        step: this.#step,
+        part: width,
+        metadata: {},
+      };
+    });
   }
 
   /**

@@ -1,5 +1,6 @@
-// The examples of docs and of the folder `examples`, run as they stand beside a folder of pictures and a run on them.
+// The examples of docs and of the folder `examples`, run as they stand beside folders of pictures and a run on them.
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import { docsPages, exampleFiles, examplesOf, Playground } from './programs.js';
 
 const playground = new Playground();
@@ -13,5 +14,35 @@ test.after(() => playground.close());
 
 for (const { name, source } of [...docsPages().flatMap(examplesOf), ...exampleFiles()])
   test(name, () => playground.program(name, source));
+
+/** Lines that are neither blank nor comments, nor WGSL. */
+const codeLines = (source: string) =>
+  source
+    .replace(/\/\* wgsl \*\/ `[^`]*`/, "''")
+    .split('\n')
+    .filter((line) => /\S/.test(line) && !/^\s*(\/\/|\/\*|\*)/.test(line)).length;
+
+for (const { name, source } of exampleFiles())
+  test(`examples/${name}.ts is short, and of public names alone`, () => {
+    assert.ok(codeLines(source) > 15 && codeLines(source) <= 40, `${codeLines(source)} lines of code`);
+    const taken = [...source.matchAll(/from '([^']+)'/g)].map(([, path]) => path);
+    assert.equal(
+      taken.filter((path) => !/^(slimgrad\/(node|kernel)|node:fs)$/.test(path)),
+      [],
+    );
+  });
+
+test('examples/supervised.ts tells bright pictures from dark ones', async () => {
+  const source = exampleFiles().find(({ name }) => name === 'supervised')?.source as string;
+  const rows = (await playground.output('supervised', source))
+    .trim()
+    .split('\n')
+    .map((row) => row.split(' ').map(Number));
+  const mean = (part: number[][], column: number) => part.reduce((sum, row) => sum + row[column], 0) / part.length;
+  for (const column of [1, 2]) {
+    const [first, last] = [mean(rows.slice(0, 4), column), mean(rows.slice(-4), column)];
+    assert.ok(last < 0.9 * first, `the loss falls from ${first} to ${last}`);
+  }
+});
 
 test.run();

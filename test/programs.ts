@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { transform } from 'esbuild';
 import sharp from 'sharp';
 import * as assert from 'uvu/assert';
@@ -27,7 +27,8 @@ interface Example {
 
 /** The programs of the folder `examples`. */
 export function exampleFiles(): Example[] {
-  return readdirSync('examples').map((file) => ({
+  const files = readdirSync('examples').filter((file) => file.endsWith('.ts'));
+  return files.map((file) => ({
     name: basename(file, '.ts'),
     source: readFileSync(join('examples', file), 'utf8'),
   }));
@@ -38,7 +39,10 @@ export function examplesOf(page: string): Example[] {
   return blocksOf(page, 'ts').map((source, i) => ({ name: `${basename(page, '.md')}_${i + 1}`, source }));
 }
 
-/** A folder to run examples in, with 20 pictures under `photos`; and one inside the package, which finds itself by name. */
+/**
+ * A folder to run examples in, with 20 pictures under `photos` and 20 of two classes under `labelled`; and one inside the package,
+ * which finds itself by name.
+ */
 export class Playground {
   readonly folder = mkdtempSync(join(tmpdir(), 'slimgrad-examples-'));
   readonly beside = resolve('build', `examples-${process.pid}`);
@@ -46,13 +50,15 @@ export class Playground {
   async open(): Promise<void> {
     const random = generator();
     mkdirSync(this.beside, { recursive: true });
-    mkdirSync(join(this.folder, 'photos'));
+    const picture = async (path: string, height: number, least: number, most: number) => {
+      const raw = { width: 40, height, channels: 3 as const };
+      const pixels = Uint8Array.from({ length: raw.width * height * 3 }, () => least + random() * (most - least));
+      mkdirSync(join(this.folder, dirname(path)), { recursive: true });
+      await sharp(pixels, { raw }).png().toFile(join(this.folder, path));
+    };
     for (let i = 0; i < 20; i++) {
-      const raw = { width: 40, height: 30 + i, channels: 3 as const };
-      const pixels = Uint8Array.from({ length: raw.width * raw.height * 3 }, () => random() * 256);
-      await sharp(pixels, { raw })
-        .png()
-        .toFile(join(this.folder, 'photos', `${i}.png`));
+      await picture(`photos/${i}.png`, 30 + i, 0, 256);
+      await picture(`labelled/${i % 2 ? 'bright' : 'dark'}/${i}.png`, 30 + i, i % 2 ? 156 : 0, i % 2 ? 256 : 100);
     }
   }
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
-import { chromium } from 'playwright-core';
+import { type Browser, chromium } from 'playwright-core';
 import { findArchive, softwareVersion, unpackArchive } from '../../src/node/software.js';
 import type { OpenPage } from './serve.js';
 
@@ -42,15 +42,20 @@ async function unpackChromium(): Promise<string> {
   return folder;
 }
 
-/** Opens `url` in a headless Chromium with WebGPU on SwiftShader; it needs no library of the system beyond libc. */
-export async function openChromium(url: string): Promise<OpenPage> {
+/** A headless Chromium with WebGPU on SwiftShader; it needs no library of the system beyond libc. */
+export async function launchChromium(): Promise<Browser> {
   const folder = await unpackChromium();
-  const browser = await chromium.launch({
+  return chromium.launch({
     executablePath: join(folder, 'chromium'),
     args: flags,
     env: { ...process.env, LD_LIBRARY_PATH: join(folder, 'lib') } as Record<string, string>,
     timeout: 60_000,
   });
+}
+
+/** Opens `url` in a Chromium of its own. */
+export async function openChromium(url: string): Promise<OpenPage> {
+  const browser = await launchChromium();
   const page = await browser.newPage();
   const broken = new Promise<never>((_, reject) => {
     page.on('pageerror', reject);

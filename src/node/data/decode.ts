@@ -64,14 +64,14 @@ export async function decodeSquare(
   options: DecodeOptions & SquareOptions = {},
 ): Promise<Picture> {
   checkRange(options);
-  checkSquare(size, options);
-  const { resize = size } = options;
+  const square = { resize: options.resize ?? size, interpolation: options.interpolation };
+  checkSquare(size, square);
   return named(async () => {
     const opened = await openImage(bytes);
     const { image, width, height } = opened;
-    const factor = Math.min(Math.max((oversampling * resize) / Math.min(width, height), 1 / reduction), 1);
+    const factor = Math.min(Math.max((oversampling * square.resize) / Math.min(width, height), 1 / reduction), 1);
     const copy = { width: Math.round(width * factor), height: Math.round(height * factor) };
-    const { left, top, ...sides } = squareRegion(copy, size, opened, options);
+    const { left, top, ...sides } = squareRegion(copy, size, opened, square);
     image.autoOrient();
     if (factor < 1) image.resize({ ...copy, fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
     // The square needs no rows below it, but a file that ends before the last is refused.
@@ -79,7 +79,7 @@ export async function decodeSquare(
     if (isTower) await readLastRow(bytes, opened.about);
     image.extract({ left, top, width: sides.width, height: isTower ? sides.height : copy.height - top });
     const part = await readPixels(opened, options);
-    return resizeSquare(part, size, opened, { left, top, ...copy }, options);
+    return resizeSquare(part, size, opened, { left, top, ...copy }, square);
   });
 }
 

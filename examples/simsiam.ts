@@ -1,0 +1,44 @@
+// SimSiam (Chen and He, 2021) as a method: what a predictor tells of one view is to be the other's embedding, held still.
+//
+//   node examples/simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
+
+import { add, detach, mean, mul, normalizeRows, scale, sum } from 'slimgrad/node';
+import { embedder, minimize, mlp, mobilenetV1, norm, oneEncoder, sequential, sgd, Trainer } from 'slimgrad/node';
+import { type Encoder, type Method, openDevice, openImageFolder, type Tape, type Tensor } from 'slimgrad/node';
+
+/** −(1/N) Σ_n cos(p_n, z_n), z a constant. */
+function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {
+  const cosines = mul(tape, normalizeRows(tape, p), normalizeRows(tape, detach(tape, z)));
+  return scale(tape, mean(tape, sum(tape, cosines, { dim: 1 })), -1);
+}
+
+/** L = ½ D(pA, zB) + ½ D(pB, zA), D the negative cosine */
+function simsiam(encoder: Encoder, D = 128): Method {
+  const units = { host: D, slim: D };
+  const layers = { hidden: D, output: D, batchnorm: true };
+  const head = sequential(mlp('projector', encoder.features, layers), norm('projector.4', units));
+  const predictor = mlp('predictor', units, { hidden: D / 4, output: D, batchnorm: true });
+  const embed = embedder(encoder, head);
+  return {
+    ...oneEncoder(encoder, head, predictor),
+    record(tape, network, { a, b }) {
+      const pass = network.pass(tape);
+      const [A, B] = [a, b].map((view) => embed(pass, view));
+      const [pA, pB] = [A, B].map(({ z }) => predictor.forward(pass, z));
+      const both = add(tape, negativeCosine(tape, pA, B.z), negativeCosine(tape, pB, A.z));
+      return minimize(
+        tape,
+        network,
+        { loss: scale(tape, both, 0.5) },
+        { watched: { zA: pA, zB: B.z, features: A.features } },
+      );
+    },
+  };
+}
+
+const device = await openDevice();
+const photos = await openImageFolder(process.argv[2] ?? 'photos');
+const method = simsiam(mobilenetV1({ width: 0.25, stemStride: 1 }));
+const trainer = await Trainer.open(device, method, photos, { batch: 8, epochs: 5, optimizer: sgd, lr: 0.5 });
+for await (const { step, loss } of trainer) console.log(step, loss);
+device.dispose();
