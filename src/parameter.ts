@@ -49,7 +49,7 @@ export function parameter(name: string, sides: readonly Side[], init: (random: R
   if (!Array.isArray(sides)) throw new ShapeError(`${name}: expected a list of sides, got ${textOf(sides)}`);
   if (typeof init !== 'function')
     throw new ShapeError(`${name}: expected a function that draws first values, got ${textOf(init)}`);
-  for (const side of sides) if (typeof side !== 'number') expectChannels(name, side);
+  for (const side of sides) if (typeof side === 'object') expectChannels(name, side);
   const [shape, slim] = widths.map((width) => sides.map((side) => lengthOf(side, width)));
   if (![...shape, ...slim].every((side) => Number.isInteger(side) && side >= 1))
     throw new ShapeError(
@@ -71,7 +71,7 @@ export function expectChannels(name: string, channels: unknown): void {
 }
 
 /** How long a side is in an encoder. */
-export const lengthOf = (side: Side, width: Width): number => (typeof side === 'number' ? side : side[width]);
+export const lengthOf = (side: Side, width: Width): number => (typeof side === 'object' ? side[width] : side);
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
@@ -89,6 +89,8 @@ export interface Owned {
 /** @throws ConfigError, in the name of `where`, where something else is given as a part of a network */
 export function expectOwned(where: string, owned: unknown, what = 'a module'): void {
   const { parameters, statistics } = Object(owned);
-  if (!Array.isArray(parameters) || !Array.isArray(statistics))
+  const have = (all: unknown, side: string) =>
+    Array.isArray(all) && all.every((each) => typeof Object(each)[side] === 'object');
+  if (!have(parameters, 'sides') || !have(statistics, 'channels'))
     throw new ConfigError(`${where}: expected ${what}, with parameters and statistics, got ${textOf(owned)}`);
 }

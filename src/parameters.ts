@@ -15,6 +15,7 @@ import {
 } from './parameter.js';
 import { type Indices, layOut, type Place, placesOf } from './places.js';
 import { expectArguments } from './runtime/arguments.js';
+import { awaitContents } from './runtime/awaited.js';
 import type { Device } from './runtime/device.js';
 import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
@@ -42,6 +43,12 @@ export interface Slicing {
 }
 
 export const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
+
+/** @throws ConfigError, in the name of `where`, where a way to slice is none of the known ones */
+export function expectSlicing(where: string, { bn = 'split', slice = 'prefix' }: Slicing): void {
+  expectOneOf(`${where}: bn`, bn, bnModes);
+  expectOneOf(`${where}: slice`, slice, sliceModes);
+}
 
 /** Tensors on the CPU, by the names they are saved under. */
 export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -87,8 +94,7 @@ export class Parameters {
     expectOwned('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
     const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
-    expectOneOf('parameters: bn', bn, bnModes);
-    expectOneOf('parameters: slice', slice, sliceModes);
+    expectSlicing('parameters', { bn, slice });
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
     const trained = layOut(all);
@@ -109,6 +115,8 @@ export class Parameters {
     this.weights = device.buffer('weights', trained.size * 4);
     this.grads = device.buffer('grads', trained.size * 4);
     this.stats = device.buffer('stats', tracked.size * 4);
+    if (this.places.length > 0)
+      awaitContents(this.weights, 'call initialize(random), load(), loadState() or write() first');
     if (slice === 'prefix') return;
     this.#lists = new KeepLists(device, parameters);
     const range = ({ name }: Parameter) => {
@@ -199,6 +207,7 @@ export class Parameters {
   /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
   async state(owned: Owned, width: Width): Promise<Tensors> {
     expectOwned('parameters', owned);
+    expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
     const whole = await this.#readBuffers();
     const cut = (name: string, shape: readonly number[]) => {

@@ -49,8 +49,10 @@ export async function record<Out extends Outputs>(
   try {
     const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });
     const outputs: Outputs = plan.phase('', () => record(tape)) ?? {};
-    if ('storage' in outputs)
-      throw new ConfigError('record: expected tensors by their names, as { loss }, got a tensor');
+    if (typeof outputs !== 'object' || 'storage' in outputs)
+      throw new ConfigError(
+        `record: expected tensors by their names, as { loss }, got ${typeof outputs === 'object' ? 'a tensor' : textOf(outputs)}`,
+      );
     expectTensors('record', outputs);
     for (const output of Object.values(outputs)) plan.keep(output);
     for (const { grad } of tape.trained) if (grad) plan.clearFirst(bufferOf(grad));

@@ -214,7 +214,7 @@ const isShape = (shape: unknown) => Array.isArray(shape) && shape.every(isSide);
 
 /** `(8, 3, 32, 32)`, as error messages show shapes. */
 export function shapeText(shape: readonly number[]): string {
-  return Array.isArray(shape) ? `(${shape.join(', ')})` : textOf(shape);
+  return Array.isArray(shape) ? `(${shape.map(textOf).join(', ')})` : textOf(shape);
 }
 
 /** The matrix (O, I) of a 1x1 kernel (O, I, 1, 1), strides kept. */

@@ -1,6 +1,6 @@
 import { Loader } from './data/loader.js';
 import { draws, stream } from './data/philox.js';
-import type { ImageSource } from './data/source.js';
+import { checkSource, type ImageSource } from './data/source.js';
 import { type Encoder, slimOf } from './encoders/encoder.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
@@ -8,7 +8,6 @@ import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import type { Checkpoint } from './io/checkpoint.js';
 import { toTensors } from './io/safetensors.js';
 import type { Method, Summary } from './methods/method.js';
-import { checkMethod } from './methods/method.js';
 import { Network } from './methods/network.js';
 import { fingerprint } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
@@ -99,7 +98,7 @@ export class Trainer {
     options: TrainerOptions = {},
   ): Promise<Trainer> {
     expectArguments('Trainer', { device });
-    checkMethod('Trainer', method);
+    checkSource(source);
     const laid = layOut(device, method, source, options); // refuses what it can before any picture is decoded
     const { batch, seed } = laid.options;
     const loader = await Loader.open(device, source, { batch, seed });

@@ -9,7 +9,7 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
-import { type Slicing, slicingOptions } from '../parameters.js';
+import { expectSlicing, type Slicing, slicingOptions } from '../parameters.js';
 import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
@@ -66,7 +66,8 @@ export function projectedEncoder(
 }
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
-export function slicedEncoder(encoder: Encoder, settings: SlicedSettings): Projected {
+export function slicedEncoder(where: string, encoder: Encoder, settings: SlicedSettings): Projected {
+  expectSlicing(where, settings);
   const { bn, slice, projector: D = correlationDefaults.projector } = settings;
   const head = projector(encoder.features, D);
   const sliced: Slicing = { ...(bn && { bn }), ...(slice && { slice }) };

@@ -79,10 +79,13 @@ function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): 
 }
 
 /** @throws ConfigError, in the name of `where`, where something else is given as a method */
-export function checkMethod(where: string, method: Method): void {
+export function expectMethod(where: string, method: Method): void {
   const { encoders, heads, record } = Object(method) as Partial<Method>;
   if (typeof record !== 'function' || !Array.isArray(heads))
-    throw new ConfigError(`${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(method)}`);
+    throw new ConfigError(
+      `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(method)}; ` +
+        'of a configuration it is methodOf(config)',
+    );
   for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
   for (const head of heads) expectModule(where, head);
 }

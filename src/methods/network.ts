@@ -9,7 +9,7 @@ import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { type Tensor, tensor } from '../tensor.js';
-import { checkMethod, type Method } from './method.js';
+import { expectMethod, type Method } from './method.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
 export interface Embedding {
@@ -46,7 +46,7 @@ export class Network {
 
   constructor(device: Device, method: Method) {
     expectArguments('network', { device });
-    checkMethod('network', method);
+    expectMethod('network', method);
     const { encoders, heads, sliced, averages, queues = {} } = method;
     this.#device = device;
     this.#method = method;

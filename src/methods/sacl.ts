@@ -18,7 +18,7 @@ const { alpha: _, ...kinds } = slicedKinds;
  */
 export function sacl(encoder: Encoder, settings: Omit<SlicedSettings, 'alpha'> = {}): Method {
   expectSettings('sacl', encoder, settings, kinds);
-  const { networks, embed } = slicedEncoder(encoder, settings);
+  const { networks, embed } = slicedEncoder('sacl', encoder, settings);
   return {
     ...networks,
     record(tape, network, { a, b }) {

@@ -22,7 +22,7 @@ import { expectSettings } from './settings.js';
  */
 export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method {
   expectSettings('saclXd', encoder, settings, slicedKinds);
-  const { networks, embed } = slicedEncoder(encoder, settings);
+  const { networks, embed } = slicedEncoder('saclXd', encoder, settings);
   return {
     ...networks,
     record(tape, network, { a, b }) {

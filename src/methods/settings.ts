@@ -9,6 +9,7 @@ export type { Kinds };
 
 import type { ContrastSettings, HeadSettings } from './contrast.js';
 import type { LossSettings } from './cross_correlation.js';
+import type { SeedSettings } from './seed.js';
 
 /** By the names of settings, which mean the same in every method that has them. */
 export const settingRanges = {
@@ -36,6 +37,14 @@ export const contrastKinds: Kinds<ContrastSettings> = {
   temperature: 'number',
   queue: 'number',
   ema: 'number',
+};
+/** of `SeedSettings`, */
+export const seedKinds: Kinds<SeedSettings> = {
+  ...headKinds,
+  temperature: 'number',
+  queue: 'number',
+  teacher: 'object',
+  teacherTemperature: 'number',
 };
 /** and of `LossSettings`. */
 export const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };

@@ -1,5 +1,6 @@
 import type { TrainConfig } from '../config.js';
 import { type ReadEncoderOptions, readEncoder } from '../encoder_file.js';
+import { checkEncoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { ImageClassifier, readClassifier } from '../image_classifier.js';
 import { ImageEncoder, openTorchvision, type TorchvisionOptions, torchvisionKinds } from '../image_encoder.js';
@@ -38,17 +39,11 @@ export interface LoadOptions extends Pick<ReadEncoderOptions, 'encoder'> {
 
 const loadOptions: Kinds<LoadOptions> = { device: 'any', encoder: 'any' };
 
-/** Options, where they, their device and the path are right. */
-function expectLoad<T extends { device?: Device | undefined }>(
-  where: string,
-  path: string,
-  options: T,
-  kinds: Kinds<T> & Kinds<object>,
-): T {
-  expectOptions(where, options, kinds);
-  if (options.device !== undefined) expectArguments(where, { device: options.device });
+/** Refuses what is not the path of a file, no device and no encoder, where these are given. */
+function expectFile(where: string, path: string, { device, encoder }: LoadOptions): void {
   if (typeof path !== 'string') throw new ConfigError(`${where}: expected the path of a file, got ${textOf(path)}`);
-  return options;
+  if (device !== undefined) expectArguments(where, { device });
+  if (encoder !== undefined) checkEncoder(where, encoder);
 }
 
 /**
@@ -58,7 +53,8 @@ function expectLoad<T extends { device?: Device | undefined }>(
  * @throws DataError where the file is missing, or as `readEncoder`; DeviceError where there is no adapter
  */
 export async function loadEncoder(path: string, options: LoadOptions = {}): Promise<LoadedEncoder> {
-  const { device, encoder } = expectLoad('loadEncoder', path, options, loadOptions);
+  const { device, encoder } = expectOptions('loadEncoder', options, loadOptions);
+  expectFile('loadEncoder', path, options);
   const file = readEncoder(await readBytes(path), { encoder, file: path }); // before a device is opened for nothing
   const { config } = file;
   return { ...(config && { config }), ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, file))) };
@@ -74,7 +70,8 @@ export async function loadTorchvision(
   file: string,
   given: TorchvisionOptions & { device?: Device },
 ): Promise<LoadedEncoder> {
-  const { device, ...options } = expectLoad('loadTorchvision', file, given, { ...torchvisionKinds, device: 'any' });
+  const { device, ...options } = expectOptions('loadTorchvision', given, { ...torchvisionKinds, device: 'any' });
+  expectFile('loadTorchvision', file, { device });
   const bytes = await readBytes(file);
   return encoderOn(device, (chosen) => openTorchvision(chosen, bytes, options, file));
 }
@@ -85,7 +82,8 @@ export async function loadTorchvision(
  * @throws DataError where the file is missing, holds an encoder alone, or as `readEncoder`; DeviceError where there is no adapter
  */
 export async function loadClassifier(path: string, options: LoadOptions = {}): Promise<LoadedClassifier> {
-  const { device, encoder } = expectLoad('loadClassifier', path, options, loadOptions);
+  const { device, encoder } = expectOptions('loadClassifier', options, loadOptions);
+  expectFile('loadClassifier', path, options);
   const file = readClassifier(await readBytes(path), { encoder, file: path }); // as above, before a device
   const { config, classifier } = file;
   const { opened, dispose } = await on(

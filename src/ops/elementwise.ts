@@ -139,6 +139,12 @@ function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], fac
 /** Sees that the operands are tensors, but for numbers. */
 export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Tensor | number): void {
   expectArguments(op, { tape, ...(typeof a !== 'number' && { a }), ...(typeof b !== 'number' && { b }) });
+  const divides = op === 'div' && typeof b === 'number';
+  for (const number of [a, divides ? 1 / b : b])
+    if (typeof number === 'number' && !Number.isFinite(number))
+      throw new ConfigError(
+        `${op}: expected numbers that are finite, and none that divides by 0, got ${[a, b].filter((x) => typeof x === 'number').join(' and ')}`,
+      );
 }
 
 /** A function of one tensor. */
