@@ -41,6 +41,8 @@ export const state = new Map(
 export const file = { encoder: tiny, state, imageSize: 8, step: 1, metadata: {} };
 const bytes = writeEncoder(file);
 
+/** Its range is looked at once the file is read. */
+const anyNumber = (value: unknown) => typeof value === 'number';
 const units = { projector: whole(2, 65536), embedding: whole(2, 65536) };
 const contrast = { ...units, temperature: above(0), queue: whole(1, 2 ** 20), ema: below(1) };
 const learning = { ...units, temperature: above(0), queue: whole(1, 2 ** 20), teacher: never };
@@ -166,11 +168,11 @@ export const learned: Readonly<Record<string, Door>> = {
     options: {
       ...torchvision,
       encoder: text,
-      imageSize: number(),
-      resize: number(),
+      imageSize: anyNumber,
+      resize: anyNumber,
       interpolation: text,
-      width: number(),
-      stemStride: number(),
+      width: anyNumber,
+      stemStride: anyNumber,
       device: never,
     },
     call: (_, options) => loadTorchvision('/nowhere', given(options, { encoder: 'resnet18' }) as never),
