@@ -1,7 +1,6 @@
 import { DataError } from '../errors.js';
 import type { Tensors } from '../parameters.js';
 import { fromHalf } from '../runtime/half.js';
-import { textOf } from '../runtime/text_of.js';
 import { numel } from '../tensor.js';
 import { brief, isWellFormed, readHeader, TYPES } from './safetensors_header.js';
 
@@ -113,7 +112,7 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   const fail = (what: string, cause?: unknown): never => {
     throw new DataError(`${file}: not a usable safetensors file: ${what}`, cause === undefined ? {} : { cause });
   };
-  if (!((bytes as unknown) instanceof Uint8Array)) fail(`expected its bytes, a Uint8Array, got ${textOf(bytes)}`);
+  if (!((bytes as unknown) instanceof Uint8Array)) fail(`expected its bytes, a Uint8Array, got ${typeof bytes}`);
   if (bytes.length < 8) fail(`expected at least 8 bytes, got ${bytes.length}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > HEADER_LIMIT || length > bytes.length - 8) {

@@ -2,37 +2,27 @@
 import { ValidationError } from '../errors.js';
 import { textOf } from './text_of.js';
 
-interface Kind {
-  readonly what: string;
-  readonly remedy: string;
-  readonly is: (value: object) => boolean;
-}
+/** What a kind is called, what gives one, and whether an object is of it. */
+type Kind = readonly [what: string, remedy: string, is: (value: object) => boolean];
 
-const has =
-  (name: string, type = 'function') =>
-  (value: object) =>
-    typeof Reflect.get(value, name) === type;
+const has = (name: string) => (value: object) => name in value;
 
 /** By the names of arguments; any other is a tensor's. */
 const kinds: Readonly<Record<string, Kind>> = {
-  device: { what: 'a Device', remedy: 'openDevice() gives one', is: has('assertHealthy') },
-  plan: { what: 'a Plan', remedy: 'new Plan(device) makes one, and a tape has one, tape.plan', is: has('dispatch') },
-  tape: { what: 'a Tape', remedy: 'new Tape(plan) makes one, and record() gives one', is: has('remakable') },
+  device: ['a Device', 'openDevice() gives one', has('assertHealthy')],
+  plan: ['a Plan', 'new Plan(device) makes one, and a tape has one, tape.plan', has('dispatch')],
+  tape: ['a Tape', 'new Tape(plan) makes one, and record() gives one', has('remakable')],
 };
-const memory: Kind = {
-  what: 'a tensor',
-  remedy: 'device.tensor(shape, values) makes one',
-  is: has('storage', 'object'),
-};
-const tensor: Kind = {
-  ...memory,
-  is: (value) => memory.is(value) && ['shape', 'strides'].every((name) => Array.isArray(Reflect.get(value, name))),
-};
+const isMemory = (value: object) => 'storage' in value && value.storage instanceof Object;
+const memory: Kind = ['a tensor', 'device.tensor(shape, values) makes one', isMemory];
+const isList = (value: object, name: string) => Array.isArray(Reflect.get(value, name));
+const isTensor = (value: object) => isMemory(value) && isList(value, 'shape') && isList(value, 'strides');
+const tensor: Kind = [memory[0], memory[1], isTensor];
 
 /** Refuses what is none of a kind. */
-function expectKind(where: string, name: string, value: unknown, { what, remedy, is }: Kind): void {
+function expectKind(where: string, name: string, value: unknown, [what, remedy, is]: Kind): void {
   if (is(Object(value))) return;
-  const got = Object.values(kinds).find((kind) => kind.is(Object(value)))?.what ?? textOf(value);
+  const got = Object.values(kinds).find(([, , is]) => is(Object(value)))?.[0] ?? textOf(value);
   throw new ValidationError(
     `${where}: expected ${name} to be ${what}, got ${got}; ${got === 'a promise' ? 'await it' : remedy}`,
   );

@@ -15,8 +15,8 @@ import {
   type Kernel,
   listConsts,
   type Pipeline,
-  PipelineCache,
   pack,
+  pipelineKey,
 } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { expectOptions, type Kinds } from './options.js';
@@ -315,7 +315,7 @@ export class Plan {
     const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
     return {
       dispatches: dispatches.length,
-      pipelines: new Set(dispatches.map((d) => PipelineCache.key(d.kernel, d.entry, d))).size,
+      pipelines: new Set(dispatches.map((d) => pipelineKey(d.kernel, d.entry, d))).size,
       macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
       slots: live.length,
       peakBytes: peak,
