@@ -2,7 +2,6 @@ import { dataSettings } from './config/data.js';
 import {
   blockList,
   choice,
-  fitsF32,
   integer,
   number,
   optimizers,
@@ -21,6 +20,7 @@ import { isSmall } from './data/augment.js';
 import { backbone, encoderNames } from './encoders/backbone.js';
 import { ConfigError } from './errors.js';
 import { adamwDefaults, larsDefaults, sgdDefaults } from './optim/defaults.js';
+import { fitsF32 } from './runtime/range.js';
 import { ranges, trainerDefaults } from './train/options.js';
 import { show } from './train/schedule.js';
 

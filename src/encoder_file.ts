@@ -10,6 +10,8 @@ import { shapesOf } from './io/state_dict.js';
 import { backboneState, checkBackbone } from './io/torchvision.js';
 import type { Tensors, Width } from './parameters.js';
 import { encoderOf, readConfig, writeConfig } from './run_file.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
+import { textOf } from './runtime/text_of.js';
 
 const format = 'slimgrad encoder 1';
 
@@ -52,6 +54,8 @@ export interface ReadEncoderOptions {
   readonly file?: string | undefined;
 }
 
+export const readKinds: Kinds<ReadEncoderOptions> = { encoder: 'any', file: 'string' };
+
 /** What the metadata of a file say in fields of `EncoderFile`. */
 const fields = ['format', 'part', 'step', 'config', 'imageSize', 'square', 'digest', 'classes'] as const;
 type Fields = { -readonly [K in (typeof fields)[number]]?: string };
@@ -66,7 +70,7 @@ const counter = (name: string) => name.replace(/running_mean$/, 'num_batches_tra
  * ConfigError where a field is out of range, `config` comes without `part`, or a name is one that the file needs for itself
  */
 export function writeEncoder(file: EncoderFile): Uint8Array<ArrayBuffer> {
-  checkFile(file);
+  checkFile(Object(file));
   const { state, classifier, step } = file;
   return writeSafetensors([...tensorsOf(state, step), ...(classifier?.state ?? [])], metadataOf(file));
 }
@@ -100,7 +104,8 @@ function fieldsOf({ encoder, imageSize, square, step, part, config, classifier }
   };
 }
 
-function checkFile({ encoder, state, imageSize, square = {}, step, part, config, classifier, metadata }: EncoderFile) {
+function checkFile(file: EncoderFile) {
+  const { encoder, state, imageSize, square = {}, step, part, config, classifier, metadata } = file;
   checkEncoder('writeEncoder', encoder);
   checkSize('writeEncoder', { backbone: encoder, imageSize });
   checkSquare(imageSize, square);
@@ -110,13 +115,15 @@ function checkFile({ encoder, state, imageSize, square = {}, step, part, config,
   if (!Number.isSafeInteger(step) || step < 0 || step >= 1e15) refuse('a whole step from 0 to 15 digits', step);
   if (part !== undefined && part !== 'host' && part !== 'slim') refuse('part host or slim', part);
   if (config && !part) refuse('the part of its run, host or slim, beside a config', part);
+  if (Object.values(Object(metadata)).some((value) => typeof value !== 'string') || Object(metadata) !== metadata)
+    refuse('metadata of texts by their names, {} where there is none', textOf(metadata));
   const taken = fields.find((field) => Object.hasOwn(metadata, field));
   if (taken) refuse('metadata that the other fields do not tell', `"${taken}"; leave it out`);
   const shapes = shapesOf(encoder);
   const odd = [...shapes.keys()].find((name) => name.startsWith('classifier.'));
   if (odd) refuse('other names than classifier.…, which is the layer behind the encoder', odd);
   checkBackbone(encoder, state, 'writeEncoder');
-  if (classifier) checkClassifier(classifier, encoder, 'writeEncoder');
+  if (classifier) checkClassifier(classifier, encoder.features.host, 'writeEncoder');
 }
 
 /**
@@ -130,7 +137,8 @@ export function readEncoder(
   options?: ReadEncoderOptions & { readonly encoder?: undefined },
 ): RunEncoderFile;
 export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions): EncoderFile;
-export function readEncoder(bytes: Uint8Array, { encoder, file = 'encoder' }: ReadEncoderOptions = {}): EncoderFile {
+export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions = {}): EncoderFile {
+  const { encoder, file = 'encoder' } = expectOptions('readEncoder', options, readKinds);
   if (encoder !== undefined) checkEncoder('readEncoder', encoder);
   const { config, ...read } = readFile(bytes, file, readConfig);
   const { part } = read.about;
@@ -216,14 +224,17 @@ function classifierOf(
   const count = state.get('classifier.bias')?.shape[0] ?? 0;
   const names = text === undefined ? Array.from({ length: count }, (_, k) => String(k)) : parseNames(text);
   const classifier = { classes: names ?? [], state };
-  checkClassifier(classifier, encoder, file, text);
+  checkClassifier(classifier, encoder.features.host, file, text);
   return classifier;
 }
 
 /** @param text what stands for the names in the file */
-function checkClassifier({ classes, state }: Classifier, { features }: Encoder, file: string, text?: string): void {
+export function checkClassifier(classifier: Classifier, features: number, file: string, text?: string): void {
+  const { classes, state } = Object(classifier) as Classifier;
+  if (!Array.isArray(classes) || !((state as unknown) instanceof Map))
+    throw new DataError(`${file}: expected a classifier { classes, state }, got ${textOf(classifier)}`);
   const count = state.get('classifier.bias')?.shape[0] ?? 0;
-  checkState(state, classifierShapes(features.host, count), file);
+  checkState(state, classifierShapes(features, count), file);
   if (classes.length !== count)
     throw new DataError(
       `${file}: expected the names of its classifier's ${count} classes as a JSON array under "classes" of its metadata, ` +

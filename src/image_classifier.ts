@@ -1,12 +1,15 @@
 import type { ImageSource, PictureLike } from './data/source.js';
-import { type EncoderFile, type ReadEncoderOptions, readEncoder } from './encoder_file.js';
-import { DataError, NonFiniteError } from './errors.js';
+import { checkClassifier, type EncoderFile, type ReadEncoderOptions, readEncoder, readKinds } from './encoder_file.js';
+import { ConfigError, DataError, NonFiniteError } from './errors.js';
 import { largestOf } from './eval/classification.js';
 import { type Classifier, classifier, logitsOf } from './eval/head.js';
 import { ImageEncoder } from './image_encoder.js';
 import type { Module } from './nn/module.js';
 import { Parameters } from './parameters.js';
+import { expectArguments } from './runtime/arguments.js';
 import type { Device } from './runtime/device.js';
+import { expectOptions } from './runtime/options.js';
+import { textOf } from './runtime/text_of.js';
 
 /** What N pictures were taken for. */
 export interface Classified {
@@ -29,7 +32,12 @@ export class ImageClassifier {
    * @param encoder is disposed of with the classifier
    * @param classifier of as many features as the encoder has
    */
-  constructor(device: Device, encoder: ImageEncoder, { classes, state }: Classifier) {
+  constructor(device: Device, encoder: ImageEncoder, layer: Classifier) {
+    expectArguments('ImageClassifier', { device });
+    if (!(encoder instanceof ImageEncoder))
+      throw new ConfigError(`ImageClassifier: expected an ImageEncoder, got ${textOf(encoder)}`);
+    checkClassifier(layer, encoder.features, 'ImageClassifier');
+    const { classes, state } = layer;
     this.#device = device;
     this.encoder = encoder;
     this.classes = classes;
@@ -88,8 +96,9 @@ function softmaxInPlace(row: Float32Array, n: number): number {
  */
 export function readClassifier(
   bytes: Uint8Array,
-  { encoder: network, file = 'classifier' }: ReadEncoderOptions = {},
+  options: ReadEncoderOptions = {},
 ): EncoderFile & { readonly classifier: Classifier } {
+  const { encoder: network, file = 'classifier' } = expectOptions('readClassifier', options, readKinds);
   const { classifier, ...encoder } = readEncoder(bytes, { encoder: network, file });
   if (classifier) return { ...encoder, classifier };
   throw new DataError(

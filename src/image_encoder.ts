@@ -10,7 +10,10 @@ import { readSafetensors } from './io/safetensors.js';
 import { findState } from './io/state_dict.js';
 import { backboneParameters, namingsOf } from './io/torchvision.js';
 import type { Parameters, Tensors } from './parameters.js';
+import { expectArguments } from './runtime/arguments.js';
 import type { Device } from './runtime/device.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
+import { textOf } from './runtime/text_of.js';
 
 /** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
 export class ImageEncoder implements WeightedEncoder {
@@ -29,11 +32,10 @@ export class ImageEncoder implements WeightedEncoder {
    * @throws DataError that lists every tensor of the state that is missing, extra or of another shape; ConfigError where there
    * is no encoder, or pictures would be smaller than the encoder's stride
    */
-  constructor(
-    device: Device,
-    { encoder, state, imageSize, square = {} }: Pick<EncoderFile, 'encoder' | 'state' | 'imageSize' | 'square'>,
-  ) {
+  constructor(device: Device, file: Pick<EncoderFile, 'encoder' | 'state' | 'imageSize' | 'square'>) {
+    const { encoder, state, imageSize, square = {} } = Object(file) as typeof file;
     checkEncoder('ImageEncoder', encoder);
+    expectArguments('ImageEncoder', { device });
     this.#device = device;
     this.backbone = encoder;
     this.features = encoder.features.host;
@@ -85,8 +87,8 @@ export class ImageEncoder implements WeightedEncoder {
  *
  * @throws DataError as `readEncoder`; ConfigError where pictures would be smaller than the encoder's stride
  */
-export function openEncoder(device: Device, bytes: Uint8Array, options?: ReadEncoderOptions): ImageEncoder {
-  return new ImageEncoder(device, readEncoder(bytes, { ...options }));
+export function openEncoder(device: Device, bytes: Uint8Array, options: ReadEncoderOptions = {}): ImageEncoder {
+  return new ImageEncoder(device, readEncoder(bytes, options));
 }
 
 /** How a network of torchvision is to be read. */
@@ -106,6 +108,16 @@ export interface TorchvisionOptions {
   prefix?: string;
 }
 
+export const torchvisionKinds: Kinds<TorchvisionOptions> = {
+  encoder: 'string',
+  imageSize: 'number',
+  resize: 'number',
+  interpolation: 'string',
+  width: 'number',
+  stemStride: 'number',
+  prefix: 'string',
+};
+
 /**
  * An encoder from the bytes of a safetensors file with a state dict of torchvision, as
  * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may lie in a larger network, whatever its names
@@ -118,14 +130,23 @@ export interface TorchvisionOptions {
 export function openTorchvision(
   device: Device,
   bytes: Uint8Array,
-  { encoder, imageSize = 224, resize, interpolation, width = 1, stemStride = 2, prefix }: TorchvisionOptions,
+  options: TorchvisionOptions,
   file = 'encoder',
 ): ImageEncoder {
+  const {
+    encoder,
+    imageSize = 224,
+    width = 1,
+    stemStride = 2,
+    prefix,
+    ...rest
+  } = expectOptions('openTorchvision', options, torchvisionKinds);
   const { tensors, metadata } = readSafetensors(bytes, file);
   if (metadata.format?.startsWith('slimgrad'))
     throw new DataError(
       `${file}: expected a state dict of torchvision, got a file of slimgrad, which names its encoder`,
     );
+  const { resize, interpolation } = rest;
   const square = { resize, interpolation };
   const network = backbone({ encoder, width, ratio: 1, stemStride, blocks: null });
   checkSize(encoder, { backbone: network, imageSize });
@@ -137,7 +158,9 @@ export function openTorchvision(
 
 function sourceOf(what: string, images: ImageSource | readonly PictureLike[]): ImageSource {
   if (typeof images !== 'object' || images === null || !('length' in images))
-    throw new ConfigError(`${what}: expected pictures, or a source of them as openImageFolder() gives, got ${images}`);
+    throw new ConfigError(
+      `${what}: expected pictures, or a source of them as openImageFolder() gives, got ${textOf(images)}`,
+    );
   return 'load' in images ? images : pictureSource(images);
 }
 

@@ -165,21 +165,16 @@ export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.j
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
 export {
-  type BnMode,
-  bnModes,
   type Channels,
   type Owned,
   type Parameter,
-  Parameters,
   parameter,
   type Random,
   type Side,
-  type Slicing,
   type Statistic,
-  type Tensors,
-  type Weights,
   type Width,
-} from './parameters.js';
+} from './parameter.js';
+export { type BnMode, bnModes, Parameters, type Slicing, type Tensors, type Weights } from './parameters.js';
 export type { Place } from './places.js';
 export { type Outputs, type RecordOptions, record, type Step } from './record.js';
 export type { Binding, Integer, Slot } from './runtime/binding.js';

@@ -1,72 +1,31 @@
-import { ShapeError, ValidationError } from './errors.js';
+import { ConfigError, ValidationError } from './errors.js';
 import { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
+import {
+  type Channels,
+  expectOwned,
+  lengthOf,
+  type Owned,
+  type Parameter,
+  parameter,
+  type Random,
+  type Side,
+  type Statistic,
+  type Width,
+  widths,
+} from './parameter.js';
 import { type Indices, layOut, type Place, placesOf } from './places.js';
+import { expectArguments } from './runtime/arguments.js';
+import { awaitContents } from './runtime/awaited.js';
 import type { Device } from './runtime/device.js';
 import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
 import { Readback } from './runtime/readback.js';
+import { textOf } from './runtime/text_of.js';
 import { checkFiniteState } from './state.js';
-import { keep, shapeText, type Tensor, tensor } from './tensor.js';
+import { keep, type Tensor, tensor } from './tensor.js';
 
-export type { Place };
-
-/** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
-export type Width = (typeof widths)[number];
-
-const widths = ['host', 'slim'] as const;
-
-/**
- * A group of channels, and its size in the host and in the slim encoder. The object is the group: what must keep the same
- * channels (a producer and all that a depthwise convolution, batchnorm, excitation or residual add ties to it) holds
- * one and the same object, and groups that are free of each other hold different ones, of whatever sizes.
- */
-export interface Channels {
-  readonly host: number;
-  readonly slim: number;
-}
-
-/** Draws a number in [0, 1). */
-export type Random = () => number;
-
-/** A side of a parameter: a group of channels, or a length that both encoders share, as a kernel's. */
-export type Side = Channels | number;
-
-/** A trainable tensor: its shape in the host, that of the slim encoder's slice of it, and how it starts. */
-export interface Parameter {
-  readonly name: string;
-  /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
-  readonly sides: readonly Side[];
-  /** The lengths of `sides` in the host, */
-  readonly shape: readonly number[];
-  /** and in the slim encoder. */
-  readonly slim: readonly number[];
-  readonly init: (random: Random) => number;
-  /** Whether its rows make the channels of their group, and so tell which of them matter: of a convolution, not a depthwise one. */
-  readonly writes?: boolean;
-  /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
-  readonly affine?: boolean;
-}
-
-/**
- * A parameter of these sides.
- *
- * @throws ShapeError where a side is no whole number of at least 1, or the slim encoder's is longer than the host's
- */
-export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
-  const [shape, slim] = widths.map((width) => sides.map((side) => lengthOf(side, width)));
-  if (![...shape, ...slim].every((side) => Number.isInteger(side) && side >= 1))
-    throw new ShapeError(
-      `${name}: expected sides that are whole and at least 1, got ${shapeText(shape)} of the host and ` +
-        `${shapeText(slim)} of the slim encoder`,
-    );
-  if (slim.some((side, d) => side > shape[d]))
-    throw new ShapeError(
-      `${name}: expected a slim side of at most the host's, got ${shapeText(slim)} of ${shapeText(shape)}`,
-    );
-  return { name, sides, shape, slim, init };
-}
-
-const lengthOf = (side: Side, width: Width): number => (typeof side === 'number' ? side : side[width]);
+export type { Channels, Owned, Parameter, Place, Random, Side, Statistic, Width };
+export { parameter };
 
 /**
  * What host and slim encoder share of a batchnorm: the affine tensors as a prefix (`split`), the running statistics too
@@ -83,19 +42,12 @@ export interface Slicing {
   readonly slice?: SliceMode;
 }
 
-const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
+export const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
 
-/** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
-export interface Statistic {
-  readonly name: string;
-  readonly channels: Channels;
-  readonly init: number;
-}
-
-/** What a part of a network owns. */
-export interface Owned {
-  readonly parameters: readonly Parameter[];
-  readonly statistics: readonly Statistic[];
+/** @throws ConfigError, in the name of `where`, where a way to slice is none of the known ones */
+export function expectSlicing(where: string, { bn = 'split', slice = 'prefix' }: Slicing): void {
+  expectOneOf(`${where}: bn`, bn, bnModes);
+  expectOneOf(`${where}: slice`, slice, sliceModes);
 }
 
 /** Tensors on the CPU, by the names they are saved under. */
@@ -138,10 +90,11 @@ export class Parameters {
     statistics: readonly Statistic[],
     slicing: Slicing = {},
   ) {
+    expectArguments('parameters', { device });
+    expectOwned('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
     const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
-    expectOneOf('parameters: bn', bn, bnModes);
-    expectOneOf('parameters: slice', slice, sliceModes);
+    expectSlicing('parameters', { bn, slice });
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
     const trained = layOut(all);
@@ -162,6 +115,8 @@ export class Parameters {
     this.weights = device.buffer('weights', trained.size * 4);
     this.grads = device.buffer('grads', trained.size * 4);
     this.stats = device.buffer('stats', tracked.size * 4);
+    if (this.places.length > 0)
+      awaitContents(this.weights, 'call initialize(random), load(), loadState() or write() first');
     if (slice === 'prefix') return;
     this.#lists = new KeepLists(device, parameters);
     const range = ({ name }: Parameter) => {
@@ -187,6 +142,10 @@ export class Parameters {
    * selected by them already: beginning with others, the first selection after the warm-up would exchange a third of the channels.
    */
   initialize(random: Random): void {
+    if (typeof random !== 'function')
+      throw new ConfigError(
+        `parameters: expected a function that draws numbers, as Math.random, got ${textOf(random)}`,
+      );
     const weights = new Float32Array(this.size);
     for (const { name, offset, length } of this.places) {
       const { init } = this.#parameter(name);
@@ -246,7 +205,10 @@ export class Parameters {
   }
 
   /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
-  async state({ parameters, statistics }: Owned, width: Width): Promise<Tensors> {
+  async state(owned: Owned, width: Width): Promise<Tensors> {
+    expectOwned('parameters', owned);
+    expectOneOf('parameters: width', width, widths);
+    const { parameters, statistics } = owned;
     const whole = await this.#readBuffers();
     const cut = (name: string, shape: readonly number[]) => {
       const { kind, at } = this.elements(name, width);
@@ -314,7 +276,10 @@ export class Parameters {
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
    * ValidationError where another call is under way
    */
-  async loadState({ parameters, statistics }: Owned, width: Width, state: Tensors): Promise<void> {
+  async loadState(owned: Owned, width: Width, state: Tensors): Promise<void> {
+    expectOwned('parameters', owned);
+    expectOneOf('parameters: width', width, widths);
+    const { parameters, statistics } = owned;
     const shapes = [
       ...parameters.map(({ name, shape, slim }) => [name, width === 'host' ? shape : slim] as const),
       ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
@@ -348,7 +313,7 @@ export class Parameters {
     const place = this.#places.get(name) ?? this.#statPlaces.get(name);
     if (!place) throw new ValidationError(`parameters: no tensor "${name}"`);
     if (!(data instanceof Float32Array))
-      throw new ValidationError(`parameters: expected a Float32Array for ${name}, got ${typeof data}`);
+      throw new ValidationError(`parameters: expected a Float32Array for ${name}, got ${textOf(data)}`);
     if (data.length !== place.length)
       throw new ValidationError(`parameters: expected ${place.length} values for ${name}, got ${data.length}`);
     this.#device.write(this.#places.has(name) ? this.weights : this.stats, data, place.offset * 4);

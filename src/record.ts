@@ -1,5 +1,7 @@
 // A step, recorded and compiled in one call: forward, backward and update, replayed by run().
-import { ValidationError } from './errors.js';
+
+import { ConfigError, ValidationError } from './errors.js';
+import { expectArguments, expectTensors } from './runtime/arguments.js';
 import { bufferOf } from './runtime/binding.js';
 import type { PlanOptions } from './runtime/commands.js';
 import type { Device } from './runtime/device.js';
@@ -8,7 +10,8 @@ import { expectOptions, type Kinds } from './runtime/options.js';
 import { Plan } from './runtime/plan.js';
 import { Readback } from './runtime/readback.js';
 import type { StepScalars } from './runtime/step_scalars.js';
-import { Tape, type TapeOptions } from './tape.js';
+import { textOf } from './runtime/text_of.js';
+import { Tape, type TapeOptions, tapeOptions } from './tape.js';
 import { numel, type Tensor } from './tensor.js';
 
 /** What a step gives, by name. */
@@ -23,8 +26,7 @@ const recordOptions: Kinds<RecordOptions> = {
   label: 'string',
   variants: 'object',
   standIn: 'function',
-  frozen: 'boolean',
-  recompute: 'boolean',
+  ...tapeOptions,
   onCompile: 'function',
 };
 
@@ -39,11 +41,19 @@ export async function record<Out extends Outputs>(
   record: (tape: Tape) => Out | undefined,
   given: RecordOptions = {},
 ): Promise<Step<keyof Out & string>> {
+  expectArguments('record', { device });
+  if (typeof record !== 'function')
+    throw new ConfigError(`record: expected a function that records ops on a tape, got ${textOf(record)}`);
   const { onCompile, frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
   const plan = new Plan(device, { label: 'step', ...options });
   try {
     const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });
     const outputs: Outputs = plan.phase('', () => record(tape)) ?? {};
+    if (typeof outputs !== 'object' || 'storage' in outputs)
+      throw new ConfigError(
+        `record: expected tensors by their names, as { loss }, got ${typeof outputs === 'object' ? 'a tensor' : textOf(outputs)}`,
+      );
+    expectTensors('record', outputs);
     for (const output of Object.values(outputs)) plan.keep(output);
     for (const { grad } of tape.trained) if (grad) plan.clearFirst(bufferOf(grad));
     await plan.compile(onCompile);

@@ -1,6 +1,8 @@
 // Whether tensors are those that are wanted: told as a whole, before any of them is used.
+
 import { DataError } from './errors.js';
 import type { Tensors } from './parameters.js';
+import { textOf } from './runtime/text_of.js';
 import { numel } from './tensor.js';
 
 /** A tensor's type, as safetensors names it, and its shape. */
@@ -46,20 +48,30 @@ export function checkTensors(
 
 /** The same for tensors on the CPU, all f32, by their shapes. */
 export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
-  refuse(file, misfitsOfState(state, shapes));
+  refuse(file, misfitsOfState(expectState(state, file), shapes));
 }
 
 /** The same where a NaN or infinity is wrong too. */
 export function checkFiniteState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
-  const wrong = misfitsOfState(state, shapes);
+  const wrong = misfitsOfState(expectState(state, file), shapes);
   for (const [name, { data }] of state)
     if (data instanceof Float32Array && !data.every(Number.isFinite)) wrong.push(`${name} holds a NaN or infinity`);
   refuse(file, wrong);
 }
 
+/** @throws DataError, in the file's name, where something else is given as tensors by name */
+function expectState(state: Tensors, file: string): Tensors {
+  if (!((state as unknown) instanceof Map))
+    throw new DataError(`${file}: expected a Map of tensors by name, as state() gives one, got ${textOf(state)}`);
+  for (const [name, tensor] of state)
+    if (!Array.isArray(tensor?.shape) || typeof Object(tensor.data).length !== 'number')
+      throw new DataError(`${file}: expected ${name} to be { shape, data }, got ${textOf(tensor)}`);
+  return state;
+}
+
 function misfitsOfState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>): string[] {
   const found = [...state].map(([name, { shape, data }]) => {
-    const dtype = (data as unknown) instanceof Float32Array ? 'F32' : String(Object(data).constructor.name);
+    const dtype = (data as unknown) instanceof Float32Array ? 'F32' : textOf(data);
     return [name, { dtype, shape, data }] as const; // what another array holds would be taken for floats bit by bit
   });
   return misfits(new Map(found), new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])));

@@ -1,8 +1,10 @@
 import { ShapeError, ValidationError } from './errors.js';
 import { add } from './generated/add.js';
 import { overlap } from './runtime/accesses.js';
+import { expectArguments } from './runtime/arguments.js';
 import type { Binding } from './runtime/binding.js';
 import { isDense, viewText } from './runtime/footprint.js';
+import { expectOptions, type Kinds } from './runtime/options.js';
 import type { Plan } from './runtime/plan.js';
 import { denseStrides, numel, reshape, shapeText, type Tensor, transient } from './tensor.js';
 
@@ -39,6 +41,8 @@ export interface TapeOptions {
   recompute?: boolean;
 }
 
+export const tapeOptions: Kinds<TapeOptions> = { frozen: 'boolean', recompute: 'boolean' };
+
 /** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
 export class Tape {
   readonly plan: Plan;
@@ -59,7 +63,9 @@ export class Tape {
   readonly #restored = new Map<Tensor['storage'], Tensor>();
   readonly #trained = new Set<Tensor>();
 
-  constructor(plan: Plan, { frozen = false, recompute = false }: TapeOptions = {}) {
+  constructor(plan: Plan, options: TapeOptions = {}) {
+    expectArguments('tape', { plan });
+    const { frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
     this.plan = plan;
     this.frozen = frozen;
     this.#recompute = recompute;
@@ -72,6 +78,7 @@ export class Tape {
 
   /** An uninitialised tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
   activation(x: Tensor, label: string, shape: readonly number[]): Tensor {
+    expectArguments('activation', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
 
@@ -92,6 +99,7 @@ export class Tape {
   ): Tensor {
     const { op, ...attributes } = typeof what === 'string' ? { op: what } : what;
     for (const input of inputs) this.#checkInput(op, input);
+    expectArguments(op, { output });
     const operation = { op, inputs, output, attributes, phase: this.plan.currentPhase };
     this.#operations.push(operation);
     if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
@@ -121,6 +129,7 @@ export class Tape {
 
   /** Marks an input whose gradient is wanted, as tests do. */
   track(x: Tensor): Tensor {
+    expectArguments('track', { x });
     this.#tracked.set(viewOf(x), x);
     this.#leaves.add(viewOf(x));
     return x;
@@ -145,6 +154,7 @@ export class Tape {
    * the backward reads was overwritten since
    */
   backward(output: Tensor, dy = this.#ones(output)): void {
+    expectArguments('backward', { output, dy });
     const key = viewOf(output);
     if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
@@ -162,7 +172,9 @@ export class Tape {
     this.plan.phase('backward', () => this.#backward(key, dy));
   }
 
-  #ones({ shape }: Tensor): Tensor {
+  #ones(output: Tensor): Tensor {
+    expectArguments('backward', { output });
+    const { shape } = output;
     const ones = this.plan.constant('dy', new Float32Array(numel(shape)).fill(1));
     return { ...ones, label: 'dy', shape, strides: denseStrides(shape) };
   }
@@ -211,6 +223,7 @@ export class Tape {
    * @throws ValidationError where several backwards reached it and it was not `track`ed: there is no one tensor of their sum
    */
   gradient(x: Tensor): Tensor | undefined {
+    expectArguments('gradient', { x });
     const key = viewOf(x);
     if (this.#inParts.has(key))
       throw new ValidationError(
@@ -221,6 +234,7 @@ export class Tape {
 
   /** Refuses an input that the gradient could not come back to. */
   #checkInput(op: string, x: Tensor): void {
+    expectArguments(op, { input: x });
     checkGrad(op, x);
     if (this.frozen || x.detached || this.needsGrad(x)) return;
     const maker = makers.get(this.plan)?.get(viewOf(x));
@@ -250,13 +264,13 @@ export class Tape {
 
   /** The same elements under another shape. */
   reshape(x: Tensor, shape: readonly number[]): Tensor {
-    if (numel(shape) !== numel(x.shape))
-      throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
+    expectArguments('reshape', { x });
     return this.record('reshape', [x], reshape(x, shape), (dy) => [reshape(dy, x.shape)]);
   }
 
   /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
   sum(a: Tensor, b: Tensor): Tensor {
+    expectArguments('sum', { a, b });
     const y = this.activation(a, 'add.y', a.shape);
     const n = numel(a.shape);
     this.plan.dispatch(add, 'forward', {

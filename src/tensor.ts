@@ -1,9 +1,11 @@
 import { ShapeError } from './errors.js';
+import { expectArguments, expectTensors } from './runtime/arguments.js';
 import type { Binding, Integer, Slot } from './runtime/binding.js';
 import { elementBytes, extent, isDense, viewText } from './runtime/footprint.js';
 import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
 import type { Plan } from './runtime/plan.js';
+import { textOf } from './runtime/text_of.js';
 
 /** A strided view of a buffer or slot, f32 unless `half` or `integer`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {
@@ -95,7 +97,8 @@ export function transient(
   shape: readonly number[],
   precision: Precision | Integer = 'f32',
 ): Tensor {
-  if (!shape.every(isSide))
+  expectArguments(label, { plan });
+  if (!isShape(shape))
     throw new ShapeError(`${label}: expected sides that are whole and at least 1, got ${shapeText(shape)}`);
   return tensor(plan.slot(label, numel(shape) * bytesOf(label, precision)), label, shape, 0, precision);
 }
@@ -106,7 +109,8 @@ export function transient(
  * @throws ShapeError where x is not contiguous, or `shape` has another number of elements
  */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  if (!shape.every(isSide) || numel(shape) !== numel(x.shape))
+  expectTensors('reshape', { x });
+  if (!isShape(shape) || numel(shape) !== numel(x.shape))
     throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
   if (!isDense(x))
     throw new ShapeError(`reshape: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
@@ -120,7 +124,8 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
  * @throws ShapeError where `shape` is no block of x
  */
 export function prefix(x: Tensor, shape: readonly number[]): Tensor {
-  if (shape.length !== x.shape.length || !shape.every((side, i) => isSide(side) && side <= x.shape[i]))
+  expectTensors('prefix', { x });
+  if (!isShape(shape) || shape.length !== x.shape.length || !shape.every((side, i) => side <= x.shape[i]))
     throw new ShapeError(
       `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
     );
@@ -150,7 +155,9 @@ const listKinds: Kinds<Lists> = { rows: 'object', columns: 'object' };
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
 export function keep(x: Tensor, shape: readonly number[], lists: Lists): Tensor {
+  expectTensors('keep', { x });
   const { rows, columns } = expectOptions('keep', lists, listKinds);
+  if (!isShape(shape)) throw new ShapeError(`keep: expected a block of ${x.label}, got ${shapeText(shape)}`);
   [rows, columns].forEach((list, d) => {
     if (list && list.bytes !== 4 * shape[d])
       throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
@@ -184,6 +191,7 @@ export function transposed({ shape, strides, grad, keptRows, keptColumns, ...res
 
 /** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
 export function columns(x: Tensor, first: number, count: number): Tensor {
+  expectTensors('columns', { x });
   const { shape, strides, keptRows, keptColumns, grad } = x;
   const [rows, all] = shape;
   if (shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
@@ -201,11 +209,12 @@ export function columns(x: Tensor, first: number, count: number): Tensor {
   };
 }
 
-const isSide = (side: number) => Number.isInteger(side) && side >= 1;
+const isSide = (side: unknown) => Number.isInteger(side) && (side as number) >= 1;
+const isShape = (shape: unknown) => Array.isArray(shape) && shape.every(isSide);
 
 /** `(8, 3, 32, 32)`, as error messages show shapes. */
 export function shapeText(shape: readonly number[]): string {
-  return `(${shape.join(', ')})`;
+  return Array.isArray(shape) ? `(${shape.map(textOf).join(', ')})` : textOf(shape);
 }
 
 /** The matrix (O, I) of a 1x1 kernel (O, I, 1, 1), strides kept. */

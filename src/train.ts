@@ -1,6 +1,6 @@
 import { Loader } from './data/loader.js';
 import { draws, stream } from './data/philox.js';
-import type { ImageSource } from './data/source.js';
+import { checkSource, type ImageSource } from './data/source.js';
 import { type Encoder, slimOf } from './encoders/encoder.js';
 import { ConfigError, DataError, DeviceError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
@@ -11,6 +11,7 @@ import type { Method, Summary } from './methods/method.js';
 import { Network } from './methods/network.js';
 import { fingerprint } from './methods/teacher.js';
 import type { Tensors, Width } from './parameters.js';
+import { expectArguments } from './runtime/arguments.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
 import { checkRecorded, writeRun } from './train/checkpoint.js';
@@ -95,6 +96,8 @@ export class Trainer {
     source: ImageSource,
     options: TrainerOptions = {},
   ): Promise<Trainer> {
+    expectArguments('Trainer', { device });
+    checkSource(source);
     const laid = layOut(device, method, source, options); // refuses what it can before any picture is decoded
     const { batch, seed } = laid.options;
     const loader = await Loader.open(device, source, { batch, seed });

@@ -277,9 +277,9 @@ test('options that are unknown or wrong are refused by name', async () => {
   const [a, b] = defaultViews(16);
   const before = device.allocated;
   const cases: [given: unknown, message: RegExp][] = [
-    [{ bach: 12 }, /^Trainer: expected options among batch, .*, got bach$/],
-    [7, /expected an object of options, got 7/],
-    [null, /expected an object of options, got null/],
+    [{ bach: 12 }, /^Trainer: unknown option 'bach': did you mean 'batch'\?$/],
+    [7, /^Trainer: expected options \{ batch, .* \}, got 7$/],
+    [null, /^Trainer: expected options .*, got null$/],
     [{ batch: 1 }, /expected batch to be a whole number from 2 to 65536, got 1/],
     [{ batch: '12' }, /expected batch .*, got "12"/],
     [{ steps: 2.5 }, /expected steps .*, got 2\.5/],

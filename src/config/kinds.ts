@@ -1,6 +1,7 @@
 import type { EncoderName } from '../encoders/backbone.js';
 import type { Block } from '../encoders/mobilenet_v1.js';
 import type { SliceMode } from '../keep_lists.js';
+import { fitsF32, isWithin, type Range, rangeText } from '../runtime/range.js';
 
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
 export interface Setting<T> extends Options {
@@ -53,44 +54,20 @@ export const methodNames = [
 export type MethodName = (typeof methodNames)[number];
 export const optimizers = ['lars', 'sgd', 'adamw'] as const;
 
-interface Limits {
-  min?: number;
-  max?: number;
-  /** As min and max, themselves excluded. */
-  above?: number;
-  below?: number;
-}
-
-/** Whether kernels, which count in f32, see `value` neither as infinite nor, where it is not, as 0. */
-export function fitsF32(value: number): boolean {
-  const seen = Math.fround(value);
-  return Number.isFinite(seen) && (seen !== 0 || value === 0);
-}
-
 export function number<T extends number | null = number>(
   doc: string,
   standard: Default<NoInfer<T>>,
-  options: Options & Limits = {},
+  options: Options & Range = {},
 ): Setting<T> {
-  const { min, max, above, below, ...rest } = options;
-  const limits = [
-    min !== undefined && max !== undefined ? `from ${min} to ${max}` : '',
-    min !== undefined && max === undefined ? `of at least ${min}` : '',
-    min === undefined && max !== undefined ? `of at most ${max}` : '',
-    above !== undefined ? `above ${above}` : '',
-    below !== undefined ? `below ${below}` : '',
-  ];
+  const { min, max, above, below, whole, ...rest } = options;
+  const range = { min, max, above, below, whole };
   return {
     ...rest,
     doc,
     default: standard,
-    value: 'NUMBER',
-    expected: ['a number', limits.filter(Boolean).join(' and ')].filter(Boolean).join(' '),
-    accept(raw) {
-      if (typeof raw !== 'number' || !fitsF32(raw)) return undefined;
-      if (raw < (min ?? raw) || raw > (max ?? raw)) return undefined;
-      return raw === above || raw === below || raw < (above ?? raw) || raw > (below ?? raw) ? undefined : (raw as T);
-    },
+    value: whole ? 'N' : 'NUMBER',
+    expected: rangeText(range),
+    accept: (raw) => (isWithin(raw, range) ? (raw as T) : undefined),
     fromText: asNumber,
   };
 }
@@ -99,7 +76,7 @@ export function number<T extends number | null = number>(
 export function numbers(
   doc: string,
   standard: readonly number[],
-  options: Options & Limits = {},
+  options: Options & Range = {},
 ): Setting<readonly number[]> {
   const one = number(doc, 0, options);
   const list = (raw: unknown) => (Array.isArray(raw) ? raw : [raw]).map((value) => one.accept(value));
@@ -136,19 +113,10 @@ export function range(doc: string, value: string, options: Options = {}): Settin
 
 export function integer<T extends number | null = number>(
   doc: string,
-  standard: Default<T>,
-  { min, max = Number.MAX_SAFE_INTEGER, ...rest }: Options & { min: number; max?: number },
+  standard: Default<NoInfer<T>>,
+  options: Options & Range & { min: number },
 ): Setting<T> {
-  const isWithin = (raw: unknown) => Number.isSafeInteger(raw) && (raw as number) >= min && (raw as number) <= max;
-  return {
-    ...rest,
-    doc,
-    default: standard,
-    value: 'N',
-    expected: `a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`,
-    accept: (raw) => (isWithin(raw) ? (raw as T) : undefined),
-    fromText: asNumber,
-  };
+  return number(doc, standard, { ...options, whole: true });
 }
 
 export function choice<const C extends string>(

@@ -7,6 +7,7 @@ import { discoDefaults } from '../methods/disco.js';
 import { ossDefaults } from '../methods/oss.js';
 import { rekdDefaults } from '../methods/rekd.js';
 import { seedDefaults } from '../methods/seed.js';
+import { settingRanges } from '../methods/settings.js';
 import { sslSmallDefaults } from '../methods/ssl_small.js';
 import { lossDefaults } from '../ops/cross_correlation.js';
 import { sinkhornDefaults } from '../ops/sinkhorn.js';
@@ -51,73 +52,71 @@ export const methodSettings = {
     'epochs of distillation before the method begins',
     (above) => (startsTaught(above) ? sslSmallDefaults.distilEpochs : 0),
     {
-      min: 0,
-      max: 1e6,
+      ...settingRanges.distilEpochs,
       shown: '5 for ssl_small with a teacher',
       ...onlyFor(['ssl_small']),
     },
   ),
   projector: integer('units of the layers of the projector, or of the hidden layer of a head', unitsOf, {
-    min: 2,
-    max: 65536,
+    ...settingRanges.projector,
     shown: '2048; 4096 byol; F moco_v2, seed, rekd; 2F ssl_small',
   }),
   embedding: integer('length of the embeddings that are compared', (above) => of(above).embedding, {
-    min: 2,
-    max: 65536,
+    ...settingRanges.embedding,
     shown: '256 for byol, else 128',
     ...onlyFor(['moco_v2', 'byol', 'ssl_small', 'disco', 'rekd', 'oss']),
   }),
   alpha: number(
     'share of the contrast; the rest, 1 - alpha, is cross distillation',
     (above) => (distils(above) ? correlationDefaults.alpha : 1),
-    { min: 0, max: 1, shown: '0.95 for sacl_xd and xd, else 1', ...onlyFor(correlating) },
+    { ...settingRanges.alpha, shown: '0.95 for sacl_xd and xd, else 1', ...onlyFor(correlating) },
   ),
-  lambda: number('weight of the off-diagonal correlations', lossDefaults.lambda, { min: 0, ...onlyFor(correlating) }),
+  lambda: number('weight of the off-diagonal correlations', lossDefaults.lambda, {
+    ...settingRanges.lambda,
+    ...onlyFor(correlating),
+  }),
   scale: number('factor s of the loss', (above) => lossDefaults.scale(above.projector as number), {
-    above: 0,
+    ...settingRanges.scale,
     shown: '196 / projector',
     ...onlyFor(correlating),
   }),
   temperature: number('what similarities are divided by', (above) => of(above).temperature, {
-    above: 0,
+    ...settingRanges.temperature,
     shown: '0.1 for ssl_small and oss, else 0.2',
     ...onlyFor(contrasting, ['oss']),
   }),
   teacherTemperature: number("what the teacher's similarities are divided by", seedDefaults.teacherTemperature, {
-    above: 0,
+    ...settingRanges.teacherTemperature,
     ...onlyFor(['seed', 'ssl_small']),
   }),
   queue: integer(
     'embeddings of former batches to compare with',
     (above) => (isSmall(above.imageSize as number) ? contrastDefaults.queue : 65536),
     {
-      min: 1,
-      max: 2 ** 20,
+      ...settingRanges.queue,
       shown: '4096 up to 64 px, else 65536',
       ...onlyFor(contrasting),
     },
   ),
   ema: number('momentum of the averaged weights, for byol that of the first step', (above) => of(above).ema, {
-    min: 0,
-    below: 1,
+    ...settingRanges.ema,
     shown: '0.996 for byol, else 0.999',
     ...onlyFor(averaging),
   }),
   neighbours: integer('how many of the nearest in the queue count as the same', rekdDefaults.neighbours, {
-    min: 1,
-    max: 64,
+    ...settingRanges.neighbours,
     ...onlyFor(['rekd']),
   }),
   prototypes: integer('directions that embeddings are assigned to', ossDefaults.prototypes, {
-    min: 2,
-    max: 65536,
+    ...settingRanges.prototypes,
     ...onlyFor(['oss']),
   }),
-  epsilon: number('sharpness of the assignment', sinkhornDefaults.epsilon, { above: 0, ...onlyFor(['oss']) }),
+  epsilon: number('sharpness of the assignment', sinkhornDefaults.epsilon, {
+    ...settingRanges.epsilon,
+    ...onlyFor(['oss']),
+  }),
   sinkhorn: integer('iterations that even the assignment out', sinkhornDefaults.iterations, {
-    min: 1,
-    max: 100,
+    ...settingRanges.sinkhorn,
     ...onlyFor(['oss']),
   }),
 };

@@ -1,8 +1,10 @@
 import { ConfigError } from '../errors.js';
 import { augment as kernel } from '../generated/augment.js';
+import { expectArguments, expectMemory } from '../runtime/arguments.js';
 import type { Binding } from '../runtime/binding.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
+import { textOf } from '../runtime/text_of.js';
 import { type Precision, type Tensor, transient } from '../tensor.js';
 
 type Range = readonly [min: number, max: number];
@@ -119,16 +121,26 @@ export function augment(
   options: Augmentation,
   precision: Precision = 'f32',
 ): Tensor {
+  expectPictures('augment', plan, pictures);
   checkAugmentation(options);
   return record(plan, pictures, augmentParams(pictures, view, options), options.blur.p > 0, precision);
 }
 
 /** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
 export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, view: 0 | 1 = 0): Tensor {
+  expectPictures('centreCrop', plan, pictures);
   const { size, resize = size } = expectOptions('centreCrop', options, cropOptions);
   checkSize(options);
   expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
   return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
+}
+
+function expectPictures(where: string, plan: Plan, pictures: Pictures): void {
+  expectArguments(where, { plan });
+  const { batch, maxSide, bindings } = Object(pictures);
+  if (![batch, maxSide].every((count) => Number.isInteger(count) && count >= 1))
+    throw new ConfigError(`${where}: expected the pictures of a Loader, got ${textOf(pictures)}`);
+  for (const name of ['pixels', 'table', 'batch']) expectMemory(where, `bindings.${name}`, Object(bindings)[name]);
 }
 
 /** The kernel's parameters for a view of the whole batch. */

@@ -1,5 +1,6 @@
 import { ConfigError, DataError, DeviceError } from '../errors.js';
-import { awaitContents, contentsArrived } from '../runtime/awaited.js';
+import { expectArguments } from '../runtime/arguments.js';
+import { awaitContents } from '../runtime/awaited.js';
 import { type Binding, bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
@@ -120,6 +121,7 @@ export class Loader implements Pictures {
     if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
       throw new ConfigError(`loader: expected a seed that is a whole number from 0 to 4294967295, got ${seed}`);
     if (!(budget >= 0)) throw new ConfigError(`loader: expected a budget of at least 0 bytes, got ${budget}`);
+    expectArguments('loader', { device });
     checkSource(source);
     if (source.length < (seed === undefined ? 1 : batch))
       throw new DataError(
@@ -247,7 +249,6 @@ export class Loader implements Pictures {
       this.#device.write(table, this.#staging.table);
     }
     this.#device.write(batch, places);
-    contentsArrived(bufferOf(batch));
   }
 }
 

@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { textOf } from '../runtime/text_of.js';
 import { loadPicture, loadSquare } from './picture.js';
 import type { SquareOptions } from './resize.js';
 
@@ -60,11 +61,11 @@ export interface ImageSource<P extends PictureLike = PictureLike> {
 
 /** Throws a DataError unless `source` is one: items that are counted and can be loaded, and for each of them what is told of all. */
 export function checkSource(source: ImageSource): void {
-  const { name, length, pictures, load } = source;
+  const { name, length, pictures, load } = Object(source) as ImageSource;
   if (!(Number.isInteger(length) && length >= 0 && (pictures === 1 || pictures === 2) && typeof load === 'function'))
     throw new DataError(
-      `${name ?? 'pictures'}: expected a source with a whole length, 1 or 2 pictures an item and load(), ` +
-        `got length ${length}, pictures ${pictures}, load ${typeof load}`,
+      `${textOf(name ?? 'pictures')}: expected a source with a whole length, 1 or 2 pictures an item and load(), ` +
+        `got length ${textOf(length)}, pictures ${textOf(pictures)}, load ${typeof load}`,
     );
   for (const key of ['labels', 'names', 'digests'] as const) {
     const count = source[key]?.length;

@@ -1,8 +1,12 @@
 import { ConfigError, ShapeError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
+import { expectChannels } from '../parameter.js';
 import type { Channels, Side, Weights } from '../parameters.js';
-import type { Kinds } from '../runtime/options.js';
+import { expectArguments } from '../runtime/arguments.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
+import { expectWithin } from '../runtime/range.js';
+import { textOf } from '../runtime/text_of.js';
 import { shapeText } from '../tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
@@ -16,10 +20,12 @@ export interface Encoder extends Module {
 
 /** @throws ConfigError, in the name of `what`, where something else is given as an encoder */
 export function checkEncoder(what: string, encoder: unknown): void {
-  const { forward, features, stride } = Object(encoder) as Partial<Encoder>;
-  if (typeof forward === 'function' && Number.isInteger(features?.host) && Number(stride) >= 1) return;
+  const { forward, features, stride, parameters, statistics } = Object(encoder) as Partial<Encoder>;
+  const isModule = typeof forward === 'function' && Array.isArray(parameters) && Array.isArray(statistics);
+  if (isModule && Number.isInteger(features?.host) && Number.isInteger(features?.slim) && Number(stride) >= 1) return;
   throw new ConfigError(
-    `${what}: expected an encoder, a module with features and stride, got ${encoder}; files hold one as { encoder, state, imageSize }`,
+    `${what}: expected an encoder, a module with features and stride, got ${textOf(encoder)}; ` +
+      'mobilenetV1() makes one, and files hold one as { encoder, state, imageSize }',
   );
 }
 
@@ -60,9 +66,12 @@ export const rgb: Channels = { host: 3, slim: 3 };
  * @throws ConfigError where an option is out of range: a slim encoder wider than its host is no slice of it
  */
 export function widthMultiplier(
-  { width = 1, ratio = 1, stemStride = 2 }: EncoderOptions,
+  options: EncoderOptions,
   round: (channels: number) => number,
 ): (channels: number) => Channels {
+  const { width = 1, ratio = 1, stemStride = 2 } = expectOptions('encoder', options, encoderOptions);
+  if (typeof round !== 'function')
+    throw new ConfigError(`encoder: expected a function that rounds channels, as multipleOf8, got ${textOf(round)}`);
   const refuse = (option: string, expected: string, got: number): never => {
     throw new ConfigError(`encoder: expected ${option} ${expected}, got ${got}`);
   };
@@ -75,6 +84,7 @@ export function widthMultiplier(
 
 /** A new group by the same rule for either encoder. */
 export function mapChannels(channels: Channels, rule: (channels: number) => number): Channels {
+  expectChannels('mapChannels', channels);
   return { host: rule(channels.host), slim: rule(channels.slim) };
 }
 
@@ -86,6 +96,9 @@ export function multipleOf8(channels: number): number {
 
 /** The encoder whose feature maps `body` makes: their means over the pixels are the features. */
 export function pooledEncoder(body: Module, features: Channels, stride: number, hidden?: readonly Channels[]): Encoder {
+  expectModule('pooledEncoder', body);
+  for (const channels of [features, ...(hidden ?? [])]) expectChannels('pooledEncoder', channels);
+  expectWithin('pooledEncoder', 'stride', stride, { min: 1, whole: true });
   const { parameters, statistics } = body;
   return {
     parameters,
@@ -94,6 +107,7 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
     stride,
     ...(hidden && { hidden }),
     forward(pass, x) {
+      expectArguments('encoder', { tape: pass?.tape, x });
       const [, colour, H, W] = x.shape;
       if (x.shape.length !== 4 || colour !== rgb.host || !(Math.min(H, W) >= stride))
         throw new ShapeError(
@@ -110,6 +124,7 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
  * already, such as `Trainer.encoderState('slim')` gives.
  */
 export function slimOf(encoder: Encoder): Encoder {
+  checkEncoder('slimOf', encoder);
   const groups = new Map<Channels, Channels>();
   const alone = (channels: Channels): Channels => {
     const group = groups.get(channels) ?? mapChannels(channels, () => channels.slim);

@@ -32,11 +32,12 @@ const mobilenetOptions: Kinds<MobilenetV1Options> = { ...encoderOptions, blocks:
 
 /** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
 export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
-  const { stemStride = 2, blocks = mobilenetV1Blocks } = expectOptions('mobilenetV1', options, mobilenetOptions);
+  const { blocks = mobilenetV1Blocks, ...sizes } = expectOptions('mobilenetV1', options, mobilenetOptions);
+  const { stemStride = 2 } = sizes;
   for (const block of blocks)
     if (!(Array.isArray(block) && block[0] > 0 && Number.isInteger(block[1]) && block[1] >= 1))
       throw new ConfigError(`mobilenetV1: expected blocks of [channels above 0, whole stride], got ${block}`);
-  const scale = widthMultiplier(options, (channels) => Math.max(1, Math.floor(channels)));
+  const scale = widthMultiplier(sizes, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
   const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
   const modules = [convNorm(stem, 'features.0.1', input)];

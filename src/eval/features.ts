@@ -1,11 +1,12 @@
 import { centreCrop, imagenetStatistics } from '../data/augment.js';
 import { Loader, mostSquares } from '../data/loader.js';
 import type { SquareOptions } from '../data/resize.js';
-import type { ImageSource } from '../data/source.js';
+import { checkSource, type ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
-import type { Encoder } from '../encoders/encoder.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Parameters } from '../parameters.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
@@ -41,9 +42,13 @@ const most = 64; // pictures in a batch
  */
 export async function featuresOf(
   device: Device,
-  { backbone, parameters, imageSize, square }: WeightedEncoder,
+  encoder: WeightedEncoder,
   source: ImageSource,
 ): Promise<Float32Array<ArrayBuffer>> {
+  const { backbone, parameters, imageSize, square } = Object(encoder) as WeightedEncoder;
+  expectArguments('featuresOf', { device });
+  checkEncoder('featuresOf', backbone);
+  checkSource(source);
   const { length } = source;
   if (length === 0) return new Float32Array(0);
   const features = backbone.features.host;

@@ -5,6 +5,8 @@ import { classifier, classifierShapes } from '../eval/head.js';
 import type { Module } from '../nn/module.js';
 import { shortest } from '../ops/normalize_rows.js';
 import type { Tensors } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
+import { textOf } from '../runtime/text_of.js';
 import { checkState } from './checkpoint.js';
 import { foldBatchnorm, type Graph, type Node, traceEncoder, unused, type Value } from './graph.js';
 import { Message } from './protobuf.js';
@@ -40,6 +42,13 @@ export interface OnnxOptions {
   metadata?: Readonly<Record<string, string>>;
 }
 
+const onnxOptions: Kinds<OnnxOptions> = {
+  imageSize: 'number',
+  fold: 'boolean',
+  classifier: 'object',
+  metadata: 'object',
+};
+
 /**
  * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch; with a classifier
  * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the
@@ -53,7 +62,8 @@ export interface OnnxOptions {
  * tensor that no op made, or settings that depend on the batch
  */
 export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
-  const { encoder, state } = source;
+  const { encoder, state } = Object(source) as OnnxSource;
+  expectOptions('exportOnnx', options, onnxOptions);
   checkEncoder('exportOnnx', encoder);
   const { imageSize = source.imageSize, fold = false, metadata = source.metadata ?? {} } = options;
   const layer = options.classifier ?? source.classifier?.state;
@@ -61,6 +71,9 @@ export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8
     throw new ConfigError(
       `exportOnnx: expected a whole imageSize of at least the encoder's stride, ${encoder.stride}, got ${imageSize}`,
     );
+  const texts = Object.values(Object(metadata));
+  if (Object(metadata) !== metadata || texts.some((value) => typeof value !== 'string'))
+    throw new ConfigError(`exportOnnx: expected metadata of texts by their names, got ${textOf(metadata)}`);
   checkBackbone(encoder, state, 'exportOnnx');
   const head = layer && headOf(layer, encoder.features.host);
   const traced = traceEncoder(encoder, new Map([...state, ...(layer ?? [])]), imageSize, head);
@@ -83,6 +96,8 @@ export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8
 }
 
 function headOf(layer: Tensors, features: number): Module {
+  if (!((layer as unknown) instanceof Map))
+    throw new DataError(`exportOnnx: expected the classifier's tensors by name, a Map, got ${textOf(layer)}`);
   const classes = layer.get('classifier.bias')?.shape[0] ?? 0;
   checkState(layer, classifierShapes(features, classes), 'exportOnnx');
   return classifier(features, classes);

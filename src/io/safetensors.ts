@@ -112,6 +112,7 @@ export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   const fail = (what: string, cause?: unknown): never => {
     throw new DataError(`${file}: not a usable safetensors file: ${what}`, cause === undefined ? {} : { cause });
   };
+  if (!((bytes as unknown) instanceof Uint8Array)) fail(`expected its bytes, a Uint8Array, got ${typeof bytes}`);
   if (bytes.length < 8) fail(`expected at least 8 bytes, got ${bytes.length}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > HEADER_LIMIT || length > bytes.length - 8) {

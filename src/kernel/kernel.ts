@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js';
 import type { Kernel } from '../runtime/kernel.js';
+import { expectOptions } from '../runtime/options.js';
 import type { KernelOf } from './infer.js';
 import { reflect } from './reflect.js';
 
@@ -16,9 +17,10 @@ export interface KernelOptions {
  * @throws ValidationError by the kernel's name and the line where the code is not of that form
  */
 export function kernel<Code extends string>(code: Code, options?: KernelOptions): KernelOf<Code>;
-export function kernel(code: string, { name = 'kernel' }: KernelOptions = {}): Kernel {
+export function kernel(code: string, options: KernelOptions = {}): Kernel {
+  const { name = 'kernel' } = expectOptions('kernel', options, { name: 'string' });
   if (typeof code !== 'string') throw new ConfigError(`kernel: expected WGSL as a string, got ${typeof code}`);
-  if (typeof name !== 'string' || !/^\w+$/.test(name))
+  if (!/^\w+$/.test(name))
     throw new ConfigError(`kernel: expected a name of letters, digits and _, got ${JSON.stringify(name)}`);
   return { stem: name, code, ...reflect(`kernel "${name}"`, code) };
 }

@@ -10,6 +10,7 @@ import type { HeadSettings } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { expectSettings, headKinds, type Kinds } from './settings.js';
 
 export const byolDefaults = { projector: 4096, embedding: 256, ema: 0.996 };
 
@@ -17,6 +18,8 @@ export interface ByolSettings extends HeadSettings {
   /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. 0.996 where left out. */
   readonly ema?: number;
 }
+
+const byolKinds: Kinds<ByolSettings> = { ...headKinds, ema: 'number' };
 
 /**
  * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
@@ -29,6 +32,7 @@ export interface ByolSettings extends HeadSettings {
  * same, and without their mean taken away a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
+  expectSettings('byol', encoder, settings, byolKinds);
   const { projector: hidden = byolDefaults.projector, embedding = byolDefaults.embedding } = settings;
   const { ema = byolDefaults.ema } = settings;
   const layers = { hidden, output: embedding, batchnorm: true };

@@ -1,12 +1,15 @@
-import type { Encoder } from '../encoders/encoder.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
+import { expectArguments } from '../runtime/arguments.js';
+import { expectOptions } from '../runtime/options.js';
 import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
+import { expectNumbers } from './settings.js';
 
 /** What the methods that compare embeddings do where nothing is said, but for those that say otherwise. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
@@ -30,8 +33,9 @@ export interface ContrastSettings extends HeadSettings {
 }
 
 /** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
-export function unitHead(name: string, { features }: Encoder, layers: MlpOptions): Module {
-  return sequential(mlp(name, features, layers), unitRows);
+export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Module {
+  checkEncoder(name, encoder);
+  return sequential(mlp(name, encoder.features, layers), unitRows);
 }
 
 /**
@@ -51,8 +55,11 @@ export function infoNce(
   embed: Embedder,
   { a, b }: Views,
   queue: Tensor,
-  { temperature = contrastDefaults.temperature }: { temperature?: number } = {},
+  options: { temperature?: number } = {},
 ): { key: Tensor; query: Embedding; logits: Tensor; loss: Tensor } {
+  expectArguments('infoNce', { tape, queue });
+  const { temperature = contrastDefaults.temperature } = expectOptions('infoNce', options, { temperature: 'number' });
+  expectNumbers('infoNce', options);
   const { plan } = tape;
   const still = new Tape(plan, { frozen: true });
   const key = plan.phase('key', () => embed(network.averagedPass(still), b).z);

@@ -9,11 +9,14 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
-import type { Slicing } from '../parameters.js';
+import { expectSlicing, type Slicing, slicingOptions } from '../parameters.js';
+import { expectArguments, expectTensors } from '../runtime/arguments.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { type Tensor, tensor } from '../tensor.js';
 import { type Networks, type Objective, oneEncoder, type Views } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
+import { expectNumbers, lossKinds } from './settings.js';
 
 /** α where there are frozen twins, and the units of the projector: those of the paper. */
 export const correlationDefaults = { alpha: 0.95, projector: 2048 };
@@ -37,6 +40,17 @@ export interface CorrelationSettings extends LossSettings {
 /** Those that also tell how the slim encoder is cut out of its host. */
 export interface SlicedSettings extends CorrelationSettings, Slicing {}
 
+export const correlationKinds: Kinds<CorrelationSettings> = { ...lossKinds, projector: 'number' };
+export const slicedKinds: Kinds<SlicedSettings> = { ...correlationKinds, ...slicingOptions };
+const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {
+  ...lossKinds,
+  frozen: 'object',
+  counterparts: 'function',
+};
+
+/** Of a method's settings those of the loss. */
+export const lossOf = ({ alpha, lambda, scale }: LossSettings): LossSettings => ({ alpha, lambda, scale });
+
 interface Projected {
   readonly networks: Networks;
   readonly embed: Embedder;
@@ -52,7 +66,8 @@ export function projectedEncoder(
 }
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
-export function slicedEncoder(encoder: Encoder, settings: SlicedSettings): Projected {
+export function slicedEncoder(where: string, encoder: Encoder, settings: SlicedSettings): Projected {
+  expectSlicing(where, settings);
   const { bn, slice, projector: D = correlationDefaults.projector } = settings;
   const head = projector(encoder.features, D);
   const sliced: Slicing = { ...(bn && { bn }), ...(slice && { slice }) };
@@ -63,6 +78,9 @@ export function slicedEncoder(encoder: Encoder, settings: SlicedSettings): Proje
 const row = metricColumns.length;
 const [onAt, offAt, meanAt] = (['on', 'off', 'mean'] as const).map((name) => metricColumns.indexOf(name));
 const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 bytes
+
+const expectEmbedding = (name: string, given: Embedding | undefined) =>
+  expectTensors('minimizeCrossCorrelation', { [`${name}.z`]: given?.z, [`${name}.features`]: given?.features });
 
 /** Of `minimizeCrossCorrelation`. */
 export interface CrossCorrelationOptions extends LossSettings {
@@ -89,14 +107,18 @@ export function minimizeCrossCorrelation(
   live: { readonly a: Embedding; readonly b: Embedding },
   options: CrossCorrelationOptions = {},
 ): Objective {
+  expectArguments('minimizeCrossCorrelation', { tape });
+  expectNumbers('minimizeCrossCorrelation', expectOptions('minimizeCrossCorrelation', options, crossCorrelationKinds));
+  expectEmbedding('live.a', live?.a);
+  expectEmbedding('live.b', live?.b);
   const { plan } = tape;
   const { frozen, counterparts = (features) => features } = options;
   const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(live.a.z.shape[1]) } = options;
   const { alpha = frozen ? correlationDefaults.alpha : 1 } = options;
-  if (!(alpha >= 0 && alpha <= 1)) throw new ConfigError(`cross-correlation: expected alpha from 0 to 1, got ${alpha}`);
-  if (!frozen && alpha !== 1)
+  if (frozen) expectTensors('minimizeCrossCorrelation', { 'frozen.a': frozen.a, 'frozen.b': frozen.b });
+  else if (alpha !== 1)
     throw new ConfigError(
-      `cross-correlation: expected alpha 1 without frozen twins to weigh, got ${alpha}; leave it out, or give frozen`,
+      `minimizeCrossCorrelation: expected alpha 1 without frozen twins to weigh, got ${alpha}; leave it out, or give frozen`,
     );
   const slot = plan.slot('metrics', 4 * (featuresAt + row));
   const [za, zb] = [live.a.z, live.b.z];

@@ -8,6 +8,7 @@ import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './co
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { contrastKinds, expectSettings, type Kinds } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const discoDefaults = { projector: 2048 };
@@ -17,6 +18,8 @@ export interface DiscoSettings extends ContrastSettings {
   readonly teacher?: Teacher;
 }
 
+const discoKinds: Kinds<DiscoSettings> = { ...contrastKinds, teacher: 'object' };
+
 /**
  * DisCo (Gao et al., 2022): MoCo-V2, and embeddings of both views that are to be a frozen teacher's. Where those are of
  * another length, an adaptor stands between.
@@ -24,6 +27,7 @@ export interface DiscoSettings extends ContrastSettings {
  *   L = L_InfoNCE + Σ_n |adapt(z^A_n) − t^A_n|² + Σ_n |adapt(z^B_n) − t^B_n|²,   all rows of length 1
  */
 export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
+  expectSettings('disco', encoder, settings, discoKinds);
   const { teacher, projector: hidden = discoDefaults.projector, temperature } = settings;
   const { embedding = contrastDefaults.embedding, queue: length = contrastDefaults.queue } = settings;
   const { ema = contrastDefaults.ema } = settings;

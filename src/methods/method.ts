@@ -1,6 +1,8 @@
-import { checkOneWidth, type Encoder } from '../encoders/encoder.js';
-import type { Module } from '../nn/module.js';
+import { checkEncoder, checkOneWidth, type Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
+import { expectModule, type Module } from '../nn/module.js';
 import type { Slicing, Width } from '../parameters.js';
+import { textOf } from '../runtime/text_of.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import type { Network } from './network.js';
@@ -53,7 +55,7 @@ export type Networks = Pick<Method, 'encoders' | 'sliced' | 'heads'>;
  * @throws ConfigError where the encoder has two widths, for there is one to train
  */
 export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Networks {
-  checkOneWidth(encoder);
+  checkParts('oneEncoder', encoder, heads);
   return { encoders: { host: encoder, slim: encoder }, sliced: false, heads };
 }
 
@@ -65,8 +67,27 @@ export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Netwo
  * @throws ConfigError where the small encoder has two widths
  */
 export function twoEncoders(encoder: Encoder, wide: Encoder, ...heads: readonly Module[]): Networks {
-  checkOneWidth(encoder);
+  checkParts('twoEncoders', encoder, heads);
+  checkEncoder('twoEncoders: wide', wide);
   return { encoders: { slim: encoder, host: wide }, sliced: false, heads };
+}
+
+function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): void {
+  checkEncoder(where, encoder);
+  checkOneWidth(encoder);
+  for (const head of heads) expectModule(where, head);
+}
+
+/** @throws ConfigError, in the name of `where`, where something else is given as a method */
+export function expectMethod(where: string, method: Method): void {
+  const { encoders, heads, record } = Object(method) as Partial<Method>;
+  if (typeof record !== 'function' || !Array.isArray(heads))
+    throw new ConfigError(
+      `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(method)}; ` +
+        'of a configuration it is methodOf(config)',
+    );
+  for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
+  for (const head of heads) expectModule(where, head);
 }
 
 /** What a method has recorded: a step up to the gradients. */

@@ -1,4 +1,6 @@
+import { ConfigError } from '../errors.js';
 import { add } from '../ops/add.js';
+import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import type { Objective } from './method.js';
@@ -17,6 +19,10 @@ export function minimize(
   losses: Readonly<Record<string, Tensor>>,
   rest: Pick<Objective, 'watched' | 'update'>,
 ): Objective {
+  expectArguments('minimize', { tape });
+  expectTensors('minimize', { ...losses, ...rest?.watched });
+  if (Object.keys(losses).length === 0)
+    throw new ConfigError('minimize: expected at least one loss by its name, got none');
   const { plan } = tape;
   const total = Object.values(losses).reduce((sum, loss) => add(tape, sum, loss));
   tape.backward(total, network.one);

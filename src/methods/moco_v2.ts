@@ -4,12 +4,14 @@ import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './co
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { contrastKinds, expectSettings } from './settings.js';
 
 /**
  * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. Its head's
  * hidden layer is as wide as the features where nothing is said.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {
+  expectSettings('mocoV2', encoder, settings, contrastKinds);
   const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding, temperature } = settings;
   const { queue: length = contrastDefaults.queue, ema = contrastDefaults.ema } = settings;
   const head = unitHead('head', encoder, { hidden, output: embedding });

@@ -1,14 +1,15 @@
-import type { Encoder } from '../encoders/encoder.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { OutOfMemoryError, ValidationError } from '../errors.js';
 import { standardNormal } from '../nn/init.js';
-import type { Module, Pass } from '../nn/module.js';
+import { expectModule, type Module, type Pass } from '../nn/module.js';
 import { ema } from '../optim/ema.js';
 import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { type Tensor, tensor } from '../tensor.js';
-import type { Method } from './method.js';
+import { expectMethod, type Method } from './method.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
 export interface Embedding {
@@ -21,6 +22,8 @@ export type Embedder = (pass: Pass, x: Tensor) => Embedding;
 
 /** The encoder with the head behind it. */
 export function embedder(encoder: Encoder, head: Module): Embedder {
+  checkEncoder('embedder', encoder);
+  expectModule('embedder', head);
   return (pass, x) => {
     const features = encoder.forward(pass, x);
     return { features, z: head.forward(pass, features) };
@@ -42,6 +45,8 @@ export class Network {
   readonly #method: Method;
 
   constructor(device: Device, method: Method) {
+    expectArguments('network', { device });
+    expectMethod('network', method);
     const { encoders, heads, sliced, averages, queues = {} } = method;
     this.#device = device;
     this.#method = method;

@@ -10,6 +10,7 @@ import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { expectSettings, expectWide, headKinds, type Kinds } from './settings.js';
 
 export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
 
@@ -23,6 +24,14 @@ export interface OssSettings extends HeadSettings {
   readonly sinkhorn?: number;
 }
 
+const ossKinds: Kinds<OssSettings> = {
+  ...headKinds,
+  temperature: 'number',
+  prototypes: 'number',
+  epsilon: 'number',
+  sinkhorn: 'number',
+};
+
 /**
  * OSS (Choi et al., 2021): a wider teacher learns to tell from one view to which prototypes the other is assigned (SwAV), and
  * beside it the small encoder what the teacher tells.
@@ -35,6 +44,8 @@ export interface OssSettings extends HeadSettings {
  * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
 export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {}): Method {
+  expectSettings('oss', encoder, settings, ossKinds);
+  expectWide('oss', wide);
   const { projector: hidden = ossDefaults.projector, embedding = contrastDefaults.embedding } = settings;
   const { temperature = ossDefaults.temperature, prototypes: count = ossDefaults.prototypes } = settings;
   const { epsilon, sinkhorn: iterations } = settings;

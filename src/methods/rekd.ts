@@ -1,4 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import { scoped } from '../nn/module.js';
 import { enqueue } from '../ops/enqueue.js';
 import { neighbourTargets } from '../ops/neighbours.js';
@@ -8,6 +9,7 @@ import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './co
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { contrastKinds, expectSettings, expectWide, type Kinds } from './settings.js';
 
 export const rekdDefaults = { neighbours: 5 };
 
@@ -15,6 +17,8 @@ export interface RekdSettings extends ContrastSettings {
   /** How many of the teacher's nearest in the queue count as the same picture; 5 where left out. */
   readonly neighbours?: number;
 }
+
+const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' };
 
 /**
  * ReKD (Zheng et al., 2022): a wider teacher is trained by MoCo-V2, and beside it the small encoder by InfoNCE against the
@@ -27,9 +31,15 @@ export interface RekdSettings extends ContrastSettings {
  * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
 export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {}): Method {
+  expectSettings('rekd', encoder, settings, rekdKinds);
+  expectWide('rekd', wide);
   const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
   const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
   const { ema = contrastDefaults.ema, neighbours = rekdDefaults.neighbours } = settings;
+  if (neighbours > length)
+    throw new ConfigError(
+      `rekd: expected neighbours of at most the queue, ${length}, got ${neighbours}; use a longer queue`,
+    );
   const host = scoped('teacher', wide);
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const teacherHead = unitHead('teacher.head', host, { hidden, output: embedding });

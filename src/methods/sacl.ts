@@ -1,6 +1,15 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { minimizeCrossCorrelation, type SlicedSettings, slicedEncoder } from './cross_correlation.js';
+import {
+  lossOf,
+  minimizeCrossCorrelation,
+  type SlicedSettings,
+  slicedEncoder,
+  slicedKinds,
+} from './cross_correlation.js';
 import type { Method } from './method.js';
+import { expectSettings } from './settings.js';
+
+const { alpha: _, ...kinds } = slicedKinds;
 
 /**
  * SACL alone: host on view A against its slice on view B, L = L_BT(z^A, z^B). No frozen passes.
@@ -8,7 +17,8 @@ import type { Method } from './method.js';
  * @param encoder of two widths, as one of ratio 1.5
  */
 export function sacl(encoder: Encoder, settings: Omit<SlicedSettings, 'alpha'> = {}): Method {
-  const { networks, embed } = slicedEncoder(encoder, settings);
+  expectSettings('sacl', encoder, settings, kinds);
+  const { networks, embed } = slicedEncoder('sacl', encoder, settings);
   return {
     ...networks,
     record(tape, network, { a, b }) {
@@ -18,7 +28,7 @@ export function sacl(encoder: Encoder, settings: Omit<SlicedSettings, 'alpha'> =
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
       const { counterparts } = network;
-      return minimizeCrossCorrelation(tape, live, { ...settings, alpha: 1, counterparts });
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), alpha: 1, counterparts });
     },
   };
 }

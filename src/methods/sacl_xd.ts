@@ -1,7 +1,14 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { Tape } from '../tape.js';
-import { minimizeCrossCorrelation, type SlicedSettings, slicedEncoder } from './cross_correlation.js';
+import {
+  lossOf,
+  minimizeCrossCorrelation,
+  type SlicedSettings,
+  slicedEncoder,
+  slicedKinds,
+} from './cross_correlation.js';
 import type { Method } from './method.js';
+import { expectSettings } from './settings.js';
 
 /**
  * SACL + XD (DESIGN.md, "The loss"): the host sees view A and its slice view B; the frozen passes see the views swapped, through
@@ -14,7 +21,8 @@ import type { Method } from './method.js';
  * @param encoder of two widths, as one of ratio 1.5
  */
 export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method {
-  const { networks, embed } = slicedEncoder(encoder, settings);
+  expectSettings('saclXd', encoder, settings, slicedKinds);
+  const { networks, embed } = slicedEncoder('saclXd', encoder, settings);
   return {
     ...networks,
     record(tape, network, { a, b }) {
@@ -29,7 +37,7 @@ export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method 
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
       const { counterparts } = network;
-      return minimizeCrossCorrelation(tape, live, { ...settings, frozen, counterparts });
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), frozen, counterparts });
     },
   };
 }

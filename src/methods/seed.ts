@@ -7,6 +7,7 @@ import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
+import { expectSettings, seedKinds } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const seedDefaults = { teacherTemperature: 0.01 };
@@ -26,6 +27,7 @@ export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */
 export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
+  expectSettings('seed', encoder, settings, seedKinds);
   const { teacher, projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
   const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
   const { teacherTemperature = seedDefaults.teacherTemperature } = settings;

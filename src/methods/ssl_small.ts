@@ -4,6 +4,7 @@ import type { ContrastSettings } from './contrast.js';
 import type { Method } from './method.js';
 import { mocoV2 } from './moco_v2.js';
 import { type SeedSettings, seed } from './seed.js';
+import { contrastKinds, expectSettings, type Kinds, seedKinds } from './settings.js';
 
 export const sslSmallDefaults = { temperature: 0.1, distilEpochs: 5, projector: (features: number) => 2 * features };
 
@@ -11,6 +12,8 @@ export interface SslSmallSettings extends ContrastSettings, SeedSettings {
   /** Epochs of distillation before the method begins; 5 where left out, none without a teacher. */
   readonly distilEpochs?: number;
 }
+
+const sslSmallKinds: Kinds<SslSmallSettings> = { ...contrastKinds, ...seedKinds, distilEpochs: 'number' };
 
 const distilTemperature = 0.2; // of SEED
 
@@ -20,17 +23,17 @@ const distilTemperature = 0.2; // of SEED
  * random weights.
  */
 export function sslSmall(encoder: Encoder, settings: SslSmallSettings = {}): Method {
-  const { teacher, projector = sslSmallDefaults.projector(encoder.features.host) } = settings;
-  const { temperature = sslSmallDefaults.temperature, distilEpochs } = settings;
+  expectSettings('sslSmall', encoder, settings, sslSmallKinds);
+  const { teacher, projector = sslSmallDefaults.projector(encoder.features.host), embedding, queue, ema } = settings;
+  const { temperature = sslSmallDefaults.temperature, distilEpochs, teacherTemperature } = settings;
+  const shared = { projector, embedding, queue };
   const method: Method = {
-    ...mocoV2(encoder, { ...settings, projector, temperature }),
+    ...mocoV2(encoder, { ...shared, ema, temperature }),
     ...(teacher && { teacher }),
   };
   const epochs = distilEpochs ?? (teacher ? sslSmallDefaults.distilEpochs : 0);
-  if (!(Number.isInteger(epochs) && epochs >= 0))
-    throw new ConfigError(`ssl_small: expected distilEpochs that are whole and at least 0, got ${epochs}`);
   if (epochs === 0) return method;
-  const distil = seed(encoder, { ...settings, projector, temperature: distilTemperature });
+  const distil = seed(encoder, { ...shared, temperature: distilTemperature, teacher, teacherTemperature });
   return {
     ...method,
     heads: [...method.heads, ...distil.heads],

@@ -3,6 +3,7 @@ import { type BatchNormOptions, batchnorm, checkNorm } from '../ops/batchnorm.js
 import { type ConvOptions, checkMoves, conv2d, convOptions } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
+import { expectChannels } from '../parameter.js';
 import { type Channels, parameter, type Side } from '../parameters.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
@@ -29,6 +30,7 @@ function windowOf(name: string, options: ConvModuleOptions, standard: number) {
 /** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 1);
+  expectChannels(name, output);
   const weight = `${name}.weight`;
   return {
     parameters: [{ ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), writes: true }],
@@ -85,6 +87,7 @@ export function norm(name: string, channels: Channels, options: NormOptions = {}
 /** A fully connected layer, weight (O, I) and bias (O). */
 export function dense(name: string, input: Channels, output: Side): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
+  expectChannels(name, input);
   const init = uniformFanIn(input.host);
   return {
     parameters: [parameter(weight, [output, input], init), parameter(bias, [output], init)],

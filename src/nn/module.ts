@@ -1,3 +1,5 @@
+import { ConfigError } from '../errors.js';
+import { expectOwned } from '../parameter.js';
 import type { Owned, Weights, Width } from '../parameters.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
@@ -20,8 +22,16 @@ export interface Module extends Owned {
   forward(pass: Pass, x: Tensor): Tensor;
 }
 
+/** @throws ConfigError, in the name of `where`, where something else is given as a module */
+export function expectModule(where: string, module: unknown): void {
+  expectOwned(where, module);
+  if (typeof Object(module).forward !== 'function')
+    throw new ConfigError(`${where}: expected a module, with a function forward(pass, x), got one without`);
+}
+
 /** Modules in a row. */
 export function sequential(...modules: readonly Module[]): Module {
+  for (const module of modules) expectModule('sequential', module);
   return {
     parameters: modules.flatMap((module) => module.parameters),
     statistics: modules.flatMap((module) => module.statistics),
@@ -31,6 +41,7 @@ export function sequential(...modules: readonly Module[]): Module {
 
 /** A module whose tensors are named `scope`.NAME, so that two of a kind can lie in one network. */
 export function scoped<M extends Module>(scope: string, module: M): M {
+  expectModule(scope, module);
   const inScope = (name: string) => `${scope}.${name}`;
   const renamed = <T extends { readonly name: string }>(owned: T): T => ({ ...owned, name: inScope(owned.name) });
   return {

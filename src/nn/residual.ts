@@ -1,7 +1,7 @@
 import { type Activation, activation, checkActivation } from '../ops/activation.js';
 import { add } from '../ops/add.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Module } from './module.js';
+import { expectModule, type Module } from './module.js';
 
 export interface ResidualOptions {
   /** What brings x to the body's shape; x itself where left out. */
@@ -17,6 +17,7 @@ export function residual(body: Module, options: ResidualOptions = {}): Module {
   const { shortcut, activation: act = 'none' } = expectOptions('residual', options, residualOptions);
   checkActivation('residual: activation', act);
   const parts = shortcut ? [body, shortcut] : [body];
+  for (const part of parts) expectModule('residual', part);
   return {
     parameters: parts.flatMap(({ parameters }) => parameters),
     statistics: parts.flatMap(({ statistics }) => statistics),

@@ -2,6 +2,7 @@ import { type Activation, activation, checkActivation } from '../ops/activation.
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
+import { expectChannels } from '../parameter.js';
 import { type Channels, type Parameter, parameter } from '../parameters.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { matrix } from '../tensor.js';
@@ -53,6 +54,7 @@ export function squeezeExcite(
 }
 
 function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
+  expectChannels(name, output);
   return [
     { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), writes },
     parameter(`${name}.bias`, [output], constant(0)),

@@ -31,7 +31,7 @@ export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter'> {
   readonly onNotice?: (line: string) => void;
 }
 
-const nodeOptions: Kinds<NodeDeviceOptions> = { ...deviceOptions, adapter: 'any', onNotice: 'function' };
+export const nodeOptions: Kinds<NodeDeviceOptions> = { ...deviceOptions, adapter: 'any', onNotice: 'function' };
 
 type Driver = 'system' | 'lavapipe' | 'swiftshader';
 

@@ -1,9 +1,10 @@
 import { globalAveragePool } from '../ops/pool.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
 import { Tape } from '../tape.js';
 import { tensor } from '../tensor.js';
-import { type NodeDeviceOptions, openDevice, systemAdapters } from './device.js';
+import { type NodeDeviceOptions, nodeOptions, openDevice, systemAdapters } from './device.js';
 
 /** What `doctor` found. */
 export interface Report {
@@ -53,7 +54,10 @@ export async function doctor(options: NodeDeviceOptions = {}): Promise<Report> {
   let device: Device | undefined;
   try {
     const started = performance.now();
-    device = await openDevice({ ...options, onNotice: (line) => notices.push(line) });
+    device = await openDevice({
+      ...expectOptions('doctor', options, nodeOptions),
+      onNotice: (line) => notices.push(line),
+    });
     const opened = performance.now() - started;
     const { info, gpu } = device;
     found.features = [...gpu.features].sort();

@@ -1,8 +1,13 @@
 import type { TrainConfig } from '../config.js';
 import { type ReadEncoderOptions, readEncoder } from '../encoder_file.js';
+import { checkEncoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
 import { ImageClassifier, readClassifier } from '../image_classifier.js';
-import { ImageEncoder, openTorchvision, type TorchvisionOptions } from '../image_encoder.js';
+import { ImageEncoder, openTorchvision, type TorchvisionOptions, torchvisionKinds } from '../image_encoder.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Device } from '../runtime/device.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
+import { textOf } from '../runtime/text_of.js';
 import { openDevice } from './device.js';
 import { readBytes } from './files.js';
 
@@ -32,13 +37,24 @@ export interface LoadOptions extends Pick<ReadEncoderOptions, 'encoder'> {
   readonly device?: Device | undefined;
 }
 
+const loadOptions: Kinds<LoadOptions> = { device: 'any', encoder: 'any' };
+
+/** Refuses what is not the path of a file, no device and no encoder, where these are given. */
+function expectFile(where: string, path: string, { device, encoder }: LoadOptions): void {
+  if (typeof path !== 'string') throw new ConfigError(`${where}: expected the path of a file, got ${textOf(path)}`);
+  if (device !== undefined) expectArguments(where, { device });
+  if (encoder !== undefined) checkEncoder(where, encoder);
+}
+
 /**
  * Opens the encoder in `slim.safetensors` or `host.safetensors` of a run, or in a file that `writeEncoder` made of a program's
  * own, which needs `{ encoder }`.
  *
  * @throws DataError where the file is missing, or as `readEncoder`; DeviceError where there is no adapter
  */
-export async function loadEncoder(path: string, { device, encoder }: LoadOptions = {}): Promise<LoadedEncoder> {
+export async function loadEncoder(path: string, options: LoadOptions = {}): Promise<LoadedEncoder> {
+  const { device, encoder } = expectOptions('loadEncoder', options, loadOptions);
+  expectFile('loadEncoder', path, options);
   const file = readEncoder(await readBytes(path), { encoder, file: path }); // before a device is opened for nothing
   const { config } = file;
   return { ...(config && { config }), ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, file))) };
@@ -52,8 +68,10 @@ export async function loadEncoder(path: string, { device, encoder }: LoadOptions
  */
 export async function loadTorchvision(
   file: string,
-  { device, ...options }: TorchvisionOptions & { device?: Device },
+  given: TorchvisionOptions & { device?: Device },
 ): Promise<LoadedEncoder> {
+  const { device, ...options } = expectOptions('loadTorchvision', given, { ...torchvisionKinds, device: 'any' });
+  expectFile('loadTorchvision', file, { device });
   const bytes = await readBytes(file);
   return encoderOn(device, (chosen) => openTorchvision(chosen, bytes, options, file));
 }
@@ -63,7 +81,9 @@ export async function loadTorchvision(
  *
  * @throws DataError where the file is missing, holds an encoder alone, or as `readEncoder`; DeviceError where there is no adapter
  */
-export async function loadClassifier(path: string, { device, encoder }: LoadOptions = {}): Promise<LoadedClassifier> {
+export async function loadClassifier(path: string, options: LoadOptions = {}): Promise<LoadedClassifier> {
+  const { device, encoder } = expectOptions('loadClassifier', options, loadOptions);
+  expectFile('loadClassifier', path, options);
   const file = readClassifier(await readBytes(path), { encoder, file: path }); // as above, before a device
   const { config, classifier } = file;
   const { opened, dispose } = await on(

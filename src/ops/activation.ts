@@ -1,4 +1,5 @@
 import { activation as kernel } from '../generated/activation.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOneOf } from '../runtime/one_of.js';
 import type { Tape } from '../tape.js';
 import { numel, type Tensor } from '../tensor.js';
@@ -20,6 +21,7 @@ export function checkActivation(op: string, name: Activation): void {
  * @throws ConfigError where `name` is no activation's
  */
 export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
+  expectArguments('activation', { tape, x });
   checkActivation('activation', name);
   if (name === 'none') return x;
   const n = numel(x.shape);

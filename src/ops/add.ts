@@ -1,7 +1,7 @@
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor } from '../tensor.js';
 import { operand } from './copy.js';
-import { binary } from './elementwise.js';
+import { binary, expectOperands } from './elementwise.js';
 
 /**
  * a + b, broadcast as `sub` is. Of equal shapes it is the residual add, by a kernel of its own.
@@ -10,6 +10,7 @@ import { binary } from './elementwise.js';
  * @throws ShapeError where the shapes do not fit, ConfigError where a number is not finite
  */
 export function add(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
+  expectOperands('add', tape, a, b);
   if (typeof a === 'number' || typeof b === 'number' || shapeText(a.shape) !== shapeText(b.shape))
     return binary(tape, 'add', a, b);
   const [u, v] = [operand(tape, a), operand(tape, b)];

@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Binding } from '../runtime/binding.js';
 import type { Candidate } from '../runtime/choice.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
@@ -57,8 +58,10 @@ export function batchnorm(
   parameters: BatchNormParameters,
   options: BatchNormOptions = {},
 ): Tensor {
+  expectArguments('batchnorm', { tape, x });
   expectOptions('batchnorm', options, batchNormOptions);
   const { gamma, beta, runningMean, runningVar } = expectOptions('batchnorm', parameters, tensors);
+  expectArguments('batchnorm', { gamma, beta, runningMean, runningVar });
   const sizes = check(x, parameters, options);
   const { C, training, momentum, eps, activation } = sizes;
   const { updateStats = training && !tape.frozen } = options;

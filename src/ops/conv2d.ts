@@ -4,6 +4,7 @@ import { conv2d_subgroup as subgroupKernel } from '../generated/conv2d_subgroup.
 import { conv2d_tile as tileKernel } from '../generated/conv2d_tile.js';
 import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { viewText } from '../runtime/footprint.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
@@ -34,6 +35,7 @@ export const convOptions: Kinds<ConvOptions> = { stride: 'number', padding: 'num
  * @throws ShapeError where the shapes do not fit.
  */
 export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  expectArguments('conv2d', { tape, x, weight });
   const { stride = 1, padding = 0 } = expectOptions('conv2d', options, convOptions);
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);

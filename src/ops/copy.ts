@@ -1,9 +1,12 @@
 // What moves elements and computes nothing: dense copies of views, parts and joined tensors. The one place where the ops of
 // elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
+
 import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
+import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import { checkExtent, elementBytes, extent } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
+import { textOf } from '../runtime/text_of.js';
 import type { Tape } from '../tape.js';
 import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor.js';
 import { isDense, walk } from './strides.js';
@@ -18,6 +21,7 @@ import { isDense, walk } from './strides.js';
  * @throws ShapeError where more lie apart
  */
 export function contiguous(tape: Tape, x: Tensor): Tensor {
+  expectArguments('contiguous', { tape, x });
   return isDense(x, alignment(tape.plan)) ? x : operand(tape, x);
 }
 
@@ -41,6 +45,7 @@ export function operand(tape: Tape, x: Tensor): Tensor {
  * @returns the same shape
  */
 export function detach(tape: Tape, x: Tensor): Tensor {
+  expectArguments('detach', { tape, x });
   const { grad: _, ...y } = x;
   return tape.record('detach', [x], { ...y, detached: true });
 }
@@ -54,6 +59,7 @@ export function detach(tape: Tape, x: Tensor): Tensor {
  * @throws ShapeError where x has no such side or not so many positions
  */
 export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length: number): Tensor {
+  expectArguments('narrow', { tape, x });
   const d = sideOf('narrow', x.shape, dim);
   if (![start, length].every(Number.isInteger) || start < 0 || length < 1 || start + length > x.shape[d])
     throw new ShapeError(
@@ -77,7 +83,8 @@ export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length
  * @throws ShapeError where it is no block of x
  */
 export function slice(tape: Tape, x: Tensor, shape: readonly number[]): Tensor {
-  if (shape.length !== x.shape.length)
+  expectArguments('slice', { tape, x });
+  if (shape?.length !== x.shape.length)
     throw new ShapeError(`slice: expected a block of ${shapeText(x.shape)}, got ${shapeText(shape)}`);
   return shape.reduce((y, side, d) => (side === y.shape[d] ? y : narrow(tape, y, d, 0, side)), x);
 }
@@ -90,8 +97,13 @@ export function slice(tape: Tape, x: Tensor, shape: readonly number[]): Tensor {
  * @throws ShapeError where there are none, or their shapes differ
  */
 export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor {
-  const [first] = tensors;
-  if (!first) throw new ShapeError('concat: expected at least one tensor, got none');
+  expectArguments('concat', { tape });
+  if (!Array.isArray(tensors) || tensors.length === 0)
+    throw new ShapeError(
+      `concat: expected at least one tensor, got ${tensors?.length === 0 ? 'none' : textOf(tensors)}`,
+    );
+  for (const [i, x] of tensors.entries()) expectTensors('concat', { [`tensor ${i}`]: x });
+  const [first]: readonly Tensor[] = tensors;
   const d = sideOf('concat', first.shape, dim);
   const without = ({ shape }: Tensor) => shapeText(shape.filter((_, i) => i !== d));
   for (const each of tensors)
@@ -123,6 +135,7 @@ export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor 
  * @throws ShapeError where x is no matrix
  */
 export function transpose(tape: Tape, x: Tensor): Tensor {
+  expectArguments('transpose', { tape, x });
   if (x.shape.length !== 2) throw new ShapeError(`transpose: expected x (N, D), got ${shapeText(x.shape)}`);
   const from = operand(tape, x);
   return tape.record('transpose', [from], gather(tape, 'transpose', transposed(from)), (dy) => [

@@ -1,5 +1,6 @@
 import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import { viewText } from '../runtime/footprint.js';
@@ -55,6 +56,7 @@ const zero = {
  * @throws ShapeError where z is not (N, D) with N > 1.
  */
 export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {}): Standardized {
+  expectArguments('standardize', { plan, z });
   const { eps = 1e-5 } = expectOptions('standardize', options, { eps: 'number' });
   expectFinite('standardize: eps', eps, 0);
   if (z.shape.length !== 2 || z.shape[0] < 2)
@@ -101,10 +103,11 @@ export function crossCorrelationLoss(
   metrics: Tensor,
   options: LossOptions = {},
 ): void {
-  const [N, D] = terms[0]?.u.a.shape ?? [0, 1]; // without terms it is refused
+  expectArguments('crossCorrelationLoss', { plan, metrics });
   expectOptions('crossCorrelationLoss', options, lossOptions);
-  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
   checkTerms(terms, targets, metrics);
+  const [N, D] = terms[0].u.a.shape;
+  const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(D) } = options;
   expectFinite('crossCorrelationLoss: lambda', lambda, 0);
   expectFinite('crossCorrelationLoss: scale', scale, 0);
   if (options.form !== undefined) expectOneOf('crossCorrelationLoss: form', options.form, ['gram', 'direct']);
@@ -130,6 +133,7 @@ export function crossCorrelation(
   zb: Tensor,
   options: LossOptions & { eps?: number } = {},
 ): { loss: Tensor; on: Tensor; off: Tensor; mean: Tensor } {
+  expectArguments('crossCorrelation', { tape, za, zb });
   const { eps = 1e-5, ...ofLoss } = expectOptions('crossCorrelation', options, { ...lossOptions, eps: 'number' });
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));

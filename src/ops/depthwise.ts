@@ -3,6 +3,7 @@ import { depthwise as kernel } from '../generated/depthwise.js';
 import { depthwise_strip3 as strip3 } from '../generated/depthwise_strip3.js';
 import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -19,6 +20,7 @@ import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
  * @throws ShapeError where the shapes do not fit.
  */
 export function depthwise(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  expectArguments('depthwise', { tape, x, weight });
   const { stride = 1, padding = 0 } = expectOptions('depthwise', options, convOptions);
   const shape = check(x, weight, stride, padding);
   const y = tape.activation(x, 'depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);

@@ -1,7 +1,9 @@
 // Arithmetic element by element, with NumPy's broadcasting, and functions of one tensor. ReLU and other activations are ops of
 // their own (activation.ts).
+
 import { ConfigError, ShapeError } from '../errors.js';
 import { elementwise as kernel } from '../generated/elementwise.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Tape } from '../tape.js';
 import { numel, reshape, shapeText, type Tensor } from '../tensor.js';
 import { operand } from './copy.js';
@@ -70,6 +72,7 @@ export function square(tape: Tape, x: Tensor): Tensor {
 
 /** An op of two tensors, or of a tensor and a number. */
 export function binary(tape: Tape, op: keyof typeof binaries, a: Tensor | number, b: Tensor | number): Tensor {
+  expectOperands(op, tape, a, b);
   if (typeof a === 'number') {
     if (typeof b === 'number') throw new ShapeError(`${op}: expected a tensor at least on one side, got two numbers`);
     if (op === 'add') return apply(tape, 'scale', b, { shift: a });
@@ -133,6 +136,17 @@ function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], fac
   return reshape(total, shape);
 }
 
+/** Sees that the operands are tensors, but for numbers. */
+export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Tensor | number): void {
+  expectArguments(op, { tape, ...(typeof a !== 'number' && { a }), ...(typeof b !== 'number' && { b }) });
+  const divides = op === 'div' && typeof b === 'number';
+  for (const number of [a, divides ? 1 / b : b])
+    if (typeof number === 'number' && !Number.isFinite(number))
+      throw new ConfigError(
+        `${op}: expected numbers that are finite, and none that divides by 0, got ${[a, b].filter((x) => typeof x === 'number').join(' and ')}`,
+      );
+}
+
 /** A function of one tensor. */
 function apply(
   tape: Tape,
@@ -140,6 +154,7 @@ function apply(
   given: Tensor,
   { factor = 1, shift = 0 }: { factor?: number; shift?: number } = {},
 ): Tensor {
+  expectArguments(op, { tape, x: given });
   if (![factor, shift].every(Number.isFinite))
     throw new ConfigError(`${op}: expected finite numbers, got ${factor} and ${shift} for x ${shapeText(given.shape)}`);
   const x = operand(tape, given);

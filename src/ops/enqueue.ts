@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { enqueue as kernel } from '../generated/enqueue.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Plan } from '../runtime/plan.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
 
@@ -14,6 +15,7 @@ import { numel, shapeText, type Tensor } from '../tensor.js';
  * @throws ShapeError where the shapes do not fit
  */
 export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
+  expectArguments('enqueue', { plan, queue, rows });
   const [K, D] = queue.shape;
   const [N] = rows.shape;
   if (queue.shape.length !== 2 || numel(queue.shape) === 0)

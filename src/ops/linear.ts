@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { linear as kernel } from '../generated/linear.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Tape } from '../tape.js';
 import { shapeText, type Tensor } from '../tensor.js';
 import { matmulInto } from './matmul.js';
@@ -14,6 +15,7 @@ import { matmulInto } from './matmul.js';
  * @throws ShapeError where the shapes do not fit
  */
 export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  expectArguments('linear', { tape, x, weight, ...(bias !== undefined && { bias }) });
   const [N, I] = x.shape;
   const [O] = weight.shape;
   if (x.shape.length !== 2 || N * I === 0)

@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
 import { expectFinite } from '../runtime/one_of.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
@@ -54,6 +55,7 @@ const intoOptions: Kinds<MatmulIntoOptions> = {
  * @throws ShapeError where the shapes do not fit
  */
 export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  expectArguments('matmul', { tape, a, b });
   const { transposeA = false, transposeB = false } = expectOptions('matmul', options, matmulOptions);
   const { plan } = tape;
   const [left, right] = [a, b].map((x) => (isReadable(x) ? x : operand(tape, x)));
@@ -131,6 +133,7 @@ const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding
  */
 export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
   const { a, b, out, transposeA = false, transposeB = false } = expectOptions('matmul', options, intoOptions);
+  expectArguments('matmul', { plan, a, b, out });
   if (options.scale !== undefined) expectFinite('matmul: scale', options.scale);
   for (const view of [a, b, out]) checkView(view);
   if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);

@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { neighbours as kernel } from '../generated/neighbours.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
@@ -15,6 +16,7 @@ import { overRows, rowForms } from './lanes.js';
  * whole number of at least 1
  */
 export function neighbourTargets(plan: Plan, similarities: Tensor, options: { count?: number } = {}): Tensor {
+  expectArguments('neighbourTargets', { plan, similarities });
   const { count = 5 } = expectOptions('neighbourTargets', options, { count: 'number' });
   const [N, L] = similarities.shape;
   if (!(Number.isInteger(count) && count >= 1))

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { normalize_rows as kernel } from '../generated/normalize_rows.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
@@ -17,6 +18,7 @@ export const shortest = 1e-12;
  * @throws ShapeError where x is no matrix
  */
 export function normalizeRows(tape: Tape, x: Tensor): Tensor {
+  expectArguments('normalizeRows', { tape, x });
   const [N, D] = matrixOf('normalizeRows', x);
   const forms = rowForms(tape.plan.device.software, D);
   const y = tape.empty('normalizeRows.y', x.shape);
@@ -45,6 +47,7 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
  * @throws ShapeError where `rows` is no matrix, or elements of a row lie apart
  */
 export function normalizeRowsInPlace(plan: Plan, rows: Tensor): void {
+  expectArguments('normalizeRowsInPlace', { plan, rows });
   const [N, D] = matrixOf('normalizeRowsInPlace', rows);
   if (D > 1 && rows.strides[1] !== 1)
     throw new ShapeError(

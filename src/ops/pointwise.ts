@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tape } from '../tape.js';
 import { matrix, numel, reshape, shapeText, type Tensor, transient, transposed } from '../tensor.js';
@@ -20,6 +21,7 @@ const leastSteps = 32; // groups of four pixels that a split is worth its partia
  * @throws ShapeError where the shapes do not fit
  */
 export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
+  expectArguments('pointwise', { tape, x, weight });
   const [N, I, H, W] = x.shape;
   const [O, , KH = 1, KW = 1] = weight.shape;
   if (x.shape.length !== 4 || numel(x.shape) === 0)

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor.js';
@@ -26,6 +27,7 @@ const maxPoolOptions: Kinds<MaxPoolOptions> = { ...poolOptions, padding: 'number
 
 /** The mean of each plane: x (N, C, H, W) → (N, C). */
 export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
+  expectArguments('globalAveragePool', { tape, x });
   const [N, C, H, W] = planesOf('globalAveragePool', x);
   const params = { NC: N * C, H, W, OH: 1, OW: 1, K: 1, stride: 1, padding: 0 };
   const forms = laneForms(tape.plan.device.software, H * W, lanes);
@@ -49,6 +51,7 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
 
 /** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
 export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor {
+  expectArguments('averagePool', { tape, x });
   const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
   const y = tape.activation(x, 'pool.y', shape);
@@ -75,6 +78,7 @@ export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor
  * does, and it alone gets the gradient, as in PyTorch.
  */
 export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor {
+  expectArguments('maxPool', { tape, x });
   const { kernelSize, stride = kernelSize, padding = 0 } = expectOptions('maxPool', options, maxPoolOptions);
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.activation(x, 'pool.y', shape);

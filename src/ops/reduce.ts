@@ -1,6 +1,7 @@
 // Sums and means of a tensor, of all its elements or along a side.
 
 import { reduce as kernel } from '../generated/reduce.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, reshape, type Tensor } from '../tensor.js';
@@ -33,6 +34,7 @@ export function mean(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor
 }
 
 function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOptions): Tensor {
+  expectArguments(op, { tape, x });
   const { dim, keepdim = false } = expectOptions(op, options, reduceOptions);
   const from = operand(tape, x);
   const { shape } = from;

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { scale_channels as kernel } from '../generated/scale_channels.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
 import { laneForms } from './lanes.js';
@@ -13,6 +14,7 @@ import { laneForms } from './lanes.js';
  * @throws ShapeError where the shapes do not fit
  */
 export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
+  expectArguments('scaleChannels', { tape, x, scale });
   const [N, C, H, W] = x.shape;
   if (x.shape.length !== 4 || numel(x.shape) === 0)
     throw new ShapeError(`scaleChannels: expected x (N, C, H, W), none of them 0, got ${shapeText(x.shape)}`);

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { similarities as kernel } from '../generated/similarities.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Tape } from '../tape.js';
 import { columns, shapeText, type Tensor } from '../tensor.js';
 import { operand } from './copy.js';
@@ -17,6 +18,7 @@ import { matmulInto } from './matmul.js';
  * @throws ShapeError where the shapes do not fit
  */
 export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
+  expectArguments('similarities', { tape, q, queue, ...(own !== undefined && { own }) });
   const given = (x: Tensor) => (x.grad && tape.needsGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
   return ofRows(tape, given(q), own && given(own), given(queue));
 }

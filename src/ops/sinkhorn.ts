@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
@@ -27,6 +28,7 @@ const sinkhornOptions: Kinds<SinkhornOptions> = { iterations: 'number', epsilon:
  * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
  */
 export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = {}): Tensor {
+  expectArguments('sinkhorn', { plan, scores });
   const { iterations = sinkhornDefaults.iterations, epsilon = sinkhornDefaults.epsilon } = expectOptions(
     'sinkhorn',
     options,

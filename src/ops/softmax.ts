@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { softmax as kernel } from '../generated/softmax.js';
+import { expectArguments } from '../runtime/arguments.js';
 import type { Binding } from '../runtime/binding.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
@@ -27,6 +28,7 @@ const crossEntropyOptions: Kinds<CrossEntropyOptions> = { ...softmaxOptions, sca
  * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
  */
 export function softmax(plan: Plan, logits: Tensor, options: { temperature?: number } = {}): Tensor {
+  expectArguments('softmax', { plan, logits });
   const { temperature = 1 } = expectOptions('softmax', options, softmaxOptions);
   const rows = rowsOf('softmax', logits, temperature);
   const sums = transient(plan, 'softmax.sums', [rows.N, 4]);
@@ -52,6 +54,7 @@ export function softmaxCrossEntropy(
   targets?: Tensor,
   options: CrossEntropyOptions = {},
 ): Tensor {
+  expectArguments('softmaxCrossEntropy', { tape, logits, ...(targets !== undefined && { targets }) });
   const { temperature = 1, scale = 1 } = expectOptions('softmaxCrossEntropy', options, crossEntropyOptions);
   const rows = { ...rowsOf('softmaxCrossEntropy', logits, temperature), scale };
   const { N, K } = rows;

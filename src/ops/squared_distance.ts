@@ -1,5 +1,6 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import { squared_distance as kernel } from '../generated/squared_distance.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions } from '../runtime/options.js';
 import type { Tape } from '../tape.js';
 import { numel, shapeText, type Tensor } from '../tensor.js';
@@ -17,6 +18,7 @@ const leastChunk = 1024;
  * @throws ShapeError where shapes differ, ConfigError where the scale is not finite
  */
 export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: { scale?: number } = {}): Tensor {
+  expectArguments('squaredDistance', { tape, a, target });
   const { scale = 1 } = expectOptions('squaredDistance', options, { scale: 'number' });
   if (shapeText(a.shape) !== shapeText(target.shape))
     throw new ShapeError(

@@ -1,5 +1,7 @@
 // What a cross-correlation loss is made of: pairs of standardised batches, and where their gradients go.
+
 import { ConfigError, ShapeError } from '../errors.js';
+import { expectTensors } from '../runtime/arguments.js';
 import { expectFinite } from '../runtime/one_of.js';
 import { shapeText, type Tensor } from '../tensor.js';
 
@@ -35,7 +37,12 @@ export function partner({ u, v }: Term, x: Standardized): Standardized | undefin
 
 /** Sees that terms, targets and the row of metrics fit each other. */
 export function checkTerms(terms: readonly Term[], targets: readonly Target[], metrics: Tensor): void {
+  if (!Array.isArray(terms) || !Array.isArray(targets))
+    throw new ConfigError('crossCorrelationLoss: expected a list of terms and one of targets');
   if (terms.length === 0) throw new ConfigError('crossCorrelationLoss: expected at least one term, got none');
+  for (const [i, { u, v }] of terms.entries())
+    expectTensors('crossCorrelationLoss', { [`u.a of term ${i}`]: u?.a, [`v.a of term ${i}`]: v?.a });
+  for (const { of, dz } of targets) expectTensors('crossCorrelationLoss', { 'r of a target': of?.r, dz });
   const shape = shapeText(terms[0].u.a.shape);
   for (const [i, { u, v, weight = 1 }] of terms.entries()) {
     expectFinite(`crossCorrelationLoss: weight of term ${i}`, weight);

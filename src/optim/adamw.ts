@@ -1,10 +1,12 @@
 import { adamw as kernel } from '../generated/adamw.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor.js';
 import { adamwDefaults } from './defaults.js';
 import {
   decayTable,
+  expectTrainable,
   type Optimizer,
   type OptimizerOptions,
   optimizerOf,
@@ -43,6 +45,8 @@ export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], option
   );
   within('adamw', { beta1, beta2 }, 0, 1);
   within('adamw', { eps, weightDecay }, 0, Infinity);
+  expectArguments('adamw', { plan });
+  expectTrainable('adamw', trained);
   plan.provide(`adamw of beta1 ${beta1}`, 'bias1', (updates) => 1 - beta1 ** (updates + 1));
   plan.provide(`adamw of beta2 ${beta2}`, 'bias2', (updates) => 1 - beta2 ** (updates + 1));
   return optimizerOf(plan, 'adamw', trained, options, ['first', 'second'], (span, bound) => {

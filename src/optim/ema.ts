@@ -1,9 +1,10 @@
 import { ShapeError } from '../errors.js';
 import { ema as kernel } from '../generated/ema.js';
+import { expectArguments } from '../runtime/arguments.js';
 import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText } from '../tensor.js';
-import { spanOf, spans, type Trainable, within } from './optimizer.js';
+import { expectTrainable, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 /** Weights that lie in one buffer (`Parameters`). */
 export type Averaged = Pick<Trainable, 'weights' | 'places' | 'size'>;
@@ -22,6 +23,8 @@ export interface EmaOptions {
  */
 export function ema(plan: Plan, target: Averaged, source: Averaged, options: EmaOptions = {}): void {
   const { momentum } = expectOptions('ema', options, { momentum: 'number' });
+  expectArguments('ema', { plan });
+  for (const each of [target, source]) expectTrainable('ema', each, false);
   if (momentum === undefined) plan.needs('ema', 'ema');
   else within('ema', { momentum }, 0, 1);
   for (const [i, { name, shape, offset }] of target.places.entries()) {

@@ -1,9 +1,11 @@
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Place } from '../parameters.js';
+import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import { bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { isDense, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
+import { textOf } from '../runtime/text_of.js';
 import { numel, type Tensor, tensor } from '../tensor.js';
 
 /** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (`Parameters`). */
@@ -48,6 +50,8 @@ export function optimizerOf<Moment extends string>(
   moments: readonly Moment[],
   record: (span: Span, bound: Bound<Moment>) => Tensor,
 ): Optimizer {
+  expectArguments(name, { plan });
+  expectTrainable(name, trained);
   if (lr === undefined) plan.needs(name, 'lr');
   else {
     within(name, { lr }, 0, Number.POSITIVE_INFINITY);
@@ -67,6 +71,16 @@ export function optimizerOf<Moment extends string>(
     }
   }
   return { moments: carried, dispose: () => device.release([...Object.values(carried), ...tables]) };
+}
+
+/** @throws ConfigError or ValidationError, in the name of `where`, where something else is given as what is trained */
+export function expectTrainable(where: string, trained: unknown, listed = true): void {
+  if (listed && Array.isArray(trained))
+    for (const [i, x] of trained.entries()) expectTensors(where, { [`parameter ${i}`]: x });
+  else if (!(Array.isArray(Object(trained).places) && Object(trained).weights))
+    throw new ConfigError(
+      `${where}: expected Parameters${listed ? ', or a list of what device.parameter made' : ''}, got ${textOf(trained)}`,
+    );
 }
 
 /** Tensors as things to train, each by itself. */

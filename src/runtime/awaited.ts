@@ -3,12 +3,12 @@ import { ValidationError } from '../errors.js';
 
 const awaited = new WeakMap<GPUBuffer, string>();
 
-/** Has runs that use the buffer refused until its contents arrive; `remedy` says what brings them. */
+/** Has runs that use the buffer refused until it is written; `remedy` says what writes it. */
 export function awaitContents(buffer: GPUBuffer, remedy: string): void {
   awaited.set(buffer, remedy);
 }
 
-/** Says that the contents have arrived. */
+/** Says that the buffer is written, by whomever. */
 export function contentsArrived(buffer: GPUBuffer): void {
   awaited.delete(buffer);
 }

@@ -1,4 +1,5 @@
 import { ValidationError } from '../errors.js';
+import { textOf } from './text_of.js';
 
 /** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
 export interface Slot {
@@ -31,7 +32,9 @@ export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
  * @throws ValidationError where it is a plan's slot, which has memory only while the plan runs
  */
 export function bufferOf(memory: GPUBuffer | Binding): GPUBuffer {
-  const storage = 'storage' in memory ? memory.storage : memory;
+  const storage = Object(memory).storage ?? memory;
+  if (typeof storage !== 'object' || storage === null || !('label' in storage))
+    throw new ValidationError(`expected a buffer, or a tensor of the device, got ${textOf(memory)}`);
   if (isBuffer(storage)) return storage;
   throw new ValidationError(
     `${storage.label}: expected a tensor of the device, got one of a plan; read it by the plan, or make it by device.tensor()`,

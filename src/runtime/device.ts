@@ -15,6 +15,7 @@ import {
   SlimgradError,
   ValidationError,
 } from '../errors.js';
+import { contentsArrived } from './awaited.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
 import type { Dispatch } from './commands.js';
 import { bufferUsage, mapRead } from './flags.js';
@@ -299,19 +300,18 @@ export class Device {
 
   /** Writes bytes into a buffer, or a tensor's, from byte `offset` of it on, after all work submitted so far. */
   write(memory: GPUBuffer | Binding, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
-    this.#write(bufferOf(memory), data, 'storage' in memory ? memory.offset + offset : offset);
-  }
-
-  #write(buffer: GPUBuffer, data: ArrayBufferView | ArrayBuffer, offset: number): void {
+    const buffer = bufferOf(memory);
+    const at = 'storage' in memory ? memory.offset + offset : offset;
     this.assertHealthy();
     this.assertLive(buffer);
     if (!(data instanceof ArrayBuffer || ArrayBuffer.isView(data)))
       throw new ValidationError(
         `${buffer.label}: expected a typed array or an ArrayBuffer to write, got ${typeof data}`,
       );
-    this.#within('write', buffer, offset, data.byteLength);
-    if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, offset, data);
-    else this.gpu.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.#within('write', buffer, at, data.byteLength);
+    contentsArrived(buffer);
+    if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, at, data);
+    else this.gpu.queue.writeBuffer(buffer, at, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
   /** Copies the whole of a buffer to another of its size, after all work submitted so far. */
@@ -320,6 +320,7 @@ export class Device {
     this.assertLive(to);
     if (from.size !== to.size)
       throw new ValidationError(`${to.label}: expected ${to.size} bytes to copy, got ${from.size} of ${from.label}`);
+    contentsArrived(to);
     const encoder = this.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(from, 0, to, 0, to.size);
     this.gpu.queue.submit([encoder.finish()]);
@@ -327,7 +328,8 @@ export class Device {
 
   /** Copies `bytes` of a buffer back, or of a tensor's, after all work submitted so far. For a tensor's numbers see its `read()`. */
   async read(memory: GPUBuffer | Binding, offset = 0, bytes?: number): Promise<ArrayBuffer> {
-    if ('storage' in memory) return this.read(bufferOf(memory), memory.offset + offset, bytes ?? memory.bytes - offset);
+    const buffer = bufferOf(memory);
+    if ('storage' in memory) return this.read(buffer, memory.offset + offset, bytes ?? memory.bytes - offset);
     return this.#read(memory, offset, bytes ?? memory.size - offset);
   }
 

@@ -9,6 +9,9 @@ import { Device } from './device.js';
  * it refuses no size, has no subgroups, and takes f16
  */
 export function metaDevice(like?: Device): Device {
+  const refuse = () => {
+    throw new DeviceError('device: there is no adapter behind it, plans can only be recorded on it; use openDevice()');
+  };
   const gpu = {
     features: like?.features ?? new Set(['shader-f16']),
     limits: like?.limits ?? {
@@ -21,11 +24,8 @@ export function metaDevice(like?: Device): Device {
     queue: { writeBuffer: () => undefined },
     addEventListener: () => undefined,
     createBuffer: (descriptor: GPUBufferDescriptor) => ({ ...descriptor, destroy: () => undefined }),
-    pushErrorScope() {
-      throw new DeviceError(
-        'device: there is no adapter behind it, plans can only be recorded on it; use openDevice()',
-      );
-    },
+    pushErrorScope: refuse,
+    createCommandEncoder: refuse,
   };
   const info = like?.info ?? { description: 'no adapter', architecture: '', device: '', isFallbackAdapter: false };
   return new Device(gpu as unknown as GPUDevice, info as GPUAdapterInfo, {

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { meant } from './nearest.js';
+import { textOf } from './text_of.js';
 
 /** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself tells apart. */
 type Kind = 'number' | 'boolean' | 'string' | 'object' | 'array' | 'function' | 'any';
@@ -32,7 +33,7 @@ export function expectOptions<T extends object>(
 ): T {
   const known = Object.keys(kinds);
   if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw new ConfigError(`${where}: expected options { ${known.join(', ')} }, got ${options}`);
+    throw new ConfigError(`${where}: expected options { ${known.join(', ')} }, got ${textOf(options)}`);
   const given: [string, unknown][] = Object.entries(options);
   for (const [name, value] of given) {
     const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
@@ -40,7 +41,7 @@ export function expectOptions<T extends object>(
     if (value === undefined || kind === 'any') continue;
     if ((Array.isArray(value) ? 'array' : typeof value) !== kind || value === null)
       throw new ConfigError(
-        `${where}: expected ${name} to be ${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}, got ${value}`,
+        `${where}: expected ${name} to be ${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}, got ${textOf(value)}`,
       );
   }
   return options;

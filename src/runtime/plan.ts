@@ -1,5 +1,6 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
+import { expectArguments, expectMemory } from './arguments.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
@@ -45,6 +46,7 @@ export class Plan {
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
+    expectArguments('plan', { device });
     this.device = device;
     this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
@@ -332,13 +334,17 @@ export class Plan {
   }
 
   /** Refuses memory that a command of this plan cannot use. */
-  #checkStorage({ storage }: Binding): void {
+  #checkStorage(binding: Binding): void {
+    expectMemory(this.label, 'what a command uses', binding);
+    const { storage } = binding;
     if (isBuffer(storage)) this.device.assertLive(storage);
     else if (!this.#lifetimes.has(storage))
       throw new ValidationError(`${this.label}: "${storage.label}" belongs to another plan; record into that one`);
   }
 
-  #resolve({ storage, offset }: Binding): { buffer: GPUBuffer; offset: number } {
+  #resolve(binding: Binding): { buffer: GPUBuffer; offset: number } {
+    expectMemory(this.label, 'what is read', binding);
+    const { storage, offset } = binding;
     if (isBuffer(storage)) {
       this.device.assertLive(storage);
       return { buffer: storage, offset };

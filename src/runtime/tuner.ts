@@ -1,4 +1,5 @@
 import { SlimgradError, ValidationError } from '../errors.js';
+import { expectArguments } from './arguments.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import type { Candidate, Choice } from './choice.js';
 import type { Dispatch } from './commands.js';
@@ -53,6 +54,7 @@ const halfTolerance = 2e-3; // two units in the last place of f16
  */
 export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Record<string, string>> {
   const { cache, onTuned } = expectOptions('tune', options, tuneOptions);
+  expectArguments('tune', { plan });
   const { device } = plan;
   const adapter = adapterOf(device);
   const winners: Record<string, string> = { ...(await cache?.load(adapter)) };

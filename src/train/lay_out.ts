@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Checkpoint } from '../io/checkpoint.js';
-import type { Method } from '../methods/method.js';
+import { expectMethod, type Method } from '../methods/method.js';
 import type { Device } from '../runtime/device.js';
 import { factsOf, readRun } from './checkpoint.js';
 import { type Settled, settleOptions, type TrainerOptions } from './options.js';
@@ -37,11 +37,7 @@ export function layOut(device: Device, method: Method, source: ImageSource, give
 
 /** Sees that a method is one, and that options go with it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
-  if (typeof method?.record !== 'function')
-    throw new ConfigError(
-      `Trainer: expected a method, as saclXd(encoder) makes one, got ${method && typeof method}; ` +
-        'of a configuration it is methodOf(config)',
-    );
+  expectMethod('Trainer', method);
   const { encoders, sliced, before } = method;
   if (before && !(Number.isInteger(before.epochs) && before.epochs >= 1))
     throw new ConfigError(

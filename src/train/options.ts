@@ -3,7 +3,9 @@ import { ConfigError } from '../errors.js';
 import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Parameters } from '../parameters.js';
+import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
+import { isWithin, type Range, rangeText } from '../runtime/range.js';
 import type { Precision } from '../tensor.js';
 import { defaultEpochs, mostSteps, show } from './schedule.js';
 
@@ -51,17 +53,17 @@ export interface TrainerOptions {
 /** What is used where nothing is said. */
 export const trainerDefaults = { batch: 256, epochs: defaultEpochs, lr: 0.3, imageSize: 32, seed: 0, sliceEvery: 1000 };
 
-/** What numbers may be: those of lr are any, others whole. */
+/** What numbers may be. */
 export const ranges = {
-  batch: { min: 2, max: 65536 },
-  epochs: { min: 1, max: mostSteps },
-  steps: { min: 1, max: mostSteps },
-  warmup: { min: 0 },
+  batch: { min: 2, max: 65536, whole: true },
+  epochs: { min: 1, max: mostSteps, whole: true },
+  steps: { min: 1, max: mostSteps, whole: true },
+  warmup: { min: 0, whole: true },
   lr: { min: 0 },
-  imageSize: { min: 8, max: 1024 },
-  seed: { min: 0, max: 2 ** 32 - 1 },
-  sliceEvery: { min: 1 },
-  sliceWarmup: { min: 0 },
+  imageSize: { min: 8, max: 1024, whole: true },
+  seed: { min: 0, max: 2 ** 32 - 1, whole: true },
+  sliceEvery: { min: 1, whole: true },
+  sliceWarmup: { min: 0, whole: true },
 } as const;
 
 /** Options that were checked, and those that decide what a run computes completed. */
@@ -84,41 +86,34 @@ interface Rule {
   readonly fits: (value: unknown) => boolean;
 }
 
-function whole({ min, max }: { min: number; max?: number }): Rule {
-  const expected = `a whole number ${max === undefined ? `of at least ${min}` : `from ${min} to ${max}`}`;
-  const fits = (value: unknown) =>
-    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= (max ?? Number.MAX_SAFE_INTEGER);
-  return { expected, fits };
-}
+const within = (range: Range): Rule => ({ expected: rangeText(range), fits: (value) => isWithin(value, range) });
 
 const isFunction = (value: unknown) => typeof value === 'function';
 const isObject = (value: unknown) => typeof value === 'object' && value !== null;
 
 const rules = {
-  batch: whole(ranges.batch),
-  epochs: whole(ranges.epochs),
-  steps: whole(ranges.steps),
-  warmup: whole(ranges.warmup),
+  batch: within(ranges.batch),
+  epochs: within(ranges.epochs),
+  steps: within(ranges.steps),
+  warmup: within(ranges.warmup),
   optimizer: { expected: 'a function that records an optimizer, as (plan, parameters) => sgd(…)', fits: isFunction },
-  lr: {
-    expected: `a number of at least ${ranges.lr.min}`,
-    fits: (value) => typeof value === 'number' && value >= ranges.lr.min && Number.isFinite(Math.fround(value)),
-  },
-  imageSize: whole(ranges.imageSize),
+  lr: within(ranges.lr),
+  imageSize: within(ranges.imageSize),
   views: {
     expected: 'two augmentations, as defaultViews(32) makes them',
     fits: (value) => Array.isArray(value) && value.length === 2 && value.every(isObject),
   },
   precision: { expected: 'f32 or f16', fits: (value) => value === 'f32' || value === 'f16' },
   recompute: { expected: 'true or false', fits: (value) => typeof value === 'boolean' },
-  seed: whole(ranges.seed),
-  sliceEvery: whole(ranges.sliceEvery),
-  sliceWarmup: whole(ranges.sliceWarmup),
+  seed: within(ranges.seed),
+  sliceEvery: within(ranges.sliceEvery),
+  sliceWarmup: within(ranges.sliceWarmup),
   variants: { expected: "an object of kernels' variants by their keys", fits: isObject },
   tune: { expected: 'a function that chooses variants, as tune or (plan) => tune(plan, { cache })', fits: isFunction },
   onCompile: { expected: 'a function', fits: isFunction },
   resume: { expected: 'the bytes of a checkpoint, a Uint8Array', fits: (value) => value instanceof Uint8Array },
 } satisfies Record<keyof TrainerOptions, Rule>;
+const known = Object.fromEntries(Object.keys(rules).map((key) => [key, 'any'])) as Kinds<TrainerOptions>;
 
 /**
  * Options as they are used, checked and completed.
@@ -129,9 +124,7 @@ export function settleOptions(options: TrainerOptions): Settled {
   const refuse = (message: string): never => {
     throw new ConfigError(`Trainer: ${message}`);
   };
-  if (!isObject(options)) refuse(`expected an object of options, got ${show(options)}`);
-  for (const [key, value] of Object.entries(options)) {
-    if (!Object.hasOwn(rules, key)) refuse(`expected options among ${Object.keys(rules).join(', ')}, got ${key}`);
+  for (const [key, value] of Object.entries(expectOptions('Trainer', options, known))) {
     const { expected, fits } = rules[key as keyof TrainerOptions] as Rule;
     if (value !== undefined && !fits(value)) refuse(`expected ${key} to be ${expected}, got ${show(value)}`);
   }

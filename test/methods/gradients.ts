@@ -20,7 +20,7 @@ import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 import type { Lookup, Rows } from './reference.js';
 import * as f64 from './reference.js';
-import { blocks, encoder, makeTeacher, settings, wide } from './tiny.js';
+import { blocks, encoder, makeTeacher, settings, settingsOf, wide } from './tiny.js';
 
 let device: Device;
 test.before(async () => {
@@ -255,16 +255,16 @@ function check(
 
 const alone = (method: Method) => ({ method, recipe: method });
 
-check('moco_v2', losses.moco_v2, () => alone(mocoV2(encoder, settings)));
-check('byol', losses.byol, () => alone(byol(encoder, settings)));
-check('seed', losses.seed, (teacher) => alone(seedMethod(encoder, { ...settings, teacher })));
-check('disco', losses.disco, (teacher) => alone(disco(encoder, { ...settings, teacher })));
-check('rekd', losses.rekd, () => alone(rekd(encoder, wide, settings)));
-check('oss', losses.oss, () => alone(oss(encoder, wide, settings)));
+check('moco_v2', losses.moco_v2, () => alone(mocoV2(encoder, settingsOf.moco_v2)));
+check('byol', losses.byol, () => alone(byol(encoder, settingsOf.byol)));
+check('seed', losses.seed, (teacher) => alone(seedMethod(encoder, { ...settingsOf.seed, teacher })));
+check('disco', losses.disco, (teacher) => alone(disco(encoder, { ...settingsOf.disco, teacher })));
+check('rekd', losses.rekd, () => alone(rekd(encoder, wide, settingsOf.rekd)));
+check('oss', losses.oss, () => alone(oss(encoder, wide, settingsOf.oss)));
 check(
   'ssl_small',
   losses.moco_v2,
-  (teacher) => alone(sslSmall(encoder, { ...settings, teacher })),
+  (teacher) => alone(sslSmall(encoder, { ...settingsOf.ssl_small, teacher })),
   (tensor) => /^seed\./.test(tensor),
 );
 

@@ -14,7 +14,7 @@ import { Tape } from '../../src/tape.js';
 import { upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
-import { encoder, makeTeacher, settings, wide } from './tiny.js';
+import { encoder, makeTeacher, settingsOf, wide } from './tiny.js';
 
 let device: Device;
 test.before(async () => {
@@ -26,10 +26,10 @@ const [N, S, steps] = [6, 8, 5]; // more rows than the queue of 11 has
 
 const random = generator();
 const methods: Record<string, () => Method> = {
-  moco_v2: () => mocoV2(encoder, settings),
-  disco: () => disco(encoder, { ...settings, teacher: makeTeacher(device, random) }),
-  seed: () => seedMethod(encoder, { ...settings, teacher: makeTeacher(device, random) }),
-  rekd: () => rekd(encoder, wide, settings),
+  moco_v2: () => mocoV2(encoder, settingsOf.moco_v2),
+  disco: () => disco(encoder, { ...settingsOf.disco, teacher: makeTeacher(device, random) }),
+  seed: () => seedMethod(encoder, { ...settingsOf.seed, teacher: makeTeacher(device, random) }),
+  rekd: () => rekd(encoder, wide, settingsOf.rekd),
 };
 
 for (const [name, make] of Object.entries(methods))

@@ -30,6 +30,26 @@ export const settings = {
   distilEpochs: 1,
 } as const;
 
+const { projector, embedding, temperature, teacherTemperature, queue, ema } = settings;
+const head = { projector, embedding };
+const contrast = { ...head, temperature, queue, ema };
+/** Of each method its own among them. */
+export const settingsOf = {
+  moco_v2: contrast,
+  byol: { ...head, ema },
+  seed: { ...head, temperature, queue, teacherTemperature },
+  disco: contrast,
+  rekd: { ...contrast, neighbours: settings.neighbours },
+  oss: {
+    ...head,
+    temperature,
+    prototypes: settings.prototypes,
+    epsilon: settings.epsilon,
+    sinkhorn: settings.sinkhorn,
+  },
+  ssl_small: { ...contrast, teacherTemperature, distilEpochs: settings.distilEpochs },
+} as const;
+
 /** A frozen encoder of another width than the one that learns, with running statistics as a trained one has. */
 export function makeTeacher(device: Device, random: () => number): Teacher & { parameters: Parameters } {
   const encoder = mobilenetV1({ ...options, width: 0.25 });

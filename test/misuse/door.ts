@@ -34,6 +34,7 @@ export const oneOf =
 export const anything: Fits = () => true;
 /** Nothing of what is made up. */
 export const never: Fits = () => false;
+export const text: Fits = (value) => typeof value === 'string';
 export const object: Fits = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 export const callback: Fits = (value) => typeof value === 'function';
 export const activation = oneOf('none', 'relu', 'relu6', 'silu', 'sigmoid', 'hardswish', 'hardsigmoid');

@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCifar } from '../../src/data/cifar.js';
 import { holdOut } from '../../src/data/split.js';
-import { ConfigError, DataError, ShapeError } from '../../src/errors.js';
+import { ConfigError, DataError, ShapeError, ValidationError } from '../../src/errors.js';
 import { correlation } from '../../src/eval/correlation.js';
 import { pca } from '../../src/eval/pca.js';
 import { conv2d } from '../../src/ops/conv2d.js';
@@ -19,10 +19,11 @@ import { openTestDevice } from '../device.js';
 import { seed } from '../random.js';
 import { rejects } from '../rejects.js';
 import type { Door } from './door.js';
+import { learned } from './learned.js';
 import { opened } from './opened.js';
 import { recorded } from './recorded.js';
 
-const doors: Readonly<Record<string, Door>> = { ...recorded, ...opened };
+const doors: Readonly<Record<string, Door>> = { ...recorded, ...opened, ...learned };
 
 let device: Device;
 let parameters: Parameters;
@@ -48,7 +49,7 @@ async function thrownBy({ call }: Door, options: unknown): Promise<Error | undef
   }
 }
 
-const kinds = [ConfigError, ShapeError, DataError];
+const kinds = [ConfigError, ShapeError, DataError, ValidationError];
 
 async function expectRefused(name: string, options: unknown, told: RegExp): Promise<void> {
   const thrown = await thrownBy(doors[name], options);
@@ -99,7 +100,7 @@ test('values of another kind or out of range are refused by name, every one of e
       for (const value of wrong) {
         if (fits(value)) continue;
         refused++;
-        await expectRefused(name, { [key]: value }, new RegExp(`${key}|resizing|padding|pictures of|sides`));
+        await expectRefused(name, { [key]: value }, new RegExp(`${key}|precision|resizing|padding|pictures of|sides`));
       }
   assert.ok(refused > 1000, `${refused} refused`);
 });

@@ -3,9 +3,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ConfigError, DeviceError, ShapeError, ValidationError } from '../../src/errors.js';
 import { add } from '../../src/generated/add.js';
+import { kernel } from '../../src/kernel/kernel.js';
 import { activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
+import { exp } from '../../src/ops/elementwise.js';
 import { enqueue } from '../../src/ops/enqueue.js';
 import { matmulInto } from '../../src/ops/matmul.js';
 import { adamw } from '../../src/optim/adamw.js';
@@ -17,6 +19,7 @@ import { bufferOf } from '../../src/runtime/binding.js';
 import type { Device } from '../../src/runtime/device.js';
 import { toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { statsOf } from '../../src/runtime/stats.js';
 import { Tape } from '../../src/tape.js';
 import { columns, keep, numel, prefix, reshape, type Tensor, tensor, transient, transposed } from '../../src/tensor.js';
 import { upload, uploadList } from '../check.js';
@@ -256,6 +259,12 @@ test('a plan is told at every run what its optimizer needs', async () => {
     const optimizer = record(plan, parameters);
     await plan.compile();
     await rejects(
+      () => plan.run({ lr: 0.1 }),
+      ValidationError,
+      /^weights: expected to be filled before a run; call initialize\(random\), load\(\), loadState\(\) or write\(\) first/,
+    );
+    parameters.initialize(Math.random);
+    await rejects(
       () => plan.run(),
       ValidationError,
       /^plan: expected lr for (sgd|lars|adamw), got none; say run\(\{ lr \}\)/,
@@ -273,6 +282,81 @@ test('a plan is told at every run what its optimizer needs', async () => {
   await plan.compile();
   plan.firstStep = 3;
   await rejects(() => plan.run({ step: 2 }), ValidationError, /^plan: expected a step from 3 on, .*, got 2/);
+});
+
+test('parameters are trained once they have values, whoever gave them', async () => {
+  const make = () => new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
+  const given = make();
+  given.initialize(Math.random);
+  const values = await given.read();
+  const own = { parameters: [parameter('w', [4, 4], () => 1)], statistics: [] };
+  const ways: Record<string, (parameters: Parameters) => unknown> = {
+    initialize: (parameters) => parameters.initialize(Math.random),
+    load: (parameters) => parameters.load(values),
+    loadState: (parameters) => parameters.loadState(own, 'host', values),
+    write: (parameters) => parameters.write('w', new Float32Array(16)),
+    'device.write': ({ weights }) => device.write(weights, new Float32Array(64)),
+    'device.copy': ({ weights }) => device.copy(given.weights, weights),
+  };
+  for (const [name, fill] of Object.entries(ways)) {
+    const parameters = make();
+    using plan = new Plan(device);
+    const optimizer = sgd(plan, parameters, { lr: 0.1 });
+    await plan.compile();
+    await rejects(() => plan.run(), ValidationError, /^weights: expected to be filled/);
+    await fill(parameters);
+    try {
+      plan.run();
+    } catch (error) {
+      assert.unreachable(`${name}: ${error}`);
+    }
+    optimizer.dispose();
+    parameters.dispose();
+  }
+  given.dispose();
+  const target = make();
+  using plan = new Plan(device);
+  const online = make();
+  online.initialize(Math.random);
+  ema(plan, target, online, { momentum: 0.5 });
+  await plan.compile();
+  await rejects(() => plan.run(), ValidationError, /^weights: expected to be filled/);
+});
+
+test('a plan or device that was disposed of records and runs nothing', async () => {
+  const other = await openTestDevice();
+  const plan = new Plan(other);
+  const tape = new Tape(plan);
+  const x = other.tensor([4], 1);
+  exp(tape, x);
+  plan.dispose();
+  await rejects(
+    () => exp(tape, x),
+    ValidationError,
+    /^plan: expected a plan that is recording .*, got one that is disposed/,
+  );
+  await rejects(() => plan.compile(), ValidationError, /got one that is disposed/);
+  await rejects(() => plan.run(), ValidationError, /got one that is disposed/);
+  const late = new Plan(other);
+  exp(new Tape(late), x);
+  other.dispose();
+  await rejects(() => late.compile(), DeviceError, /^device: used after dispose\(\)/);
+  for (const use of [() => other.tensor([4]), () => other.write(x, new Float32Array(4)), () => other.read(x)])
+    await rejects(use, DeviceError, /^device: used after dispose\(\)/);
+});
+
+test('pipelines are counted by their code, not by the names of kernels', async () => {
+  const times = (factor: number) =>
+    kernel(`
+      @group(0) @binding(0) var<storage, read_write> y: array<f32>;
+      @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x] = ${factor}f; }`);
+  using plan = new Plan(device);
+  for (const factor of [2, 3, 2]) {
+    const y = transient(plan, 'y', [4]);
+    plan.dispatch(times(factor), 'main', { params: {}, bindings: { y }, workgroups: 1, bytes: 16 });
+  }
+  assert.is(statsOf(plan).dispatches, 3);
+  assert.is(statsOf(plan).pipelines, 2);
 });
 
 test('names that are none of the known ones are refused with these', async () => {

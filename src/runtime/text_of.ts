@@ -1,0 +1,7 @@
+/** A value as messages show it: of an object what it is. It never throws, whatever the value. */
+export function textOf(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return value === '' ? "''" : String(value);
+  if ('then' in value) return 'a promise';
+  return Array.isArray(value) ? 'an array' : (Object.getPrototypeOf(value)?.constructor?.name ?? 'an object');
+}
