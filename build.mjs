@@ -12,7 +12,7 @@ import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
-import { withoutComments } from './kernels/comments.mjs';
+import { squeezed } from './kernels/comments.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
 
@@ -67,19 +67,19 @@ function writeIfChanged(path, text) {
 
 const shared = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning' };
 
-/** What is shipped: kernels without their comments. */
-const plainKernels = {
-  name: 'kernels without comments',
+/** What is shipped: kernels without comments and needless spaces. */
+const squeezedKernels = {
+  name: 'squeezed kernels',
   setup({ onLoad }) {
     onLoad({ filter: /src.generated.\w+\.ts$/ }, ({ path }) => {
       const text = readFileSync(path, 'utf8');
-      const plain = (_, head, code) => `${head}${JSON.stringify(withoutComments(JSON.parse(code)))};`;
+      const plain = (_, head, code) => `${head}${JSON.stringify(squeezed(JSON.parse(code)))};`;
       return { contents: text.replace(/^(const code: string = )(".*");$/m, plain), loader: 'ts' };
     });
   },
 };
 
-const shipped = { ...shared, platform: 'neutral', sourcemap: false, outdir: 'dist', plugins: [plainKernels] };
+const shipped = { ...shared, platform: 'neutral', sourcemap: false, outdir: 'dist', plugins: [squeezedKernels] };
 
 /**
  * One module for every file that the library's entries reach, so that a bundler leaves out the files that a program does not

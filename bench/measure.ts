@@ -1,5 +1,6 @@
 import type { ProfileEntry } from '../src/runtime/commands.js';
 import type { Plan } from '../src/runtime/plan.js';
+import { profile } from '../src/runtime/profile.js';
 import type { StepScalars } from '../src/runtime/step_scalars.js';
 
 /** Of a step that moves no weights. */
@@ -45,13 +46,13 @@ export async function measure(
   rounds: Rounds,
 ): Promise<Map<string, Cost>> {
   const sums = new Map<string, Cost[]>();
-  await plan.profile(still); // the first run pays for page faults and caches
+  await profile(plan, still); // the first run pays for page faults and caches
   const started = performance.now();
   const enough = () =>
     performance.now() - started > rounds.limit ||
     [...sums.values()].every((costs) => costs.reduce((span, { ms }) => span + ms, 0) >= rounds.span);
   for (let round = 0; round < rounds.least || !enough(); round++)
-    for (const [name, cost] of totals(await plan.profile(still), group))
+    for (const [name, cost] of totals(await profile(plan, still), group))
       sums.set(name, [...(sums.get(name) ?? []), cost]);
   const costs = new Map<string, Cost>();
   for (const [name, found] of sums) {

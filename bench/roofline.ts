@@ -21,7 +21,6 @@ export interface Roofline {
 const code = readFileSync(new URL('../../bench/roofline.wgsl', import.meta.url), 'utf8'); // seen from build/bench
 const trips = 256; // TRIPS of the kernel
 const threads = 64;
-const bindings = { x: { binding: 0, type: 'read-only-storage' }, y: { binding: 1, type: 'storage' } } as const;
 const names = [...code.matchAll(/^fn (\w+)\(@builtin/gm)].map(([, name]) => name);
 const kernel: Kernel = {
   stem: 'roofline',
@@ -29,7 +28,8 @@ const kernel: Kernel = {
   consts: {},
   params: { size: 0, fields: {} },
   step: { size: 0, fields: {} },
-  entries: Object.fromEntries(names.map((name) => [name, { workgroup: [threads, 1, 1], bindings }])),
+  buffers: { x: { binding: 0, type: 'read-only-storage' }, y: { binding: 1, type: 'storage' } },
+  entries: Object.fromEntries(names.map((name) => [name, ['x', 'y']])),
 };
 
 /** The fewest milliseconds that an entry point took on x and y of these many bytes. */

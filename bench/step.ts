@@ -9,6 +9,7 @@ import { type ImageSource, planarSource } from '../src/data/source.js';
 import type { EncoderName } from '../src/encoders/backbone.js';
 import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
+import { type PlanStats, statsOf } from '../src/runtime/stats.js';
 import { Trainer } from '../src/train.js';
 import { generator } from '../test/random.js';
 import { measure, type Rounds, still, typical } from './measure.js';
@@ -40,7 +41,7 @@ export interface StepReport {
   /** To a compiled plan, and on to the end of the first step; the driver may have cached shaders before. */
   readonly openMs: number;
   readonly firstStepMs: number;
-  readonly stats: ReturnType<Trainer['plan']['stats']>;
+  readonly stats: PlanStats;
   readonly ledger: Ledger;
   /** Told before anything was allocated, the pictures aside, and what then was. */
   readonly predictedBytes: number;
@@ -119,7 +120,7 @@ async function timeStep(
     await trainer.train();
     const firstStepMs = performance.now() - started;
     const { plan } = trainer;
-    const stats = plan.stats();
+    const stats = statsOf(plan);
 
     const steps: number[] = [];
     const encodes: number[] = [];

@@ -2,6 +2,7 @@
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import type { TrainConfig } from '../src/config.js';
 import type { Device } from '../src/runtime/device.js';
+import { tune } from '../src/runtime/tuner.js';
 import { Trainer } from '../src/train.js';
 import { type Rounds, typical } from './measure.js';
 import { noise, settings } from './step.js';
@@ -45,7 +46,10 @@ async function compare(
   const standard = await Trainer.open(device, method, source, options);
   let problems = 0;
   const started = performance.now();
-  const tuned = await Trainer.open(device, method, source, { ...options, tune: { onTuned: () => problems++ } });
+  const tuned = await Trainer.open(device, method, source, {
+    ...options,
+    tune: (plan) => tune(plan, { onTuned: () => problems++ }),
+  });
   const tuningMs = performance.now() - started;
   const times = new Map<Trainer, number[]>([
     [standard, []],

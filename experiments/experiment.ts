@@ -1,4 +1,5 @@
-import { freeKeys, usedKeys } from '../src/config.js';
+import { freeKeys } from '../src/config/free.js';
+import { usedKeys } from '../src/config.js';
 import {
   backbone,
   ConfigError,

@@ -1,1 +1,2 @@
 export function withoutComments(code: string): string;
+export function squeezed(code: string): string;

@@ -19,3 +19,17 @@ export function withoutComments(code) {
   }
   return kept.replace(/[ \t]+$/gm, '');
 }
+
+/** Declarations that a pipeline replaces by its own (`specialize`): these lines stay as they are written. */
+const replaceable = /^(?:alias|const)\b/;
+
+/** A space beside these characters, where none could join one across it to another token: that of `array<f32> = a` stays. */
+const needless = /(?<=[{}[\](),;:=*%|!]) +(?![-+&<>/=])|(?<![-+&<>/=]) +(?=[{}[\](),;:=*%|!])/g;
+
+/** WGSL code as it is shipped: without comments, indentation and needless spaces, each line where it was. */
+export function squeezed(code) {
+  return withoutComments(code)
+    .split('\n')
+    .map((line) => (replaceable.test(line) ? line : line.trim().replace(needless, '')))
+    .join('\n');
+}

@@ -141,18 +141,15 @@ const groups = {
     solarizeB: probability('solarisation in view B', 0.2),
   },
   Run: {
-    checkpointEvery: integer('steps between checkpoints', 200, { min: 1, free: true }),
+    checkpointEvery: integer('steps between checkpoints', 200, { min: 1 }),
     out: text('run folder', (above) => `runs/${shortName(above.data as string)}-${above.method}-${above.seed}`, 'DIR', {
       shown: 'runs/DATA-METHOD-SEED',
-      free: true,
     }),
-    recompute: toggle('make batchnorm outputs again in the backward: less memory, more time', false, {
-      free: true,
-    }),
-    tune: toggle('first try which kernel variants are fastest on this adapter', false, { free: true }),
-    tensorboard: toggle('write the metrics as TensorBoard event files too', false, { free: true }),
-    resume: toggle('continue the run in --out; an empty folder starts afresh', false, { free: true }),
-    acceptData: toggle('with --resume: go on though the data have changed', false, { free: true }),
+    recompute: toggle('make batchnorm outputs again in the backward: less memory, more time', false),
+    tune: toggle('first try which kernel variants are fastest on this adapter', false),
+    tensorboard: toggle('write the metrics as TensorBoard event files too', false),
+    resume: toggle('continue the run in --out; an empty folder starts afresh', false),
+    acceptData: toggle('with --resume: go on though the data have changed', false),
   },
 };
 
@@ -179,9 +176,6 @@ export type SettingKey = keyof TrainConfig;
 export const settingKeys = Object.keys(table) as SettingKey[];
 
 const rows = table as unknown as Record<string, Setting<unknown>>;
-
-/** Settings that leave a run's weights as they are, and so may change between a run and its continuation. */
-export const freeKeys: readonly SettingKey[] = settingKeys.filter((key) => rows[key].free);
 
 /** Settings that mean something in `config`, those that are not given left out. */
 export function usedKeys(config: TrainConfig): SettingKey[] {

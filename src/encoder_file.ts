@@ -139,30 +139,68 @@ export function readEncoder(
 export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions): EncoderFile;
 export function readEncoder(bytes: Uint8Array, options: ReadEncoderOptions = {}): EncoderFile {
   const { encoder, file = 'encoder' } = expectOptions('readEncoder', options, readKinds);
-  const { tensors, metadata } = readSafetensors(bytes, file);
   if (encoder !== undefined) checkEncoder('readEncoder', encoder);
-  const about = readFields(metadata, file);
-  const { part, config } = about;
-  const network = encoder ?? (config && part && encoderOf(config, part));
-  if (!network)
+  const { config, ...read } = readFile(bytes, file, readConfig);
+  const { part } = read.about;
+  if (encoder) return { ...encoderFile(read, encoder, file), ...(config && { config }) };
+  if (!config || !part)
     throw new DataError(
       `${file}: this file's encoder is a program's own; open it with openEncoder(device, bytes, { encoder })`,
     );
-  const state = encoder ? stateOf(encoder, tensors) : backboneState(tensors);
-  checkBackbone(network, state, file);
-  if (!config && metadata.digest !== digestOf(network))
+  return { ...encoderFile(read, encoderOf(config, part), file, backboneState(read.tensors)), config };
+}
+
+/**
+ * The encoder in the bytes of such a file, whose network is at hand: what `readEncoder` gives, but for the `config` of a run. It
+ * knows neither settings nor the encoders that they name, and so weighs little in a program.
+ *
+ * @param encoder the network, at its host's width
+ * @param file its name for error messages
+ * @throws DataError as `readEncoder`; ConfigError where there is no encoder
+ */
+export function readEncoderOf(encoder: Encoder, bytes: Uint8Array, file = 'encoder'): EncoderFile {
+  checkEncoder('readEncoderOf', encoder);
+  return encoderFile(readFile(bytes, file, sideOf), encoder, file);
+}
+
+/** What a file says before the network is known. */
+interface Read {
+  readonly tensors: ReadonlyMap<string, SavedTensor>;
+  readonly about: About;
+  readonly metadata: EncoderFile['metadata'];
+}
+
+/** @param settingsOf reads a run's settings, of which the side of the pictures is needed */
+function readFile<Settings extends Pick<EncoderFile, 'imageSize'>>(
+  bytes: Uint8Array,
+  file: string,
+  settingsOf: (text: string, file: string) => Settings,
+): Read & { readonly config: Settings | undefined } {
+  const { tensors, metadata } = readSafetensors(bytes, file);
+  checkFormat(metadata, file);
+  const config = metadata.config ? settingsOf(metadata.config, file) : undefined;
+  return { tensors, metadata, config, about: readFields(metadata, config?.imageSize, file) };
+}
+
+/** The side of the pictures in a run's settings; what is none is refused with that of a file without. */
+function sideOf(text: string): Pick<EncoderFile, 'imageSize'> {
+  return { imageSize: Number((parsed(text) as { imageSize?: unknown } | null | undefined)?.imageSize) };
+}
+
+function encoderFile(
+  { tensors, about, metadata }: Read,
+  encoder: Encoder,
+  file: string,
+  state = stateOf(encoder, tensors),
+): EncoderFile {
+  checkBackbone(encoder, state, file);
+  if (!metadata.config && metadata.digest !== digestOf(encoder))
     throw new DataError(
-      `${file}: expected the digest of its encoder's names and shapes, ${digestOf(network)}, got ${metadata.digest}`,
+      `${file}: expected the digest of its encoder's names and shapes, ${digestOf(encoder)}, got ${metadata.digest}`,
     );
-  const classifier = classifierOf(tensors, metadata, network, file);
+  const classifier = classifierOf(tensors, metadata, encoder, file);
   const rest = Object.entries(metadata).filter(([key]) => !(fields as readonly string[]).includes(key));
-  return {
-    encoder: network,
-    state,
-    ...about,
-    ...(classifier && { classifier }),
-    metadata: Object.fromEntries(rest),
-  };
+  return { encoder, state, ...about, ...(classifier && { classifier }), metadata: Object.fromEntries(rest) };
 }
 
 /** What a file has of a given encoder: all but the classifier and the counters of batches, whatever the names are. */
@@ -217,29 +255,30 @@ function parsed(text: string): unknown {
   }
 }
 
-type About = Pick<EncoderFile, 'imageSize' | 'square' | 'step' | 'part' | 'config'>;
+type About = Pick<EncoderFile, 'imageSize' | 'square' | 'step' | 'part'>;
 
-function readFields(metadata: EncoderFile['metadata'], file: string): About {
-  const { format: found, part, step = '0', config: text, imageSize: side, square: how }: Fields = metadata;
-  const isPart = part === 'host' || part === 'slim';
-  const isComplete = text ? isPart : side !== undefined && (isPart || part === undefined);
+const isPart = (part: string | undefined): part is Width => part === 'host' || part === 'slim';
+
+function checkFormat({ format: found, part, step = '0', config, imageSize }: Fields, file: string): void {
+  const isComplete = config ? isPart(part) : imageSize !== undefined && (isPart(part) || part === undefined);
   if (found !== format || !isComplete || !/^\d{1,15}$/.test(step))
     throw new DataError(
       `${file}: expected an encoder of slimgrad (format "${format}"), got ${found ? `"${found}"` : 'no format'}; ` +
         'give the slim.safetensors or host.safetensors of a run folder; state dicts of torchvision are for embed --encoder',
     );
-  const config = text ? readConfig(text, file) : undefined;
-  const imageSize = side === undefined ? (config?.imageSize as number) : Number(side);
+}
+
+/** @param ofRun the side of the pictures where the file says no other */
+function readFields(
+  { part, step = '0', imageSize: side, square: how }: Fields,
+  ofRun: number | undefined,
+  file: string,
+): About {
+  const imageSize = Number(side ?? ofRun);
   const square = how === undefined ? undefined : readSquare(how, imageSize, file);
   if (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > 1024)
     throw new DataError(`${file}: expected an imageSize from 1 to 1024 in its metadata, got ${side}`);
-  return {
-    imageSize,
-    ...(square && { square }),
-    step: Number(step),
-    ...(isPart && { part }),
-    ...(config && { config }),
-  };
+  return { imageSize, ...(square && { square }), step: Number(step), ...(isPart(part) && { part }) };
 }
 
 function readSquare(text: string, imageSize: number, file: string): SquareOptions {

@@ -44,6 +44,7 @@ export {
   type ReadEncoderOptions,
   type RunEncoderFile,
   readEncoder,
+  readEncoderOf,
   writeEncoder,
 } from './encoder_file.js';
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
@@ -180,9 +181,13 @@ export type { Binding, Integer, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
 export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
+export type { Lifetime } from './runtime/memory.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';
+export { profile } from './runtime/profile.js';
 export type { Numbers } from './runtime/read_numbers.js';
+export type { Encoded } from './runtime/replay.js';
+export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';

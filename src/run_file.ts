@@ -1,5 +1,6 @@
 // What the file of a run's encoder says of its run. Alone knows, of all that reads encoders, settings and the encoders that they name.
-import { freeKeys, parseConfig, type TrainConfig } from './config.js';
+import { freeKeys } from './config/free.js';
+import { parseConfig, type TrainConfig } from './config.js';
 import { backbone } from './encoders/backbone.js';
 import { type Encoder, slimOf } from './encoders/encoder.js';
 import { DataError, SlimgradError } from './errors.js';
@@ -11,7 +12,7 @@ const texts = new WeakMap<TrainConfig, string>();
 
 /** What the weights of a run depend on: a continued run's files equal an uninterrupted one's byte for byte. */
 export function identity(config: TrainConfig): { readonly [key: string]: Json } {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !(freeKeys as readonly string[]).includes(key)));
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !freeKeys.some((free) => free === key)));
 }
 
 /** A configuration as the file of an encoder has it. */

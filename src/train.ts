@@ -14,7 +14,6 @@ import type { Tensors, Width } from './parameters.js';
 import { expectArguments } from './runtime/arguments.js';
 import type { Device } from './runtime/device.js';
 import { Plan } from './runtime/plan.js';
-import { tune } from './runtime/tuner.js';
 import { checkRecorded, writeRun } from './train/checkpoint.js';
 import { type Laid, layOut } from './train/lay_out.js';
 import type { Settled, TrainerOptions } from './train/options.js';
@@ -128,12 +127,12 @@ export class Trainer {
     if (this.#stage?.stretch === stretch) return this.#stage;
     this.#stage?.dispose();
     this.#stage = undefined;
-    const { tune: tuning, onCompile } = this.#options;
+    const { tune, onCompile } = this.#options;
     const variants = this.#variantsOf(stretch);
     let stage = this.#record(stretch, variants);
     try {
-      if (tuning && !Object.keys(variants).some(isNumbered)) {
-        const tuned = await tune(stage.plan, tuning);
+      if (tune && !Object.keys(variants).some(isNumbered)) {
+        const tuned = await tune(stage.plan);
         stage.dispose();
         stage = this.#record(stretch, { ...tuned, ...variants });
       }

@@ -6,11 +6,19 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { withoutComments } from '../kernels/comments.mjs';
+import { squeezed } from '../kernels/comments.mjs';
+import { writeEncoder } from '../src/encoder_file.js';
+import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
+import { ImageEncoder } from '../src/image_encoder.js';
 import type * as slimgrad from '../src/index.js';
+import { saclXd } from '../src/methods/sacl_xd.js';
+import { Parameters } from '../src/parameters.js';
 import { tensor } from '../src/tensor.js';
+import { Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
+import { assertEqual, pictures } from './made_up.js';
 import { mustRun, pack } from './packed.js';
+import { generator, seed } from './random.js';
 
 type Slimgrad = typeof slimgrad;
 type Name = keyof Slimgrad & string;
@@ -71,9 +79,9 @@ async function adds({ Plan, Tape }: Pick<Slimgrad, 'Plan' | 'Tape'>): Promise<vo
   plan.dispose();
 }
 
-costs(['Plan', 'Tape'], 9_700, adds);
+costs(['Plan', 'Tape'], 9_500, adds);
 
-costs(['Plan', 'Tape', 'mul'], 13_700, async ({ Plan, Tape, mul }) => {
+costs(['Plan', 'Tape', 'mul'], 13_450, async ({ Plan, Tape, mul }) => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const a = tape.track(upload('a', [1, 2, 3]));
@@ -95,7 +103,55 @@ costs(['Plan', 'Tape', 'mul'], 13_700, async ({ Plan, Tape, mul }) => {
   plan.dispose();
 });
 
-costs(['readSafetensors'], 2_000, ({ readSafetensors }) => {
+costs(['record', 'mul'], 14_150, async ({ record, mul }) => {
+  const [a, b] = [upload('a', [1, 2, 3]), upload('b', [10, 20, 30])];
+  const step = await record(device, (tape) => ({ y: mul(tape, a, b) }));
+  step.run();
+  assert.equal([...(await step.read('y'))], [10, 40, 90]);
+  step.dispose();
+});
+
+const lean = { width: 0.25, ratio: 1.5, stemStride: 1, blocks: [[64, 2]] } as const;
+
+/** All that a run of few steps holds, as it is computed by these modules. */
+async function trained({
+  Trainer,
+  saclXd,
+  mobilenetV1,
+}: Pick<Slimgrad, 'Trainer' | 'saclXd' | 'mobilenetV1'>): Promise<slimgrad.Tensors> {
+  const method = saclXd(mobilenetV1(lean), { projector: 16 });
+  const options = { batch: 8, steps: 3, imageSize: 16, seed };
+  const trainer = await Trainer.open(device, method, pictures(16), options);
+  const losses: number[] = [];
+  for await (const { loss } of trainer) losses.push(loss);
+  const state = await trainer.save();
+  trainer.dispose();
+  return state.set('losses', { shape: [losses.length], data: Float32Array.from(losses) });
+}
+
+// the whole path of a training: kernels as they are shipped compute what those of src do
+costs(['Trainer', 'saclXd', 'mobilenetV1'], 76_500, async (bundled) => {
+  assertEqual(await trained(bundled), await trained({ Trainer, saclXd, mobilenetV1 }), `seed ${seed}`);
+});
+
+costs(['ImageEncoder', 'readEncoderOf', 'mobilenetV1'], 62_000, async (bundled) => {
+  const encoder = mobilenetV1({ ...lean, ratio: 1 });
+  const parameters = new Parameters(device, encoder.parameters, encoder.statistics, { bn: 'shared' });
+  parameters.initialize(generator());
+  const state = await parameters.state(encoder, 'host');
+  const bytes = writeEncoder({ encoder, state, imageSize: 16, step: 0, metadata: {} });
+  const opened = new bundled.ImageEncoder(
+    device,
+    bundled.readEncoderOf(bundled.mobilenetV1({ ...lean, ratio: 1 }), bytes),
+  );
+  const own = new ImageEncoder(device, { encoder, state, imageSize: 16 });
+  const embeddings = await opened.embed(pictures(3));
+  assert.is(embeddings.length, 3 * encoder.features.host);
+  assert.equal(embeddings, await own.embed(pictures(3)), `seed ${seed}`);
+  for (const used of [parameters, opened, own]) used.dispose();
+});
+
+costs(['readSafetensors'], 4_000, ({ readSafetensors }) => {
   const header = JSON.stringify({ x: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } });
   const file = new Uint8Array(8 + header.length + 8);
   new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
@@ -128,14 +184,14 @@ test('one file is all of the library, for browsers without a bundler', async () 
   await adds(file);
 });
 
-test('kernels are shipped without comments, each line where its file has it', () => {
+test('kernels are shipped without comments and needless spaces', () => {
   const files = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
   assert.ok(files.length > 30, `found ${files.length} kernels`);
   for (const file of files) {
     const stem = file.replace('.wgsl', '').replaceAll('.', '_');
     const text = readFileSync(join(home, 'dist/generated', `${stem}.js`), 'utf8');
     const code = JSON.parse(/^const code = (".*");$/m.exec(text)?.[1] ?? 'null');
-    assert.is(code, withoutComments(readFileSync(join('kernels', file), 'utf8')), file);
+    assert.is(code, squeezed(readFileSync(join('kernels', file), 'utf8')), file);
   }
   for (const file of ['slimgrad.js', ...readdirSync(join(home, 'dist/cli')).map((name) => join('cli', name))])
     assert.not.match(readFileSync(join(home, 'dist', file), 'utf8'), /\/\/ One thread per/, file);

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { freeKeys } from '../src/config/free.js';
 import { methodNames, optimizers } from '../src/config/kinds.js';
 import { presets } from '../src/config/presets.js';
 import {
   changeSettings,
   flagOf,
-  freeKeys,
   parseConfig,
   settingFlags,
   settingKeys,

@@ -1,8 +1,9 @@
 // Encoders in files: what is written is what is read, of a run of the command line and of a program's own.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { freeKeys, parseConfig } from '../src/config.js';
-import { type EncoderFile, metadataOf, readEncoder, writeEncoder } from '../src/encoder_file.js';
+import { freeKeys } from '../src/config/free.js';
+import { parseConfig } from '../src/config.js';
+import { type EncoderFile, metadataOf, readEncoder, readEncoderOf, writeEncoder } from '../src/encoder_file.js';
 import { encoderNames } from '../src/encoders/backbone.js';
 import { type Encoder, slimOf } from '../src/encoders/encoder.js';
 import { ConfigError, DataError } from '../src/errors.js';
@@ -90,6 +91,7 @@ test("a program's own encoder is read as it was written, byte for byte again", (
     const bytes = writeEncoder(file);
     const read = readEncoder(bytes, { encoder });
     assert.equal(sorted(read), sorted(file), `seed ${seed}`);
+    assert.equal(readEncoderOf(encoder, bytes), read, `seed ${seed}`);
     assert.equal(writeEncoder(read), bytes, `seed ${seed}`);
   }
 });
@@ -110,6 +112,8 @@ test("a run's encoder is read as it was written, byte for byte again, with the e
       const given = readEncoder(bytes, { encoder });
       assert.is(given.encoder, encoder);
       assert.equal(writeEncoder(given), bytes);
+      const { config: _config, ...lean } = given;
+      assert.equal(readEncoderOf(encoder, bytes), lean);
     }
 });
 
@@ -174,11 +178,13 @@ test("a program's own encoder needs that program's network, and no other", async
     [slimOf(own), 'fc.bias is F32 (5), expected F32 (3)'],
   ] as const)
     for (const part of parts)
-      assert.throws(
-        () => readEncoder(bytes, { encoder, file: 'f' }),
-        (error: Error) => error instanceof DataError && error.message.startsWith('f: ') && error.message.includes(part),
-        part,
-      );
+      for (const read of [() => readEncoder(bytes, { encoder, file: 'f' }), () => readEncoderOf(encoder, bytes, 'f')])
+        assert.throws(
+          read,
+          (error: Error) =>
+            error instanceof DataError && error.message.startsWith('f: ') && error.message.includes(part),
+          part,
+        );
   await rejects(
     () => readEncoder(bytes, { encoder: { ...own, stride: 4 } }),
     DataError,
@@ -206,7 +212,11 @@ test('what is no file of an encoder, or says what cannot be, is refused by name'
     [{ config: 'no', part: 'slim' }, /^f: its configuration is not JSON/],
     [{ config: '{"data": 1}', part: 'slim' }, /^f: its configuration: data/],
   ] as const)
-    await rejects(() => readEncoder(made(more), { encoder: own, file: 'f' }), DataError, message);
+    for (const read of [
+      () => readEncoder(made(more), { encoder: own, file: 'f' }),
+      ...('config' in more && 'part' in more ? [] : [() => readEncoderOf(own, made(more), 'f')]), // it reads no settings
+    ])
+      await rejects(read, DataError, message);
 });
 
 test('what could not be read again is not written', async () => {
@@ -239,6 +249,7 @@ test('what is no encoder is refused where one is expected', async () => {
     await rejects(() => writeEncoder(given), ConfigError, message);
     await rejects(() => exportOnnx(given), ConfigError, message);
     await rejects(() => new ImageEncoder(undefined as never, given), ConfigError, message);
+    await rejects(() => readEncoderOf(wrong as never, writeEncoder(file())), ConfigError, message);
     if (wrong !== undefined)
       await rejects(() => readEncoder(writeEncoder(file()), { encoder: wrong as never }), ConfigError, message);
   }

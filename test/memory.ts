@@ -7,6 +7,7 @@ import { saclXd } from '../src/methods/sacl_xd.js';
 import { lars } from '../src/optim/lars.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
+import { statsOf } from '../src/runtime/stats.js';
 import { Tape } from '../src/tape.js';
 import { transient } from '../src/tensor.js';
 import { openTestDevice } from './device.js';
@@ -29,7 +30,7 @@ function record(recompute: boolean) {
   const views = { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) };
   method.record(new Tape(plan, { recompute }), network, views);
   const optimizer = lars(plan, network.parameters, { weightDecay: 1e-4, trust: 0.02, clip: true, momentum: 0.9 });
-  const stats = plan.stats();
+  const stats = statsOf(plan);
   const all = stats.heldBytes + device.allocated - before;
   for (const part of [optimizer, plan, network]) part.dispose();
   return { ...stats, all };

@@ -5,6 +5,8 @@ import type { ImageSource, Picture } from '../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../src/errors.js';
 import type { Tensors } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
+import { statsOf } from '../src/runtime/stats.js';
+import { tune } from '../src/runtime/tuner.js';
 import type { Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, openTrainer, pictures, small } from './made_up.js';
@@ -97,8 +99,9 @@ test('a tuned run trains, and its choices alone repeat it bit for bit', async ()
   const config = parseConfig({ ...small, seed });
   const source = pictures(40);
   let problems = 0;
-  const tune = { onTuned: () => problems++ };
-  const tuned = await openTrainer(device, config, source, { tune });
+  const tuned = await openTrainer(device, config, source, {
+    tune: (plan) => tune(plan, { onTuned: () => problems++ }),
+  });
   assert.ok(problems > 10 && problems <= Object.keys(tuned.choices).length, `${problems} problems`);
   const again = await openTrainer(device, config, source, { variants: tuned.choices });
   const logs = [tuned, again].map(async (trainer) => [await trainer.train(), await trainer.train()]);
@@ -117,7 +120,7 @@ for (const method of methods)
     const [kept, remade] = [await open(false), await open(true)];
     for (let step = 0; step < 2; step++) assert.equal(await remade.train(), await kept.train(), `step ${step}`);
     assertEqual(await remade.save(), await kept.save(), `seed ${seed}`);
-    const [most, least] = [kept, remade].map(({ plan }) => plan.stats().peakBytes);
+    const [most, least] = [kept, remade].map(({ plan }) => statsOf(plan).peakBytes);
     assert.ok(least < 0.9 * most, `${least} bytes live at once, ${most} where all is kept`);
     kept.dispose();
     remade.dispose();
@@ -148,7 +151,7 @@ test('activations in f16: the first step of f32 but for rounding, a loss that fa
     losses.slice(-3).every((last) => last < losses[0]),
     `the loss falls: ${losses} (seed ${seed})`,
   );
-  const [most, least] = [full, half].map(({ plan }) => plan.stats().peakBytes);
+  const [most, least] = [full, half].map(({ plan }) => statsOf(plan).peakBytes);
   assert.ok(least < 0.8 * most, `${least} bytes live at once, ${most} in f32`);
   full.dispose();
   half.dispose();

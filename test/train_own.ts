@@ -20,6 +20,7 @@ import { lars } from '../src/optim/lars.js';
 import { sgd } from '../src/optim/sgd.js';
 import { Parameters } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
+import { tune } from '../src/runtime/tuner.js';
 import type { TrainerOptions } from '../src/train/options.js';
 import { initialState, type StepMetrics, Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
@@ -161,7 +162,7 @@ test('a resumed run computes with the kernels that it was begun with', async () 
   const begun = await Trainer.open(device, ownMethod(), source, { ...options, variants: { [id]: variant } });
   await begun.train();
   const resume = await begun.checkpoint();
-  const resumed = await Trainer.open(device, ownMethod(), source, { ...options, tune: {}, resume });
+  const resumed = await Trainer.open(device, ownMethod(), source, { ...options, tune, resume });
   assert.equal(resumed.choices, begun.choices);
   assert.is(resumed.choices[id], variant);
   for (const trainer of [plain, begun, resumed]) trainer.dispose();

@@ -17,7 +17,6 @@ export const dataSettings = {
     min: 0,
     max: 1,
     shown: 'a tenth, or up to 5 that are less than half',
-    free: true,
   }),
   range: range('values of images of more than 8 bits that become black and white', 'BLACK,WHITE', {
     shown: '0,65535 of 16 bits',

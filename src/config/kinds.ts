@@ -24,8 +24,6 @@ export interface Options {
   remedy?: string;
   /** Only these encoders, methods or optimizers use the setting; given elsewhere it is refused. */
   only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
-  /** Leaves the weights as they are: may differ between a run and its continuation. */
-  free?: true;
 }
 
 type Default<T> = T | typeof required | ((above: Settled) => T);

@@ -8,6 +8,7 @@ import type { Binding } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
+import { statsOf } from '../runtime/stats.js';
 import { type Settled, settleOptions } from '../train/options.js';
 import { Stage, type Stretch, stretchesOf } from '../train/stage.js';
 import { type Ledger, ledgerOf } from './ledger.js';
@@ -81,7 +82,7 @@ function record(
   new Stage({ plan, stretch, options }, new Network(device, method), pictures);
   return {
     step: ledgerOf(plan.dispatches),
-    memory: { lasting: device.allocated - ofPictures, transient: plan.stats().heldBytes },
+    memory: { lasting: device.allocated - ofPictures, transient: statsOf(plan).heldBytes },
   };
 }
 

@@ -13,11 +13,8 @@ export interface Reflected<Code extends string> extends Kernel {
     readonly [C in Constant<Code> as C[0]]: { readonly type: C[1]; readonly value: Value<C[1]> };
   };
   readonly params: { readonly size: number; readonly fields: Fields<Code> };
-  readonly entries: {
-    readonly [E in Entry<Code>]: {
-      readonly bindings: { readonly [B in Storage<Code>]: Buffer & { readonly kept: boolean } };
-    };
-  };
+  readonly buffers: { readonly [B in Storage<Code>]: Buffer & { readonly kept: boolean } };
+  readonly entries: { readonly [E in Entry<Code>]: readonly Storage<Code>[] };
 }
 
 /** Neither `string` nor a pattern of strings, which are no one key of an object. */

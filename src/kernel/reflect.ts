@@ -61,18 +61,19 @@ class Reflection {
       consts: this.#consts,
       params,
       step,
+      buffers,
       entries: Object.fromEntries(
         entries.map(({ name, line, uses }) => {
-          const all = new Set([...uses, ...usesOf(this.#bare, name, names)]);
-          const bindings = Object.fromEntries([...all].map((key) => [key, buffers[key]]));
-          const storages = Object.values(bindings).filter(({ type }) => type !== 'uniform').length;
+          const said = new Set([...uses, ...usesOf(this.#bare, name, names)]);
+          const bound = Object.keys(buffers).filter((key) => said.has(key));
+          const storages = bound.filter((key) => buffers[key].type !== 'uniform').length;
           if (storages > mostStorages)
             this.#fail(
               line,
               `expected ${name} to bind at most ${mostStorages} storage buffers, which every device has, got ${storages}; ` +
                 'split the entry point',
             );
-          return [name, { bindings }];
+          return [name, bound];
         }),
       ),
     };

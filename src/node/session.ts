@@ -4,6 +4,7 @@ import { costNote } from '../cost/text.js';
 import { ImageEncoder } from '../image_encoder.js';
 import type { Tensors } from '../parameters.js';
 import { encoderOf } from '../run_file.js';
+import { statsOf } from '../runtime/stats.js';
 import { Trainer } from '../train.js';
 import { datasetOptionsOf, openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
@@ -41,7 +42,7 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
       onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    note(`Compiled ${trainer.plan.stats().pipelines} kernels in ${seconds} s.`);
+    note(`Compiled ${statsOf(trainer.plan).pipelines} kernels in ${seconds} s.`);
     // Before any checkpoint is loaded: the encoder as the seed made it.
     const untrained = await trainer.encoderState('slim');
     return {

@@ -1,13 +1,14 @@
-import type { Tuned, TuneOptions } from '../runtime/tuner.js';
+import type { Plan } from '../runtime/plan.js';
+import { type Tuned, type TuneOptions, tune } from '../runtime/tuner.js';
 import { fileTuningCache, tuningPath } from './tuning_file.js';
 
 /** Tuning that says what it tried, a line a problem, and remembers what won in the user's cache. */
-export function tuning(note: (line: string) => void): TuneOptions {
+export function tuning(note: (line: string) => void): (plan: Plan) => Promise<Record<string, string>> {
   const file = tuningPath();
   const started = performance.now();
   let tried = 0;
   let changed = 0;
-  return {
+  const options: TuneOptions = {
     cache: fileTuningCache(file, note),
     onTuned: (tuned, done, total) => {
       const { trials, chosen, standard } = tuned;
@@ -21,6 +22,7 @@ export function tuning(note: (line: string) => void): TuneOptions {
       note(`Tuned ${total} kernels, ${tried} anew in ${seconds} s; ${changed} are not the default. Kept in ${file}`);
     },
   };
+  return (plan) => tune(plan, options);
 }
 
 /** `pointwise.forward N=128 …: subgroup8 0.41 ms, register 0.62 ms` */

@@ -1,5 +1,6 @@
 import type { Binding } from './binding.js';
 import type { Dispatch } from './commands.js';
+import { buffersOf } from './kernel.js';
 
 /** The buffers of a dispatch, bound to the numbers that its kernel declares. */
 export function bindGroup(
@@ -16,7 +17,7 @@ export function bindGroup(
     if (name === 'step' || !bound) return { buffer: step };
     return { ...resolve(bound), size: Math.ceil(bound.bytes / 16) * 16 };
   };
-  const declared = Object.entries(kernel.entries[entry].bindings);
+  const declared = Object.entries(buffersOf(kernel, entry));
   const entries = declared.map(([name, { binding }]) => ({ binding, resource: resourceOf(name) }));
   return gpu.createBindGroup({ label, layout, entries });
 }

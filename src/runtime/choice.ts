@@ -1,6 +1,6 @@
 import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
-import { nearest } from './nearest.js';
+import { meant } from './nearest.js';
 import type { Plan } from './plan.js';
 
 /** One of several ways to compute the same thing. */
@@ -56,10 +56,8 @@ export function expectVariants(
   const kinds = new Set(choices.flatMap(({ key }) => [key, key.split('.')[0]]));
   for (const key of Object.keys(variants)) {
     if (isNumbered(key) || kinds.has(key)) continue;
-    const close = nearest(key, [...kinds]);
     throw new ConfigError(
-      `${label}: variants: nothing that was recorded chooses by '${key}': ` +
-        `${close ? `did you mean '${close}'?` : `expected one of ${[...kinds].join(', ')}`}`,
+      `${label}: variants: nothing that was recorded chooses by '${key}': ${meant(key, [...kinds])}`,
     );
   }
 }

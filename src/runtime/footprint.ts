@@ -3,7 +3,7 @@ import { ShapeError, ValidationError } from '../errors.js';
 import { overlap } from './accesses.js';
 import { type Binding, isBuffer } from './binding.js';
 import type { Device } from './device.js';
-import type { Elements, Kernel } from './kernel.js';
+import type { Buffers, Elements } from './kernel.js';
 
 /** A binding that says how its elements lie. Strides count elements; a keep-list stands in for the stride's own count. */
 export interface Shaped extends Binding {
@@ -111,7 +111,7 @@ export function checkRange(where: string, { storage, offset, bytes }: Binding): 
 export function checkUses(
   device: Device,
   label: string,
-  declared: Kernel['entries'][string]['bindings'],
+  declared: Buffers,
   bindings: ReadonlyMap<string, Binding>,
 ): void {
   const boundary = device.limits.minStorageBufferOffsetAlignment;
@@ -135,11 +135,7 @@ export function checkUses(
  * Sees that a dispatch writes to nothing that it binds a second time: WebGPU takes a buffer either for reading or for writing,
  * and lets two written ranges of one lie apart only.
  */
-function checkAliases(
-  label: string,
-  declared: Kernel['entries'][string]['bindings'],
-  bindings: ReadonlyMap<string, Binding>,
-): void {
+function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<string, Binding>): void {
   const known = new Map<Binding['storage'], [name: string, binding: Binding][]>();
   for (const [name, binding] of bindings) {
     const others = known.get(binding.storage) ?? [];

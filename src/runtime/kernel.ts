@@ -27,9 +27,8 @@ export interface Buffer {
   readonly kept?: boolean;
 }
 
-interface EntryPoint {
-  readonly bindings: Readonly<Record<string, Buffer>>;
-}
+/** Buffers by their names. */
+export type Buffers = Readonly<Record<string, Buffer>>;
 
 /** What is reflected from WGSL: by the build from a file of kernels (`src/generated`), by `kernel` from a user's code. */
 export interface Kernel {
@@ -39,7 +38,10 @@ export interface Kernel {
   readonly consts: Readonly<Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>>;
   readonly params: Layout;
   readonly step: Layout;
-  readonly entries: Readonly<Record<string, EntryPoint>>;
+  /** All that its entry points bind, uniforms among them. */
+  readonly buffers: Buffers;
+  /** Of each entry point, the names of those that it binds. */
+  readonly entries: Readonly<Record<string, readonly string[]>>;
 }
 
 export type EntryName<K extends Kernel> = keyof K['entries'] & string;
@@ -48,20 +50,20 @@ export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: Val
 /** What a constant of a type is in JavaScript. */
 export type Value<Type> = Type extends 'bool' ? boolean : number;
 /** The storage bindings of an entry point; `params` and `step` are bound by the plan. */
-export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<
-  keyof K['entries'][E]['bindings'],
-  'params' | 'step'
-> &
-  string;
+export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<K['entries'][E][number], 'params' | 'step'>;
 
 /** The keep-lists among them, and what may be one: what need not be bound. */
 export type ListName<K extends Kernel, E extends EntryName<K>> = {
-  [B in BindingName<K, E>]: K['entries'][E]['bindings'][B] extends { readonly kept: boolean } ? B : never;
+  [B in BindingName<K, E>]: K['buffers'][B] extends { readonly kept: boolean } ? B : never;
 }[BindingName<K, E>];
 
-/** @throws ValidationError where the kernel has no entry point of that name */
-export function entryOf({ stem, entries }: Kernel, entry: string): EntryPoint {
-  if (Object.hasOwn(entries, entry)) return entries[entry];
+/**
+ * The buffers that an entry point binds.
+ *
+ * @throws ValidationError where the kernel has no entry point of that name
+ */
+export function buffersOf({ stem, buffers, entries }: Kernel, entry: string): Buffers {
+  if (Object.hasOwn(entries, entry)) return Object.fromEntries(entries[entry].map((name) => [name, buffers[name]]));
   throw new ValidationError(
     `${stem}: expected one of its entry points ${Object.keys(entries).join(', ')}, got ${entry}`,
   );
@@ -95,9 +97,9 @@ export function checkBindings(
   bindings: ReadonlyMap<string, { readonly half?: boolean }>,
 ): boolean {
   const label = `${kernel.stem}.${entry}`;
-  const declared = kernel.entries[entry].bindings;
+  const declared = buffersOf(kernel, entry);
   for (const name of Object.keys(declared))
-    if (name !== 'params' && name !== 'step' && !declared[name].kept && !bindings.has(name))
+    if (declared[name].type !== 'uniform' && !declared[name].kept && !bindings.has(name))
       throw new ValidationError(`${label}: missing binding "${name}"`);
   for (const name of bindings.keys())
     if (!Object.hasOwn(declared, name) || declared[name].type === 'uniform')
@@ -120,9 +122,8 @@ export function listConsts(
   entry: string,
   bindings: ReadonlyMap<string, unknown>,
 ): Readonly<Record<string, true>> {
-  const declared = Object.entries(kernel.entries[entry].bindings);
-  const lists = declared.filter(([name, { kept }]) => kept && bindings.has(name));
-  return Object.fromEntries(lists.map(([name]) => [name.toUpperCase(), true as const]));
+  const lists = kernel.entries[entry].filter((name) => kernel.buffers[name].kept && bindings.has(name));
+  return Object.fromEntries(lists.map((name) => [name.toUpperCase(), true as const]));
 }
 
 /** How one pipeline differs from the kernel as its file stands. */
@@ -177,11 +178,6 @@ function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): st
   return `${stem} ${number}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
 }
 
-/** What tells pipelines apart. */
-export function pipelineKey(kernel: Kernel, entry: string, specialization: Specialization): string {
-  return `${moduleKey(kernel, specialization)}.${entry}`;
-}
-
 /** Compiles each (kernel, constants, entry point) once for a device. */
 export class PipelineCache {
   /** Keys of those that have been dispatched, where the driver compiles no earlier. */
@@ -194,8 +190,13 @@ export class PipelineCache {
     this.#gpu = gpu;
   }
 
+  /** What tells pipelines apart. */
+  static key(kernel: Kernel, entry: string, specialization: Specialization): string {
+    return `${moduleKey(kernel, specialization)}.${entry}`;
+  }
+
   get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const key = pipelineKey(kernel, entry, specialization);
+    const key = PipelineCache.key(kernel, entry, specialization);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = this.#compile(kernel, entry, specialization);
@@ -214,7 +215,7 @@ export class PipelineCache {
     this.#modules.set(key, module);
     const layout = this.#gpu.createBindGroupLayout({
       label,
-      entries: Object.values(kernel.entries[entry].bindings).map(({ binding, type }) => ({
+      entries: Object.values(buffersOf(kernel, entry)).map(({ binding, type }) => ({
         binding,
         visibility: computeStage,
         buffer: { type },

@@ -1,3 +1,9 @@
+/** What a message says behind a name that is not known: the one that was meant, or all there are. */
+export function meant(given: string, names: readonly string[]): string {
+  const close = nearest(given, names);
+  return close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`;
+}
+
 /** The name among `names` closest to `given` by edit distance, unless none is close. */
 export function nearest(given: string, names: readonly string[]): string | undefined {
   const bare = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '');
@@ -15,18 +21,20 @@ export function nearest(given: string, names: readonly string[]): string | undef
 
 /** Levenshtein distance, with a swap of neighbours as one edit. */
 function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const distances = [Array.from({ length: b.length + 1 }, (_, j) => j)]; // of the first i letters of a from the first j of b
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j], before[j - 2] + 1);
+      const above = distances[i - 1];
+      const isSwap = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row[j] = Math.min(
+        above[j] + 1,
+        row[j - 1] + 1,
+        above[j - 1] + Number(a[i - 1] !== b[j - 1]),
+        isSwap ? distances[i - 2][j - 2] + 1 : Number.POSITIVE_INFINITY,
+      );
     }
-    before = last;
-    last = row;
+    distances.push(row);
   }
-  return last[b.length];
+  return distances[a.length][b.length];
 }

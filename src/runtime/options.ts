@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.js';
-import { nearest } from './nearest.js';
+import { meant } from './nearest.js';
 import { textOf } from './text_of.js';
 
 /** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself tells apart. */
@@ -37,12 +37,7 @@ export function expectOptions<T extends object>(
   const given: [string, unknown][] = Object.entries(options);
   for (const [name, value] of given) {
     const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
-    if (!kind) {
-      const close = nearest(name, known);
-      throw new ConfigError(
-        `${where}: unknown option '${name}': ${close ? `did you mean '${close}'?` : `expected one of ${known.join(', ')}`}`,
-      );
-    }
+    if (!kind) throw new ConfigError(`${where}: unknown option '${name}': ${meant(name, known)}`);
     if (value === undefined || kind === 'any') continue;
     if ((Array.isArray(value) ? 'array' : typeof value) !== kind || value === null)
       throw new ConfigError(

@@ -4,24 +4,15 @@ import { expectArguments, expectMemory } from './arguments.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
-import type { Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './commands.js';
+import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
-import {
-  checkBindings,
-  type EntryName,
-  entryOf,
-  type Kernel,
-  listConsts,
-  type Pipeline,
-  pack,
-  pipelineKey,
-} from './kernel.js';
+import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import { expectOptions, type Kinds } from './options.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
-import { type Encoded, replay, replayTimed } from './replay.js';
+import { type Encoded, replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { fold } from './workgroups.js';
 
@@ -92,7 +83,7 @@ export class Plan {
   dispatch<K extends Kernel, E extends EntryName<K>>(kernel: K, entry: E, options: DispatchOptions<K, E>): void {
     this.#expectRecording('record a command');
     const label = `${kernel.stem}.${entry}`;
-    const declared = entryOf(kernel, entry).bindings;
+    const declared = buffersOf(kernel, entry);
     const bindings = new Map<string, Binding>();
     // a trial reads the true keep-lists: numbers in their stead would lie anywhere
     for (const [name, binding] of Object.entries<Binding | undefined>(options.bindings))
@@ -262,17 +253,18 @@ export class Plan {
    * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
    */
   run(scalars: Partial<StepScalars> = {}): void {
-    const encoded = this.#ready();
-    this.#writeScalars(scalars);
-    replay(this.device, this.label, encoded);
+    replay(this.device, this.label, this.encoded(scalars));
   }
 
-  /** Runs once with a pass and a pair of timestamps a dispatch. For measurement only: it creates a query set. */
-  async profile(scalars: Partial<StepScalars> = {}): Promise<ProfileEntry[]> {
+  /**
+   * What the next run submits, in order, with these scalars written for it: for who submits it in another way than `run`.
+   *
+   * @throws ValidationError as `run`
+   */
+  encoded(scalars: Partial<StepScalars> = {}): readonly Encoded[] {
     const encoded = this.#ready();
-    this.#writeScalars(scalars);
-    const times = await replayTimed(this.device, this.label, encoded);
-    return this.dispatches.map(({ label, phase, macs, bytes }, i) => ({ label, phase, ms: times[i], macs, bytes }));
+    this.device.write(this.#step as GPUBuffer, this.#scalars.pack(scalars));
+    return encoded;
   }
 
   /**
@@ -301,27 +293,9 @@ export class Plan {
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
   }
 
-  /** Counts; bytes held for slots, the most live at once (its floor), of the largest binding: known once all is recorded. */
-  stats() {
-    const { dispatches } = this;
-    const live = [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
-    let peak = 0;
-    for (let at = 0; at < this.#commands.length; at++) {
-      let bytes = 0;
-      for (const slot of live) if (slot.first <= at && at <= slot.last) bytes += slot.bytes;
-      peak = Math.max(peak, bytes);
-    }
-    const { sizes } = assign(live);
-    const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
-    return {
-      dispatches: dispatches.length,
-      pipelines: new Set(dispatches.map((d) => pipelineKey(d.kernel, d.entry, d))).size,
-      macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
-      slots: live.length,
-      peakBytes: peak,
-      heldBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
-      largestBinding: bound.reduce((most, { bytes }) => Math.max(most, bytes), 0),
-    };
+  /** When each slot that a command uses is in use. */
+  get lifetimes(): readonly Lifetime[] {
+    return [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
   }
 
   /** The recorded dispatches, in order. */
@@ -466,9 +440,5 @@ export class Plan {
       throw new ValidationError(
         `${this.label}: expected a plan that is recording to ${what}, got one that is ${this.#state}`,
       );
-  }
-
-  #writeScalars(scalars: Partial<StepScalars>): void {
-    this.device.write(this.#step as GPUBuffer, this.#scalars.pack(scalars));
   }
 }

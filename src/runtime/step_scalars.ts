@@ -29,12 +29,16 @@ export const stepLayout: Layout = {
 
 export const scalarBytes = stepLayout.size;
 
-const fits: Readonly<Record<keyof StepScalars, readonly [what: string, fits: (value: number) => boolean]>> = {
-  step: ['a whole number from 0 to 2³² − 1', (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32],
-  seed: ['a whole number from 0 to 2³² − 1', (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32],
+type Range = readonly [what: string, fits: (value: number) => boolean];
+
+const count: Range = ['a whole number from 0 to 2³² − 1', (value) => value >= 0 && value === value >>> 0];
+const share: Range = ['a number above 0 and at most 1', (value) => value > 0 && value <= 1];
+const fits: Readonly<Record<keyof StepScalars, Range>> = {
+  step: count,
+  seed: count,
   lr: ['a number of at least 0', (value) => value >= 0 && value < Number.POSITIVE_INFINITY],
-  bias1: ['a number above 0 and at most 1', (value) => value > 0 && value <= 1],
-  bias2: ['a number above 0 and at most 1', (value) => value > 0 && value <= 1],
+  bias1: share,
+  bias2: share,
   ema: ['a number from 0 to 1', (value) => value >= 0 && value <= 1],
 };
 

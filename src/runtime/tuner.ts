@@ -235,9 +235,9 @@ function refusal(
 }
 
 function writtenBy({ dispatches }: Plan): GPUBuffer[] {
-  return dispatches.flatMap(({ kernel, entry, bindings }) =>
+  return dispatches.flatMap(({ kernel, bindings }) =>
     [...bindings].flatMap(([name, { storage }]) =>
-      kernel.entries[entry].bindings[name].type === 'storage' && isBuffer(storage) ? [storage] : [],
+      kernel.buffers[name].type === 'storage' && isBuffer(storage) ? [storage] : [],
     ),
   );
 }

@@ -1,7 +1,7 @@
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
-import { PipelineCache, pipelineKey } from './kernel.js';
+import { buffersOf, PipelineCache } from './kernel.js';
 
 const leastWorthwhile = 16;
 const most = { storages: 10, bytes: 256 };
@@ -21,7 +21,7 @@ export async function warm(
   if (!device.spares) return;
   const { pipelines } = device;
   const cold = new Map(
-    dispatches.map((dispatch) => [pipelineKey(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
+    dispatches.map((dispatch) => [PipelineCache.key(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
   );
   for (const key of cold.keys()) if (pipelines.warm.has(key)) cold.delete(key);
   if (cold.size < leastWorthwhile) return;
@@ -69,7 +69,7 @@ async function dispatchOnce(
   const { kernel, entry, label, uniforms } = dispatch;
   const { pipeline, layout } = await cache.get(kernel, entry, dispatch);
   gpu.queue.writeBuffer(uniform, 0, uniforms);
-  const declared = Object.values(kernel.entries[entry].bindings);
+  const declared = Object.values(buffersOf(kernel, entry));
   const entries = declared.map(({ binding, type }, i) => ({
     binding,
     resource: { buffer: type === 'uniform' ? uniform : storages[i] },

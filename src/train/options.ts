@@ -6,7 +6,6 @@ import type { Parameters } from '../parameters.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
 import { isWithin, type Range, rangeText } from '../runtime/range.js';
-import type { TuneOptions } from '../runtime/tuner.js';
 import type { Precision } from '../tensor.js';
 import { defaultEpochs, mostSteps, show } from './schedule.js';
 
@@ -40,8 +39,11 @@ export interface TrainerOptions {
   readonly sliceWarmup?: number;
   /** Kernel variants to use, as a checkpoint names them. */
   readonly variants?: Readonly<Record<string, string>>;
-  /** Try the kernels' variants on the adapter first, and use those that win; `variants` stand where they name one. */
-  readonly tune?: TuneOptions;
+  /**
+   * Finds the kernels' variants that are fastest on the adapter, from a step as it is recorded: `tune`, or of your own; `variants`
+   * stand where they name one.
+   */
+  readonly tune?: (plan: Plan) => Promise<Readonly<Record<string, string>>>;
   /** Called as pipelines are compiled. */
   readonly onCompile?: (done: number, total: number) => void;
   /** What `checkpoint()` gave: the run goes on from there. */
@@ -107,7 +109,7 @@ const rules = {
   sliceEvery: within(ranges.sliceEvery),
   sliceWarmup: within(ranges.sliceWarmup),
   variants: { expected: "an object of kernels' variants by their keys", fits: isObject },
-  tune: { expected: 'an object of options of tune()', fits: isObject },
+  tune: { expected: 'a function that chooses variants, as tune or (plan) => tune(plan, { cache })', fits: isFunction },
   onCompile: { expected: 'a function', fits: isFunction },
   resume: { expected: 'the bytes of a checkpoint, a Uint8Array', fits: (value) => value instanceof Uint8Array },
 } satisfies Record<keyof TrainerOptions, Rule>;

@@ -10,6 +10,7 @@ import { planarSource } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
+import { statsOf } from '../../src/runtime/stats.js';
 import { openTestDevice } from '../device.js';
 import { openTrainer } from '../made_up.js';
 import { makeTeacher } from '../methods/tiny.js';
@@ -41,7 +42,7 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       assert.equal(step, ledgerOf(trainer.plan.dispatches));
       assert.is(cost.steps, trainer.steps);
       assert.is(cost.flops, 6 * step.flops);
-      const { heldBytes } = trainer.plan.stats();
+      const { heldBytes } = statsOf(trainer.plan);
       const data = 4 * 20 * 16 ** 2 + 16 * 20 + 16 * 8;
       const rest = device.allocated - before - heldBytes - data - cost.memory.lasting;
       assert.ok(rest >= 0 && rest < 64 * 1024, `${rest} bytes besides: uniforms and what is read back`);

@@ -11,6 +11,7 @@ import type { Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { fromHalf, toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { statsOf } from '../../src/runtime/stats.js';
 import { Tape } from '../../src/tape.js';
 import { numel, type Precision, tensor } from '../../src/tensor.js';
 import { close, upload } from '../check.js';
@@ -80,7 +81,7 @@ async function pass(network: Encoder, state: Tensors, precision: Precision) {
   const grads = new Float32Array(await device.read(parameters.grads));
   parameters.dispose();
   device.release([buffer, dy]);
-  return { features, grads, peakBytes: plan.stats().peakBytes };
+  return { features, grads, peakBytes: statsOf(plan).peakBytes };
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
@@ -110,7 +111,7 @@ for (const encoder of encoderNames.filter((name) => name !== 'resnet101')) {
       assert.equal(await remade.train(), log, `step ${step} (seed ${seed})`);
     }
     assertEqual(await remade.save(), await kept.save());
-    const [most, least] = [kept, remade].map(({ plan }) => plan.stats().peakBytes);
+    const [most, least] = [kept, remade].map(({ plan }) => statsOf(plan).peakBytes);
     assert.ok(least < most, `${least} bytes live at once, ${most} where all is kept`);
     remade.dispose();
     kept.dispose();

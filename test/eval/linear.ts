@@ -288,6 +288,10 @@ frugal('an encoder whose weights are not finite is told of as such', async () =>
   });
   const state = await initialState(device, config, 'slim');
   state.set('features.0.1.bias', { shape: [4], data: new Float32Array(4).fill(Number.NaN) });
+  const message = /^ImageEncoder: its tensors do not fit: features\.0\.1\.bias holds a NaN/;
+  await rejects(() => new ImageEncoder(device, ofRun(config, state)), DataError, message);
+  // too large weights are numbers, but give features that are none
+  state.set('features.0.1.bias', { shape: [4], data: new Float32Array(4).fill(3e38) });
   const encoder = new ImageEncoder(device, ofRun(config, state));
   await rejects(
     () => linearEvaluation(device, encoder, quarters(30), quarters(6), { lr: [0.1, 1], epochs: 1 }),

@@ -9,6 +9,7 @@ import { ConfigError, DataError } from '../../src/errors.js';
 import { ImageEncoder } from '../../src/image_encoder.js';
 import type { Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
+import { tune } from '../../src/runtime/tuner.js';
 import type { StepMetrics } from '../../src/train.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
@@ -182,7 +183,7 @@ test('a tuned run of two stretches is resumed in the first with the kernels of b
   const source = pictures(40);
   // the tuner of a machine whose clock is moody: any choice may win, so only choices that are kept repeat the run
   const open = (variants?: Record<string, string>) =>
-    openTrainer(device, config, source, { teacher, tune: {}, ...(variants && { variants }) });
+    openTrainer(device, config, source, { teacher, tune, ...(variants && { variants }) });
   const whole = await open();
   await whole.train();
   const [saved, choices] = [await whole.save(), whole.choices];

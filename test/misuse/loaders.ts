@@ -7,6 +7,7 @@ import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError, DeviceError, ValidationError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { profile } from '../../src/runtime/profile.js';
 import { openTestDevice } from '../device.js';
 import { seed } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -51,7 +52,7 @@ test('a plan does not run on pictures that are not there yet', async () => {
       await plan.compile();
       const before = /^loader\.batch: expected to be filled before a run; call prepare\(step\) or show\(items\)/;
       for (let again = 0; again < 2; again++) await rejects(() => plan.run(), ValidationError, before);
-      await rejects(() => plan.profile(), ValidationError, before);
+      await rejects(() => profile(plan), ValidationError, before);
       await loader.show([1]);
       plan.run();
       assert.ok((await plan.read(x)).every(Number.isFinite));

@@ -1,7 +1,10 @@
 import type { TrainConfig } from '../../src/config.js';
+import { shapesOf } from '../../src/io/state_dict.js';
 import type { DataRecord } from '../../src/node/data/record.js';
 import type { OpenSession, SessionTrainer } from '../../src/node/pretrain.js';
 import type { Tensors } from '../../src/parameters.js';
+import { encoderOf } from '../../src/run_file.js';
+import { numel } from '../../src/tensor.js';
 import type { StepMetrics } from '../../src/train.js';
 
 export interface FakeOptions {
@@ -25,9 +28,11 @@ export class FakeTrainer implements SessionTrainer {
   readonly choices: Record<string, string>;
   readonly #weights: Float32Array<ArrayBuffer>;
   readonly #moments = new Float32Array(48);
+  readonly #config: TrainConfig;
   readonly #options: FakeOptions;
 
   constructor(config: TrainConfig, options: FakeOptions = {}) {
+    this.#config = config;
     this.steps = config.steps ?? 20;
     this.choices = options.choices ?? { pointwise: 'subgroup' };
     this.#weights = Float32Array.from({ length: 48 }, (_, i) => Math.sin(config.seed + i * 1.3));
@@ -76,8 +81,10 @@ export class FakeTrainer implements SessionTrainer {
   }
 
   async encoderState(width: 'slim' | 'host'): Promise<Tensors> {
-    const length = width === 'slim' ? 32 : 48;
-    return new Map([['features.0.0.weight', { shape: [length / 8, 8], data: this.#weights.slice(0, length) }]]);
+    const shapes = [...shapesOf(encoderOf(this.#config, width))];
+    const values = (shape: readonly number[]) =>
+      Float32Array.from({ length: numel(shape) }, (_, i) => this.#weights[i % 48]);
+    return new Map(shapes.map(([name, shape]) => [name, { shape, data: values(shape) }]));
   }
 
   async firstNonFinite(): Promise<string | undefined> {

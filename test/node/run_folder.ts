@@ -85,7 +85,7 @@ test('a run leaves its files, readable and complete', async () => {
     [30, 'fake adapter', { pointwise: 'subgroup' }],
   );
   const { tensors, metadata } = readSafetensors(readFileSync(join(folder, 'slim.safetensors')), 'slim');
-  assert.equal([...tensors.keys()], ['features.0.0.weight']);
+  assert.ok(tensors.has('features.0.0.weight'));
   assert.equal([metadata.part, metadata.step], ['slim', '30']);
   assert.is(parseConfig(JSON.parse(metadata.config)).lambda, 0.0051);
   assert.is(result.metrics.length, 30);

@@ -12,7 +12,7 @@ let count = 0;
 /** Where a run may be made; it is removed in the end. */
 export const fresh = () => join(root, `run-${count++}`);
 export const settings = (out: string, more: object = {}): TrainConfig =>
-  parseConfig({ data: 'emoji', steps: 30, batch: 128, checkpointEvery: 7, seed: 5, out, ...more });
+  parseConfig({ data: 'emoji', width: 1 / 32, steps: 30, batch: 128, checkpointEvery: 7, seed: 5, out, ...more });
 
 /** The files that a continued run must share with an uninterrupted one, times left out. */
 export function essence(folder: string): Record<string, string> {

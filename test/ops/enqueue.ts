@@ -4,6 +4,7 @@ import { ShapeError } from '../../src/errors.js';
 import { enqueue } from '../../src/ops/enqueue.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { tensor } from '../../src/tensor.js';
 import { upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -47,7 +48,7 @@ for (const [N, K, D] of [
 
 test('shapes that do not fit are refused by name', async () => {
   const plan = new Plan(device);
-  const make = (...shape: number[]) => upload(device, 'x', shape, new Float32Array(16));
+  const make = (...shape: number[]) => tensor(device.buffer('x', 64), 'x', shape);
   await rejects(
     () => enqueue(plan, make(4), make(1, 4)),
     ShapeError,

@@ -94,6 +94,11 @@ const cases: { [what: string]: Record } = {
   narrow: op((tape, x) => narrow(tape, x, 1, 3, 390), [20, 400]),
   concat: op((tape, a, b) => concat(tape, [a, b], 1), [20, 400], [20, 300]),
   add: op(add, [17, 101], [17, 101]),
+  'a parameter in place of an activation': (tape, make) => {
+    const y = activation(tape, make([17, 101], 'parameter'), 'relu');
+    tape.backward(y, make(y.shape));
+    return [y];
+  },
   activation: op((tape, x) => activation(tape, x, 'silu'), [17, 101]),
   'batchnorm in training': norm(true),
   'batchnorm in evaluation': norm(false),

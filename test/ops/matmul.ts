@@ -4,6 +4,7 @@ import { ShapeError } from '../../src/errors.js';
 import { type MatmulIntoOptions, matmul, matmulInto } from '../../src/ops/matmul.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { statsOf } from '../../src/runtime/stats.js';
 import { Tape } from '../../src/tape.js';
 import { columns, numel, type Tensor } from '../../src/tensor.js';
 import { checkOp, close, upload } from '../check.js';
@@ -69,7 +70,7 @@ async function check(c: Case, transposeA: boolean, transposeB: boolean, form?: s
   const key = `matmul.${transposeA ? 't' : 'n'}${transposeB ? 't' : 'n'}`;
   using plan = new Plan(on, form ? { variants: { [key]: form } } : {});
   matmulInto(plan, { a: a.view, b: b.view, out: out.view, transposeA, transposeB, scale, accumulate });
-  assert.is(plan.stats().macs, M * N * K);
+  assert.is(statsOf(plan).macs, M * N * K);
   await plan.compile();
   const once = async () => {
     plan.poison();

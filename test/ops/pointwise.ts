@@ -5,7 +5,7 @@ import { pointwise } from '../../src/ops/pointwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Tape } from '../../src/tape.js';
-import { numel } from '../../src/tensor.js';
+import { tensor } from '../../src/tensor.js';
 import { checkOp, chosen, close, type Kept, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator } from '../random.js';
@@ -130,7 +130,7 @@ test('an input that needs no gradient gets none', () => {
 
 test('shapes that do not fit are refused by name', () => {
   const tape = new Tape(new Plan(device));
-  const make = (shape: number[]) => upload(device, 'x', shape, new Float32Array(numel(shape)));
+  const make = (shape: number[]) => tensor(device.buffer('x', 512), 'x', shape);
   const refuse = (x: number[], weight: number[], pattern: RegExp) =>
     assert.throws(
       () => pointwise(tape, make(x), make(weight)),

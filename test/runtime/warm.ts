@@ -8,6 +8,7 @@ import { conv2d } from '../../src/ops/conv2d.js';
 import { globalAveragePool } from '../../src/ops/pool.js';
 import { type Device, requestDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
+import { statsOf } from '../../src/runtime/stats.js';
 import { Tape } from '../../src/tape.js';
 import { numel } from '../../src/tensor.js';
 import { upload } from '../check.js';
@@ -35,7 +36,7 @@ async function pass(device: Device, onProgress?: (done: number, total: number) =
   await plan.compile(onProgress);
   plan.poison();
   plan.run();
-  const pipelines = plan.stats().pipelines;
+  const pipelines = statsOf(plan).pipelines;
   const gradient = await plan.read(weight.grad as typeof weight);
   return { pipelines, values: [...(await plan.read(y)).slice(0, 12), ...gradient] };
 }

@@ -1,0 +1,39 @@
+import { PipelineCache } from './kernel.js';
+import { assign } from './memory.js';
+import type { Plan } from './plan.js';
+
+/** What a plan consists of and holds. */
+export interface PlanStats {
+  readonly dispatches: number;
+  readonly pipelines: number;
+  /** Multiply-adds of convolutions and products of matrices. */
+  readonly macs: number;
+  readonly slots: number;
+  /** The most that slots need at once: what they are held in cannot be less. */
+  readonly peakBytes: number;
+  /** What slots are held in. */
+  readonly heldBytes: number;
+  /** Of the largest binding. */
+  readonly largestBinding: number;
+}
+
+/** Counts and bytes of a plan, known once all is recorded. */
+export function statsOf(plan: Plan): PlanStats {
+  const { dispatches, lifetimes } = plan;
+  let peakBytes = 0;
+  for (let at = 0; at < plan.position; at++) {
+    let bytes = 0;
+    for (const slot of lifetimes) if (slot.first <= at && at <= slot.last) bytes += slot.bytes;
+    peakBytes = Math.max(peakBytes, bytes);
+  }
+  const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
+  return {
+    dispatches: dispatches.length,
+    pipelines: new Set(dispatches.map((each) => PipelineCache.key(each.kernel, each.entry, each))).size,
+    macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
+    slots: lifetimes.length,
+    peakBytes,
+    heldBytes: assign(lifetimes).sizes.reduce((sum, bytes) => sum + bytes, 0),
+    largestBinding: bound.reduce((most, { bytes }) => Math.max(most, bytes), 0),
+  };
+}
