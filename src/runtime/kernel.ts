@@ -178,11 +178,6 @@ function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): st
   return `${stem} ${number}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
 }
 
-/** What tells pipelines apart. */
-export function pipelineKey(kernel: Kernel, entry: string, specialization: Specialization): string {
-  return `${moduleKey(kernel, specialization)}.${entry}`;
-}
-
 /** Compiles each (kernel, constants, entry point) once for a device. */
 export class PipelineCache {
   /** Keys of those that have been dispatched, where the driver compiles no earlier. */
@@ -195,8 +190,13 @@ export class PipelineCache {
     this.#gpu = gpu;
   }
 
+  /** What tells pipelines apart. */
+  static key(kernel: Kernel, entry: string, specialization: Specialization): string {
+    return `${moduleKey(kernel, specialization)}.${entry}`;
+  }
+
   get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const key = pipelineKey(kernel, entry, specialization);
+    const key = PipelineCache.key(kernel, entry, specialization);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = this.#compile(kernel, entry, specialization);

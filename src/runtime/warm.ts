@@ -21,7 +21,7 @@ export async function warm(
   if (!device.spares) return;
   const { pipelines } = device;
   const cold = new Map(
-    dispatches.map((dispatch) => [pipelineKey(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
+    dispatches.map((dispatch) => [PipelineCache.key(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
   );
   for (const key of cold.keys()) if (pipelines.warm.has(key)) cold.delete(key);
   if (cold.size < leastWorthwhile) return;
