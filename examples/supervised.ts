@@ -3,7 +3,7 @@
 //   node examples/supervised.ts [FOLDER]    with a sub-folder of images a class; `labelled` where none is named (Node 24 on)
 
 import { adamw, add, augment, defaultViews, dense, Loader, mobilenetV1, openDataset, openDevice } from 'slimgrad/node';
-import { Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
+import { generator, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
 
 const device = await openDevice();
 const { train } = await openDataset(process.argv[2] ?? 'labelled', { imageSize: 32 });
@@ -14,7 +14,7 @@ const batch = 8;
 const encoder = mobilenetV1({ width: 0.25, ratio: 1.5, stemStride: 1 });
 const network = sequential(encoder, dense('classifier', encoder.features, classes.length));
 const parameters = new Parameters(device, network.parameters, network.statistics);
-parameters.initialize(Math.random);
+parameters.initialize(generator(0));
 
 const loader = await Loader.open(device, train, { batch, seed: 0 });
 const labels = device.tensor([batch], 0, { dtype: 'u32' });

@@ -69,6 +69,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
     const integer = dtype === 'i32' || dtype === 'u32' ? dtype : undefined;
     const numbers = values === 0 ? undefined : numbersOf(label, shape, values, integer);
     const made = new DeviceTensor(device, tensor(device.buffer(label, bytes), label, shape, 0, dtype));
+    sizes.set(made.storage, numel(shape));
     if (numbers) made.#put(numbers, 0);
     return made;
   }
@@ -135,6 +136,14 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** How many elements a buffer was made for. */
+const sizes = new WeakMap<Tensor['storage'], number>();
+
+/** Whether a tensor is all of what `device.tensor` or `device.parameter` made, and not a part of it. */
+export function isWhole(x: Tensor): boolean {
+  return isDense(x) && sizes.get(x.storage) === numel(x.shape);
 }
 
 /** A tensor that is trained, or a view of one: its gradient is the same view of the gradient. */

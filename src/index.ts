@@ -26,6 +26,7 @@ export {
 export { openCifar } from './data/cifar.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
+export { generator } from './data/philox.js';
 export type { Interpolation, SquareOptions } from './data/resize.js';
 export {
   eachPicture,
@@ -206,6 +207,7 @@ export {
   tensor,
   transient,
 } from './tensor.js';
+export { initialState } from './train/initial_state.js';
 export type { TrainerOptions } from './train/options.js';
 export type { Schedule } from './train/schedule.js';
-export { initialState, type StepMetrics, type TrainedEncoder, Trainer } from './train.js';
+export { type StepMetrics, type TrainedEncoder, Trainer } from './train.js';

@@ -34,7 +34,7 @@ const recordOptions: Kinds<RecordOptions> = {
  * Records a step and compiles it. Gradients that it adds to begin at zero with every run.
  *
  * @param record records ops on the tape, at once; what it returns is kept for `read()`
- * @throws what the ops throw; ValidationError where `record` is async
+ * @throws what the ops throw; ValidationError where `record` is async, or an optimizer takes gradients that no backward made before it
  */
 export async function record<Out extends Outputs>(
   device: Device,
@@ -56,6 +56,7 @@ export async function record<Out extends Outputs>(
     expectTensors('record', outputs);
     for (const output of Object.values(outputs)) plan.keep(output);
     for (const { grad } of tape.trained) if (grad) plan.clearFirst(bufferOf(grad));
+    plan.assertReached();
     await plan.compile(onCompile);
     return new Step(plan, outputs);
   } catch (error) {
@@ -69,6 +70,7 @@ export class Step<Name extends string = string> {
   readonly plan: Plan;
   readonly #outputs: Outputs;
   readonly #readbacks = new Map<string, Readback<'numbers'>>();
+  #ran = false;
 
   constructor(plan: Plan, outputs: Outputs) {
     this.plan = plan;
@@ -83,12 +85,13 @@ export class Step<Name extends string = string> {
    */
   run(scalars: Partial<StepScalars> = {}): void {
     this.plan.run(scalars);
+    this.#ran = true;
   }
 
   /**
    * The numbers that the last run left, of a tensor that was returned when the step was recorded.
    *
-   * @throws ValidationError where none of that name was
+   * @throws ValidationError where none of that name was, or before the first run
    */
   async read(name: Name): Promise<Float32Array<ArrayBuffer>> {
     const output = Object.hasOwn(this.#outputs, name) ? this.#outputs[name] : undefined;
@@ -97,6 +100,8 @@ export class Step<Name extends string = string> {
         `${this.plan.label}: expected the name of what was returned, ${Object.keys(this.#outputs).join(', ') || 'nothing'}, got ${name}`,
       );
     const { plan } = this;
+    if (!this.#ran)
+      throw new ValidationError(`${plan.label}: expected a run before ${name} is read, got none; call run()`);
     if (output.half || !isDense(output)) return plan.read(output);
     let readback = this.#readbacks.get(name);
     if (!readback) {

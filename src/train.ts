@@ -2,7 +2,7 @@ import { Loader } from './data/loader.js';
 import { draws, stream } from './data/philox.js';
 import { checkSource, type ImageSource } from './data/source.js';
 import { type Encoder, slimOf } from './encoders/encoder.js';
-import { ConfigError, DataError, DeviceError } from './errors.js';
+import { ConfigError, DataError, DeviceError, NonFiniteError } from './errors.js';
 import type { Correlation } from './eval/correlation.js';
 import { type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
 import type { Checkpoint } from './io/checkpoint.js';
@@ -213,9 +213,22 @@ export class Trainer {
     });
   }
 
-  /** Trains step by step until all are done, or the loop is left; then others may go on where it ended. */
+  /**
+   * Trains step by step until all are done, or the loop is left; then others may go on where it ended.
+   *
+   * @throws NonFiniteError, by the first tensor that is to blame, where the loss of a step is a NaN or infinity
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<StepMetrics, void, undefined> {
-    while (this.#step < this.steps) yield await this.train();
+    while (this.#step < this.steps) {
+      const metrics = await this.train();
+      if (!Number.isFinite(metrics.loss)) {
+        const first = (await this.firstNonFinite()) ?? 'none';
+        throw new NonFiniteError(
+          `train: step ${metrics.step} has loss ${metrics.loss}, first tensor not finite: ${first}; try a lower lr or longer warmup`,
+        );
+      }
+      yield metrics;
+    }
   }
 
   /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
@@ -384,14 +397,3 @@ export class Trainer {
 
 /** Whether a key names one choice, as those of checkpoints do, and not all of a kind. */
 const isNumbered = (key: string) => / \d+$/.test(key);
-
-/** One encoder as the seed makes it, before any step: what a trained one is measured against. */
-export async function initialState(device: Device, method: Method, width: Width, seed: number): Promise<Tensors> {
-  const network = new Network(device, method);
-  try {
-    network.initialize(draws(seed, stream.init));
-    return await network.encoderState(width);
-  } finally {
-    network.dispose();
-  }
-}

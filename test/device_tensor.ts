@@ -20,7 +20,7 @@ const random = generator();
 test('a tensor holds one number, an array of them, or what a function gives', async () => {
   const shape = [3, 5];
   const values = randoms(random, numel(shape));
-  assert.equal(await device.tensor(shape).read(), new Float32Array(15));
+  assert.equal(await device.tensor(shape, 0).read(), new Float32Array(15));
   assert.equal(await device.tensor(shape, 0.25).read(), new Float32Array(15).fill(0.25));
   assert.equal(await device.tensor(shape, values).read(), values);
   assert.equal(await device.tensor(shape, [...values]).read(), values);
@@ -96,13 +96,14 @@ test('a transposed view reads and writes in its own order', async () => {
 test('what is no shape or no number is refused by name', async () => {
   for (const shape of [[0], [2, -1], [1.5], [Number.NaN]])
     await rejects(() => device.tensor(shape, 1, { label: 'x' }), ShapeError, /^x: expected a shape of sides/);
-  await rejects(() => device.tensor(3 as unknown as number[]), ShapeError, /^tensor: expected a shape .*, got 3$/);
+  await rejects(() => device.tensor(3 as unknown as number[], 0), ShapeError, /^tensor: expected a shape .*, got 3$/);
+  await rejects(() => device.tensor([2], undefined as never), ConfigError, /^tensor: expected numbers, got undefined/);
   await rejects(() => device.tensor([2], [1, 2, 3]), ShapeError, /^tensor: expected 2 numbers for \(2\), got 3/);
   await rejects(() => device.tensor([2], ['1', 2] as unknown as number[]), ConfigError, /expected numbers, got 1 at 0/);
   await rejects(() => device.tensor([1], '1' as unknown as number[]), ConfigError, /expected a number, an array/);
   await rejects(() => device.tensor([1], null as unknown as number[]), ConfigError, /expected a number, an array/);
   await rejects(() => device.tensor([1], 1, { dtype: 'f64' as 'f32' }), ConfigError, /precision/);
-  await rejects(() => device.tensor([2 ** 20, 2 ** 20]), Error as never, /needs \d+ bytes/);
+  await rejects(() => device.tensor([2 ** 20, 2 ** 20], 0), Error as never, /needs \d+ bytes/);
   const before = device.allocated;
   await rejects(() => device.tensor([2], [1, 2, 3]), ShapeError, /expected 2 numbers/);
   assert.is(device.allocated, before, 'what is refused holds no memory');

@@ -6,8 +6,9 @@ import type { ImageSource, Picture } from '../src/data/source.js';
 import type { Teacher } from '../src/methods/teacher.js';
 import type { Tensors, Width } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
+import { initialState as stateOf } from '../src/train/initial_state.js';
 import type { TrainerOptions } from '../src/train/options.js';
-import { initialState as stateOf, Trainer } from '../src/train.js';
+import { Trainer } from '../src/train.js';
 import { generator, seed } from './random.js';
 
 /** Random pictures with some structure, sides 12 to 20 pixels. */

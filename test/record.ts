@@ -162,7 +162,25 @@ test('what a step cannot do is refused by name', async () => {
       ShapeError,
       /^sgd: expected whole parameters, .* got parameter \(2, 2\)/,
     ],
+    [(tape) => sgd(tape.plan, [own.slice([2, 8])]), ShapeError, /got parameter \(2, 8\)/], // dense, but not all of it
+    [(tape) => sgd(tape.plan, [own.reshape([64]).slice([3])]), ShapeError, /train the tensor that a slice is of/],
     [(tape) => sgd(tape.plan, [made([3])]), ShapeError, /without a gradient/],
+    [
+      (tape) => {
+        tape.backward(linear(tape, x, w));
+        sgd(tape.plan, [w, own], { lr: 0.1 });
+      },
+      ValidationError,
+      /^sgd: expected a backward of the same step to reach what it trains, got none for "grad parameter"/,
+    ],
+    [
+      (tape) => {
+        sgd(tape.plan, [w], { lr: 0.1 });
+        tape.backward(linear(tape, x, w));
+      },
+      ValidationError,
+      /^sgd: expected to be recorded behind the backward/,
+    ],
     [(tape) => sgd(tape.plan, [w, own, w]), ShapeError, /got parameter twice/],
     [
       (tape) => [sgd(tape.plan, [w], { lr: 0.1 }), sgd(tape.plan, [own], { lr: 0.2 })],
@@ -174,6 +192,7 @@ test('what a step cannot do is refused by name', async () => {
   for (const [work, kind, message] of expectations)
     await rejects(() => record(device, work as () => undefined), kind as never, message);
   using step = await record(device, (tape) => ({ y: linear(tape, x, w) }));
+  await rejects(() => step.read('y'), ValidationError, /^step: expected a run before y is read, got none/);
   step.run();
   await rejects(
     () => step.read('z' as 'y'),

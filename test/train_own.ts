@@ -2,29 +2,23 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { defaultViews } from '../src/data/augment.js';
-import { pooledEncoder, rgb, widthMultiplier } from '../src/encoders/encoder.js';
 import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { ConfigError, DataError } from '../src/errors.js';
-import { infoNce, unitHead } from '../src/methods/contrast.js';
-import { type Method, oneEncoder } from '../src/methods/method.js';
-import { minimize } from '../src/methods/minimize.js';
-import { embedder } from '../src/methods/network.js';
+import type { Method } from '../src/methods/method.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
 import { sslSmall } from '../src/methods/ssl_small.js';
-import { conv, convNorm, depthwiseConv } from '../src/nn/blocks.js';
-import { sequential } from '../src/nn/module.js';
-import { scale } from '../src/ops/elementwise.js';
-import { enqueue } from '../src/ops/enqueue.js';
 import { adamw } from '../src/optim/adamw.js';
 import { lars } from '../src/optim/lars.js';
 import { sgd } from '../src/optim/sgd.js';
 import { Parameters } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { tune } from '../src/runtime/tuner.js';
+import { initialState } from '../src/train/initial_state.js';
 import type { TrainerOptions } from '../src/train/options.js';
-import { initialState, type StepMetrics, Trainer } from '../src/train.js';
+import { type StepMetrics, Trainer } from '../src/train.js';
 import { openTestDevice } from './device.js';
 import { assertEqual, pictures } from './made_up.js';
+import { options, ownEncoder, ownMethod } from './own_method.js';
 import { generator, seed } from './random.js';
 import { rejects } from './rejects.js';
 
@@ -34,54 +28,6 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** An encoder of this file alone: a stem and a depthwise block. */
-function ownEncoder(width = 1) {
-  const channels = widthMultiplier({ width }, Math.round);
-  const [first, second] = [channels(8), channels(12)];
-  const body = sequential(
-    convNorm(conv('stem', rgb, first, { kernelSize: 3, stride: 2 }), 'stem_norm', first, { activation: 'silu' }),
-    convNorm(depthwiseConv('spatial', first), 'spatial_norm', first, { activation: 'hardswish' }),
-    convNorm(conv('point', first, second), 'point_norm', second),
-  );
-  return pooledEncoder(body, second, 2);
-}
-
-interface Own {
-  readonly temperature?: number;
-  readonly weight?: number;
-  readonly queue?: number;
-  readonly width?: number;
-}
-
-/** A method of this file alone: a weighed InfoNCE, with a queue and an average. */
-function ownMethod({ temperature = 0.3, weight = 2, queue: length = 37, width = 1 }: Own = {}): Method {
-  const encoder = ownEncoder(width);
-  const head = unitHead('head', encoder, { hidden: 16, output: 6 });
-  const embed = embedder(encoder, head);
-  return {
-    ...oneEncoder(encoder, head),
-    averages: true,
-    momentum: (step, steps) => 0.5 + (0.5 * step) / steps,
-    queues: { keys: [length, 6] },
-    record(tape, network, views) {
-      const { key, query, loss } = infoNce(tape, network, embed, views, network.queues.keys, { temperature });
-      return minimize(
-        tape,
-        network,
-        { weighed: scale(tape, loss, weight) },
-        {
-          watched: { zA: query.z, zB: key },
-          update() {
-            network.updateAverage(tape.plan);
-            enqueue(tape.plan, network.queues.keys, key);
-          },
-        },
-      );
-    },
-  };
-}
-
-const options = { batch: 12, steps: 6, imageSize: 16, seed: seed % 1000 } satisfies TrainerOptions;
 const optimizers = { sgd, adamw, lars } as const;
 
 test('a method of an encoder is all that a trainer asks for', async () => {
@@ -287,7 +233,7 @@ test('options that are unknown or wrong are refused by name', async () => {
     [{ steps: 3, warmup: 4 }, /at most the run's 3 steps, got 4/],
     [{ lr: Number.NaN }, /expected lr to be a number of at least 0/],
     [{ lr: 1e39 }, /expected lr/],
-    [{ optimizer: sgd }, /expected lr, for an optimizer of your own .*, got none; give one/],
+    [{ optimizer: sgd }, /expected lr beside an optimizer of your own, got none; give it to the trainer/],
     [{ optimizer: 'sgd', lr: 1 }, /expected optimizer to be a function .*, got "sgd"/],
     [{ imageSize: 4 }, /expected imageSize .* from 8 to 1024, got 4/],
     [{ views: [a] }, /expected views to be two augmentations/],

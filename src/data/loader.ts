@@ -105,7 +105,7 @@ export class Loader implements Pictures {
         batch: bind('loader.batch', batch * 16),
       };
     }
-    awaitContents(bufferOf(this.bindings.batch), 'call prepare(step) or show(items) on the loader first');
+    this.#awaitBatch('call prepare(step) or show(items) on the loader first');
   }
 
   /**
@@ -214,6 +214,7 @@ export class Loader implements Pictures {
     this.#assertOpen(call);
     if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is under way; await that first`);
     this.#filling = call;
+    this.#awaitBatch(`await ${call}`);
     try {
       const ahead = this.#ahead;
       this.#ahead = undefined;
@@ -228,6 +229,11 @@ export class Loader implements Pictures {
     } finally {
       this.#filling = undefined;
     }
+  }
+
+  /** Has runs refused until the next batch is there. */
+  #awaitBatch(remedy: string): void {
+    awaitContents(bufferOf(this.bindings.batch), remedy);
   }
 
   async #decode(items: Uint32Array): Promise<void> {

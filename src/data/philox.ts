@@ -66,6 +66,9 @@ export function permutation(
   return order;
 }
 
+/** Draws in [0, 1) one after another, the same for the same seed: for `initialize`, so that a run can be made again. */
+export const generator = (seed: number): (() => number) => draws(seed, stream.init);
+
 /** Draws in [0, 1) one after another, the same for the same arguments. */
 export function draws(seed: number, use: number): () => number {
   let words: Words = [0, 0, 0, 0];

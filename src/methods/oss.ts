@@ -5,6 +5,7 @@ import { add } from '../ops/add.js';
 import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
+import { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
@@ -70,7 +71,8 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
       const losses = plan.phase('loss', () => {
         const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
         const [assignedA, assignedB] = scores.map((s) => sinkhorn(plan, s, { epsilon, iterations }));
-        const [toldA, toldB] = scores.map((s) => softmax(plan, s, { temperature }));
+        const still = new Tape(plan, { frozen: true });
+        const [toldA, toldB] = scores.map((s) => softmax(still, s, { temperature }));
         const [r, q] = small.map(({ z }) => prototypes.forward(pass, z));
         return {
           distillation: add(tape, half(r, toldA), half(q, toldB)),

@@ -45,7 +45,7 @@ export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
       const { features, z } = plan.phase('encoder', () => embed(network.pass(tape), a));
       const loss = plan.phase('loss', () => {
         const still = new Tape(plan, { frozen: true });
-        const taught = softmax(plan, similarities(still, target, target, queue), { temperature: teacherTemperature });
+        const taught = softmax(still, similarities(still, target, target, queue), { temperature: teacherTemperature });
         return softmaxCrossEntropy(tape, similarities(tape, z, target, queue), taught, { temperature });
       });
       return minimize(

@@ -9,7 +9,7 @@ import { settled } from '../eval/supervised.js';
 import { ImageEncoder } from '../image_encoder.js';
 import type { Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
-import { initialState } from '../train.js';
+import { initialState } from '../train/initial_state.js';
 import { type Dataset, type DatasetOptions, datasetOptionsOf, openDataset } from './data/datasets.js';
 import { openDevice } from './device.js';
 import { type Contender, pixelContender, thin } from './evaluate.js';

@@ -6,9 +6,11 @@ import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
+import { Tape } from '../tape.js';
 import { shapeText, type Tensor, transient } from '../tensor.js';
+import { mul, scale, sub } from './elementwise.js';
 import { overRows, rowForms } from './lanes.js';
+import { sum } from './reduce.js';
 
 export interface CrossEntropyOptions {
   /** τ: what logits are divided by. */
@@ -21,21 +23,26 @@ const softmaxOptions: Kinds<Pick<CrossEntropyOptions, 'temperature'>> = { temper
 const crossEntropyOptions: Kinds<CrossEntropyOptions> = { ...softmaxOptions, scale: 'number' };
 
 /**
- * softmax(logits / τ) by row, as a constant: no gradient flows through it. For a teacher's distribution.
+ * softmax(logits / τ) by row. A teacher's distribution is made on a frozen tape, or of logits that were `detach`ed.
  *
  * @param logits (N, K)
  * @returns (N, K), rows that add up to 1
  * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
  */
-export function softmax(plan: Plan, logits: Tensor, options: { temperature?: number } = {}): Tensor {
-  expectArguments('softmax', { plan, logits });
+export function softmax(tape: Tape, logits: Tensor, options: { temperature?: number } = {}): Tensor {
+  expectArguments('softmax', { tape, logits });
   const { temperature = 1 } = expectOptions('softmax', options, softmaxOptions);
+  const { plan } = tape;
   const rows = rowsOf('softmax', logits, temperature);
   const sums = transient(plan, 'softmax.sums', [rows.N, 4]);
   const p = transient(plan, 'softmax.p', logits.shape);
   dispatch(plan, 'sums_alone', rows, { x: logits, sums_out: sums });
   dispatch(plan, 'probabilities', rows, { x: logits, sums, p });
-  return p;
+  return tape.record({ op: 'softmax', temperature }, [logits], p, (dy) => {
+    const still = new Tape(plan, { frozen: true });
+    const mean = sum(still, mul(still, dy, p), { dim: 1, keepdim: true }); // of dy by row, weighted by p
+    return [scale(still, mul(still, sub(still, dy, mean), p), 1 / temperature)];
+  });
 }
 
 /**

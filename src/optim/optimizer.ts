@@ -1,9 +1,10 @@
+import { isWhole } from '../device_tensor.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Place } from '../parameters.js';
 import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import { bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
-import { isDense, viewText } from '../runtime/footprint.js';
+import { viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import { textOf } from '../runtime/text_of.js';
 import { numel, type Tensor, tensor } from '../tensor.js';
@@ -64,6 +65,7 @@ export function optimizerOf<Moment extends string>(
   for (const [suffix, trainable] of parts) {
     const buffers = moments.map((moment) => [moment, device.buffer(moment, trainable.size * 4)] as const);
     for (const [moment, buffer] of buffers) carried[`${moment}${suffix}`] = buffer;
+    plan.trains(name, trainable.grads);
     for (const span of spans(device, trainable)) {
       const all = [['weights', trainable.weights] as const, ['grads', trainable.grads] as const, ...buffers];
       const bound = Object.fromEntries(all.map(([key, buffer]) => [key, spanOf(buffer, span)]));
@@ -90,8 +92,7 @@ function partsOf(name: string, tensors: readonly Tensor[]): (readonly [suffix: s
     const { grad, shape, offset, label } = x;
     const length = numel(shape);
     const size = offset / 4 + Math.ceil(length / 64) * 64;
-    const fits = grad && isDense(x) && !x.half && grad.offset === offset && offset % 256 === 0;
-    if (!fits || [x, grad].some((each) => bufferOf(each).size < size * 4))
+    if (!grad || !isWhole(x) || !isWhole(grad))
       throw new ShapeError(
         `${name}: expected whole parameters, as device.parameter makes them, got ${viewText(x)}` +
           `${grad ? '' : ' without a gradient'}; train the tensor that a slice is of`,

@@ -41,6 +41,23 @@ export class Accesses {
   }
 
   /**
+   * Sees that gradients are made in this plan before an optimizer reads them.
+   *
+   * @throws ValidationError where no backward reaches them, or one that is recorded behind the optimizer
+   */
+  assertReached(optimizer: string, grads: GPUBuffer): void {
+    const made = this.#writes.get(grads)?.find(({ label }) => label !== 'clear');
+    const read = this.#all.find(({ binding, label }) => binding.storage === grads && label.startsWith(`${optimizer}.`));
+    if (made && read && made.at < read.at) return;
+    throw new ValidationError(
+      made
+        ? `${optimizer}: expected to be recorded behind the backward whose gradients it takes, got it before`
+        : `${optimizer}: expected a backward of the same step to reach what it trains, got none for "${grads.label}"; ` +
+            'leave out what has no part in the loss',
+    );
+  }
+
+  /**
    * Sees that commands read what an op's forward read: that none of `since`, recorded between the two, wrote over it. Memory that
    * was first used there is new, a gradient perhaps, and may well be read.
    *

@@ -2,10 +2,15 @@
 import { ValidationError } from '../errors.js';
 
 const awaited = new WeakMap<GPUBuffer, string>();
+let changes = 0;
+
+/** How often contents were asked to be waited for so far: as long as it stays, so does what `assertArrived` has passed. */
+export const waits = (): number => changes;
 
 /** Has runs that use the buffer refused until it is written; `remedy` says what writes it. */
 export function awaitContents(buffer: GPUBuffer, remedy: string): void {
   awaited.set(buffer, remedy);
+  changes++;
 }
 
 /** Says that the buffer is written, by whomever. */

@@ -220,16 +220,16 @@ export class Device {
    */
   tensor<I extends Integer>(
     shape: readonly number[],
-    values: Values | undefined,
+    values: Values,
     options: TensorOptions & { dtype: I },
   ): DeviceIntegers<I>;
-  tensor(shape: readonly number[], values?: Values, options?: TensorOptions): DeviceTensor;
-  tensor(shape: readonly number[], values: Values = 0, options: TensorOptions = {}): DeviceTensor {
+  tensor(shape: readonly number[], values: Values, options?: TensorOptions): DeviceTensor;
+  tensor(shape: readonly number[], values: Values, options: TensorOptions = {}): DeviceTensor {
     return DeviceTensor.make(this, shape, values, options);
   }
 
   /** A tensor that is trained: f32, with a gradient of its own that is zero, to which backward passes add. As `tensor`. */
-  parameter(shape: readonly number[], values: Values = 0, options: Pick<TensorOptions, 'label'> = {}): DeviceParameter {
+  parameter(shape: readonly number[], values: Values, options: Pick<TensorOptions, 'label'> = {}): DeviceParameter {
     const { label = 'parameter' } = expectOptions('parameter', options, { label: 'string' } as const);
     const weights = DeviceTensor.make(this, shape, values, { label });
     return new DeviceTensor(this, { ...weights, grad: DeviceTensor.make(this, shape, 0, { label: `grad ${label}` }) });

@@ -77,10 +77,9 @@ export function checkLayout(where: string, x: Binding, strided: boolean, lists: 
 function checkElements(where: string, x: Binding, elements: Elements | undefined): void {
   const { integer, half } = x;
   if (!isShaped(x) || !elements || (integer ?? 'f32') === elements) return;
-  const values = { f32: 'Float32Array', i32: 'Int32Array', u32: 'Uint32Array' }[elements];
   throw new ShapeError(
     `${where}: expected a tensor of ${elements}, got ${integer ?? (half ? 'f16' : 'f32')} ${x.label} (${x.shape.join(', ')}); ` +
-      `write its numbers as ${values} and make it by tensor(storage, label, shape, offset, '${elements}')`,
+      `make it by device.tensor(shape, values, { dtype: '${elements}' })`,
   );
 }
 

@@ -1,6 +1,7 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { expectArguments, expectMemory } from './arguments.js';
+import { waits } from './awaited.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
@@ -38,11 +39,12 @@ export class Plan {
   readonly #held = new Set<GPUBuffer>();
   readonly #constants: GPUBuffer[] = [];
   readonly #cleared = new Set<GPUBuffer>();
+  readonly #trained: (readonly [optimizer: string, grads: GPUBuffer])[] = [];
   readonly #scalars: Scalars;
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
-  #checkedAt = -1; // of the device's frees
+  #checkedAt = -1; // of what was freed, and is waited for
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
@@ -149,6 +151,16 @@ export class Plan {
    */
   provide(what: string, scalar: keyof StepScalars, of: (updates: number) => number): void {
     this.#scalars.provide(what, scalar, of);
+  }
+
+  /** Says that an optimizer takes these gradients: see `assertReached`. */
+  trains(optimizer: string, grads: GPUBuffer): void {
+    this.#trained.push([optimizer, grads]);
+  }
+
+  /** Sees that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
+  assertReached(): void {
+    for (const [optimizer, grads] of this.#trained) this.#accesses.assertReached(optimizer, grads);
   }
 
   /** Who gives a scalar to runs that are not told it: `sgd of lr 0.1`, say. */
@@ -429,10 +441,11 @@ export class Plan {
 
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
-    if (this.#checkedAt === this.device.frees) return;
+    const now = this.device.frees + waits(); // neither is ever less than it was
+    if (this.#checkedAt === now) return;
     this.#accesses.assertUsable(this.device);
     for (const buffer of this.#cleared) this.device.assertLive(buffer);
-    this.#checkedAt = this.device.frees;
+    this.#checkedAt = now;
   }
 
   #expectRecording(what: string): void {

@@ -1,4 +1,4 @@
-import { pipelineKey } from './kernel.js';
+import { PipelineCache } from './kernel.js';
 import { assign } from './memory.js';
 import type { Plan } from './plan.js';
 
@@ -29,7 +29,7 @@ export function statsOf(plan: Plan): PlanStats {
   const bound = dispatches.flatMap(({ bindings }) => [...bindings.values()]);
   return {
     dispatches: dispatches.length,
-    pipelines: new Set(dispatches.map((each) => pipelineKey(each.kernel, each.entry, each))).size,
+    pipelines: new Set(dispatches.map((each) => PipelineCache.key(each.kernel, each.entry, each))).size,
     macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
     slots: lifetimes.length,
     peakBytes,

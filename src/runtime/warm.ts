@@ -1,7 +1,7 @@
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
-import { buffersOf, PipelineCache, pipelineKey } from './kernel.js';
+import { buffersOf, PipelineCache } from './kernel.js';
 
 const leastWorthwhile = 16;
 const most = { storages: 10, bytes: 256 };

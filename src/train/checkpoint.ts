@@ -16,7 +16,7 @@ const remedy = 'open the trainer as it was, or begin anew without resume';
 export function factsOf(
   { batch, seed, precision, views, sliceEvery, sliceWarmup }: Settled,
   stretches: readonly [Stretch, ...Stretch[]],
-  source: Pick<ImageSource, 'length' | 'pictures'>,
+  source: Pick<ImageSource, 'length' | 'pictures' | 'digests' | 'names'>,
 ): Facts {
   const { schedule, first } = stretches[stretches.length - 1];
   const { steps, warmup, peak } = schedule;
@@ -30,10 +30,24 @@ export function factsOf(
     precision,
     'number of pictures': source.length,
     'pictures an item': source.pictures,
+    pictures: fingerprintOf(source),
     sliceEvery,
     sliceWarmup: sliceWarmup ?? null,
     ...Object.fromEntries(leaves('views', views as unknown as Json)),
   };
+}
+
+/** Tells pictures from others, where their bytes or names are known. */
+function fingerprintOf({ digests, names }: Pick<ImageSource, 'digests' | 'names'>): string | null {
+  const told = digests ? String(digests) : names?.join('\n');
+  return told === undefined ? null : fnv(new TextEncoder().encode(told), 0x811c9dc5).toString(16);
+}
+
+/** A hash (FNV-1a) that goes on from another. */
+function fnv(bytes: Iterable<number>, from: number): number {
+  let hash = from;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
 }
 
 /** A value's plain parts, by the path that leads to each. */
@@ -51,7 +65,7 @@ export function digestsOf(plan: Plan): Facts {
   for (const { phase, label, uniforms } of plan.dispatches) {
     const bytes = [...new TextEncoder().encode(label), ...new Uint8Array(uniforms)];
     const name = phase || '(none)';
-    phases[name] = bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), phases[name] ?? 0x811c9dc5); // FNV-1a
+    phases[name] = fnv(bytes, phases[name] ?? 0x811c9dc5);
   }
   return Object.fromEntries(
     Object.entries(phases).map(([phase, hash]) => [phase, (hash >>> 0).toString(16).padStart(8, '0')]),

@@ -132,7 +132,9 @@ export function settleOptions(options: TrainerOptions): Settled {
   if (epochs !== undefined && steps !== undefined)
     refuse(`expected epochs or steps, got ${epochs} epochs and ${steps} steps; leave one out`);
   if (optimizer && lr === undefined)
-    refuse('expected lr, for an optimizer of your own has no rate that is known to suit it, got none; give one');
+    refuse(
+      'expected lr beside an optimizer of your own, got none; give it to the trainer, which has a schedule, and not to the optimizer',
+    );
   if (views && views[0].size !== imageSize)
     refuse(`expected view A of imageSize ${imageSize}, got one of ${views[0].size}; leave imageSize out`);
   return {

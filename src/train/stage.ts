@@ -77,12 +77,14 @@ export class Stage {
       new AugmentedViews(plan, pictures, options),
     );
     this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
+    plan.assertReached();
     const own = plan.sourceOf('lr');
     if (own)
       throw new ConfigError(
         `train: expected an optimizer without a learning rate of its own, got ${own}; give lr to the trainer, which has a schedule`,
       );
     plan.phase('update', () => this.#objective.update?.());
+    checkAverage(plan, network, stretch.recipe);
   }
 
   /** What the optimizer carries from step to step, laid out like the weights. */
@@ -142,4 +144,15 @@ export class Stage {
     this.#optimizer.dispose();
     this.plan.dispose();
   }
+}
+
+/** Sees that an average that a method keeps is moved by each step, and by how much. */
+function checkAverage(plan: Plan, { average }: Network, { momentum }: Recipe): void {
+  if (!average) return;
+  const moves = plan.dispatches.some(({ label }) => label === 'ema.update');
+  if (moves && momentum) return;
+  throw new ConfigError(
+    `train: expected a method that averages to ${moves ? 'have momentum(step, steps)' : 'call network.updateAverage(plan) in update()'}, ` +
+      'got none, and its average would never move',
+  );
 }

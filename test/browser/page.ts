@@ -58,7 +58,7 @@ async function planReplays(device: Device): Promise<Measured> {
   const [a, b] = [randoms(random, n, 0.5, 2), randoms(random, n, -1, 3)];
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const [left, right] = [device.tensor([n]), device.tensor([n])];
+  const [left, right] = [device.tensor([n], 0), device.tensor([n], 0)];
   const y = tape.sum(left, right);
   plan.keep(y);
   await plan.compile();

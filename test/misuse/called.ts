@@ -133,7 +133,7 @@ export const ops: Readonly<Record<string, Call>> = {
   softmaxCrossEntropy: call('softmaxCrossEntropy', { tape, logits: rows, targets: rows }, (g) =>
     softmaxCrossEntropy(g.tape, g.logits, g.targets),
   ),
-  softmax: call('softmax', { plan, logits: rows }, (g) => softmax(g.plan, g.logits)),
+  softmax: call('softmax', { tape, logits: rows }, (g) => softmax(g.tape, g.logits)),
   sinkhorn: call('sinkhorn', { plan, scores: rows }, (g) => sinkhorn(g.plan, g.scores)),
   neighbourTargets: call('neighbourTargets', { plan, similarities: rows }, (g) =>
     neighbourTargets(g.plan, g.similarities, { count: 2 }),

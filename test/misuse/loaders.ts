@@ -107,4 +107,23 @@ test('items to show are whole numbers of the source', async () => {
   });
 });
 
+test('a run is refused while the next batch is on its way, cached or streamed', async () => {
+  for (const budget of [0, 2 ** 20]) {
+    using loader = await Loader.open(device, plain(8), { batch: 2, seed: 1, budget });
+    using plan = new Plan(device);
+    centreCrop(plan, loader, { size: 4, ...imagenetStatistics });
+    await plan.compile();
+    await loader.prepare(0);
+    plan.run();
+    const pending = loader.prepare(1);
+    await rejects(
+      () => plan.run(),
+      ValidationError,
+      /^loader\.batch: expected to be filled before a run; await prepare\(1\)/,
+    );
+    await pending;
+    plan.run();
+  }
+});
+
 test.run();

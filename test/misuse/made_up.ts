@@ -68,7 +68,7 @@ const ops: Readonly<Record<string, Op>> = {
       return x;
     },
   },
-  softmax: { shapes: { x: [4, 6] }, run: ({ plan }, { x }) => softmax(plan, x) },
+  softmax: { shapes: { x: [4, 6] }, run: (tape, { x }) => softmax(tape, x) },
   softmaxCrossEntropy: { shapes: { x: [4, 6], t: [4, 6] }, run: (tape, { x, t }) => softmaxCrossEntropy(tape, x, t) },
   squaredDistance: { shapes: { a: [4, 6], t: [4, 6] }, run: (tape, { a, t }) => squaredDistance(tape, a, t) },
   similarities: {

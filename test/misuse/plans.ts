@@ -341,7 +341,7 @@ test('a plan or device that was disposed of records and runs nothing', async () 
   exp(new Tape(late), x);
   other.dispose();
   await rejects(() => late.compile(), DeviceError, /^device: used after dispose\(\)/);
-  for (const use of [() => other.tensor([4]), () => other.write(x, new Float32Array(4)), () => other.read(x)])
+  for (const use of [() => other.tensor([4], 0), () => other.write(x, new Float32Array(4)), () => other.read(x)])
     await rejects(use, DeviceError, /^device: used after dispose\(\)/);
 });
 

@@ -92,7 +92,7 @@ export const recorded: Readonly<Record<string, Door>> = {
   softmax: {
     where: /^softmax: /,
     options: { temperature: above0 },
-    call: ({ plan }, options) => softmax(plan, a(plan, 4, 6), options),
+    call: ({ plan }, options) => softmax(tapeOf(plan), a(plan, 4, 6), options),
   },
   softmaxCrossEntropy: {
     where: /^softmaxCrossEntropy: /,

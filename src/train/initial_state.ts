@@ -1,0 +1,16 @@
+import { draws, stream } from '../data/philox.js';
+import type { Method } from '../methods/method.js';
+import { Network } from '../methods/network.js';
+import type { Tensors, Width } from '../parameters.js';
+import type { Device } from '../runtime/device.js';
+
+/** One encoder as the seed makes it, before any step: what a trained one is measured against. */
+export async function initialState(device: Device, method: Method, width: Width, seed: number): Promise<Tensors> {
+  const network = new Network(device, method);
+  try {
+    network.initialize(draws(seed, stream.init));
+    return await network.encoderState(width);
+  } finally {
+    network.dispose();
+  }
+}
