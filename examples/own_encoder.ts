@@ -1,6 +1,6 @@
 // An encoder of your own, trained by SACL + XD with a host 1.5 times as wide, saved, opened again, put to use and exported.
 //
-//   node examples/own_encoder.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
+//   node own_encoder.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { writeFileSync } from 'node:fs';
 import { conv, convNorm, pooledEncoder, rgb, sequential, widthMultiplier } from 'slimgrad/node';

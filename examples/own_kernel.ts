@@ -1,6 +1,6 @@
 // An op of your own from WGSL of your own: GELU in its tanh form, forward and backward, on the tape like any other op.
 //
-//   node examples/own_kernel.ts [NUMBER …]    GELU of the numbers and its slopes, as JSON (Node 24 on)
+//   node own_kernel.ts [NUMBER …]    GELU of the numbers and its slopes, as JSON (Node 24 on)
 
 import { kernel } from 'slimgrad/kernel';
 import { numel, openDevice, record, transient } from 'slimgrad/node';

@@ -1,6 +1,6 @@
 // A method of your own: SimCLR (Chen et al., 2020). Of 2N views each is to find its picture's other view among all the others.
 //
-//   node examples/own_method.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
+//   node own_method.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { add, concat, matmul, softmaxCrossEntropy } from 'slimgrad/node';
 import { adamw, embedder, minimize, mobilenetV1, oneEncoder, Trainer, unitHead } from 'slimgrad/node';

@@ -1,6 +1,6 @@
 // SimSiam (Chen and He, 2021) as a method: what a predictor tells of one view is to be the other's embedding, held still.
 //
-//   node examples/simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
+//   node simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { add, detach, mean, mul, normalizeRows, scale, sum } from 'slimgrad/node';
 import { embedder, minimize, mlp, mobilenetV1, norm, oneEncoder, sequential, sgd, Trainer } from 'slimgrad/node';

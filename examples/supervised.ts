@@ -1,6 +1,6 @@
 // A classifier trained with labels in a loop of one's own: host and slim encoder in one step, on the same weights.
 //
-//   node examples/supervised.ts [FOLDER]    with a sub-folder of images a class; `labelled` where none is named (Node 24 on)
+//   node supervised.ts [FOLDER]    with a sub-folder of images a class; `labelled` where none is named (Node 24 on)
 
 import { adamw, add, augment, defaultViews, dense, Loader, mobilenetV1, openDataset, openDevice } from 'slimgrad/node';
 import { generator, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';

@@ -1,6 +1,6 @@
 // VICReg (Bardes et al., 2022) as a method: embeddings of two views are to agree, to vary, and to say different things.
 //
-//   node examples/vicreg.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
+//   node vicreg.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { activation, add, matmul, mean, mul, scale, sqrt, square, sub, sum } from 'slimgrad/node';
 import { adamw, embedder, minimize, mobilenetV1, oneEncoder, projector, Trainer } from 'slimgrad/node';

@@ -351,7 +351,10 @@ export class Parameters {
 
   #parameter(name: string): Parameter {
     const parameter = this.#parameters.get(name);
-    if (!parameter) throw new ValidationError(`parameters: no parameter "${name}"`);
+    if (!parameter)
+      throw new ValidationError(
+        `parameters: no parameter "${name}"; declare the module that has it, of a method among its heads`,
+      );
     return parameter;
   }
 

@@ -126,6 +126,20 @@ test('memory is freed by dispose, and not used after it', async () => {
   assert.is(device.allocated, before);
 });
 
+test('bytes of other numbers are not taken for those of a tensor', async () => {
+  const [x, labels] = [device.tensor([2], 0), device.tensor([2], 0, { dtype: 'u32' })];
+  for (const wrong of [Float64Array.of(1, 2), Int32Array.of(1, 2), Uint16Array.of(1, 2)])
+    await rejects(
+      () => device.write(x, wrong),
+      ValidationError,
+      /^tensor: expected a Float32Array to write, got a \w+Array; /,
+    );
+  await rejects(() => device.write(labels, Float32Array.of(1, 2)), ValidationError, /expected a Uint32Array to write/);
+  device.write(x, Float32Array.of(1, 2));
+  device.write(labels, new Uint8Array(8));
+  device.write(x.storage, Int32Array.of(1)); // of a buffer nothing is known
+});
+
 test("a plan's memory is not the device's", async () => {
   using plan = new Plan(device);
   const slot = transient(plan, 'slot', [4]);

@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 import { findAdapter } from '../../src/node/device.js';
 import { throttle } from '../../src/node/throttle.js';
-import { isSoftware } from '../../src/runtime/device.js';
+import { isSoftware } from '../../src/runtime/adapter.js';
 import { type Case, cases, inputsOf, type Pass, type Values } from './cases.js';
 
 /** A case that is ready to run. */

@@ -92,9 +92,9 @@ export function expectMethod(where: string, method: Method): void {
 
 /** What a method has recorded: a step up to the gradients. */
 export interface Objective {
-  /** Small figures of the last step, to be read back, by name; their slots are kept. */
+  /** Small figures of the last step by name, which the trainer keeps and reads back. */
   readonly figures: Readonly<Record<string, Tensor>>;
-  /** Batches (N, D) that are watched for collapse, by name; their slots are kept. The report correlates zA with zB. */
+  /** Batches (N, D) by name that the trainer keeps, and watches for collapse. The report correlates zA with zB. */
   readonly watched: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
   /** The frozen twins of zA and zB, where there are any; kept too. */
   readonly frozen?: Views;

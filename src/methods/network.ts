@@ -88,7 +88,9 @@ export class Network {
   /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
   averagedPass(tape: Tape): Pass {
     if (!this.average || !tape.frozen)
-      throw new ValidationError('expected a frozen tape, and a method that keeps an average');
+      throw new ValidationError(
+        `averagedPass: expected ${this.average ? 'a frozen tape, for no gradient reaches an average' : 'a method that averages'}`,
+      );
     return { ...this.pass(tape), parameters: this.parameters.over(this.average) };
   }
 

@@ -2,14 +2,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
+import { isSoftware, requestDevice } from '../runtime/adapter.js';
 import {
   checkDevice,
   type Device,
   type DeviceOptions,
   deviceOptions,
-  isSoftware,
   openDevice as openOn,
-  requestDevice,
 } from '../runtime/device.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { loadSoftware, noAdapterError } from './software.js';

@@ -15,10 +15,12 @@ import {
   SlimgradError,
   ValidationError,
 } from '../errors.js';
+import { isSoftware, requestDevice } from './adapter.js';
 import { contentsArrived } from './awaited.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
 import type { Dispatch } from './commands.js';
 import { bufferUsage, mapRead } from './flags.js';
+import { checkKind } from './footprint.js';
 import { PipelineCache } from './kernel.js';
 import { expectOneOf } from './one_of.js';
 import { expectOptions, type Kinds } from './options.js';
@@ -62,15 +64,6 @@ export const deviceOptions: Kinds<DeviceOptions> = {
   throttle: 'function',
 };
 
-const wantedFeatures: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
-const wantedLimits = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-] as const;
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
@@ -101,23 +94,6 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
             'localhost, or in Node import openDevice from "slimgrad/node"',
     );
   return new Device(await requestDevice(adapter), adapter.info, options, true);
-}
-
-/** A device with every feature and limit that slimgrad has a use for and the adapter offers. */
-export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const requiredLimits: Record<string, number> = {};
-  for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];
-  return adapter.requestDevice({
-    label: 'slimgrad',
-    requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
-    requiredLimits,
-  });
-}
-
-/** Whether an adapter computes on the CPU. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  const names = `${info.architecture} ${info.device} ${info.description}`;
-  return info.isFallbackAdapter || /software|swiftshader|llvmpipe/i.test(names);
 }
 
 /** A GPUDevice with what slimgrad knows of it: its buffers, its pipelines, its errors. Free it by `dispose()` or `using`. */
@@ -308,6 +284,7 @@ export class Device {
       throw new ValidationError(
         `${buffer.label}: expected a typed array or an ArrayBuffer to write, got ${typeof data}`,
       );
+    if ('storage' in memory) checkKind(memory, data);
     this.#within('write', buffer, at, data.byteLength);
     contentsArrived(buffer);
     if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, at, data);

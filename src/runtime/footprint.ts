@@ -83,6 +83,17 @@ function checkElements(where: string, x: Binding, elements: Elements | undefined
   );
 }
 
+/** Sees that an array's numbers are stored as a tensor's are; bytes may be anybody's. */
+export function checkKind(memory: Binding, data: ArrayBufferView | ArrayBuffer): void {
+  const { half, integer } = memory;
+  const Own = half ? Uint16Array : { f32: Float32Array, i32: Int32Array, u32: Uint32Array }[integer ?? 'f32'];
+  const isBytes = data instanceof ArrayBuffer || data instanceof DataView || data instanceof Uint8Array;
+  if (!isShaped(memory) || isBytes || data instanceof Own) return;
+  throw new ValidationError(
+    `${memory.label}: expected a ${Own.name} to write, got a ${data.constructor.name}; tensor.write(values) takes any numbers`,
+  );
+}
+
 /** Sees that a view has a stride a side, and that its memory reaches to its last element. */
 export function checkExtent(where: string, x: Shaped): void {
   const { label, shape, strides, bytes } = x;

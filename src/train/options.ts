@@ -21,7 +21,7 @@ export interface TrainerOptions {
   readonly warmup?: number;
   /** Records the update of all weights, once into every plan of a step: `lars` where left out. */
   readonly optimizer?: (plan: Plan, parameters: Parameters) => Optimizer;
-  /** Peak learning rate for a batch of 256, scaled by batch / 256; 0.3 of the optimizer that is used where none is given. */
+  /** Peak learning rate for a batch of 256, scaled by batch / 256: 0.3 for `lars` where left out, and needed with another optimizer. */
   readonly lr?: number;
   /** Side of the views in pixels, 32 where left out; of `views`, that of the first. */
   readonly imageSize?: number;

@@ -76,6 +76,8 @@ export class Stage {
       network,
       new AugmentedViews(plan, pictures, options),
     );
+    const { figures, watched } = this.#objective;
+    for (const told of [...Object.values(figures), ...Object.values(watched)]) plan.keep(told);
     this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
     plan.assertReached();
     const own = plan.sourceOf('lr');
