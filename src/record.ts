@@ -8,6 +8,7 @@ import type { Device } from './runtime/device.js';
 import { isDense } from './runtime/footprint.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
 import { Plan } from './runtime/plan.js';
+import type { Numbers } from './runtime/read_numbers.js';
 import { Readback } from './runtime/readback.js';
 import type { StepScalars } from './runtime/step_scalars.js';
 import { textOf } from './runtime/text_of.js';
@@ -40,7 +41,7 @@ export async function record<Out extends Outputs>(
   device: Device,
   record: (tape: Tape) => Out | undefined,
   given: RecordOptions = {},
-): Promise<Step<keyof Out & string>> {
+): Promise<Step<Out>> {
   expectArguments('record', { device });
   if (typeof record !== 'function')
     throw new ConfigError(`record: expected a function that records ops on a tape, got ${textOf(record)}`);
@@ -48,7 +49,7 @@ export async function record<Out extends Outputs>(
   const plan = new Plan(device, { label: 'step', ...options });
   try {
     const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });
-    const outputs: Outputs = plan.phase('', () => record(tape)) ?? {};
+    const outputs = plan.phase('', () => record(tape)) ?? ({} as Out);
     if (typeof outputs !== 'object' || 'storage' in outputs)
       throw new ConfigError(
         `record: expected tensors by their names, as { loss }, got ${typeof outputs === 'object' ? 'a tensor' : textOf(outputs)}`,
@@ -66,13 +67,13 @@ export async function record<Out extends Outputs>(
 }
 
 /** A recorded step: run it as often as you like. */
-export class Step<Name extends string = string> {
+export class Step<Out extends Outputs = Outputs> {
   readonly plan: Plan;
-  readonly #outputs: Outputs;
+  readonly #outputs: Out;
   readonly #readbacks = new Map<string, Readback<'numbers'>>();
   #ran = false;
 
-  constructor(plan: Plan, outputs: Outputs) {
+  constructor(plan: Plan, outputs: Out) {
     this.plan = plan;
     this.#outputs = outputs;
   }
@@ -93,7 +94,7 @@ export class Step<Name extends string = string> {
    *
    * @throws ValidationError where none of that name was, or before the first run
    */
-  async read(name: Name): Promise<Float32Array<ArrayBuffer>> {
+  async read<Name extends keyof Out & string>(name: Name): Promise<Numbers<Out[Name]>> {
     const output = Object.hasOwn(this.#outputs, name) ? this.#outputs[name] : undefined;
     if (!output)
       throw new ValidationError(
@@ -102,7 +103,7 @@ export class Step<Name extends string = string> {
     const { plan } = this;
     if (!this.#ran)
       throw new ValidationError(`${plan.label}: expected a run before ${name} is read, got none; call run()`);
-    if (output.half || !isDense(output)) return plan.read(output);
+    if (output.half || output.integer || !isDense(output)) return plan.read(output);
     let readback = this.#readbacks.get(name);
     if (!readback) {
       const range = { ...plan.resolve(output), bytes: 4 * numel(output.shape) };
@@ -110,7 +111,7 @@ export class Step<Name extends string = string> {
       this.#readbacks.set(name, readback);
     }
     // a second read before the first has its numbers takes them another way: those of its own moment
-    return readback.busy ? plan.read(output) : (await readback.snapshot()).numbers;
+    return readback.busy ? plan.read(output) : ((await readback.snapshot()).numbers as Numbers<Out[Name]>);
   }
 
   dispose(): void {

@@ -68,6 +68,26 @@ test('what is read is of its own moment, as often as it is asked for', async () 
   assert.is(device.allocated, before, 'a steady step makes no buffer');
 });
 
+test('what is read has the kind of what was returned', async () => {
+  const [labels, x] = [device.tensor([3], [2, 0, 1], { dtype: 'u32' }), made([4, 6])];
+  using step = await record(device, (tape) => ({
+    y: mul(tape, x, 2),
+    labels,
+    turned: x.transpose(),
+  }));
+  step.run();
+  assert.equal(await step.read('labels'), Uint32Array.of(2, 0, 1));
+  const values = await x.read();
+  assert.equal(
+    await step.read('turned'),
+    Float32Array.from({ length: 24 }, (_, i) => values[(i % 4) * 6 + Math.floor(i / 4)]),
+  );
+  assert.equal(
+    await step.read('y'),
+    values.map((value) => 2 * value),
+  );
+});
+
 test('a tensor that is trained may stand for an activation', async () => {
   const [w, x] = [weights([3, 4]), made([5, 4])];
   using step = await record(device, (tape) => {
