@@ -63,13 +63,13 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
       throw new ShapeError(
         `${label}: expected a shape of sides that are whole and at least 1, got ${Array.isArray(shape) ? shapeText(shape) : shape}`,
       );
-    // on a boundary of 64 numbers, as optimizers take parameters
-    const bytes = Math.ceil(numel(shape) / 64) * 64 * bytesOf(label, dtype);
-    device.check(label, bytes);
+    const size = bytesOf(label, dtype);
     const integer = dtype === 'i32' || dtype === 'u32' ? dtype : undefined;
     const numbers = values === 0 ? undefined : numbersOf(label, shape, values, integer);
-    const made = new DeviceTensor(device, tensor(device.buffer(label, bytes), label, shape, 0, dtype));
-    sizes.set(made.storage, numel(shape));
+    const made = new DeviceTensor(
+      device,
+      tensor(device.tensorBuffer(label, numel(shape), size), label, shape, 0, dtype),
+    );
     if (numbers) made.#put(numbers, 0);
     return made;
   }
@@ -136,14 +136,6 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** How many elements a buffer was made for. */
-const sizes = new WeakMap<Tensor['storage'], number>();
-
-/** Whether a tensor is all of what `device.tensor` or `device.parameter` made, and not a part of it. */
-export function isWhole(x: Tensor): boolean {
-  return isDense(x) && sizes.get(x.storage) === numel(x.shape);
 }
 
 /** A tensor that is trained, or a view of one: its gradient is the same view of the gradient. */

@@ -181,7 +181,8 @@ export { type Outputs, type RecordOptions, record, type Step } from './record.js
 export type { Binding, Integer, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
-export { Device, type DeviceOptions, openDevice } from './runtime/device.js';
+export { Device, openDevice } from './runtime/device.js';
+export type { DeviceOptions } from './runtime/device_options.js';
 export type { Lifetime } from './runtime/memory.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';

@@ -15,7 +15,6 @@ import {
 } from './parameter.js';
 import { type Indices, layOut, type Place, placesOf } from './places.js';
 import { expectArguments } from './runtime/arguments.js';
-import { awaitContents } from './runtime/awaited.js';
 import type { Device } from './runtime/device.js';
 import { expectOneOf } from './runtime/one_of.js';
 import { expectOptions, type Kinds } from './runtime/options.js';
@@ -116,7 +115,7 @@ export class Parameters {
     this.grads = device.buffer('grads', trained.size * 4);
     this.stats = device.buffer('stats', tracked.size * 4);
     if (this.places.length > 0)
-      awaitContents(this.weights, 'call initialize(random), load(), loadState() or write() first');
+      device.awaitContents(this.weights, 'call initialize(random), load(), loadState() or write() first');
     if (slice === 'prefix') return;
     this.#lists = new KeepLists(device, parameters);
     const range = ({ name }: Parameter) => {

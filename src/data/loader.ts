@@ -1,6 +1,5 @@
 import { ConfigError, DataError, DeviceError } from '../errors.js';
 import { expectArguments } from '../runtime/arguments.js';
-import { awaitContents } from '../runtime/awaited.js';
 import { type Binding, bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
@@ -233,7 +232,7 @@ export class Loader implements Pictures {
 
   /** Has runs refused until the next batch is there. */
   #awaitBatch(remedy: string): void {
-    awaitContents(bufferOf(this.bindings.batch), remedy);
+    this.#device.awaitContents(bufferOf(this.bindings.batch), remedy);
   }
 
   async #decode(items: Uint32Array): Promise<void> {

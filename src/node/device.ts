@@ -3,13 +3,8 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DeviceError } from '../errors.js';
 import { isSoftware, requestDevice } from '../runtime/adapter.js';
-import {
-  checkDevice,
-  type Device,
-  type DeviceOptions,
-  deviceOptions,
-  openDevice as openOn,
-} from '../runtime/device.js';
+import { type Device, openDevice as openOn } from '../runtime/device.js';
+import { checkDevice, type DeviceOptions, deviceOptions } from '../runtime/device_options.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { loadSoftware, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';

@@ -1,10 +1,9 @@
-import { isWhole } from '../device_tensor.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Place } from '../parameters.js';
 import { expectArguments, expectTensors } from '../runtime/arguments.js';
 import { bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
-import { viewText } from '../runtime/footprint.js';
+import { isDense, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import { textOf } from '../runtime/text_of.js';
 import { numel, type Tensor, tensor } from '../tensor.js';
@@ -61,7 +60,7 @@ export function optimizerOf<Moment extends string>(
   const { device } = plan;
   const carried: Record<string, GPUBuffer> = {};
   const tables: Tensor[] = [];
-  const parts = 'places' in trained ? [['', trained] as const] : partsOf(name, trained);
+  const parts = 'places' in trained ? [['', trained] as const] : partsOf(device, name, trained);
   for (const [suffix, trainable] of parts) {
     const buffers = moments.map((moment) => [moment, device.buffer(moment, trainable.size * 4)] as const);
     for (const [moment, buffer] of buffers) carried[`${moment}${suffix}`] = buffer;
@@ -86,12 +85,16 @@ export function expectTrainable(where: string, trained: unknown, listed = true):
 }
 
 /** Tensors as things to train, each by itself. */
-function partsOf(name: string, tensors: readonly Tensor[]): (readonly [suffix: string, trainable: Trainable])[] {
+function partsOf(
+  device: Device,
+  name: string,
+  tensors: readonly Tensor[],
+): (readonly [suffix: string, trainable: Trainable])[] {
   if (tensors.length === 0) throw new ShapeError(`${name}: expected parameters to train, got none`);
   return tensors.map((x, i) => {
-    const { grad, shape, offset, label } = x;
+    const { grad, shape, label } = x;
     const length = numel(shape);
-    const size = offset / 4 + Math.ceil(length / 64) * 64;
+    const isWhole = (each: Tensor) => isDense(each) && device.elementsOf(bufferOf(each)) === length;
     if (!grad || !isWhole(x) || !isWhole(grad))
       throw new ShapeError(
         `${name}: expected whole parameters, as device.parameter makes them, got ${viewText(x)}` +
@@ -99,8 +102,11 @@ function partsOf(name: string, tensors: readonly Tensor[]): (readonly [suffix: s
       );
     if (tensors.some((other, j) => j < i && other.storage === x.storage))
       throw new ShapeError(`${name}: expected each parameter once, got ${label} twice`);
-    const places = [{ name: label, shape, offset: offset / 4, length }];
-    return [`.${i}`, { weights: bufferOf(x), grads: bufferOf(grad), places, size }] as const;
+    const places = [{ name: label, shape, offset: 0, length }];
+    return [
+      `.${i}`,
+      { weights: bufferOf(x), grads: bufferOf(grad), places, size: Math.ceil(length / 64) * 64 },
+    ] as const;
   });
 }
 

@@ -1,6 +1,5 @@
 // Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
 import { ValidationError } from '../errors.js';
-import { assertArrived } from './awaited.js';
 import { type Binding, isBuffer } from './binding.js';
 import type { Device } from './device.js';
 
@@ -34,9 +33,7 @@ export class Accesses {
   /** Sees that every buffer that a command uses is there, and has the contents that it waits for. */
   assertUsable(device: Device): void {
     for (const storage of this.#writes.keys()) {
-      if (!isBuffer(storage)) continue;
-      device.assertLive(storage);
-      assertArrived(storage);
+      if (isBuffer(storage)) device.assertUsable(storage);
     }
   }
 

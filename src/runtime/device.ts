@@ -7,77 +7,20 @@ import {
   type TensorOptions,
   type Values,
 } from '../device_tensor.js';
-import {
-  ConfigError,
-  DeviceError,
-  DeviceLostError,
-  OutOfMemoryError,
-  SlimgradError,
-  ValidationError,
-} from '../errors.js';
+import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
 import { isSoftware, requestDevice } from './adapter.js';
-import { contentsArrived } from './awaited.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
 import type { Dispatch } from './commands.js';
+import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { checkKind } from './footprint.js';
 import { PipelineCache } from './kernel.js';
-import { expectOneOf } from './one_of.js';
-import { expectOptions, type Kinds } from './options.js';
+import { expectOptions } from './options.js';
 import { warm } from './warm.js';
-
-export interface DeviceOptions {
-  /** Nothing is ever run on it, so that plans may name buffers of any device. */
-  meta?: boolean;
-  /** An adapter to open a device on. */
-  adapter?: GPUAdapter;
-  /** The caller's own device; slimgrad uses it and never destroys it. */
-  device?: GPUDevice;
-  /** Where adapters come from; `navigator.gpu` where nothing is given. */
-  gpu?: GPU;
-  powerPreference?: GPUPowerPreference;
-  /** The most bytes to hold in all, where that is known, as for an adapter that computes in the host's memory. */
-  memory?: number;
-  /** The most multiply-adds of one dispatch; by default what a slow adapter of its kind does in about a tenth of a second. */
-  dispatchMacs?: number;
-  /** Called once if the device is lost for a reason other than `dispose()`. */
-  onLost?: (error: DeviceLostError) => void;
-  /**
-   * Opens further devices of the same adapter, for a driver that compiles a shader when it is first dispatched and shares
-   * what it compiled: they share that work, and are destroyed after it.
-   */
-  spares?: () => Promise<readonly GPUDevice[]>;
-  /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
-  throttle?: <T>(pending: Promise<T>) => Promise<T>;
-}
-
-export const deviceOptions: Kinds<DeviceOptions> = {
-  meta: 'boolean',
-  adapter: 'object',
-  device: 'object',
-  gpu: 'object',
-  powerPreference: 'string',
-  memory: 'number',
-  dispatchMacs: 'number',
-  onLost: 'function',
-  spares: 'function',
-  throttle: 'function',
-};
 
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
-
-/** @throws ConfigError where an option is out of range */
-export function checkDevice({ memory = 0, dispatchMacs = 1, powerPreference }: DeviceOptions): void {
-  const expect = (holds: boolean, name: string, least: number, got: number) => {
-    if (!holds) throw new ConfigError(`openDevice: expected ${name} of at least ${least}, got ${got}`);
-  };
-  expect(memory >= 0, 'memory', 0, memory);
-  expect(dispatchMacs >= 1, 'dispatchMacs', 1, dispatchMacs);
-  if (powerPreference !== undefined)
-    expectOneOf('openDevice: powerPreference', powerPreference, ['low-power', 'high-performance']);
-}
 
 /** Opens a device on the caller's device or adapter, or on the adapter that the browser prefers. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -116,8 +59,12 @@ export class Device {
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #freed = new WeakSet<GPUBuffer>();
+  /** Buffers whose contents come later, and what brings them. */
+  readonly #awaited = new WeakMap<GPUBuffer, string>();
+  /** Of buffers that tensors were made with, how many elements these have. */
+  readonly #elements = new WeakMap<GPUBuffer, number>();
   readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
-  #frees = 0;
+  #changes = 0;
   #failure: SlimgradError | undefined;
   #disposed = false;
 
@@ -167,9 +114,37 @@ export class Device {
     return bytes;
   }
 
-  /** How many buffers were freed so far: as long as it stays, so does what `assertLive` says. */
-  get frees(): number {
-    return this.#frees;
+  /** How often a buffer was freed, or contents were asked to be waited for: as long as it stays, so does what `assertUsable` says. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Has runs that use the buffer refused until it is written; `remedy` says what writes it. */
+  awaitContents(buffer: GPUBuffer, remedy: string): void {
+    this.#awaited.set(buffer, remedy);
+    this.#changes++;
+  }
+
+  /** @throws DeviceError where a buffer was freed or is another device's; ValidationError where its contents are still to come */
+  assertUsable(buffer: GPUBuffer): void {
+    this.assertLive(buffer);
+    const remedy = this.#awaited.get(buffer);
+    if (remedy !== undefined)
+      throw new ValidationError(`${buffer.label}: expected to be filled before a run; ${remedy}`);
+  }
+
+  /** A buffer for a tensor of so many elements, on a boundary of 64 of them, as optimizers take parameters. */
+  tensorBuffer(label: string, elements: number, elementBytes: number): GPUBuffer {
+    const bytes = Math.ceil(elements / 64) * 64 * elementBytes;
+    this.check(label, bytes);
+    const buffer = this.buffer(label, bytes);
+    this.#elements.set(buffer, elements);
+    return buffer;
+  }
+
+  /** Of a buffer that `tensor` or `parameter` made, how many elements its tensor has. */
+  elementsOf(buffer: GPUBuffer): number | undefined {
+    return this.#elements.get(buffer);
   }
 
   /**
@@ -249,7 +224,7 @@ export class Device {
           : `${buffer.label}: expected a buffer that this device made to free, got another's; free it where it was made`,
       );
     this.#freed.add(buffer);
-    this.#frees++;
+    this.#changes++;
     buffer.destroy();
   }
 
@@ -286,7 +261,7 @@ export class Device {
       );
     if ('storage' in memory) checkKind(memory, data);
     this.#within('write', buffer, at, data.byteLength);
-    contentsArrived(buffer);
+    this.#awaited.delete(buffer);
     if (data instanceof ArrayBuffer) this.gpu.queue.writeBuffer(buffer, at, data);
     else this.gpu.queue.writeBuffer(buffer, at, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
@@ -297,7 +272,7 @@ export class Device {
     this.assertLive(to);
     if (from.size !== to.size)
       throw new ValidationError(`${to.label}: expected ${to.size} bytes to copy, got ${from.size} of ${from.label}`);
-    contentsArrived(to);
+    this.#awaited.delete(to);
     const encoder = this.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(from, 0, to, 0, to.size);
     this.gpu.queue.submit([encoder.finish()]);

@@ -1,7 +1,6 @@
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { expectArguments, expectMemory } from './arguments.js';
-import { waits } from './awaited.js';
 import { bindGroup } from './bind_group.js';
 import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
@@ -44,7 +43,7 @@ export class Plan {
   #phase = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
-  #checkedAt = -1; // of what was freed, and is waited for
+  #checkedAt = -1; // of the device's changes
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
@@ -441,11 +440,10 @@ export class Plan {
 
   /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
   #assertAllLive(): void {
-    const now = this.device.frees + waits(); // neither is ever less than it was
-    if (this.#checkedAt === now) return;
+    if (this.#checkedAt === this.device.changes) return;
     this.#accesses.assertUsable(this.device);
     for (const buffer of this.#cleared) this.device.assertLive(buffer);
-    this.#checkedAt = now;
+    this.#checkedAt = this.device.changes;
   }
 
   #expectRecording(what: string): void {

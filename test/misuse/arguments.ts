@@ -84,8 +84,8 @@ test('messages say what came and what to do', async () => {
     'exp: expected tape to be a Tape, got a Plan; new Tape(plan) makes one, and record() gives one',
   );
   assert.is(
-    await of('softmax', { plan: tape }),
-    'softmax: expected plan to be a Plan, got a Tape; new Plan(device) makes one, and a tape has one, tape.plan',
+    await of('sinkhorn', { plan: tape }),
+    'sinkhorn: expected plan to be a Plan, got a Tape; new Plan(device) makes one, and a tape has one, tape.plan',
   );
   assert.is(
     await of('Plan', { device: Promise.resolve(device) }),
