@@ -110,7 +110,8 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   /** Writes numbers that lie together, from an element of its memory on. */
   #put(numbers: NumberArray, at: number): void {
     const data = this.half ? toHalf(Float32Array.from(numbers)) : numbers;
-    this.#device.write(this, numbers.length === numel(this.shape) ? toWords(data) : data, at * elementBytes(this));
+    const isWhole = this.#device.elementsOf(this.storage) === numbers.length;
+    this.#device.write(this, isWhole ? toWords(data) : data, at * elementBytes(this));
   }
 
   /** The leading block `shape`, as a slim encoder uses one: the same memory, and of a parameter the same gradient. */

@@ -94,6 +94,11 @@ export class Parameters {
     const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
     expectSlicing('parameters', { bn, slice });
+    for (const { name } of [...parameters, ...statistics])
+      if (/^(host|slim)\./.test(name))
+        throw new ConfigError(
+          `parameters: expected names that do not begin with host. or slim., which tell an encoder's own, got ${name}; scope it otherwise`,
+        );
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
     const trained = layOut(all);

@@ -202,15 +202,17 @@ export class Tape {
         throw new ValidationError(`${op}: expected ${inputs.length} gradients, got ${results.length}`);
       for (const input of inputs) if (input.grad && this.needsGrad(input)) this.#trained.add(input);
       results.forEach((dx, i) => {
-        if (!dx || !this.needsGrad(inputs[i])) return;
+        if (!this.needsGrad(inputs[i])) return;
+        if (!dx) return checkTaken(op, inputs[i]);
         checkGradient(`${op}: gradient of ${inputs[i].label}`, dx, inputs[i].shape);
-        if (inputs[i].grad) plan.phase(phase, () => this.#addTo(inputs[i].grad as Tensor, dx));
+        const { grad } = inputs[i];
+        if (grad) return plan.phase(phase, () => this.#addTo(grad, dx));
         const key = viewOf(inputs[i]);
         const sum = pending.get(key);
         pending.set(key, sum ? this.sum(sum, dx) : dx);
       });
     }
-    for (const [key, dx] of [...found, ...pending]) {
+    for (const [key, dx] of new Map([...found, ...pending])) {
       const before = this.#gradients.get(key);
       if (before && !this.#leaves.has(key)) this.#inParts.add(key);
       this.#gradients.set(key, before && this.#leaves.has(key) ? this.sum(before, dx) : dx);
@@ -256,8 +258,8 @@ export class Tape {
     const n = numel(dx.shape);
     this.plan.dispatch(add, 'accumulate', {
       params: { n },
-      bindings: { a: dx, y: grad },
-      workgroups: Math.ceil(n / 256),
+      bindings: { part: dx, total: grad },
+      workgroups: Math.ceil(n / 64),
       bytes: 3 * dx.bytes,
     });
   }
@@ -265,7 +267,9 @@ export class Tape {
   /** The same elements under another shape. */
   reshape(x: Tensor, shape: readonly number[]): Tensor {
     expectArguments('reshape', { x });
-    return this.record('reshape', [x], reshape(x, shape), (dy) => [reshape(dy, x.shape)]);
+    const y = reshape(x, shape);
+    // a parameter's gradient has the same memory under the new shape, and is added to there
+    return x.grad ? this.record('reshape', [x], y) : this.record('reshape', [x], y, (dy) => [reshape(dy, x.shape)]);
   }
 
   /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
@@ -281,6 +285,15 @@ export class Tape {
     });
     return y;
   }
+}
+
+/** Sees that where an op gives no gradient back, its kernel added to a parameter's. */
+function checkTaken(op: string, { label, grad }: Tensor): void {
+  if (!grad)
+    throw new ValidationError(
+      `${op}: expected ${label} to be a parameter, or a constant by detach(), got a tensor that the tape made or tracks, to which ` +
+        'this op gives no gradient',
+    );
 }
 
 /** Sees that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */

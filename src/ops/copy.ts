@@ -4,7 +4,7 @@
 import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
 import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import { checkExtent, elementBytes, extent } from '../runtime/footprint.js';
+import { checkExtent, elementBytes, extent, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import { textOf } from '../runtime/text_of.js';
 import type { Tape } from '../tape.js';
@@ -181,6 +181,10 @@ function scatter(plan: Plan, op: string, dense: Tensor, to: Tensor, accumulate =
 
 /** The parameters of a view's walk, and the memory to bind for it: from the last place before it where a binding may begin. */
 function layout(plan: Plan, op: string, x: Tensor) {
+  if (x.integer)
+    throw new ShapeError(
+      `${op}: expected f32 or f16 numbers, got ${x.integer} ${viewText(x)}; whole numbers have no such op`,
+    );
   checkExtent(op, x);
   const listed = x.keptRows || x.keptColumns;
   const beyond = x.offset % alignment(plan);

@@ -49,8 +49,7 @@ type Source = (updates: number) => number;
 export class Scalars {
   /** The number of the next step, counted from 0. */
   next = 0;
-  /** The step that counts as the first update: an optimizer's corrections begin anew there. */
-  first = 0;
+  #first = 0;
   readonly #label: string;
   readonly #needs = new Map<keyof StepScalars, string>();
   readonly #sources = new Map<keyof StepScalars, { what: string; of: Source }>();
@@ -59,19 +58,31 @@ export class Scalars {
     this.#label = label;
   }
 
+  /** The step that counts as the first update: an optimizer's corrections begin anew there. */
+  set first(step: number) {
+    checkScalars({ step }, this.#label);
+    this.#first = step;
+  }
+
   /** Declares that a step computes nothing of use without these scalars. */
   needs(what: string, names: readonly (keyof StepScalars)[]): void {
-    for (const name of names) if (!this.#needs.has(name)) this.#needs.set(name, what);
+    for (const name of names) {
+      this.#expectOne(name, what, this.#sources.get(name)?.what);
+      if (!this.#needs.has(name)) this.#needs.set(name, what);
+    }
   }
 
   /** Gives a scalar where a run does not. @throws ValidationError where another gives it otherwise */
   provide(what: string, name: keyof StepScalars, of: Source): void {
-    const other = this.#sources.get(name);
-    if (other && other.what !== what)
-      throw new ValidationError(
-        `${this.#label}: expected one source of ${name}, got ${other.what} and ${what}; record them into plans of their own`,
-      );
+    this.#expectOne(name, what, this.#sources.get(name)?.what ?? this.#needs.get(name));
     this.#sources.set(name, { what, of });
+  }
+
+  #expectOne(name: string, what: string, other: string | undefined): void {
+    if (other !== undefined && other !== what)
+      throw new ValidationError(
+        `${this.#label}: expected one source of ${name}, got ${other} and ${what}; record them into plans of their own`,
+      );
   }
 
   /** Who gives a scalar where a run does not. */
@@ -88,12 +99,12 @@ export class Scalars {
     const label = this.#label;
     checkScalars(given, label);
     const step = given.step ?? this.next;
-    if (step < this.first)
+    if (step < this.#first)
       throw new ValidationError(
-        `${label}: expected a step from ${this.first} on, where its updates begin, got ${step}`,
+        `${label}: expected a step from ${this.#first} on, where its updates begin, got ${step}`,
       );
     const scalars: StepScalars = { step, seed: 0, lr: 0, bias1: 1, bias2: 1, ema: 1 };
-    for (const [name, { of }] of this.#sources) scalars[name] = of(step - this.first);
+    for (const [name, { of }] of this.#sources) scalars[name] = of(step - this.#first);
     for (const [name, value] of entriesOf(given)) if (value !== undefined) scalars[name] = value;
     for (const [name, what] of this.#needs)
       if (given[name] === undefined && !this.#sources.has(name))

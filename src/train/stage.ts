@@ -1,6 +1,6 @@
 import type { Pictures } from '../data/augment.js';
 import type { ImageSource } from '../data/source.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, ShapeError } from '../errors.js';
 import { collapse } from '../eval/collapse.js';
 import { type Correlation, correlation } from '../eval/correlation.js';
 import type { Method, Objective, Recipe, Summary } from '../methods/method.js';
@@ -8,6 +8,7 @@ import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Device } from '../runtime/device.js';
+import { isDense, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Range, Readback } from '../runtime/readback.js';
 import { Tape } from '../tape.js';
@@ -77,7 +78,13 @@ export class Stage {
       new AugmentedViews(plan, pictures, options),
     );
     const { figures, watched } = this.#objective;
-    for (const told of [...Object.values(figures), ...Object.values(watched)]) plan.keep(told);
+    for (const [name, told] of Object.entries({ ...figures, ...watched })) {
+      if (told.half || told.integer || !isDense(told))
+        throw new ShapeError(
+          `train: expected ${name} to be a dense f32 tensor, got ${viewText(told)}; copy it by contiguous()`,
+        );
+      plan.keep(told);
+    }
     this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
     plan.assertReached();
     const own = plan.sourceOf('lr');
