@@ -201,16 +201,23 @@ export class Tape {
       if (results.length !== inputs.length)
         throw new ValidationError(`${op}: expected ${inputs.length} gradients, got ${results.length}`);
       for (const input of inputs) if (input.grad && this.needsGrad(input)) this.#trained.add(input);
-      results.forEach((dx, i) => {
-        if (!this.needsGrad(inputs[i])) return;
-        if (!dx) return checkTaken(op, inputs[i]);
-        checkGradient(`${op}: gradient of ${inputs[i].label}`, dx, inputs[i].shape);
-        const { grad } = inputs[i];
-        if (grad) return plan.phase(phase, () => this.#addTo(grad, dx));
-        const key = viewOf(inputs[i]);
+      for (const [i, dx] of results.entries()) {
+        const input = inputs[i];
+        if (!this.needsGrad(input)) continue;
+        if (!dx) {
+          checkTaken(op, input);
+          continue;
+        }
+        checkGradient(`${op}: gradient of ${input.label}`, dx, input.shape);
+        const { grad } = input;
+        if (grad) {
+          plan.phase(phase, () => this.#addTo(grad, dx));
+          continue;
+        }
+        const key = viewOf(input);
         const sum = pending.get(key);
         pending.set(key, sum ? this.sum(sum, dx) : dx);
-      });
+      }
     }
     for (const [key, dx] of new Map([...found, ...pending])) {
       const before = this.#gradients.get(key);
