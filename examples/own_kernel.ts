@@ -62,12 +62,13 @@ export function geluOf(tape: Tape, x: Tensor): Tensor {
 
 const given = process.argv.slice(2).map(Number);
 const numbers = given.length > 0 ? given : [-2, -1, 0, 1, 2];
-using device = await openDevice();
+const device = await openDevice();
 const x = device.parameter([numbers.length], numbers);
-using step = await record(device, (tape) => {
+const step = await record(device, (tape) => {
   const y = geluOf(tape, x);
   tape.backward(y);
   return { y };
 });
 step.run();
 console.log(JSON.stringify({ y: [...(await step.read('y'))], dx: [...(await x.grad.read())] }));
+device.dispose();
