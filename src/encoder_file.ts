@@ -1,4 +1,5 @@
 import type { TrainConfig } from './config.js';
+import { fnv1a } from './data/fnv1a.js';
 import { checkSquare, type SquareOptions } from './data/resize.js';
 import { checkEncoder, type Encoder } from './encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from './errors.js';
@@ -296,7 +297,5 @@ function readSquare(text: string, imageSize: number, file: string): SquareOption
 function digestOf(encoder: Encoder): string {
   const shapes = Array.from(shapesOf(encoder), ([name, shape]) => `${name} ${shape.join()}`).sort();
   const text = JSON.stringify([...shapes, encoder.features.host, encoder.stride]);
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, '0');
+  return fnv1a(text).toString(16).padStart(8, '0');
 }

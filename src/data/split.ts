@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { fnv1a } from './fnv1a.js';
 import { philox, stream, unit } from './philox.js';
 import { type ImageSource, type PictureLike, subset } from './source.js';
 
@@ -39,13 +40,6 @@ export function stemOf(name: string): string {
 /** A number in [0, 1) that a name and a seed determine, the same for all copies of an item; `round` gives another one. */
 export function drawOf(name: string, seed: number, round = 0): number {
   return unit(philox([seed, fnv1a(stemOf(name)), round, 0], [0, stream.split])[0]);
-}
-
-/** FNV-1a of a text's UTF-8 bytes: 32 bits. */
-export function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
 }
 
 /** The name of an item; its number where it has none. */

@@ -150,12 +150,10 @@ export async function fit(
   const { device } = plan;
   const { batch, stepsPerEpoch } = feed;
   const targets = device.buffer('fit.targets', batch * 4);
-  const one = device.buffer('fit.one', 4);
-  device.write(one, Float32Array.of(1));
   const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch], 0, 'u32'));
   plan.keep(loss);
   plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-  tape.backward(loss, tensor(one, 'one', [1]));
+  tape.backward(loss);
   const optimizer = sgd(plan, parameters, { decayAll: false, ...descent });
   // Two, so that the GPU has the next step before the log of this one is waited for.
   const readbacks: Readback<'loss'>[] = [];
@@ -195,6 +193,6 @@ export async function fit(
     await before?.catch(() => undefined); // none may still be under way when its memory goes
     for (const readback of readbacks) readback.dispose();
     optimizer.dispose();
-    device.release([targets, one]);
+    device.release([targets]);
   }
 }

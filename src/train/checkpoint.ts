@@ -1,3 +1,4 @@
+import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
 import { DataError } from '../errors.js';
 import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
@@ -40,14 +41,7 @@ export function factsOf(
 /** Tells pictures from others, where their bytes or names are known. */
 function fingerprintOf({ digests, names }: Pick<ImageSource, 'digests' | 'names'>): string | null {
   const told = digests ? String(digests) : names?.join('\n');
-  return told === undefined ? null : fnv(new TextEncoder().encode(told), 0x811c9dc5).toString(16);
-}
-
-/** A hash (FNV-1a) that goes on from another. */
-function fnv(bytes: Iterable<number>, from: number): number {
-  let hash = from;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
+  return told === undefined ? null : fnv1a(told).toString(16);
 }
 
 /** A value's plain parts, by the path that leads to each. */
@@ -65,11 +59,9 @@ export function digestsOf(plan: Plan): Facts {
   for (const { phase, label, uniforms } of plan.dispatches) {
     const bytes = [...new TextEncoder().encode(label), ...new Uint8Array(uniforms)];
     const name = phase || '(none)';
-    phases[name] = fnv(bytes, phases[name] ?? 0x811c9dc5);
+    phases[name] = fnv1a(bytes, phases[name]);
   }
-  return Object.fromEntries(
-    Object.entries(phases).map(([phase, hash]) => [phase, (hash >>> 0).toString(16).padStart(8, '0')]),
-  );
+  return Object.fromEntries(Object.entries(phases).map(([phase, hash]) => [phase, hash.toString(16).padStart(8, '0')]));
 }
 
 /** All of a run at a step, as `checkpoint()` gives it. */

@@ -1,7 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { fnv1a } from '../../src/data/fnv1a.js';
 import type { ImageSource } from '../../src/data/source.js';
-import { drawOf, fnv1a, holdOut, stemOf } from '../../src/data/split.js';
+import { drawOf, holdOut, stemOf } from '../../src/data/split.js';
 import { leaveOutTrained, readTrained, trainedOn, writeTrained } from '../../src/data/trained.js';
 import { DataError } from '../../src/errors.js';
 import { validationSplit } from '../../src/eval/labels.js';

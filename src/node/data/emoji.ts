@@ -1,5 +1,5 @@
+import { fnv1a } from '../../data/fnv1a.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
-import { fnv1a } from '../../data/split.js';
 import { DataError } from '../../errors.js';
 import { expectOneOf } from '../../runtime/one_of.js';
 import { expectOptions } from '../../runtime/options.js';
@@ -56,7 +56,7 @@ export async function openEmoji(options: { labels?: 'category' | 'subcategory' }
     labels: Int32Array.from(named, (name) => classes.indexOf(name)),
     classes,
     names: codes,
-    digests: Uint32Array.from(codes, fnv1a),
+    digests: Uint32Array.from(codes, (code) => fnv1a(code)),
     codes,
     async load(item, picture) {
       checkItem(source, item, picture);
