@@ -114,6 +114,8 @@ for (const form of forms)
             });
             return { y, dx };
           },
+          // where one logit is far ahead, dy less its mean under p is a small difference
+          terms: ({ dy }) => ({ dx: dy.reduce((a, b) => Math.max(a, Math.abs(b)), 0) / (K * temperature) }),
         });
     });
   }
