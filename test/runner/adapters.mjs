@@ -1,0 +1,69 @@
+// Which adapters of this machine run GPU tests, and which tests run on every one of them.
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Long tests of what is built of ops: they assert what holds on any adapter, and the ops they use are tested on each. They run
+ * on the fastest adapter; on the others only those of the given names.
+ */
+const once = {
+  'cost/ledger': undefined,
+  'cost/run': undefined,
+  'encoders/reference': 'resnet18',
+  'encoders/slices': 'mobilenet_v',
+  'encoders/training': 'f16',
+  'eval/finetune': 'equal, bit for bit',
+  'eval/independence': undefined,
+  'eval/linear': undefined,
+  experiments: undefined,
+  'io/onnx': undefined,
+  keep_lists: 'dense convolution|tuning finds',
+  'methods/train': '^moco_v2',
+  'misuse/made_up': undefined,
+  train: 'f16|resumed|creates no buffer|is refused|device lost',
+};
+
+const vulkanFolders = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'];
+
+function lavapipeManifest() {
+  for (const folder of vulkanFolders) {
+    const name = existsSync(folder) && readdirSync(folder).find((file) => /^lvp_icd.*\.json$/.test(file));
+    if (name) return join(folder, name);
+  }
+  return undefined;
+}
+
+/** Whether Dawn accepts the driver of `manifest`, or any of the system's: Debian 12's own lavapipe is too old for it. */
+function opens(manifest) {
+  const ask =
+    "import { create } from 'webgpu'; const gpu = create([]); process.exit((await gpu.requestAdapter()) ? 0 : 1)";
+  const env = { ...process.env, ...(manifest && { VK_DRIVER_FILES: manifest }) };
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--input-type=module', '-e', ask], { env }, (error) => resolve(!error));
+  });
+}
+
+/**
+ * The adapters to test on, the fastest last: the one that SLIMGRAD_ADAPTER names, else the software adapters that are here, else
+ * the system's. None where nothing computes.
+ */
+export async function findAdapters() {
+  if (process.env.SLIMGRAD_ADAPTER) return [process.env.SLIMGRAD_ADAPTER];
+  const hasEmbedded =
+    process.platform === 'linux' && process.arch === 'x64' && existsSync('node_modules/@sparticuz/chromium/bin');
+  const manifest = lavapipeManifest();
+  const software = [
+    ...(hasEmbedded ? ['swiftshader'] : []),
+    ...(manifest && (await opens(manifest)) ? ['lavapipe'] : []),
+  ];
+  return software.length > 0 ? software : (await opens()) ? ['system'] : [];
+}
+
+/** The runs of a GPU test file: the adapter of each, and which of its tests run, by a pattern for their names. */
+export function runsOf(name, adapters) {
+  const all = (adapter) => adapter === adapters.at(-1) || !(name in once);
+  return adapters
+    .filter((adapter) => all(adapter) || once[name])
+    .map((adapter) => ({ adapter, patterns: all(adapter) ? [] : [once[name]] }));
+}
