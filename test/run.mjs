@@ -40,11 +40,11 @@ function parse() {
   }
 }
 
-/** Kills a child and all that it started. */
-function end(child) {
+/** Signals a child and all that it started. */
+function end(child, signal = 'SIGTERM') {
   try {
-    if (isWindows) child.kill();
-    else process.kill(-child.pid, 'SIGKILL');
+    if (isWindows) child.kill(signal);
+    else process.kill(-child.pid, signal);
   } catch (error) {
     if (error.code !== 'ESRCH') throw error;
   }
@@ -122,7 +122,7 @@ function run({ name, adapter, patterns, seed }) {
       });
     const watchdog = setTimeout(() => {
       output += `\nstopped after ${timeLimit / 1000} s`;
-      end(child);
+      end(child, 'SIGKILL');
     }, timeLimit);
     child.on('close', (code, signal) => {
       clearTimeout(watchdog);
@@ -183,24 +183,31 @@ async function runAll({ files, isWhole, name: pattern }) {
 }
 
 /** Runs the same command without --watch now and after every change; a run that a change overtakes is stopped. */
-function watchAll() {
+async function watchAll() {
+  const args = [process.argv[1], ...process.argv.slice(2).filter((arg) => arg !== '--watch')];
   let child;
   let timer;
-  const again = () => {
-    if (child) end(child);
-    process.stdout.write(process.stdout.isTTY ? '\x1bc' : '\n');
-    child = start([process.argv[1], ...process.argv.slice(2).filter((arg) => arg !== '--watch')], { stdio: 'inherit' });
-  };
+  let wake;
   for (const folder of ['src', 'kernels', 'test'])
     watch(folder, { recursive: true }, (_, file) => {
-      if (folder === 'src' && file?.startsWith('generated')) return; // what the run itself writes
+      if (folder === 'src' && file?.startsWith('generated')) return; // what a run itself writes
       clearTimeout(timer);
-      timer = setTimeout(again, 200);
+      timer = setTimeout(() => {
+        if (running.has(child)) end(child);
+        wake();
+      }, 200);
     });
-  again();
+  for (;;) {
+    const changed = new Promise((resolve) => {
+      wake = resolve;
+    });
+    process.stdout.write(process.stdout.isTTY ? '\x1bc' : '\n');
+    child = start(args, { stdio: 'inherit' });
+    await Promise.all([once(child, 'close'), changed]);
+  }
 }
 
 const options = parse();
 if (options.help) console.log(usage);
-else if (options.watch) watchAll();
+else if (options.watch) await watchAll();
 else await runAll(options);
