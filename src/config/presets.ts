@@ -1,4 +1,4 @@
-import type { SettingKey } from '../config.js';
+import type { SettingKey } from './settings.js';
 
 /** An encoder of four blocks, and a recipe that teaches it something in a minute of a CPU. */
 const small = {

@@ -1,5 +1,5 @@
+import { expectOneOf } from '../checks/one_of.js';
 import { DataError } from '../errors.js';
-import { expectOneOf } from '../runtime/one_of.js';
 import { type ImageSource, type Picture, planarSource } from './source.js';
 
 const SIDE = 32;

@@ -1,5 +1,5 @@
 import { DataError } from '../errors.js';
-import { gunzip } from './gzip.js';
+import { gunzip } from '../formats/gzip.js';
 import { type ImageSource, type Picture, planarSource } from './source.js';
 
 /** Bytes that a whole number takes, by the type in an IDX file's header: unsigned and signed bytes, int16, int32. */

@@ -3,8 +3,8 @@
  * on 8-bit pixels, which is what weights from elsewhere were tested with. Knows no files and no decoder.
  */
 
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Picture } from './source.js';
 
 /** Fractional bits of Pillow's weights: a sum of 8-bit levels times these still fits in 32 bits. */

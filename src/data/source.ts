@@ -1,5 +1,5 @@
+import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
-import { textOf } from '../runtime/text_of.js';
 import { loadPicture, loadSquare } from './picture.js';
 import type { SquareOptions } from './resize.js';
 

@@ -1,6 +1,6 @@
+import { philox, stream, unit } from '../core/random.js';
 import { DataError } from '../errors.js';
 import { fnv1a } from './fnv1a.js';
-import { philox, stream, unit } from './philox.js';
 import { type ImageSource, type PictureLike, subset } from './source.js';
 
 /**

@@ -1,12 +1,12 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions } from '../checks/options.js';
+import { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
-import { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';

@@ -1,3 +1,7 @@
+import { expectArguments, expectTensors } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectSlicing, type Slicing, slicingOptions } from '../core/parameters.js';
+import type { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { projector } from '../nn/projector.js';
@@ -9,11 +13,7 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
-import { expectSlicing, type Slicing, slicingOptions } from '../parameters.js';
-import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Tape } from '../tape.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type Networks, type Objective, oneEncoder, type Views } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
 import { expectNumbers, lossKinds } from './settings.js';

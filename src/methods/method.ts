@@ -1,10 +1,10 @@
+import { textOf } from '../checks/text_of.js';
+import type { Slicing, Width } from '../core/parameters.js';
+import type { Tape } from '../core/tape.js';
 import { checkEncoder, checkOneWidth, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
-import type { Slicing, Width } from '../parameters.js';
-import { textOf } from '../runtime/text_of.js';
-import type { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Network } from './network.js';
 import type { Teacher } from './teacher.js';
 

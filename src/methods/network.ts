@@ -1,14 +1,14 @@
+import { expectArguments } from '../checks/arguments.js';
+import { Parameters, type Random, type Tensors, type Width } from '../core/parameters.js';
+import type { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { OutOfMemoryError, ValidationError } from '../errors.js';
 import { standardNormal } from '../nn/init.js';
 import { expectModule, type Module, type Pass } from '../nn/module.js';
 import { ema } from '../optim/ema.js';
-import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 import { expectMethod, type Method } from './method.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */

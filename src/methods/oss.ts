@@ -1,3 +1,4 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { projection } from '../nn/mlp.js';
 import { scoped } from '../nn/module.js';
@@ -5,8 +6,7 @@ import { add } from '../ops/add.js';
 import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';

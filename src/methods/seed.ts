@@ -1,8 +1,8 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { enqueue } from '../ops/enqueue.js';
 import { similarities } from '../ops/similarities.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
 import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';

@@ -1,9 +1,10 @@
 // What methods are told: what each number may be, said once for them and for the command line, and the check of what is given.
+
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectWithin, type Range } from '../checks/range.js';
+import { textOf } from '../checks/text_of.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import { expectWithin, type Range } from '../runtime/range.js';
-import { textOf } from '../runtime/text_of.js';
 
 export type { Kinds };
 

@@ -1,6 +1,6 @@
 // Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
 import { ValidationError } from '../errors.js';
-import { type Binding, isBuffer } from './binding.js';
+import { type Binding, isBuffer } from '../tensor/binding.js';
 import type { Device } from './device.js';
 
 interface Access {

@@ -1,6 +1,6 @@
+import { meant } from '../checks/nearest.js';
 import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
-import { meant } from './nearest.js';
 import type { Plan } from './plan.js';
 
 /** One of several ways to compute the same thing. */

@@ -1,7 +1,7 @@
-import { draws, stream } from '../data/philox.js';
+import type { Tensors, Width } from '../core/parameters.js';
+import { draws, stream } from '../core/random.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
-import type { Tensors, Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */

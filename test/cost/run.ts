@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { methodNames } from '../../src/config/kinds.js';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/settings.js';
 import { ledgerOf } from '../../src/cost/ledger.js';
 import { flopsOf, runCost } from '../../src/cost/run.js';
 import { costNote, runText } from '../../src/cost/text.js';

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import type { TrainConfig } from '../../config.js';
+import { expectOneOf } from '../../checks/one_of.js';
+import { expectOptions, type Kinds } from '../../checks/options.js';
+import type { TrainConfig } from '../../config/settings.js';
 import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
 import { eachPicture, type ImageSource, reduced } from '../../data/source.js';
 import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
-import { expectOneOf } from '../../runtime/one_of.js';
-import { expectOptions, type Kinds } from '../../runtime/options.js';
-import { isFolder, listFolder, readBytes } from '../files.js';
+import { isFolder, listFolder, readBytes } from '../system/files.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
 import { openFolder } from './folder_dataset.js';
 import { openIdxFolder } from './idx_folder.js';
