@@ -14,10 +14,11 @@ export {
   type Statistic,
   type Width,
 } from './core/parameter.js';
-export { type BnMode, bnModes, Parameters, type Slicing, type Tensors, type Weights } from './core/parameters.js';
+export { type BnMode, bnModes, Parameters, type Slicing, type Weights } from './core/parameters.js';
 export type { Place } from './core/places.js';
 export { generator } from './core/random.js';
 export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
+export type { Tensors } from './core/state.js';
 export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
@@ -31,18 +32,10 @@ export {
 } from './cost/training_cost.js';
 export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
 export { openCifar } from './data/cifar.js';
+export { eachPicture, onePicture, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export type { Interpolation, SquareOptions } from './data/resize.js';
-export {
-  eachPicture,
-  type ImageDataLike,
-  type ImageSource,
-  onePicture,
-  type Picture,
-  type PictureLike,
-  subset,
-} from './data/source.js';
+export type { ImageDataLike, ImageSource, Interpolation, Picture, PictureLike, SquareOptions } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';

@@ -1,7 +1,8 @@
 // All of slimgrad with what needs Node beside it, so that a program has one line to import; `openDevice` is Node's own here.
 export * from './index.js';
 export type { Screen } from './node/cli/progress.js';
-export { type Dataset, type DatasetOptions, openDataset } from './node/data/datasets.js';
+export type { Dataset, DatasetOptions } from './node/data/dataset.js';
+export { openDataset } from './node/data/datasets.js';
 export { EMOJI_ATTRIBUTION, type EmojiSource, openEmoji } from './node/data/emoji.js';
 export { type ImageFolder, type ImageFolderOptions, openImageFolder } from './node/data/image_folder.js';
 export { type AdapterChoice, type NodeDeviceOptions, openDevice } from './node/device/device.js';

@@ -2,7 +2,8 @@
 import * as assert from 'uvu/assert';
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import type { TrainConfig } from '../src/config/settings.js';
-import type { Tensors, Width } from '../src/core/parameters.js';
+import type { Width } from '../src/core/parameters.js';
+import type { Tensors } from '../src/core/state.js';
 import type { ImageSource, Picture } from '../src/data/source.js';
 import type { Teacher } from '../src/methods/teacher.js';
 import type { Device } from '../src/runtime/device.js';

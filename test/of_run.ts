@@ -1,5 +1,6 @@
 import type { TrainConfig } from '../src/config/settings.js';
-import type { Tensors, Width } from '../src/core/parameters.js';
+import type { Width } from '../src/core/parameters.js';
+import type { Tensors } from '../src/core/state.js';
 import type { RunEncoderFile } from '../src/inference/encoder_file.js';
 import { encoderOf } from '../src/inference/run_file.js';
 

@@ -294,7 +294,8 @@ function crossCheck(config: Mutable): void {
  */
 export function withPreset(name: string, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
   if (!Object.hasOwn(presets, name)) throw unknown('preset', name, Object.keys(presets));
-  const preset: Readonly<Record<string, unknown>> = presets[name as keyof typeof presets];
+  const known: Record<string, { readonly [K in SettingKey]?: unknown }> = presets;
+  const preset: Readonly<Record<string, unknown>> = known[name];
   const all: Readonly<Record<string, unknown>> = { encoder: 'mobilenet_v1', method: 'sacl_xd', ...preset, ...changes };
   const isApt = (key: string) => {
     if (key === 'alpha') return distils(all);

@@ -1,7 +1,8 @@
 import { DataError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import type { Binding } from '../tensor/binding.js';
-import type { Channels, Parameter, Tensors } from './parameters.js';
+import type { Channels, Parameter } from './parameter.js';
+import type { Tensors } from './state.js';
 
 /** Which of the host's channels the slim encoder is made of: the leading ones, or those whose filters have the largest L1 norm. */
 export const sliceModes = ['prefix', 'l1'] as const;

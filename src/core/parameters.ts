@@ -21,7 +21,7 @@ import {
   widths,
 } from './parameter.js';
 import { type Indices, layOut, type Place, placesOf } from './places.js';
-import { checkFiniteState } from './state.js';
+import { checkFiniteState, type Tensors } from './state.js';
 
 export type { Channels, Owned, Parameter, Place, Random, Side, Statistic, Width };
 export { parameter };
@@ -48,9 +48,6 @@ export function expectSlicing(where: string, { bn = 'split', slice = 'prefix' }:
   expectOneOf(`${where}: bn`, bn, bnModes);
   expectOneOf(`${where}: slice`, slice, sliceModes);
 }
-
-/** Tensors on the CPU, by the names they are saved under. */
-export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
 /** Where a pass finds its tensors: the `Parameters`, or others that lie like them. */
 export type Weights = Pick<Parameters, 'tensor' | 'statistic'>;

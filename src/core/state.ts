@@ -3,7 +3,9 @@
 import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
 import { numel } from '../tensor/tensor.js';
-import type { Tensors } from './parameters.js';
+
+/** Tensors on the CPU, by the names they are saved under. */
+export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
 /** A tensor's type, as safetensors names it, and its shape. */
 interface Kind {

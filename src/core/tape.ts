@@ -2,9 +2,9 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError, ValidationError } from '../errors.js';
 import { add } from '../generated/add.js';
-import { overlap } from '../runtime/accesses.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Binding } from '../tensor/binding.js';
+import { overlap } from '../tensor/binding.js';
 import { isDense, viewText } from '../tensor/footprint.js';
 import { denseStrides, numel, reshape, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 

@@ -5,8 +5,9 @@ import { ConfigError, DataError, DeviceError } from '../errors.js';
 import type { Pictures } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { type Binding, bufferOf } from '../tensor/binding.js';
+import { halve } from './derived.js';
 import { loadPicture } from './picture.js';
-import { checkSource, halve, type ImageSource, type Picture } from './source.js';
+import { checkSource, type ImageSource, type Picture } from './source.js';
 
 export interface LoaderOptions {
   /** Items in a batch. */

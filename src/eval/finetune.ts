@@ -1,6 +1,7 @@
 import { expectOptions } from '../checks/options.js';
-import { Parameters, type Tensors } from '../core/parameters.js';
+import { Parameters } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
+import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
 import type { ImageSource } from '../data/source.js';
 import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';

@@ -2,7 +2,8 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import { Parameters } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
 import { Tape } from '../core/tape.js';
-import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { eachPicture, subset } from '../data/derived.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
 import {

@@ -1,6 +1,7 @@
 import type { Kinds } from '../checks/options.js';
-import type { Tensors } from '../core/parameters.js';
-import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import type { Tensors } from '../core/state.js';
+import { eachPicture, subset } from '../data/derived.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
 import { type Classification, classification } from '../metrics/classification.js';
 import type { Classifier } from '../nn/classifier.js';

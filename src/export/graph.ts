@@ -1,4 +1,5 @@
-import { Parameters, type Tensors } from '../core/parameters.js';
+import { Parameters } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { type Operation, Tape, weightedOps } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ValidationError } from '../errors.js';

@@ -1,6 +1,6 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../errors.js';
 import { checkState } from '../formats/checkpoint.js';

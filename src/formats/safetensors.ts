@@ -1,4 +1,4 @@
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
 import { fromHalf } from '../tensor/half.js';
 import { numel } from '../tensor/tensor.js';

@@ -1,9 +1,11 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import type { TrainConfig } from '../config/settings.js';
-import type { Tensors, Width } from '../core/parameters.js';
+import type { Width } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
-import { checkSquare, type SquareOptions } from '../data/resize.js';
+import { checkSquare } from '../data/resize.js';
+import type { SquareOptions } from '../data/source.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError, SlimgradError } from '../errors.js';
 import { checkState } from '../formats/checkpoint.js';

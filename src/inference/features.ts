@@ -2,7 +2,7 @@ import { expectArguments } from '../checks/arguments.js';
 import type { Parameters } from '../core/parameters.js';
 import { Tape } from '../core/tape.js';
 import { Loader, mostSquares } from '../data/loader.js';
-import type { SquareOptions } from '../data/resize.js';
+import type { SquareOptions } from '../data/source.js';
 import { checkSource, type ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';

@@ -3,7 +3,7 @@
  * and in whatever of the known ways of naming. Knows no files and no device.
  */
 
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { DataError } from '../errors.js';
 import { type SavedTensor, toTensors } from '../formats/safetensors.js';

@@ -3,7 +3,7 @@
  * have torchvision's names. Knows no files.
  */
 import type { EncoderName } from '../config/encoders.js';
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import type { Naming } from './state_dict.js';
 
 /** timm's parts of a block that expands its channels, and of one that does not. Which parts there are depends on squeeze-excite. */

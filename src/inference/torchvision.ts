@@ -1,5 +1,6 @@
 import type { EncoderName } from '../config/encoders.js';
-import { Parameters, type Tensors } from '../core/parameters.js';
+import { Parameters } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { checkState } from '../formats/checkpoint.js';
 import { type SavedTensor, toTensors } from '../formats/safetensors.js';

@@ -7,11 +7,11 @@ import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
+import { contrastDefaults, type HeadSettings, headKinds, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, expectWide, headKinds, type Kinds } from './settings.js';
+import { expectSettings, expectWide, type Kinds } from './settings.js';
 
 export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
 

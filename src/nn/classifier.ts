@@ -1,4 +1,5 @@
-import { type Parameters, parameter, type Tensors, type Weights } from '../core/parameters.js';
+import { type Parameters, parameter, type Weights } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
 import { batchnorm } from '../ops/batchnorm.js';
 import { linear } from '../ops/linear.js';

@@ -12,11 +12,9 @@ import {
 } from '../tensor/device_tensor.js';
 import { checkKind } from '../tensor/footprint.js';
 import { isSoftware, requestDevice } from './adapter.js';
-import type { Dispatch } from './commands.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './kernel.js';
-import { warm } from './warm.js';
 
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
@@ -317,11 +315,6 @@ export class Device {
       if (error instanceof SlimgradError) throw error;
       throw new DeviceError(`device: work was given up: ${(error as Error).message}`, { cause: error });
     }
-  }
-
-  /** Compiles ahead what a driver would compile when it is first dispatched: see warm.ts. */
-  async warm(dispatches: readonly Dispatch[], onProgress?: (done: number, total: number) => void): Promise<void> {
-    await warm(this, dispatches, onProgress);
   }
 
   /** Waits until all submitted work is done. */

@@ -40,3 +40,8 @@ export function bufferOf(memory: GPUBuffer | Binding): GPUBuffer {
     `${storage.label}: expected a tensor of the device, got one of a plan; read it by the plan, or make it by device.tensor()`,
   );
 }
+
+/** Whether two ranges of one storage have bytes in common. */
+export function overlap(a: Binding, b: Binding): boolean {
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}

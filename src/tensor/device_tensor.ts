@@ -2,10 +2,10 @@
 
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError, ValidationError } from '../errors.js';
-import type { Device } from '../runtime/device.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
 import { elementBytes, isDense, viewText } from './footprint.js';
 import { toHalf } from './half.js';
+import type { TensorMemory } from './memory.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
 import {
   bytesOf,
@@ -49,16 +49,16 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   declare readonly grad: Gradient;
   declare readonly keptRows?: Binding;
   declare readonly keptColumns?: Binding;
-  readonly #device: Device;
+  readonly #device: TensorMemory;
 
-  constructor(device: Device, view: Tensor) {
+  constructor(device: TensorMemory, view: Tensor) {
     const { grad, ...rest } = view;
     Object.assign(this, rest, grad && { grad: new DeviceTensor(device, grad) });
     this.#device = device;
   }
 
   /** A dense tensor of these numbers in a buffer of its own. */
-  static make(device: Device, shape: readonly number[], values: Values, options: TensorOptions): DeviceTensor {
+  static make(device: TensorMemory, shape: readonly number[], values: Values, options: TensorOptions): DeviceTensor {
     const { label = 'tensor', dtype = 'f32' } = expectOptions('tensor', options, tensorOptions);
     if (!Array.isArray(shape) || !shape.every((side) => Number.isInteger(side) && side >= 1))
       throw new ShapeError(

@@ -1,7 +1,7 @@
-import type { Device } from '../runtime/device.js';
 import type { Binding } from './binding.js';
 import { checkLayout, isShaped, type Shaped } from './footprint.js';
 import { fromHalf } from './half.js';
+import type { TensorMemory } from './memory.js';
 
 /** The numbers of a binding, as far as its type tells: whole ones of an `IntegerTensor`. Read, they are what the binding itself says. */
 export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
@@ -14,7 +14,7 @@ const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const
 
 /** Copies a binding's numbers back: of a tensor its elements in their order, those that keep-lists name included. */
 export async function readNumbers<B extends Binding>(
-  device: Device,
+  device: TensorMemory,
   binding: B,
   resolve: (binding: Binding) => { buffer: GPUBuffer; offset: number },
 ): Promise<Numbers<B>> {

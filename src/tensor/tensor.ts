@@ -3,9 +3,9 @@ import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import { ShapeError } from '../errors.js';
-import type { Plan } from '../runtime/plan.js';
 import type { Binding, Integer, Slot } from './binding.js';
 import { elementBytes, extent, isDense, viewText } from './footprint.js';
+import type { SlotMemory } from './memory.js';
 
 /** A strided view of a buffer or slot, f32 unless `half` or `integer`. `strides` count elements; `offset` and `bytes` are the binding's, in bytes. */
 export interface Tensor extends Binding {
@@ -85,14 +85,19 @@ export function tensor(
  * @throws ShapeError where a side is no whole number of at least 1
  */
 export function transient<I extends Integer>(
-  plan: Plan,
+  plan: SlotMemory,
   label: string,
   shape: readonly number[],
   integer: I,
 ): IntegerTensor<I>;
-export function transient(plan: Plan, label: string, shape: readonly number[], precision?: Precision | Integer): Tensor;
 export function transient(
-  plan: Plan,
+  plan: SlotMemory,
+  label: string,
+  shape: readonly number[],
+  precision?: Precision | Integer,
+): Tensor;
+export function transient(
+  plan: SlotMemory,
   label: string,
   shape: readonly number[],
   precision: Precision | Integer = 'f32',

@@ -1,4 +1,4 @@
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
 import { DataError } from '../errors.js';

@@ -1,5 +1,6 @@
-import type { Tensors, Width } from '../core/parameters.js';
+import type { Width } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
+import type { Tensors } from '../core/state.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Device } from '../runtime/device.js';

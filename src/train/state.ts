@@ -1,4 +1,4 @@
-import type { Tensors } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
 import { checkState } from '../formats/checkpoint.js';
 import type { Network } from '../methods/network.js';

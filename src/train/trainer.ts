@@ -1,6 +1,7 @@
 import { expectArguments } from '../checks/arguments.js';
-import type { Tensors, Width } from '../core/parameters.js';
+import type { Width } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
+import type { Tensors } from '../core/state.js';
 import { Loader } from '../data/loader.js';
 import { checkSource, type ImageSource } from '../data/source.js';
 import { type Encoder, slimOf } from '../encoders/encoder.js';

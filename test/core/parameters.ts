@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { sliceModes } from '../../src/core/channel_selection.js';
-import { bnModes, Parameters, parameter, type Slicing, type Tensors } from '../../src/core/parameters.js';
+import { bnModes, Parameters, parameter, type Slicing } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { DataError, ShapeError, ValidationError } from '../../src/errors.js';
 import { sequential } from '../../src/nn/module.js';

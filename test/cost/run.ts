@@ -6,7 +6,7 @@ import { parseConfig } from '../../src/config/settings.js';
 import { ledgerOf } from '../../src/cost/ledger.js';
 import { flopsOf, runCost } from '../../src/cost/run.js';
 import { costNote, runText } from '../../src/cost/text.js';
-import { planarSource } from '../../src/data/source.js';
+import { planarSource } from '../../src/data/derived.js';
 import { ConfigError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';

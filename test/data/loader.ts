@@ -1,7 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { halve } from '../../src/data/derived.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
-import { halve, type ImageSource, type Picture } from '../../src/data/source.js';
+import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
 import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';

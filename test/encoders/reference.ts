@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone } from '../../src/config/encoders.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { backboneParameters } from '../../src/inference/torchvision.js';

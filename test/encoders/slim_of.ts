@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
-import { Parameters, type Side, type Tensors } from '../../src/core/parameters.js';
+import { Parameters, type Side } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
 import type { Device } from '../../src/runtime/device.js';

@@ -1,8 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import { Parameters, type Tensors } from '../../src/core/parameters.js';
+import { Parameters } from '../../src/core/parameters.js';
 import { draws, permutation, stream } from '../../src/core/random.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import { Loader } from '../../src/data/loader.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';

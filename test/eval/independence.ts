@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderSpec } from '../../src/config/encoders.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';

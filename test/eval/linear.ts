@@ -1,9 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
 import { draws, permutation, stream } from '../../src/core/random.js';
-import { type ImageSource, subset } from '../../src/data/source.js';
+import type { Tensors } from '../../src/core/state.js';
+import { subset } from '../../src/data/derived.js';
+import type { ImageSource } from '../../src/data/source.js';
 import { ConfigError, DataError, NonFiniteError } from '../../src/errors.js';
 import { type LinearOptions, linearEvaluation } from '../../src/eval/linear.js';
 import { pixelEncoder } from '../../src/eval/raw_pixels.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { DataError } from '../../src/errors.js';
 import { f32, readSafetensors, type SavedTensor, toFloat32, writeSafetensors } from '../../src/formats/safetensors.js';
 import { numel } from '../../src/tensor/tensor.js';

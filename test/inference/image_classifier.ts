@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { DataError, NonFiniteError } from '../../src/errors.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { readEncoder } from '../../src/inference/encoder_file.js';

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone } from '../../src/config/encoders.js';
 import { parseConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { resizeSquare } from '../../src/data/resize.js';
 import { ConfigError, DataError, DeviceError } from '../../src/errors.js';
 import { f32, type SavedTensor, writeSafetensors } from '../../src/formats/safetensors.js';

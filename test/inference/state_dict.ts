@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderName } from '../../src/config/encoders.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { DataError } from '../../src/errors.js';
 import { f32, type SavedTensor } from '../../src/formats/safetensors.js';
 import { findState, shapesOf } from '../../src/inference/state_dict.js';

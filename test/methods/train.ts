@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone } from '../../src/config/encoders.js';
 import { parseConfig, type TrainConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { runCost } from '../../src/cost/run.js';
 import type { ImageSource } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';

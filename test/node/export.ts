@@ -8,7 +8,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone } from '../../src/config/encoders.js';
 import { parseConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { readEncoder, writeEncoder } from '../../src/inference/encoder_file.js';
 import { numel } from '../../src/tensor/tensor.js';

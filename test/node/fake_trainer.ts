@@ -1,5 +1,5 @@
 import type { TrainConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { encoderOf } from '../../src/inference/run_file.js';
 import { shapesOf } from '../../src/inference/state_dict.js';
 import type { DataRecord } from '../../src/node/data/record.js';

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Parameters, type Tensors, type Width } from '../../src/core/parameters.js';
+import { Parameters, type Width } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
 import { conv, convNorm } from '../../src/nn/blocks.js';

@@ -1,4 +1,5 @@
-import { Parameters, type Tensors } from '../../src/core/parameters.js';
+import { Parameters } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import type { Device } from '../../src/runtime/device.js';

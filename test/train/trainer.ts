@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import type { Tensors } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError, DeviceError, DeviceLostError, OutOfMemoryError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';

@@ -1,5 +1,5 @@
 import { DataError } from '../../errors.js';
-import type { Dataset } from '../data/datasets.js';
+import type { Dataset } from '../data/dataset.js';
 import { type EvaluateOptions, evaluate } from '../eval/evaluate.js';
 import type { Result } from '../eval/scores.js';
 import {

@@ -1,4 +1,4 @@
-import { eachPicture } from '../../data/source.js';
+import { eachPicture } from '../../data/derived.js';
 import { settled } from '../../eval/supervised.js';
 import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';

@@ -1,4 +1,4 @@
-import type { Tensors } from '../../core/parameters.js';
+import type { Tensors } from '../../core/state.js';
 import { trainedOn, writeTrained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
 import { finetune, finetuneDefaults } from '../../eval/finetune.js';
@@ -8,7 +8,7 @@ import { pixelEncoder } from '../../eval/raw_pixels.js';
 import type { FinetuneResult, FitProgress, SupervisedOptions, SupervisedResult } from '../../eval/supervised.js';
 import type { WeightedEncoder } from '../../inference/features.js';
 import type { Classifier } from '../../nn/classifier.js';
-import type { Dataset } from '../data/datasets.js';
+import type { Dataset } from '../data/dataset.js';
 import { aheadNotes, confusionOf, evaluate } from '../eval/evaluate.js';
 import { featureMap, type MapMethod } from '../eval/feature_map.js';
 import type { Fitted, Result, Score } from '../eval/scores.js';

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { expectOneOf } from '../../checks/one_of.js';
 import type { Kinds } from '../../checks/options.js';
-import type { SquareOptions } from '../../data/resize.js';
+import type { SquareOptions } from '../../data/source.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { readBytes } from '../system/files.js';

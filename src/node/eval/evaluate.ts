@@ -1,6 +1,7 @@
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
-import { eachPicture, type ImageSource, onePicture, subset } from '../../data/source.js';
+import { eachPicture, onePicture, subset } from '../../data/derived.js';
+import type { ImageSource } from '../../data/source.js';
 import { ConfigError } from '../../errors.js';
 import { classNames } from '../../eval/labels.js';
 import { rawPixels } from '../../eval/raw_pixels.js';
@@ -9,7 +10,7 @@ import { collapse } from '../../metrics/collapse.js';
 import { deviceKnn, knn, knnDefaults } from '../../metrics/knn.js';
 import { retrieval } from '../../metrics/retrieval.js';
 import type { Device } from '../../runtime/device.js';
-import type { Dataset } from '../data/datasets.js';
+import type { Dataset } from '../data/dataset.js';
 import { percent } from '../report/page.js';
 import { featureMap, type MapMethod, mapMethods } from './feature_map.js';
 import type { Confusion, Evaluation, Score } from './scores.js';

@@ -1,5 +1,5 @@
 import { methodOf, trainerOptionsOf } from '../../config/run.js';
-import type { Tensors } from '../../core/parameters.js';
+import type { Tensors } from '../../core/state.js';
 import { runCost } from '../../cost/run.js';
 import { costNote } from '../../cost/text.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
