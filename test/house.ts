@@ -29,6 +29,7 @@ const budget: Record<string, number> = {
   default: 400,
   'src/runtime/plan.ts': 480,
   'kernels/augment.wgsl': 480,
+  'src/train/trainer.ts': 405,
   'test/misuse/plans.ts': 410,
   'test/ops/augment.ts': 445,
 };
@@ -84,7 +85,8 @@ test('no import goes round in a circle', () => {
 test('nothing has two homes: no file stands beside a folder of its name, and only entries lie loose in src', () => {
   for (const folder of ['src', 'test', 'bench', 'experiments']) {
     const folders = new Set(files(folder, '.ts').map(dirname));
-    for (const file of files(folder, '.ts')) assert.not.ok(folders.has(file.replace(/\.ts$/, '')), `${file} has a twin`);
+    for (const file of files(folder, '.ts'))
+      assert.not.ok(folders.has(file.replace(/\.ts$/, '')), `${file} has a twin`);
   }
   assert.equal(
     sources.filter((file) => dirname(file) === 'src'),

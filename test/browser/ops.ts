@@ -3,10 +3,10 @@
 import { readdirSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openChromium } from './browser/chromium.js';
-import { hasFirefox, openFirefox } from './browser/firefox.js';
-import { resizedHash } from './browser/resized.js';
-import { type OpenPage, type Result, servePage } from './browser/serve.js';
+import { openChromium } from './chromium.js';
+import { hasFirefox, openFirefox } from './firefox.js';
+import { resizedHash } from './resized.js';
+import { type OpenPage, type Result, servePage } from './serve.js';
 
 const timeLimit = 130_000; // of a browser: the file as a whole has 300 s
 const fixtures = readdirSync('test/fixtures').filter((file) => file.endsWith('.safetensors'));

@@ -6,8 +6,8 @@ import { extname, join, normalize } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { launchChromium } from './browser/chromium.js';
-import { generator } from './random.js';
+import { generator } from '../random.js';
+import { launchChromium } from './chromium.js';
 
 const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript' };
 
