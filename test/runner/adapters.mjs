@@ -2,27 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-
-/**
- * Long tests of what is built of ops: they assert what holds on any adapter, and the ops they use are tested on each. They run
- * on the fastest adapter; on the others only those of the given names.
- */
-const once = {
-  'cost/ledger': undefined,
-  'cost/run': undefined,
-  'encoders/reference': 'resnet18',
-  'encoders/slices': 'mobilenet_v',
-  'encoders/training': 'f16',
-  'eval/finetune': 'equal, bit for bit',
-  'eval/independence': undefined,
-  'eval/linear': undefined,
-  experiments: undefined,
-  'io/onnx': undefined,
-  keep_lists: 'dense convolution|tuning finds',
-  'methods/train': '^moco_v2',
-  'misuse/made_up': undefined,
-  train: 'f16|resumed|creates no buffer|is refused|device lost',
-};
+import { once } from './slow.mjs';
 
 const vulkanFolders = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'];
 

@@ -1,13 +1,7 @@
 // The files of tests, and which of them a path names.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-
-/** Those that take longest, longest first: the others fill the gaps that these leave at the end. */
-const longest = [
-  'browser bench methods/train ops/pointwise examples train encoders/training ops/conv2d node/cli node/classify',
-  'encoders/slices ops/folded node/exits encoders/reference ops/linear node/unseen runtime/tuner ops/depthwise',
-  'io/onnx types package ops/matmul node/resume node/cost ops/cross_correlation ops/batchnorm eval/independence',
-].flatMap((line) => line.split(' '));
+import { longest, once } from './slow.mjs';
 
 /** Every file of tests, by its path below test/, the longest first. */
 export function testFiles() {
@@ -15,6 +9,8 @@ export function testFiles() {
     .map((path) => path.replaceAll('\\', '/'))
     .filter((path) => path.endsWith('.ts') && /^\s*test\d*\.run\(\)/m.test(readFileSync(join('test', path), 'utf8')))
     .map((path) => path.slice(0, -'.ts'.length));
+  const gone = [...longest, ...Object.keys(once)].find((name) => !names.includes(name));
+  if (gone) throw new Error(`test/runner/slow.mjs: '${gone}' is not a file of tests`);
   const rank = (name) => (longest.includes(name) ? longest.indexOf(name) : longest.length);
   return names.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
