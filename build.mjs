@@ -20,7 +20,13 @@ const [target = 'library', ...paths] = process.argv.slice(2);
 /** The library's own reflection: Node runs no TypeScript by itself. */
 async function importReflection() {
   const outfile = 'build/reflect.mjs';
-  await build({ ...shared, entryPoints: ['src/custom_kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  await build({
+    ...shared,
+    entryPoints: ['src/custom_kernel/reflect.ts'],
+    outfile,
+    packages: 'external',
+    platform: 'node',
+  });
   return import(pathToFileURL(resolve(outfile)).href);
 }
 
@@ -39,7 +45,11 @@ const generated = 'build/kernels.stamp'; // written after src/generated
 
 async function generateKernels() {
   // a chosen test is to start at once
-  if (paths.length > 0 && existsSync('src/generated') && isNewer(generated, ['kernels', 'src/kernel', 'build.mjs']))
+  if (
+    paths.length > 0 &&
+    existsSync('src/generated') &&
+    isNewer(generated, ['kernels', 'src/custom_kernel', 'build.mjs'])
+  )
     return;
   const { reflect } = await importReflection();
   mkdirSync('src/generated', { recursive: true });

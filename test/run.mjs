@@ -23,6 +23,8 @@ SLIMGRAD_ADAPTER=swiftshader|lavapipe|system keeps GPU tests to one adapter, SLI
 Ends with "N passed, N failed"; the exit code is 1 where any failed, 2 where the arguments are wrong.`;
 
 const timeLimit = 300_000;
+/** One more than there are cores: a test that waits for its GPU work or for a child leaves its core to another. */
+const workers = Math.min(4, availableParallelism() + 1);
 const isWindows = process.platform === 'win32';
 
 /** The arguments, checked: which files, which of their tests. */
@@ -171,7 +173,7 @@ async function runAll({ files, isWhole, name: pattern }) {
       if (failed > 0) failures.push(`\nFAIL ${bundleOf(job.name)} ${job.adapter}\n${output}\n${repeats(job, output)}`);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, worker));
+  await Promise.all(Array.from({ length: workers }, worker));
   if (totals.passed + totals.failed === 0) {
     totals.failed++;
     failures.push(`\nFAIL: no test matches -t '${pattern}'`);
