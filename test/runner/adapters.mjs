@@ -42,8 +42,6 @@ export async function findAdapters() {
 
 /** The runs of a GPU test file: the adapter of each, and which of its tests run, by a pattern for their names. */
 export function runsOf(name, adapters) {
-  const all = (adapter) => adapter === adapters.at(-1) || !(name in once);
-  return adapters
-    .filter((adapter) => all(adapter) || once[name])
-    .map((adapter) => ({ adapter, patterns: all(adapter) ? [] : [once[name]] }));
+  const isWhole = (adapter) => adapter === adapters.at(-1) || !(name in once);
+  return adapters.map((adapter) => ({ adapter, patterns: isWhole(adapter) ? [] : [once[name]] }));
 }

@@ -8,22 +8,25 @@ export const longest = [
 ].flatMap((line) => line.split(' '));
 
 /**
- * Long tests of what is built of ops: they assert what holds on any adapter, and the ops they use are tested on each. They run
- * on the fastest adapter; on the others only those of the given names.
+ * Long tests in which the adapter plays no role: of what is built of ops, which are tested on each, and of large grids of shapes.
+ * They run on the fastest adapter; on the others only those whose names match.
  */
 export const once = {
   'core/channel_selection': 'dense convolution|tuning finds',
-  'cost/ledger': undefined,
-  'cost/run': undefined,
+  'cost/ledger': 'lars|one ledger',
+  'cost/run': 'by sgd',
   'encoders/reference': 'resnet18',
   'encoders/slices': 'mobilenet_v',
   'encoders/training': 'f16',
   'eval/finetune': 'equal, bit for bit',
-  'eval/independence': undefined,
-  'eval/linear': undefined,
-  experiments: undefined,
-  'export/onnx': undefined,
+  'eval/independence': 'its central square',
+  'eval/linear': 'refused',
+  experiments: 'fails has a line',
+  'export/onnx': 'arithmetic, sums',
   'methods/train': '^moco_v2',
-  'misuse/made_up': undefined,
+  'misuse/made_up': 'every argument',
+  'ops/folded': 'elementwise|batchnorm|sum|softmax|cross-correlation|sgd',
+  'ops/linear': 'bias|refused|needs no gradient|^N(3|16|130) .*kept',
+  'ops/pointwise': 'agrees$|hardware, whose|needs no gradient|refused|^N(3 16|4 24) .*kept',
   'train/trainer': 'f16|resumed|creates no buffer|is refused|device lost',
 };
