@@ -19,7 +19,13 @@ const [target = 'library', ...paths] = process.argv.slice(2);
 /** The library's own reflection: Node runs no TypeScript by itself. */
 async function importReflection() {
   const outfile = 'build/reflect.mjs';
-  await build({ ...shared, entryPoints: ['src/custom_kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  await build({
+    ...shared,
+    entryPoints: ['src/custom_kernel/reflect.ts'],
+    outfile,
+    packages: 'external',
+    platform: 'node',
+  });
   return import(pathToFileURL(resolve(outfile)).href);
 }
 
