@@ -28,7 +28,7 @@ function vicreg(encoder: Encoder, D = 128): Method {
       const variance = add(tape, first.variance, second.variance);
       const covariance = add(tape, first.covariance, second.covariance);
       const watched = { zA: A.z, zB: B.z, features: A.features };
-      return minimize(tape, network, { invariance, variance, covariance }, { watched });
+      return minimize(tape, { invariance, variance, covariance }, { embeddings: watched });
     },
   };
 }

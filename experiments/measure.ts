@@ -15,7 +15,7 @@ import {
 } from '../src/index.js';
 import { openTeacher } from '../src/node/run/teacher_file.js';
 import { makeFolder, writeFileAtomic } from '../src/node/system/files.js';
-import { type Contender, type Dataset, evaluate, pixelContender } from '../src/node.js';
+import { type Baseline, type Dataset, evaluate, pixelBaseline } from '../src/node.js';
 import type { Experiment } from './experiment.js';
 import type { Line } from './results.js';
 import { linearOptions } from './settings.js';
@@ -47,7 +47,7 @@ export async function measure(experiment: Experiment, around: Surroundings): Pro
   if (subject === 'raw pixels') {
     const pixels = pixelEncoder(device, imageSize);
     try {
-      return { images: 0, flops: 0, ...(await score(around, pixelContender(imageSize), pixels, seed)) };
+      return { images: 0, flops: 0, ...(await score(around, pixelBaseline(imageSize), pixels, seed)) };
     } finally {
       pixels.dispose();
     }
@@ -93,7 +93,7 @@ async function train({ subject, config }: Experiment, { device, dataset, deadlin
 /** kNN, retrieval and a linear layer on what the data set holds out. */
 async function score(
   { device, dataset }: Surroundings,
-  contender: Contender,
+  contender: Baseline,
   encoder: WeightedEncoder,
   seed: number,
 ): Promise<Pick<Measured, 'scores' | 'tested'>> {

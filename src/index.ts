@@ -3,10 +3,10 @@ export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
 export { presets } from './config/presets.js';
 export { methodOf, trainerOptionsOf } from './config/run.js';
 export { parseConfig, type TrainConfig } from './config/settings.js';
-export { KeepLists, type SliceMode, sliceModes } from './core/channel_selection.js';
+export { ChannelSelection, type SliceMode, sliceModes } from './core/channel_selection.js';
 export {
   type Channels,
-  type Owned,
+  type ModuleState,
   type Parameter,
   parameter,
   type Random,
@@ -14,7 +14,7 @@ export {
   type Statistic,
   type Width,
 } from './core/parameter.js';
-export { type BnMode, bnModes, Parameters, type Slicing, type Weights } from './core/parameters.js';
+export { type BnMode, bnModes, Parameters, type ParameterView, type Slicing } from './core/parameters.js';
 export type { Place } from './core/places.js';
 export { generator } from './core/random.js';
 export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
@@ -42,8 +42,8 @@ export { efficientnetB0 } from './encoders/efficientnet.js';
 export {
   type Encoder,
   type EncoderOptions,
+  makeDivisible,
   mapChannels,
-  multipleOf8,
   pooledEncoder,
   rgb,
   slimOf,
@@ -93,9 +93,9 @@ export { type DiscoSettings, disco } from './methods/disco.js';
 export {
   type Method,
   type Networks,
-  type Objective,
   oneEncoder,
   type Recipe,
+  type StepOutputs,
   type Summary,
   twoEncoders,
   type Views,
@@ -114,16 +114,24 @@ export { xd } from './methods/xd.js';
 export { type Classification, classification, confusionMatrix } from './metrics/classification.js';
 export { type Collapse, collapse } from './metrics/collapse.js';
 export { type Correlation, correlation } from './metrics/correlation.js';
-export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './metrics/knn.js';
+export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labeled } from './metrics/knn.js';
 export { type Pca, pca } from './metrics/pca.js';
 export { type RetrievalResult, retrieval } from './metrics/retrieval.js';
 export { type TsneOptions, tsne } from './metrics/tsne.js';
-export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
+export {
+  type BatchNormLayerOptions,
+  batchNormLayer,
+  type ConvLayerOptions,
+  convBatchNorm,
+  convLayer,
+  depthwiseLayer,
+  linearLayer,
+} from './nn/blocks.js';
 export type { Classifier } from './nn/classifier.js';
 export { constant, kaimingNormal, normal, standardNormal, uniformFanIn } from './nn/init.js';
 export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
-export { type MlpOptions, mlp, projection, unitRows } from './nn/mlp.js';
-export { type Module, type Pass, scoped, sequential } from './nn/module.js';
+export { l2NormalizeLayer, linearNoBias, type MlpOptions, mlp } from './nn/mlp.js';
+export { type Module, type Pass, prefixed, sequential } from './nn/module.js';
 export { projector } from './nn/projector.js';
 export { type ResidualOptions, residual } from './nn/residual.js';
 export { type SqueezeExciteOptions, squeezeExcite } from './nn/squeeze_excite.js';
@@ -132,12 +140,12 @@ export { add } from './ops/add.js';
 export {
   type Augmentation,
   augment,
-  type CentreCrop,
-  centreCrop,
+  type CenterCrop,
+  centerCrop,
   defaultViews,
+  type ImageBatch,
   imagenetStatistics,
   type Normalization,
-  type Pictures,
 } from './ops/augment.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
@@ -150,16 +158,16 @@ export {
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
-export { enqueue } from './ops/enqueue.js';
+export { queuePush } from './ops/enqueue.js';
 export { linear } from './ops/linear.js';
 export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from './ops/matmul.js';
-export { neighbourTargets } from './ops/neighbours.js';
-export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
+export { nearestNeighborTargets } from './ops/neighbours.js';
+export { l2Normalize, l2NormalizeInPlace } from './ops/normalize_rows.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, type MaxPoolOptions, maxPool, type PoolOptions } from './ops/pool.js';
 export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
-export { similarities } from './ops/similarities.js';
+export { contrastiveLogits } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
@@ -170,7 +178,7 @@ export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
-export type { Candidate, Choice } from './runtime/choice.js';
+export type { Variant, VariantChoice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';
@@ -181,7 +189,7 @@ export { profile } from './runtime/profile.js';
 export type { Encoded } from './runtime/replay.js';
 export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
-export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
+export { type Measurement, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
 export type { Binding, Integer, Slot } from './tensor/binding.js';
 export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './tensor/device_tensor.js';
@@ -190,12 +198,12 @@ export {
   columns,
   denseStrides,
   type IntegerTensor,
-  keep,
-  type Lists,
   numel,
   type Precision,
-  prefix,
-  reshape,
+  reshapeView,
+  type Selection,
+  selectView,
+  sliceView,
   type Tensor,
   tensor,
   transient,

@@ -71,8 +71,8 @@ function upload(label: string, values: readonly number[]) {
 
 async function adds({ Plan, Tape }: Pick<Slimgrad, 'Plan' | 'Tape'>): Promise<void> {
   const plan = new Plan(device);
-  const y = new Tape(plan).sum(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
-  plan.keep(y);
+  const y = new Tape(plan).accumulate(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
+  plan.retain(y);
   await plan.compile();
   plan.run();
   assert.equal([...(await plan.read(y))], [11, 22, 33]);
@@ -84,13 +84,13 @@ costs(['Plan', 'Tape'], 10_400, adds);
 costs(['Plan', 'Tape', 'mul'], 14_500, async ({ Plan, Tape, mul }) => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const a = tape.track(upload('a', [1, 2, 3]));
+  const a = tape.requireGrad(upload('a', [1, 2, 3]));
   const y = mul(tape, a, upload('b', [10, 20, 30]));
   tape.backward(y, upload('dy', [1, 2, 4]));
   const da = tape.gradient(a);
   assert.ok(da);
-  plan.keep(y);
-  plan.keep(da);
+  plan.retain(y);
+  plan.retain(da);
   await plan.compile();
   plan.run();
   assert.equal(

@@ -1,6 +1,6 @@
 import { type Channels, parameter } from '../src/core/parameters.js';
 import type { Encoder } from '../src/encoders/encoder.js';
-import { conv, convNorm, dense } from '../src/nn/blocks.js';
+import { convBatchNorm, convLayer, linearLayer } from '../src/nn/blocks.js';
 import { constant } from '../src/nn/init.js';
 import { add } from '../src/ops/add.js';
 import { narrow } from '../src/ops/copy.js';
@@ -22,12 +22,12 @@ export interface OwnOptions {
  * is learnt, a linear layer. Its forward asks for its sides at the width of the pass, and its names are those of no other.
  */
 export function ownEncoder({ channels, features, name = 'own' }: OwnOptions): Encoder {
-  const stem = convNorm(
-    conv(`${name}.stem`, { host: 3, slim: 3 }, channels, { kernelSize: 3, stride: 2 }),
+  const stem = convBatchNorm(
+    convLayer(`${name}.stem`, { host: 3, slim: 3 }, channels, { kernelSize: 3, stride: 2 }),
     `${name}.norm`,
     channels,
   );
-  const last = dense('fc', channels, features);
+  const last = linearLayer('fc', channels, features);
   const gain = parameter('gain', [channels], constant(1));
   return {
     parameters: [...stem.parameters, gain, ...last.parameters],

@@ -40,7 +40,7 @@ try {
     return tensor(buffer, label, [values.length]);
   };
   const y = add(tape, upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   console.log([...(await plan.read(y))].join(' '));

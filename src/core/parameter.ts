@@ -29,7 +29,7 @@ export type Side = Channels | number;
 export interface Parameter {
   readonly name: string;
   /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
-  readonly sides: readonly Side[];
+  readonly channels: readonly Side[];
   /** The lengths of `sides` in the host, */
   readonly shape: readonly number[];
   /** and in the slim encoder. */
@@ -61,7 +61,7 @@ export function parameter(name: string, sides: readonly Side[], init: (random: R
     throw new ShapeError(
       `${name}: expected a slim side of at most the host's, got ${shapeText(slim)} of ${shapeText(shape)}`,
     );
-  return { name, sides, shape, slim, init };
+  return { name, channels: sides, shape, slim, init };
 }
 
 /** @throws ShapeError, in the name of what has them, where something else is given as channels */
@@ -82,7 +82,7 @@ export interface Statistic {
 }
 
 /** What a part of a network owns. */
-export interface Owned {
+export interface ModuleState {
   readonly parameters: readonly Parameter[];
   readonly statistics: readonly Statistic[];
 }

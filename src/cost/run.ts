@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/settings.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Teacher } from '../methods/teacher.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
@@ -87,7 +87,7 @@ function record(
 }
 
 /** Pictures as large as the views; nobody will look at them. */
-function unseen(device: Device, { batch, imageSize }: Settled): Pictures {
+function unseen(device: Device, { batch, imageSize }: Settled): ImageBatch {
   const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
   return {
     batch,

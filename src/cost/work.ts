@@ -22,7 +22,7 @@ export interface Work {
 export function workOf(module: Module, width: Width, shape: readonly number[]): Work {
   const device = metaDevice();
   const plan = new Plan(device, { label: 'work' });
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const parameters = new Parameters(device, module.parameters, module.statistics);
   const x = transient(plan, 'x', shape);
   module.forward({ tape, parameters, width, training: false, updateStats: false }, x);

@@ -2,7 +2,7 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { permutation } from '../core/random.js';
 import { ConfigError, DataError, DeviceError } from '../errors.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { type Binding, bufferOf } from '../tensor/binding.js';
 import { halve } from './derived.js';
@@ -54,7 +54,7 @@ export function mostSquares(size: number): number {
  * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of a picture depends on `batch` alone.
  * All buffers are made on opening, and the queue orders uploads between steps, so one set of them is enough.
  */
-export class Loader implements Pictures {
+export class Loader implements ImageBatch {
   readonly batch: number;
   readonly maxSide: number;
   readonly bindings: { readonly pixels: Binding; readonly table: Binding; readonly batch: Binding };

@@ -3,7 +3,7 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectWithin } from '../checks/range.js';
 import { textOf } from '../checks/text_of.js';
 import { expectChannels } from '../core/parameter.js';
-import type { Channels, Side, Weights } from '../core/parameters.js';
+import type { Channels, ParameterView, Side } from '../core/parameters.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
@@ -71,7 +71,7 @@ export function widthMultiplier(
 ): (channels: number) => Channels {
   const { width = 1, ratio = 1, stemStride = 2 } = expectOptions('encoder', options, encoderOptions);
   if (typeof round !== 'function')
-    throw new ConfigError(`encoder: expected a function that rounds channels, as multipleOf8, got ${textOf(round)}`);
+    throw new ConfigError(`encoder: expected a function that rounds channels, as makeDivisible, got ${textOf(round)}`);
   const refuse = (option: string, expected: string, got: number): never => {
     throw new ConfigError(`encoder: expected ${option} ${expected}, got ${got}`);
   };
@@ -89,7 +89,7 @@ export function mapChannels(channels: Channels, rule: (channels: number) => numb
 }
 
 /** The nearest multiple of 8, but never more than a tenth below: torchvision's rounding of widths. */
-export function multipleOf8(channels: number): number {
+export function makeDivisible(channels: number): number {
   const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);
   return rounded < 0.9 * channels ? rounded + 8 : rounded;
 }
@@ -134,13 +134,13 @@ export function slimOf(encoder: Encoder): Encoder {
   const side = (of: Side) => (typeof of === 'number' ? of : alone(of));
   return {
     ...encoder,
-    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.sides.map(side), shape: own.slim })),
+    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.channels.map(side), shape: own.slim })),
     statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),
     forward({ parameters, width, ...pass }, x) {
       // the encoder asks for sides and tensors of its slim width, which are all of these
-      const weights: Weights = {
+      const weights: ParameterView = {
         tensor: (name) => parameters.tensor(name, width),
         statistic: (name) => parameters.statistic(name, width),
       };

@@ -5,7 +5,7 @@ import { Loader, mostSquares } from '../data/loader.js';
 import type { ImageSource, SquareOptions } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
-import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { type Augmentation, augment, centerCrop, imagenetStatistics } from '../ops/augment.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type SgdOptions, sgd } from '../optim/sgd.js';
 import type { Plan } from '../runtime/plan.js';
@@ -88,7 +88,7 @@ export async function pictureFeed(
     stepsPerEpoch: loader.stepsPerEpoch,
     x: isAugmented
       ? augment(plan, loader, 0, view)
-      : centreCrop(plan, loader, { size: view.size, ...imagenetStatistics }),
+      : centerCrop(plan, loader, { size: view.size, ...imagenetStatistics }),
     async prepare(step) {
       await loader.prepare(step);
       return loader.batchAt(step);
@@ -150,7 +150,7 @@ export async function fit(
   const { batch, stepsPerEpoch } = feed;
   const targets = device.buffer('fit.targets', batch * 4);
   const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch], 0, 'u32'));
-  plan.keep(loss);
+  plan.retain(loss);
   plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
   tape.backward(loss);
   const optimizer = sgd(plan, parameters, { decayAll: false, ...descent });

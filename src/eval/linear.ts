@@ -131,7 +131,7 @@ export async function linearEvaluation(
             seed,
           });
       try {
-        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { frozen: true }) };
+        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { noGrad: true }) };
         const x = isCached ? feed.x : backbone.forward(still, feed.x);
         const tape = new Tape(plan);
         const logits = head.forward({ ...frozen, parameters, tape }, x);

@@ -53,7 +53,7 @@ export function traceEncoder(encoder: Encoder, state: Tensors, side: number, hea
 function record(encoder: Encoder, N: number, side: number, head?: Module) {
   const device = metaDevice();
   const plan = new Plan(device, { label: 'trace' });
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const all = [...encoder.parameters, ...(head?.parameters ?? [])];
   const parameters = new Parameters(device, all, encoder.statistics, { bn: 'shared' });
   const input = transient(plan, 'image', [N, 3, side, side]);

@@ -267,7 +267,7 @@ const converters: Readonly<Record<string, Converter>> = {
       [writer.name(x), integers(writer, String(shape).split(' ').map(Number))],
       writer.name(output),
     ),
-  normalizeRows(writer, { inputs: [x], output }) {
+  l2Normalize(writer, { inputs: [x], output }) {
     const name = writer.name(output);
     const norm = { axes: { ints: [1] }, keepdims: { int: 1 } };
     const length = writer.emit('ReduceL2', [writer.name(x)], writer.unused(`${name}.length`), norm);

@@ -7,7 +7,7 @@ import { checkSource, type ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 
@@ -56,10 +56,10 @@ export async function featuresOf(
   const loader = await Loader.open(device, squares(source, imageSize, square), { batch, budget: 0 });
   const plan = new Plan(device, { label: 'features' });
   try {
-    const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
+    const view = centerCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
     const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
-    const y = backbone.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
-    plan.keep(y);
+    const y = backbone.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, view);
+    plan.retain(y);
     await plan.compile();
     const rows = new Float32Array(length * features);
     const itemsFrom = (first: number) => Array.from({ length: Math.min(batch, length - first) }, (_, i) => first + i);

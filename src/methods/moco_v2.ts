@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { enqueue } from '../ops/enqueue.js';
+import { queuePush } from '../ops/enqueue.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
@@ -26,13 +26,12 @@ export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Metho
       const { key, query, loss } = infoNce(tape, network, embed, views, queue, { temperature });
       return minimize(
         tape,
-        network,
         { loss },
         {
-          watched: { zA: query.z, zB: key, features: query.features },
+          embeddings: { zA: query.z, zB: key, features: query.features },
           update() {
             network.updateAverage(tape.plan);
-            enqueue(tape.plan, queue, key);
+            queuePush(tape.plan, queue, key);
           },
         },
       );

@@ -1,9 +1,9 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { scoped } from '../nn/module.js';
-import { enqueue } from '../ops/enqueue.js';
-import { neighbourTargets } from '../ops/neighbours.js';
-import { similarities } from '../ops/similarities.js';
+import { prefixed } from '../nn/module.js';
+import { queuePush } from '../ops/enqueue.js';
+import { nearestNeighborTargets } from '../ops/neighbours.js';
+import { contrastiveLogits } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
@@ -40,7 +40,7 @@ export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {
     throw new ConfigError(
       `rekd: expected neighbours of at most the queue, ${length}, got ${neighbours}; use a longer queue`,
     );
-  const host = scoped('teacher', wide);
+  const host = prefixed('teacher', wide);
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const teacherHead = unitHead('teacher.head', host, { hidden, output: embedding });
   const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
@@ -55,18 +55,17 @@ export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {
       const taught = plan.phase('host', () => infoNce(tape, network, embedTeacher, views, queue, { temperature }));
       const { features, z } = plan.phase('slim', () => embed(network.pass(tape), views.a));
       const distillation = plan.phase('loss', () => {
-        const targets = neighbourTargets(plan, taught.logits, { count: neighbours });
-        return softmaxCrossEntropy(tape, similarities(tape, z, taught.key, queue), targets, { temperature });
+        const targets = nearestNeighborTargets(plan, taught.logits, { count: neighbours });
+        return softmaxCrossEntropy(tape, contrastiveLogits(tape, z, taught.key, queue), targets, { temperature });
       });
       return minimize(
         tape,
-        network,
         { distillation, teacher: taught.loss },
         {
-          watched: { zA: z, zB: taught.key, features, teacherFeatures: taught.query.features },
+          embeddings: { zA: z, zB: taught.key, features, teacherFeatures: taught.query.features },
           update() {
             network.updateAverage(plan);
-            enqueue(plan, queue, taught.key);
+            queuePush(plan, queue, taught.key);
           },
         },
       );

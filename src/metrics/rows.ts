@@ -1,7 +1,7 @@
 import { NonFiniteError, ShapeError } from '../errors.js';
 
 /** Rows of (N, F) `data` scaled to length 1, as a copy; zeros stay zero. `centre` removes the mean over the rows first. */
-export function unitRows(what: string, data: Float32Array, features: number, centre = false): Float32Array {
+export function l2NormalizeLayer(what: string, data: Float32Array, features: number, centre = false): Float32Array {
   const rows = rowsOf(what, data, features);
   const mean = new Float64Array(features);
   if (centre) {

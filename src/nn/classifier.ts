@@ -1,4 +1,4 @@
-import { type Parameters, parameter, type Weights } from '../core/parameters.js';
+import { type Parameters, type ParameterView, parameter } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
 import { batchnorm } from '../ops/batchnorm.js';
@@ -48,7 +48,7 @@ export function classifierShapes(features: number, classes: number): ReadonlyMap
 /** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */
 function standardizer(features: number): Module {
   const channels = { host: features, slim: features };
-  const fixed = (parameters: Weights, name: string): Tensor => {
+  const fixed = (parameters: ParameterView, name: string): Tensor => {
     const { grad: _, ...rest } = parameters.tensor(name, 'host');
     return rest;
   };
@@ -149,10 +149,10 @@ export async function logitsOf(
   try {
     const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
     const y = head.forward(
-      { ...pass, tape: new Tape(plan, { frozen: true }) },
+      { ...pass, tape: new Tape(plan, { noGrad: true }) },
       tensor(buffer, 'rows', [batch, features]),
     );
-    plan.keep(y);
+    plan.retain(y);
     await plan.compile();
     const classes = y.shape[1];
     const logits = new Float32Array(N * classes);

@@ -28,11 +28,11 @@ export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   const params = { quads: Math.ceil(n / 4) };
   const workgroups = Math.ceil(params.quads / kernel.consts.THREADS.value);
   const consts = { ACT: activations[name] };
-  const y = tape.activation(x, `${name}.y`, x.shape);
+  const y = tape.emptyLike(x, `${name}.y`, x.shape);
   tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 2 * x.bytes });
   return tape.record(name, [x], y, (dy) => {
     const dx = tape.empty(`${name}.dx`, x.shape);
-    const bindings = { x: tape.restore(x), dy, dx };
+    const bindings = { x: tape.recompute(x), dy, dx };
     tape.plan.dispatch(kernel, 'backward_input', {
       params,
       bindings,

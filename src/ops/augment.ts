@@ -11,7 +11,7 @@ type Range = readonly [min: number, max: number];
 type Colour = readonly [r: number, g: number, b: number];
 
 /** The pictures of a batch in GPU memory; a `Loader` keeps one of these. */
-export interface Pictures {
+export interface ImageBatch {
   /** Pictures in the batch. */
   readonly batch: number;
   /** The longest side that any of them can have. */
@@ -55,14 +55,14 @@ export interface Augmentation extends Normalization {
 }
 
 /** The fixed transformation of evaluation: the shorter side to `resize`, then the centre of `size` x `size` pixels. */
-export interface CentreCrop extends Normalization {
+export interface CenterCrop extends Normalization {
   readonly size: number;
   /** `size` where nothing is given, which for square pictures is a plain resize. */
   readonly resize?: number;
 }
 
 const statistics: Kinds<Normalization> = { mean: 'array', std: 'array' };
-const cropOptions: Kinds<CentreCrop> = { ...statistics, size: 'number', resize: 'number' };
+const cropOptions: Kinds<CenterCrop> = { ...statistics, size: 'number', resize: 'number' };
 const augmentation: Kinds<Augmentation> = {
   ...statistics,
   size: 'number',
@@ -116,7 +116,7 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
  */
 export function augment(
   plan: Plan,
-  pictures: Pictures,
+  pictures: ImageBatch,
   view: 0 | 1,
   options: Augmentation,
   precision: Precision = 'f32',
@@ -127,15 +127,15 @@ export function augment(
 }
 
 /** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
-export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, view: 0 | 1 = 0): Tensor {
-  expectPictures('centreCrop', plan, pictures);
-  const { size, resize = size } = expectOptions('centreCrop', options, cropOptions);
+export function centerCrop(plan: Plan, pictures: ImageBatch, options: CenterCrop, view: 0 | 1 = 0): Tensor {
+  expectPictures('centerCrop', plan, pictures);
+  const { size, resize = size } = expectOptions('centerCrop', options, cropOptions);
   checkSize(options);
   expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
   return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
 }
 
-function expectPictures(where: string, plan: Plan, pictures: Pictures): void {
+function expectPictures(where: string, plan: Plan, pictures: ImageBatch): void {
   expectArguments(where, { plan });
   const { batch, maxSide, bindings } = Object(pictures);
   if (![batch, maxSide].every((count) => Number.isInteger(count) && count >= 1))
@@ -144,7 +144,7 @@ function expectPictures(where: string, plan: Plan, pictures: Pictures): void {
 }
 
 /** The kernel's parameters for a view of the whole batch. */
-export function augmentParams(pictures: Pictures, view: 0 | 1, options: Augmentation) {
+export function augmentParams(pictures: ImageBatch, view: 0 | 1, options: Augmentation) {
   const { crop, jitter, blur } = options;
   return {
     ...shape(pictures, view, options),
@@ -193,7 +193,7 @@ const neutral = {
   sigma_max: 1,
 };
 
-function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop) {
+function shape(pictures: ImageBatch, view: 0 | 1, { size, mean, std }: CenterCrop) {
   return {
     N: pictures.batch,
     S: size,
@@ -214,7 +214,7 @@ const blockBytes = 16;
 const pixelBytes = 16; // of the pictures between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
-function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
+function record(plan: Plan, pictures: ImageBatch, params: Params, blurred: boolean, precision: Precision): Tensor {
   expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
   const { N, S, R } = params;
   const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
@@ -227,7 +227,7 @@ function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean
   return x;
 }
 
-function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, x: Tensor): void {
+function recordPart(plan: Plan, pictures: ImageBatch, params: Params, blurred: boolean, x: Tensor): void {
   const { N, S, R } = params;
   const { pixels, table, batch } = pictures.bindings;
   const draws = whole(plan, 'augment.draws', N * drawBytes);
@@ -300,7 +300,7 @@ function expect(holds: boolean, name: string, expected: string, got: unknown): v
   if (!holds) throw new ConfigError(`augment: expected ${name} to be ${expected}, got ${got}`);
 }
 
-function checkSize({ size, mean, std }: CentreCrop): void {
+function checkSize({ size, mean, std }: CenterCrop): void {
   expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
   expect(mean?.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
   expect(

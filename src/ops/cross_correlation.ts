@@ -4,7 +4,7 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import type { Candidate } from '../runtime/choice.js';
+import type { Variant } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
@@ -138,7 +138,7 @@ export function crossCorrelation(
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
-  const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
+  const gradients = [za, zb].map((z) => (tape.requiresGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
   crossCorrelationLoss(plan, [{ u, v }], targets, metrics, ofLoss);
@@ -162,7 +162,7 @@ export function crossCorrelation(
   return { loss, on, off, mean };
 }
 
-interface Form extends Candidate {
+interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 

@@ -14,7 +14,7 @@ import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
  * @param rows (N, D), N ≤ K
  * @throws ShapeError where the shapes do not fit
  */
-export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
+export function queuePush(plan: Plan, queue: Tensor, rows: Tensor): void {
   expectArguments('enqueue', { plan, queue, rows });
   const [K, D] = queue.shape;
   const [N] = rows.shape;

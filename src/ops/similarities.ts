@@ -17,9 +17,9 @@ import { matmulInto } from './matmul.js';
  * @returns (N, 1 + K): q_n · own_n, then q_n · queue_k; without `own` (N, K), the latter alone
  * @throws ShapeError where the shapes do not fit
  */
-export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
+export function contrastiveLogits(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
   expectArguments('similarities', { tape, q, queue, ...(own !== undefined && { own }) });
-  const given = (x: Tensor) => (x.grad && tape.needsGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
+  const given = (x: Tensor) => (x.grad && tape.requiresGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
   return ofRows(tape, given(q), own && given(own), given(queue));
 }
 
@@ -39,7 +39,8 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
   const ld = first + K;
   const forms = rowForms(plan.device.software, D);
   const work = { macs: N * D, bytes: 8 * N * D };
-  const wanted = (x: Tensor, name: string) => (tape.needsGrad(x) ? tape.empty(`similarities.${name}`, x.shape) : null);
+  const wanted = (x: Tensor, name: string) =>
+    tape.requiresGrad(x) ? tape.empty(`similarities.${name}`, x.shape) : null;
   const logits = tape.empty('similarities.logits', [N, ld]);
   matmulInto(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
   if (own)
@@ -58,12 +59,12 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
       });
     const dq = wanted(q, 'dq');
     const products = columns(dlogits, first, K);
-    if (dq && own) pairs(tape.restore(own), dq);
-    if (dq) matmulInto(plan, { a: products, b: tape.restore(queue), out: dq, accumulate: own !== undefined });
+    if (dq && own) pairs(tape.recompute(own), dq);
+    if (dq) matmulInto(plan, { a: products, b: tape.recompute(queue), out: dq, accumulate: own !== undefined });
     const down = own && wanted(own, 'down');
-    if (down) pairs(tape.restore(q), down);
+    if (down) pairs(tape.recompute(q), down);
     const dqueue = wanted(queue, 'dqueue');
-    if (dqueue) matmulInto(plan, { a: products, b: tape.restore(q), out: dqueue, transposeA: true });
+    if (dqueue) matmulInto(plan, { a: products, b: tape.recompute(q), out: dqueue, transposeA: true });
     return own ? [dq, down ?? null, dqueue] : [dq, dqueue];
   });
 }

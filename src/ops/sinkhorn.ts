@@ -2,7 +2,7 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
-import type { Candidate } from '../runtime/choice.js';
+import type { Variant } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { overRows, rowForms } from './lanes.js';
@@ -80,7 +80,7 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
   return q;
 }
 
-interface ColumnForm extends Candidate {
+interface ColumnForm extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 

@@ -47,7 +47,7 @@ export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: 
     const da = tape.empty('squaredDistance.da', a.shape);
     plan.choose('squaredDistance.backward', rowForms(software, chunk), (form, plan) => {
       const { half, ...common } = overRows(form, parts);
-      const bindings = { a: tape.restore(a), t: target, dloss, da };
+      const bindings = { a: tape.recompute(a), t: target, dloss, da };
       plan.dispatch(kernel, 'backward', { ...common, params: { ...params, half }, bindings, bytes: 12 * n });
     });
     return [da];

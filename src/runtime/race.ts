@@ -15,7 +15,7 @@ export interface Runner {
  *
  * @returns milliseconds a run, by variant: a median; of two the one that favours the standard
  */
-export async function race(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
+export async function benchmark(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
   const probes = new Map<string, number>();
   for (const { variant, time } of runners) {
     await time(1);
@@ -25,7 +25,7 @@ export async function race(runners: readonly Runner[], standard: string): Promis
   const still = runners.filter(({ variant }) => (probes.get(variant) as number) <= 3 * fastest);
   const times = new Map([...probes, ...(await inTurns(still, probes))]);
   const settled = new Set([standard]);
-  for (let leader = winnerOf(times, standard); !settled.has(leader); leader = winnerOf(times, standard)) {
+  for (let leader = fastestOf(times, standard); !settled.has(leader); leader = fastestOf(times, standard)) {
     settled.add(leader);
     const pair = runners.filter(({ variant }) => variant === standard || variant === leader);
     if (pair.length < 2) break;
@@ -38,7 +38,7 @@ export async function race(runners: readonly Runner[], standard: string): Promis
 }
 
 /** The fastest, or the standard one where it is nearly as fast or none was timed. */
-export function winnerOf(times: ReadonlyMap<string, number>, standard: string): string {
+export function fastestOf(times: ReadonlyMap<string, number>, standard: string): string {
   const [[best, ms] = [standard, 0]] = [...times].sort(([, a], [, b]) => a - b);
   return ms > margin * (times.get(standard) ?? Number.POSITIVE_INFINITY) ? standard : best;
 }

@@ -13,19 +13,19 @@ const most = { storages: 10, bytes: 256 };
  * keeps it on disk for all. So each shader is dispatched once here, one workgroup of it on memory that nobody reads, on the device
  * itself or on a spare one, whichever is free. No effect on drivers that are done when a pipeline is (`device.spares` is missing).
  */
-export async function warm(
+export async function precompile(
   device: Device,
   dispatches: readonly Dispatch[],
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> {
-  if (!device.spares) return;
+  if (!device.compileDevices) return;
   const { pipelines } = device;
   const cold = new Map(
     dispatches.map((dispatch) => [PipelineCache.key(dispatch.kernel, dispatch.entry, dispatch), dispatch]),
   );
   for (const key of cold.keys()) if (pipelines.warm.has(key)) cold.delete(key);
   if (cold.size < leastWorthwhile) return;
-  const spares = await device.spares();
+  const spares = await device.compileDevices();
   const waiting = [...cold.values()];
   let done = 0;
   const work = async (gpu: GPUDevice, cache: PipelineCache) => {

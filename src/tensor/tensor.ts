@@ -113,13 +113,13 @@ export function transient(
  *
  * @throws ShapeError where x is not contiguous, or `shape` has another number of elements
  */
-export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+export function reshapeView(x: Tensor, shape: readonly number[]): Tensor {
   expectTensors('reshape', { x });
   if (!isShape(shape) || numel(shape) !== numel(x.shape))
     throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
   if (!isDense(x))
     throw new ShapeError(`reshape: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
-  return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshape(x.grad, shape) }) };
+  return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshapeView(x.grad, shape) }) };
 }
 
 /**
@@ -128,7 +128,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
  *
  * @throws ShapeError where `shape` is no block of x
  */
-export function prefix(x: Tensor, shape: readonly number[]): Tensor {
+export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
   expectTensors('prefix', { x });
   if (!isShape(shape) || shape.length !== x.shape.length || !shape.every((side, i) => side <= x.shape[i]))
     throw new ShapeError(
@@ -141,17 +141,17 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
     bytes: keptRows || keptColumns ? x.bytes : extent(shape, x.strides) * elementBytes(x),
     ...(keptRows && { keptRows: { ...keptRows, bytes: 4 * shape[0] } }),
     ...(keptColumns && { keptColumns: { ...keptColumns, bytes: 4 * shape[1] } }),
-    ...(grad && { grad: prefix(grad, shape) }),
+    ...(grad && { grad: sliceView(grad, shape) }),
   };
 }
 
 /** Keep-lists of a tensor's first two dimensions: u32, one number a row or column. Where there is none, the leading ones are kept. */
-export interface Lists {
+export interface Selection {
   readonly rows?: Binding | undefined;
   readonly columns?: Binding | undefined;
 }
 
-const listKinds: Kinds<Lists> = { rows: 'object', columns: 'object' };
+const listKinds: Kinds<Selection> = { rows: 'object', columns: 'object' };
 
 /**
  * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
@@ -159,7 +159,7 @@ const listKinds: Kinds<Lists> = { rows: 'object', columns: 'object' };
  *
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
-export function keep(x: Tensor, shape: readonly number[], lists: Lists): Tensor {
+export function selectView(x: Tensor, shape: readonly number[], lists: Selection): Tensor {
   expectTensors('keep', { x });
   const { rows, columns } = expectOptions('keep', lists, listKinds);
   if (!isShape(shape)) throw new ShapeError(`keep: expected a block of ${x.label}, got ${shapeText(shape)}`);
@@ -169,18 +169,18 @@ export function keep(x: Tensor, shape: readonly number[], lists: Lists): Tensor 
   });
   if ((rows && x.keptRows) || (columns && x.keptColumns))
     throw new ShapeError(`keep: expected ${x.label} without a keep-list there, got ${viewText(x)}; keep of the whole`);
-  const { bytes, grad, ...view } = prefix(x, shape);
+  const { bytes, grad, ...view } = sliceView(x, shape);
   return {
     ...view,
     bytes: rows || columns ? x.bytes : bytes,
-    ...(grad && { grad: keep(x.grad as Tensor, shape, { rows, columns }) }),
+    ...(grad && { grad: selectView(x.grad as Tensor, shape, { rows, columns }) }),
     ...(rows && { keptRows: rows }),
     ...(columns && { keptColumns: columns }),
   };
 }
 
 /** The same elements with the first two dimensions in each other's place. */
-export function transposed({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
+export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
   if (shape.length < 2)
     throw new ShapeError(`transposed: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
   const turned = ([rows, columns, ...kernel]: readonly number[]) => [columns, rows, ...kernel];
@@ -188,7 +188,7 @@ export function transposed({ shape, strides, grad, keptRows, keptColumns, ...res
     ...rest,
     shape: turned(shape),
     strides: turned(strides),
-    ...(grad && { grad: transposed(grad) }),
+    ...(grad && { grad: transposeView(grad) }),
     ...(keptColumns && { keptRows: keptColumns }),
     ...(keptRows && { keptColumns: keptRows }),
   };
@@ -223,7 +223,7 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /** The matrix (O, I) of a 1x1 kernel (O, I, 1, 1), strides kept. */
-export function matrix(weight: Tensor): Tensor {
-  const grad = weight.grad && matrix(weight.grad);
+export function squeezeKernel(weight: Tensor): Tensor {
+  const grad = weight.grad && squeezeKernel(weight.grad);
   return { ...weight, shape: weight.shape.slice(0, 2), strides: weight.strides.slice(0, 2), ...(grad && { grad }) };
 }

@@ -6,7 +6,7 @@ import type { ImageSource, SquareOptions } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, DataError } from '../errors.js';
 import type { Module } from '../nn/module.js';
-import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 
@@ -54,10 +54,10 @@ export async function recalibrate(
   const plan = new Plan(device, { label: 'recalibrate' });
   const before = new Float32Array(await device.read(parameters.stats));
   try {
-    const view = centreCrop(plan, loader, { size, ...imagenetStatistics });
+    const view = centerCrop(plan, loader, { size, ...imagenetStatistics });
     // with momentum 1 what a pass leaves are the batch's own statistics
     const pass = { parameters, width, training: true, updateStats: true, momentum: 1 };
-    module.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    module.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, view);
     await plan.compile();
     const places = module.statistics.flatMap(({ name }) => [...parameters.elements(name, width).at]);
     device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace

@@ -59,8 +59,8 @@ async function planReplays(device: Device): Promise<Measured> {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const [left, right] = [device.tensor([n], 0), device.tensor([n], 0)];
-  const y = tape.sum(left, right);
-  plan.keep(y);
+  const y = tape.accumulate(left, right);
+  plan.retain(y);
   await plan.compile();
   let wrong = 0;
   for (const sign of [1, -1]) {

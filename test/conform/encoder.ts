@@ -28,9 +28,9 @@ export async function encoder(of: Case, state: Safetensors): Promise<Check[]> {
     for (const { x, features, training } of passes) {
       const plan = new Plan(device);
       try {
-        const tape = new Tape(plan, { frozen: true });
+        const tape = new Tape(plan, { noGrad: true });
         const y = network.forward({ tape, parameters, width: 'host', training, updateStats: false }, of.upload(x));
-        plan.keep(y);
+        plan.retain(y);
         await plan.compile();
         plan.poison();
         plan.run();

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import { KeepLists } from '../../src/core/channel_selection.js';
+import { ChannelSelection } from '../../src/core/channel_selection.js';
 import { parameter } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
@@ -13,7 +13,7 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { keep, numel, type Tensor } from '../../src/tensor/tensor.js';
+import { numel, selectView, type Tensor } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { assertEqual, openTrainer, pictures, small } from '../made_up.js';
@@ -44,7 +44,7 @@ test('each group keeps its k channels of the largest norm, summed over what make
     parameter('d.weight', [7, group], zero),
   ];
   const before = device.allocated;
-  const lists = new KeepLists(device, made);
+  const lists = new ChannelSelection(device, made);
   assert.equal([...lists.kept(group)], [0, 1]);
   assert.equal([...lists.kept(colours)], [0, 1, 2]);
   assert.is(lists.list(colours), undefined);
@@ -66,7 +66,7 @@ test('each group keeps its k channels of the largest norm, summed over what make
   assert.equal([...lists.read().keys()], ['kept.a', 'kept.c']);
   lists.dispose();
   assert.is(device.allocated, before);
-  assert.throws(() => new KeepLists(device, made.slice(2, 3)), /^keep-lists: .* no convolution makes/);
+  assert.throws(() => new ChannelSelection(device, made.slice(2, 3)), /^keep-lists: .* no convolution makes/);
 });
 
 /** An op of a masked dense weight and of the slice that the mask keeps, on the same host-wide input. */
@@ -101,12 +101,17 @@ async function maskedAndSliced(K: number, isDepthwise: boolean): Promise<void> {
     const host = upload(device, 'w', shape, of, new Float32Array(of.length));
     const lists = { rows: uploadList(device, rows), columns: columns && uploadList(device, columns) };
     const slim = [rows.length, columns?.length ?? 1, K, K];
-    const y = (isDepthwise ? depthwise : conv2d)(tape, tape.track(x), sliced ? keep(host, slim, lists) : host, {
-      padding: (K - 1) / 2,
-    });
+    const y = (isDepthwise ? depthwise : conv2d)(
+      tape,
+      tape.requireGrad(x),
+      sliced ? selectView(host, slim, lists) : host,
+      {
+        padding: (K - 1) / 2,
+      },
+    );
     tape.backward(y, dy);
     const dx = tape.gradient(x) as Tensor;
-    for (const t of [y, dx]) plan.keep(t);
+    for (const t of [y, dx]) plan.retain(t);
     return { y, dx, dw: host.grad as Tensor };
   });
   await plan.compile();
@@ -146,13 +151,13 @@ for (const [name, K, isDepthwise] of [
 test('tuning finds every variant of a slice by lists right', async () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [4, 9, 8, 8], randoms(random, 4 * 9 * 64)));
+  const x = tape.requireGrad(upload(device, 'x', [4, 9, 8, 8], randoms(random, 4 * 9 * 64)));
   const host = upload(device, 'w', [16, 12, 3, 3], randoms(random, 16 * 12 * 9), randoms(random, 16 * 12 * 9));
   const lists = {
     rows: uploadList(device, chosen(random, 16, 10)),
     columns: uploadList(device, chosen(random, 12, 9)),
   };
-  const y = conv2d(tape, x, keep(host, [10, 9, 3, 3], lists), { padding: 1 });
+  const y = conv2d(tape, x, selectView(host, [10, 9, 3, 3], lists), { padding: 1 });
   tape.backward(y, upload(device, 'dy', y.shape, randoms(random, numel(y.shape))));
   const refused: string[] = [];
   let problems = 0;
@@ -278,10 +283,10 @@ for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
     const { module } = trainer.network.encoder('slim');
     const x = upload(device, 'x', [5, 3, 16, 16], randoms(random, 5 * 3 * 256));
     const plan = new Plan(device);
-    const pass = { training: false, updateStats: false, tape: new Tape(plan, { frozen: true }) };
+    const pass = { training: false, updateStats: false, tape: new Tape(plan, { noGrad: true }) };
     const inPlace = module.forward({ ...pass, parameters, width: 'slim' }, x);
     const plain = encoder.backbone.forward({ ...pass, parameters: encoder.parameters, width: 'host' }, x);
-    for (const y of [inPlace, plain]) plan.keep(y);
+    for (const y of [inPlace, plain]) plan.retain(y);
     await plan.compile();
     plan.poison();
     plan.run();

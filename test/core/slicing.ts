@@ -72,14 +72,14 @@ interface Passed {
 /** A training pass forward and backward from z, or a frozen one. */
 async function pass(network: Network, width: Width, x: Tensor, dz: Tensor, frozen = false): Promise<Passed> {
   const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen });
+  const tape = new Tape(plan, { noGrad: frozen });
   plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
   const { encoder, head, parameters } = network;
   const options = { tape, parameters, width, training: true, updateStats: !frozen };
   const features = encoder.forward(options, x);
   const z = head.forward(options, features);
   if (!frozen) tape.backward(z, dz);
-  for (const kept of [features, z]) plan.keep(kept);
+  for (const kept of [features, z]) plan.retain(kept);
   await plan.compile();
   plan.poison();
   plan.run();

@@ -4,7 +4,7 @@ import { halve } from '../../src/data/derived.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
+import { augment, centerCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
@@ -135,7 +135,7 @@ test('cached and streamed pictures make the same views, bit for bit, whatever wa
     await withLoader(source, { batch: 8, seed, budget }, async (loader) => {
       const plan = new Plan(device);
       const x = [augment(plan, loader, 0, options), augment(plan, loader, 1, options)];
-      for (const view of x) plan.keep(view);
+      for (const view of x) plan.retain(view);
       await plan.compile();
       for (const step of steps) {
         await loader.prepare(step);
@@ -156,8 +156,8 @@ test('view 0 is made of picture 0, view 1 of picture 1', async () => {
   const source = randomSource(4, 2);
   await withLoader(source, { batch: 4 }, async (loader) => {
     const plan = new Plan(device);
-    const views = ([0, 1] as const).map((view) => centreCrop(plan, loader, { size: 9, ...imagenetStatistics }, view));
-    for (const x of views) plan.keep(x);
+    const views = ([0, 1] as const).map((view) => centerCrop(plan, loader, { size: 9, ...imagenetStatistics }, view));
+    for (const x of views) plan.retain(x);
     await plan.compile();
     await loader.show([2, 0, 3, 1]);
     plan.poison();

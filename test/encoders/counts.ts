@@ -21,7 +21,7 @@ function macsOf(spec: EncoderSpec, side: number, width: Width): number {
   const encoder = backbone(spec);
   const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
   const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const picture = transient(plan, 'picture', [1, 3, side, side]);
   encoder.forward({ tape, parameters, width, training: false, updateStats: false }, picture);
   parameters.dispose();

@@ -63,12 +63,12 @@ for (const [encoder, tolerance] of [
     const picture = upload(device, 'picture', shape, drawn(1, shape, 0.1, 1.5));
     const plan = new Plan(device);
     const pass = { parameters, width: 'host', updateStats: false } as const;
-    const still = network.forward({ ...pass, tape: new Tape(plan, { frozen: true }), training: false }, picture);
+    const still = network.forward({ ...pass, tape: new Tape(plan, { noGrad: true }), training: false }, picture);
     const tape = new Tape(plan);
     const y = network.forward({ ...pass, tape, training: true }, picture);
     const dy = upload(device, 'dy', y.shape, drawn(2, y.shape, 0.1, 1));
     tape.backward(y, dy);
-    for (const features of [still, y]) plan.keep(features);
+    for (const features of [still, y]) plan.retain(features);
     await plan.compile();
     plan.poison();
     device.write(parameters.grads, new Float32Array(parameters.size));

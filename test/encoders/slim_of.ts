@@ -34,7 +34,7 @@ function ownedBy({ parameters, statistics, features, hidden, stride }: Encoder):
     return text;
   };
   return {
-    parameters: parameters.map(({ init: _, sides, ...own }) => ({ ...own, sides: sides.map(named) })),
+    parameters: parameters.map(({ init: _, channels: sides, ...own }) => ({ ...own, sides: sides.map(named) })),
     statistics: statistics.map(({ channels, ...own }) => ({ ...own, channels: named(channels) })),
     features: named(features),
     hidden: hidden?.map(({ host, slim }) => [host, slim]),
@@ -75,8 +75,8 @@ async function inPlace(encoder: Encoder, parameters: Parameters, { shape, pictur
   const plan = new Plan(device);
   const x = upload(device, 'x', shape, pictures);
   const pass = { parameters, width: 'slim', training: false, updateStats: false } as const;
-  const y = encoder.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, x);
-  plan.keep(y);
+  const y = encoder.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, x);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   const rows = (await plan.read(y)).slice(0, numel(y.shape));

@@ -72,7 +72,7 @@ async function pass(network: Encoder, state: Tensors, precision: Precision) {
   const y = network.forward({ tape, parameters, width: 'host', training: false, updateStats: false }, picture);
   const dy = upload(device, 'dy', y.shape, randoms(random, numel(y.shape), 0.1, 1));
   tape.backward(y, dy);
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.poison();
   device.write(parameters.grads, new Float32Array(parameters.size));

@@ -156,7 +156,7 @@ async function viewsOf(
   assert.is(loader.cached, budget !== 0);
   const plan = new Plan(device);
   const views = defaultViews(size).map((options, view) => augment(plan, loader, view as 0 | 1, options));
-  for (const view of views) plan.keep(view);
+  for (const view of views) plan.retain(view);
   await plan.compile();
   const others = Array.from({ length: source.length }, (_, other) => other).filter((other) => other !== item);
   await loader.show([item, ...others]);

@@ -9,7 +9,7 @@ import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../../src/errors.js';
 import { foldBatchnorm, traceEncoder } from '../../src/export/graph.js';
 import { exportOnnx } from '../../src/export/onnx.js';
-import { conv, convNorm, dense, norm } from '../../src/nn/blocks.js';
+import { batchNormLayer, convBatchNorm, convLayer, linearLayer } from '../../src/nn/blocks.js';
 import { normal } from '../../src/nn/init.js';
 import { type Module, sequential } from '../../src/nn/module.js';
 import { type Activation, activation, activations } from '../../src/ops/activation.js';
@@ -19,12 +19,12 @@ import { concat, contiguous, detach, narrow, transpose } from '../../src/ops/cop
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmul } from '../../src/ops/matmul.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
+import { l2Normalize } from '../../src/ops/normalize_rows.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import type { Device } from '../../src/runtime/device.js';
-import { numel, prefix, reshape, type Tensor, transposed } from '../../src/tensor/tensor.js';
+import { numel, reshapeView, sliceView, type Tensor, transposeView } from '../../src/tensor/tensor.js';
 import { close, error } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { ownEncoder } from '../own_encoder.js';
@@ -111,8 +111,8 @@ for (const fold of [false, true])
 /** An encoder of 8 features: a convolution and batchnorm, then `rest`, which ends in (N, 8). */
 function encoderWith(...rest: Module[]): Encoder {
   const channels = { host: 8, slim: 8 };
-  const stem = conv('stem', { host: 3, slim: 3 }, channels, { kernelSize: 3 });
-  const body = sequential(convNorm(stem, 'norm', channels), ...rest);
+  const stem = convLayer('stem', { host: 3, slim: 3 }, channels, { kernelSize: 3 });
+  const body = sequential(convBatchNorm(stem, 'norm', channels), ...rest);
   return { ...body, features: channels, stride: 4 };
 }
 const layer = (forward: Module['forward']): Module => ({ parameters: [], statistics: [], forward });
@@ -123,13 +123,17 @@ test('every activation and pool, and a batchnorm behind a fully connected layer'
   const acts = Object.keys(activations) as Activation[];
   const applied = acts.flatMap((name) => [
     layer(({ tape }, x) => activation(tape, x, name)),
-    norm(`norm.${name}`, channels, { activation: name }), // behind no convolution: stays where it is
+    batchNormLayer(`norm.${name}`, channels, { activation: name }), // behind no convolution: stays where it is
   ]);
   const pools = [
     layer(({ tape }, x) => maxPool(tape, x, { kernelSize: 3, stride: 2, padding: 1 })),
     layer(({ tape }, x) => averagePool(tape, x, { kernelSize: 2, stride: 1 })),
   ];
-  const head = [dense('dense', channels, 8), norm('dense.norm', channels), dense('last', channels, 8)];
+  const head = [
+    linearLayer('dense', channels, 8),
+    batchNormLayer('dense.norm', channels),
+    linearLayer('last', channels, 8),
+  ];
   await agrees(encoderWith(...applied, ...pools, pooling, ...head), 13);
 });
 
@@ -154,8 +158,8 @@ test('arithmetic, sums and products of matrices', async () => {
 
 test('a batchnorm whose input is used elsewhere too is not folded', async () => {
   const channels = { host: 8, slim: 8 };
-  const branch = conv('branch', channels, channels);
-  const branchNorm = norm('branch.norm', channels);
+  const branch = convLayer('branch', channels, channels);
+  const branchNorm = batchNormLayer('branch.norm', channels);
   const both: Module = {
     parameters: [...branch.parameters, ...branchNorm.parameters],
     statistics: branchNorm.statistics,
@@ -169,7 +173,10 @@ test('a batchnorm whose input is used elsewhere too is not folded', async () => 
 
 test('layers whose names are those of inputs and outputs', async () => {
   const channels = { host: 8, slim: 8 };
-  await agrees(encoderWith(conv('image', channels, channels), conv('features', channels, channels), pooling), 9);
+  await agrees(
+    encoderWith(convLayer('image', channels, channels), convLayer('features', channels, channels), pooling),
+    9,
+  );
 });
 
 test('folding leaves no batchnorm of an encoder', async () => {
@@ -228,7 +235,8 @@ test('what cannot be exported is refused', async () => {
     return narrow(tape, concat(tape, Array(x.shape[0]).fill(rows), 1), 1, 0, 8);
   }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 pictures and 3 for 3/);
   await refused(
-    ({ tape }, x) => exp(tape, contiguous(tape, transposed(transposed(reshape(pooled(tape, x), [x.shape[0], 8]))))),
+    ({ tape }, x) =>
+      exp(tape, contiguous(tape, transposeView(transposeView(reshapeView(pooled(tape, x), [x.shape[0], 8]))))),
     /^exportOnnx: exp: expected what the tape's ops made of the image, parameters or statistics, got "pool\.y"/,
   );
 });
@@ -243,15 +251,19 @@ test("every op of a loss of one's own, on an encoder of one's own, of sides of i
 function oddlyNamed(): Encoder {
   const channels = { host: 8, slim: 8 };
   const owned = ['features', 'scalar_2', 'w', 'pool.mean'].map((name) => parameter(name, [channels, 8], normal(0.4)));
-  const stem = convNorm(conv('image', { host: 3, slim: 3 }, channels, { kernelSize: 3 }), 'image.norm', channels);
-  const shared = conv('shared', channels, channels);
-  const twice = [norm('first', channels), norm('second', channels)];
+  const stem = convBatchNorm(
+    convLayer('image', { host: 3, slim: 3 }, channels, { kernelSize: 3 }),
+    'image.norm',
+    channels,
+  );
+  const shared = convLayer('shared', channels, channels);
+  const twice = [batchNormLayer('first', channels), batchNormLayer('second', channels)];
   const bare: Module = {
     parameters: [parameter('kernel', [channels, channels, 1, 1], normal(0.4))],
     statistics: [],
     forward: ({ tape, parameters }, x) => conv2d(tape, x, parameters.tensor('kernel', 'host')),
   };
-  const last = convNorm(bare, 'kernel.norm', channels);
+  const last = convBatchNorm(bare, 'kernel.norm', channels);
   const all = [stem, shared, ...twice, last];
   return {
     parameters: [...all.flatMap(({ parameters }) => parameters), ...owned],
@@ -266,12 +278,12 @@ function oddlyNamed(): Encoder {
       const rows = globalAveragePool(tape, last.forward(pass, map));
       const product = linear(tape, scale(tape, rows, 2), of('w'));
       const part = add(tape, product, narrow(tape, of('features'), 0, 3, 1));
-      const first = mul(tape, part, reshape(prefix(of('scalar_2'), [1, 8]), [8]));
-      const turned = matmul(tape, first, transposed(of('pool.mean')));
-      const corner = contiguous(tape, prefix(of('w'), [4, 8])); // of its first rows, by columns
-      const flat = add(tape, reshape(of('pool.mean'), [64]), 0);
+      const first = mul(tape, part, reshapeView(sliceView(of('scalar_2'), [1, 8]), [8]));
+      const turned = matmul(tape, first, transposeView(of('pool.mean')));
+      const corner = contiguous(tape, sliceView(of('w'), [4, 8])); // of its first rows, by columns
+      const flat = add(tape, reshapeView(of('pool.mean'), [64]), 0);
       const others = add(tape, sum(tape, corner, { dim: 0 }), narrow(tape, flat, 0, 8, 8));
-      return add(tape, add(tape, turned, normalizeRows(tape, rows)), others);
+      return add(tape, add(tape, turned, l2Normalize(tape, rows)), others);
     },
   };
 }
@@ -282,11 +294,14 @@ test('parameters read in parts, under other shapes, by several layers, and named
 
 test('maps of one pixel, flattened maps and other layouts', async () => {
   const channels = { host: 8, slim: 8 };
-  const halved = conv('halved', channels, channels, { kernelSize: 3, stride: 4 });
+  const halved = convLayer('halved', channels, channels, { kernelSize: 3, stride: 4 });
   const flatten = layer(({ tape }, x) => tape.reshape(x, [x.shape[0], numel(x.shape) / x.shape[0]]));
-  await agrees(encoderWith(halved, flatten, dense('wide', { host: 32, slim: 32 }, 8)), 7);
-  await agrees(encoderWith(halved, conv('pixel', channels, channels), flatten), 4);
-  await agrees(encoderWith(halved, conv('pixel', channels, channels), norm('folds', channels), flatten), 4);
+  await agrees(encoderWith(halved, flatten, linearLayer('wide', { host: 32, slim: 32 }, 8)), 7);
+  await agrees(encoderWith(halved, convLayer('pixel', channels, channels), flatten), 4);
+  await agrees(
+    encoderWith(halved, convLayer('pixel', channels, channels), batchNormLayer('folds', channels), flatten),
+    4,
+  );
 });
 
 test.run();

@@ -157,7 +157,7 @@ async function measure(
     plan.poison();
     plan.run();
     const figures: Record<string, Float32Array> = {};
-    for (const [name, figure] of Object.entries(objective.figures)) figures[name] = await plan.read(figure);
+    for (const [name, figure] of Object.entries(objective.metrics)) figures[name] = await plan.read(figure);
     const grads = new Float32Array(await device.read(parameters.grads));
     const cut = (from: ArrayLike<number>) =>
       new Map(

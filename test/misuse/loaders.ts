@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError, DeviceError, ValidationError } from '../../src/errors.js';
-import { centreCrop, imagenetStatistics } from '../../src/ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { profile } from '../../src/runtime/profile.js';
@@ -47,8 +47,8 @@ test('a plan does not run on pictures that are not there yet', async () => {
   for (const budget of [undefined, 0])
     await withLoader(plain(9), { batch: 4, budget }, async (loader) => {
       using plan = new Plan(device);
-      const x = centreCrop(plan, loader, { size: 9, ...imagenetStatistics });
-      plan.keep(x);
+      const x = centerCrop(plan, loader, { size: 9, ...imagenetStatistics });
+      plan.retain(x);
       await plan.compile();
       const before = /^loader\.batch: expected to be filled before a run; call prepare\(step\) or show\(items\)/;
       for (let again = 0; again < 2; again++) await rejects(() => plan.run(), ValidationError, before);
@@ -111,7 +111,7 @@ test('a run is refused while the next batch is on its way, cached or streamed', 
   for (const budget of [0, 2 ** 20]) {
     using loader = await Loader.open(device, plain(8), { batch: 2, seed: 1, budget });
     using plan = new Plan(device);
-    centreCrop(plan, loader, { size: 4, ...imagenetStatistics });
+    centerCrop(plan, loader, { size: 4, ...imagenetStatistics });
     await plan.compile();
     await loader.prepare(0);
     plan.run();

@@ -14,13 +14,13 @@ import { linearEvaluation } from '../../src/eval/linear.js';
 import type { WeightedEncoder } from '../../src/inference/features.js';
 import { deviceKnn, knn } from '../../src/metrics/knn.js';
 import { tsne } from '../../src/metrics/tsne.js';
-import { conv } from '../../src/nn/blocks.js';
+import { convLayer } from '../../src/nn/blocks.js';
 import { openDataset } from '../../src/node/data/datasets.js';
 import { openEmoji } from '../../src/node/data/emoji.js';
 import { openImageFolder } from '../../src/node/data/image_folder.js';
 import { openDevice } from '../../src/node/device/device.js';
 import { evaluate } from '../../src/node/eval/evaluate.js';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
+import { augment, centerCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
 import { recalibrate } from '../../src/train/recalibrate.js';
@@ -90,7 +90,7 @@ export const opened: Readonly<Record<string, Door>> = {
   resnet20: { where: /^(resnet|encoder): /, options: width, call: (_, options) => resnet20(options) },
   Plan: {
     where: /^plan: /,
-    options: { label: (value) => typeof value === 'string', variants: object, standIn: callback },
+    options: { label: (value) => typeof value === 'string', variants: object, substitute: callback },
     call: ({ device }, options) => new Plan(device, options),
   },
   Parameters: {
@@ -148,11 +148,11 @@ export const opened: Readonly<Record<string, Door>> = {
     },
     call: ({ plan }, options) => augment(plan, batchOf(plan), 0, { ...view, blur: given(options, view.blur) as never }),
   },
-  centreCrop: {
-    where: /^(centreCrop|augment): /,
+  centerCrop: {
+    where: /^(centerCrop|augment): /,
     options: { size: whole(1, 2048), resize: whole(8) },
     call: ({ plan }, options) =>
-      centreCrop(plan, batchOf(plan), given(options, { size: 8, ...imagenetStatistics }) as never),
+      centerCrop(plan, batchOf(plan), given(options, { size: 8, ...imagenetStatistics }) as never),
   },
   squares: {
     where: /^(square|resize|interpolation): /,
@@ -194,7 +194,13 @@ export const opened: Readonly<Record<string, Door>> = {
     where: /^(recalibrate|square): /,
     options: { batch: whole(2), square: object },
     call: ({ device, parameters }, options) =>
-      recalibrate(device, { module: conv('w', channels, channels), parameters, width: 'host' }, pictures, 8, options),
+      recalibrate(
+        device,
+        { module: convLayer('w', channels, channels), parameters, width: 'host' },
+        pictures,
+        8,
+        options,
+      ),
   },
   trainingCost: {
     where: /^(trainingCost|unknown|cost|encoder)/,

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { csv } from '../../src/node/cli/embed_folder.js';
-import { evaluate, pixelContender } from '../../src/node/eval/evaluate.js';
+import { evaluate, pixelBaseline } from '../../src/node/eval/evaluate.js';
 import { evaluationText } from '../../src/node/eval/scores.js';
 
 /** Items of four classes, each class a corner that is bright; picture 1 of an item is picture 0, dimmer. */
@@ -32,7 +32,7 @@ test('without anything held out the rank of the training features is told, and h
   const contenders = [
     { name: 'trained', embedder: spread, ranked: true },
     { name: 'untrained', embedder: flat, ranked: true },
-    pixelContender(8),
+    pixelBaseline(8),
   ];
   const found = await evaluate({ name: 'corners', train, notes: [] }, contenders);
   assert.is(found.on, '30 training pictures, none being held out');
@@ -52,7 +52,7 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
     embedder: { embed: async (s: ImageSource) => new Float32Array(s.length * 4).fill(1) },
     ranked: true,
   };
-  const result = await evaluate(dataset, [blind, pixelContender(8)]);
+  const result = await evaluate(dataset, [blind, pixelBaseline(8)]);
   assert.match(
     result.on,
     '24 held-out pictures; kNN over 4 classes by 80 training pictures; each twin sought among 12',
@@ -73,7 +73,7 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
   );
   assert.equal([result.map?.method, result.map?.labels.length], ['t-SNE', 24]);
   assert.ok([...(result.map?.x ?? []), ...(result.map?.y ?? [])].every((value) => value === 0));
-  const plain = await evaluate(dataset, [pixelContender(8)], { map: 'none' });
+  const plain = await evaluate(dataset, [pixelBaseline(8)], { map: 'none' });
   assert.equal(plain.map, undefined);
   assert.equal(
     plain.confusion?.counts,

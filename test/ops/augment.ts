@@ -7,10 +7,10 @@ import {
   type Augmentation,
   augment,
   augmentParams,
-  centreCrop,
+  centerCrop,
   defaultViews,
+  type ImageBatch,
   imagenetStatistics,
-  type Pictures,
 } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -50,7 +50,7 @@ function randomPicture(width: number, height: number): Picture {
   return { width, height, pixels };
 }
 
-interface Batch extends Pictures {
+interface Batch extends ImageBatch {
   readonly samples: readonly number[];
   readonly of: (place: number, view: 0 | 1) => Picture;
   free(): void;
@@ -99,7 +99,7 @@ async function values(
   const plan = new Plan(device);
   try {
     const result = record(plan);
-    plan.keep(result);
+    plan.retain(result);
     await plan.compile();
     plan.poison();
     plan.run({ step, seed: runSeed });
@@ -394,7 +394,7 @@ for (const [size, resize] of [
   test(`the centre crop of evaluation: ${size} of ${resize ?? size}`, async () => {
     const batch = uploadBatch(sizes);
     const { mean, std, blur } = off;
-    const x = await values((plan) => centreCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
+    const x = await values((plan) => centerCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
     for (let n = 0; n < batch.batch; n++) {
       const picture = batch.of(n, 0);
       const reference = referenceView(picture, centreDraw(picture, size, resize ?? size), { size, mean, std, blur });
@@ -433,7 +433,7 @@ test('options out of range are refused by name', () => {
     );
   }
   assert.throws(
-    () => centreCrop(plan, batch, { ...imagenetStatistics, size: 32, resize: 31 }),
+    () => centerCrop(plan, batch, { ...imagenetStatistics, size: 32, resize: 31 }),
     /resize to be a whole number of at least size = 32, got 31/,
   );
   batch.free();

@@ -19,7 +19,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
 import { fromHalf, toHalf } from '../../src/tensor/half.js';
-import { numel, type Precision, prefix, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
+import { numel, type Precision, sliceView, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -181,15 +181,15 @@ async function pass({ x: shape, weights = {}, run }: Case, precision: Precision,
   const x = tensor(buffer, 'x', shape, 0, precision);
   const whole = Object.entries(weights).map(([name, { host, slim }]) => {
     const made = upload(device, name, host, randoms(random, numel(host), 0.4, 0.5), randoms(random, numel(host)));
-    return [name, made, prefix(made, slim)] as const;
+    return [name, made, sliceView(made, slim)] as const;
   });
   using plan = new Plan(device, { variants });
   const tape = new Tape(plan);
-  const y = run(tape, tape.track(x), Object.fromEntries(whole.map(([name, , slice]) => [name, slice])));
+  const y = run(tape, tape.requireGrad(x), Object.fromEntries(whole.map(([name, , slice]) => [name, slice])));
   const dy = upload(device, 'dy', y.shape, randoms(random, numel(y.shape), 0.1, 1));
   tape.backward(y, dy);
   const dx = tape.gradient(x) as Tensor;
-  for (const output of [y, dx]) plan.keep(output);
+  for (const output of [y, dx]) plan.retain(output);
   await plan.compile();
   plan.poison();
   plan.run();

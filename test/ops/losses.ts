@@ -7,7 +7,7 @@ import { add } from '../../src/ops/add.js';
 import { concat, detach } from '../../src/ops/copy.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
 import { matmul } from '../../src/ops/matmul.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
+import { l2Normalize } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import type { Device } from '../../src/runtime/device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -22,7 +22,7 @@ test.after(() => device.dispose());
 
 /** SimCLR's loss: of 2N embeddings, each tells its other view among the 2N − 1 others. */
 function ntXent(tape: Tape, za: Tensor, zb: Tensor, others: Tensor, temperature: number): Tensor {
-  const [u, v] = [normalizeRows(tape, za), normalizeRows(tape, zb)];
+  const [u, v] = [l2Normalize(tape, za), l2Normalize(tape, zb)];
   const z = concat(tape, [u, v]);
   const similarities = scale(tape, matmul(tape, z, z, { transposeB: true }), 1 / temperature); // (2N, 2N)
   const exponentials = mul(tape, exp(tape, similarities), others); // `others` is 0 on the diagonal
@@ -47,7 +47,7 @@ function vicReg(tape: Tape, za: Tensor, zb: Tensor, beside: Tensor, [lambda, mu,
 
 /** SimSiam's loss of one view: −cos of a prediction and the other view's embedding, which is a constant. */
 function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {
-  const cosines = sum(tape, mul(tape, normalizeRows(tape, p), normalizeRows(tape, detach(tape, z))), { dim: 1 });
+  const cosines = sum(tape, mul(tape, l2Normalize(tape, p), l2Normalize(tape, detach(tape, z))), { dim: 1 });
   return scale(tape, mean(tape, cosines), -1);
 }
 

@@ -33,7 +33,7 @@ async function pass(device: Device, onProgress?: (done: number, total: number) =
   const activated = names.map((name) => activation(tape, x, name)).reduce((a, b) => add(tape, a, b));
   const y = globalAveragePool(tape, batchnorm(tape, activated, { ...affine, ...running }, { activation: 'relu' }));
   tape.backward(y, make('dy', [2, 6]));
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile(onProgress);
   plan.poison();
   plan.run();
@@ -49,8 +49,8 @@ test('shaders are compiled on the device and its spares once, and compute the sa
     opened.push(await requestDevice((await findAdapter(choice)).adapter));
     return opened.slice(-1);
   };
-  using plain = await openTestDevice({ spares: undefined });
-  using warmed = await openTestDevice({ spares });
+  using plain = await openTestDevice({ compileDevices: undefined });
+  using warmed = await openTestDevice({ compileDevices: spares });
   const seen: [number, number][] = [];
   const expected = await pass(plain);
   const found = await pass(warmed, (done, total) => seen.push([done, total]));

@@ -101,9 +101,9 @@ for (const [name, optimizer] of Object.entries(optimizers))
 test('a resumed run computes with the kernels that it was begun with', async () => {
   const source = pictures(30);
   const plain = await Trainer.open(device, ownMethod(), source, options);
-  const several = plain.plan.choices.find(({ candidates }) => candidates.length > 1);
+  const several = plain.plan.choices.find(({ variants: candidates }) => candidates.length > 1);
   assert.ok(several, 'a kernel has several variants');
-  const { id, candidates, chosen } = several;
+  const { id, variants: candidates, chosen } = several;
   const variant = (candidates.find(({ name }) => name !== chosen.name) as { name: string }).name;
   const begun = await Trainer.open(device, ownMethod(), source, { ...options, variants: { [id]: variant } });
   await begun.train();

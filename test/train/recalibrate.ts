@@ -4,7 +4,7 @@ import { Parameters, type Width } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
-import { conv, convNorm } from '../../src/nn/blocks.js';
+import { convBatchNorm, convLayer } from '../../src/nn/blocks.js';
 import { sequential } from '../../src/nn/module.js';
 import { imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -36,8 +36,8 @@ function pictures(length: number): ImageSource & { readonly all: readonly Pictur
 const inner = { host: 7, slim: 5 };
 const outer = { host: 9, slim: 4 };
 const module = sequential(
-  convNorm(conv('a', { host: 3, slim: 3 }, inner, { kernelSize: 3 }), 'bn1', inner),
-  convNorm(conv('b', inner, outer), 'bn2', outer, { momentum: 0.01, eps: 1e-3 }),
+  convBatchNorm(convLayer('a', { host: 3, slim: 3 }, inner, { kernelSize: 3 }), 'bn1', inner),
+  convBatchNorm(convLayer('b', inner, outer), 'bn2', outer, { momentum: 0.01, eps: 1e-3 }),
 );
 
 /** Running statistics in f64: of each whole batch by itself, then the mean over batches. */

@@ -61,9 +61,9 @@ async function run<T>(
   for (const [name, { data }] of state) parameters.write(tracked.has(name) ? `host.${name}` : name, data);
   const x = upload(device, 'x', shape, pictures);
   const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const y = forward({ tape, parameters, width: 'host', training, updateStats: training }, x);
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   const result = await read(plan, y, tape, parameters);

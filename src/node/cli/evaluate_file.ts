@@ -4,9 +4,9 @@ import { type EvaluateOptions, evaluate } from '../eval/evaluate.js';
 import type { Result } from '../eval/scores.js';
 import {
   contendersOf,
+  type EvalTarget,
   openSubject,
   partOptions,
-  type Subject,
   type SubjectOptions,
   searched,
 } from '../eval/subject.js';
@@ -35,7 +35,7 @@ export async function evaluateFile(
   }
 }
 
-function measurable(dataset: Dataset): asserts dataset is Subject['dataset'] {
+function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] {
   const { name, train, test } = dataset;
   if (!test || (!test.labels && test.pictures === 1)) {
     throw new DataError(

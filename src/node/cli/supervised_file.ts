@@ -14,9 +14,9 @@ import { featureMap, type MapMethod } from '../eval/feature_map.js';
 import type { Fitted, Result, Score } from '../eval/scores.js';
 import {
   contendersOf,
+  type EvalTarget,
   openSubject,
   partOptions,
-  type Subject,
   type SubjectOptions,
   searched,
 } from '../eval/subject.js';
@@ -48,7 +48,7 @@ export interface Learned {
   readonly trained: string;
 }
 
-function seenBy({ dataset, seen }: Subject): string {
+function seenBy({ dataset, seen }: EvalTarget): string {
   return writeTrained(trainedOn(dataset.train, seen));
 }
 
@@ -165,7 +165,7 @@ export async function finetuneFile(weights: string, data: string, given: Finetun
   }
 }
 
-function labelled(what: string): (dataset: Dataset) => asserts dataset is Subject['dataset'] {
+function labelled(what: string): (dataset: Dataset) => asserts dataset is EvalTarget['dataset'] {
   return (dataset) => {
     const { train, test } = dataset;
     countClasses(what, train, test ?? train);
@@ -180,7 +180,7 @@ function top5<K extends 'linearTop5' | 'finetunedTop5'>(key: K, result: Supervis
 
 function resultOf(
   what: 'linear' | 'finetune',
-  { part, weights, device, splitSeed }: Subject,
+  { part, weights, device, splitSeed }: EvalTarget,
   data: string,
   names: readonly string[],
   found: readonly SupervisedResult[],

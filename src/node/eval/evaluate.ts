@@ -21,7 +21,7 @@ export interface PictureEmbedder {
 }
 
 /** A row of the table: what is measured, under which name. */
-export interface Contender {
+export interface Baseline {
   name: string;
   embedder: PictureEmbedder;
   /** Report the effective rank of its embeddings too. */
@@ -49,7 +49,7 @@ const evaluateOptions: Kinds<EvaluateOptions> = {
 };
 
 /** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
-export function pixelContender(size: number): Contender {
+export function pixelBaseline(size: number): Baseline {
   return { name: 'raw pixels', embedder: { embed: (images) => rawPixels(images, size) } };
 }
 
@@ -60,7 +60,7 @@ export function pixelContender(size: number): Contender {
  */
 export async function evaluate(
   dataset: Dataset,
-  contenders: readonly Contender[],
+  contenders: readonly Baseline[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const {
@@ -116,7 +116,7 @@ export async function evaluate(
 }
 
 /** How many directions the features of the training pictures take: one where the encoder tells no picture from another. */
-async function unlabelled(train: ImageSource, contenders: readonly Contender[], most: number): Promise<Evaluation> {
+async function unlabelled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
   const pictures = thin(eachPicture(train), most);
   const scores: Score[] = [];
   for (const { name, embedder, ranked } of contenders) {

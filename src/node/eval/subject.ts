@@ -15,7 +15,7 @@ import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { readBytes } from '../system/files.js';
-import { type Contender, pixelContender, thin } from './evaluate.js';
+import { type Baseline, pixelBaseline, thin } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
 export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
@@ -39,7 +39,7 @@ export function partOptions<T extends SubjectOptions>(
 }
 
 /** What an evaluation is of: an encoder from a file, the same untrained, and data to measure them on. */
-export interface Subject {
+export interface EvalTarget {
   readonly weights: string;
   readonly config: TrainConfig;
   readonly part: Width;
@@ -66,9 +66,9 @@ export interface Subject {
 export async function openSubject(
   weights: string,
   data: string,
-  check: (dataset: Dataset) => asserts dataset is Subject['dataset'],
+  check: (dataset: Dataset) => asserts dataset is EvalTarget['dataset'],
   { splitSeed: asked, recalibrate = false, ...choice }: SubjectOptions = {},
-): Promise<Subject> {
+): Promise<EvalTarget> {
   const file = readEncoder(await readBytes(weights), { file: weights });
   const { config, part, metadata } = file;
   const splitSeed = asked ?? config.seed;
@@ -116,7 +116,7 @@ export function evaluationOptions(config: TrainConfig, data: string): DatasetOpt
 }
 
 /** What there is to test with: without the items that the weights were trained on, but for a part that came with the data. */
-function unseen({ test, isDrawn }: Subject['dataset'], seen: Trained, weights: string): ImageSource {
+function unseen({ test, isDrawn }: EvalTarget['dataset'], seen: Trained, weights: string): ImageSource {
   const { fresh, known } = leaveOutTrained(test, seen);
   if (known === 0) return test;
   if (!isDrawn) {
@@ -136,15 +136,15 @@ function unseen({ test, isDrawn }: Subject['dataset'], seen: Trained, weights: s
 }
 
 /** The rows of a table: the encoder, the same untrained, and raw pixels. */
-export function contendersOf({ part, trained, untrained, config }: Subject): Contender[] {
+export function contendersOf({ part, trained, untrained, config }: EvalTarget): Baseline[] {
   return [
     { name: `${part} encoder, trained`, embedder: trained, ranked: true },
     { name: `${part} encoder, untrained`, embedder: untrained, ranked: true },
-    pixelContender(config.imageSize),
+    pixelBaseline(config.imageSize),
   ];
 }
 
 /** The data as kNN and retrieval see them: an encoder of other data was not told which drawings are twins. */
-export function searched({ dataset, isPaired }: Subject): Dataset {
+export function searched({ dataset, isPaired }: EvalTarget): Dataset {
   return isPaired ? dataset : { ...dataset, train: eachPicture(dataset.train) };
 }
