@@ -148,6 +148,7 @@ export {
   type Normalization,
 } from './ops/augment.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
+export { contrastiveLogits } from './ops/contrastive_logits.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
 export { concat, contiguous, detach, narrow, slice, transpose } from './ops/copy.js';
 export {
@@ -158,16 +159,15 @@ export {
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
-export { queuePush } from './ops/enqueue.js';
+export { l2Normalize, l2NormalizeInPlace } from './ops/l2_normalize.js';
 export { linear } from './ops/linear.js';
 export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from './ops/matmul.js';
-export { nearestNeighborTargets } from './ops/neighbours.js';
-export { l2Normalize, l2NormalizeInPlace } from './ops/normalize_rows.js';
+export { nearestNeighborTargets } from './ops/nearest_neighbors.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, type MaxPoolOptions, maxPool, type PoolOptions } from './ops/pool.js';
+export { queuePush } from './ops/queue_push.js';
 export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
-export { contrastiveLogits } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
@@ -178,7 +178,6 @@ export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
-export type { Variant, VariantChoice } from './runtime/choice.js';
 export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';
@@ -191,6 +190,7 @@ export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Measurement, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
+export type { Variant, VariantChoice } from './runtime/variants.js';
 export type { Binding, Integer, Slot } from './tensor/binding.js';
 export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './tensor/device_tensor.js';
 export type { Numbers } from './tensor/read_numbers.js';

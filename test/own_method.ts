@@ -7,7 +7,7 @@ import { embedder } from '../src/methods/network.js';
 import { convBatchNorm, convLayer, depthwiseLayer } from '../src/nn/blocks.js';
 import { sequential } from '../src/nn/module.js';
 import { scale } from '../src/ops/elementwise.js';
-import { queuePush } from '../src/ops/enqueue.js';
+import { queuePush } from '../src/ops/queue_push.js';
 import type { TrainerOptions } from '../src/train/options.js';
 import { seed } from './random.js';
 

@@ -9,7 +9,7 @@ import { checkBackbone } from '../inference/torchvision.js';
 import { classifier, classifierShapes } from '../nn/classifier.js';
 import type { Module } from '../nn/module.js';
 import { imagenetStatistics } from '../ops/augment.js';
-import { shortest } from '../ops/normalize_rows.js';
+import { shortest } from '../ops/l2_normalize.js';
 import { foldBatchnorm, type Graph, type Node, traceEncoder, unused, type Value } from './graph.js';
 
 /** The version of ONNX's operators that files are written in: the first with HardSwish. Runtimes since 2021 know it. */

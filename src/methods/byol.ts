@@ -3,7 +3,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { batchNormLayer } from '../nn/blocks.js';
 import { l2NormalizeLayer, mlp } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
-import { l2Normalize } from '../ops/normalize_rows.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { emaMomentum } from '../optim/schedule.js';
 import type { HeadSettings } from './contrast.js';

@@ -4,7 +4,7 @@ import { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { l2NormalizeLayer, type MlpOptions, mlp } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
-import { contrastiveLogits } from '../ops/similarities.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Views } from './method.js';

@@ -2,7 +2,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { l2NormalizeLayer, linearNoBias } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
 import { add } from '../ops/add.js';
-import { queuePush } from '../ops/enqueue.js';
+import { queuePush } from '../ops/queue_push.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';

@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { queuePush } from '../ops/enqueue.js';
+import { queuePush } from '../ops/queue_push.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';

@@ -3,7 +3,7 @@ import type { Encoder } from '../encoders/encoder.js';
 import { linearNoBias } from '../nn/mlp.js';
 import { prefixed } from '../nn/module.js';
 import { add } from '../ops/add.js';
-import { l2NormalizeInPlace } from '../ops/normalize_rows.js';
+import { l2NormalizeInPlace } from '../ops/l2_normalize.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';

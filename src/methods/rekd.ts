@@ -1,9 +1,9 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { prefixed } from '../nn/module.js';
-import { queuePush } from '../ops/enqueue.js';
-import { nearestNeighborTargets } from '../ops/neighbours.js';
-import { contrastiveLogits } from '../ops/similarities.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
+import { nearestNeighborTargets } from '../ops/nearest_neighbors.js';
+import { queuePush } from '../ops/queue_push.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';

@@ -1,7 +1,7 @@
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { queuePush } from '../ops/enqueue.js';
-import { contrastiveLogits } from '../ops/similarities.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
+import { queuePush } from '../ops/queue_push.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import { type ContrastSettings, contrastDefaults, headKinds, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';

@@ -3,7 +3,7 @@ import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
-import { l2Normalize } from '../ops/normalize_rows.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** A frozen encoder to learn from: a trained one, with the running statistics that it has. An `ImageEncoder` is one. */

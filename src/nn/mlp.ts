@@ -1,8 +1,8 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { type Channels, parameter } from '../core/parameters.js';
 import { activation } from '../ops/activation.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import { linear } from '../ops/linear.js';
-import { l2Normalize } from '../ops/normalize_rows.js';
 import { batchNormLayer, linearLayer } from './blocks.js';
 import { uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';

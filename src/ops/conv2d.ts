@@ -10,10 +10,10 @@ import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import { viewText } from '../tensor/footprint.js';
 import { numel, shapeText, type Tensor, transient, transposeView } from '../tensor/tensor.js';
-import { batches } from './batches.js';
-import { lists } from './lists.js';
 import { tileRows } from './matmul.js';
 import { pointwise } from './pointwise.js';
+import { lists } from './selection_bindings.js';
+import { batches } from './split_batch.js';
 
 /** How a kernel moves over the map, in pixels. */
 export interface ConvOptions {

@@ -8,8 +8,8 @@ import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { batches } from './batches.js';
 import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
+import { batches } from './split_batch.js';
 
 /**
  * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),

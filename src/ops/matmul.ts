@@ -5,11 +5,11 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
-import type { Variant } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
 import { numel, shapeText, type Tensor, transient, transposeView } from '../tensor/tensor.js';
 import { operand } from './copy.js';
-import { lists } from './lists.js';
+import { lists } from './selection_bindings.js';
 
 export interface MatmulIntoOptions {
   /**

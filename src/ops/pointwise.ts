@@ -13,10 +13,10 @@ import {
   transient,
   transposeView,
 } from '../tensor/tensor.js';
-import { batches } from './batches.js';
 import { linear } from './linear.js';
-import { lists } from './lists.js';
 import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './matmul.js';
+import { lists } from './selection_bindings.js';
+import { batches } from './split_batch.js';
 
 const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
 

@@ -4,7 +4,7 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { laneForms } from './lanes.js';
+import { laneForms } from './reduction_width.js';
 
 const threads = kernel.consts.THREADS.value;
 const lanes = kernel.consts.LANES.value;

@@ -3,7 +3,7 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { scale_channels as kernel } from '../generated/scale_channels.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { laneForms } from './lanes.js';
+import { laneForms } from './reduction_width.js';
 
 /**
  * y[n,c,h,w] = scale[n,c] x[n,c,h,w]: the excitation of squeeze-and-excitation.

@@ -9,8 +9,8 @@ import type { Plan } from '../runtime/plan.js';
 import type { Binding } from '../tensor/binding.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { mul, scale, sub } from './elementwise.js';
-import { overRows, rowForms } from './lanes.js';
 import { sum } from './reduce.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 export interface CrossEntropyOptions {
   /** τ: what logits are divided by. */

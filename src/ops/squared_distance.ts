@@ -4,7 +4,7 @@ import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { squared_distance as kernel } from '../generated/squared_distance.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 const mostParts = 256; // enough workgroups for any device
 const leastChunk = 1024;

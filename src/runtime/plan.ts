@@ -6,16 +6,16 @@ import { checkLayout, checkRange } from '../tensor/footprint.js';
 import { type Numbers, readNumbers } from '../tensor/read_numbers.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
-import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './choice.js';
 import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import { precompile } from './precompile.js';
 import { type Encoded, replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { checkUses } from './uses.js';
-import { precompile } from './warm.js';
+import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './variants.js';
 import { fold } from './workgroups.js';
 
 const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', substitute: 'function' };

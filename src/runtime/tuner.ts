@@ -2,12 +2,12 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { SlimgradError, ValidationError } from '../errors.js';
 import { type Binding, isBuffer, type Slot } from '../tensor/binding.js';
-import { fromHalf, toHalf } from '../tensor/half.js';
-import type { VariantChoice as ChoiceOf, Variant } from './choice.js';
+import { fromHalf, toHalf } from '../tensor/float16.js';
+import { benchmark, fastestOf, type Runner } from './benchmark.js';
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { Plan } from './plan.js';
-import { benchmark, fastestOf, type Runner } from './race.js';
+import type { VariantChoice as ChoiceOf, Variant } from './variants.js';
 
 type Choice<C extends Variant = Variant> = ChoiceOf<Plan, C>;
 

@@ -3,8 +3,8 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError, ValidationError } from '../errors.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
+import { toHalf } from './float16.js';
 import { elementBytes, isDense, viewText } from './footprint.js';
-import { toHalf } from './half.js';
 import type { TensorMemory } from './memory.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
 import {

@@ -9,7 +9,7 @@ import { softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import type { Binding } from '../../src/tensor/binding.js';
-import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { fromHalf, toHalf } from '../../src/tensor/float16.js';
 import { selectView, sliceView, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';

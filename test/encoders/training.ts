@@ -12,7 +12,7 @@ import { backboneParameters } from '../../src/inference/torchvision.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { fromHalf, toHalf } from '../../src/tensor/float16.js';
 import { numel, type Precision, tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';

@@ -31,21 +31,21 @@ import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { augment, defaultViews } from '../../src/ops/augment.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/ops/copy.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
-import { queuePush } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmul, matmulInto } from '../../src/ops/matmul.js';
-import { nearestNeighborTargets } from '../../src/ops/neighbours.js';
-import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { contrastiveLogits } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
@@ -125,7 +125,7 @@ export const ops: Readonly<Record<string, Call>> = {
   concat: call('concat', { tape, 'tensor 0': rows, 'tensor 1': rows }, (g) =>
     concat(g.tape, [g['tensor 0'], g['tensor 1']]),
   ),
-  similarities: call('similarities', { tape, q: rows, own: rows, queue: x(7, 6) }, (g) =>
+  contrastiveLogits: call('contrastiveLogits', { tape, q: rows, own: rows, queue: x(7, 6) }, (g) =>
     contrastiveLogits(g.tape, g.q, g.own, g.queue),
   ),
   squaredDistance: call('squaredDistance', { tape, a: rows, target: rows }, (g) =>
@@ -140,7 +140,7 @@ export const ops: Readonly<Record<string, Call>> = {
     nearestNeighborTargets(g.plan, g.similarities, { count: 2 }),
   ),
   l2NormalizeInPlace: call('l2NormalizeInPlace', { plan, rows }, (g) => l2NormalizeInPlace(g.plan, g.rows)),
-  enqueue: call('enqueue', { plan, queue: x(7, 6), rows }, (g) => queuePush(g.plan, g.queue, g.rows)),
+  queuePush: call('queuePush', { plan, queue: x(7, 6), rows }, (g) => queuePush(g.plan, g.queue, g.rows)),
   standardize: call('standardize', { plan, z: rows }, (g) => standardize(g.plan, g.z)),
   crossCorrelation: call('crossCorrelation', { tape, za: rows, zb: rows }, (g) => crossCorrelation(g.tape, g.za, g.zb)),
   crossCorrelationLoss: call(

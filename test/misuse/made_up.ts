@@ -8,24 +8,24 @@ import { ConfigError, DeviceError, ShapeError, type SlimgradError } from '../../
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { crossCorrelation, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
-import { queuePush } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmulInto } from '../../src/ops/matmul.js';
-import { nearestNeighborTargets } from '../../src/ops/neighbours.js';
-import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { contrastiveLogits } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { toHalf } from '../../src/tensor/half.js';
+import { toHalf } from '../../src/tensor/float16.js';
 import {
   columns,
   numel,
@@ -80,7 +80,7 @@ const ops: Readonly<Record<string, Op>> = {
   softmax: { shapes: { x: [4, 6] }, run: (tape, { x }) => softmax(tape, x) },
   softmaxCrossEntropy: { shapes: { x: [4, 6], t: [4, 6] }, run: (tape, { x, t }) => softmaxCrossEntropy(tape, x, t) },
   squaredDistance: { shapes: { a: [4, 6], t: [4, 6] }, run: (tape, { a, t }) => squaredDistance(tape, a, t) },
-  similarities: {
+  contrastiveLogits: {
     shapes: { q: [4, 6], own: [4, 6], queue: [7, 6] },
     run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
   },
@@ -89,7 +89,7 @@ const ops: Readonly<Record<string, Op>> = {
     shapes: { x: [4, 6] },
     run: ({ plan }, { x }) => nearestNeighborTargets(plan, x, { count: 2 }),
   },
-  enqueue: {
+  queuePush: {
     shapes: { queue: [7, 6], rows: [4, 6] },
     run: ({ plan }, { queue, rows }) => {
       queuePush(plan, queue, rows);

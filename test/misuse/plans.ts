@@ -10,8 +10,8 @@ import { activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
 import { exp } from '../../src/ops/elementwise.js';
-import { queuePush } from '../../src/ops/enqueue.js';
 import { matmulInto } from '../../src/ops/matmul.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { adamw } from '../../src/optim/adamw.js';
 import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
@@ -20,7 +20,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
 import { bufferOf } from '../../src/tensor/binding.js';
-import { toHalf } from '../../src/tensor/half.js';
+import { toHalf } from '../../src/tensor/float16.js';
 import {
   columns,
   numel,
@@ -130,7 +130,7 @@ test('memory is not bound for reading and writing at once', async () => {
     ValidationError,
     /^matmul.*"b4?" and "c" in memory of their own.*"b"/,
   );
-  await rejects(() => queuePush(plan, a, a), ValidationError, /^enqueue\.store: expected "rows" and "queue"/);
+  await rejects(() => queuePush(plan, a, a), ValidationError, /^queue_push\.store: expected "rows" and "queue"/);
   const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
   await rejects(
     () => ema(plan, parameters, parameters),

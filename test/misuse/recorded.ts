@@ -12,7 +12,7 @@ import { conv2d } from '../../src/ops/conv2d.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import { matmul, matmulInto } from '../../src/ops/matmul.js';
-import { nearestNeighborTargets } from '../../src/ops/neighbours.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { averagePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';

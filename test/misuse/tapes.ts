@@ -6,12 +6,12 @@ import { Tape } from '../../src/core/tape.js';
 import { ShapeError, ValidationError } from '../../src/errors.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
-import { queuePush } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmulInto } from '../../src/ops/matmul.js';
-import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/normalize_rows.js';
-import { contrastiveLogits } from '../../src/ops/similarities.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -122,13 +122,13 @@ test('gradients that an op hands on are of the shape of its input, dense and f32
 
 test('what the backward reads was not written since the forward', async () => {
   const by: Readonly<Record<string, (tape: Tape) => void>> = {
-    enqueue: (tape) => {
+    queue_push: (tape) => {
       const queue = made('queue', [7, 3]);
       const y = contrastiveLogits(tape, tape.requireGrad(made('q', [4, 3])), undefined, queue);
       queuePush(tape.plan, queue, made('rows', [2, 3]));
       tape.backward(y, made('dy', [4, 7]));
     },
-    normalize_rows: (tape) => {
+    l2_normalize: (tape) => {
       const x = made('x', [4, 3]);
       const y = linear(tape, x, weights('w', [2, 3]));
       l2NormalizeInPlace(tape.plan, x);

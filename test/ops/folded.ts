@@ -7,17 +7,17 @@ import { Tape } from '../../src/core/tape.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { concat, narrow, transpose } from '../../src/ops/copy.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { div, exp, mul } from '../../src/ops/elementwise.js';
-import { queuePush } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
-import { nearestNeighborTargets } from '../../src/ops/neighbours.js';
-import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { contrastiveLogits } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
@@ -119,10 +119,10 @@ const cases: { [what: string]: Record } = {
   'cross-entropy of classes': op((tape, x) => softmaxCrossEntropy(tape, x), [330, 5]),
   'cross-entropy of distributions': op((tape, x, targets) => softmaxCrossEntropy(tape, x, targets), [330, 5], [330, 5]),
   sinkhorn: (tape, make) => [sinkhorn(tape.plan, make([330, 100]))],
-  similarities: op(contrastiveLogits, [330, 5], [330, 5], [3, 5]),
-  neighbours: (tape, make) => [nearestNeighborTargets(tape.plan, make([330, 9]))],
+  contrastive_logits: op(contrastiveLogits, [330, 5], [330, 5], [3, 5]),
+  nearest_neighbors: (tape, make) => [nearestNeighborTargets(tape.plan, make([330, 9]))],
   'squared distance': op((tape, a, target) => squaredDistance(tape, a, target), [65, 1100], [65, 1100]),
-  enqueue: (tape, make) => {
+  queue_push: (tape, make) => {
     queuePush(tape.plan, make([100, 5]), make([90, 5]));
     return [];
   },

@@ -18,7 +18,7 @@ import { scaleChannels } from '../../src/ops/scale_channels.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { fromHalf, toHalf } from '../../src/tensor/float16.js';
 import { numel, type Precision, sliceView, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';

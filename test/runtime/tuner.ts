@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
 import { add } from '../../src/generated/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
-import { l2Normalize } from '../../src/ops/normalize_rows.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
-import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/normalize_rows.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { sliceView } from '../../src/tensor/tensor.js';

@@ -1,11 +1,11 @@
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
-import { normalize_rows as kernel } from '../generated/normalize_rows.js';
+import { l2_normalize as kernel } from '../generated/l2_normalize.js';
 import type { Plan } from '../runtime/plan.js';
 import { viewText } from '../tensor/footprint.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /** What lengths are raised to before a row is divided by its own. */
 export const shortest = 1e-12;

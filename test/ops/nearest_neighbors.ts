@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
-import { nearestNeighborTargets } from '../../src/ops/neighbours.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { checkOp } from '../check.js';

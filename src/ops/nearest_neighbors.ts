@@ -1,10 +1,10 @@
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import { neighbours as kernel } from '../generated/neighbours.js';
+import { nearest_neighbors as kernel } from '../generated/nearest_neighbors.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /**
  * Targets that call positive what a teacher finds alike (ReKD): in each row a mass of 1, spread equally over the own key in

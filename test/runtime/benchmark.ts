@@ -1,7 +1,7 @@
 // Races of made-up times: a winner has beaten the standard twice.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { benchmark, fastestOf } from '../../src/runtime/race.js';
+import { benchmark, fastestOf } from '../../src/runtime/benchmark.js';
 
 /** A runner that takes these times: before a play-off and in each of them; the last one goes on. */
 type Times = readonly [number, ...number[]];

@@ -1,4 +1,4 @@
-import type { Variant } from '../runtime/choice.js';
+import type { Variant } from '../runtime/variants.js';
 
 /** How many threads share a plane. */
 export interface ReductionWidth extends Variant {

@@ -2,11 +2,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
-import { batches } from '../../src/ops/batches.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import { linear } from '../../src/ops/linear.js';
 import { pointwise } from '../../src/ops/pointwise.js';
+import { batches } from '../../src/ops/split_batch.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { numel, sliceView, type Tensor, tensor } from '../../src/tensor/tensor.js';

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../src/errors.js';
-import { queuePush } from '../../src/ops/enqueue.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tensor } from '../../src/tensor/tensor.js';
@@ -52,7 +52,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => queuePush(plan, make(4), make(1, 4)),
     ShapeError,
-    /enqueue: expected queue \(K, D\), none of them 0, got \(4\)/,
+    /queuePush: expected queue \(K, D\), none of them 0, got \(4\)/,
   );
   for (const [rows, text] of [
     [make(5, 3), '\\(5, 3\\); use a smaller batch or a longer queue'],
@@ -61,7 +61,7 @@ test('shapes that do not fit are refused by name', async () => {
     await rejects(
       () => queuePush(plan, make(4, 3), rows),
       ShapeError,
-      new RegExp(`enqueue: expected rows \\(N, 3\\), N from 1 to 4, for queue \\(4, 3\\), got ${text}`),
+      new RegExp(`queuePush: expected rows \\(N, 3\\), N from 1 to 4, for queue \\(4, 3\\), got ${text}`),
     );
   await rejects(
     () => queuePush(plan, make(2 ** 20, 3), make(2 ** 12, 3)),
