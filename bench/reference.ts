@@ -86,7 +86,7 @@ export function affine(N: number, I: number, O: number): Reference {
 
 const kink = 1e-4;
 
-/** Training batch normalisation with ReLU: x (N, C, P). */
+/** Training batch normalization with ReLU: x (N, C, P). */
 export function normalization(N: number, C: number, P: number, eps = 1e-5): Reference {
   return ({ x, gamma, beta, dy }) => {
     const channel = memo((c: number) => {

@@ -102,7 +102,7 @@ with all its settings. The same command goes on where it was stopped.
 ${measured}${gone}
 
 **These are minutes on a CPU, not ImageNet.** A small MobileNet-V1 (width 0.25, blocks 64/1 128/2 256/2 512/1) at 32 px. Every
-method trains the same slim encoder, and only that one is measured. Short runs and few pictures favour what learns fast: read
+method trains the same slim encoder, and only that one is measured. Short runs and few pictures favor what learns fast: read
 the tables as what is seen here, not as a ranking of methods.
 
 - *Equal epochs*: every run sees as many images. *Equal FLOPs*: every run may spend what \`sacl_xd\` does at equal epochs.
@@ -116,7 +116,7 @@ the tables as what is seen here, not as a ranking of methods.
 - Emoji: two artists' drawings of one emoji are the two views, so training knows which are twins; a fifth of the emoji, by the
   seed, is held out (drawn by number up to 2026-11-25, by name since). Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other
   style? Fashion-MNIST: ${count(fashion.train)} of its training and ${count(fashion.test)} of its test pictures, two augmentations of one picture.
-- *kNN*: k = 20. *Linear*: a linear layer on standardised features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
+- *kNN*: k = 20. *Linear*: a linear layer on standardized features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
   the training pictures. *Untrained*: as the seed makes them, a slice of a host as
   those of \`sacl_xd\` and \`sacl\` begin, and an encoder on its own, as all others begin. *Raw pixels*: the same measures of the pixels.
 - Figures are per cent, mean ± standard deviation over the seeds (n − 1). *images/s* is the training's, by the median step, of

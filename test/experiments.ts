@@ -256,7 +256,7 @@ test('what an experiment was survives its file', () => {
     const stored = JSON.parse(JSON.stringify(identity(experiment.config)));
     assert.is(keyOfEarlier(experiment.subject, stored), keyOf(experiment));
   }
-  assert.is(keyOfEarlier('trained', { data: 'emoji', colour: 'blue' }), undefined);
+  assert.is(keyOfEarlier('trained', { data: 'emoji', color: 'blue' }), undefined);
 });
 
 test('damaged lines and unknown flags are refused by name', async () => {

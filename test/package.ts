@@ -67,7 +67,7 @@ test('that line makes the embedded adapter work, and the process ends by itself'
   assert.is(out, '11 22 33\n');
 });
 
-test('kernels of its own need no parser beside the package, which brings the parser’s licence', async () => {
+test('kernels of its own need no parser beside the package, which brings the parser’s license', async () => {
   writeFileSync(
     join(project, 'kernel.js'),
     `import { ValidationError } from 'slimgrad';

@@ -40,7 +40,7 @@ export function examplesOf(page: string): Example[] {
 }
 
 /**
- * A folder to run examples in, with 20 pictures under `photos` and 20 of two classes under `labelled`; and one inside the package,
+ * A folder to run examples in, with 20 pictures under `photos` and 20 of two classes under `labeled`; and one inside the package,
  * which finds itself by name.
  */
 export class Playground {
@@ -58,7 +58,7 @@ export class Playground {
     };
     for (let i = 0; i < 20; i++) {
       await picture(`photos/${i}.png`, 30 + i, 0, 256);
-      await picture(`labelled/${i % 2 ? 'bright' : 'dark'}/${i}.png`, 30 + i, i % 2 ? 156 : 0, i % 2 ? 256 : 100);
+      await picture(`labeled/${i % 2 ? 'bright' : 'dark'}/${i}.png`, 30 + i, i % 2 ? 156 : 0, i % 2 ? 256 : 100);
     }
   }
 

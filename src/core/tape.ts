@@ -71,12 +71,12 @@ export class Tape {
     this.#recompute = recompute;
   }
 
-  /** An uninitialised tensor in the plan's transient memory. */
+  /** An uninitialized tensor in the plan's transient memory. */
   empty(label: string, shape: readonly number[]): Tensor {
     return transient(this.plan, label, shape);
   }
 
-  /** An uninitialised tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
+  /** An uninitialized tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
   emptyLike(x: Tensor, label: string, shape: readonly number[]): Tensor {
     expectArguments('activation', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');

@@ -2,7 +2,7 @@
 import { loadPicture, loadSquare } from './picture.js';
 import { checkItem, type ImageSource, type Picture, type PictureLike } from './source.js';
 
-/** A source of pictures whose bytes are grey (channels = 1) or planar RGB (channels = 3), one picture after another. */
+/** A source of pictures whose bytes are gray (channels = 1) or planar RGB (channels = 3), one picture after another. */
 export function planarSource(
   about: { name: string; width: number; height: number; labels?: Int32Array; classes?: readonly string[] },
   channels: 1 | 3,

@@ -59,7 +59,7 @@ function labelsOf({ shape, type, values }: Idx, name: string): Int32Array<ArrayB
 }
 
 /**
- * Grey images (N, H, W) and their labels (N) from two IDX files, each plain or gzipped.
+ * Gray images (N, H, W) and their labels (N) from two IDX files, each plain or gzipped.
  * Every label must be below `classes.length` where classes are named.
  */
 export async function openIdx(files: {

@@ -114,13 +114,13 @@ function weigh(from: number, to: number, size: number, interpolation: Interpolat
   const fixed = new Int32Array(size * most);
   const exact = new Float64Array(most);
   for (let i = 0; i < size; i++) {
-    const centre = (offset + i + 0.5) * scale;
-    const begin = Math.max(Math.trunc(centre - support + 0.5), 0);
-    const n = Math.min(Math.trunc(centre + support + 0.5), from) - begin;
+    const center = (offset + i + 0.5) * scale;
+    const begin = Math.max(Math.trunc(center - support + 0.5), 0);
+    const n = Math.min(Math.trunc(center + support + 0.5), from) - begin;
     let sum = 0;
     for (let t = 0; t < n; t++) {
       // The order of these operations is Pillow's: it decides the last bit.
-      exact[t] = filter((t + begin - centre + 0.5) * (1 / stretch));
+      exact[t] = filter((t + begin - center + 0.5) * (1 / stretch));
       sum += exact[t];
     }
     for (let t = 0; t < n; t++) {

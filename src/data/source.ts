@@ -4,7 +4,7 @@ import { DataError } from '../errors.js';
 
 /**
  * A decoded picture: `height` rows of `width` RGBA pixels, 8 bits a channel, sRGB. Alpha is 255 in all that the library decodes;
- * where it is less, the pixel is laid on mid-grey.
+ * where it is less, the pixel is laid on mid-gray.
  */
 export interface Picture {
   readonly width: number;
@@ -13,7 +13,7 @@ export interface Picture {
 }
 
 /**
- * What a canvas's `getImageData()` gives, in sRGB and 8 bits a channel. Pixels that are not opaque are laid on mid-grey, as in
+ * What a canvas's `getImageData()` gives, in sRGB and 8 bits a channel. Pixels that are not opaque are laid on mid-gray, as in
  * pictures of files.
  */
 export interface ImageDataLike {
@@ -31,7 +31,7 @@ export type PictureLike = Picture | ImageDataLike;
 export type Interpolation = 'bicubic' | 'bilinear';
 
 export interface SquareOptions {
-  /** What the shorter side is resized to before the centre is cut out: the square's side where left out, never less. */
+  /** What the shorter side is resized to before the center is cut out: the square's side where left out, never less. */
   readonly resize?: number | undefined;
   /** 'bicubic' where left out. */
   readonly interpolation?: Interpolation | undefined;
@@ -46,7 +46,7 @@ export interface ImageSource<P extends PictureLike = PictureLike> {
   readonly length: number;
   /** Pictures an item has: 1 (both views are augmentations of it) or 2 (one for each view). */
   readonly pictures: 1 | 2;
-  /** One class number an item, counted from 0; absent where nothing is labelled. */
+  /** One class number an item, counted from 0; absent where nothing is labeled. */
   readonly labels?: Int32Array;
   /** Names of the classes, by class number. */
   readonly classes?: readonly string[];

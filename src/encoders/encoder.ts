@@ -108,8 +108,8 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
     ...(hidden && { hidden }),
     forward(pass, x) {
       expectArguments('encoder', { tape: pass?.tape, x });
-      const [, colour, H, W] = x.shape;
-      if (x.shape.length !== 4 || colour !== rgb.host || !(Math.min(H, W) >= stride))
+      const [, color, H, W] = x.shape;
+      if (x.shape.length !== 4 || color !== rgb.host || !(Math.min(H, W) >= stride))
         throw new ShapeError(
           `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );

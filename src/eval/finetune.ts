@@ -35,11 +35,11 @@ export const finetuneDefaults = {
 
 /**
  * Fine-tuning: encoder and a linear layer behind it learn to classify, all weights, batchnorm by the batch's statistics, on
- * random crops and flips, and are tested on centre crops by the running ones. Cross-entropy, SGD with Nesterov momentum 0.9,
+ * random crops and flips, and are tested on center crops by the running ones. Cross-entropy, SGD with Nesterov momentum 0.9,
  * half a cosine (DESIGN.md, "Evaluation"). The encoder that is given stays as it is.
  *
- * @param train labelled pictures to learn from; of items with two pictures both count
- * @param test labelled pictures of the same classes
+ * @param train labeled pictures to learn from; of items with two pictures both count
+ * @param test labeled pictures of the same classes
  * @throws as `linearEvaluation`; also ShapeError where a batch holds one value a channel, of which there are no batch
  * statistics
  */

@@ -65,7 +65,7 @@ export function rowFeed(
   };
 }
 
-/** Feeds the pictures of a source, augmented, or centre-cropped to `size` where no augmentation is given. */
+/** Feeds the pictures of a source, augmented, or center-cropped to `size` where no augmentation is given. */
 export async function pictureFeed(
   plan: Plan,
   source: ImageSource,

@@ -35,7 +35,7 @@ export interface LinearOptions extends SupervisedOptions {
   schedule?: 'step' | 'cosine';
   /** Train on random crops and flips, as the paper does, not on features computed once: a pass of the encoder a step. */
   augment?: boolean;
-  /** Centre and scale every feature by its mean and deviation over the training pictures first. */
+  /** Center and scale every feature by its mean and deviation over the training pictures first. */
   standardize?: boolean;
   /** The most bytes of features to keep; more are computed again for every batch. */
   cacheBytes?: number;
@@ -74,10 +74,10 @@ const frozen = { width: 'host', training: false, updateStats: false } as const s
 
 /**
  * Linear evaluation: a linear layer learns to classify the features of a frozen encoder, whose batchnorm goes by its running
- * statistics, and is tested on centre crops. Cross-entropy, SGD with momentum 0.9 (DESIGN.md, "Evaluation").
+ * statistics, and is tested on center crops. Cross-entropy, SGD with momentum 0.9 (DESIGN.md, "Evaluation").
  *
- * @param train labelled pictures to learn from; of items with two pictures both count
- * @param test labelled pictures of the same classes
+ * @param train labeled pictures to learn from; of items with two pictures both count
+ * @param test labeled pictures of the same classes
  * @throws DataError where labels are missing or leave nothing to tell apart, or a picture cannot be had; ConfigError where
  * an option is out of range, the batch larger than the data, or pictures smaller than the encoder's stride; NonFiniteError
  * where no learning rate keeps the loss finite

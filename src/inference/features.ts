@@ -34,8 +34,8 @@ export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEn
 const most = 64; // pictures in a batch
 
 /**
- * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized and centre-cropped as torchvision
- * does with Pillow, normalised by ImageNet's statistics, and passed through the encoder with its running statistics. A row
+ * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized and center-cropped as torchvision
+ * does with Pillow, normalized by ImageNet's statistics, and passed through the encoder with its running statistics. A row
  * depends on its own picture alone.
  *
  * @throws DataError where a picture cannot be had or its bytes are not what its sides say

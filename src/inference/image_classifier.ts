@@ -47,7 +47,7 @@ export class ImageClassifier {
   }
 
   /**
-   * Classifies N pictures: resized, centre-cropped, normalised by ImageNet's statistics.
+   * Classifies N pictures: resized, center-cropped, normalized by ImageNet's statistics.
    *
    * @throws DataError where a picture cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
    * give a NaN
@@ -103,7 +103,7 @@ export function readClassifier(
   if (classifier) return { ...encoder, classifier };
   throw new DataError(
     `${file}: expected a classifier behind the encoder, got an encoder alone; ` +
-      'train one on labelled pictures by slimgrad finetune or slimgrad linear',
+      'train one on labeled pictures by slimgrad finetune or slimgrad linear',
   );
 }
 

@@ -48,7 +48,7 @@ export class ImageEncoder implements WeightedEncoder {
   }
 
   /**
-   * Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics. A picture's
+   * Embeddings (N, F) of N pictures, row by row: resized, center-cropped, normalized by ImageNet's statistics. A picture's
    * embedding does not depend on those beside it.
    *
    * @throws DataError where a picture cannot be had or its bytes are not what its sides say
@@ -97,7 +97,7 @@ export interface TorchvisionOptions {
   encoder: EncoderName;
   /** Side of the squares that pictures are resized and cropped to; 224 where left out. */
   imageSize?: number;
-  /** What the shorter side is resized to before the square is cut out of the centre; `imageSize` where left out, never less. */
+  /** What the shorter side is resized to before the square is cut out of the center; `imageSize` where left out, never less. */
   resize?: number;
   /** How pictures are resized; 'bicubic' where left out. torchvision's own weights were tested with 'bilinear'. */
   interpolation?: Interpolation;

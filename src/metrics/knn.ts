@@ -6,7 +6,7 @@ import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor/tensor.js';
 import { fourDots, l2NormalizeLayer, rowsOf } from './rows.js';
 
-/** Labelled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
+/** Labeled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
 export interface Labeled {
   data: Float32Array;
   labels: ArrayLike<number>;
@@ -34,7 +34,7 @@ const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
  * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
  * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
  *
- * @param bank the labelled embeddings to search, (M, F)
+ * @param bank the labeled embeddings to search, (M, F)
  * @param queries the embeddings to classify, (N, F), with the true labels that `accuracy` counts against
  * @param features F
  * @throws ShapeError when sizes do not fit; NonFiniteError when an embedding holds a NaN or infinity

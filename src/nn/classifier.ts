@@ -24,7 +24,7 @@ export interface Classifier {
 
 /**
  * A linear layer from features (N, F) to logits (N, K): weights normal of deviation 0.01 at first, biases 0. With
- * `standardize` each feature is first centred and scaled by a mean and a variance that are set, not learnt
+ * `standardize` each feature is first centered and scaled by a mean and a variance that are set, not learned
  * (`setStatistics`).
  */
 export function classifier(features: number, classes: number, { standardize = false } = {}): Module {
@@ -104,13 +104,13 @@ export function together(a: Moments, b: Moments): Moments {
   };
 }
 
-/** Sets what a standardising classifier takes away and divides by. */
+/** Sets what a standardizing classifier takes away and divides by. */
 export function setStatistics(parameters: Parameters, { means, variances }: Moments): void {
   parameters.write(`host.${mean}`, Float32Array.from(means));
   parameters.write(`host.${variance}`, Float32Array.from(variances));
 }
 
-/** The layer as it applies to features as they are, a standardisation folded in: `classifier.weight` and `.bias`. */
+/** The layer as it applies to features as they are, a standardization folded in: `classifier.weight` and `.bias`. */
 export async function classifierState(parameters: Parameters): Promise<Tensors> {
   const all = await parameters.read();
   const values = (name: string) => all.get(name)?.data;

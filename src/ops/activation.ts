@@ -16,7 +16,7 @@ export function checkActivation(op: string, name: Activation): void {
 
 /**
  * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
- * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm`: it costs nothing there.
+ * `none` returns x itself. After a batch normalization, pass the activation to `batchnorm`: it costs nothing there.
  *
  * @throws ConfigError where `name` is no activation's
  */

@@ -8,7 +8,7 @@ import type { Binding } from '../tensor/binding.js';
 import { type Precision, type Tensor, transient } from '../tensor/tensor.js';
 
 type Range = readonly [min: number, max: number];
-type Colour = readonly [r: number, g: number, b: number];
+type Color = readonly [r: number, g: number, b: number];
 
 /** The pictures of a batch in GPU memory; a `Loader` keeps one of these. */
 export interface ImageBatch {
@@ -26,10 +26,10 @@ export interface ImageBatch {
   };
 }
 
-/** Statistics that pixels in 0..1 are normalised by: (value − mean) / std, per channel. */
+/** Statistics that pixels in 0..1 are normalized by: (value − mean) / std, per channel. */
 export interface Normalization {
-  readonly mean: Colour;
-  readonly std: Colour;
+  readonly mean: Color;
+  readonly std: Color;
 }
 
 /** One view's random transformations, in the order they happen. Numbers without a comment are probabilities. */
@@ -54,7 +54,7 @@ export interface Augmentation extends Normalization {
   readonly solarize: number;
 }
 
-/** The fixed transformation of evaluation: the shorter side to `resize`, then the centre of `size` x `size` pixels. */
+/** The fixed transformation of evaluation: the shorter side to `resize`, then the center of `size` x `size` pixels. */
 export interface CenterCrop extends Normalization {
   readonly size: number;
   /** `size` where nothing is given, which for square pictures is a plain resize. */

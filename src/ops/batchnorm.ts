@@ -19,7 +19,7 @@ export interface BatchNormParameters {
 }
 
 export interface BatchNormOptions {
-  /** Normalise by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
+  /** Normalize by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
   training?: boolean;
   /** Fold the batch into the running statistics. By default in training, but never on a frozen tape. */
   updateStats?: boolean;

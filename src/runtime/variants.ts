@@ -44,7 +44,7 @@ export function chooseVariant<C extends Variant>(
 const isNumbered = (key: string) => key.includes(' ');
 
 /**
- * Refuses variants of a kind that no choice is of: a name that is spelt wrong would change nothing. Those of single choices are
+ * Refuses variants of a kind that no choice is of: a name that is spelled wrong would change nothing. Those of single choices are
  * let be: another version of the library may have made other choices.
  */
 export function expectVariants(

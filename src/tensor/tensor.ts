@@ -80,7 +80,7 @@ export function tensor(
 }
 
 /**
- * A contiguous, uninitialised tensor in a plan's transient memory.
+ * A contiguous, uninitialized tensor in a plan's transient memory.
  *
  * @throws ShapeError where a side is no whole number of at least 1
  */

@@ -29,7 +29,7 @@ const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square:
 /**
  * Estimates running statistics anew from pictures: each becomes the mean, over batches of the same size, of the batch's mean or
  * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
- * Pictures are resized and centre-cropped, as for an embedding; those that fill no batch are left out. Of items with several
+ * Pictures are resized and center-cropped, as for an embedding; those that fill no batch are left out. Of items with several
  * pictures the first counts: `eachPicture()` makes an item of each.
  *
  * @param size side of the squares that the network sees, in pixels

@@ -31,13 +31,13 @@ const random = generator();
 const zero = () => 0;
 
 test('each group keeps its k channels of the largest norm, summed over what makes them; of equal ones the lower', () => {
-  const [colours, group, other] = [
+  const [colors, group, other] = [
     { host: 3, slim: 3 },
     { host: 5, slim: 2 },
     { host: 4, slim: 3 },
   ];
   const made = [
-    { ...parameter('a.weight', [group, colours, 1, 1], zero), writes: true },
+    { ...parameter('a.weight', [group, colors, 1, 1], zero), writes: true },
     { ...parameter('b.weight', [group, other, 1, 1], zero), writes: true },
     parameter('depthwise.weight', [group, 1, 3, 3], zero),
     { ...parameter('c.weight', [other, group, 1, 1], zero), writes: true },
@@ -46,8 +46,8 @@ test('each group keeps its k channels of the largest norm, summed over what make
   const before = device.allocated;
   const lists = new ChannelSelection(device, made);
   assert.equal([...lists.kept(group)], [0, 1]);
-  assert.equal([...lists.kept(colours)], [0, 1, 2]);
-  assert.is(lists.list(colours), undefined);
+  assert.equal([...lists.kept(colors)], [0, 1, 2]);
+  assert.is(lists.list(colors), undefined);
   const weights: Record<string, number[]> = {
     'a.weight': [1, -1, 1, 0, 0, 0, -4, 0, 0, 0, 1, 0, 2, 0, 0],
     'b.weight': [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -2, 0, 1, 1, 0, 0],

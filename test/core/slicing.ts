@@ -51,7 +51,7 @@ function make(spec: EncoderSpec, slicing: Slicing): Network {
   return { encoder, head, whole, parameters: new Parameters(device, whole.parameters, whole.statistics, slicing) };
 }
 
-/** Every tensor and statistic of a network filled anew: none is as an initialisation leaves it. */
+/** Every tensor and statistic of a network filled anew: none is as an initialization leaves it. */
 async function fill(network: Network): Promise<void> {
   const { parameters } = network;
   for (const [name, shape] of parameters.shapes) {

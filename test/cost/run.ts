@@ -26,7 +26,7 @@ test.after(() => device.dispose());
 const small = { data: 'none', imageSize: 16, width: 0.25, blocks: '64/1 128/2', projector: 32, batch: 8 };
 const pictures = (length: number, side: number) =>
   planarSource(
-    { name: 'grey', width: side, height: side },
+    { name: 'gray', width: side, height: side },
     3,
     Array.from({ length }, () => new Uint8Array(3 * side * side).fill(128)),
   );

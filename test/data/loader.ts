@@ -9,7 +9,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { centreDraw, view as referenceView } from '../ops/augment_reference.js';
+import { centerDraw, view as referenceView } from '../ops/augment_reference.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 
@@ -166,7 +166,7 @@ test('view 0 is made of picture 0, view 1 of picture 1', async () => {
       const expected = [2, 0, 3, 1].flatMap((item) => {
         const picture = source.all[2 * item + view];
         const blur = { p: 0, sigma: [1, 1], window: 1 } as const;
-        return [...referenceView(picture, centreDraw(picture, 9, 9), { size: 9, blur, ...imagenetStatistics })];
+        return [...referenceView(picture, centerDraw(picture, 9, 9), { size: 9, blur, ...imagenetStatistics })];
       });
       close((await plan.read(x)).subarray(0, expected.length), expected, `view ${view}`);
     }

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadPicture, MID_GREY, pictureOf } from '../../src/data/picture.js';
+import { loadPicture, MID_GRAY, pictureOf } from '../../src/data/picture.js';
 import { resizeSquare } from '../../src/data/resize.js';
 import type { ImageSource, Picture, PictureLike } from '../../src/data/source.js';
 import { squares } from '../../src/data/squares.js';
@@ -32,7 +32,7 @@ test('every value at every alpha becomes what the decoder of files makes of it',
   for (let i = 0; i < 256 * 256; i++) pixels.set([i & 255, (i + 85) & 255, (i * 7) & 255, i >> 8], i * 4);
   const before = pixels.slice();
   const raw = { width: 256, height: 256, channels: 4 } as const;
-  const expected = await sharp(pixels, { raw }).flatten({ background: MID_GREY }).ensureAlpha().raw().toBuffer();
+  const expected = await sharp(pixels, { raw }).flatten({ background: MID_GRAY }).ensureAlpha().raw().toBuffer();
   const got = pictureOf({ width: 256, height: 256, pixels }, 'p').pixels;
   assert.is(Buffer.compare(Buffer.from(got), expected), 0);
   assert.equal(pixels, before, 'what was given stays as it is');

@@ -108,7 +108,7 @@ for (const schedule of ['step', 'cosine'] as const)
       encoder.dispose();
     });
 
-frugal('separable classes are learnt to the last picture, by features kept, made again, or augmented', async () => {
+frugal('separable classes are learned to the last picture, by features kept, made again, or augmented', async () => {
   const [train, test] = [quarters(48), quarters(30, { salt: 1 })];
   const encoder = pixelEncoder(device, 8);
   const options = { lr: 0.3, epochs: 30, batch: 16, seed: seed % 1000 };
@@ -150,7 +150,7 @@ frugal('separable classes are learnt to the last picture, by features kept, made
   encoder.dispose();
 });
 
-frugal('standardised features: the layer that is handed back applies to features as they are', async () => {
+frugal('standardized features: the layer that is handed back applies to features as they are', async () => {
   const [train, test] = [quarters(40), quarters(20, { salt: 1 })];
   const encoder = pixelEncoder(device, 4);
   const options = { standardize: true, lr: 0.2, epochs: 8, batch: 10, seed: seed % 1000 };
@@ -302,16 +302,16 @@ frugal('an encoder whose weights are not finite is told of as such', async () =>
   encoder.dispose();
 });
 
-frugal('what cannot be learnt or is out of range is refused by name', async () => {
+frugal('what cannot be learned or is out of range is refused by name', async () => {
   const encoder = pixelEncoder(device, 4);
   const good = quarters(12);
-  const { labels: _, ...unlabelled } = good;
+  const { labels: _, ...unlabeled } = good;
   const one = { ...good, labels: new Int32Array(12) };
   const run = (train: ImageSource, test: ImageSource, options: LinearOptions = {}, of = encoder) =>
     linearEvaluation(device, of, train, test, { lr: 0.1, epochs: 1, ...options });
   for (const [train, test, message] of [
-    [unlabelled, good, /^linear: quarters has no labels/],
-    [good, unlabelled, /^linear: quarters has no labels/],
+    [unlabeled, good, /^linear: quarters has no labels/],
+    [good, unlabeled, /^linear: quarters has no labels/],
     [one, good, /^linear: all of quarters has one label/],
     [good, subset(good, []), /^linear: quarters has no pictures/],
   ] as const)

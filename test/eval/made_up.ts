@@ -1,4 +1,4 @@
-/** Labelled pictures and encoders that the tests of supervised evaluations share. */
+/** Labeled pictures and encoders that the tests of supervised evaluations share. */
 import type { ImageSource } from '../../src/data/source.js';
 import { generator, seed } from '../random.js';
 

@@ -113,7 +113,7 @@ test('a layer behind it, and it itself, learn classes; what they become is saved
     assert.equal(output.logits.dims, [3, 3]);
     await session.release();
   }
-  assert.ok(tuned.top1 > 0.5, `${tuned.top1} of thirds is learnt (seed ${seed})`);
+  assert.ok(tuned.top1 > 0.5, `${tuned.top1} of thirds is learned (seed ${seed})`);
 });
 
 const rowsOf = ({ encoder, state }: EncoderFile, input: ReturnType<typeof randomInput>) =>

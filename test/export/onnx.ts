@@ -140,8 +140,8 @@ test('every activation and pool, and a batchnorm behind a fully connected layer'
 test('arithmetic, sums and products of matrices', async () => {
   const arithmetic = layer(({ tape }, x) => {
     const e = exp(tape, scale(tape, x, 0.3));
-    const centre = mean(tape, e, { dim: 1, keepdim: true });
-    const c = div(tape, sub(tape, e, centre), sqrt(tape, add(tape, square(tape, centre), 1)));
+    const center = mean(tape, e, { dim: 1, keepdim: true });
+    const c = div(tape, sub(tape, e, center), sqrt(tape, add(tape, square(tape, center), 1)));
     const d = log(tape, add(tape, div(tape, 2, e), sum(tape, square(tape, e), { dim: 0 })));
     const joined = concat(tape, [narrow(tape, d, 1, 0, 3), narrow(tape, c, 1, 3, 5)], 1);
     const gram = matmul(tape, detach(tape, c), d, { transposeA: true });

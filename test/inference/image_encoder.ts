@@ -46,7 +46,7 @@ test('pictures of any size are embedded, each by itself, none as none', async ()
   assert.is(device.allocated, before);
 });
 
-test("pictures and a canvas's ImageData are embedded alike, on mid-grey where they are transparent", async () => {
+test("pictures and a canvas's ImageData are embedded alike, on mid-gray where they are transparent", async () => {
   const encoder = new ImageEncoder(device, ofRun(config, state));
   const { width, height, pixels } = picture(21, 18);
   const data = Uint8ClampedArray.from(pixels);

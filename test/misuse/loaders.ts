@@ -18,7 +18,7 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** Pictures of 3 x 2 pixels, each of one level of grey, its item's number. */
+/** Pictures of 3 x 2 pixels, each of one level of gray, its item's number. */
 const plain = (length: number): ImageSource<Picture> => ({
   name: 'plain pictures',
   length,

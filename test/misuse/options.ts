@@ -1,4 +1,4 @@
-// Options as a program without types may give them: misspelt, of another kind, or out of range. Whatever takes options refuses them
+// Options as a program without types may give them: misspelled, of another kind, or out of range. Whatever takes options refuses them
 // by its own name and the option's, before it records, allocates or opens anything.
 import { inspect } from 'node:util';
 import fc from 'fast-check';
@@ -67,8 +67,8 @@ test('options that are none, or of which one is not known, are refused by every 
     for (const none of [null, 1, 'text', true, [], [1]])
       await expectRefused(name, none, /expected (options \{ \w|\w+ to be an object)/);
     for (const key of Object.keys(options)) {
-      const misspelt = `${key}s`;
-      await expectRefused(name, { [misspelt]: 1 }, new RegExp(`unknown option '${misspelt}': did you mean '\\w+'\\?`));
+      const misspelled = `${key}s`;
+      await expectRefused(name, { [misspelled]: 1 }, new RegExp(`unknown option '${misspelled}': did you mean '\\w+'\\?`));
     }
     await expectRefused(name, { unheardOfEverywhere: 1 }, /unknown option 'unheardOfEverywhere': expected one of \w/);
   }

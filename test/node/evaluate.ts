@@ -6,12 +6,12 @@ import { evaluate, pixelBaseline } from '../../src/node/eval/evaluate.js';
 import { evaluationText } from '../../src/node/eval/scores.js';
 
 /** Items of four classes, each class a corner that is bright; picture 1 of an item is picture 0, dimmer. */
-function corners(length: number, pictures: 1 | 2, labelled = true): ImageSource {
+function corners(length: number, pictures: 1 | 2, labeled = true): ImageSource {
   return {
     name: 'corners',
     length,
     pictures,
-    ...(labelled && { labels: Int32Array.from({ length }, (_, i) => i % 4) }),
+    ...(labeled && { labels: Int32Array.from({ length }, (_, i) => i % 4) }),
     async load(item, picture): Promise<Picture> {
       const pixels = new Uint8Array(8 * 8 * 4).fill(90);
       for (let p = 0; p < 16; p++) {
@@ -100,8 +100,8 @@ test('single pictures give no retrieval, no labels no kNN, large sets are thinne
   assert.equal(asked, [6, 10]);
   assert.equal(Object.keys(scores[0]), ['name', 'knn']);
   assert.equal(notes, []);
-  const unlabelled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
-  assert.equal(Object.keys(unlabelled.scores[0]), ['name']);
+  const unlabeled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
+  assert.equal(Object.keys(unlabeled.scores[0]), ['name']);
   const oneClass = { ...corners(40, 1), labels: new Int32Array(40) };
   assert.equal(Object.keys((await evaluate({ ...dataset, train: oneClass }, [counting])).scores[0]), ['name']);
   const all = await evaluate({ name: 'all', train: corners(40, 1), notes: [] }, [counting]);

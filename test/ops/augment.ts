@@ -21,7 +21,7 @@ import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
 import {
   allOrders,
-  centreDraw,
+  centerDraw,
   drawWords,
   jitterOrder,
   randomDraw,
@@ -38,7 +38,7 @@ const random = generator();
 const integer = (below: number) => Math.floor(random() * below);
 const fresh = () => integer(2 ** 31);
 
-/** Noise on a slope: every op has something to change, and no colour is rare. */
+/** Noise on a slope: every op has something to change, and no color is rare. */
 function randomPicture(width: number, height: number): Picture {
   const pixels = new Uint8Array(width * height * 4);
   const slope = [random(), random(), random()];
@@ -162,7 +162,7 @@ for (const [name, options] of [
   ['nothing but the size', off],
   ['crop', { ...off, crop: all.crop }],
   ['crop to an odd size', { ...off, size: 17, crop: all.crop }],
-  ['crop with no ratio that fits: the centre', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
+  ['crop with no ratio that fits: the center', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
   ['flip', { ...off, flip: 1 }],
   ['brightness', { ...off, jitter: { p: 1, brightness: 0.8, contrast: 0, saturation: 0, hue: 0 } }],
   ['contrast', { ...off, jitter: { p: 1, brightness: 0, contrast: 0.8, saturation: 0, hue: 0 } }],
@@ -391,13 +391,13 @@ for (const [size, resize] of [
   [64, 100],
   [1, 1],
 ] as const) {
-  test(`the centre crop of evaluation: ${size} of ${resize ?? size}`, async () => {
+  test(`the center crop of evaluation: ${size} of ${resize ?? size}`, async () => {
     const batch = uploadBatch(sizes);
     const { mean, std, blur } = off;
     const x = await values((plan) => centerCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
     for (let n = 0; n < batch.batch; n++) {
       const picture = batch.of(n, 0);
-      const reference = referenceView(picture, centreDraw(picture, size, resize ?? size), { size, mean, std, blur });
+      const reference = referenceView(picture, centerDraw(picture, size, resize ?? size), { size, mean, std, blur });
       close(
         x.subarray(n * reference.length, (n + 1) * reference.length),
         reference,

@@ -101,7 +101,7 @@ function cropWindow(
 }
 
 /** torchvision's Resize(resize) and CenterCrop(size). */
-export function centreDraw({ width, height }: Picture, size: number, resize: number): Draw {
+export function centerDraw({ width, height }: Picture, size: number, resize: number): Draw {
   const shorter = Math.min(width, height);
   const [w, h] = [Math.floor((width * resize) / shorter), Math.floor((height * resize) / shorter)];
   const even = (value: number) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
@@ -138,11 +138,11 @@ const clamped = (c: readonly number[]): Rgb => [clamp(c[0]), clamp(c[1]), clamp(
 function coefficients(start: number, step: number, at: number, length: number): { from: number; weights: number[] } {
   const filterScale = Math.max(step, 1);
   const support = 2 * filterScale;
-  const centre = start + (at + 0.5) * step;
-  const from = Math.max(0, Math.trunc(centre - support + 0.5));
-  const to = Math.min(length, Math.trunc(centre + support + 0.5));
+  const center = start + (at + 0.5) * step;
+  const from = Math.max(0, Math.trunc(center - support + 0.5));
+  const to = Math.min(length, Math.trunc(center + support + 0.5));
   const weights: number[] = [];
-  for (let i = from; i < to; i++) weights.push(bicubic((i - centre + 0.5) / filterScale));
+  for (let i = from; i < to; i++) weights.push(bicubic((i - center + 0.5) / filterScale));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { from, weights: weights.map((weight) => weight / total) };
 }
@@ -185,7 +185,7 @@ export function flipped(image: Image, size: number): Image {
   return image.map((_, p) => image[p - (p % size) + size - 1 - (p % size)]);
 }
 
-export const grey = ([r, g, b]: readonly number[]) => 0.2989 * r + 0.587 * g + 0.114 * b;
+export const gray = ([r, g, b]: readonly number[]) => 0.2989 * r + 0.587 * g + 0.114 * b;
 
 function blend(image: Image, other: (c: Rgb) => Rgb, ratio: number): Image {
   return image.map((c) => {
@@ -196,9 +196,9 @@ function blend(image: Image, other: (c: Rgb) => Rgb, ratio: number): Image {
 
 export const adjustBrightness = (image: Image, factor: number) => blend(image, () => [0, 0, 0], factor);
 export const adjustSaturation = (image: Image, factor: number) =>
-  blend(image, (c) => [grey(c), grey(c), grey(c)], factor);
+  blend(image, (c) => [gray(c), gray(c), gray(c)], factor);
 export function adjustContrast(image: Image, factor: number): Image {
-  const mean = image.reduce((sum, c) => sum + grey(c), 0) / image.length;
+  const mean = image.reduce((sum, c) => sum + gray(c), 0) / image.length;
   return blend(image, () => [mean, mean, mean], factor);
 }
 
@@ -227,7 +227,7 @@ export function adjustHue(image: Image, turn: number): Image {
   });
 }
 
-/** The window's weights are the outer product of two normalised 1-D windows; borders are reflected. */
+/** The window's weights are the outer product of two normalized 1-D windows; borders are reflected. */
 export function gaussianBlur(image: Image, size: number, sigma: number, window: number): Image {
   const half = (window - 1) / 2;
   const raw = Array.from({ length: window }, (_, i) => Math.exp(-0.5 * ((i - half) / sigma) ** 2));
@@ -265,7 +265,7 @@ export function view(
     () => adjustHue(image, draw.hue),
   ];
   for (const jitter of draw.order) image = jitters[jitter]();
-  if (draw.grayscale) image = image.map((c) => [grey(c), grey(c), grey(c)]);
+  if (draw.grayscale) image = image.map((c) => [gray(c), gray(c), gray(c)]);
   if (draw.sigma > 0) image = gaussianBlur(image, size, draw.sigma, blur.window);
   if (draw.solarize) image = solarized(image);
   return Float64Array.from({ length: 3 * size * size }, (_, i) => {

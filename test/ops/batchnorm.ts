@@ -27,7 +27,7 @@ interface Reference {
   variance: Float64Array;
 }
 
-/** Two-pass f64 batch normalisation and its gradients; with `statistics` these are constants. */
+/** Two-pass f64 batch normalization and its gradients; with `statistics` these are constants. */
 function reference(
   shape: readonly number[],
   { x, gamma, beta, dy }: Record<string, ArrayLike<number>>,

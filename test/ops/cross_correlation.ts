@@ -52,7 +52,7 @@ function lossByDefinition(za: Values, zb: Values, N: number, D: number, lambda: 
   return { u, v, c, on, off, mean, loss: scale * (on + lambda * off) };
 }
 
-/** The same, then G = dL/dC and back through the standardisation of both. */
+/** The same, then G = dL/dC and back through the standardization of both. */
 function reference(za: Values, zb: Values, N: number, D: number, lambda: number, scale = 1) {
   const found = lossByDefinition(za, zb, N, D, lambda, scale);
   const { u, v, c } = found;

@@ -97,7 +97,7 @@ test('a row of one element is its sign, and has no gradient but rounding', async
 });
 
 for (const form of ['alone', 'few', 'many', 'workgroup'])
-  test(`rows of a parameter are normalised where they lie, and nothing beside them, ${form}`, async () => {
+  test(`rows of a parameter are normalized where they lie, and nothing beside them, ${form}`, async () => {
     const [N, D, wide] = [21, 70, 75];
     const data = randoms(generator(), N * wide);
     using plan = new Plan(device, { variants: { l2NormalizeInPlace: form } });

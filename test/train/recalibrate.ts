@@ -23,7 +23,7 @@ test.after(() => device.dispose());
 const side = 6;
 const random = generator();
 
-/** Pictures whose colours drift from one to the next, so that batches differ. */
+/** Pictures whose colors drift from one to the next, so that batches differ. */
 function pictures(length: number): ImageSource & { readonly all: readonly Picture[] } {
   const all = Array.from({ length }, (_, i) => ({
     width: side,

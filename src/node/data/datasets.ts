@@ -29,7 +29,7 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
 /**
  * Opens what `--data` names: 'emoji', 'fashion-mnist' (Debian's copy) or 'fashion-mnist:DIR', 'idx:DIR' (the four files
  * of MNIST, plain or .gz), 'cifar10:DIR' and 'cifar100:DIR' (binary version), or a folder of images.
- * Which sub-folders are parts and which are classes, docs/data.md tells; labelled folders without a part to test with and the emoji are
+ * Which sub-folders are parts and which are classes, docs/data.md tells; labeled folders without a part to test with and the emoji are
  * split by `seed`, item by item. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {

@@ -5,7 +5,7 @@ import { checkItem, type ImageSource, type Picture } from '../../data/source.js'
 import { DataError } from '../../errors.js';
 import { readBytes } from '../system/files.js';
 import { findPackageFile, wordsFor } from '../system/packages.js';
-import { loadSharp, MID_GREY } from './sharp.js';
+import { loadSharp, MID_GRAY } from './sharp.js';
 
 /** Whose drawings these are: to be shown wherever they are used. */
 export const EMOJI_ATTRIBUTION =
@@ -33,7 +33,7 @@ interface Entry {
 }
 
 /**
- * The emoji that both packages draw, 64 x 64 on mid-grey: picture 0 is Google's drawing, picture 1 is Twitter's.
+ * The emoji that both packages draw, 64 x 64 on mid-gray: picture 0 is Google's drawing, picture 1 is Twitter's.
  * Skin tones, which are no pictures of their own (category Component), are left out: 1,906 remain in version 16.
  * Labels are the categories (9) or the subcategories (98). A DataError prints the line that installs what is missing.
  */
@@ -104,7 +104,7 @@ async function cut(
   const path = locate(style, `img/${style}/sheets-clean/64.png`);
   const bytes = await readBytes(path);
   const { data, info } = await sharp(bytes)
-    .flatten({ background: MID_GREY })
+    .flatten({ background: MID_GRAY })
     .ensureAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true })

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { DataError } from '../../errors.js';
 import { findEntries, wordsFor } from '../system/packages.js';
 
-export { MID_GREY } from '../../data/picture.js';
+export { MID_GRAY } from '../../data/picture.js';
 
 type SharpModule = typeof import('sharp').default;
 

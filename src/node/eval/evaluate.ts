@@ -36,7 +36,7 @@ export interface EvaluateOptions {
   queries?: number;
   /** Search on it; on the CPU where none is given. */
   device?: Device;
-  /** How the features of the first contender are drawn in a plane, where pictures are labelled; not at all by 'none'. */
+  /** How the features of the first contender are drawn in a plane, where pictures are labeled; not at all by 'none'. */
   map?: MapMethod | 'none';
 }
 
@@ -75,7 +75,7 @@ export async function evaluate(
       throw new ConfigError(`evaluate: expected ${name} to be a whole number of at least 1, got ${count}`);
   expectOneOf('evaluate: map', map, [...mapMethods, 'none']);
   const { train, test } = dataset;
-  if (!test) return unlabelled(train, contenders, mostQueries);
+  if (!test) return unlabeled(train, contenders, mostQueries);
   const bank = thin(eachPicture(train), most);
   const queries = thin(eachPicture(test), mostQueries);
   const classes = new Set(test.labels && train.labels).size;
@@ -116,7 +116,7 @@ export async function evaluate(
 }
 
 /** How many directions the features of the training pictures take: one where the encoder tells no picture from another. */
-async function unlabelled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
+async function unlabeled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
   const pictures = thin(eachPicture(train), most);
   const scores: Score[] = [];
   for (const { name, embedder, ranked } of contenders) {

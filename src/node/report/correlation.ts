@@ -23,7 +23,7 @@ export function correlationSection({ size, data }: Correlation, [rows, columns]:
     for (let j = 0; j < size; j++) if (j !== i) off += Math.abs(data[i * size + j]) / (size * (size - 1) || 1);
   }
   for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) pixels.set(colourOf(strongest(data, size, block, y, x)), (y * side + x) * 4);
+    for (let x = 0; x < side; x++) pixels.set(colorOf(strongest(data, size, block, y, x)), (y * side + x) * 4);
   }
   const uri = `data:image/png;base64,${encodePng(pixels, side, side).toString('base64')}`;
   const scaled = block > 1 ? ` Each pixel is the strongest of ${block} x ${block} entries.` : '';
@@ -61,7 +61,7 @@ function strongest(data: Float32Array, size: number, block: number, y: number, x
 }
 
 /** Red above 0 and blue below, more opaque the stronger: the page's ground shows through, light or dark. */
-function colourOf(c: number): [number, number, number, number] {
+function colorOf(c: number): [number, number, number, number] {
   const alpha = Math.round(255 * Math.min(1, Math.abs(c)));
   return c > 0 ? [214, 64, 44, alpha] : [42, 111, 214, alpha];
 }

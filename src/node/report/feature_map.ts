@@ -6,7 +6,7 @@ const [width, height, margin] = [600, 460, 14];
 const mostNames = 24;
 const mostInLegend = 100;
 
-/** A map of features: a dot a picture, coloured by its class; the name of a class stands where its dots are densest. */
+/** A map of features: a dot a picture, colored by its class; the name of a class stands where its dots are densest. */
 export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): string {
   const present = classes.map((name, label) => ({ name, label, count: labels.filter((l) => l === label).length }));
   const shown = present.filter(({ count }) => count > 0);
@@ -16,16 +16,16 @@ export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): st
   };
   const px = place(x, margin, width - margin);
   const py = place(y, height - margin, margin);
-  // A dot is a line of no length with ends: round in one class, square in the next, so that colour is not all that tells.
+  // A dot is a line of no length with ends: round in one class, square in the next, so that color is not all that tells.
   const dots = shown.map(({ label }, i) => {
     const points = labels.flatMap((l, n) => (l === label ? [`M${px[n].toFixed(1)} ${py[n].toFixed(1)}h0`] : []));
     const cap = i % 2 === 0 ? 'round' : 'square';
-    return `<path d="${points.join('')}" stroke="${colour(i, shown.length)}" stroke-linecap="${cap}" stroke-width="${cap === 'round' ? 6 : 5}"/>`;
+    return `<path d="${points.join('')}" stroke="${color(i, shown.length)}" stroke-linecap="${cap}" stroke-width="${cap === 'round' ? 6 : 5}"/>`;
   });
   const names = shown.length > mostNames ? [] : nameAll(shown, px, py, labels);
   const legend = shown.slice(0, mostInLegend).map(({ name, count }, i) => {
     const round = i % 2 === 0 ? ' class="round"' : '';
-    return `<span><i${round} style="background:${colour(i, shown.length)}"></i>${escapeHtml(name)} <small>${count}</small></span>`;
+    return `<span><i${round} style="background:${color(i, shown.length)}"></i>${escapeHtml(name)} <small>${count}</small></span>`;
   });
   const more = shown.length > mostInLegend ? `<span>and ${shown.length - mostInLegend} more</span>` : '';
   const axes =
@@ -38,7 +38,7 @@ export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): st
 }
 
 /** Hues all round; neighbours differ in lightness too, which follows the page's, light or dark. */
-function colour(i: number, of: number): string {
+function color(i: number, of: number): string {
   return `oklch(var(--dot${i % 2}) .15 ${Math.round((360 * i) / of + 20) % 360})`;
 }
 

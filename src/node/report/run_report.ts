@@ -120,7 +120,7 @@ function charts(metrics: ReportData['metrics']): Chart[] {
   return [
     {
       title: 'Loss',
-      caption: 'What is minimised, and its parts, unweighed.',
+      caption: 'What is minimized, and its parts, unweighed.',
       xLabel: 'step',
       series: parts.map(([key, name]) => series(key, name)),
       log: wide,

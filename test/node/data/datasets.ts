@@ -21,7 +21,7 @@ const test = suite('node/data/datasets');
 const refuses = (promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError) =>
   rejects(() => promise, kind, message);
 
-async function grey(path: string, level: number, side = 2): Promise<void> {
+async function gray(path: string, level: number, side = 2): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const background = { r: level, g: level, b: level };
   await sharp({ create: { width: side, height: side, channels: 3, background } })
@@ -29,7 +29,7 @@ async function grey(path: string, level: number, side = 2): Promise<void> {
     .toFile(path);
 }
 
-/** IDX bytes of `count` 2 x 2 images of one grey each, and of their labels. */
+/** IDX bytes of `count` 2 x 2 images of one gray each, and of their labels. */
 function idx(count: number, first: number): { images: Uint8Array; labels: Uint8Array } {
   const images = Uint8Array.of(0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 2, ...Array(count * 4).fill(first));
   const labels = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, count, ...Array.from({ length: count }, (_, i) => i % 10));
@@ -73,14 +73,14 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   assert.equal([whole.train.length, whole.test], [1906, undefined]);
 });
 
-/** A folder of pictures, one of its own grey each: their paths. */
+/** A folder of pictures, one of its own gray each: their paths. */
 async function tree(folder: string, ...paths: string[]): Promise<void> {
-  for (const [i, path] of paths.entries()) await grey(join(folder, path), i % 256, 2 + (i >> 8));
+  for (const [i, path] of paths.entries()) await gray(join(folder, path), i % 256, 2 + (i >> 8));
 }
 
 const numbers = (count: number, path: (i: number) => string) => Array.from({ length: count }, (_, i) => path(i));
 
-test('a labelled folder is split by seed and names, an unlabelled one is all to train on', () =>
+test('a labeled folder is split by seed and names, an unlabeled one is all to train on', () =>
   inFolder(async (folder) => {
     await tree(folder, ...numbers(60, (i) => `${i % 2 ? 'odd' : 'even'}/${10 + i}.png`));
     const set = await openDataset(folder, { seed: 3 });
@@ -257,7 +257,7 @@ test('the record of a folder tells every change, and one that is known is compar
     await again();
     assert.is(decoded, 31);
     decoded = 0;
-    await grey(join(folder, '1', 'new.png'), 77);
+    await gray(join(folder, '1', 'new.png'), 77);
     await rm(join(folder, '0', '4.png'));
     await refuses(
       again(),
@@ -268,7 +268,7 @@ test('the record of a folder tells every change, and one that is known is compar
 
 test('images of a folder are as large as the encoder wants to see them', () =>
   inFolder(async (folder) => {
-    await grey(join(folder, 'large.png'), 7, 600);
+    await gray(join(folder, 'large.png'), 7, 600);
     for (const [imageSize, side] of [
       [undefined, 256],
       [32, 256],

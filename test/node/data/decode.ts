@@ -33,7 +33,7 @@ function differences(a: Picture, b: Picture): { mean: number; most: number } {
 const kinds: Record<string, (image: Sharp) => Sharp> = {
   jpeg: (image) => image.jpeg(),
   'progressive jpeg': (image) => image.jpeg({ progressive: true }),
-  'grey jpeg': (image) => image.greyscale().jpeg(),
+  'gray jpeg': (image) => image.grayscale().jpeg(),
   png: (image) => image.png(),
   'interlaced png': (image) => image.png({ progressive: true }),
   'palette png': (image) => image.png({ palette: true }),

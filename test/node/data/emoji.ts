@@ -27,7 +27,7 @@ test('both packages draw 1,906 emoji in 9 categories and 98 subcategories', asyn
   assert.equal(fine.codes, emoji.codes);
 });
 
-test('every drawing is the one of its own file, laid on mid-grey', async () => {
+test('every drawing is the one of its own file, laid on mid-gray', async () => {
   const emoji = await drawings;
   const first = Math.floor(Math.random() * 13);
   for (const [picture, style] of (['google', 'twitter'] as const).entries()) {

@@ -15,7 +15,7 @@ const test = suite('node/data/image_folder');
 
 type Rgba = [number, number, number, number];
 
-/** A picture of one colour, in the format that the name's ending says. */
+/** A picture of one color, in the format that the name's ending says. */
 async function picture(path: string, [r, g, b, a]: Rgba = [200, 100, 50, 255], width = 6, height = 4): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const image = sharp({ create: { width, height, channels: 4, background: { r, g, b, alpha: a / 255 } } });
@@ -29,7 +29,7 @@ async function noise(path: string, width = 64, height = 64): Promise<void> {
   await sharp(data, { raw: { width, height, channels: 3 } }).toFile(path);
 }
 
-function colour({ pixels }: Picture): number[] {
+function color({ pixels }: Picture): number[] {
   const first = [...pixels.subarray(0, 4)];
   for (let at = 0; at < pixels.length; at += 4) assert.equal([...pixels.subarray(at, at + 4)], first);
   return first;
@@ -53,11 +53,11 @@ test('sub-folders are labels, at any depth; other files, hidden ones and empty f
     assert.equal([source.length, source.pictures, source.skipped], [6, 1, []]);
     const loaded = await source.load(2, 0);
     assert.equal([loaded.width, loaded.height], [6, 4]);
-    assert.equal(colour(loaded), [200, 100, 50, 255]);
+    assert.equal(color(loaded), [200, 100, 50, 255]);
     await refuses(source.load(6, 0), /expected an item from 0 to 5, got 6/);
   }));
 
-test('a folder without sub-folders is unlabelled', () =>
+test('a folder without sub-folders is unlabeled', () =>
   inFolder(async (folder) => {
     for (const name of ['2.png', '1.png']) await picture(join(folder, name));
     const source = await openImageFolder(folder);
@@ -79,7 +79,7 @@ test('links are followed, those that lead in circles or nowhere are not', () =>
       const source = await openImageFolder(folder, { verify });
       assert.equal(source.files, ['a/1.png', 'a/2.png', 'a/3.png', 'twin/1.png', 'twin/2.png', 'twin/3.png']);
       assert.equal(source.classes, ['a', 'twin']);
-      assert.equal(colour(await source.load(2, 0)), [1, 2, 3, 255]);
+      assert.equal(color(await source.load(2, 0)), [1, 2, 3, 255]);
       assert.equal(source.skipped, []);
       assert.equal(
         source.leftOut.filter(({ kind, images }) => kind === 'link' && images > 0).map(({ path }) => path),
@@ -88,35 +88,35 @@ test('links are followed, those that lead in circles or nowhere are not', () =>
     }
   }));
 
-test('every kind of pixel becomes RGBA on mid-grey', () =>
+test('every kind of pixel becomes RGBA on mid-gray', () =>
   inFolder(async (folder) => {
     const file = (name: string) => join(folder, name);
     await picture(file('a-clear.png'), [255, 0, 0, 0]);
     await picture(file('b-half.webp'), [255, 0, 0, 128]);
-    const grey = { create: { width: 5, height: 3, channels: 3, background: { r: 70, g: 70, b: 70 } } } as const;
-    await sharp(grey).toColourspace('b-w').png().toFile(file('c-grey.png'));
-    await sharp(grey).toColourspace('grey16').png().toFile(file('d-deep.png'));
-    await sharp(grey).png({ palette: true }).toFile(file('e-palette.png'));
+    const gray = { create: { width: 5, height: 3, channels: 3, background: { r: 70, g: 70, b: 70 } } } as const;
+    await sharp(gray).toColourspace('b-w').png().toFile(file('c-gray.png'));
+    await sharp(gray).toColourspace('grey16').png().toFile(file('d-deep.png'));
+    await sharp(gray).png({ palette: true }).toFile(file('e-palette.png'));
     // Profiles differ in every ink, but not in the white of the paper.
-    const white = { create: { ...grey.create, background: 'white' } };
+    const white = { create: { ...gray.create, background: 'white' } };
     await sharp(white).toColourspace('cmyk').jpeg({ quality: 100 }).toFile(file('f-cmyk.jpg'));
-    await sharp(grey).toColourspace('b-w').jpeg().toFile(file('g-grey.jpg'));
-    await sharp(grey).toColourspace('b-w').ensureAlpha(0).png().toFile(file('h-grey-clear.png'));
+    await sharp(gray).toColourspace('b-w').jpeg().toFile(file('g-gray.jpg'));
+    await sharp(gray).toColourspace('b-w').ensureAlpha(0).png().toFile(file('h-gray-clear.png'));
     const source = await openImageFolder(folder);
     assert.equal(source.skipped, []);
     assert.is(source.length, 8);
-    assert.equal(colour(await source.load(0, 0)), [128, 128, 128, 255]);
-    const [r, g, b, a] = colour(await source.load(1, 0));
+    assert.equal(color(await source.load(0, 0)), [128, 128, 128, 255]);
+    const [r, g, b, a] = color(await source.load(1, 0));
     assert.ok(Math.abs(r - 192) <= 1 && Math.abs(g - 64) <= 1 && g === b && a === 255, `${[r, g, b, a]}`);
     for (let item = 2; item < 7; item++) {
       const loaded = await source.load(item, 0);
       assert.is(loaded.pixels.length, 5 * 3 * 4, source.files[item]);
       const level = item === 5 ? 255 : 70;
-      for (const value of colour(loaded).slice(0, 3))
+      for (const value of color(loaded).slice(0, 3))
         assert.ok(Math.abs(value - level) <= 1, `${source.files[item]}: ${value}`);
       assert.is(loaded.pixels[3], 255);
     }
-    assert.equal(colour(await source.load(7, 0)), [128, 128, 128, 255]);
+    assert.equal(color(await source.load(7, 0)), [128, 128, 128, 255]);
   }));
 
 test('large pictures are reduced, small ones are not enlarged, turned ones are set upright', () =>
