@@ -30,5 +30,5 @@ writeFileSync('slim.safetensors', bytes);
 writeFileSync('own.onnx', exportOnnx(await trainer.encoder('slim')));
 const slim = openEncoder(device, bytes, { encoder: slimOf(encoder) });
 const embeddings = await slim.embed(photos); // (N, F), row by row
-console.log(embeddings.length / slim.features, 'pictures,', slim.features, 'numbers each');
+console.log(embeddings.length / slim.features, 'images,', slim.features, 'numbers each');
 device.dispose();

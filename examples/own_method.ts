@@ -1,4 +1,4 @@
-// A method of your own: SimCLR (Chen et al., 2020). Of 2N views each is to find its picture's other view among all the others.
+// A method of your own: SimCLR (Chen et al., 2020). Of 2N views each is to find its image's other view among all the others.
 //
 //   node own_method.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 

@@ -98,15 +98,15 @@ async function score(
   seed: number,
 ): Promise<Pick<Measured, 'scores' | 'tested'>> {
   const { train, test } = dataset;
-  if (!test) throw new Error('internal: experiments need test pictures');
+  if (!test) throw new Error('internal: experiments need test images');
   const { scores } = await evaluate(dataset, [contender], { map: 'none', device });
   const { knn = 0, top1, top5, effectiveRank } = scores[0];
   const twins = top1 === undefined ? {} : { top1, top5 };
   const rank = effectiveRank === undefined ? {} : { effectiveRank };
   const found = await linearEvaluation(device, encoder, train, test, { ...linearOptions, seed });
-  const pairs = test.pictures === 2 ? { pairs: test.length } : {};
+  const pairs = test.images === 2 ? { pairs: test.length } : {};
   return {
     scores: { knn, linear: found.top1, ...twins, ...rank },
-    tested: { pictures: test.length * test.pictures, ...pairs },
+    tested: { images: test.length * test.images, ...pairs },
   };
 }

@@ -32,10 +32,10 @@ export {
 } from './cost/training_cost.js';
 export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
 export { openCifar } from './data/cifar.js';
-export { eachPicture, onePicture, subset } from './data/derived.js';
+export { eachImage, oneImage, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export type { ImageDataLike, ImageSource, Interpolation, Picture, PictureLike, SquareOptions } from './data/source.js';
+export type { ImageDataLike, ImageLike, ImageSource, Interpolation, RgbaImage, SquareOptions } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';

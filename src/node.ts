@@ -11,7 +11,7 @@ export {
   type Baseline,
   type EvaluateOptions,
   evaluate,
-  type PictureEmbedder,
+  type ImageEmbedder,
   pixelBaseline,
 } from './node/eval/evaluate.js';
 export type { MapMethod } from './node/eval/feature_map.js';

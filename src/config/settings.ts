@@ -58,7 +58,7 @@ const groups = {
       ranges.imageSize,
     ),
     protocol: choice(
-      'views: two drawings of one emoji, or one picture augmented twice',
+      'views: two drawings of one emoji, or one image augmented twice',
       (above) => (above.data === 'emoji' ? 'paired' : 'augmented'),
       ['paired', 'augmented'],
       { shown: 'paired for emoji, else augmented' },

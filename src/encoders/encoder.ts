@@ -9,10 +9,10 @@ import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { shapeText } from '../tensor/tensor.js';
 
-/** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
+/** A backbone: images (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {
   readonly features: Channels;
-  /** The factor by which it shrinks a picture: smaller pictures are refused. */
+  /** The factor by which it shrinks a image: smaller images are refused. */
   readonly stride: number;
   /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
   readonly hidden?: readonly Channels[];
@@ -35,7 +35,7 @@ export interface EncoderOptions {
   width?: number;
   /** K: how many times as wide the host is; 1 where left out. */
   ratio?: number;
-  /** Stride of the first convolution: 2 for large pictures, 1 for 32 pixels. */
+  /** Stride of the first convolution: 2 for large images, 1 for 32 pixels. */
   stemStride?: number;
 }
 
@@ -111,7 +111,7 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
       const [, color, H, W] = x.shape;
       if (x.shape.length !== 4 || color !== rgb.host || !(Math.min(H, W) >= stride))
         throw new ShapeError(
-          `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
+          `encoder: expected images (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );
       return globalAveragePool(pass.tape, body.forward(pass, x));
     },

@@ -75,10 +75,10 @@ export const resnet50 = (options: EncoderOptions = {}): Encoder => resnet(archit
 /** ResNet-101, version 1.5, without its classifier: 2048 features at width 1. Names are torchvision's. */
 export const resnet101 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet101, options);
 
-/** ResNet-20 for 32-pixel pictures, shortcuts by 1x1 convolution: 64 features at width 1. */
+/** ResNet-20 for 32-pixel images, shortcuts by 1x1 convolution: 64 features at width 1. */
 export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet20, options);
 
-/** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
+/** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small images, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
   const { stemStride = stem === 7 ? 2 : 1 } = expectOptions('resnet', options, encoderOptions);
   const scale = widthMultiplier(options, makeDivisible);

@@ -65,8 +65,8 @@ export function rowFeed(
   };
 }
 
-/** Feeds the pictures of a source, augmented, or center-cropped to `size` where no augmentation is given. */
-export async function pictureFeed(
+/** Feeds the images of a source, augmented, or center-cropped to `size` where no augmentation is given. */
+export async function imageFeed(
   plan: Plan,
   source: ImageSource,
   view: Augmentation | { readonly size: number; readonly square?: SquareOptions | undefined },
@@ -76,7 +76,7 @@ export async function pictureFeed(
   const most = mostSquares(view.size);
   if (!isAugmented && options.batch > most)
     throw new ConfigError(
-      `batch: expected at most ${most} pictures of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
+      `batch: expected at most ${most} images of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
     );
   const loader = await Loader.open(
     plan.device,
@@ -112,7 +112,7 @@ export function cropAndFlip(size: number, cropMin: number, flip: number): Augmen
   };
 }
 
-/** A pass over the training pictures, in figures. */
+/** A pass over the training images, in figures. */
 export interface EpochLog {
   /** From 1. */
   readonly epoch: number;

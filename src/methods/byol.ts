@@ -24,12 +24,12 @@ const byolKinds: Kinds<ByolSettings> = { ...headKinds, ema: 'number' };
 
 /**
  * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
- * picture is told apart from another.
+ * image is told apart from another.
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
  *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
  *
- * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all pictures is nearly the
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all images is nearly the
  * same, and without their mean taken away a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {

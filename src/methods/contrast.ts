@@ -28,7 +28,7 @@ export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 
 export interface ContrastSettings extends HeadSettings {
   /** τ, what similarities are divided by; 0.2 where left out, 0.1 of `sslSmall`. */
   readonly temperature?: number;
-  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small pictures. */
+  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small images. */
   readonly queue?: number;
   /** The share of the averaged weights that a step leaves; 0.999 where left out. */
   readonly ema?: number;

@@ -7,7 +7,7 @@ import { embedder } from './network.js';
 import { expectSettings } from './settings.js';
 
 /**
- * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. Its head's
+ * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the images of former batches, by InfoNCE. Its head's
  * hidden layer is as wide as the features where nothing is said.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {

@@ -14,7 +14,7 @@ import { expectSettings, expectWide, type Kinds } from './settings.js';
 export const rekdDefaults = { neighbours: 5 };
 
 export interface RekdSettings extends ContrastSettings {
-  /** How many of the teacher's nearest in the queue count as the same picture; 5 where left out. */
+  /** How many of the teacher's nearest in the queue count as the same image; 5 where left out. */
   readonly neighbours?: number;
 }
 
@@ -22,7 +22,7 @@ const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' 
 
 /**
  * ReKD (Zheng et al., 2022): a wider teacher is trained by MoCo-V2, and beside it the small encoder by InfoNCE against the
- * teacher's keys, whose positives are the picture's own key and those that the teacher finds nearest in its queue.
+ * teacher's keys, whose positives are the image's own key and those that the teacher finds nearest in its queue.
  *
  *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
  *

@@ -28,7 +28,7 @@ export const seedKinds: Kinds<SeedSettings> = {
 };
 
 /**
- * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former pictures what a frozen
+ * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former images what a frozen
  * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
  * its own features where nothing is said.
  *

@@ -17,7 +17,7 @@ export interface Teacher {
  * A teacher's features (N, F) of a view (N, 3, H, W), rows of length 1, by its running statistics. No gradient flows: of the
  * tape, its plan alone is used.
  *
- * @throws ConfigError where there is no teacher, or one of larger pictures
+ * @throws ConfigError where there is no teacher, or one of larger images
  */
 export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher | undefined, x: Tensor): Tensor {
   if (!teacher) throw new ConfigError('teacher (--teacher): expected a trained encoder to learn from, got none');
@@ -25,7 +25,7 @@ export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher |
   const size = Math.min(x.shape[2], x.shape[3]);
   if (size < backbone.stride)
     throw new ConfigError(
-      `teacher (--teacher): expected pictures of at least ${backbone.stride} pixels, its encoder's stride, got ${size}; ` +
+      `teacher (--teacher): expected images of at least ${backbone.stride} pixels, its encoder's stride, got ${size}; ` +
         'use a larger imageSize (--image-size), or another teacher',
     );
   const tape = new Tape(plan, { noGrad: true });

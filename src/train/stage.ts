@@ -48,7 +48,7 @@ export function stretchesOf(
   ];
 }
 
-/** A step of a stretch, recorded: one plan from pictures to updated weights, and what it leaves to be read. */
+/** A step of a stretch, recorded: one plan from images to updated weights, and what it leaves to be read. */
 export class Stage {
   readonly stretch: Stretch;
   readonly plan: Plan;
@@ -63,7 +63,7 @@ export class Stage {
   constructor(
     { plan, stretch, options }: { plan: Plan; stretch: Stretch; options: Settled },
     network: Network,
-    pictures: ImageBatch,
+    images: ImageBatch,
   ) {
     this.#device = plan.device;
     this.#seed = options.seed;
@@ -75,7 +75,7 @@ export class Stage {
     this.#objective = stretch.recipe.record(
       new Tape(plan, { recompute: options.recompute }),
       network,
-      new AugmentedViews(plan, pictures, options),
+      new AugmentedViews(plan, images, options),
     );
     const { metrics: figures, embeddings: watched } = this.#objective;
     for (const [name, told] of Object.entries({ ...figures, ...watched })) {

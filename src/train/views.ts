@@ -10,10 +10,10 @@ export class AugmentedViews implements Views {
 
   constructor(
     plan: Plan,
-    pictures: ImageBatch,
+    images: ImageBatch,
     { views, precision }: { readonly views: readonly [Augmentation, Augmentation]; readonly precision: Precision },
   ) {
-    this.#make = (view) => augment(plan, pictures, view, views[view], precision);
+    this.#make = (view) => augment(plan, images, view, views[view], precision);
   }
 
   get a(): Tensor {

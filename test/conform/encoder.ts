@@ -7,7 +7,7 @@ import { numel } from '../../src/tensor/tensor.js';
 import type { Case, Check } from './cases.js';
 import { relativeError } from './cases.js';
 
-/** Pictures and the features that torchvision makes of them, by the keys of a case: by running statistics, or the batch's. */
+/** Images and the features that torchvision makes of them, by the keys of a case: by running statistics, or the batch's. */
 const passes = [
   { x: 'x0', features: 'eval0', training: false },
   { x: 'x1', features: 'eval1', training: false },

@@ -16,7 +16,7 @@ import { tune } from '../../src/runtime/tuner.js';
 import { numel, selectView, type Tensor } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { assertEqual, openTrainer, pictures, small } from '../made_up.js';
+import { assertEqual, images, openTrainer, small } from '../made_up.js';
 import { ofRun } from '../of_run.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -175,7 +175,7 @@ const listed = { ...small, slice: 'l1', sliceEvery: 2, sliceWarmup: 2, steps: 8,
 const lists = (state: Tensors) => [...state].filter(([name]) => name.startsWith('kept.'));
 
 test('a run selects channels by its first weights, then anew where asked, and says how many changed', async () => {
-  const trainer = await openTrainer(device, parseConfig({ ...listed, lr: 0.5 }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...listed, lr: 0.5 }), images(40));
   const told: [number, number][] = [];
   const moves: boolean[] = [];
   let before = lists(await trainer.save());
@@ -211,7 +211,7 @@ for (const [bn, from] of [
 ] as const)
   test(`a run resumed at step ${from}, before a selection, ends bit for bit as one never stopped (bn ${bn})`, async () => {
     const config = parseConfig({ ...listed, bn, lr: 0.5 });
-    const source = pictures(40);
+    const source = images(40);
     const whole = await openTrainer(device, config, source);
     let middle: Tensors = new Map();
     const log: unknown[] = [];
@@ -230,7 +230,7 @@ for (const [bn, from] of [
   });
 
 test('selecting creates no buffer and no bind group', async () => {
-  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), images(40));
   await trainer.train();
   const created: string[] = [];
   const counted = device.gpu as unknown as Record<string, unknown>;
@@ -254,7 +254,7 @@ test('selecting creates no buffer and no bind group', async () => {
 });
 
 test('lists that are none are refused, and nothing of their checkpoint is taken', async () => {
-  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), images(40));
   const saved = await trainer.save();
   await trainer.train();
   const before = await trainer.save();
@@ -274,7 +274,7 @@ test('lists that are none are refused, and nothing of their checkpoint is taken'
 for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
   test(`the slim encoder that is exported is a plain one: it embeds as the slice does (${JSON.stringify(more)})`, async () => {
     const config = parseConfig({ ...listed, ...more });
-    const source = pictures(20);
+    const source = images(20);
     const trainer = await openTrainer(device, config, source);
     for (let step = 0; step < 5; step++) await trainer.train();
     const state = await trainer.encoderState('slim');

@@ -101,7 +101,7 @@ test('a tensor that is trained may stand for an activation', async () => {
   step.run();
   const gradient = await w.grad.read();
   const values = Float64Array.from(await w.read());
-  const pictures = Float64Array.from(await x.read());
+  const images = Float64Array.from(await x.read());
   const loss = (v: Float64Array) => {
     let rows = 0;
     for (let r = 0; r < 3; r++) {
@@ -111,7 +111,7 @@ test('a tensor that is trained may stand for an activation', async () => {
     }
     let total = 0;
     for (let n = 0; n < 5; n++)
-      for (let r = 0; r < 3; r++) for (let i = 0; i < 4; i++) total += pictures[4 * n + i] * v[4 * r + i];
+      for (let r = 0; r < 3; r++) for (let i = 0; i < 4; i++) total += images[4 * n + i] * v[4 * r + i];
     return (rows * total) / 15;
   };
   close(await step.read('loss'), [loss(values)], 'loss', 1e-5);

@@ -29,25 +29,25 @@ async function survives(promise: Promise<unknown>): Promise<void> {
   }
 }
 
-const pictures = Uint8Array.from({ length: 2 * 3 * 4 }, (_, i) => i * 10);
-const images = idx([2, 3, 4], pictures);
+const levels = Uint8Array.from({ length: 2 * 3 * 4 }, (_, i) => i * 10);
+const images = idx([2, 3, 4], levels);
 const labels = idx([2], [7, 1]);
 
 for (const packed of [false, true]) {
   test(`gray images and labels, ${packed ? 'gzipped' : 'plain'}, come back as RGBA`, async () => {
     const pack = (bytes: Uint8Array) => (packed ? new Uint8Array(gzipSync(bytes)) : bytes);
     const source = await openIdx({ name: 'toy', images: pack(images), labels: pack(labels) });
-    assert.equal([source.length, source.pictures], [2, 1]);
+    assert.equal([source.length, source.images], [2, 1]);
     assert.equal([...source.labels!], [7, 1]);
     const { width, height, pixels } = await source.load(1, 0);
     assert.equal([width, height], [4, 3]);
     assert.equal(
       [...pixels],
-      Array.from(pictures.subarray(12)).flatMap((gray) => [gray, gray, gray, 255]),
+      Array.from(levels.subarray(12)).flatMap((gray) => [gray, gray, gray, 255]),
     );
     await refuses(source.load(2, 0), /toy: expected an item from 0 to 1, got 2/);
     await refuses(source.load(0.5, 0), /got 0.5/);
-    await refuses(source.load(0, 1), /an item has 1 picture/);
+    await refuses(source.load(0, 1), /an item has 1 image/);
   });
 }
 
@@ -114,7 +114,7 @@ test('parseIdx hands out shape and values as a view', () => {
   const { shape, values } = parseIdx(images, 'x');
   assert.equal(shape, [2, 3, 4]);
   assert.is(values.buffer, images.buffer);
-  assert.equal([...values], [...pictures]);
+  assert.equal([...values], [...levels]);
 });
 
 test('a small file that unpacks without end is cut off', async () => {

@@ -130,7 +130,7 @@ for (const [encoder, slice] of cases)
       stemStride: encoder === 'mobilenet_v1' || encoder === 'resnet20' ? 1 : 2,
     };
     const random = generator();
-    const picture = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
+    const image = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
     const wide = backbone(spec);
     for (const { name, channels: sides } of wide.parameters)
       for (const group of sides)
@@ -148,8 +148,8 @@ for (const [encoder, slice] of cases)
       Float32Array.from(slices.get(name) ?? [], (i) => (host.get(name) as Float32Array)[i]);
     const dy = randoms(random, 4 * wide.features.slim);
 
-    const inPlace = await pass(spec, 'slim', picture, dy, (name) => host.get(name) as Float32Array, slice);
-    const copied = await pass({ ...spec, ratio: 1 }, 'host', picture, dy, copy);
+    const inPlace = await pass(spec, 'slim', image, dy, (name) => host.get(name) as Float32Array, slice);
+    const copied = await pass({ ...spec, ratio: 1 }, 'host', image, dy, copy);
 
     close(inPlace.features, copied.features, 'features', 1e-5);
     for (const [name, at] of slices) {
@@ -188,7 +188,7 @@ for (const [encoder, slice] of cases)
         `${name} of the host, and of channels that are not kept, is untouched`,
       );
     }
-    device.free(picture);
+    device.free(image);
   });
 
 test('a host has no room for two tensors of one name', () => {

@@ -71,9 +71,9 @@ async function slimState(encoder: Encoder): Promise<{ parameters: Parameters; st
 }
 
 /** Features of the slim encoder where it lies, in its host. */
-async function inPlace(encoder: Encoder, parameters: Parameters, { shape, pictures }: Input): Promise<Float32Array> {
+async function inPlace(encoder: Encoder, parameters: Parameters, { shape, images }: Input): Promise<Float32Array> {
   const plan = new Plan(device);
-  const x = upload(device, 'x', shape, pictures);
+  const x = upload(device, 'x', shape, images);
   const pass = { parameters, width: 'slim', training: false, updateStats: false } as const;
   const y = encoder.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, x);
   plan.retain(y);

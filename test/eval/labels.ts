@@ -9,7 +9,7 @@ function labeled(labels: number[] | undefined, more: Partial<ImageSource> = {}):
   return {
     name: 'made up',
     length: labels?.length ?? 3,
-    pictures: 1,
+    images: 1,
     ...(labels && { labels: Int32Array.from(labels) }),
     load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
     ...more,
@@ -35,7 +35,7 @@ test('labels that cannot be learned are refused by name', async () => {
   for (const [train, held, message] of [
     [labeled(undefined), good, /^linear: made up has no labels: expected two sub-folders or more/],
     [good, labeled(undefined), /^linear: made up has no labels/],
-    [good, labeled([]), /^linear: made up has no pictures/],
+    [good, labeled([]), /^linear: made up has no images/],
     [labeled([1, 1]), good, /^linear: all of made up has one label/],
     [labeled([0, 1], { length: 3 }), good, /expected a label for each of 3 items, got 2/],
     [labeled([0, -1]), good, /whole numbers from 0 to 65535, got -1/],

@@ -1,4 +1,4 @@
-// Encoders as ONNX files, run by onnxruntime-web beside ours on the same pictures.
+// Encoders as ONNX files, run by onnxruntime-web beside ours on the same images.
 import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -48,12 +48,12 @@ async function agrees(encoder: Encoder, side: number): Promise<void> {
   const expected: Float32Array[] = [];
   for (const input of inputs) expected.push(await features(device, encoder, state, input));
   const apart = error(expected[0].subarray(0, F), expected[0].subarray(F, 2 * F));
-  assert.ok(apart > 0.01, `pictures can be told apart by their features (seed ${seed})`);
+  assert.ok(apart > 0.01, `images can be told apart by their features (seed ${seed})`);
   for (const fold of [false, true]) {
     const session = await ort.InferenceSession.create(exportOnnx({ encoder, state, imageSize: side }, { fold }));
     assert.equal([session.inputNames, session.outputNames], [['image'], ['features']]);
-    for (const [i, { shape, pictures }] of inputs.entries()) {
-      const output = await session.run({ image: new ort.Tensor('float32', pictures, shape) });
+    for (const [i, { shape, images }] of inputs.entries()) {
+      const output = await session.run({ image: new ort.Tensor('float32', images, shape) });
       assert.equal(output.features.dims, [shape[0], F]);
       close(
         output.features.data as Float32Array,
@@ -96,7 +96,7 @@ for (const fold of [false, true])
     const bytes = exportOnnx({ encoder, state, imageSize: 32 }, { fold, classifier });
     const session = await ort.InferenceSession.create(bytes);
     assert.equal(session.outputNames, ['features', 'logits']);
-    const output = await session.run({ image: new ort.Tensor('float32', input.pictures, input.shape) });
+    const output = await session.run({ image: new ort.Tensor('float32', input.images, input.shape) });
     assert.equal(output.logits.dims, [3, 5]);
     close(output.features.data as Float32Array, rows, 'features', 3e-5);
     close(output.logits.data as Float32Array, expected, 'logits', 1e-4);
@@ -151,7 +151,7 @@ test('arithmetic, sums and products of matrices', async () => {
       sub(tape, 1, mul(tape, product, mean(tape, c))),
       sum(tape, sum(tape, e, { dim: 0 }), { dim: 0 }),
     );
-    return add(tape, add(tape, x, scale(tape, joined, 0.1)), scale(tape, ofAll, 0.001)); // what all pictures have in common does not hide what they have not
+    return add(tape, add(tape, x, scale(tape, joined, 0.1)), scale(tape, ofAll, 0.001)); // what all images have in common does not hide what they have not
   });
   await agrees(encoderWith(pooling, arithmetic), 9);
 });
@@ -205,7 +205,7 @@ test('what cannot be exported is refused', async () => {
   const pooled = (tape: Tape, x: Tensor) => globalAveragePool(tape, x);
   await refused(
     ({ tape }, x) => tape.reshape(x, [1, numel(x.shape)]),
-    /^exportOnnx: expected features \(2, 8\) of 2 pictures, got \(1, 1024\)/,
+    /^exportOnnx: expected features \(2, 8\) of 2 images, got \(1, 1024\)/,
   );
   await refused(
     ({ tape }, x) => add(tape, pooled(tape, x), squaredDistance(tape, x, x)),
@@ -213,7 +213,7 @@ test('what cannot be exported is refused', async () => {
   );
   await refused(
     ({ tape }, x) => scale(tape, pooled(tape, x), 1 / x.shape[0]),
-    /^exportOnnx: scale: expected the same settings for any batch, got .*0\.5.* for 2 pictures and .*0\.33/,
+    /^exportOnnx: scale: expected the same settings for any batch, got .*0\.5.* for 2 images and .*0\.33/,
   );
   await refused(({ tape }, x) => {
     const rows = pooled(tape, x);
@@ -229,11 +229,11 @@ test('what cannot be exported is refused', async () => {
     const rows = pooled(tape, x);
     const gram = matmul(tape, rows, rows, { transposeB: true });
     return matmul(tape, tape.reshape(tape.reshape(gram, [1, ...gram.shape]), gram.shape), rows);
-  }, /^exportOnnx: reshape: expected one side at most to grow with the batch, got \(1, 2, 2\) for 2 pictures and \(1, 3, 3\)/);
+  }, /^exportOnnx: reshape: expected one side at most to grow with the batch, got \(1, 2, 2\) for 2 images and \(1, 3, 3\)/);
   await refused(({ tape }, x) => {
     const rows = pooled(tape, x);
     return narrow(tape, concat(tape, Array(x.shape[0]).fill(rows), 1), 1, 0, 8);
-  }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 pictures and 3 for 3/);
+  }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 images and 3 for 3/);
   await refused(
     ({ tape }, x) =>
       exp(tape, contiguous(tape, transposeView(transposeView(reshapeView(pooled(tape, x), [x.shape[0], 8]))))),

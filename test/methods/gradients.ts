@@ -136,7 +136,7 @@ interface Measured {
   weights: ReadonlyMap<string, Float64Array>;
 }
 
-/** One step of a method up to its gradients, on random weights, pictures and queue; and its loss in f64. */
+/** One step of a method up to its gradients, on random weights, images and queue; and its loss in f64. */
 async function measure(
   make: (teacher: Teacher) => { method: Method; recipe: Recipe },
   reference: (given: Given) => (w: Lookup) => number,

@@ -60,7 +60,7 @@ for (const [name, make] of Object.entries(methods))
       last = keys;
       for (let n = 0; n < N; n++) expected.set(keys.subarray(n * D, (n + 1) * D), ((step * N + n) % K) * D);
       assert.equal((await plan.read(queue)).slice(0, K * D), expected, `step ${step} (seed ${seed})`);
-      // other pictures, so that a frozen teacher has other keys too
+      // other images, so that a frozen teacher has other keys too
       for (const view of views) device.write(view, randoms(random, N * 3 * S * S));
     }
     for (const thing of [plan, optimizer, network]) thing.dispose();

@@ -178,7 +178,7 @@ const bytes = writeEncoder(file);
 const none: ImageSource = {
   name: 'none',
   length: 0,
-  pictures: 1,
+  images: 1,
   load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
 };
 const method = mocoV2(tiny);
@@ -240,9 +240,7 @@ export const others: Readonly<Record<string, Call>> = {
   record: call('record', { device, record: () => undefined }, (g) => record(g.device, g.record)),
   'record, outputs': call('(record|step)', { output: rows }, (g) => record(device, () => ({ y: g.output }))),
   tune: call('tune', { plan }, (g) => tune(g.plan)),
-  augment: call('augment(\\.\\w+)?', { plan, pictures: batch }, (g) =>
-    augment(g.plan, g.pictures, 0, defaultViews(8)[0]),
-  ),
+  augment: call('augment(\\.\\w+)?', { plan, images: batch }, (g) => augment(g.plan, g.images, 0, defaultViews(8)[0])),
   'Loader.open': call('.*', { device, source: none }, (g) => Loader.open(g.device, g.source, { batch: 1 })),
   'Trainer.open': call('.*', { device, method, source: none }, (g) => Trainer.open(g.device, g.method, g.source)),
   featuresOf: call('.*', { device, encoder: weighted, source: none }, (g) => featuresOf(g.device, g.encoder, g.source)),

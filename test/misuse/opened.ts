@@ -42,15 +42,15 @@ import {
   whole,
 } from './door.js';
 
-const pictures: ImageSource = {
-  name: 'pictures',
+const images: ImageSource = {
+  name: 'images',
   length: 20,
-  pictures: 1,
+  images: 1,
   labels: Int32Array.from({ length: 20 }, (_, i) => i % 2),
   load: async () => ({ width: 2, height: 2, pixels: new Uint8Array(16) }),
 };
 const batchOf = (plan: Plan) => {
-  const binding = { storage: plan.slot('pictures', 64), offset: 0, bytes: 64 };
+  const binding = { storage: plan.slot('images', 64), offset: 0, bytes: 64 };
   return { batch: 1, maxSide: 8, bindings: { pixels: binding, table: binding, batch: binding } };
 };
 const [view] = defaultViews(8);
@@ -107,7 +107,7 @@ export const opened: Readonly<Record<string, Door>> = {
     where: /^loader: /,
     options: { batch: whole(1), seed: whole(0, 2 ** 32 - 1), budget: atLeast0, onProgress: callback },
     call: async ({ device }, options) =>
-      (await Loader.open(device, pictures, given(options, { batch: 2, budget: 0 }) as never)).dispose(),
+      (await Loader.open(device, images, given(options, { batch: 2, budget: 0 }) as never)).dispose(),
   },
   augment: {
     where: /^augment: /,
@@ -157,7 +157,7 @@ export const opened: Readonly<Record<string, Door>> = {
   squares: {
     where: /^(square|resize|interpolation): /,
     options: { resize: whole(8, 4096), interpolation: oneOf('bicubic', 'bilinear') },
-    call: (_, options) => squares(pictures, 8, options),
+    call: (_, options) => squares(images, 8, options),
   },
   knn: {
     where: /^knn: /,
@@ -183,12 +183,12 @@ export const opened: Readonly<Record<string, Door>> = {
       standardize: flag,
       cacheBytes: atLeast0,
     },
-    call: ({ device }, options) => linearEvaluation(device, encoder, pictures, pictures, options),
+    call: ({ device }, options) => linearEvaluation(device, encoder, images, images, options),
   },
   finetune: {
     where: /^finetune: /,
     options: supervised,
-    call: ({ device }, options) => finetune(device, encoder, pictures, pictures, options),
+    call: ({ device }, options) => finetune(device, encoder, images, images, options),
   },
   recalibrate: {
     where: /^(recalibrate|square): /,
@@ -197,7 +197,7 @@ export const opened: Readonly<Record<string, Door>> = {
       recalibrate(
         device,
         { module: convLayer('w', channels, channels), parameters, width: 'host' },
-        pictures,
+        images,
         8,
         options,
       ),
@@ -245,6 +245,6 @@ export const opened: Readonly<Record<string, Door>> = {
       queries: whole(1),
       map: oneOf('pca', 'tsne', 'none'),
     },
-    call: (_, options) => evaluate({ name: 'd', train: pictures, notes: [] }, [], options),
+    call: (_, options) => evaluate({ name: 'd', train: images, notes: [] }, [], options),
   },
 };

@@ -68,7 +68,11 @@ test('options that are none, or of which one is not known, are refused by every 
       await expectRefused(name, none, /expected (options \{ \w|\w+ to be an object)/);
     for (const key of Object.keys(options)) {
       const misspelled = `${key}s`;
-      await expectRefused(name, { [misspelled]: 1 }, new RegExp(`unknown option '${misspelled}': did you mean '\\w+'\\?`));
+      await expectRefused(
+        name,
+        { [misspelled]: 1 },
+        new RegExp(`unknown option '${misspelled}': did you mean '\\w+'\\?`),
+      );
     }
     await expectRefused(name, { unheardOfEverywhere: 1 }, /unknown option 'unheardOfEverywhere': expected one of \w/);
   }
@@ -100,7 +104,7 @@ test('values of another kind or out of range are refused by name, every one of e
       for (const value of wrong) {
         if (fits(value)) continue;
         refused++;
-        await expectRefused(name, { [key]: value }, new RegExp(`${key}|precision|resizing|padding|pictures of|sides`));
+        await expectRefused(name, { [key]: value }, new RegExp(`${key}|precision|resizing|padding|images of|sides`));
       }
   assert.ok(refused > 1000, `${refused} refused`);
 });
@@ -161,7 +165,7 @@ test('numbers and names beside the options are refused as these are', async () =
   const source = {
     name: 's',
     length: 8,
-    pictures: 1 as const,
+    images: 1 as const,
     load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
   };
   for (const seed of [-1, 1.5, Number.NaN])

@@ -169,7 +169,7 @@ function labeled(what: string): (dataset: Dataset) => asserts dataset is EvalTar
   return (dataset) => {
     const { train, test } = dataset;
     countClasses(what, train, test ?? train);
-    if (!test) throw new DataError(`${what}: ${dataset.name} has no pictures held out to test on`);
+    if (!test) throw new DataError(`${what}: ${dataset.name} has no images held out to test on`);
   };
 }
 
@@ -203,7 +203,7 @@ function resultOf(
     part,
     data,
     adapter: device.name,
-    on: `${labels.length} held-out pictures of ${kinds.length} classes; trained on ${total(classes.train)} items`,
+    on: `${labels.length} held-out images of ${kinds.length} classes; trained on ${total(classes.train)} items`,
     scores,
     notes: [
       ...(unseen.length > 0 ? [`Tested but never trained on: ${unseen.join(', ')}.`] : []),

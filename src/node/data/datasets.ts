@@ -3,7 +3,7 @@ import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions } from '../../checks/options.js';
 import type { TrainConfig } from '../../config/settings.js';
 import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
-import { eachPicture, reduced } from '../../data/derived.js';
+import { eachImage, reduced } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
@@ -81,7 +81,7 @@ async function openSplitEmoji(options: DatasetOptions): Promise<Dataset> {
   const { train, test } = splitOff(emoji, share, seed);
   return {
     name: `emoji (${protocol})`,
-    train: protocol === 'paired' ? train : eachPicture(train),
+    train: protocol === 'paired' ? train : eachImage(train),
     ...(test && { test, isDrawn: true }),
     notes: [
       `${emoji.length} emoji in two styles; ${test?.length ?? 0} of them held out by seed ${seed}`,

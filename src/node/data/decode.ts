@@ -1,11 +1,11 @@
 /**
- * The bytes of an image file as a picture: upright, sRGB, on mid-gray. Files are taken as Pillow and browsers take them: what
- * decoders only warn of is read, what is cut short is refused. Knows no folder, and nothing of what pictures are used for.
+ * The bytes of an image file as a image: upright, sRGB, on mid-gray. Files are taken as Pillow and browsers take them: what
+ * decoders only warn of is read, what is cut short is refused. Knows no folder, and nothing of what images are used for.
  */
 import { open, stat } from 'node:fs/promises';
 import type { Metadata, Sharp } from 'sharp';
 import { checkSquare, resizeSquare, squareRegion } from '../../data/resize.js';
-import type { Picture, SquareOptions } from '../../data/source.js';
+import type { RgbaImage, SquareOptions } from '../../data/source.js';
 import { ConfigError, DataError, SlimgradError } from '../../errors.js';
 import { fileError, isMissing } from '../system/files.js';
 import { formatByContent, headBytes, isRead, type UnreadFormat as UnreadName, unreadFormats } from './formats.js';
@@ -37,7 +37,7 @@ const reduction = 3.9;
 /** Decoders' warnings are no errors, a file that ends too early is one. */
 const reading = { failOn: 'error' } as const;
 
-/** An image whose head was read. Width and height are those of the upright picture. */
+/** An image whose head was read. Width and height are those of the upright image. */
 interface Opened {
   readonly image: Sharp;
   readonly width: number;
@@ -46,7 +46,7 @@ interface Opened {
 }
 
 /** For training: reduced until the shorter side has `side` pixels or the longer twice as many. A DataError says why not. */
-export async function decode(bytes: Uint8Array, side: number, options: DecodeOptions = {}): Promise<Picture> {
+export async function decode(bytes: Uint8Array, side: number, options: DecodeOptions = {}): Promise<RgbaImage> {
   checkRange(options);
   return named(async () => {
     const opened = await openImage(bytes);
@@ -62,7 +62,7 @@ export async function decodeSquare(
   bytes: Uint8Array,
   size: number,
   options: DecodeOptions & SquareOptions = {},
-): Promise<Picture> {
+): Promise<RgbaImage> {
   checkRange(options);
   const square = { resize: options.resize ?? size, interpolation: options.interpolation };
   checkSquare(size, square);
@@ -167,7 +167,7 @@ function isNarrow({ depth, space }: Metadata): boolean {
 }
 
 /** Reads what `image` was told to make. */
-async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<Picture> {
+async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<RgbaImage> {
   if (isNarrow(about)) {
     image.flatten({ background: MID_GRAY }).toColourspace('srgb').ensureAlpha().raw({ depth: 'uchar' });
     const { data, info } = await image.toBuffer({ resolveWithObject: true });

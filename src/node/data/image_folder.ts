@@ -1,5 +1,5 @@
 import { expectOptions, type Kinds } from '../../checks/options.js';
-import type { ImageSource, Picture } from '../../data/source.js';
+import type { ImageSource, RgbaImage } from '../../data/source.js';
 import { DataError } from '../../errors.js';
 import { checkImageFiles, type ImageFileOptions, ImageFiles, imageFileOptions, some } from './image_files.js';
 import { layoutOf, type Part, type Unused } from './layout.js';
@@ -18,7 +18,7 @@ export interface ImageFolderOptions extends ImageFileOptions {
 const folderOptions: Kinds<ImageFolderOptions> = { ...imageFileOptions, labels: 'boolean' };
 
 /** The usable images of a folder. */
-export interface ImageFolder extends ImageSource<Picture> {
+export interface ImageFolder extends ImageSource<RgbaImage> {
   /** Path of every item within the folder, in order. */
   readonly files: readonly string[];
   /** Images that cannot be decoded, and why. They are no items. */

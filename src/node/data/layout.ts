@@ -64,7 +64,7 @@ type Kind = 'train' | 'test';
 /** Names of parts to test with, the first preferred. */
 const testNames = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
 const names = ['train', 'training', ...testNames];
-const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
+const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|images|split|part|folder))*';
 const partName = new RegExp(`^(.*?)(${names.join('|')})${tail}$`, 's');
 
 /** What a folder's name says of it: its kind, and its rank among those to test with. */

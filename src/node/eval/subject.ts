@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { methodOf } from '../../config/run.js';
 import type { TrainConfig } from '../../config/settings.js';
 import type { Width } from '../../core/parameters.js';
-import { eachPicture } from '../../data/derived.js';
+import { eachImage } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
@@ -20,13 +20,13 @@ import { type Baseline, pixelBaseline, thin } from './evaluate.js';
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
 export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
 
-/** Beyond so many pictures, batchnorm statistics hardly change. */
-export const mostPictures = 20_000;
+/** Beyond so many images, batchnorm statistics hardly change. */
+export const mostImages = 20_000;
 
 export interface SubjectOptions extends DataChoice {
   /** Of the split of data that come without one; the run's own unless told. */
   splitSeed?: number;
-  /** First estimate both encoders' running statistics anew from the training pictures. */
+  /** First estimate both encoders' running statistics anew from the training images. */
   recalibrate?: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface EvalTarget {
   readonly config: TrainConfig;
   readonly part: Width;
   readonly splitSeed: number;
-  /** Twins are pictures of one item here. */
+  /** Twins are images of one item here. */
   readonly dataset: Dataset & { readonly test: NonNullable<Dataset['test']> };
   /** Whether training was told which drawings are twins. */
   readonly isPaired: boolean;
@@ -97,7 +97,7 @@ export async function openSubject(
     });
     encoders.push(untrained);
     if (recalibrate)
-      for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));
+      for (const encoder of encoders) await encoder.recalibrate(thin(eachImage(dataset.train), mostImages));
     return { weights, config, part, splitSeed, dataset, isPaired, device, trained, seen, untrained, dispose };
   } catch (error) {
     dispose();
@@ -146,5 +146,5 @@ export function contendersOf({ part, trained, untrained, config }: EvalTarget): 
 
 /** The data as kNN and retrieval see them: an encoder of other data was not told which drawings are twins. */
 export function searched({ dataset, isPaired }: EvalTarget): Dataset {
-  return isPaired ? dataset : { ...dataset, train: eachPicture(dataset.train) };
+  return isPaired ? dataset : { ...dataset, train: eachImage(dataset.train) };
 }

@@ -2,8 +2,8 @@ import { figure } from '../cli/progress.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 
-/** Largest side of the picture: bigger matrices show, of each block of entries, the one of largest magnitude. */
-const pictureSide = 512;
+/** Largest side of the image: bigger matrices show, of each block of entries, the one of largest magnitude. */
+const imageSide = 512;
 
 /** C, the cross-correlation of two batches of embeddings: row by row, `size` columns. */
 export interface Correlation {
@@ -11,9 +11,9 @@ export interface Correlation {
   data: Float32Array;
 }
 
-/** C as a picture, with what can be read off its diagonal. */
+/** C as a image, with what can be read off its diagonal. */
 export function correlationSection({ size, data }: Correlation, [rows, columns]: readonly [string, string]): string {
-  const block = Math.ceil(size / pictureSide);
+  const block = Math.ceil(size / imageSide);
   const side = Math.ceil(size / block);
   const pixels = new Uint8Array(side * side * 4);
   let on = 0;

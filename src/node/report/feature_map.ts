@@ -2,11 +2,11 @@ import type { FeatureMap } from '../eval/scores.js';
 import { escapeHtml } from './page.js';
 
 const [width, height, margin] = [600, 460, 14];
-/** More classes than this have no names in the picture, only in the legend. */
+/** More classes than this have no names in the image, only in the legend. */
 const mostNames = 24;
 const mostInLegend = 100;
 
-/** A map of features: a dot a picture, colored by its class; the name of a class stands where its dots are densest. */
+/** A map of features: a dot a image, colored by its class; the name of a class stands where its dots are densest. */
 export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): string {
   const present = classes.map((name, label) => ({ name, label, count: labels.filter((l) => l === label).length }));
   const shown = present.filter(({ count }) => count > 0);
@@ -32,7 +32,7 @@ export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): st
     method === 't-SNE'
       ? 'Near dots have like features; distances further off mean little.'
       : 'The two directions of the most variance.';
-  return `<figure class="card map"><figcaption><h3>${method} of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out pictures. ${axes}</p></figcaption>
+  return `<figure class="card map"><figcaption><h3>${method} of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out images. ${axes}</p></figcaption>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${method} of the features, by class"><g class="dots">${dots.join('')}</g><g class="names">${names.join('')}</g></svg>
 <div class="legend">${legend.join('')}${more}</div></figure>`;
 }

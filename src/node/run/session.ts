@@ -19,7 +19,7 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
   const dataset = await openDataset(data, {
     ...datasetOptionsOf(config),
     ...(known && { known }),
-    onProgress: (done, total) => status?.(`Decoding pictures: ${done} of ${total}`),
+    onProgress: (done, total) => status?.(`Decoding images: ${done} of ${total}`),
   });
   status?.('');
   for (const line of dataset.notes) note(line);

@@ -3,7 +3,7 @@ import sharp, { type Sharp } from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { resizeSquare } from '../../../src/data/resize.js';
-import type { Picture } from '../../../src/data/source.js';
+import type { RgbaImage } from '../../../src/data/source.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { decode, decodeSquare } from '../../../src/node/data/decode.js';
 import { rejects } from '../../rejects.js';
@@ -11,15 +11,15 @@ import { noise, raw, tiff, withChunk } from './images.js';
 
 const test = suite('node/data/decode_values');
 
-function color({ pixels }: Picture): number[] {
+function color({ pixels }: RgbaImage): number[] {
   const first = [...pixels.subarray(0, 4)];
   for (let at = 0; at < pixels.length; at += 4) assert.equal([...pixels.subarray(at, at + 4)], first);
   return first;
 }
 
-function near(picture: Picture, expected: number[], what: string): void {
-  for (const [c, level] of color(picture).entries())
-    assert.ok(Math.abs(level - expected[c]) <= 1, `${what}: ${[...picture.pixels.subarray(0, 4)]}, not ${expected}`);
+function near(image: RgbaImage, expected: number[], what: string): void {
+  for (const [c, level] of color(image).entries())
+    assert.ok(Math.abs(level - expected[c]) <= 1, `${what}: ${[...image.pixels.subarray(0, 4)]}, not ${expected}`);
 }
 
 test('16 bits become 8 over their whole range, or that which is told', async () => {

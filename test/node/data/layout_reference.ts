@@ -177,7 +177,7 @@ function classesOfParts(images: readonly Image[], classes: readonly string[]): P
 
 const trainWords = ['train', 'training'];
 const testWords = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
-const tail = /^([_\-. ]*(\d|set|data|dataset|images|image|imgs|img|photos|pictures|split|part|folder))*$/;
+const tail = /^([_\-. ]*(\d|set|data|dataset|images|image|imgs|img|photos|images|split|part|folder))*$/;
 
 interface Word {
   readonly before: string;

@@ -1,34 +1,34 @@
-// What a source gives, made a picture that the rest may rely on: sides, length and kind of its bytes, color space, alpha.
+// What a source gives, made a image that the rest may rely on: sides, length and kind of its bytes, color space, alpha.
 // It knows nothing of files, of sizes that are wanted, nor of the GPU.
 import { DataError } from '../errors.js';
-import type { ImageSource, Picture, SquareOptions } from './source.js';
+import type { ImageSource, RgbaImage, SquareOptions } from './source.js';
 
-/** What pixels that are not opaque are laid on, wherever a picture comes from: mid-gray. */
+/** What pixels that are not opaque are laid on, wherever a image comes from: mid-gray. */
 export const MID_GRAY = { r: 128, g: 128, b: 128 } as const;
 
-/** A picture of a source, checked, on mid-gray. Throws a DataError where it is none, or larger than the source says. */
-export async function loadPicture(source: ImageSource, item: number, picture: 0 | 1): Promise<Picture> {
-  const loaded = pictureOf(await source.load(item, picture), placeOf(source, item, picture));
+/** A image of a source, checked, on mid-gray. Throws a DataError where it is none, or larger than the source says. */
+export async function loadImage(source: ImageSource, item: number, image: 0 | 1): Promise<RgbaImage> {
+  const loaded = imageOf(await source.load(item, image), placeOf(source, item, image));
   const { bound } = source;
   const { width, height } = loaded;
   if (bound && (Math.max(width, height) > bound.side || width * height > bound.pixels))
     throw new DataError(
-      `${placeOf(source, item, picture)}: expected sides of at most ${bound.side} and ${bound.pixels} pixels in all, ` +
+      `${placeOf(source, item, image)}: expected sides of at most ${bound.side} and ${bound.pixels} pixels in all, ` +
         `as the source's bound says, got ${width} x ${height}`,
     );
   return loaded;
 }
 
-/** What `source.square()` gives, checked as by `loadPicture`. */
+/** What `source.square()` gives, checked as by `loadImage`. */
 export async function loadSquare(
   source: ImageSource,
   item: number,
-  picture: 0 | 1,
+  image: 0 | 1,
   size: number,
   options?: SquareOptions,
-): Promise<Picture> {
-  const place = placeOf(source, item, picture);
-  const square = pictureOf(await source.square?.(item, picture, size, options), place);
+): Promise<RgbaImage> {
+  const place = placeOf(source, item, image);
+  const square = imageOf(await source.square?.(item, image, size, options), place);
   if (square.width !== size || square.height !== size)
     throw new DataError(
       `${place}: expected ${size} x ${size} pixels of the source's square(), got ${square.width} x ${square.height}`,
@@ -36,16 +36,16 @@ export async function loadSquare(
   return square;
 }
 
-function placeOf({ name, pictures }: ImageSource, item: number, picture: 0 | 1): string {
-  return `${name}: item ${item}${pictures === 2 ? `, picture ${picture}` : ''}`;
+function placeOf({ name, images }: ImageSource, item: number, image: 0 | 1): string {
+  return `${name}: item ${item}${images === 2 ? `, image ${image}` : ''}`;
 }
 
-/** A picture or a canvas's ImageData as a picture, on mid-gray; opaque bytes are those given, not a copy. */
-export function pictureOf(given: unknown, place: string): Picture {
+/** A image or a canvas's ImageData as a image, on mid-gray; opaque bytes are those given, not a copy. */
+export function imageOf(given: unknown, place: string): RgbaImage {
   const { width, height, pixels, data, colorSpace = 'srgb' } = (given ?? {}) as Record<string, unknown>;
   if (!isSide(width) || !isSide(height))
     throw new DataError(
-      `${place}: expected a picture { width, height, pixels } or an ImageData, got sides ${width} and ${height}`,
+      `${place}: expected a image { width, height, pixels } or an ImageData, got sides ${width} and ${height}`,
     );
   if (colorSpace !== 'srgb')
     throw new DataError(
