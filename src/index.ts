@@ -6,11 +6,11 @@ export { parseConfig, type TrainConfig } from './config/settings.js';
 export { ChannelSelection, type SliceMode, sliceModes } from './core/channel_selection.js';
 export {
   type Channels,
+  type Dim,
   type ModuleState,
   type Parameter,
   parameter,
   type Random,
-  type Side,
   type Statistic,
   type Width,
 } from './core/parameter.js';
@@ -195,9 +195,9 @@ export type { Binding, Integer, Slot } from './tensor/binding.js';
 export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './tensor/device_tensor.js';
 export type { Numbers } from './tensor/read_numbers.js';
 export {
-  columns,
   denseStrides,
   type IntegerTensor,
+  narrowView,
   numel,
   type Precision,
   reshapeView,

@@ -32,7 +32,7 @@ export class ChannelSelection {
   /** Begins with the leading channels. */
   constructor(device: Device, parameters: readonly Parameter[]) {
     this.#device = device;
-    const sides = new Set(parameters.flatMap(({ channels: sides }) => sides));
+    const sides = new Set(parameters.flatMap(({ dims: sides }) => sides));
     const narrowed = [...sides].filter((side) => typeof side !== 'number').filter(({ host, slim }) => slim < host);
     let end = 0;
     const offsets = narrowed.map(({ slim }) => {
@@ -42,7 +42,7 @@ export class ChannelSelection {
     });
     this.#buffer = device.buffer('kept', end);
     const groups = narrowed.map((channels, i): Group => {
-      const writers = parameters.filter(({ channels: [rows], writes }) => writes && rows === channels);
+      const writers = parameters.filter(({ dims: [rows], makesChannels: writes }) => writes && rows === channels);
       if (writers.length === 0)
         throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);

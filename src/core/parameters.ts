@@ -9,13 +9,13 @@ import { selectView, type Tensor, tensor } from '../tensor/tensor.js';
 import { ChannelSelection, type SliceMode, sliceModes } from './channel_selection.js';
 import {
   type Channels,
-  expectOwned,
+  type Dim,
+  expectModuleState,
   lengthOf,
   type ModuleState,
   type Parameter,
   parameter,
   type Random,
-  type Side,
   type Statistic,
   type Width,
   widths,
@@ -23,7 +23,7 @@ import {
 import { type Indices, layOut, type Place, placesOf } from './places.js';
 import { checkFiniteState, type Tensors } from './state.js';
 
-export type { Channels, ModuleState, Parameter, Place, Random, Side, Statistic, Width };
+export type { Channels, Dim, ModuleState, Parameter, Place, Random, Statistic, Width };
 export { parameter };
 
 /**
@@ -87,7 +87,7 @@ export class Parameters {
     slicing: Slicing = {},
   ) {
     expectArguments('parameters', { device });
-    expectOwned('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
+    expectModuleState('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
     const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
     expectSlicing('parameters', { bn, slice });
@@ -186,7 +186,7 @@ export class Parameters {
     const key = `${width} ${name}`;
     let found = this.#tensors.get(key);
     if (!found) {
-      const { channels: sides, shape, slim } = this.#parameter(name);
+      const { dims: sides, shape, slim } = this.#parameter(name);
       const { offset } = this.#placeOf(name, width);
       const grad = tensor(this.grads, `grad ${name}`, shape, offset * 4);
       const host = { ...tensor(this.weights, name, shape, offset * 4), grad };
@@ -207,7 +207,7 @@ export class Parameters {
 
   /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
   async state(owned: ModuleState, width: Width): Promise<Tensors> {
-    expectOwned('parameters', owned);
+    expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
     const whole = await this.#readBuffers();
@@ -224,13 +224,13 @@ export class Parameters {
   /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
   elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
     expectOneOf(`${name}: width`, width, widths);
-    const kept = (side: Side): Indices =>
+    const kept = (side: Dim): Indices =>
       width === 'slim' && typeof side !== 'number' && this.#lists
         ? this.#lists.kept(side)
         : Array.from({ length: lengthOf(side, width) }, (_, i) => i);
     const parameter = this.#parameters.get(name);
     const place = parameter ? this.#placeOf(name, width) : this.#statPlaceOf(name, width);
-    const sides = parameter?.channels ?? [this.#statistic(name).channels];
+    const sides = parameter?.dims ?? [this.#statistic(name).channels];
     return { kind: parameter ? 'weights' : 'stats', at: placesOf(place, sides.map(kept)) };
   }
 
@@ -278,7 +278,7 @@ export class Parameters {
    * ValidationError where another call is under way
    */
   async loadState(owned: ModuleState, width: Width, state: Tensors): Promise<void> {
-    expectOwned('parameters', owned);
+    expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
     const shapes = [
@@ -330,7 +330,7 @@ export class Parameters {
     this.dispose();
   }
 
-  #listOf(side: Side | undefined) {
+  #listOf(side: Dim | undefined) {
     return typeof side === 'object' ? this.#lists?.list(side) : undefined;
   }
 

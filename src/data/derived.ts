@@ -74,7 +74,7 @@ function derived<P extends ImageLike>(
   return own;
 }
 
-/** A image of half the width and height, rounded up: the means of 2 x 2 pixels. */
+/** An image of half the width and height, rounded up: the means of 2 x 2 pixels. */
 export function halve({ width, height, pixels }: RgbaImage): RgbaImage {
   const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
   const half = new Uint8Array(w * h * 4);

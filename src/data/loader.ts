@@ -51,7 +51,7 @@ export function mostSquares(size: number): number {
  * Another is streamed: `prefetch()` decodes a batch while the GPU works on the one before, `prepare()` uploads it.
  *
  * Either way a batch has room for 128 MiB of pixels, of which every image has an equal share, P pixels. One of more, or with
- * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of a image depends on `batch` alone.
+ * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of an image depends on `batch` alone.
  * All buffers are made on opening, and the queue orders uploads between steps, so one set of them is enough.
  */
 export class Loader implements ImageBatch {
@@ -112,7 +112,7 @@ export class Loader implements ImageBatch {
    * Decodes the source as far as the budget goes, nothing where that is 0, and makes the buffers.
    *
    * @throws ConfigError where an option is out of range; DataError where the source is none, where epochs are asked of a source that is
-   * smaller than a batch, and where a image cannot be had or is larger than the source's `bound`.
+   * smaller than a batch, and where an image cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
     const { batch, seed, budget = 2 ** 28 } = expectOptions('loader', options, loaderOptions);
@@ -265,7 +265,7 @@ class Staging {
   readonly #room: Bound;
   #end = 0;
 
-  /** @param most pixels that a image has once it is halved to fit `room` */
+  /** @param most pixels that an image has once it is halved to fit `room` */
   constructor(places: number, most: number, room: Bound) {
     this.#room = room;
     this.pixels = new Uint8Array(places * most * 4);
@@ -299,7 +299,7 @@ class Staging {
 interface Decoded {
   readonly blocks: readonly Uint8Array<ArrayBuffer>[];
   readonly bytes: number;
-  /** Four words a image: first pixel, width, height, 0. */
+  /** Four words an image: first pixel, width, height, 0. */
   readonly table: readonly number[];
   /** Longest side of any image. */
   readonly maxSide: number;
@@ -339,7 +339,7 @@ async function decodeWithin(
   return { blocks, bytes, table, maxSide };
 }
 
-/** A image of the source, halved until there is room for it. */
+/** An image of the source, halved until there is room for it. */
 async function loadWithin(room: Bound, source: ImageSource, item: number, image: number): Promise<RgbaImage> {
   let loaded = await loadImage(source, item, image as 0 | 1);
   while (Math.max(loaded.width, loaded.height) > room.side || loaded.width * loaded.height > room.pixels)

@@ -38,13 +38,13 @@ export interface Sides {
   readonly height: number;
 }
 
-/** A part of a image: its sides, and where its first pixel lies. */
+/** A part of an image: its sides, and where its first pixel lies. */
 export interface Region extends Sides {
   readonly left: number;
   readonly top: number;
 }
 
-/** The pixels of a image of these sides that `resizeSquare` looks at. */
+/** The pixels of an image of these sides that `resizeSquare` looks at. */
 export function squareRegion(sides: Sides, size: number, full: Sides = sides, options: SquareOptions = {}): Region {
   const { columns, rows } = weights(sides, size, full, options);
   const [left, top] = [columns.first[0], rows.first[0]];
@@ -147,7 +147,7 @@ function halfToEven(value: number): number {
   return value - below === 0.5 ? below + (below & 1) : Math.round(value);
 }
 
-/** Rows `top` to `bottom` of a image whose first column is number `left`, each resized to `size` RGB pixels of 8 bits. */
+/** Rows `top` to `bottom` of an image whose first column is number `left`, each resized to `size` RGB pixels of 8 bits. */
 function horizontally(
   image: RgbaImage,
   left: number,

@@ -1,12 +1,12 @@
-// What a source gives, made a image that the rest may rely on: sides, length and kind of its bytes, color space, alpha.
+// What a source gives, made an image that the rest may rely on: sides, length and kind of its bytes, color space, alpha.
 // It knows nothing of files, of sizes that are wanted, nor of the GPU.
 import { DataError } from '../errors.js';
 import type { ImageSource, RgbaImage, SquareOptions } from './source.js';
 
-/** What pixels that are not opaque are laid on, wherever a image comes from: mid-gray. */
+/** What pixels that are not opaque are laid on, wherever an image comes from: mid-gray. */
 export const MID_GRAY = { r: 128, g: 128, b: 128 } as const;
 
-/** A image of a source, checked, on mid-gray. Throws a DataError where it is none, or larger than the source says. */
+/** An image of a source, checked, on mid-gray. Throws a DataError where it is none, or larger than the source says. */
 export async function loadImage(source: ImageSource, item: number, image: 0 | 1): Promise<RgbaImage> {
   const loaded = imageOf(await source.load(item, image), placeOf(source, item, image));
   const { bound } = source;
@@ -40,12 +40,12 @@ function placeOf({ name, images }: ImageSource, item: number, image: 0 | 1): str
   return `${name}: item ${item}${images === 2 ? `, image ${image}` : ''}`;
 }
 
-/** A image or a canvas's ImageData as a image, on mid-gray; opaque bytes are those given, not a copy. */
+/** An image or a canvas's ImageData as an image, on mid-gray; opaque bytes are those given, not a copy. */
 export function imageOf(given: unknown, place: string): RgbaImage {
   const { width, height, pixels, data, colorSpace = 'srgb' } = (given ?? {}) as Record<string, unknown>;
   if (!isSide(width) || !isSide(height))
     throw new DataError(
-      `${place}: expected a image { width, height, pixels } or an ImageData, got sides ${width} and ${height}`,
+      `${place}: expected an image { width, height, pixels } or an ImageData, got sides ${width} and ${height}`,
     );
   if (colorSpace !== 'srgb')
     throw new DataError(

@@ -1,4 +1,4 @@
-// What a source of images is, and what a image: the types, and the check of a source.
+// What a source of images is, and what an image: the types, and the check of a source.
 import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
 

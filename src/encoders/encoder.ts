@@ -3,7 +3,7 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectWithin } from '../checks/range.js';
 import { textOf } from '../checks/text_of.js';
 import { expectChannels } from '../core/parameter.js';
-import type { Channels, ParameterView, Side } from '../core/parameters.js';
+import type { Channels, Dim, ParameterView } from '../core/parameters.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
@@ -12,7 +12,7 @@ import { shapeText } from '../tensor/tensor.js';
 /** A backbone: images (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {
   readonly features: Channels;
-  /** The factor by which it shrinks a image: smaller images are refused. */
+  /** The factor by which it shrinks an image: smaller images are refused. */
   readonly stride: number;
   /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
   readonly hidden?: readonly Channels[];
@@ -131,10 +131,10 @@ export function slimOf(encoder: Encoder): Encoder {
     groups.set(channels, group);
     return group;
   };
-  const side = (of: Side) => (typeof of === 'number' ? of : alone(of));
+  const side = (of: Dim) => (typeof of === 'number' ? of : alone(of));
   return {
     ...encoder,
-    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.channels.map(side), shape: own.slim })),
+    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.dims.map(side), shape: own.slim })),
     statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),

@@ -40,7 +40,7 @@ export function pixelEncoder(device: Device, size: number): WeightedEncoder & { 
   };
 }
 
-/** A image averaged over the areas of size x size cells, RGB planes in 0..1. */
+/** An image averaged over the areas of size x size cells, RGB planes in 0..1. */
 export function shrink({ width, height, pixels }: RgbaImage, size: number): Float32Array {
   const across = cells(width, size);
   const down = cells(height, size);

@@ -84,7 +84,7 @@ export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8
   const model = new Message()
     .int(1, irVersion)
     .text(2, 'slimgrad')
-    .text(6, `image: RGB from 0 to 1, less ${mean.join(', ')}, over ${std.join(', ')}. features: one row a image.`)
+    .text(6, `image: RGB from 0 to 1, less ${mean.join(', ')}, over ${std.join(', ')}. features: one row an image.`)
     .message(7, graphMessage(graph, imageSize))
     .message(8, new Message().text(1, '').int(2, onnxOpset));
   for (const [key, value] of Object.entries(about)) model.message(14, new Message().text(1, key).text(2, value));

@@ -38,7 +38,7 @@ const most = 64; // images in a batch
  * does with Pillow, normalized by ImageNet's statistics, and passed through the encoder with its running statistics. A row
  * depends on its own image alone.
  *
- * @throws DataError where a image cannot be had or its bytes are not what its sides say
+ * @throws DataError where an image cannot be had or its bytes are not what its sides say
  */
 export async function featuresOf(
   device: Device,

@@ -49,7 +49,7 @@ export class ImageClassifier {
   /**
    * Classifies N images: resized, center-cropped, normalized by ImageNet's statistics.
    *
-   * @throws DataError where a image cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
+   * @throws DataError where an image cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
    * give a NaN
    */
   async classify(images: ImageSource | readonly ImageLike[]): Promise<Classified> {

@@ -48,10 +48,10 @@ export class ImageEncoder implements WeightedEncoder {
   }
 
   /**
-   * Embeddings (N, F) of N images, row by row: resized, center-cropped, normalized by ImageNet's statistics. A image's
+   * Embeddings (N, F) of N images, row by row: resized, center-cropped, normalized by ImageNet's statistics. An image's
    * embedding does not depend on those beside it.
    *
-   * @throws DataError where a image cannot be had or its bytes are not what its sides say
+   * @throws DataError where an image cannot be had or its bytes are not what its sides say
    */
   async embed(images: ImageSource | readonly ImageLike[]): Promise<Float32Array> {
     return featuresOf(this.#device, this, sourceOf('embed', images));

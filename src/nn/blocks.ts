@@ -1,6 +1,6 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
-import { type Channels, parameter, type Side } from '../core/parameters.js';
+import { type Channels, type Dim, parameter } from '../core/parameters.js';
 import { ShapeError } from '../errors.js';
 import { type BatchNormOptions, batchnorm, checkNorm } from '../ops/batchnorm.js';
 import { type ConvOptions, checkMoves, conv2d, convOptions } from '../ops/conv2d.js';
@@ -33,7 +33,9 @@ export function convLayer(name: string, input: Channels, output: Channels, optio
   expectChannels(name, output);
   const weight = `${name}.weight`;
   return {
-    parameters: [{ ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), writes: true }],
+    parameters: [
+      { ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), makesChannels: true },
+    ],
     statistics: [],
     forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
@@ -85,7 +87,7 @@ export function batchNormLayer(name: string, channels: Channels, options: BatchN
 }
 
 /** A fully connected layer, weight (O, I) and bias (O). */
-export function linearLayer(name: string, input: Channels, output: Side): Module {
+export function linearLayer(name: string, input: Channels, output: Dim): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   expectChannels(name, input);
   const init = uniformFanIn(input.host);

@@ -1,4 +1,4 @@
-import { expectOwned } from '../core/parameter.js';
+import { expectModuleState } from '../core/parameter.js';
 import type { ModuleState, ParameterView, Width } from '../core/parameters.js';
 import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
@@ -24,7 +24,7 @@ export interface Module extends ModuleState {
 
 /** @throws ConfigError, in the name of `where`, where something else is given as a module */
 export function expectModule(where: string, module: unknown): void {
-  expectOwned(where, module);
+  expectModuleState(where, module);
   if (typeof Object(module).forward !== 'function')
     throw new ConfigError(`${where}: expected a module, with a function forward(pass, x), got one without`);
 }

@@ -56,7 +56,7 @@ export function squeezeExcite(
 function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
   expectChannels(name, output);
   return [
-    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), writes },
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels: writes },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

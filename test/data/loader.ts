@@ -214,7 +214,7 @@ test('steps make no buffers', async () => {
   assert.is(device.allocated, 0, 'bytes held after dispose()');
 });
 
-test('a image is halved, by means of 2 x 2, until its share of the batch holds it, cached and streamed alike', async () => {
+test('an image is halved, by means of 2 x 2, until its share of the batch holds it, cached and streamed alike', async () => {
   const batch = 2 ** 16; // so that the share is 512 pixels, and sides are at most 32
   const kept = async (budget: number | undefined, from: readonly RgbaImage[]) => {
     const source = { ...randomSource(from.length), bound: undefined, load: async (item: number) => from[item] };
@@ -311,7 +311,7 @@ test('items to show are decoded ahead as steps are', async () => {
   });
 });
 
-test('a image that cannot be had fails the step that needs it, and no other', async () => {
+test('an image that cannot be had fails the step that needs it, and no other', async () => {
   const source = randomSource(100);
   await withLoader(source, { batch: 10, seed, budget: 0 }, async (loader) => {
     source.broken = loader.batchAt(3)[4];

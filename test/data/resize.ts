@@ -111,7 +111,7 @@ test("a reduced copy lands where the original's sides say", () => {
   }
 });
 
-test('a image of the wanted size is given back as it is, unless it is a copy of one that is no square', () => {
+test('an image of the wanted size is given back as it is, unless it is a copy of one that is no square', () => {
   const image = noise(12, 12);
   assert.is(resizeSquare(image, 12), image);
   assert.is(resizeSquare(image, 12, { width: 60, height: 60 }), image);

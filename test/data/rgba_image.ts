@@ -38,7 +38,7 @@ test('every value at every alpha becomes what the decoder of files makes of it',
   assert.equal(pixels, before, 'what was given stays as it is');
 });
 
-test('opaque bytes are passed on without a copy, and ImageData is a image', () => {
+test('opaque bytes are passed on without a copy, and ImageData is an image', () => {
   const { width, height, pixels } = opaque(3, 2);
   assert.is(imageOf({ width, height, pixels }, 'p').pixels, pixels);
   const data = Uint8ClampedArray.from(pixels);
@@ -55,7 +55,7 @@ test('opaque bytes are passed on without a copy, and ImageData is a image', () =
 test('what is no image is refused by the name of its source, its item and what is wrong', async () => {
   const data = new Uint8ClampedArray(16);
   for (const [bad, message] of [
-    [undefined, /^given: item 2: expected a image .* or an ImageData, got sides undefined and undefined/],
+    [undefined, /^given: item 2: expected an image .* or an ImageData, got sides undefined and undefined/],
     [null, /got sides undefined/],
     ['text', /got sides undefined/],
     [{ width: 2, height: 0, data }, /got sides 2 and 0/],

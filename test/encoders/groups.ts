@@ -41,7 +41,7 @@ function tied(ops: readonly Operation[]): (tensor: Tensor) => Set<Tensor> {
 /** The groups that the parameters of an encoder's ops claim for each set of tied tensors. */
 function claims(encoder: Encoder, ops: readonly Operation[], image: Tensor): Map<Set<Tensor>, Set<Channels>> {
   const setOf = tied(ops);
-  const sides = new Map(encoder.parameters.map(({ name, channels: sides }) => [name, sides]));
+  const sides = new Map(encoder.parameters.map(({ name, dims: sides }) => [name, sides]));
   const found = new Map<Set<Tensor>, Set<Channels>>([[setOf(image), new Set()]]);
   for (const { op, inputs, output } of ops) {
     const [x] = inputs;
@@ -88,7 +88,7 @@ for (const name of encoderNames)
     assert.ok(of?.[1].has(encoder.features), 'the features have the group that the encoder says');
     assert.is(tape.operations.filter(({ op }) => op === 'add').length, residualAdds[name], 'residual adds');
 
-    const weights = new Map(encoder.parameters.map(({ name, channels: sides }) => [name, sides[0]]));
+    const weights = new Map(encoder.parameters.map(({ name, dims: sides }) => [name, sides[0]]));
     for (const { name, channels } of encoder.statistics)
       assert.ok(
         weights.get(name.replace(/running_(mean|var)$/, 'weight')) === channels,
@@ -99,7 +99,7 @@ for (const name of encoderNames)
 
 test('the projector continues the features, and its layers have groups of their own', () => {
   const features = { host: 12, slim: 8 };
-  const sides = new Map(projector(features, 16).parameters.map(({ name, channels: sides }) => [name, sides]));
+  const sides = new Map(projector(features, 16).parameters.map(({ name, dims: sides }) => [name, sides]));
   assert.ok(sides.get('projector.0.weight')?.[1] === features);
   const first = sides.get('projector.0.weight')?.[0];
   const second = sides.get('projector.3.weight')?.[0];

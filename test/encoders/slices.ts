@@ -67,7 +67,7 @@ function keptChannels(
     const first = Array.from({ length: channels.slim }, (_, c) => c);
     if (slice === 'prefix' || channels.host === channels.slim) return first;
     const writers = parameters.filter(
-      ({ name, channels: [rows, columns, kernel] }) =>
+      ({ name, dims: [rows, columns, kernel] }) =>
         rows === channels && columns !== 1 && kernel !== undefined && !name.includes('fc2'),
     );
     const scores = Array.from({ length: channels.host }, (_, c) =>
@@ -85,7 +85,7 @@ function keptChannels(
 }
 
 /** Indices in a tensor of the rows, columns and taps that a slim encoder uses, in order. */
-function sliceIndices({ channels: sides, shape }: Parameter, kept: (channels: Channels) => number[]): number[] {
+function sliceIndices({ dims: sides, shape }: Parameter, kept: (channels: Channels) => number[]): number[] {
   return sides.reduce<number[]>(
     (at, side, d) => {
       const along = typeof side === 'number' ? Array.from({ length: side }, (_, i) => i) : kept(side);
@@ -132,7 +132,7 @@ for (const [encoder, slice] of cases)
     const random = generator();
     const image = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
     const wide = backbone(spec);
-    for (const { name, channels: sides } of wide.parameters)
+    for (const { name, dims: sides } of wide.parameters)
       for (const group of sides)
         assert.ok(typeof group === 'number' || group.host === 3 || group.host > group.slim, `${name} is sliced`);
     const host = new Map(

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
-import { Parameters, type Side } from '../../src/core/parameters.js';
+import { type Dim, Parameters } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
@@ -26,15 +26,15 @@ const random = generator();
 
 /** What an encoder owns, its groups of channels numbered in the order in which they come up. */
 function ownedBy({ parameters, statistics, features, hidden, stride }: Encoder): unknown {
-  const groups = new Map<Side, string>();
-  const named = (side: Side) => {
+  const groups = new Map<Dim, string>();
+  const named = (side: Dim) => {
     if (typeof side === 'number') return side;
     const text = groups.get(side) ?? `group ${groups.size} of ${side.host} and ${side.slim}`;
     groups.set(side, text);
     return text;
   };
   return {
-    parameters: parameters.map(({ init: _, channels: sides, ...own }) => ({ ...own, sides: sides.map(named) })),
+    parameters: parameters.map(({ init: _, dims: sides, ...own }) => ({ ...own, sides: sides.map(named) })),
     statistics: statistics.map(({ channels, ...own }) => ({ ...own, channels: named(channels) })),
     features: named(features),
     hidden: hidden?.map(({ host, slim }) => [host, slim]),

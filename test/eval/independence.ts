@@ -118,7 +118,7 @@ for (const [spec, about] of [
     encoder.dispose();
   });
 
-test('a image of 30 to 1 is embedded as its central square is, however wide its neighbours make a batch', async () => {
+test('an image of 30 to 1 is embedded as its central square is, however wide its neighbours make a batch', async () => {
   const encoder = encoderOf({
     encoder: 'resnet20',
     width: 0.125,
@@ -172,7 +172,7 @@ async function viewsOf(
 for (const images of [1, 2] as const)
   test(`training views are the same whatever the neighbours, cached or streamed: ${images} image(s) an item`, async () => {
     const before = device.allocated;
-    const batch = 2 ** 9; // a image's share is 65,536 pixels, or 32,768, and sides of 362, or 256
+    const batch = 2 ** 9; // an image's share is 65,536 pixels, or 32,768, and sides of 362, or 256
     for (const [width, height] of [
       [20, 30],
       [400, 13], // sides beyond the share

@@ -32,7 +32,7 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 const random = generator();
-const make = (width: number, height: number) => ({
+const imageOf = (width: number, height: number) => ({
   width,
   height,
   pixels: Uint8Array.from({ length: width * height * 4 }, () => 256 * random()),
@@ -82,7 +82,7 @@ function probabilities64(rows: Float32Array, state: Tensors): Float64Array {
 
 test('images are classified as f64 has it, from a file, in more than one batch, none as none', async () => {
   const before = device.allocated;
-  const images = Array.from({ length: 259 }, (_, i) => make(1 + (i % 7), 1 + (i % 5)));
+  const images = Array.from({ length: 259 }, (_, i) => imageOf(1 + (i % 7), 1 + (i % 5)));
   const lone = new ImageEncoder(device, ofRun(config, encoder));
   const rows = await lone.embed(images);
   const state = dividing(rows);
@@ -123,12 +123,12 @@ test('logits beyond what exp can hold are no matter, a NaN is named', async () =
     [-1000, -2000],
   ]) {
     using classifier = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make(bias));
-    const { labels, probabilities } = await classifier.classify([make(9, 9)]);
+    const { labels, probabilities } = await classifier.classify([imageOf(9, 9)]);
     assert.is(labels[0], 0);
     close(probabilities, [1, ...bias.slice(1).map(() => 0)], 'probabilities', 1e-6);
   }
   using broken = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make([0, Number.NaN]));
-  await rejects(() => broken.classify([make(9, 9)]), NonFiniteError, /classify: the logits of image 0 hold a NaN/);
+  await rejects(() => broken.classify([imageOf(9, 9)]), NonFiniteError, /classify: the logits of image 0 hold a NaN/);
 });
 
 test('the numbers of classes without names, and what is no classifier', () => {

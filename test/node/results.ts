@@ -107,7 +107,7 @@ test('a small confusion matrix is a table: counts, shares of the row, and what i
   assert.match(none, 'class="recall">–<');
 });
 
-test('a large confusion matrix is a image of one pixel a cell', () => {
+test('a large confusion matrix is an image of one pixel a cell', () => {
   const K = 30;
   const counts = Array.from({ length: K }, (_, i) =>
     Array.from({ length: K }, (_, j) => (j === i ? 4 : j === (i + 7) % K ? 1 : 0)),

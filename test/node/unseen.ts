@@ -109,7 +109,7 @@ test('what fine-tuning trained on is known, too', () => {
   assert.ok(known > 0 && known < all, own.output);
 });
 
-test('a image that is added moves no other; a run does not go on with it unless that is said', () => {
+test('an image that is added moves no other; a run does not go on with it unless that is said', () => {
   copyFileSync(join(root, 'photos/red/0.png'), join(root, 'photos/green/000.png'));
   try {
     const now = evaluate('run/slim.safetensors');

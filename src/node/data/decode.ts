@@ -1,5 +1,5 @@
 /**
- * The bytes of an image file as a image: upright, sRGB, on mid-gray. Files are taken as Pillow and browsers take them: what
+ * The bytes of an image file as an image: upright, sRGB, on mid-gray. Files are taken as Pillow and browsers take them: what
  * decoders only warn of is read, what is cut short is refused. Knows no folder, and nothing of what images are used for.
  */
 import { open, stat } from 'node:fs/promises';

@@ -2,11 +2,11 @@ import type { Confusion } from '../eval/scores.js';
 import { escapeHtml, percent } from './page.js';
 import { encodePng } from './png.js';
 
-/** More classes than this are drawn as a image, without their counts. */
+/** More classes than this are drawn as an image, without their counts. */
 const mostInTable = 20;
 const mostPairs = 8;
 
-/** The confusion matrix: a table with its counts where classes are few, else a image; and the pairs most often confused. */
+/** The confusion matrix: a table with its counts where classes are few, else an image; and the pairs most often confused. */
 export function confusionFigure(confusion: Confusion): string {
   const { of, classes } = confusion;
   const matrix = classes.length > mostInTable ? image(confusion) : table(confusion);

@@ -11,7 +11,7 @@ export interface Correlation {
   data: Float32Array;
 }
 
-/** C as a image, with what can be read off its diagonal. */
+/** C as an image, with what can be read off its diagonal. */
 export function correlationSection({ size, data }: Correlation, [rows, columns]: readonly [string, string]): string {
   const block = Math.ceil(size / imageSide);
   const side = Math.ceil(size / block);

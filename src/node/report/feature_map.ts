@@ -6,7 +6,7 @@ const [width, height, margin] = [600, 460, 14];
 const mostNames = 24;
 const mostInLegend = 100;
 
-/** A map of features: a dot a image, colored by its class; the name of a class stands where its dots are densest. */
+/** A map of features: a dot an image, colored by its class; the name of a class stands where its dots are densest. */
 export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): string {
   const present = classes.map((name, label) => ({ name, label, count: labels.filter((l) => l === label).length }));
   const shown = present.filter(({ count }) => count > 0);

@@ -128,7 +128,7 @@ function charts(metrics: ReportData['metrics']): Chart[] {
     },
     {
       title: 'On the diagonal',
-      caption: 'Mean of C<sub>ii</sub>. At 1 the two views of a image agree in every dimension.',
+      caption: 'Mean of C<sub>ii</sub>. At 1 the two views of an image agree in every dimension.',
       xLabel: 'step',
       series: ofPairs('onDiagonal'),
       include: [0, 1],

@@ -10,7 +10,7 @@ import { rejects } from '../../rejects.js';
 
 const test = suite('node/data/image_files');
 
-/** A image in the format that the name's ending says. */
+/** An image in the format that the name's ending says. */
 async function image(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await sharp({ create: { width: 16, height: 12, channels: 3, background: { r: 200, g: 100, b: 50 } } }).toFile(path);

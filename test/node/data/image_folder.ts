@@ -15,7 +15,7 @@ const test = suite('node/data/image_folder');
 
 type Rgba = [number, number, number, number];
 
-/** A image of one color, in the format that the name's ending says. */
+/** An image of one color, in the format that the name's ending says. */
 async function image(path: string, [r, g, b, a]: Rgba = [200, 100, 50, 255], width = 6, height = 4): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const image = sharp({ create: { width, height, channels: 4, background: { r, g, b, alpha: a / 255 } } });
