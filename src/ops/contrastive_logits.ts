@@ -2,7 +2,7 @@ import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { contrastive_logits as kernel } from '../generated/contrastive_logits.js';
-import { columns, shapeText, type Tensor } from '../tensor/tensor.js';
+import { narrowView, shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { matmulInto } from './matmul.js';
 import { overRows, rowForms } from './reduction_width.js';
@@ -42,7 +42,7 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
   const wanted = (x: Tensor, name: string) =>
     tape.requiresGrad(x) ? tape.empty(`contrastive_logits.${name}`, x.shape) : null;
   const logits = tape.empty('contrastive_logits', [N, ld]);
-  matmulInto(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
+  matmulInto(plan, { a: q, b: queue, out: narrowView(logits, first, K), transposeB: true });
   if (own)
     plan.choose('contrastiveLogits.forward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
@@ -58,7 +58,7 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
         plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
       });
     const dq = wanted(q, 'dq');
-    const products = columns(dlogits, first, K);
+    const products = narrowView(dlogits, first, K);
     if (dq && own) pairs(tape.recompute(own), dq);
     if (dq) matmulInto(plan, { a: products, b: tape.recompute(queue), out: dq, accumulate: own !== undefined });
     const down = own && wanted(own, 'down');

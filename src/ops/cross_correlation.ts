@@ -9,7 +9,7 @@ import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Variant } from '../runtime/variants.js';
 import { viewText } from '../tensor/footprint.js';
-import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
+import { narrowView, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
 import { checkTerms, metricColumns, partner, type Standardized, type Target, type Term } from './terms.js';
 
@@ -286,7 +286,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
     for (let p = 0; p < panels; p++) {
       const first = p * height;
       const rows = Math.min(height, D - first);
-      const ua = columns(u.a, first, rows);
+      const ua = narrowView(u.a, first, rows);
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmulInto(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
@@ -311,7 +311,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         bytes: 8 * count,
       });
       if (ofU) {
-        const out = columns(sums.get(ofU) as Tensor, first, rows);
+        const out = narrowView(sums.get(ofU) as Tensor, first, rows);
         matmulInto(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
       }
       if (ofV)

@@ -14,7 +14,7 @@ import { checkKind } from '../tensor/footprint.js';
 import { isSoftware, requestDevice } from './adapter.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
-import { PipelineCache } from './kernel.js';
+import { PipelineCache } from './pipelines.js';
 
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();

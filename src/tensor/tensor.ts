@@ -16,7 +16,7 @@ export interface Tensor extends Binding {
   readonly grad?: Tensor;
   /** No gradient flows through it, though it is the memory of a tensor that has one: see `detach`. */
   readonly detached?: true;
-  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `keep`. */
+  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `selectView`. */
   readonly keptRows?: Binding;
   readonly keptColumns?: Binding;
 }
@@ -114,11 +114,11 @@ export function transient(
  * @throws ShapeError where x is not contiguous, or `shape` has another number of elements
  */
 export function reshapeView(x: Tensor, shape: readonly number[]): Tensor {
-  expectTensors('reshape', { x });
+  expectTensors('reshapeView', { x });
   if (!isShape(shape) || numel(shape) !== numel(x.shape))
-    throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
+    throw new ShapeError(`reshapeView: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
   if (!isDense(x))
-    throw new ShapeError(`reshape: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
+    throw new ShapeError(`reshapeView: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
   return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshapeView(x.grad, shape) }) };
 }
 
@@ -129,10 +129,10 @@ export function reshapeView(x: Tensor, shape: readonly number[]): Tensor {
  * @throws ShapeError where `shape` is no block of x
  */
 export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
-  expectTensors('prefix', { x });
+  expectTensors('sliceView', { x });
   if (!isShape(shape) || shape.length !== x.shape.length || !shape.every((side, i) => side <= x.shape[i]))
     throw new ShapeError(
-      `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
+      `sliceView: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
     );
   const { keptRows, keptColumns, grad } = x;
   return {
@@ -160,15 +160,17 @@ const listKinds: Kinds<Selection> = { rows: 'object', columns: 'object' };
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
 export function selectView(x: Tensor, shape: readonly number[], lists: Selection): Tensor {
-  expectTensors('keep', { x });
-  const { rows, columns } = expectOptions('keep', lists, listKinds);
-  if (!isShape(shape)) throw new ShapeError(`keep: expected a block of ${x.label}, got ${shapeText(shape)}`);
+  expectTensors('selectView', { x });
+  const { rows, columns } = expectOptions('selectView', lists, listKinds);
+  if (!isShape(shape)) throw new ShapeError(`selectView: expected a block of ${x.label}, got ${shapeText(shape)}`);
   [rows, columns].forEach((list, d) => {
     if (list && list.bytes !== 4 * shape[d])
-      throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
+      throw new ShapeError(`selectView: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
   });
   if ((rows && x.keptRows) || (columns && x.keptColumns))
-    throw new ShapeError(`keep: expected ${x.label} without a keep-list there, got ${viewText(x)}; keep of the whole`);
+    throw new ShapeError(
+      `selectView: expected ${x.label} without a keep-list there, got ${viewText(x)}; select of the whole`,
+    );
   const { bytes, grad, ...view } = sliceView(x, shape);
   return {
     ...view,
@@ -182,7 +184,7 @@ export function selectView(x: Tensor, shape: readonly number[], lists: Selection
 /** The same elements with the first two dimensions in each other's place. */
 export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
   if (shape.length < 2)
-    throw new ShapeError(`transposed: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
+    throw new ShapeError(`transposeView: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
   const turned = ([rows, columns, ...kernel]: readonly number[]) => [columns, rows, ...kernel];
   return {
     ...rest,
@@ -195,12 +197,14 @@ export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...
 }
 
 /** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
-export function columns(x: Tensor, first: number, count: number): Tensor {
-  expectTensors('columns', { x });
+export function narrowView(x: Tensor, first: number, count: number): Tensor {
+  expectTensors('narrowView', { x });
   const { shape, strides, keptRows, keptColumns, grad } = x;
   const [rows, all] = shape;
   if (shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
-    throw new ShapeError(`columns: expected columns of ${x.label} ${shapeText(shape)}, got ${count} from ${first} on`);
+    throw new ShapeError(
+      `narrowView: expected columns of ${x.label} ${shapeText(shape)}, got ${count} from ${first} on`,
+    );
   const begin = keptColumns ? 0 : first * strides[1] * elementBytes(x);
   return {
     ...x,
@@ -210,7 +214,7 @@ export function columns(x: Tensor, first: number, count: number): Tensor {
     ...(keptColumns && {
       keptColumns: { ...keptColumns, offset: keptColumns.offset + 4 * first, bytes: 4 * count },
     }),
-    ...(grad && { grad: columns(grad, first, count) }),
+    ...(grad && { grad: narrowView(grad, first, count) }),
   };
 }
 

@@ -56,7 +56,7 @@ import { sgd } from '../../src/optim/sgd.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { columns, reshapeView, selectView, sliceView, type Tensor, transient } from '../../src/tensor/tensor.js';
+import { narrowView, reshapeView, selectView, sliceView, type Tensor, transient } from '../../src/tensor/tensor.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { channels } from './door.js';
 import { file, host, state, tiny } from './learned.js';
@@ -156,10 +156,10 @@ export const ops: Readonly<Record<string, Call>> = {
   'tape.gradient': call('gradient', { x: rows }, (g) => tape.gradient(g.x)),
   'tape.reshape': call('reshape', { x: rows }, (g) => tape.reshape(g.x, [8, 3])),
   'tape.record': call('mine', { input: rows, output: x(4) }, (g) => tape.record('mine', [g.input], g.output)),
-  reshape: call('reshape', { x: rows }, (g) => reshapeView(g.x, [8, 3])),
-  prefix: call('prefix', { x: rows }, (g) => sliceView(g.x, [2, 2])),
-  keep: call('keep', { x: rows }, (g) => selectView(g.x, [2, 2], {})),
-  columns: call('columns', { x: rows }, (g) => columns(g.x, 1, 2)),
+  reshapeView: call('reshapeView', { x: rows }, (g) => reshapeView(g.x, [8, 3])),
+  sliceView: call('sliceView', { x: rows }, (g) => sliceView(g.x, [2, 2])),
+  selectView: call('selectView', { x: rows }, (g) => selectView(g.x, [2, 2], {})),
+  narrowView: call('narrowView', { x: rows }, (g) => narrowView(g.x, 1, 2)),
   transient: call('y', { plan }, (g) => transient(g.plan, 'y', [2])),
   Plan: call('plan', { device }, (g) => new Plan(g.device)),
   Tape: call('tape', { plan }, (g) => new Tape(g.plan)),

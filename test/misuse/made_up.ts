@@ -27,7 +27,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { toHalf } from '../../src/tensor/float16.js';
 import {
-  columns,
+  narrowView,
   numel,
   selectView,
   sliceView,
@@ -158,9 +158,11 @@ const views: Readonly<Record<string, (shape: readonly number[]) => Placed | unde
   'some columns': (shape) =>
     shape.length !== 2
       ? undefined
-      : { host: [shape[0], shape[1] + 3], view: (x) => columns(x, 2, shape[1]), at: ([i, j]) => [i, j + 2] },
+      : { host: [shape[0], shape[1] + 3], view: (x) => narrowView(x, 2, shape[1]), at: ([i, j]) => [i, j + 2] },
   'the first columns': (shape) =>
-    shape.length !== 2 ? undefined : { host: [shape[0], shape[1] + 3], view: (x) => columns(x, 0, shape[1]), at: same },
+    shape.length !== 2
+      ? undefined
+      : { host: [shape[0], shape[1] + 3], view: (x) => narrowView(x, 0, shape[1]), at: same },
   transposed: (shape) =>
     shape.length < 2
       ? undefined

@@ -22,7 +22,7 @@ import { statsOf } from '../../src/runtime/stats.js';
 import { bufferOf } from '../../src/tensor/binding.js';
 import { toHalf } from '../../src/tensor/float16.js';
 import {
-  columns,
+  narrowView,
   numel,
   reshapeView,
   selectView,
@@ -70,10 +70,10 @@ test('views of views are read as what they are', async () => {
   const rows = uploadList(device, [0, 2, 3]);
   const columnsKept = uploadList(device, [1, 4]);
   assert.equal(await read(sliceView(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
-  assert.equal(await read(columns(x, 4, 2)), [4, 5, 10, 11, 16, 17, 22, 23]);
-  assert.equal(await read(columns(transposeView(x), 1, 2)), [6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17]);
+  assert.equal(await read(narrowView(x, 4, 2)), [4, 5, 10, 11, 16, 17, 22, 23]);
+  assert.equal(await read(narrowView(transposeView(x), 1, 2)), [6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17]);
   assert.equal(await read(sliceView(transposeView(x), [2, 2])), [0, 6, 1, 7]);
-  assert.equal(await read(sliceView(columns(x, 2, 3), [2, 2])), [2, 3, 8, 9]);
+  assert.equal(await read(sliceView(narrowView(x, 2, 3), [2, 2])), [2, 3, 8, 9]);
   assert.equal(await read(selectView(x, [3, 2], { rows, columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
   assert.equal(await read(sliceView(selectView(x, [3, 2], { rows, columns: columnsKept }), [2, 1])), [1, 13]);
   assert.equal(
@@ -84,20 +84,20 @@ test('views of views are read as what they are', async () => {
     await read(selectView(selectView(x, [3, 6], { rows }), [3, 2], { columns: columnsKept })),
     [1, 4, 13, 16, 19, 22],
   );
-  assert.equal(await read(columns(selectView(x, [3, 6], { rows }), 4, 1)), [4, 16, 22]);
+  assert.equal(await read(narrowView(selectView(x, [3, 6], { rows }), 4, 1)), [4, 16, 22]);
   const again = uploadList(device, [0, 1]);
   await rejects(
     () => selectView(selectView(x, [3, 6], { rows }), [2, 6], { rows: again }),
     ShapeError,
-    /^keep: .* keep of the whole/,
+    /^selectView: .* select of the whole/,
   );
   await rejects(
     () => reshapeView(sliceView(x, [4, 3]), [12]),
     ShapeError,
-    /^reshape: expected a dense tensor, got a view x/,
+    /^reshapeView: expected a dense tensor, got a view x/,
   );
-  await rejects(() => reshapeView(x, [5, 5]), ShapeError, /^reshape: expected 24 elements, got \(5, 5\)/);
-  await rejects(() => transposeView(counting([4])), ShapeError, /^transposed: .* two dimensions or more, got \(4\)/);
+  await rejects(() => reshapeView(x, [5, 5]), ShapeError, /^reshapeView: expected 24 elements, got \(5, 5\)/);
+  await rejects(() => transposeView(counting([4])), ShapeError, /^transposeView: .* two dimensions or more, got \(4\)/);
 });
 
 test('views of f16 count two bytes an element', async () => {
@@ -105,15 +105,15 @@ test('views of f16 count two bytes an element', async () => {
   const storage = device.buffer('halves', 48);
   device.write(storage, toHalf(values));
   const x = tensor(storage, 'halves', [4, 6], 0, 'f16');
-  assert.equal([sliceView(x, [2, 3]).bytes, columns(x, 3, 2).offset, columns(x, 3, 2).bytes], [18, 6, 40]);
+  assert.equal([sliceView(x, [2, 3]).bytes, narrowView(x, 3, 2).offset, narrowView(x, 3, 2).bytes], [18, 6, 40]);
   assert.equal(await read(x), [...values]);
   assert.equal(await read(sliceView(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
-  assert.equal(await read(columns(x, 3, 2)), [3, 4, 9, 10, 15, 16, 21, 22]);
+  assert.equal(await read(narrowView(x, 3, 2)), [3, 4, 9, 10, 15, 16, 21, 22]);
 });
 
 test("a parameter's view has the same view of its gradient", () => {
   const x = upload(device, 'w', [4, 6], new Float32Array(24), new Float32Array(24));
-  for (const view of [columns(x, 1, 2), sliceView(x, [2, 2]), transposeView(x), reshapeView(x, [24])])
+  for (const view of [narrowView(x, 1, 2), sliceView(x, [2, 2]), transposeView(x), reshapeView(x, [24])])
     assert.equal([view.grad?.shape, view.grad?.strides, view.grad?.offset], [view.shape, view.strides, view.offset]);
 });
 

@@ -142,7 +142,7 @@ export const recorded: Readonly<Record<string, Door>> = {
     },
   },
   keep: {
-    where: /^keep: /,
+    where: /^selectView: /,
     options: { rows: object, columns: object },
     call: ({ plan }, options) => selectView(a(plan, 4, 6), [4, 6], options),
   },

@@ -15,7 +15,15 @@ import { queuePush } from '../../src/ops/queue_push.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { columns, numel, reshapeView, sliceView, type Tensor, tensor, transposeView } from '../../src/tensor/tensor.js';
+import {
+  narrowView,
+  numel,
+  reshapeView,
+  sliceView,
+  type Tensor,
+  tensor,
+  transposeView,
+} from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -101,7 +109,7 @@ test('a loss that made its gradient in its forward goes back once', async () => 
 test('gradients that an op hands on are of the shape of its input, dense and f32', async () => {
   const wrong: Readonly<Record<string, (dy: Tensor) => Tensor>> = {
     'of another shape': (dy) => reshapeView(dy, [3, 4]),
-    'a view': () => columns(made('wide', [4, 6]), 0, 3),
+    'a view': () => narrowView(made('wide', [4, 6]), 0, 3),
     turned: () => transposeView(made('turned', [3, 4])),
     f16: () => tensor(device.buffer('halves', 64), 'halves', [4, 3], 0, 'f16'),
   };
@@ -115,7 +123,7 @@ test('gradients that an op hands on are of the shape of its input, dense and f32
   const x = tape.requireGrad(made('x', [4, 3]));
   const y = tape.record('mine', [x], tape.accumulate(x, x), () => []);
   await rejects(() => tape.backward(y, made('dy', [4, 3])), ValidationError, /^mine: expected 1 gradients, got 0/);
-  const view = columns(made('wide', [4, 6]), 0, 3);
+  const view = narrowView(made('wide', [4, 6]), 0, 3);
   const z = activation(tape, x, 'relu');
   await rejects(() => tape.backward(z, view), ShapeError, /^backward: dy: expected a dense f32 tensor \(4, 3\)/);
 });
@@ -194,7 +202,7 @@ test('another object of the same view is the same tensor; another view loses no 
   const views: readonly ((y: Tensor) => Tensor)[] = [
     (y) => reshapeView(y, [12]),
     (y) => sliceView(y, [2, 3]),
-    (y) => columns(y, 0, 2),
+    (y) => narrowView(y, 0, 2),
   ];
   for (const view of views) {
     const tape = open();

@@ -7,7 +7,7 @@ import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/
 import { exp, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { columns, numel, sliceView, transient, transposeView } from '../../src/tensor/tensor.js';
+import { narrowView, numel, sliceView, transient, transposeView } from '../../src/tensor/tensor.js';
 import { checkOp, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -155,7 +155,7 @@ test('views of a weight are copied, and their gradients are added where they lie
       n: 20,
     },
     columns: {
-      make: (w: typeof whole) => columns(w, 3, 4),
+      make: (w: typeof whole) => narrowView(w, 3, 4),
       at: (i: number) => Math.floor(i / 4) * 9 + 3 + (i % 4),
       n: 28,
     },
@@ -193,10 +193,10 @@ test('views of a weight are copied, and their gradients are added where they lie
 
 test('views of f16 count two bytes an element, and those of a parameter have the same view of its gradient', () => {
   const x = transient(new Plan(device), 'x', [4, 6], 'f16');
-  const [block, part] = [sliceView(x, [2, 3]), columns(x, 2, 3)];
+  const [block, part] = [sliceView(x, [2, 3]), narrowView(x, 2, 3)];
   assert.equal([block.bytes, part.offset, part.bytes], [18, 4, 42]);
   const full = transient(new Plan(device), 'x', [4, 6]);
-  assert.equal(columns({ ...full, grad: full }, 2, 3).grad, columns(full, 2, 3));
+  assert.equal(narrowView({ ...full, grad: full }, 2, 3).grad, narrowView(full, 2, 3));
 });
 
 test('what is dense stays where it is', () => {

@@ -123,7 +123,11 @@ test('sizes that are no sizes are refused by the name of the op', async () => {
   await rejects(() => add(tape, make([0, 4]), make([0, 4])), ShapeError, /^add\.y: .* at least 1, got \(0, 4\)/);
   await rejects(() => conv2d(tape, make([0, 3, 8, 8]), make([4, 3, 3, 3])), ShapeError, /^conv2d.*\(0, /);
   for (const shape of [[3, 4], [2], [2, 0], [1.5, 2]])
-    await rejects(() => sliceView(make([2, 4]), shape), ShapeError, /^prefix: expected a leading block of x \(2, 4\)/);
+    await rejects(
+      () => sliceView(make([2, 4]), shape),
+      ShapeError,
+      /^sliceView: expected a leading block of x \(2, 4\)/,
+    );
 });
 
 test.run();

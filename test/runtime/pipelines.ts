@@ -57,8 +57,8 @@ test('shaders are compiled on the device and its spares once, and compute the sa
   assert.ok(found.pipelines >= 16, `expected a plan that is worth a spare device, got ${found.pipelines} pipelines`);
   assert.ok(found.values.every(Number.isFinite));
   assert.equal(found.values, expected.values);
-  assert.is(plain.pipelines.warm.size, 0);
-  assert.is(warmed.pipelines.warm.size, found.pipelines);
+  assert.is(plain.pipelines.dispatched, 0);
+  assert.is(warmed.pipelines.dispatched, found.pipelines);
   assert.equal(seen.at(-1), [found.pipelines, found.pipelines]);
   assert.is(opened.length, 1);
   assert.is((await opened[0].lost).reason, 'destroyed');
