@@ -1,5 +1,5 @@
 // What a plan records: dispatches and fills, and the options that they are recorded by.
-import type { Binding } from './binding.js';
+import type { Binding } from '../tensor/binding.js';
 import type { BindingName, Consts, EntryName, Kernel, ListName, Params } from './kernel.js';
 
 export interface PlanOptions {
