@@ -1,6 +1,6 @@
-// Paths that the documents name exist: those in backticks that begin with a folder of the repository, or end like a source file.
+// What the documents name exists: links, and paths in backticks that begin with a folder of the repository or of src.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 
@@ -24,10 +24,13 @@ const known = (path: string) => existsSync(/\b(STEM|NAME|VARIANT|COMMAND)\b/.tes
 
 for (const page of pages)
   test(page, () => {
-    const spans = [...readFileSync(page, 'utf8').matchAll(/(?<!`)`([^`\s]+)`(?!`)/g)].map(([, text]) => text);
-    const named = spans.map((text) => ({ text, found: places(text) })).filter(({ found }) => found.length > 0);
+    const text = readFileSync(page, 'utf8');
+    const spans = [...text.matchAll(/(?<!`)`([^`\s]+)`(?!`)/g)].map(([, span]) => span);
+    const named = spans.map((span) => ({ span, found: places(span) })).filter(({ found }) => found.length > 0);
     assert.ok(named.length > 0, `found ${named.length} paths`);
-    const missing = named.filter(({ found }) => !found.some(known)).map(({ text }) => text);
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g))
+      assert.ok(existsSync(join(dirname(page), target)), `${page}: ${target}`);
+    const missing = named.filter(({ found }) => !found.some(known)).map(({ span }) => span);
     assert.equal(missing, [], `${page} names what is not there`);
   });
 
