@@ -50,6 +50,13 @@ try {
 }
 `;
 
+test('the package runs no scripts, and has all the rest of package.json', () => {
+  const { scripts, ...rest } = JSON.parse(readFileSync('package.json', 'utf8'));
+  assert.ok(scripts.prepare, 'a checkout is built on npm ci');
+  const packed = JSON.parse(readFileSync(join(project, 'node_modules/slimgrad/package.json'), 'utf8'));
+  assert.equal(packed, rest);
+});
+
 test('without a driver, the error says what to install', async () => {
   writeFileSync(join(project, 'program.js'), program);
   const { code, out } = await run('node', ['program.js'], project, { SLIMGRAD_ADAPTER: 'swiftshader' });
