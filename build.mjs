@@ -121,7 +121,7 @@ async function buildLibrary() {
 
 /** dist/custom_kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
 async function buildParser() {
-  const licence = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
+  const license = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
   await build({
     ...shared,
     sourcemap: false,
@@ -129,7 +129,7 @@ async function buildParser() {
     entryPoints: ['src/custom_kernel/parse.ts'],
     outfile: 'dist/custom_kernel/parse.js',
     platform: 'neutral',
-    banner: { js: `/*!\n${licence.trim()}\n*/` },
+    banner: { js: `/*!\n${license.trim()}\n*/` },
   });
 }
 

@@ -90,7 +90,7 @@ const kink = 1e-4;
 const rounding = 5e-6;
 
 /**
- * Training batch normalisation with ReLU: x (N, C, P). A channel with a value that rounding may move over the kink has no
+ * Training batch normalization with ReLU: x (N, C, P). A channel with a value that rounding may move over the kink has no
  * gradients: one element more or less is in its sums, and by them in all of its dx.
  */
 export function normalization(N: number, C: number, P: number, eps = 1e-5): Reference {
@@ -251,7 +251,7 @@ export function squaredDistance(scale: number): Reference {
 }
 
 /** 1 / (count + 1) in column 0 of each row of s (N, L) and in the `count` largest others. */
-export function neighbourTargets(L: number, count: number): Reference {
+export function nearestNeighborTargets(L: number, count: number): Reference {
   return ({ s }) => {
     const least = memo((n: number) => s.slice(n * L + 1, (n + 1) * L).sort()[L - 1 - count]);
     return { y: (i) => (i % L === 0 || s[i] >= least(Math.floor(i / L)) ? 1 / (count + 1) : 0) };

@@ -11,7 +11,7 @@ const has = (name: string) => (value: object) => name in value;
 const kinds: Readonly<Record<string, Kind>> = {
   device: ['a Device', 'openDevice() gives one', has('assertHealthy')],
   plan: ['a Plan', 'new Plan(device) makes one, and a tape has one, tape.plan', has('dispatch')],
-  tape: ['a Tape', 'new Tape(plan) makes one, and record() gives one', has('remakable')],
+  tape: ['a Tape', 'new Tape(plan) makes one, and record() gives one', has('recomputable')],
 };
 const isMemory = (value: object) => 'storage' in value && value.storage instanceof Object;
 const memory: Kind = ['a tensor', 'device.tensor(shape, values) makes one', isMemory];

@@ -24,7 +24,7 @@ const boundary = 256; // bytes: the largest alignment that a binding's offset ma
  * The keep-lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
  * All lists lie in one buffer that the kernels look channels up in; selecting others writes its contents and nothing else.
  */
-export class KeepLists {
+export class ChannelSelection {
   readonly #device: Device;
   readonly #buffer: GPUBuffer;
   readonly #groups: ReadonlyMap<Channels, Group>;
@@ -32,7 +32,7 @@ export class KeepLists {
   /** Begins with the leading channels. */
   constructor(device: Device, parameters: readonly Parameter[]) {
     this.#device = device;
-    const sides = new Set(parameters.flatMap(({ sides }) => sides));
+    const sides = new Set(parameters.flatMap(({ dims: sides }) => sides));
     const narrowed = [...sides].filter((side) => typeof side !== 'number').filter(({ host, slim }) => slim < host);
     let end = 0;
     const offsets = narrowed.map(({ slim }) => {
@@ -42,7 +42,7 @@ export class KeepLists {
     });
     this.#buffer = device.buffer('kept', end);
     const groups = narrowed.map((channels, i): Group => {
-      const writers = parameters.filter(({ sides: [rows], writes }) => writes && rows === channels);
+      const writers = parameters.filter(({ dims: [rows], makesChannels: writes }) => writes && rows === channels);
       if (writers.length === 0)
         throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);

@@ -23,20 +23,20 @@ export interface Channels {
 export type Random = () => number;
 
 /** A side of a parameter: a group of channels, or a length that both encoders share, as a kernel's. */
-export type Side = Channels | number;
+export type Dim = Channels | number;
 
 /** A trainable tensor: its shape in the host, that of the slim encoder's slice of it, and how it starts. */
 export interface Parameter {
   readonly name: string;
   /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
-  readonly sides: readonly Side[];
-  /** The lengths of `sides` in the host, */
+  readonly dims: readonly Dim[];
+  /** The lengths of `dims` in the host, */
   readonly shape: readonly number[];
   /** and in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
   /** Whether its rows make the channels of their group, and so tell which of them matter: of a convolution, not a depthwise one. */
-  readonly writes?: boolean;
+  readonly makesChannels?: boolean;
   /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
   readonly affine?: boolean;
 }
@@ -46,7 +46,7 @@ export interface Parameter {
  *
  * @throws ShapeError where a side is no whole number of at least 1, or the slim encoder's is longer than the host's
  */
-export function parameter(name: string, sides: readonly Side[], init: (random: Random) => number): Parameter {
+export function parameter(name: string, sides: readonly Dim[], init: (random: Random) => number): Parameter {
   if (!Array.isArray(sides)) throw new ShapeError(`${name}: expected a list of sides, got ${textOf(sides)}`);
   if (typeof init !== 'function')
     throw new ShapeError(`${name}: expected a function that draws first values, got ${textOf(init)}`);
@@ -61,7 +61,7 @@ export function parameter(name: string, sides: readonly Side[], init: (random: R
     throw new ShapeError(
       `${name}: expected a slim side of at most the host's, got ${shapeText(slim)} of ${shapeText(shape)}`,
     );
-  return { name, sides, shape, slim, init };
+  return { name, dims: sides, shape, slim, init };
 }
 
 /** @throws ShapeError, in the name of what has them, where something else is given as channels */
@@ -72,7 +72,7 @@ export function expectChannels(name: string, channels: unknown): void {
 }
 
 /** How long a side is in an encoder. */
-export const lengthOf = (side: Side, width: Width): number => (typeof side === 'object' ? side[width] : side);
+export const lengthOf = (side: Dim, width: Width): number => (typeof side === 'object' ? side[width] : side);
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
 export interface Statistic {
@@ -82,16 +82,16 @@ export interface Statistic {
 }
 
 /** What a part of a network owns. */
-export interface Owned {
+export interface ModuleState {
   readonly parameters: readonly Parameter[];
   readonly statistics: readonly Statistic[];
 }
 
 /** @throws ConfigError, in the name of `where`, where something else is given as a part of a network */
-export function expectOwned(where: string, owned: unknown, what = 'a module'): void {
+export function expectModuleState(where: string, owned: unknown, what = 'a module'): void {
   const { parameters, statistics } = Object(owned);
   const have = (all: unknown, side: string) =>
     Array.isArray(all) && all.every((each) => typeof Object(each)[side] === 'object');
-  if (!have(parameters, 'sides') || !have(statistics, 'channels'))
+  if (!have(parameters, 'dims') || !have(statistics, 'channels'))
     throw new ConfigError(`${where}: expected ${what}, with parameters and statistics, got ${textOf(owned)}`);
 }

@@ -5,17 +5,17 @@ import { textOf } from '../checks/text_of.js';
 import { ConfigError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import { Readback } from '../runtime/readback.js';
-import { keep, type Tensor, tensor } from '../tensor/tensor.js';
-import { KeepLists, type SliceMode, sliceModes } from './channel_selection.js';
+import { selectView, type Tensor, tensor } from '../tensor/tensor.js';
+import { ChannelSelection, type SliceMode, sliceModes } from './channel_selection.js';
 import {
   type Channels,
-  expectOwned,
+  type Dim,
+  expectModuleState,
   lengthOf,
-  type Owned,
+  type ModuleState,
   type Parameter,
   parameter,
   type Random,
-  type Side,
   type Statistic,
   type Width,
   widths,
@@ -23,7 +23,7 @@ import {
 import { type Indices, layOut, type Place, placesOf } from './places.js';
 import { checkFiniteState, type Tensors } from './state.js';
 
-export type { Channels, Owned, Parameter, Place, Random, Side, Statistic, Width };
+export type { Channels, Dim, ModuleState, Parameter, Place, Random, Statistic, Width };
 export { parameter };
 
 /**
@@ -50,7 +50,7 @@ export function expectSlicing(where: string, { bn = 'split', slice = 'prefix' }:
 }
 
 /** Where a pass finds its tensors: the `Parameters`, or others that lie like them. */
-export type Weights = Pick<Parameters, 'tensor' | 'statistic'>;
+export type ParameterView = Pick<Parameters, 'tensor' | 'statistic'>;
 
 /**
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
@@ -75,7 +75,7 @@ export class Parameters {
   readonly #statSize: number;
   readonly #tensors = new Map<string, Tensor>();
 
-  readonly #lists: KeepLists | undefined;
+  readonly #lists: ChannelSelection | undefined;
   readonly #written: Readback | undefined;
   /** Whether a state is on its way into the buffers. */
   #loading = false;
@@ -87,7 +87,7 @@ export class Parameters {
     slicing: Slicing = {},
   ) {
     expectArguments('parameters', { device });
-    expectOwned('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
+    expectModuleState('parameters', { parameters, statistics }, 'lists of what is trained and tracked');
     const { bn = 'split', slice = 'prefix' } = expectOptions('parameters', slicing, slicingOptions);
     this.#device = device;
     expectSlicing('parameters', { bn, slice });
@@ -119,7 +119,7 @@ export class Parameters {
     if (this.places.length > 0)
       device.awaitContents(this.weights, 'call initialize(random), load(), loadState() or write() first');
     if (slice === 'prefix') return;
-    this.#lists = new KeepLists(device, parameters);
+    this.#lists = new ChannelSelection(device, parameters);
     const range = ({ name }: Parameter) => {
       const { offset, length } = this.#places.get(name) as Place;
       return [name, { buffer: this.weights, offset: offset * 4, bytes: length * 4 }] as const;
@@ -177,7 +177,7 @@ export class Parameters {
 
   /** The columns of the host's (N, C) that the slim encoder's (N, C') stand for. */
   slice(x: Tensor, channels: Channels): Tensor {
-    return keep(x, [x.shape[0], channels.slim], { columns: this.#lists?.list(channels) });
+    return selectView(x, [x.shape[0], channels.slim], { columns: this.#lists?.list(channels) });
   }
 
   /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's slice. */
@@ -186,12 +186,12 @@ export class Parameters {
     const key = `${width} ${name}`;
     let found = this.#tensors.get(key);
     if (!found) {
-      const { sides, shape, slim } = this.#parameter(name);
+      const { dims: sides, shape, slim } = this.#parameter(name);
       const { offset } = this.#placeOf(name, width);
       const grad = tensor(this.grads, `grad ${name}`, shape, offset * 4);
       const host = { ...tensor(this.weights, name, shape, offset * 4), grad };
       const [rows, columns] = sides.map((side) => this.#listOf(side));
-      found = width === 'host' ? host : keep(host, slim, { rows, columns });
+      found = width === 'host' ? host : selectView(host, slim, { rows, columns });
       this.#tensors.set(key, found);
     }
     return found;
@@ -202,12 +202,12 @@ export class Parameters {
     expectOneOf(`${name}: width`, width, widths);
     const { channels } = this.#statistic(name);
     const host = tensor(this.stats, name, [channels.host], this.#statPlaceOf(name, width).offset * 4);
-    return width === 'host' ? host : keep(host, [channels.slim], { rows: this.#listOf(channels) });
+    return width === 'host' ? host : selectView(host, [channels.slim], { rows: this.#listOf(channels) });
   }
 
   /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
-  async state(owned: Owned, width: Width): Promise<Tensors> {
-    expectOwned('parameters', owned);
+  async state(owned: ModuleState, width: Width): Promise<Tensors> {
+    expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
     const whole = await this.#readBuffers();
@@ -224,18 +224,18 @@ export class Parameters {
   /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
   elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
     expectOneOf(`${name}: width`, width, widths);
-    const kept = (side: Side): Indices =>
+    const kept = (side: Dim): Indices =>
       width === 'slim' && typeof side !== 'number' && this.#lists
         ? this.#lists.kept(side)
         : Array.from({ length: lengthOf(side, width) }, (_, i) => i);
     const parameter = this.#parameters.get(name);
     const place = parameter ? this.#placeOf(name, width) : this.#statPlaceOf(name, width);
-    const sides = parameter?.sides ?? [this.#statistic(name).channels];
+    const sides = parameter?.dims ?? [this.#statistic(name).channels];
     return { kind: parameter ? 'weights' : 'stats', at: placesOf(place, sides.map(kept)) };
   }
 
   /** The same tensors in a buffer that lies like `weights`: constants, as an average of the weights is to the gradient. */
-  over(weights: GPUBuffer): Weights {
+  withBuffer(weights: GPUBuffer): ParameterView {
     return {
       tensor: (name, width) => {
         const { grad: _, ...constant } = this.tensor(name, width);
@@ -277,8 +277,8 @@ export class Parameters {
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
    * ValidationError where another call is under way
    */
-  async loadState(owned: Owned, width: Width, state: Tensors): Promise<void> {
-    expectOwned('parameters', owned);
+  async loadState(owned: ModuleState, width: Width, state: Tensors): Promise<void> {
+    expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
     const shapes = [
@@ -330,7 +330,7 @@ export class Parameters {
     this.dispose();
   }
 
-  #listOf(side: Side | undefined) {
+  #listOf(side: Dim | undefined) {
     return typeof side === 'object' ? this.#lists?.list(side) : undefined;
   }
 

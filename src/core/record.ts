@@ -26,7 +26,7 @@ export interface RecordOptions extends PlanOptions, TapeOptions {
 const recordOptions: Kinds<RecordOptions> = {
   label: 'string',
   variants: 'object',
-  standIn: 'function',
+  substitute: 'function',
   ...tapeOptions,
   onCompile: 'function',
 };
@@ -45,17 +45,17 @@ export async function record<Out extends Outputs>(
   expectArguments('record', { device });
   if (typeof record !== 'function')
     throw new ConfigError(`record: expected a function that records ops on a tape, got ${textOf(record)}`);
-  const { onCompile, frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
+  const { onCompile, noGrad: frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
   const plan = new Plan(device, { label: 'step', ...options });
   try {
-    const tape = new Tape(plan, { ...(frozen && { frozen }), ...(recompute && { recompute }) });
+    const tape = new Tape(plan, { ...(frozen && { noGrad: frozen }), ...(recompute && { recompute }) });
     const outputs = plan.phase('', () => record(tape)) ?? ({} as Out);
     if (typeof outputs !== 'object' || 'storage' in outputs)
       throw new ConfigError(
         `record: expected tensors by their names, as { loss }, got ${typeof outputs === 'object' ? 'a tensor' : textOf(outputs)}`,
       );
     expectTensors('record', outputs);
-    for (const output of Object.values(outputs)) plan.keep(output);
+    for (const output of Object.values(outputs)) plan.retain(output);
     for (const { grad } of tape.trained) if (grad) plan.clearFirst(bufferOf(grad));
     plan.assertReached();
     await plan.compile(onCompile);

@@ -6,7 +6,7 @@ import type { Plan } from '../runtime/plan.js';
 import type { Binding } from '../tensor/binding.js';
 import { overlap } from '../tensor/binding.js';
 import { isDense, viewText } from '../tensor/footprint.js';
-import { denseStrides, numel, reshape, shapeText, type Tensor, transient } from '../tensor/tensor.js';
+import { denseStrides, numel, reshapeView, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 
 /** What an op did: its name, what it read and made, and its settings. */
 export interface Operation {
@@ -33,7 +33,7 @@ type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
   /** Record no backward: for the frozen passes and for inference. */
-  frozen?: boolean;
+  noGrad?: boolean;
   /**
    * Keep no batchnorm outputs for the backward, but make them again where one is needed: less memory for a little time, and
    * the same bits.
@@ -41,12 +41,12 @@ export interface TapeOptions {
   recompute?: boolean;
 }
 
-export const tapeOptions: Kinds<TapeOptions> = { frozen: 'boolean', recompute: 'boolean' };
+export const tapeOptions: Kinds<TapeOptions> = { noGrad: 'boolean', recompute: 'boolean' };
 
 /** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
 export class Tape {
   readonly plan: Plan;
-  readonly frozen: boolean;
+  readonly noGrad: boolean;
   readonly #operations: Operation[] = [];
   readonly #backwards = new Map<Operation, Backward>();
   /** Where each operation with a backward ended in the plan. */
@@ -65,19 +65,19 @@ export class Tape {
 
   constructor(plan: Plan, options: TapeOptions = {}) {
     expectArguments('tape', { plan });
-    const { frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
+    const { noGrad: frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
     this.plan = plan;
-    this.frozen = frozen;
+    this.noGrad = frozen;
     this.#recompute = recompute;
   }
 
-  /** An uninitialised tensor in the plan's transient memory. */
+  /** An uninitialized tensor in the plan's transient memory. */
   empty(label: string, shape: readonly number[]): Tensor {
     return transient(this.plan, label, shape);
   }
 
-  /** An uninitialised tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
-  activation(x: Tensor, label: string, shape: readonly number[]): Tensor {
+  /** An uninitialized tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
+  emptyLike(x: Tensor, label: string, shape: readonly number[]): Tensor {
     expectArguments('activation', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
@@ -102,7 +102,7 @@ export class Tape {
     expectArguments(op, { output });
     const operation = { op, inputs, output, attributes, phase: this.plan.currentPhase };
     this.#operations.push(operation);
-    if (backward && !this.frozen && inputs.some((input) => this.needsGrad(input))) {
+    if (backward && !this.noGrad && inputs.some((input) => this.requiresGrad(input))) {
       this.#backwards.set(operation, backward);
       this.#marks.set(operation, this.plan.position);
       const key = viewOf(output);
@@ -114,12 +114,12 @@ export class Tape {
   }
 
   /** Notes how `y` can be made once more from what the backward needs anyway: `again` records that, and returns it. */
-  remakable(y: Tensor, again: () => Tensor): void {
-    if (this.#recompute && !this.frozen) this.#recipes.set(y.storage, again);
+  recomputable(y: Tensor, again: () => Tensor): void {
+    if (this.#recompute && !this.noGrad) this.#recipes.set(y.storage, again);
   }
 
   /** An input that the forward saw, for the backward to read; it may have to be made again. */
-  restore(x: Tensor): Tensor {
+  recompute(x: Tensor): Tensor {
     const again = this.#recipes.get(x.storage);
     if (!again) return x;
     const made = this.#restored.get(x.storage) ?? again();
@@ -128,7 +128,7 @@ export class Tape {
   }
 
   /** Marks an input whose gradient is wanted, as tests do. */
-  track(x: Tensor): Tensor {
+  requireGrad(x: Tensor): Tensor {
     expectArguments('track', { x });
     this.#tracked.set(viewOf(x), x);
     this.#leaves.add(viewOf(x));
@@ -136,8 +136,8 @@ export class Tape {
   }
 
   /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
-  needsGrad(x: Tensor): boolean {
-    return !this.frozen && !x.detached && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
+  requiresGrad(x: Tensor): boolean {
+    return !this.noGrad && !x.detached && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
   }
 
   /** The parameters to whose gradients the backward passes so far add. */
@@ -159,7 +159,7 @@ export class Tape {
     if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
         `backward: expected a tensor that this tape made from parameters or tracked tensors, got ${output.label}, ` +
-          `of which nothing is tracked${this.frozen ? ': the tape is frozen' : ''}`,
+          `of which nothing is tracked${this.noGrad ? ': the tape is frozen' : ''}`,
       );
     if (this.#spent.has(key))
       throw new ValidationError(
@@ -200,10 +200,10 @@ export class Tape {
       );
       if (results.length !== inputs.length)
         throw new ValidationError(`${op}: expected ${inputs.length} gradients, got ${results.length}`);
-      for (const input of inputs) if (input.grad && this.needsGrad(input)) this.#trained.add(input);
+      for (const input of inputs) if (input.grad && this.requiresGrad(input)) this.#trained.add(input);
       for (const [i, dx] of results.entries()) {
         const input = inputs[i];
-        if (!this.needsGrad(input)) continue;
+        if (!this.requiresGrad(input)) continue;
         if (!dx) {
           checkTaken(op, input);
           continue;
@@ -216,13 +216,13 @@ export class Tape {
         }
         const key = viewOf(input);
         const sum = pending.get(key);
-        pending.set(key, sum ? this.sum(sum, dx) : dx);
+        pending.set(key, sum ? this.accumulate(sum, dx) : dx);
       }
     }
     for (const [key, dx] of new Map([...found, ...pending])) {
       const before = this.#gradients.get(key);
       if (before && !this.#leaves.has(key)) this.#inParts.add(key);
-      this.#gradients.set(key, before && this.#leaves.has(key) ? this.sum(before, dx) : dx);
+      this.#gradients.set(key, before && this.#leaves.has(key) ? this.accumulate(before, dx) : dx);
     }
   }
 
@@ -245,7 +245,7 @@ export class Tape {
   #checkInput(op: string, x: Tensor): void {
     expectArguments(op, { input: x });
     checkGrad(op, x);
-    if (this.frozen || x.detached || this.needsGrad(x)) return;
+    if (this.noGrad || x.detached || this.requiresGrad(x)) return;
     const maker = makers.get(this.plan)?.get(viewOf(x));
     if (maker && maker !== this)
       throw new ValidationError(
@@ -274,15 +274,15 @@ export class Tape {
   /** The same elements under another shape. */
   reshape(x: Tensor, shape: readonly number[]): Tensor {
     expectArguments('reshape', { x });
-    const y = reshape(x, shape);
+    const y = reshapeView(x, shape);
     // a parameter's gradient has the same memory under the new shape, and is added to there
-    return x.grad ? this.record('reshape', [x], y) : this.record('reshape', [x], y, (dy) => [reshape(dy, x.shape)]);
+    return x.grad ? this.record('reshape', [x], y) : this.record('reshape', [x], y, (dy) => [reshapeView(dy, x.shape)]);
   }
 
   /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
-  sum(a: Tensor, b: Tensor): Tensor {
+  accumulate(a: Tensor, b: Tensor): Tensor {
     expectArguments('sum', { a, b });
-    const y = this.activation(a, 'add.y', a.shape);
+    const y = this.emptyLike(a, 'add.y', a.shape);
     const n = numel(a.shape);
     this.plan.dispatch(add, 'forward', {
       params: { n },

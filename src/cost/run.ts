@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/settings.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Teacher } from '../methods/teacher.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
@@ -76,18 +76,18 @@ function record(
   like: Device | undefined,
 ): Pick<RunCost, 'memory'> & { step: Ledger } {
   const device = metaDevice(like);
-  const pictures = unseen(device, options);
-  const ofPictures = device.allocated;
+  const images = unseen(device, options);
+  const ofImages = device.allocated;
   const plan = new Plan(device, { label: 'step' });
-  new Stage({ plan, stretch, options }, new Network(device, method), pictures);
+  new Stage({ plan, stretch, options }, new Network(device, method), images);
   return {
     step: ledgerOf(plan.dispatches),
-    memory: { lasting: device.allocated - ofPictures, transient: statsOf(plan).heldBytes },
+    memory: { lasting: device.allocated - ofImages, transient: statsOf(plan).heldBytes },
   };
 }
 
-/** Pictures as large as the views; nobody will look at them. */
-function unseen(device: Device, { batch, imageSize }: Settled): Pictures {
+/** Images as large as the views; nobody will look at them. */
+function unseen(device: Device, { batch, imageSize }: Settled): ImageBatch {
   const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
   return {
     batch,

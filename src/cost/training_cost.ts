@@ -44,7 +44,7 @@ export interface NetworkCost {
   readonly encoder: EncoderName;
   /** Width against the published network. */
   readonly width: number;
-  /** One picture's forward through the whole published network. */
+  /** One image's forward through the whole published network. */
   readonly work: PublishedWork;
   /** FLOPs a multiply-add of that forward: 2 for each pass that does not go back, 6 for one that does. */
   readonly times: number;

@@ -1,6 +1,6 @@
 import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
-import { fromHalf } from '../tensor/half.js';
+import { fromHalf } from '../tensor/float16.js';
 import { numel } from '../tensor/tensor.js';
 import { brief, isWellFormed, readHeader, TYPES } from './safetensors_header.js';
 

@@ -24,9 +24,9 @@ export interface EncoderFile {
   readonly encoder: Encoder;
   /** Its tensors, by its own names; torchvision's where the encoder is one of slimgrad's. */
   readonly state: Tensors;
-  /** Side of the squares that pictures are resized and cropped to. */
+  /** Side of the squares that images are resized and cropped to. */
   readonly imageSize: number;
-  /** How pictures become those squares, where it is not as `ImageEncoder` does it. */
+  /** How images become those squares, where it is not as `ImageEncoder` does it. */
   readonly square?: SquareOptions;
   /** Steps of training. */
   readonly step: number;
@@ -173,7 +173,7 @@ interface Read {
   readonly metadata: EncoderFile['metadata'];
 }
 
-/** @param settingsOf reads a run's settings, of which the side of the pictures is needed */
+/** @param settingsOf reads a run's settings, of which the side of the images is needed */
 function readFile<Settings extends Pick<EncoderFile, 'imageSize'>>(
   bytes: Uint8Array,
   file: string,
@@ -185,7 +185,7 @@ function readFile<Settings extends Pick<EncoderFile, 'imageSize'>>(
   return { tensors, metadata, config, about: readFields(metadata, config?.imageSize, file) };
 }
 
-/** The side of the pictures in a run's settings; what is none is refused with that of a file without. */
+/** The side of the images in a run's settings; what is none is refused with that of a file without. */
 function sideOf(text: string): Pick<EncoderFile, 'imageSize'> {
   return { imageSize: Number((parsed(text) as { imageSize?: unknown } | null | undefined)?.imageSize) };
 }
@@ -271,7 +271,7 @@ function checkFormat({ format: found, part, step = '0', config, imageSize }: Fie
     );
 }
 
-/** @param ofRun the side of the pictures where the file says no other */
+/** @param ofRun the side of the images where the file says no other */
 function readFields(
   { part, step = '0', imageSize: side, square: how }: Fields,
   ofRun: number | undefined,

@@ -8,7 +8,7 @@ export interface Collapse {
   /** Mean of `std`. */
   meanStd: number;
   /**
-   * exp of the entropy of the covariance's normalised eigenvalues: 1 when all variance lies along one direction,
+   * exp of the entropy of the covariance's normalized eigenvalues: 1 when all variance lies along one direction,
    * min(N - 1, F) when it is spread evenly, 0 when there is none.
    */
   effectiveRank: number;
@@ -23,9 +23,9 @@ export function collapse(data: Float32Array, features: number): Collapse {
   const rows = rowsOf('collapse', data, features);
   const mean = new Float64Array(features);
   for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
-  const centred = Float64Array.from(data, (value, i) => value - mean[i % features] / rows);
+  const centered = Float64Array.from(data, (value, i) => value - mean[i % features] / rows);
   const variance = new Float64Array(features);
-  for (let i = 0; i < centred.length; i++) variance[i % features] += centred[i] ** 2 / rows;
+  for (let i = 0; i < centered.length; i++) variance[i % features] += centered[i] ** 2 / rows;
 
   const total = variance.reduce((sum, v) => sum + v, 0);
   if (!Number.isFinite(total)) {
@@ -42,7 +42,7 @@ export function collapse(data: Float32Array, features: number): Collapse {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = 0;
-      for (let n = 0; n < inner; n++) sum += centred[i * stepOut + n * stepIn] * centred[j * stepOut + n * stepIn];
+      for (let n = 0; n < inner; n++) sum += centered[i * stepOut + n * stepIn] * centered[j * stepOut + n * stepIn];
       matrix[i * size + j] = matrix[j * size + i] = sum / rows;
     }
   }

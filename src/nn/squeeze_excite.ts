@@ -5,7 +5,7 @@ import { type Activation, activation, checkActivation } from '../ops/activation.
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
-import { matrix } from '../tensor/tensor.js';
+import { squeezeKernel } from '../tensor/tensor.js';
 import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
 
@@ -44,7 +44,7 @@ export function squeezeExcite(
         linear(
           tape,
           rows,
-          matrix(parameters.tensor(`${name}.${layer}.weight`, width)),
+          squeezeKernel(parameters.tensor(`${name}.${layer}.weight`, width)),
           parameters.tensor(`${name}.${layer}.bias`, width),
         );
       const hidden = activation(tape, layer('fc1', globalAveragePool(tape, x)), act);
@@ -56,7 +56,7 @@ export function squeezeExcite(
 function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
   expectChannels(name, output);
   return [
-    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), writes },
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels: writes },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

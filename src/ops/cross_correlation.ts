@@ -4,12 +4,12 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
 import { viewText } from '../tensor/footprint.js';
-import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
+import { narrowView, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
 import { checkTerms, metricColumns, partner, type Standardized, type Target, type Term } from './terms.js';
 
@@ -138,7 +138,7 @@ export function crossCorrelation(
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
-  const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
+  const gradients = [za, zb].map((z) => (tape.requiresGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
   crossCorrelationLoss(plan, [{ u, v }], targets, metrics, ofLoss);
@@ -162,7 +162,7 @@ export function crossCorrelation(
   return { loss, on, off, mean };
 }
 
-interface Form extends Candidate {
+interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
@@ -286,7 +286,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
     for (let p = 0; p < panels; p++) {
       const first = p * height;
       const rows = Math.min(height, D - first);
-      const ua = columns(u.a, first, rows);
+      const ua = narrowView(u.a, first, rows);
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmulInto(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
@@ -311,7 +311,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         bytes: 8 * count,
       });
       if (ofU) {
-        const out = columns(sums.get(ofU) as Tensor, first, rows);
+        const out = narrowView(sums.get(ofU) as Tensor, first, rows);
         matmulInto(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
       }
       if (ofV)

@@ -4,7 +4,7 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { laneForms } from './lanes.js';
+import { laneForms } from './reduction_width.js';
 
 const threads = kernel.consts.THREADS.value;
 const lanes = kernel.consts.LANES.value;
@@ -54,7 +54,7 @@ export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor
   expectArguments('averagePool', { tape, x });
   const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
-  const y = tape.activation(x, 'pool.y', shape);
+  const y = tape.emptyLike(x, 'pool.y', shape);
   tape.plan.dispatch(kernel, 'average_forward', {
     params,
     bindings: { x, y },
@@ -81,7 +81,7 @@ export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor 
   expectArguments('maxPool', { tape, x });
   const { kernelSize, stride = kernelSize, padding = 0 } = expectOptions('maxPool', options, maxPoolOptions);
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
-  const y = tape.activation(x, 'pool.y', shape);
+  const y = tape.emptyLike(x, 'pool.y', shape);
   const choice = transient(tape.plan, 'pool.choice', shape, 'u32');
   tape.plan.dispatch(kernel, 'max_forward', {
     params,

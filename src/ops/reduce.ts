@@ -4,7 +4,7 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { reduce as kernel } from '../generated/reduce.js';
-import { numel, reshape, type Tensor } from '../tensor/tensor.js';
+import { numel, reshapeView, type Tensor } from '../tensor/tensor.js';
 import { operand, sideOf } from './copy.js';
 
 export interface ReduceOptions {
@@ -47,7 +47,7 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
         : []
       : [...shape.slice(0, d), ...(keepdim ? [1] : []), ...shape.slice(d + 1)];
   const factor = op === 'mean' ? 1 / span.L : 1;
-  const y = reshape(sumOver(tape, op, from, span, factor), left.length > 0 ? left : [1]);
+  const y = reshapeView(sumOver(tape, op, from, span, factor), left.length > 0 ? left : [1]);
   const attributes = { ...(d !== undefined && { dim: d }), keepdim };
   return tape.record({ op, ...attributes }, [from], y, (dy) => {
     const dx = tape.empty(`${op}.dx`, shape);

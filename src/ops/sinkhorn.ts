@@ -2,10 +2,10 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /** Those of SwAV. */
 export const sinkhornDefaults = { iterations: 3, epsilon: 0.05 };
@@ -80,7 +80,7 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
   return q;
 }
 
-interface ColumnForm extends Candidate {
+interface ColumnForm extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 

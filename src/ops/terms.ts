@@ -1,4 +1,4 @@
-// What a cross-correlation loss is made of: pairs of standardised batches, and where their gradients go.
+// What a cross-correlation loss is made of: pairs of standardized batches, and where their gradients go.
 
 import { expectTensors } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
@@ -21,7 +21,7 @@ export interface Term {
   readonly weight?: number;
 }
 
-/** Where to write the gradient with respect to the embeddings (N, D) behind a standardised batch. */
+/** Where to write the gradient with respect to the embeddings (N, D) behind a standardized batch. */
 export interface Target {
   readonly of: Standardized;
   readonly dz: Tensor;

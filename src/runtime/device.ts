@@ -14,7 +14,7 @@ import { checkKind } from '../tensor/footprint.js';
 import { isSoftware, requestDevice } from './adapter.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
-import { PipelineCache } from './kernel.js';
+import { PipelineCache } from './pipelines.js';
 
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
@@ -52,7 +52,7 @@ export class Device {
   /** The most multiply-adds that one dispatch should take: drivers reset a GPU that one keeps busy for seconds. */
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
-  readonly spares: DeviceOptions['spares'];
+  readonly compileDevices: DeviceOptions['compileDevices'];
   readonly #owned: boolean;
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -76,7 +76,7 @@ export class Device {
     this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
     this.pipelines = new PipelineCache(gpu);
-    this.spares = options.spares;
+    this.compileDevices = options.compileDevices;
     this.#owned = owned;
     this.#isMeta = options.meta ?? false;
     this.#throttle = options.throttle ?? ((pending) => pending);

@@ -1,5 +1,4 @@
 import { ValidationError } from '../errors.js';
-import { computeStage } from './flags.js';
 import { declarations, moduleScope } from './wgsl.js';
 
 export type Scalar = 'u32' | 'i32' | 'f32';
@@ -134,7 +133,7 @@ export interface Specialization {
 }
 
 /** The kernel's source with the values of some of its module-scope constants, and the type `Stored`, replaced. */
-function specialize(kernel: Kernel, { consts, half }: Specialization): string {
+export function specialize(kernel: Kernel, { consts, half }: Specialization): string {
   const values = new Map<string, string>(
     half
       ? [
@@ -162,76 +161,4 @@ function specialize(kernel: Kernel, { consts, half }: Specialization): string {
     at = index + text.lastIndexOf(groups.value) + groups.value.length;
   }
   return code + kernel.code.slice(at);
-}
-
-export interface Pipeline {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-}
-
-const numbers = new Map<string, number>();
-
-/** Kernels of one code have the same pipelines; those of one name need not. */
-function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): string {
-  const number = numbers.get(code) ?? numbers.size;
-  numbers.set(code, number);
-  return `${stem} ${number}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
-}
-
-/** Compiles each (kernel, constants, entry point) once for a device. */
-export class PipelineCache {
-  /** Keys of those that have been dispatched, where the driver compiles no earlier. */
-  readonly warm = new Set<string>();
-  readonly #gpu: GPUDevice;
-  readonly #modules = new Map<string, GPUShaderModule>();
-  readonly #pipelines = new Map<string, Promise<Pipeline>>();
-
-  constructor(gpu: GPUDevice) {
-    this.#gpu = gpu;
-  }
-
-  /** What tells pipelines apart. */
-  static key(kernel: Kernel, entry: string, specialization: Specialization): string {
-    return `${moduleKey(kernel, specialization)}.${entry}`;
-  }
-
-  get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const key = PipelineCache.key(kernel, entry, specialization);
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.#compile(kernel, entry, specialization);
-      this.#pipelines.set(key, pipeline);
-    }
-    return pipeline;
-  }
-
-  async #compile(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const label = `${kernel.stem}.${entry}`;
-    const key = moduleKey(kernel, specialization);
-    const code = specialize(kernel, specialization);
-    // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
-    this.#gpu.pushErrorScope('validation');
-    const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });
-    this.#modules.set(key, module);
-    const layout = this.#gpu.createBindGroupLayout({
-      label,
-      entries: Object.values(buffersOf(kernel, entry)).map(({ binding, type }) => ({
-        binding,
-        visibility: computeStage,
-        buffer: { type },
-      })),
-    });
-    const bindings = this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] });
-    const invalid = this.#gpu.popErrorScope();
-    try {
-      const compute = { module, entryPoint: entry };
-      const made = this.#gpu.createComputePipelineAsync({ label, layout: bindings, compute });
-      const [pipeline] = await Promise.all([made, invalid]);
-      return { pipeline, layout };
-    } catch (error) {
-      const lines = (await module.getCompilationInfo()).messages.map((m) => `  ${m.lineNum}:${m.linePos} ${m.message}`);
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new ValidationError(`${label} does not compile: ${[reason, ...lines].join('\n')}`);
-    }
-  }
 }

@@ -6,19 +6,19 @@ import { checkLayout, checkRange } from '../tensor/footprint.js';
 import { type Numbers, readNumbers } from '../tensor/read_numbers.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
-import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
 import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
-import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
+import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import type { Pipeline } from './pipelines.js';
 import { type Encoded, replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { checkUses } from './uses.js';
-import { warm } from './warm.js';
+import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './variants.js';
 import { fold } from './workgroups.js';
 
-const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', standIn: 'function' };
+const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', substitute: 'function' };
 
 /**
  * A list of GPU commands, recorded once and replayed every step.
@@ -30,9 +30,9 @@ export class Plan {
   readonly device: Device;
   readonly label: string;
   /** The choices made while recording, in order. */
-  readonly choices: Choice<Plan>[] = [];
+  readonly choices: VariantChoice<Plan>[] = [];
   readonly #variants: Readonly<Record<string, string>>;
-  readonly #standIn: PlanOptions['standIn'];
+  readonly #substitute: PlanOptions['substitute'];
   readonly #commands: Command[] = [];
   readonly #accesses = new Accesses();
   readonly #lifetimes = new Map<Slot, Lifetime>();
@@ -53,7 +53,7 @@ export class Plan {
     this.device = device;
     this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
-    this.#standIn = options.standIn;
+    this.#substitute = options.substitute;
     this.#scalars = new Scalars(this.label);
   }
 
@@ -74,10 +74,10 @@ export class Plan {
    * @param record appends a candidate's dispatches to the plan that it is given, and reads no other; it may be called
    * again, for a trial
    */
-  choose<C extends Candidate>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
+  choose<C extends Variant>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
     this.#expectRecording('record a command');
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
-    const choice = pick(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
+    const choice = chooseVariant(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
     this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
     record(choice.chosen, this);
   }
@@ -184,7 +184,7 @@ export class Plan {
   }
 
   /** Gives a slot memory of its own, so that it can be written before a run and read after it. Buffers have theirs. */
-  keep(binding: Binding): void {
+  retain(binding: Binding): void {
     this.#expectRecording('keep memory');
     this.#checkStorage(binding);
     const lifetime = this.#lifetimes.get(binding.storage as Slot);
@@ -237,7 +237,8 @@ export class Plan {
     expectVariants(this.label, this.#variants, this.choices);
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
-    await warm(this.device, this.dispatches, onProgress);
+    const { pipelines: cache, compileDevices } = this.device;
+    await this.device.wait(cache.precompile(this.dispatches, compileDevices, onProgress));
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
     gpu.pushErrorScope('validation');
@@ -329,7 +330,7 @@ export class Plan {
   }
 
   #own(binding: Binding): Binding {
-    return this.#standIn && !this.#lifetimes.has(binding.storage as Slot) ? this.#standIn(binding) : binding;
+    return this.#substitute && !this.#lifetimes.has(binding.storage as Slot) ? this.#substitute(binding) : binding;
   }
 
   #append(command: Command): void {

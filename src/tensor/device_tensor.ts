@@ -3,20 +3,20 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError, ValidationError } from '../errors.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
+import { toHalf } from './float16.js';
 import { elementBytes, isDense, viewText } from './footprint.js';
-import { toHalf } from './half.js';
 import type { TensorMemory } from './memory.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
 import {
   bytesOf,
   numel,
   type Precision,
-  prefix,
-  reshape,
+  reshapeView,
   shapeText,
+  sliceView,
   type Tensor,
   tensor,
-  transposed,
+  transposeView,
 } from './tensor.js';
 
 /** Numbers for a tensor: one for all of it, one for each element in order, or what gives that of an element. */
@@ -117,17 +117,17 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
 
   /** The leading block `shape`, as a slim encoder uses one: the same memory, and of a parameter the same gradient. */
   slice(shape: readonly number[]): DeviceTensor<Gradient> {
-    return new DeviceTensor(this.#device, prefix(this, shape));
+    return new DeviceTensor(this.#device, sliceView(this, shape));
   }
 
   /** The same memory under another shape of as many elements. */
   reshape(shape: readonly number[]): DeviceTensor<Gradient> {
-    return new DeviceTensor(this.#device, reshape(this, shape));
+    return new DeviceTensor(this.#device, reshapeView(this, shape));
   }
 
   /** The same memory with the first two sides exchanged, for ops that read strides. */
   transpose(): DeviceTensor<Gradient> {
-    return new DeviceTensor(this.#device, transposed(this));
+    return new DeviceTensor(this.#device, transposeView(this));
   }
 
   /** Frees its memory, that of its gradient, and so that of every view of them. */

@@ -1,6 +1,6 @@
 import type { Binding } from './binding.js';
+import { fromHalf } from './float16.js';
 import { checkLayout, isShaped, type Shaped } from './footprint.js';
-import { fromHalf } from './half.js';
 import type { TensorMemory } from './memory.js';
 
 /** The numbers of a binding, as far as its type tells: whole ones of an `IntegerTensor`. Read, they are what the binding itself says. */
