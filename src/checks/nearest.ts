@@ -1,4 +1,4 @@
-/** What a message says behind a name that is not known: the one that was meant, or all there are. */
+/** The hint after an unknown name: the nearest known one, or the whole list. */
 export function meant(given: string, names: readonly string[]): string {
   const close = nearest(given, names);
   return close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`;

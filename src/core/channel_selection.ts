@@ -1,3 +1,5 @@
+// Which of the host's channels the slim encoder keeps, where they are not the leading ones: index lists in one buffer, chosen by
+// the L1 norms of filters. Knows parameters and no encoders.
 import { DataError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import type { Binding } from '../tensor/binding.js';

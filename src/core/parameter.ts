@@ -35,7 +35,7 @@ export interface Parameter {
   /** and in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
-  /** Whether its rows make the channels of their group, and so tell which of them matter: of a convolution, not a depthwise one. */
+  /** Whether its rows make the channels of their group, and so decide which of them are selected: of a convolution, not a depthwise one. */
   readonly makesChannels?: boolean;
   /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
   readonly affine?: boolean;

@@ -1,3 +1,5 @@
+// All weights of a network in one buffer, gradients in a second of the same layout, running statistics in a third; a slim tensor
+// is a view of the host's. This is where a slim weight is cut.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -35,9 +37,9 @@ export type BnMode = (typeof bnModes)[number];
 
 /** How a slim encoder is cut out of its host. */
 export interface Slicing {
-  /** Of a lone encoder, which has one of everything: `shared`. `split` where left out. */
+  /** Default `split`; a single encoder, which has one of everything, uses `shared`. */
   readonly bn?: BnMode;
-  /** `prefix` where left out. */
+  /** Default `prefix`. */
   readonly slice?: SliceMode;
 }
 
@@ -94,7 +96,7 @@ export class Parameters {
     for (const { name } of [...parameters, ...statistics])
       if (/^(host|slim)\./.test(name))
         throw new ConfigError(
-          `parameters: expected names that do not begin with host. or slim., which tell an encoder's own, got ${name}; scope it otherwise`,
+          `parameters: expected names that do not begin with host. or slim., which mark an encoder's own tensors, got ${name}; scope it otherwise`,
         );
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
@@ -164,7 +166,7 @@ export class Parameters {
   }
 
   /**
-   * Selects the channels that the slim encoder keeps anew, by the weights as they are after all work submitted so far. It waits
+   * Selects again the channels that the slim encoder keeps, by the weights after all work submitted so far. It waits
    * for that, and allocates nothing; what was recorded goes on with the new channels.
    *
    * @returns how many channels are kept now that were not; 0 for a leading block, which stays
@@ -275,7 +277,7 @@ export class Parameters {
    * tensors. It waits for all work submitted so far; wait for it before more is submitted.
    *
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
-   * ValidationError where another call is under way
+   * ValidationError where another call is pending
    */
   async loadState(owned: ModuleState, width: Width, state: Tensors): Promise<void> {
     expectModuleState('parameters', owned);
@@ -286,8 +288,7 @@ export class Parameters {
       ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
     ];
     checkFiniteState(state, new Map(shapes), `state of the ${width} encoder`);
-    if (this.#loading)
-      throw new ValidationError('parameters: loadState() while another is under way; await that first');
+    if (this.#loading) throw new ValidationError('parameters: loadState() while another is pending; await it first');
     this.#loading = true;
     const given = new Map([...state].map(([name, { data }]) => [name, Float32Array.from(data)]));
     const whole = await this.#readBuffers().finally(() => {

@@ -82,7 +82,7 @@ export class Step<Out extends Outputs = Outputs> {
    * Submits the step; does not wait for it.
    *
    * @param scalars of this run: the learning rate of an optimizer that was not given one, say
-   * @throws ValidationError where a scalar is left out that the step needs
+   * @throws ValidationError where a scalar that the step needs is not given
    */
   run(scalars: Partial<StepScalars> = {}): void {
     this.plan.run(scalars);
@@ -110,7 +110,7 @@ export class Step<Out extends Outputs = Outputs> {
       readback = new Readback(plan.device, name, { numbers: range });
       this.#readbacks.set(name, readback);
     }
-    // a second read before the first has its numbers takes them another way: those of its own moment
+    // a second read before the first is done makes its own copy, of the state at its own call
     return readback.busy ? plan.read(output) : ((await readback.snapshot()).numbers as Numbers<Out[Name]>);
   }
 

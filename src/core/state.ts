@@ -1,4 +1,4 @@
-// Whether tensors are those that are wanted: told as a whole, before any of them is used.
+// Checks that a set of tensors has the expected names, shapes and types, all at once, before any of them is used.
 
 import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
@@ -13,7 +13,7 @@ interface Kind {
   readonly shape: readonly number[];
 }
 
-/** Of a tensor that was found: how many values it has beside. */
+/** A tensor that was found, with its values. */
 interface Found extends Kind {
   readonly data: ArrayLike<unknown>;
 }

@@ -1,3 +1,5 @@
+// The autograd tape: ops append how their gradients are computed, `backward` goes through them in reverse and adds up what
+// activations receive. Gradients of parameters are added in place by the kernels.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError, ValidationError } from '../errors.js';
@@ -118,7 +120,7 @@ export class Tape {
     if (this.#recompute && !this.noGrad) this.#recipes.set(y.storage, again);
   }
 
-  /** An input that the forward saw, for the backward to read; it may have to be made again. */
+  /** An input of the forward, for the backward to read; recomputed where it was not kept. */
   recompute(x: Tensor): Tensor {
     const again = this.#recipes.get(x.storage);
     if (!again) return x;
@@ -146,7 +148,7 @@ export class Tape {
   }
 
   /**
-   * Appends the backward of all that led to `output`, given its gradient `dy`, ones where left out: of phase P in phase
+   * Appends the backward of all that led to `output`, given its gradient `dy` (default ones): of phase P in phase
    * `backward/P`. Gradients of parameters are added to, as those of `track`ed tensors are where several outputs go back one after
    * the other.
    *
@@ -188,7 +190,7 @@ export class Tape {
       const { op, inputs, output: y, phase } = operation;
       const gradient = pending.get(viewOf(y));
       if (!gradient) continue;
-      // made here: what reached it is complete, and where it is a view equal to its input, the input's begins anew
+      // made here: what reached it is complete, and where it is a view equal to its input, the input's starts from zero
       found.set(viewOf(y), gradient);
       pending.delete(viewOf(y));
       const first = plan.position;
@@ -294,7 +296,7 @@ export class Tape {
   }
 }
 
-/** Sees that where an op gives no gradient back, its kernel added to a parameter's. */
+/** Checks that where an op gives no gradient back, its kernel added to a parameter's. */
 function checkTaken(op: string, { label, grad }: Tensor): void {
   if (!grad)
     throw new ValidationError(
@@ -303,7 +305,7 @@ function checkTaken(op: string, { label, grad }: Tensor): void {
     );
 }
 
-/** Sees that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */
+/** Checks that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */
 function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColumns }: Tensor): void {
   if (!grad) return;
   const alike =
@@ -318,7 +320,7 @@ function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColu
     );
 }
 
-/** Sees that a gradient is one of a tensor of this shape that kernels can read. */
+/** Checks that a gradient is one of a tensor of this shape that kernels can read. */
 function checkGradient(what: string, gradient: Tensor, shape: readonly number[]): void {
   if (shapeText(gradient.shape) === shapeText(shape) && isDense(gradient) && !gradient.half) return;
   throw new ShapeError(
@@ -332,7 +334,7 @@ const makers = new WeakMap<Plan, Map<string, Tape>>();
 const numbers = new WeakMap<Binding['storage'], number>();
 let count = 0;
 
-/** The same for equal views of the same memory, whichever object tells of them. */
+/** The same for equal views of the same memory, whichever objects describe them. */
 function viewOf({ storage, offset, shape, strides, half = false, keptRows, keptColumns }: Tensor): string {
   const number = numbers.get(storage) ?? count++;
   numbers.set(storage, number);

@@ -41,7 +41,7 @@ export function subset<P extends ImageLike>(
   return derived(source, name, items.length, source.images, (item, image) => [items[item], image]);
 }
 
-/** A source of `length` items, of which each is made of the item and image of `source` that `origin` says. */
+/** A source of `length` items, each made of the item and image of `source` that `origin` returns. */
 function derived<P extends ImageLike>(
   source: ImageSource<P>,
   name: string,

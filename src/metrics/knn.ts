@@ -1,10 +1,11 @@
+// k-nearest-neighbor classification of embeddings, on the CPU and on the device.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError } from '../errors.js';
 import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor/tensor.js';
-import { fourDots, l2NormalizeLayer, rowsOf } from './rows.js';
+import { fourDots, l2NormalizedRows, rowsOf } from './rows.js';
 
 /** Labeled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
 export interface Labeled {
@@ -18,13 +19,13 @@ export interface KnnResult {
   predictions: Int32Array;
 }
 
-/** What is used where nothing is said. */
+/** Defaults. */
 export const knnDefaults = { k: 20, temperature: 0.07 };
 
 export interface KnnOptions {
-  /** Neighbours that vote; 20 unless told. */
+  /** Neighbours that vote; default 20. */
   k?: number;
-  /** What similarities are divided by, above 0; 0.07 unless told. */
+  /** What similarities are divided by, above 0; default 0.07. */
   temperature?: number;
 }
 
@@ -102,8 +103,8 @@ function prepare(bank: Labeled, queries: Labeled, features: number, options: Knn
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   if (!(temperature > 0)) throw new ShapeError(`knn: expected a temperature above 0, got ${temperature}`);
-  const a = l2NormalizeLayer('knn bank', bank.data, features);
-  const b = l2NormalizeLayer('knn queries', queries.data, features);
+  const a = l2NormalizedRows('knn bank', bank.data, features);
+  const b = l2NormalizedRows('knn queries', queries.data, features);
   return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };
 }
 

@@ -1,3 +1,4 @@
+// Squeeze-and-excitation (Hu et al., 2018).
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
 import { type Channels, type Parameter, parameter } from '../core/parameters.js';

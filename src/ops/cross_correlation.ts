@@ -1,3 +1,4 @@
+// The cross-correlation loss of Barlow Twins, SACL and XD, in Gram form or directly.
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite, expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -15,17 +16,17 @@ import { checkTerms, metricColumns, partner, type Standardized, type Target, typ
 
 export { metricColumns, type Standardized, type Target, type Term };
 
-/** λ, and s for embeddings of length D, where nothing is said: those of the paper. */
+/** Defaults of the paper: λ, and s for embeddings of length D. */
 export const lossDefaults = { lambda: 0.0051, scale: (D: number) => 196 / D };
 
 export interface LossOptions {
-  /** Weight of the off-diagonal part; 0.0051 where left out. */
+  /** Weight of the off-diagonal part; default 0.0051. */
   lambda?: number;
-  /** s: factor of the whole loss; 196 / D where left out. */
+  /** s: factor of the whole loss; default 196 / D. */
   scale?: number;
-  /** How the products are formed; chosen by N and D where left out. */
+  /** How the products are formed; default: by N and D. */
   form?: 'gram' | 'direct';
-  /** Direct form: rows of C made at a time, a multiple of 64; as many as a binding may hold where left out. */
+  /** Direct form: rows of C made at a time, a multiple of 64; default: as many as one binding holds. */
   panelRows?: number;
 }
 
@@ -124,7 +125,7 @@ export function crossCorrelationLoss(
 }
 
 /**
- * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and to be read beside it `on`,
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and next to it, to be read, `on`,
  * `off` and `mean`, the other columns of its row (see `crossCorrelationLoss`). The gradient is made along with the loss.
  */
 export function crossCorrelation(
@@ -166,7 +167,7 @@ interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** The workgroups of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
+/** The workgroups of sums and of passes by columns: narrow on software adapters, where barriers are slow. */
 function forms(software: boolean): readonly Form[] {
   const { COLUMNS, ROWS, THREADS } = kernel.consts;
   const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };

@@ -1,3 +1,4 @@
+// Rows scaled to length 1.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';

@@ -1,3 +1,4 @@
+// Products of matrices, any of them a view or transposed.
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';

@@ -1,3 +1,4 @@
+// Sinkhorn-Knopp: balanced soft assignments of rows to prototypes, by iterations in logarithms.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';

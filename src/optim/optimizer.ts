@@ -1,3 +1,4 @@
+// What optimizers share: which parameters they take, moments, weight decay, checks of options.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { textOf } from '../checks/text_of.js';
 import type { Place } from '../core/parameters.js';
@@ -27,9 +28,9 @@ export interface Optimizer {
   dispose(): void;
 }
 
-/** What every optimizer is told. */
+/** Options of every optimizer. */
 export interface OptimizerOptions {
-  /** Learning rate of every run; said with each, `run({ lr })`, where left out. */
+  /** Learning rate of every run; where it is not given, each run passes one: `run({ lr })`. */
   lr?: number;
 }
 
@@ -150,8 +151,8 @@ export function decayTable(device: Device, { places, offset, size }: Span, decay
   return decays;
 }
 
-/** The options over the defaults; what is given as undefined counts as left out. */
-export function settle<T extends object>(defaults: T, options: Partial<T>): T {
+/** The options over the defaults; undefined counts as not given. */
+export function withDefaults<T extends object>(defaults: T, options: Partial<T>): T {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...defaults, ...Object.fromEntries(given) };
 }

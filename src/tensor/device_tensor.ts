@@ -25,7 +25,7 @@ export type Values = number | ArrayLike<number> | ((element: number) => number);
 export interface TensorOptions {
   /** What error messages call it. */
   label?: string;
-  /** 'f32' where left out; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
+  /** Default 'f32'; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
   dtype?: Precision | Integer;
 }
 

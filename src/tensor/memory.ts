@@ -3,7 +3,7 @@ import type { Binding, Slot } from './binding.js';
 
 /** What a tensor asks of the device that holds it. */
 export interface TensorMemory {
-  /** A buffer for a tensor of so many elements. */
+  /** A buffer for a tensor of `elements` elements. */
   tensorBuffer(label: string, elements: number, elementBytes: number): GPUBuffer;
   /** Of a buffer that was made for a tensor, how many elements it has. */
   elementsOf(buffer: GPUBuffer): number | undefined;

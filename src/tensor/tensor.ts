@@ -1,3 +1,4 @@
+// Tensors: views of a buffer or slot by shape, strides and offset; and the functions that make views of views. Nothing is copied.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
