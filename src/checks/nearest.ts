@@ -19,7 +19,7 @@ export function nearest(given: string, names: readonly string[]): string | undef
   return best;
 }
 
-/** Levenshtein distance, with a swap of neighbours as one edit. */
+/** Levenshtein distance, with a swap of neighbors as one edit. */
 function editDistance(a: string, b: string): number {
   const distances = [Array.from({ length: b.length + 1 }, (_, j) => j)]; // of the first i letters of a from the first j of b
   for (let i = 1; i <= a.length; i++) {

@@ -1,4 +1,4 @@
-// Where tensors lie in a buffer that holds many: one behind the other, and where the elements of a slice of one are.
+// The layout of many tensors in one buffer, and where the elements of a slice lie in it.
 import { ValidationError } from '../errors.js';
 import { denseStrides, numel, shapeText } from '../tensor/tensor.js';
 
@@ -12,7 +12,7 @@ export interface Place {
 
 const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
 
-/** Places for tensors one behind the other, and the floats that they take, the gaps between them included. */
+/** Lays tensors out one after another; also the total in floats, padding included. */
 export function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
   places: Map<string, Place>;
   size: number;

@@ -38,7 +38,7 @@ function refuse(what: string, wrong: readonly string[]): void {
 
 /**
  * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
- * So a checkpoint is refused as a whole before any of it is loaded.
+ * So a checkpoint is refused before any of it is loaded.
  */
 export function checkTensors(
   found: ReadonlyMap<string, Found>,

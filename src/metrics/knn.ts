@@ -23,7 +23,7 @@ export interface KnnResult {
 export const knnDefaults = { k: 20, temperature: 0.07 };
 
 export interface KnnOptions {
-  /** Neighbours that vote; default 20. */
+  /** Neighbors that vote; default 20. */
   k?: number;
   /** What similarities are divided by, above 0; default 0.07. */
   temperature?: number;
@@ -32,7 +32,7 @@ export interface KnnOptions {
 const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
 
 /**
- * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
+ * Weighted k-nearest-neighbor classification by cosine similarity: each of the k nearest rows of `bank` votes for its
  * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
  *
  * @param bank the labeled embeddings to search, (M, F)
@@ -147,7 +147,7 @@ function tally(
   let right = 0;
   const predictions = Int32Array.from(nearest, ({ similarity, rows }, n) => {
     votes.fill(0);
-    // Relative to the nearest neighbour, so that a small temperature cannot overflow.
+    // Relative to the nearest neighbor, so that a small temperature cannot overflow.
     rows.forEach((row, i) => {
       votes[labels[row]] += Math.exp((similarity[i] - similarity[0]) / temperature);
     });

@@ -65,7 +65,7 @@ export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {
   const [N, D] = z.shape;
   if (D > 1 && z.strides[1] !== 1)
     throw new ShapeError(
-      `standardize: expected rows of neighbouring elements, got ${viewText(z)}; copy it by contiguous()`,
+      `standardize: expected rows of neighboring elements, got ${viewText(z)}; copy it by contiguous()`,
     );
   const a = transient(plan, 'standardize.a', [N, D]);
   const r = transient(plan, 'standardize.r', [D]);

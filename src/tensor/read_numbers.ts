@@ -12,7 +12,7 @@ export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
 
 const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
 
-/** Copies a binding's numbers back: of a tensor its elements in their order, those that keep-lists name included. */
+/** Reads a binding back: for a tensor, its elements in row-major order, keep-lists applied. */
 export async function readNumbers<B extends Binding>(
   device: TensorMemory,
   binding: B,
