@@ -2,7 +2,7 @@
 // the L1 norms of filters. Knows parameters and no encoders.
 import { DataError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
-import type { Binding } from '../tensor/binding.js';
+import { type Binding, bindingAlignment } from '../tensor/binding.js';
 import type { Channels, Parameter } from './parameter.js';
 import type { Tensors } from './state.js';
 
@@ -19,8 +19,6 @@ interface Group {
   readonly list: Binding;
   kept: Uint32Array<ArrayBuffer>;
 }
-
-const boundary = 256; // bytes: the largest alignment that a binding's offset may need
 
 /**
  * The keep-lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
@@ -39,12 +37,12 @@ export class ChannelSelection {
     let end = 0;
     const offsets = narrowed.map(({ slim }) => {
       const offset = end;
-      end += Math.ceil((4 * slim) / boundary) * boundary;
+      end += Math.ceil((4 * slim) / bindingAlignment) * bindingAlignment;
       return offset;
     });
     this.#buffer = device.buffer('kept', end);
     const groups = narrowed.map((channels, i): Group => {
-      const writers = parameters.filter(({ dims: [rows], makesChannels: writes }) => writes && rows === channels);
+      const writers = parameters.filter(({ dims: [rows], makesChannels }) => makesChannels && rows === channels);
       if (writers.length === 0)
         throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);

@@ -237,7 +237,7 @@ export class Tape {
     const key = viewOf(x);
     if (this.#inParts.has(key))
       throw new ValidationError(
-        `gradient: expected one backward to reach ${x.label}, got several; track() it for the sum of its gradients`,
+        `gradient: expected one backward to reach ${x.label}, got several; call requireGrad() on it for the sum of its gradients`,
       );
     return this.#gradients.get(key);
   }

@@ -135,7 +135,7 @@ export function slimOf(encoder: Encoder): Encoder {
   const side = (of: Dim) => (typeof of === 'number' ? of : alone(of));
   return {
     ...encoder,
-    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.dims.map(side), shape: own.slim })),
+    parameters: encoder.parameters.map((own) => ({ ...own, dims: own.dims.map(side), shape: own.slim })),
     statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),

@@ -36,7 +36,7 @@ export function squeezeExcite(
   return {
     // fc2 makes no channels: it scales those that others make
     parameters: [
-      ...convolution(`${name}.fc1`, channels, squeezed, { writes: true }),
+      ...convolution(`${name}.fc1`, channels, squeezed, { makesChannels: true }),
       ...convolution(`${name}.fc2`, squeezed, channels),
     ],
     statistics: [],
@@ -54,10 +54,10 @@ export function squeezeExcite(
   };
 }
 
-function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
+function convolution(name: string, input: Channels, output: Channels, { makesChannels = false } = {}): Parameter[] {
   expectChannels(name, output);
   return [
-    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels: writes },
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

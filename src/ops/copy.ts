@@ -9,7 +9,7 @@ import { copy as kernel } from '../generated/copy.js';
 import type { Plan } from '../runtime/plan.js';
 import { checkExtent, elementBytes, extent, viewText } from '../tensor/footprint.js';
 import { denseStrides, numel, shapeText, type Tensor, transposeView } from '../tensor/tensor.js';
-import { isDense, walk } from './strides.js';
+import { isBindable, walk } from './strides.js';
 
 /**
  * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
@@ -22,12 +22,12 @@ import { isDense, walk } from './strides.js';
  */
 export function contiguous(tape: Tape, x: Tensor): Tensor {
   expectArguments('contiguous', { tape, x });
-  return isDense(x, alignment(tape.plan)) ? x : operand(tape, x);
+  return isBindable(x, alignment(tape.plan)) ? x : operand(tape, x);
 }
 
 /** x for kernels that take neither strides nor index lists, and that write its gradient instead of adding to it: dense, copied where it is not. */
 export function operand(tape: Tape, x: Tensor): Tensor {
-  const dense = isDense(x, alignment(tape.plan));
+  const dense = isBindable(x, alignment(tape.plan));
   if (dense && !(x.grad && tape.requiresGrad(x))) return x;
   const { grad, ...view } = x;
   const y = dense ? view : gather(tape, 'contiguous', x);

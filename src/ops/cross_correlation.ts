@@ -1,4 +1,5 @@
 // The cross-correlation loss of Barlow Twins, SACL and XD, in Gram form or directly.
+
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite, expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -9,6 +10,7 @@ import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Variant } from '../runtime/variants.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { viewText } from '../tensor/footprint.js';
 import { narrowView, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
@@ -33,7 +35,7 @@ export interface LossOptions {
 const lossOptions: Kinds<LossOptions> = { lambda: 'number', scale: 'number', form: 'string', panelRows: 'number' };
 
 const threads = kernel.consts.THREADS.value;
-const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
+const partials = bindingAlignment / 4; // partial sums of a matrix's squares, bound separately for each panel
 const bindingFloats = 2 ** 25; // 128 MiB, the design floor
 
 const zero = {

@@ -3,7 +3,7 @@
 
 import { expectOptions } from '../checks/options.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
-import { type Binding, bufferOf, type Integer } from '../tensor/binding.js';
+import { type Binding, bindingAlignment, bufferOf, type Integer } from '../tensor/binding.js';
 import {
   type DeviceIntegers,
   type DeviceParameter,
@@ -134,7 +134,8 @@ export class Device {
 
   /** A buffer for a tensor, its length rounded up to 64 elements, as optimizers require. */
   tensorBuffer(label: string, elements: number, elementBytes: number): GPUBuffer {
-    const bytes = Math.ceil(elements / 64) * 64 * elementBytes;
+    const block = bindingAlignment / 4;
+    const bytes = Math.ceil(elements / block) * block * elementBytes;
     this.check(label, bytes);
     const buffer = this.buffer(label, bytes);
     this.#elements.set(buffer, elements);

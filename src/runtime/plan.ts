@@ -291,12 +291,12 @@ export class Plan {
     const found = this.#resolve(binding);
     if (!isBuffer(binding.storage) && this.#lifetimes.get(binding.storage)?.last !== Number.POSITIVE_INFINITY)
       throw new ValidationError(
-        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call keep() before compile()`,
+        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call retain() before compile()`,
       );
     return found;
   }
 
-  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `keep()` was called. */
+  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `retain()` was called. */
   async read<B extends Binding>(binding: B): Promise<Numbers<B>> {
     return readNumbers(this.device, binding, (range) => this.resolve(range));
   }

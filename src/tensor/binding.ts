@@ -10,6 +10,9 @@ export interface Slot {
 /** Element types of integer tensors: labels, indices. */
 export type Integer = 'i32' | 'u32';
 
+/** Bytes: every offset at a multiple of this can be bound, on any adapter (the most that WebGPU lets one require). */
+export const bindingAlignment = 256;
+
 /** A range of a buffer or of a slot; offset and length in bytes. */
 export interface Binding {
   readonly storage: GPUBuffer | Slot;

@@ -285,8 +285,8 @@ test('two calls at once are refused by name, and the first goes on', async () =>
         loader.prefetch(2); // has no memory to go to
         await Promise.all([
           first,
-          rejects(() => second, ConfigError, new RegExp(`^loader: prepare\\(1\\) while ${call} is under way`)),
-          rejects(() => third, ConfigError, new RegExp(`^loader: show\\(\\) while ${call} is under way`)),
+          rejects(() => second, ConfigError, new RegExp(`^loader: prepare\\(1\\) while ${call} is pending`)),
+          rejects(() => third, ConfigError, new RegExp(`^loader: show\\(\\) while ${call} is pending`)),
         ]);
         await expectShown(loader, source, items, call);
       }

@@ -238,7 +238,7 @@ test('what could not be read again is not written', async () => {
     [{ step: -1 }, ConfigError, /^writeEncoder: expected a whole step/],
     [{ step: 1e15 }, ConfigError, /^writeEncoder: expected a whole step/],
     [{ part: 'middle' as 'slim' }, ConfigError, /^writeEncoder: expected part host or slim, got middle/],
-    [{ config }, ConfigError, /^writeEncoder: expected the part of its run, host or slim, beside a config/],
+    [{ config }, ConfigError, /^writeEncoder: expected the part of its run, host or slim, with a config/],
     [{ metadata: { step: '3' } }, ConfigError, /^writeEncoder: expected metadata that .*"step"; leave it out/],
     [{ encoder: odd, state: stateOf(odd) }, ConfigError, /^writeEncoder: expected other names than classifier/],
     [{ state: new Map([...stateOf(own)].slice(1)) }, DataError, /^writeEncoder: .*own\.stem\.weight is missing/],
