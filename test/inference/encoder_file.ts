@@ -239,7 +239,7 @@ test('what could not be read again is not written', async () => {
     [{ step: 1e15 }, ConfigError, /^writeEncoder: expected a whole step/],
     [{ part: 'middle' as 'slim' }, ConfigError, /^writeEncoder: expected part host or slim, got middle/],
     [{ config }, ConfigError, /^writeEncoder: expected the part of its run, host or slim, with a config/],
-    [{ metadata: { step: '3' } }, ConfigError, /^writeEncoder: expected metadata that .*"step"; leave it out/],
+    [{ metadata: { step: '3' } }, ConfigError, /^writeEncoder: expected metadata without .*"step"; remove it/],
     [{ encoder: odd, state: stateOf(odd) }, ConfigError, /^writeEncoder: expected other names than classifier/],
     [{ state: new Map([...stateOf(own)].slice(1)) }, DataError, /^writeEncoder: .*own\.stem\.weight is missing/],
     [{ classifier: { ...classifier, classes: [] } }, DataError, /^writeEncoder: expected the names of its classifier/],
