@@ -3,7 +3,17 @@
 //   node simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { add, detach, mean, mul, l2Normalize, scale, sum } from 'slimgrad/node';
-import { embedder, minimize, mlp, mobilenetV1, batchNormLayer, oneEncoder, sequential, sgd, Trainer } from 'slimgrad/node';
+import {
+  embedder,
+  minimize,
+  mlp,
+  mobilenetV1,
+  batchNormLayer,
+  oneEncoder,
+  sequential,
+  sgd,
+  Trainer,
+} from 'slimgrad/node';
 import { type Encoder, type Method, openDevice, openImageFolder, type Tape, type Tensor } from 'slimgrad/node';
 
 /** −(1/N) Σ_n cos(p_n, z_n), z a constant. */

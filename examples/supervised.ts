@@ -2,7 +2,17 @@
 //
 //   node supervised.ts [FOLDER]    with a sub-folder of images a class; `labeled` where none is named (Node 24 on)
 
-import { adamw, add, augment, defaultViews, linearLayer, Loader, mobilenetV1, openDataset, openDevice } from 'slimgrad/node';
+import {
+  adamw,
+  add,
+  augment,
+  defaultViews,
+  linearLayer,
+  Loader,
+  mobilenetV1,
+  openDataset,
+  openDevice,
+} from 'slimgrad/node';
 import { generator, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
 
 const device = await openDevice();

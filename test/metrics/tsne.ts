@@ -72,7 +72,7 @@ test('the gradient is the slope of the divergence', () => {
   assert.ok(divergence(p, downhill) < divergence(p, y), `a small step against it goes down (seed ${seed})`);
 });
 
-test('the divergence falls, neighbours stay together, and the same data give the same points', () => {
+test('the divergence falls, neighbors stay together, and the same data give the same points', () => {
   const [N, F, groups] = [90, 8, 4];
   const data = clusters(N, F, groups);
   const p = affinities(squaredDistances(data, F), N, 29 / 3);

@@ -1,3 +1,4 @@
+// Opens what `--data` names: emoji, Fashion-MNIST, IDX and CIFAR files, or a folder of images.
 import { join } from 'node:path';
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions } from '../../checks/options.js';

@@ -1,3 +1,4 @@
+// A folder of images as a data set: its parts, its classes, what was held out, what was left out.
 import { isAbsolute, relative } from 'node:path';
 import { subset } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';

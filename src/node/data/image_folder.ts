@@ -1,3 +1,4 @@
+// A folder of images as a source, without parts.
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import type { ImageSource, RgbaImage } from '../../data/source.js';
 import { DataError } from '../../errors.js';

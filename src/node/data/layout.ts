@@ -1,3 +1,4 @@
+// The rule of docs/data.md: which folders of a tree are parts, which are classes. Knows names only, no file system.
 import { DataError } from '../../errors.js';
 import { some } from '../../eval/labels.js';
 

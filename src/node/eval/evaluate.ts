@@ -1,3 +1,4 @@
+// Evaluates encoders and baselines on a data set: kNN, retrieval, collapse, confusion, a map of the features.
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { eachImage, oneImage, subset } from '../../data/derived.js';

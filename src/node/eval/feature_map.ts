@@ -1,5 +1,5 @@
 import { pca } from '../../metrics/pca.js';
-import { l2NormalizeLayer } from '../../metrics/rows.js';
+import { l2NormalizedRows } from '../../metrics/rows.js';
 import { tsne } from '../../metrics/tsne.js';
 import type { FeatureMap } from './scores.js';
 
@@ -29,7 +29,7 @@ export function featureMap(
     rows.set(data.subarray(n * features, (n + 1) * features), i * features);
   });
   const points =
-    method === 'tsne' ? tsne(l2NormalizeLayer('map', rows, features), features) : pca(rows, features).projected;
+    method === 'tsne' ? tsne(l2NormalizedRows('map', rows, features), features) : pca(rows, features).projected;
   // Four digits are finer than what can be seen.
   const axis = (at: 0 | 1) => chosen.map((_, i) => Number(points[2 * i + at].toPrecision(4)));
   return {

@@ -1,3 +1,4 @@
+// The results of an evaluation and their table.
 import type { Width } from '../../core/parameters.js';
 import type { EpochLog } from '../../eval/fit.js';
 import type { ClassCounts } from '../../eval/labels.js';

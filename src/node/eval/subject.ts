@@ -1,3 +1,4 @@
+// What a command evaluates: an encoder's file and the data to evaluate it on.
 import { resolve } from 'node:path';
 import { methodOf } from '../../config/run.js';
 import type { TrainConfig } from '../../config/settings.js';

@@ -1,3 +1,4 @@
+// Writes a command's result as text, JSON and a section of the run's report.
 import { basename, dirname, join } from 'node:path';
 import { type RunEncoderFile, readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import type { Learned } from '../cli/supervised_file.js';

@@ -1,3 +1,4 @@
+// A run's folder: its files, its lock, writing them atomically.
 import { constants, readFileSync, rmSync } from 'node:fs';
 import { type FileHandle, link, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';

@@ -1,3 +1,4 @@
+// Folders and files that slimgrad keeps between runs, in the user's cache.
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,

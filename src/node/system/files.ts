@@ -1,3 +1,4 @@
+// Files, read and written with messages that name them.
 import { randomBytes } from 'node:crypto';
 import { constants, type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';

@@ -142,6 +142,7 @@ test('large images are reduced, small ones are not enlarged, turned ones are set
       [64, 96],
       [64, 96],
     ]);
+    assert.equal([...source.sizes!], sizes.flat());
   }));
 
 test('images that cannot be decoded are named, skipped and counted; labels of the others do not move', () =>
