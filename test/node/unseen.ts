@@ -102,7 +102,7 @@ test('what fine-tuning trained on is known, too', () => {
   assert.is(again.code, 0, again.output); // the encoder's own are left out
   const own = evaluate(file); // fine-tuning saw most of those
   assert.is(own.code, 0, own.output);
-  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) images/);
+  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) test images/);
   assert.ok(known > 0 && known < all, own.output);
 });
 
