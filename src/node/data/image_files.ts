@@ -18,7 +18,7 @@ import type { FoundImage } from './scan.js';
 
 export interface ImageFileOptions {
   /**
-   * Larger images are reduced while decoding until their shorter side has so many pixels, or the longer twice as many; default
+   * Larger images are reduced while decoding until their shorter side has `side` pixels, or the longer one twice as many; default
    * 256.
    */
   readonly side?: number;

@@ -83,7 +83,7 @@ export interface Measure {
   /** Its heading on a page, and the shorter one of plain text. */
   readonly name: string;
   readonly short: string;
-  /** Not a share, which it is where nothing is said. */
+  /** Not a share, which is the default. */
   readonly plain?: true;
 }
 
