@@ -29,5 +29,5 @@ export const once = {
   'ops/folded': 'elementwise|batchnorm|sums|softmax|sgd',
   'ops/linear': 'bias|refused|needs no gradient|^N(3|16|130) .*kept',
   'ops/pointwise': 'agrees$|hardware, whose|needs no gradient|refused|^N(3 16|4 24) .*kept',
-  'train/trainer': 'f16|resumed|creates no buffer|is refused|device lost',
+  'train/trainer': 'f16|resumed.*sgd|creates no buffer|is refused|device lost',
 };
