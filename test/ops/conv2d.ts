@@ -7,7 +7,7 @@ import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
 import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
-import { generator } from '../random.js';
+import { generator, seed } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -103,7 +103,6 @@ const cases: Record<string, Case> = {
 };
 
 async function checkForms(shape: Case, on = device, kept?: Kept): Promise<void> {
-  const seed = Math.floor(Math.random() * 2 ** 31);
   const plain = await checkOp(on, 'conv2d plain', { ...opCase(shape, 'plain', kept), seed });
   const { weight, stride = 1, padding = 0 } = shape;
   const tiled = {

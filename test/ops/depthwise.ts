@@ -8,7 +8,7 @@ import { statsOf } from '../../src/runtime/stats.js';
 import { transient } from '../../src/tensor/tensor.js';
 import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
-import { generator } from '../random.js';
+import { generator, seed } from '../random.js';
 
 let device: Device;
 test.before(async () => {
@@ -81,7 +81,6 @@ async function checkForms(shape: Case, on = device, kept?: Kept): Promise<void> 
   if (K === 3 && shuffles) for (const all of Object.values(forms)) all.push('shuffle');
   const variants = (at: number) =>
     Object.fromEntries(Object.entries(forms).map(([key, all]) => [key, at < 0 ? 'plain' : (all[at] ?? all[0])]));
-  const seed = Math.floor(Math.random() * 2 ** 31);
   const plain = await checkOp(on, 'depthwise plain', { ...opCase(shape, kept), variants: variants(-1), seed });
   for (let at = 0; at < forms['depthwise.forward'].length; at++) {
     const name = `depthwise ${forms['depthwise.forward'][at]}`;

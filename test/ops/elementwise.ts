@@ -7,7 +7,7 @@ import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elem
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { numel, type Tensor } from '../../src/tensor/tensor.js';
-import { checkOp } from '../check.js';
+import { checkOp, largest } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -125,6 +125,12 @@ for (const [name, { op, f, da, db }] of Object.entries(binaries))
             gb[ib] += dy[i] * db(u, v);
           }
           return { y, da: ga, db: gb };
+        },
+        // what is broadcast gets a sum
+        terms: ({ dy, ...values }) => {
+          const term = (slope: Two) =>
+            largest(dy.map((g, i) => g * slope(values.a[from(i, a, to)], values.b[from(i, b, to)])));
+          return { da: term(da), db: term(db) };
         },
       });
     });
