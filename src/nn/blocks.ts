@@ -27,7 +27,7 @@ function windowOf(name: string, options: ConvModuleOptions, standard: number) {
   return window;
 }
 
-/** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
+/** A convolution without bias, weight (O, I, k, k) under `name`.weight. The slim encoder uses a slice of it. */
 export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 1);
   expectChannels(name, output);
@@ -39,7 +39,7 @@ export function conv(name: string, input: Channels, output: Channels, options: C
   };
 }
 
-/** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
+/** A depthwise convolution, weight (C, 1, k, k) under `name`.weight. */
 export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 3);
   const weight = `${name}.weight`;

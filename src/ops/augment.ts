@@ -196,7 +196,7 @@ const neutral = {
 function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop) {
   return {
     N: pictures.batch,
-    S: size,
+    side: size,
     R: Math.max(size, pictures.maxSide),
     first: 0,
     view,
@@ -216,9 +216,9 @@ const chunkBytes = 64 << 20; // the most that these may take: larger batches go 
 
 function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
   expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
-  const { N, S, R } = params;
-  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
-  const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
+  const { N, side, R } = params;
+  const x = transient(plan, `augment.x${params.view}`, [N, 3, side, side], precision);
+  const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * side * pixelBytes))));
   if (params.random === 1) plan.needs('augment', 'seed');
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)
@@ -228,14 +228,14 @@ function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean
 }
 
 function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, x: Tensor): void {
-  const { N, S, R } = params;
+  const { N, side, R } = params;
   const { pixels, table, batch } = pictures.bindings;
   const draws = whole(plan, 'augment.draws', N * drawBytes);
-  const rows = whole(plan, 'augment.rows', N * R * S * pixelBytes);
-  const image = whole(plan, 'augment.image', N * S * S * pixelBytes);
+  const rows = whole(plan, 'augment.rows', N * R * side * pixelBytes);
+  const image = whole(plan, 'augment.image', N * side * side * pixelBytes);
   const groups = (threads: number) => [Math.ceil(threads / 64), N, 1] as const;
-  const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
-  const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
+  const rowGroups = groups(side * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
+  const columnGroups = groups(side * Math.ceil(side / kernel.consts.COLUMNS.value));
 
   const words = whole(plan, 'augment.words', N * kernel.consts.BLOCKS.value * blockBytes);
   if (params.random === 1)
@@ -255,13 +255,13 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
     params,
     bindings: { pixels, draws, new_rows: rows },
     workgroups: rowGroups,
-    bytes: N * pictures.maxSide * (4 * pictures.maxSide + pixelBytes * S),
+    bytes: N * pictures.maxSide * (4 * pictures.maxSide + pixelBytes * side),
   });
   plan.dispatch(kernel, 'crop_columns', {
     params,
     bindings: { draws, rows, new_image: image },
     workgroups: columnGroups,
-    bytes: N * S * pixelBytes * (pictures.maxSide + S),
+    bytes: N * side * pixelBytes * (pictures.maxSide + side),
   });
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', {
@@ -281,13 +281,13 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
   plan.dispatch(kernel, 'blur_rows', {
     params,
     bindings: { draws, image, new_rows: rows },
-    workgroups: groups(S * S),
+    workgroups: groups(side * side),
     bytes: 2 * image.bytes,
   });
   plan.dispatch(kernel, 'blur_finish', {
     params,
     bindings: { draws, rows, x },
-    workgroups: groups(S * S),
+    workgroups: groups(side * side),
     bytes: image.bytes + (3 / 4) * image.bytes,
   });
 }

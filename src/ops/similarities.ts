@@ -13,8 +13,8 @@ import { matmulInto } from './matmul.js';
  *
  * @param q (N, D)
  * @param own (N, D), the key of each row, or nothing
- * @param queue (K, D)
- * @returns (N, 1 + K): q_n · own_n, then q_n · queue_k; without `own` (N, K), the latter alone
+ * @param queue (Q, D)
+ * @returns (N, 1 + Q): q_n · own_n, then q_n · queue_j; without `own` (N, Q), the latter alone
  * @throws ShapeError where the shapes do not fit
  */
 export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
@@ -25,23 +25,23 @@ export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, que
 
 function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
   const [N, D] = q.shape;
-  const [K] = queue.shape;
+  const [Q] = queue.shape;
   if (q.shape.length !== 2 || N * D === 0)
     throw new ShapeError(`similarities: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
   if (own && shapeText(own.shape) !== shapeText(q.shape))
     throw new ShapeError(`similarities: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
-  if (queue.shape.length !== 2 || K === 0 || queue.shape[1] !== D)
+  if (queue.shape.length !== 2 || Q === 0 || queue.shape[1] !== D)
     throw new ShapeError(
-      `similarities: expected queue (K, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
+      `similarities: expected queue (Q, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
     );
   const { plan } = tape;
   const first = own ? 1 : 0;
-  const ld = first + K;
+  const ld = first + Q;
   const forms = rowForms(plan.device.software, D);
   const work = { macs: N * D, bytes: 8 * N * D };
   const wanted = (x: Tensor, name: string) => (tape.needsGrad(x) ? tape.empty(`similarities.${name}`, x.shape) : null);
   const logits = tape.empty('similarities.logits', [N, ld]);
-  matmulInto(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
+  matmulInto(plan, { a: q, b: queue, out: columns(logits, first, Q), transposeB: true });
   if (own)
     plan.choose('similarities.forward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
@@ -54,10 +54,10 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
       plan.choose('similarities.backward', forms, (form, plan) => {
         const { half, ...common } = overRows(form, N);
         const bindings = { own: other, dlogits, dq: dx };
-        plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
+        plan.dispatch(kernel, 'backward_input', { ...common, ...work, params: { N, D, ld, half }, bindings });
       });
     const dq = wanted(q, 'dq');
-    const products = columns(dlogits, first, K);
+    const products = columns(dlogits, first, Q);
     if (dq && own) pairs(tape.restore(own), dq);
     if (dq) matmulInto(plan, { a: products, b: tape.restore(queue), out: dq, accumulate: own !== undefined });
     const down = own && wanted(own, 'down');

@@ -155,7 +155,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => similarities(tape, make(4, 5), make(4, 5), make(9, 6)),
     ShapeError,
-    /similarities: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
+    /similarities: expected queue \(Q, 5\) for q \(4, 5\), got \(9, 6\)/,
   );
 });
 
