@@ -24,7 +24,7 @@ export interface DeviceOptions {
    * Opens further devices of the same adapter, for a driver that compiles a shader when it is first dispatched and shares
    * what it compiled: they share that work, and are destroyed after it.
    */
-  spares?: () => Promise<readonly GPUDevice[]>;
+  compileDevices?: () => Promise<readonly GPUDevice[]>;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
@@ -38,7 +38,7 @@ export const deviceOptions: Kinds<DeviceOptions> = {
   memory: 'number',
   dispatchMacs: 'number',
   onLost: 'function',
-  spares: 'function',
+  compileDevices: 'function',
   throttle: 'function',
 };
 

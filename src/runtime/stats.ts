@@ -1,5 +1,5 @@
-import { PipelineCache } from './kernel.js';
 import { assign } from './memory.js';
+import { PipelineCache } from './pipelines.js';
 import type { Plan } from './plan.js';
 
 /** What a plan consists of and holds. */

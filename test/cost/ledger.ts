@@ -90,7 +90,7 @@ for (const method of methodNames)
         assert.is(
           own.backward,
           2 * (2 * live.macs - live.first),
-          `${role}: backward, but for the gradient of the picture`,
+          `${role}: backward, but for the gradient of the image`,
         );
         assert.is(parts.filter((part) => part.name === `frozen ${role}`).length, frozen, `${role}: frozen passes`);
       }

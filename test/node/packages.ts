@@ -223,7 +223,7 @@ test("a linked slimgrad finds what its own place has, and else the project's", a
 
 const small = [...'--image-size 16 --width 0.25 --stem-stride 2 --projector 16 --blocks'.split(' '), '64/1 128/2'];
 
-test('the command line trains on pictures amid traps, on the embedded adapter', () => {
+test('the command line trains on images amid traps, on the embedded adapter', () => {
   const args = ['pretrain', ...small, ...'--data . --batch 4 --steps 1 --ratio 1.5 --out ../run'.split(' ')];
   // A relative folder is none for a cache.
   const { code, all } = run(cli.file, args, { XDG_CACHE_HOME: 'cache' });

@@ -12,7 +12,7 @@ export interface Dataset {
   readonly test?: ImageSource;
   /** Whether `test` was held out of the same images, and is no part that came with them. */
   readonly isDrawn?: boolean;
-  /** What the user should be told: how it was split, what was left out, whose pictures these are. */
+  /** What the user should be told: how it was split, what was left out, whose images these are. */
   readonly notes: readonly string[];
   /** The files that it was made of. */
   readonly record?: DataRecord;

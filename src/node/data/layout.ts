@@ -27,7 +27,7 @@ export interface Part {
   readonly name: string;
   /** Numbers of its images among all, ascending. */
   readonly items: readonly number[];
-  /** The class of each, where they are labelled. */
+  /** The class of each, where they are labeled. */
   readonly labels?: Int32Array<ArrayBuffer>;
 }
 
@@ -64,7 +64,7 @@ type Kind = 'train' | 'test';
 /** Names of parts to test with, the first preferred. */
 const testNames = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
 const names = ['train', 'training', ...testNames];
-const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
+const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|images|split|part|folder))*';
 const partName = new RegExp(`^(.*?)(${names.join('|')})${tail}$`, 's');
 
 /** What a folder's name says of it: its kind, and its rank among those to test with. */
@@ -336,8 +336,8 @@ class Rule {
   #layout(train: Found, tests: readonly Found[], isStopped = false): Layout {
     const parts = [train, ...tests].map(({ name }) => name).filter((name) => name !== '');
     const known = [...this.#classes(train)].sort();
-    const isLabelled = this.#options.labels !== false && !isStopped && known.length > 1;
-    if (!isLabelled) {
+    const isLabeled = this.#options.labels !== false && !isStopped && known.length > 1;
+    if (!isLabeled) {
       const [test, ...others] = tests;
       for (const part of others) this.#leaveOut(part.name, part.items.length, `'${test.name}' is used`);
       const bare = ({ name, items }: Found): Part => ({ name, items });
@@ -353,14 +353,14 @@ class Rule {
         );
     const classes = [...new Set([...known, ...(used ? this.#classes(used) : [])])].sort();
     const numbers = new Map(classes.map((name, k) => [name, k]));
-    const labelled = (part: Found): Part => {
+    const labeled = (part: Found): Part => {
       const items = part.items.filter((i) => this.#classOf(part, i) !== undefined);
       const loose = part.items.length - items.length;
       this.#leaveOut(part.name || 'the folder itself', loose, 'beside the sub-folders that are the classes');
       const labels = Int32Array.from(items, (i) => numbers.get(this.#classOf(part, i) as string) as number);
       return { name: part.name, items, labels };
     };
-    const [own, other] = [labelled(train), used && labelled(used)];
+    const [own, other] = [labeled(train), used && labeled(used)];
     const loose = train.items.length - own.items.length;
     return { train: own, ...(other && { test: other }), classes, parts, loose, unused: this.#unused };
   }

@@ -187,7 +187,7 @@ function destroyAtExit(gpu: GPUDevice): void {
 }
 
 /** lavapipe's devices share what they compile by Mesa's cache on disk; without that, a spare one would work for nobody. */
-function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'spares'> {
+function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'compileDevices'> {
   const count = Math.min(availableParallelism(), 4) - 1;
   const isCached = !/^(1|true|yes|y)$/i.test(process.env.MESA_SHADER_CACHE_DISABLE ?? '');
   if (!driver || !/llvmpipe/.test(description) || !isCached || count < 1) return {};
@@ -198,7 +198,7 @@ function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): 
     destroyAtExit(gpu);
     return [gpu];
   };
-  return { spares: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
+  return { compileDevices: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
 }
 
 async function chooseAdapter(

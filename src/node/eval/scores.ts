@@ -20,7 +20,7 @@ export interface Score {
   effectiveRank?: number;
 }
 
-/** Which class was taken for which: row i, column j counts the pictures of class i that were taken for class j. */
+/** Which class was taken for which: row i, column j counts the images of class i that were taken for class j. */
 export interface Confusion {
   /** Whose judgement, in words. */
   of: string;
@@ -35,7 +35,7 @@ export interface FeatureMap {
   of: string;
   method: 't-SNE' | 'PCA';
   classes: readonly string[];
-  /** Of each picture its place and its class. */
+  /** Of each image its place and its class. */
   x: readonly number[];
   y: readonly number[];
   labels: readonly number[];
@@ -110,7 +110,7 @@ export function trialsText(trials: readonly RateTrial[]): string {
 /** A result as plain text: its table, and the learning rates that were chosen. */
 export function resultText(result: Result): string {
   const chosen = (result.fitted ?? []).map(({ name, lr, trials }) => {
-    const by = trials.length > 0 ? `, chosen on a part of the training pictures (${trialsText(trials)})` : '';
+    const by = trials.length > 0 ? `, chosen on a part of the training images (${trialsText(trials)})` : '';
     return `Learning rate of ${name}: ${lr}${by}.`;
   });
   return evaluationText({ ...result, notes: [...chosen, ...result.notes] });

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 /*
  * Where optional packages come from: the project that installed slimgrad. The working folder has no say, for it may be a
- * folder of somebody else's pictures and hold any code; nor have NODE_PATH and Node's folders for all programs.
+ * folder of somebody else's images and hold any code; nor have NODE_PATH and Node's folders for all programs.
  */
 
 /**
