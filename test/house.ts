@@ -31,7 +31,14 @@ const budget: Record<string, number> = {
 };
 
 /** Kernels that belong to another folder than ops. */
-const homes: Record<string, string> = { sgd: 'optim', lars: 'optim', adamw: 'optim', ema: 'optim', augment: 'data' };
+const homes: Record<string, string> = {
+  sgd: 'optim',
+  lars: 'optim',
+  adamw: 'optim',
+  ema: 'optim',
+  augment: 'data',
+  nonfinite: 'runtime',
+};
 
 const files = (folder: string, ending: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })

@@ -30,6 +30,8 @@ export interface Dispatch {
   /** `stem.entry` */
   readonly label: string;
   readonly phase: string;
+  /** The variant of the innermost choice that it was recorded for; '' where there was none. */
+  readonly variant: string;
   readonly kernel: Kernel;
   readonly entry: string;
   readonly params: Readonly<Record<string, number>>;

@@ -11,6 +11,7 @@ import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, Validati
 import { isSoftware, requestDevice } from './adapter.js';
 import { type Binding, bufferOf, type Integer } from './binding.js';
 import type { Dispatch } from './commands.js';
+import type { Debug } from './debug.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { checkKind } from './footprint.js';
@@ -55,6 +56,8 @@ export class Device {
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
   readonly spares: DeviceOptions['spares'];
+  /** What prints and checks, where the option `debug` asks for it; loaded then alone. */
+  readonly debug: Promise<Debug> | undefined;
   readonly #owned: boolean;
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -77,7 +80,12 @@ export class Device {
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
     this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
-    this.pipelines = new PipelineCache(gpu);
+    const { debug: level = 0, onDebug = console.error } = options;
+    this.debug = level ? import('./debug.js').then(({ Debug }) => new Debug(level, onDebug)) : undefined;
+    this.pipelines = new PipelineCache(
+      gpu,
+      level > 2 ? async (label, code) => (await this.debug)?.showCode(label, code) : undefined,
+    );
     this.spares = options.spares;
     this.#owned = owned;
     this.#isMeta = options.meta ?? false;
@@ -306,10 +314,10 @@ export class Device {
     }
   }
 
-  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words. */
+  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words, and what `debug` found. */
   async wait<T>(pending: Promise<T>): Promise<T> {
     try {
-      const value = await this.#throttle(pending);
+      const value = await this.#throttle(this.debug ? this.debug.then((debug) => debug.settled(pending)) : pending);
       this.assertHealthy();
       return value;
     } catch (error) {

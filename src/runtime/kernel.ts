@@ -183,11 +183,14 @@ export class PipelineCache {
   /** Keys of those that have been dispatched, where the driver compiles no earlier. */
   readonly warm = new Set<string>();
   readonly #gpu: GPUDevice;
+  readonly #onCode: ((label: string, code: string) => void) | undefined;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
 
-  constructor(gpu: GPUDevice) {
+  /** @param onCode is given what is compiled for each pipeline: for debugging */
+  constructor(gpu: GPUDevice, onCode?: (label: string, code: string) => void) {
     this.#gpu = gpu;
+    this.#onCode = onCode;
   }
 
   /** What tells pipelines apart. */
@@ -209,6 +212,7 @@ export class PipelineCache {
     const label = `${kernel.stem}.${entry}`;
     const key = moduleKey(kernel, specialization);
     const code = specialize(kernel, specialization);
+    this.#onCode?.(label, code);
     // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
     this.#gpu.pushErrorScope('validation');
     const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });

@@ -10,6 +10,7 @@ import { bufferUsage } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import type { Checks } from './nonfinite.js';
 import { expectOptions, type Kinds } from './options.js';
 import { type Numbers, readNumbers } from './read_numbers.js';
 import { type Encoded, replay } from './replay.js';
@@ -41,8 +42,10 @@ export class Plan {
   readonly #trained: (readonly [optimizer: string, grads: GPUBuffer])[] = [];
   readonly #scalars: Scalars;
   #phase = '';
+  #variant = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
+  #checks: Checks | undefined;
   #checkedAt = -1; // of the device's changes
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
@@ -77,7 +80,13 @@ export class Plan {
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
     const choice = pick(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
     this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
-    record(choice.chosen, this);
+    const outer = this.#variant;
+    this.#variant = choice.chosen.name;
+    try {
+      record(choice.chosen, this);
+    } finally {
+      this.#variant = outer;
+    }
   }
 
   /** Appends one dispatch of a kernel's entry point. */
@@ -98,6 +107,7 @@ export class Plan {
       kind: 'dispatch',
       label,
       phase: this.#phase,
+      variant: this.#variant,
       kernel,
       entry,
       params: options.params,
@@ -255,6 +265,7 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
+    if (!this.#standIn) this.#checks = await (await this.device.debug)?.compiled(this);
     return this;
   }
 
@@ -264,7 +275,9 @@ export class Plan {
    * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
    */
   run(scalars: Partial<StepScalars> = {}): void {
-    replay(this.device, this.label, this.encoded(scalars));
+    const encoded = this.encoded(scalars);
+    if (this.#checks) this.#checks.run(encoded);
+    else replay(this.device, this.label, encoded);
   }
 
   /**
@@ -309,6 +322,16 @@ export class Plan {
     return [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
   }
 
+  /** All that was recorded, in order. */
+  get commands(): readonly Command[] {
+    return this.#commands;
+  }
+
+  /** The buffer that a slot lies in, once compiled: it may be another's before and after. */
+  memoryOf(slot: Slot): GPUBuffer | undefined {
+    return this.#buffers.get(slot);
+  }
+
   /** The recorded dispatches, in order. */
   get dispatches(): readonly Dispatch[] {
     return this.#commands.filter((command) => command.kind === 'dispatch');
@@ -319,6 +342,7 @@ export class Plan {
     this.#held.clear();
     this.#buffers.clear();
     this.#encoded = undefined;
+    this.#checks?.dispose();
     this.#state = 'disposed';
   }
 

@@ -1,0 +1,234 @@
+// Runs a plan command by command and looks at every number that a dispatch writes: debug level 2. Slow, and it makes buffers.
+//
+// Before a dispatch every NaN where it may write gets the bits of one that no arithmetic makes, and is copied. What is not finite
+// afterwards and has other bits was written by the dispatch: neither poison, nor padding, nor a neighbour's column is taken for it.
+import { NonFiniteError, ValidationError } from '../errors.js';
+import { nonfinite as kernel } from '../generated/nonfinite.js';
+import { type Binding, isBuffer } from './binding.js';
+import type { Dispatch } from './commands.js';
+import type { Debug } from './debug.js';
+import { bindingsOf, nameOf } from './describe.js';
+import { bufferUsage, mapRead } from './flags.js';
+import { elementBytes, isShaped } from './footprint.js';
+import { buffersOf, type EntryName, type Pipeline, pack } from './kernel.js';
+import { pile } from './memory.js';
+import type { Plan } from './plan.js';
+import type { Encoded } from './replay.js';
+
+const resultWords = 3;
+const none = 0xffffffff;
+
+/** A range of memory that is looked at around a dispatch; `at` is where its results begin, in words. */
+interface Look {
+  readonly name: string;
+  readonly binding: Binding;
+  readonly written: boolean;
+  readonly at: number;
+  /** Of a written range, where the results of what was written begin. */
+  readonly after: number;
+}
+
+interface Counts {
+  readonly nans: number;
+  readonly infinities: number;
+  readonly first: number;
+}
+
+type Work = readonly [pipeline: GPUComputePipeline, group: GPUBindGroup, workgroups: number];
+
+/** What is done before and after a command. */
+interface Around {
+  readonly dispatch: Dispatch;
+  readonly looks: readonly Look[];
+  readonly before: readonly Work[];
+  readonly after: readonly Work[];
+}
+
+export class Checks {
+  readonly #plan: Plan;
+  readonly #debug: Debug;
+  readonly #around: readonly (Around | undefined)[];
+  readonly #found: GPUBuffer;
+  readonly #buffers: readonly GPUBuffer[];
+
+  private constructor(plan: Plan, debug: Debug, around: readonly (Around | undefined)[], buffers: GPUBuffer[]) {
+    this.#plan = plan;
+    this.#debug = debug;
+    this.#around = around;
+    this.#buffers = buffers;
+    this.#found = buffers[0];
+  }
+
+  static async make(plan: Plan, debug: Debug): Promise<Checks> {
+    const { gpu, limits, pipelines } = plan.device;
+    const of = (entry: EntryName<typeof kernel>) => pipelines.get(kernel, entry, { consts: {}, half: false });
+    const [inspect, prepare, check] = await Promise.all([of('inspect'), of('prepare'), of('check')]);
+    let words = 0;
+    const looks = plan.commands.map((command) =>
+      command.kind === 'dispatch'
+        ? [false, true].flatMap((written) =>
+            bindingsOf(command, written)
+              .filter(([name]) => command.kernel.buffers[name].elements === 'f32')
+              .map(([name, binding]): Look => {
+                const at = words;
+                words += resultWords * (written ? 2 : 1);
+                return { name, binding, written, at, after: at + resultWords };
+              }),
+          )
+        : [],
+    );
+    const make = (label: string, size: number, usage: number) =>
+      gpu.createBuffer({ label: `${plan.label}.${label}`, size: Math.max(16, Math.ceil(size / 16) * 16), usage });
+    const found = make('found', 4 * words, bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST);
+    // the written ranges of one dispatch need a copy each; those of the next use the same memory
+    const sizes: number[] = [];
+    for (const each of looks)
+      each
+        .filter(({ written }) => written)
+        .forEach(({ binding }, i) => {
+          sizes[i] = Math.max(sizes[i] ?? 0, binding.bytes);
+        });
+    const copies = sizes.map((bytes, i) => make(`before${i}`, bytes, bufferUsage.STORAGE));
+
+    const paramsOf = ({ binding }: Look, at: number) =>
+      pack(kernel.params, { n: count(binding), half: binding.half ? 1 : 0, at }, 'nonfinite');
+    const blocks = looks.flatMap((each) =>
+      each.flatMap((look) => [paramsOf(look, look.at), ...(look.written ? [paramsOf(look, look.after)] : [])]),
+    );
+    const { offsets, bytes } = pile(blocks, limits.minUniformBufferOffsetAlignment);
+    const params = make('checks', bytes.byteLength, bufferUsage.UNIFORM | bufferUsage.COPY_DST);
+    gpu.queue.writeBuffer(params, 0, bytes);
+
+    let block = 0;
+    const around = plan.commands.map((dispatch, c): Around | undefined => {
+      if (dispatch.kind !== 'dispatch') return undefined;
+      const [before, after]: [Work[], Work[]] = [[], []];
+      let copy = 0;
+      for (const { binding, written } of looks[c]) {
+        const work = ({ pipeline, layout }: Pipeline, entry: EntryName<typeof kernel>, block: number): Work => {
+          const resources: Record<string, GPUBufferBinding> = {
+            params: { buffer: params, offset: offsets[block], size: kernel.params.size },
+            memory: memoryOf(plan, binding),
+            before: { buffer: copies[copy] },
+            found: { buffer: found },
+          };
+          const entries = Object.entries(buffersOf(kernel, entry)).map(([name, { binding: number }]) => ({
+            binding: number,
+            resource: resources[name],
+          }));
+          const groups = Math.ceil(count(binding) / kernel.consts.THREADS.value);
+          return [pipeline, gpu.createBindGroup({ layout, entries }), Math.min(groups, 65535)];
+        };
+        before.push(work(inspect, 'inspect', block));
+        if (written) {
+          before.push(work(prepare, 'prepare', block + 1));
+          after.push(work(check, 'check', block + 1));
+          copy++;
+        }
+        block += written ? 2 : 1;
+      }
+      return { dispatch, looks: looks[c], before, after };
+    });
+    return new Checks(plan, debug, around, [found, params, ...copies]);
+  }
+
+  /**
+   * Submits a run's commands one by one, each between its checks, and has `debug` follow what they find.
+   *
+   * @throws NonFiniteError where the check of an earlier run found something
+   */
+  run(commands: readonly Encoded[]): void {
+    this.#debug.rethrow();
+    const { gpu } = this.#plan.device;
+    gpu.queue.writeBuffer(
+      this.#found,
+      0,
+      new Uint32Array(this.#found.size / 4).map((_, i) => (i % 3 === 2 ? none : 0)),
+    );
+    const cleared = commands.length - this.#around.length; // buffers that are cleared first were not recorded
+    commands.forEach((command, i) => {
+      const encoder = gpu.createCommandEncoder({ label: this.#plan.label });
+      if (command.kind === 'clear') encoder.clearBuffer(command.buffer, command.offset, command.bytes);
+      else {
+        const { before = [], after = [] } = this.#around[i - cleared] ?? {};
+        const pass = encoder.beginComputePass();
+        const add = ([pipeline, group, x]: Work, y = 1, z = 1) => {
+          pass.setPipeline(pipeline);
+          pass.setBindGroup(0, group);
+          pass.dispatchWorkgroups(x, y, z);
+        };
+        for (const work of before) add(work);
+        add([command.pipeline, command.group, command.x], command.y, command.z);
+        for (const work of after) add(work);
+        pass.end();
+      }
+      gpu.queue.submit([encoder.finish()]);
+    });
+    this.#debug.follow(this.#judge());
+  }
+
+  dispose(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+
+  /** @throws NonFiniteError by the name of the first command that wrote a number that is not finite */
+  async #judge(): Promise<void> {
+    const { gpu } = this.#plan.device;
+    const { size } = this.#found;
+    const staging = gpu.createBuffer({ label: 'found', size, usage: bufferUsage.MAP_READ | bufferUsage.COPY_DST });
+    try {
+      const encoder = gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(this.#found, 0, staging, 0, size);
+      gpu.queue.submit([encoder.finish()]);
+      await staging.mapAsync(mapRead);
+      const words = new Uint32Array(staging.getMappedRange());
+      const countsAt = (at: number): Counts => ({ nans: words[at], infinities: words[at + 1], first: words[at + 2] });
+      this.#around.forEach((each, number) => {
+        const bad = each?.looks.find(({ written, after }) => written && countsAt(after).first !== none);
+        if (each && bad) throw new NonFiniteError(`${this.#plan.label}: ${verdict(number, each, bad, countsAt)}`);
+      });
+    } finally {
+      staging.destroy();
+    }
+  }
+}
+
+function verdict(number: number, { dispatch, looks }: Around, bad: Look, countsAt: (at: number) => Counts): string {
+  const { label, phase, variant } = dispatch;
+  const name = `command ${number}, ${label}${variant && ` [${variant}]`}${phase && ` in phase ${phase}`}`;
+  const inputs = looks
+    .filter(({ at }) => countsAt(at).first !== none)
+    .map((look) => `${look.name}, ${nameOf(look.binding)}, had ${countText(look, countsAt(look.at))}`);
+  const after = countText(bad, countsAt(bad.after));
+  const cause = inputs.length > 0 ? `before it, ${inputs.join('; ')}` : 'all that it read was finite';
+  return `${name}, wrote to ${bad.name}, ${nameOf(bad.binding)}, ${after}; ${cause}`;
+}
+
+/** `2 NaN and 1 infinite of 64 numbers, the first at (0, 3)` */
+function countText({ binding }: Look, { nans, infinities, first }: Counts): string {
+  const kinds = [nans && `${nans} NaN`, infinities && `${infinities} infinite`].filter(Boolean).join(' and ');
+  return `${kinds} of ${count(binding)} numbers, the first at ${placeOf(binding, first)}`;
+}
+
+/** The coordinates of an element of a tensor's memory, where they can be told; else its number. */
+function placeOf(binding: Binding, element: number): string {
+  if (!isShaped(binding) || binding.keptRows || binding.keptColumns) return `element ${element}`;
+  const { shape, strides } = binding;
+  const at = shape.map(() => 0);
+  let rest = element;
+  for (const d of [...shape.keys()].sort((a, b) => strides[b] - strides[a] || a - b)) {
+    at[d] = strides[d] > 0 ? Math.min(Math.floor(rest / strides[d]), shape[d] - 1) : 0;
+    rest -= at[d] * strides[d];
+  }
+  return rest === 0 ? `(${at.join(', ')})` : `element ${element}`;
+}
+
+function count(binding: Binding): number {
+  return Math.floor(binding.bytes / elementBytes(binding));
+}
+
+function memoryOf(plan: Plan, { storage, offset, bytes }: Binding): GPUBufferBinding {
+  const buffer = isBuffer(storage) ? storage : plan.memoryOf(storage);
+  if (!buffer) throw new ValidationError(`internal: ${plan.label}: "${storage.label}" has no memory`);
+  return { buffer, offset, size: Math.ceil(bytes / 16) * 16 };
+}
