@@ -5,6 +5,7 @@ import { ConfigError, DeviceError } from '../errors.js';
 import { isSoftware, requestDevice } from '../runtime/adapter.js';
 import { type Device, openDevice as openOn } from '../runtime/device.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from '../runtime/device_options.js';
+import { expectOneOf } from '../runtime/one_of.js';
 import { expectOptions, type Kinds } from '../runtime/options.js';
 import { loadSoftware, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';
@@ -18,9 +19,11 @@ const choices = ['auto', 'system', 'lavapipe', 'swiftshader', 'software'] as con
  */
 export type AdapterChoice = (typeof choices)[number];
 
-export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter'> {
+export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter' | 'debug'> {
   /** Which adapter, or the caller's own; the environment's SLIMGRAD_ADAPTER where nothing is given, else `auto`. */
   readonly adapter?: AdapterChoice | GPUAdapter;
+  /** As `DeviceOptions.debug`; default the environment's SLIMGRAD_DEBUG, else 0. */
+  readonly debug?: DeviceOptions['debug'];
   /** Told in one line that the embedded adapter stands in for a missing one; `console.error` where nothing is given. */
   readonly onNotice?: (line: string) => void;
 }
@@ -170,11 +173,24 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   const { adapter: wanted, onNotice = console.error, ...rest } = expectOptions('openDevice', options, nodeOptions);
   checkDevice(rest);
   if (!('GPUBufferUsage' in globalThis)) await dawn();
-  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
+  const debug = rest.debug ?? debugLevel(process.env.SLIMGRAD_DEBUG);
+  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest, debug });
   const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);
-  const device = await openOn({ ...traitsOf(adapter.info), ...sparesOf(adapter.info, driver), ...rest, adapter });
+  const device = await openOn({
+    ...traitsOf(adapter.info),
+    ...sparesOf(adapter.info, driver),
+    ...rest,
+    debug,
+    adapter,
+  });
   destroyAtExit(device.gpu);
   return device;
+}
+
+/** What the environment's SLIMGRAD_DEBUG says; 0 where it says nothing. @throws ConfigError where it is none of the levels */
+function debugLevel(text = ''): DeviceOptions['debug'] {
+  expectOneOf('SLIMGRAD_DEBUG', text || '0', ['0', '1', '2', '3']);
+  return Number(text) as DeviceOptions['debug'];
 }
 
 function destroyAtExit(gpu: GPUDevice): void {

@@ -8,24 +8,28 @@ import { type Binding, isBuffer } from './binding.js';
 import type { Dispatch } from './commands.js';
 import type { Debug } from './debug.js';
 import { bindingsOf, nameOf } from './describe.js';
-import { bufferUsage, mapRead } from './flags.js';
+import { bufferUsage, mapRead, poisonBits } from './flags.js';
 import { elementBytes, isShaped } from './footprint.js';
 import { buffersOf, type EntryName, type Pipeline, pack } from './kernel.js';
 import { pile } from './memory.js';
 import type { Plan } from './plan.js';
 import type { Encoded } from './replay.js';
 
-const resultWords = 3;
+const resultWords = 3; // NaNs, infinities, the first
 const none = 0xffffffff;
+const mostWorkgroups = 65535; // of a dimension, on every device
 
-/** A range of memory that is looked at around a dispatch; `at` is where its results begin, in words. */
+type Entry = EntryName<typeof kernel>;
+
+/** A range of memory that is looked at before a dispatch, and after it where it is written. */
 interface Look {
   readonly name: string;
   readonly binding: Binding;
   readonly written: boolean;
+  /** Whether anything was there to be read before the dispatch: a slot begins undefined. */
+  readonly defined: boolean;
+  /** Where its results begin, in words: those from before, and behind them those of what was written. */
   readonly at: number;
-  /** Of a written range, where the results of what was written begin. */
-  readonly after: number;
 }
 
 interface Counts {
@@ -34,7 +38,11 @@ interface Counts {
   readonly first: number;
 }
 
-type Work = readonly [pipeline: GPUComputePipeline, group: GPUBindGroup, workgroups: number];
+interface Work {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: number;
+}
 
 /** What is done before and after a command. */
 interface Around {
@@ -59,75 +67,51 @@ export class Checks {
     this.#found = buffers[0];
   }
 
+  /** Compiles the checks of a compiled plan, and makes their memory. */
   static async make(plan: Plan, debug: Debug): Promise<Checks> {
     const { gpu, limits, pipelines } = plan.device;
-    const of = (entry: EntryName<typeof kernel>) => pipelines.get(kernel, entry, { consts: {}, half: false });
-    const [inspect, prepare, check] = await Promise.all([of('inspect'), of('prepare'), of('check')]);
-    let words = 0;
-    const looks = plan.commands.map((command) =>
-      command.kind === 'dispatch'
-        ? [false, true].flatMap((written) =>
-            bindingsOf(command, written)
-              .filter(([name]) => command.kernel.buffers[name].elements === 'f32')
-              .map(([name, binding]): Look => {
-                const at = words;
-                words += resultWords * (written ? 2 : 1);
-                return { name, binding, written, at, after: at + resultWords };
-              }),
-          )
-        : [],
-    );
-    const make = (label: string, size: number, usage: number) =>
-      gpu.createBuffer({ label: `${plan.label}.${label}`, size: Math.max(16, Math.ceil(size / 16) * 16), usage });
-    const found = make('found', 4 * words, bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST);
-    // the written ranges of one dispatch need a copy each; those of the next use the same memory
-    const sizes: number[] = [];
-    for (const each of looks)
-      each
-        .filter(({ written }) => written)
-        .forEach(({ binding }, i) => {
-          sizes[i] = Math.max(sizes[i] ?? 0, binding.bytes);
-        });
-    const copies = sizes.map((bytes, i) => make(`before${i}`, bytes, bufferUsage.STORAGE));
+    const consts = { MARK: poisonBits };
+    const compile = (entry: Entry) => pipelines.get(kernel, entry, { consts, half: false });
+    const [inspect, prepare, check] = await Promise.all([compile('inspect'), compile('prepare'), compile('check')]);
+    const looks = looksOf(plan);
+    const all = looks.flat();
+    const ends = all.map(({ written, at }) => at + resultWords * (written ? 2 : 1));
 
-    const paramsOf = ({ binding }: Look, at: number) =>
+    const make = (label: string, bytes: number, usage: number) =>
+      gpu.createBuffer({ label: `${plan.label}.${label}`, size: Math.max(16, Math.ceil(bytes / 16) * 16), usage });
+    const usage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
+    const found = make('found', 4 * Math.max(0, ...ends.slice(-1)), usage);
+    const copies = copySizes(looks).map((bytes, i) => make(`before${i}`, bytes, bufferUsage.STORAGE));
+    const block = ({ binding }: Look, at: number) =>
       pack(kernel.params, { n: count(binding), half: binding.half ? 1 : 0, at }, 'nonfinite');
-    const blocks = looks.flatMap((each) =>
-      each.flatMap((look) => [paramsOf(look, look.at), ...(look.written ? [paramsOf(look, look.after)] : [])]),
-    );
+    const blocks = all.flatMap((look) => [block(look, look.at), block(look, look.at + resultWords)]);
     const { offsets, bytes } = pile(blocks, limits.minUniformBufferOffsetAlignment);
     const params = make('checks', bytes.byteLength, bufferUsage.UNIFORM | bufferUsage.COPY_DST);
     gpu.queue.writeBuffer(params, 0, bytes);
 
-    let block = 0;
-    const around = plan.commands.map((dispatch, c): Around | undefined => {
-      if (dispatch.kind !== 'dispatch') return undefined;
-      const [before, after]: [Work[], Work[]] = [[], []];
-      let copy = 0;
-      for (const { binding, written } of looks[c]) {
-        const work = ({ pipeline, layout }: Pipeline, entry: EntryName<typeof kernel>, block: number): Work => {
-          const resources: Record<string, GPUBufferBinding> = {
-            params: { buffer: params, offset: offsets[block], size: kernel.params.size },
-            memory: memoryOf(plan, binding),
-            before: { buffer: copies[copy] },
-            found: { buffer: found },
-          };
-          const entries = Object.entries(buffersOf(kernel, entry)).map(([name, { binding: number }]) => ({
-            binding: number,
-            resource: resources[name],
-          }));
-          const groups = Math.ceil(count(binding) / kernel.consts.THREADS.value);
-          return [pipeline, gpu.createBindGroup({ layout, entries }), Math.min(groups, 65535)];
-        };
-        before.push(work(inspect, 'inspect', block));
-        if (written) {
-          before.push(work(prepare, 'prepare', block + 1));
-          after.push(work(check, 'check', block + 1));
-          copy++;
-        }
-        block += written ? 2 : 1;
-      }
-      return { dispatch, looks: looks[c], before, after };
+    const numbers = new Map(all.map((look, i) => [look, i]));
+    const workOf = (look: Look, entry: Entry, { pipeline, layout }: Pipeline, part: 0 | 1, copy = 0): Work => {
+      const offset = offsets[2 * (numbers.get(look) as number) + part];
+      const resources: Readonly<Record<string, GPUBufferBinding>> = {
+        params: { buffer: params, offset, size: kernel.params.size },
+        memory: memoryOf(plan, look.binding),
+        before: { buffer: copies[copy] },
+        found: { buffer: found },
+      };
+      const declared = Object.entries(buffersOf(kernel, entry));
+      const entries = declared.map(([name, { binding }]) => ({ binding, resource: resources[name] }));
+      const workgroups = Math.min(Math.ceil(count(look.binding) / kernel.consts.THREADS.value), mostWorkgroups);
+      return { pipeline, group: gpu.createBindGroup({ layout, entries }), workgroups };
+    };
+    const around = plan.commands.map((dispatch, i): Around | undefined => {
+      if (dispatch.kind === 'clear') return undefined;
+      const written = looks[i].filter((look) => look.written);
+      const before = [
+        ...looks[i].map((look) => workOf(look, 'inspect', inspect, 0)),
+        ...written.map((look, copy) => workOf(look, 'prepare', prepare, 0, copy)),
+      ];
+      const after = written.map((look, copy) => workOf(look, 'check', check, 1, copy));
+      return { dispatch, looks: looks[i], before, after };
     });
     return new Checks(plan, debug, around, [found, params, ...copies]);
   }
@@ -143,7 +127,7 @@ export class Checks {
     gpu.queue.writeBuffer(
       this.#found,
       0,
-      new Uint32Array(this.#found.size / 4).map((_, i) => (i % 3 === 2 ? none : 0)),
+      new Uint32Array(this.#found.size / 4).map((_, i) => (i % resultWords === 2 ? none : 0)),
     );
     const cleared = commands.length - this.#around.length; // buffers that are cleared first were not recorded
     commands.forEach((command, i) => {
@@ -152,14 +136,14 @@ export class Checks {
       else {
         const { before = [], after = [] } = this.#around[i - cleared] ?? {};
         const pass = encoder.beginComputePass();
-        const add = ([pipeline, group, x]: Work, y = 1, z = 1) => {
+        const add = ({ pipeline, group }: Omit<Work, 'workgroups'>, x: number, y = 1, z = 1) => {
           pass.setPipeline(pipeline);
           pass.setBindGroup(0, group);
           pass.dispatchWorkgroups(x, y, z);
         };
-        for (const work of before) add(work);
-        add([command.pipeline, command.group, command.x], command.y, command.z);
-        for (const work of after) add(work);
+        for (const work of before) add(work, work.workgroups);
+        add(command, command.x, command.y, command.z);
+        for (const work of after) add(work, work.workgroups);
         pass.end();
       }
       gpu.queue.submit([encoder.finish()]);
@@ -184,7 +168,7 @@ export class Checks {
       const words = new Uint32Array(staging.getMappedRange());
       const countsAt = (at: number): Counts => ({ nans: words[at], infinities: words[at + 1], first: words[at + 2] });
       this.#around.forEach((each, number) => {
-        const bad = each?.looks.find(({ written, after }) => written && countsAt(after).first !== none);
+        const bad = each?.looks.find(({ written, at }) => written && countsAt(at + resultWords).first !== none);
         if (each && bad) throw new NonFiniteError(`${this.#plan.label}: ${verdict(number, each, bad, countsAt)}`);
       });
     } finally {
@@ -193,13 +177,49 @@ export class Checks {
   }
 }
 
+/** What is looked at around each command: the floats that it reads, then those that it writes. */
+function looksOf({ commands }: Plan): Look[][] {
+  const used = new Set<Binding['storage']>();
+  let at = 0;
+  return commands.map((command) => {
+    if (command.kind === 'clear') {
+      used.add(command.target.storage);
+      return [];
+    }
+    const looks = [false, true].flatMap((written) =>
+      bindingsOf(command, written)
+        .filter(([name]) => command.kernel.buffers[name].elements === 'f32')
+        .map(([name, binding]): Look => {
+          const defined = !written || isBuffer(binding.storage) || used.has(binding.storage);
+          const look = { name, binding, written, defined, at };
+          at += resultWords * (written ? 2 : 1);
+          return look;
+        }),
+    );
+    for (const { storage } of command.bindings.values()) used.add(storage);
+    return looks;
+  });
+}
+
+/** Bytes of the copies of what is written: those of one dispatch lie apart, those of the next in the same memory. */
+function copySizes(looks: readonly (readonly Look[])[]): number[] {
+  const sizes: number[] = [];
+  for (const each of looks)
+    each
+      .filter(({ written }) => written)
+      .forEach(({ binding }, i) => {
+        sizes[i] = Math.max(sizes[i] ?? 0, binding.bytes);
+      });
+  return sizes;
+}
+
 function verdict(number: number, { dispatch, looks }: Around, bad: Look, countsAt: (at: number) => Counts): string {
   const { label, phase, variant } = dispatch;
   const name = `command ${number}, ${label}${variant && ` [${variant}]`}${phase && ` in phase ${phase}`}`;
   const inputs = looks
-    .filter(({ at }) => countsAt(at).first !== none)
+    .filter(({ at, defined }) => defined && countsAt(at).first !== none)
     .map((look) => `${look.name}, ${nameOf(look.binding)}, had ${countText(look, countsAt(look.at))}`);
-  const after = countText(bad, countsAt(bad.after));
+  const after = countText(bad, countsAt(bad.at + resultWords));
   const cause = inputs.length > 0 ? `before it, ${inputs.join('; ')}` : 'all that it read was finite';
   return `${name}, wrote to ${bad.name}, ${nameOf(bad.binding)}, ${after}; ${cause}`;
 }

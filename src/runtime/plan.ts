@@ -6,7 +6,7 @@ import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
 import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
-import { bufferUsage } from './flags.js';
+import { bufferUsage, poisonBits } from './flags.js';
 import { checkLayout, checkRange, checkUses } from './footprint.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
@@ -314,7 +314,7 @@ export class Plan {
   poison(): void {
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
-        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
+        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(poisonBits));
   }
 
   /** When each slot that a command uses is in use. */
