@@ -19,7 +19,7 @@ const [target = 'library', ...paths] = process.argv.slice(2);
 /** The library's own reflection: Node runs no TypeScript by itself. */
 async function importReflection() {
   const outfile = 'build/reflect.mjs';
-  await build({ ...shared, entryPoints: ['src/kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  await build({ ...shared, entryPoints: ['src/custom_kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
   return import(pathToFileURL(resolve(outfile)).href);
 }
 
@@ -91,7 +91,7 @@ async function buildLibrary() {
   const entryPoints = ['src/index.ts', 'src/node.ts', 'src/kernel.ts'];
   const { metafile } = await build({ ...bundled, entryPoints, write: false, metafile: true });
   await build({ ...shipped, bundle: false, entryPoints: Object.keys(metafile.inputs), outbase: 'src' });
-  const [cli, chunkNames] = ['src/node/cli.ts', 'cli/[name]-[hash]'];
+  const [cli, chunkNames] = ['src/node/cli/main.ts', 'cli/[name]-[hash]'];
   const terse = { minifyWhitespace: true, minifySyntax: true }; // names stay, for stack traces
   await build({ ...bundled, ...terse, entryPoints: { cli }, splitting: true, chunkNames });
   await build({ ...bundled, entryPoints: { slimgrad: 'src/index.ts' }, minify: true });
@@ -102,15 +102,15 @@ async function buildLibrary() {
   finishDeclarations('dist');
 }
 
-/** dist/kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
+/** dist/custom_kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
 async function buildParser() {
   const licence = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
   await build({
     ...shared,
     sourcemap: false,
     minify: true,
-    entryPoints: ['src/kernel/parse.ts'],
-    outfile: 'dist/kernel/parse.js',
+    entryPoints: ['src/custom_kernel/parse.ts'],
+    outfile: 'dist/custom_kernel/parse.js',
     platform: 'neutral',
     banner: { js: `/*!\n${licence.trim()}\n*/` },
   });

@@ -1,8 +1,8 @@
-import { type Binding, bufferOf } from '../src/runtime/binding.js';
+import { Tape } from '../src/core/tape.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
-import { Tape } from '../src/tape.js';
-import { keep, numel, type Tensor } from '../src/tensor.js';
+import { type Binding, bufferOf } from '../src/tensor/binding.js';
+import { keep, numel, type Tensor } from '../src/tensor/tensor.js';
 import { error, upload, uploadList } from '../test/check.js';
 import { generator, randoms } from '../test/random.js';
 import { type Cost, measure, type Rounds, still } from './measure.js';

@@ -1,13 +1,13 @@
 import { access, constants } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
+import { type EncoderName, encoderNames } from '../src/config/encoders.js';
 import { unknown } from '../src/config/names.js';
-import { type EncoderName, encoderNames } from '../src/encoders/backbone.js';
 import { ConfigError, SlimgradError } from '../src/errors.js';
-import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/commands/flags.js';
-import { type AdapterChoice, openDevice } from '../src/node/device.js';
-import { fileError, makeFolder, writeFileAtomic } from '../src/node/files.js';
-import { version } from '../src/node/version.js';
+import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/cli/flags.js';
+import { type AdapterChoice, openDevice } from '../src/node/device/device.js';
+import { fileError, makeFolder, writeFileAtomic } from '../src/node/system/files.js';
+import { version } from '../src/node/system/version.js';
 import type { Device } from '../src/runtime/device.js';
 import { seed } from '../test/random.js';
 import { benchLayer, type Row } from './layer.js';

@@ -1,4 +1,6 @@
 // What is benched: a row a kernel stem, and every distinct layer of MobileNet-V1 at 32 pixels, dense and slimmed.
+
+import type { Tape } from '../src/core/tape.js';
 import { mobilenetV1Blocks } from '../src/encoders/mobilenet_v1.js';
 import { activation } from '../src/ops/activation.js';
 import { add } from '../src/ops/add.js';
@@ -9,8 +11,7 @@ import { linear } from '../src/ops/linear.js';
 import { pointwise } from '../src/ops/pointwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
 import { scaleChannels } from '../src/ops/scale_channels.js';
-import type { Tape } from '../src/tape.js';
-import { keep, type Tensor } from '../src/tensor.js';
+import { keep, type Tensor } from '../src/tensor/tensor.js';
 import { losses } from './losses.js';
 import * as reference from './reference.js';
 

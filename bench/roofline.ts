@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Device } from '../src/runtime/device.js';
 import type { Kernel } from '../src/runtime/kernel.js';
 import { Plan } from '../src/runtime/plan.js';
-import { tensor } from '../src/tensor.js';
+import { tensor } from '../src/tensor/tensor.js';
 import { measure } from './measure.js';
 
 /** The adapter's ceilings, each by the best of several shapes of a kernel, and the least that a pass of its own takes. */

@@ -1,16 +1,18 @@
 // A training step as the trainer records it: as a whole, and by phase and kernel from timestamps.
+
+import type { EncoderName } from '../src/config/encoders.js';
 import { presets } from '../src/config/presets.js';
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
-import { parseConfig, type TrainConfig } from '../src/config.js';
+import { parseConfig, type TrainConfig } from '../src/config/settings.js';
 import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
 import { runCost } from '../src/cost/run.js';
 import { stepText } from '../src/cost/text.js';
-import { type ImageSource, planarSource } from '../src/data/source.js';
-import type { EncoderName } from '../src/encoders/backbone.js';
+import { planarSource } from '../src/data/derived.js';
+import type { ImageSource } from '../src/data/source.js';
 import type { Device } from '../src/runtime/device.js';
 import type { Plan } from '../src/runtime/plan.js';
 import { type PlanStats, statsOf } from '../src/runtime/stats.js';
-import { Trainer } from '../src/train.js';
+import { Trainer } from '../src/train/trainer.js';
 import { generator } from '../test/random.js';
 import { measure, type Rounds, still, typical } from './measure.js';
 import type { Roofline } from './roofline.js';

@@ -1,9 +1,9 @@
 // A training step with tuned kernels beside one with the default ones, in turns.
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
-import type { TrainConfig } from '../src/config.js';
+import type { TrainConfig } from '../src/config/settings.js';
 import type { Device } from '../src/runtime/device.js';
 import { tune } from '../src/runtime/tuner.js';
-import { Trainer } from '../src/train.js';
+import { Trainer } from '../src/train/trainer.js';
 import { type Rounds, typical } from './measure.js';
 import { noise, settings } from './step.js';
 import { digits } from './table.js';

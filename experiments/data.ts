@@ -1,5 +1,5 @@
 import { SlimgradError, type TrainConfig } from '../src/index.js';
-import { thin } from '../src/node/evaluate.js';
+import { thin } from '../src/node/eval/evaluate.js';
 import { type Dataset, openDataset } from '../src/node.js';
 import type { Refused } from './experiment.js';
 import { type DataName, dataNames, fashion, settingsOf } from './settings.js';

@@ -1,5 +1,5 @@
 import { freeKeys } from '../src/config/free.js';
-import { usedKeys } from '../src/config.js';
+import { usedKeys } from '../src/config/settings.js';
 import {
   backbone,
   ConfigError,

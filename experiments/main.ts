@@ -1,5 +1,5 @@
 import { SlimgradError } from '../src/index.js';
-import { UsageError } from '../src/node/commands/flags.js';
+import { UsageError } from '../src/node/cli/flags.js';
 import { type AdapterChoice, openDevice } from '../src/node.js';
 import { openData, trainingItems } from './data.js';
 import { help, parseOptions } from './options.js';

@@ -13,8 +13,8 @@ import {
   type WeightedEncoder,
   writeEncoder,
 } from '../src/index.js';
-import { makeFolder, writeFileAtomic } from '../src/node/files.js';
-import { openTeacher } from '../src/node/teacher_file.js';
+import { openTeacher } from '../src/node/run/teacher_file.js';
+import { makeFolder, writeFileAtomic } from '../src/node/system/files.js';
 import { type Contender, type Dataset, evaluate, pixelContender } from '../src/node.js';
 import type { Experiment } from './experiment.js';
 import type { Line } from './results.js';

@@ -1,5 +1,5 @@
 import { methodNames } from '../src/index.js';
-import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/commands/flags.js';
+import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/cli/flags.js';
 import { tableNames } from './rows.js';
 import { dataNames } from './settings.js';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DataError } from '../src/index.js';
-import { makeFolder, readBytes, writeFileAtomic } from '../src/node/files.js';
+import { makeFolder, readBytes, writeFileAtomic } from '../src/node/system/files.js';
 import { type Experiment, keyOf, keyOfEarlier } from './experiment.js';
 import type { Settings } from './settings.js';
 

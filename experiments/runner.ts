@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Device, DeviceLostError, readEncoder, SlimgradError } from '../src/index.js';
-import { readBytes } from '../src/node/files.js';
-import { version } from '../src/node/version.js';
+import { readBytes } from '../src/node/system/files.js';
+import { version } from '../src/node/system/version.js';
 import type { Dataset } from '../src/node.js';
 import { type Experiment, identity, keyOf } from './experiment.js';
 import { type Measured, measure, OutOfTime } from './measure.js';

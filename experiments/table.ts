@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { methodNames } from '../src/index.js';
-import { makeFolder, writeFileAtomic } from '../src/node/files.js';
+import { makeFolder, writeFileAtomic } from '../src/node/system/files.js';
 import { keyOf } from './experiment.js';
 import type { Options } from './options.js';
 import { renderPage, type Scaled } from './page.js';

@@ -84,7 +84,7 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   return a1 * b1 + (middle >> 16u) + carry;
 }
 
-// Philox4x32-10; the twin of src/data/philox.ts.
+// Philox4x32-10; the twin of src/core/random.ts.
 fn philox(counter: vec4u, quad: u32) -> vec4u {
   var c = counter;
   var key = vec2u(quad, 0u);

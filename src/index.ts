@@ -1,7 +1,25 @@
+export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './config/encoders.js';
 export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
 export { presets } from './config/presets.js';
 export { methodOf, trainerOptionsOf } from './config/run.js';
-export { parseConfig, type TrainConfig } from './config.js';
+export { parseConfig, type TrainConfig } from './config/settings.js';
+export { KeepLists, type SliceMode, sliceModes } from './core/channel_selection.js';
+export {
+  type Channels,
+  type Owned,
+  type Parameter,
+  parameter,
+  type Random,
+  type Side,
+  type Statistic,
+  type Width,
+} from './core/parameter.js';
+export { type BnMode, bnModes, Parameters, type Slicing, type Weights } from './core/parameters.js';
+export type { Place } from './core/places.js';
+export { generator } from './core/random.js';
+export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
+export type { Tensors } from './core/state.js';
+export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
 export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';
@@ -13,42 +31,13 @@ export {
   trainingCost,
 } from './cost/training_cost.js';
 export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
-export {
-  type Augmentation,
-  augment,
-  type CentreCrop,
-  centreCrop,
-  defaultViews,
-  imagenetStatistics,
-  type Normalization,
-  type Pictures,
-} from './data/augment.js';
 export { openCifar } from './data/cifar.js';
+export { eachPicture, onePicture, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export { generator } from './data/philox.js';
-export type { Interpolation, SquareOptions } from './data/resize.js';
-export {
-  eachPicture,
-  type ImageDataLike,
-  type ImageSource,
-  onePicture,
-  type Picture,
-  type PictureLike,
-  subset,
-} from './data/source.js';
+export type { ImageDataLike, ImageSource, Interpolation, Picture, PictureLike, SquareOptions } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
-export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './device_tensor.js';
-export {
-  type EncoderFile,
-  type ReadEncoderOptions,
-  type RunEncoderFile,
-  readEncoder,
-  readEncoderOf,
-  writeEncoder,
-} from './encoder_file.js';
-export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './encoders/backbone.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
 export {
   type Encoder,
@@ -64,25 +53,13 @@ export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } f
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
 export * from './errors.js';
-export { type Classification, classification, confusionMatrix } from './eval/classification.js';
-export { type Collapse, collapse } from './eval/collapse.js';
-export { type Correlation, correlation } from './eval/correlation.js';
-export { featuresOf, type WeightedEncoder } from './eval/features.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
 export type { EpochLog } from './eval/fit.js';
-export type { Classifier } from './eval/head.js';
-export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './eval/knn.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
-export { type Pca, pca } from './eval/pca.js';
 export { pixelEncoder } from './eval/raw_pixels.js';
-export { type Recalibrated, type RecalibrateOptions, recalibrate } from './eval/recalibrate.js';
-export { type RetrievalResult, retrieval } from './eval/retrieval.js';
 export type { FinetuneResult, FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
-export { type TsneOptions, tsne } from './eval/tsne.js';
-export { type Classified, ImageClassifier, openClassifier } from './image_classifier.js';
-export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './image_encoder.js';
-export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './io/onnx.js';
+export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './export/onnx.js';
 export {
   type DType,
   readSafetensors,
@@ -90,8 +67,18 @@ export {
   type SavedTensor,
   toTensors,
   writeSafetensors,
-} from './io/safetensors.js';
-export { KeepLists, type SliceMode, sliceModes } from './keep_lists.js';
+} from './formats/safetensors.js';
+export {
+  type EncoderFile,
+  type ReadEncoderOptions,
+  type RunEncoderFile,
+  readEncoder,
+  readEncoderOf,
+  writeEncoder,
+} from './inference/encoder_file.js';
+export { featuresOf, type WeightedEncoder } from './inference/features.js';
+export { type Classified, ImageClassifier, openClassifier } from './inference/image_classifier.js';
+export { ImageEncoder, openEncoder, openTorchvision, type TorchvisionOptions } from './inference/image_encoder.js';
 export { barlowTwins } from './methods/barlow_twins.js';
 export { type ByolSettings, byol } from './methods/byol.js';
 export { type ContrastSettings, contrastDefaults, type HeadSettings, infoNce, unitHead } from './methods/contrast.js';
@@ -124,7 +111,15 @@ export { type SeedSettings, seed } from './methods/seed.js';
 export { type SslSmallSettings, sslSmall } from './methods/ssl_small.js';
 export { type Teacher, teacherFeatures } from './methods/teacher.js';
 export { xd } from './methods/xd.js';
+export { type Classification, classification, confusionMatrix } from './metrics/classification.js';
+export { type Collapse, collapse } from './metrics/collapse.js';
+export { type Correlation, correlation } from './metrics/correlation.js';
+export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './metrics/knn.js';
+export { type Pca, pca } from './metrics/pca.js';
+export { type RetrievalResult, retrieval } from './metrics/retrieval.js';
+export { type TsneOptions, tsne } from './metrics/tsne.js';
 export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
+export type { Classifier } from './nn/classifier.js';
 export { constant, kaimingNormal, normal, standardNormal, uniformFanIn } from './nn/init.js';
 export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
 export { type MlpOptions, mlp, projection, unitRows } from './nn/mlp.js';
@@ -134,6 +129,16 @@ export { type ResidualOptions, residual } from './nn/residual.js';
 export { type SqueezeExciteOptions, squeezeExcite } from './nn/squeeze_excite.js';
 export { type Activation, activation } from './ops/activation.js';
 export { add } from './ops/add.js';
+export {
+  type Augmentation,
+  augment,
+  type CentreCrop,
+  centreCrop,
+  defaultViews,
+  imagenetStatistics,
+  type Normalization,
+  type Pictures,
+} from './ops/augment.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
 export { concat, contiguous, detach, narrow, slice, transpose } from './ops/copy.js';
@@ -165,22 +170,17 @@ export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
-export {
-  type Channels,
-  type Owned,
-  type Parameter,
-  parameter,
-  type Random,
-  type Side,
-  type Statistic,
-  type Width,
-} from './parameter.js';
-export { type BnMode, bnModes, Parameters, type Slicing, type Tensors, type Weights } from './parameters.js';
-export type { Place } from './places.js';
-export { type Outputs, type RecordOptions, record, type Step } from './record.js';
-export type { Binding, Integer, Slot } from './runtime/binding.js';
 export type { Candidate, Choice } from './runtime/choice.js';
-export type { Clear, Command, Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
+export type {
+  Clear,
+  Command,
+  Dispatch,
+  DispatchOptions,
+  Encoded,
+  PlanOptions,
+  ProfileEntry,
+  Recorded,
+} from './runtime/commands.js';
 export { describe } from './runtime/describe.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';
@@ -188,13 +188,13 @@ export type { Lifetime } from './runtime/memory.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';
 export { profile } from './runtime/profile.js';
-export type { Numbers } from './runtime/read_numbers.js';
-export type { Encoded } from './runtime/replay.js';
 export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
-export { type Attributes, type Operation, Tape, type TapeOptions } from './tape.js';
+export type { Binding, Integer, Slot } from './tensor/binding.js';
+export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './tensor/device_tensor.js';
+export type { Numbers } from './tensor/read_numbers.js';
 export {
   columns,
   denseStrides,
@@ -208,8 +208,9 @@ export {
   type Tensor,
   tensor,
   transient,
-} from './tensor.js';
+} from './tensor/tensor.js';
 export { initialState } from './train/initial_state.js';
 export type { TrainerOptions } from './train/options.js';
+export { type Recalibrated, type RecalibrateOptions, recalibrate } from './train/recalibrate.js';
 export type { Schedule } from './train/schedule.js';
-export { type StepMetrics, type TrainedEncoder, Trainer } from './train.js';
+export { type StepMetrics, type TrainedEncoder, Trainer } from './train/trainer.js';

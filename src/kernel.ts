@@ -1,2 +1,2 @@
-export { type KernelOptions, kernel } from './kernel/kernel.js';
+export { type KernelOptions, kernel } from './custom_kernel/kernel.js';
 export type { Kernel } from './runtime/kernel.js';

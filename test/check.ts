@@ -1,10 +1,10 @@
 import * as assert from 'uvu/assert';
-import type { DeviceParameter, DeviceTensor } from '../src/device_tensor.js';
-import { type Binding, bufferOf } from '../src/runtime/binding.js';
+import { Tape } from '../src/core/tape.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
-import { Tape } from '../src/tape.js';
-import { keep, numel, type Tensor } from '../src/tensor.js';
+import { type Binding, bufferOf } from '../src/tensor/binding.js';
+import type { DeviceParameter, DeviceTensor } from '../src/tensor/device_tensor.js';
+import { keep, numel, type Tensor } from '../src/tensor/tensor.js';
 import { generator, randoms, seed } from './random.js';
 
 type Values = Record<string, Float64Array>;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { squeezed, withoutComments } from '../kernels/comments.mjs';
-import { reflect } from '../src/kernel/reflect.js';
+import { reflect } from '../src/custom_kernel/reflect.js';
 
 const files = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
 

@@ -12,7 +12,7 @@ import { bestRates, queueOf, type Row, rowsOf } from '../experiments/rows.js';
 import { triedRates } from '../experiments/settings.js';
 import { makeTable, type TableOptions } from '../experiments/table.js';
 import { DataError, type Device, type ImageSource } from '../src/index.js';
-import { UsageError } from '../src/node/commands/flags.js';
+import { UsageError } from '../src/node/cli/flags.js';
 import { openTestDevice } from './device.js';
 import { generator } from './random.js';
 import { rejects } from './rejects.js';

@@ -1,14 +1,15 @@
 // Runs too small to learn anything: enough to see that a trainer does what it should.
 import * as assert from 'uvu/assert';
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
-import type { TrainConfig } from '../src/config.js';
+import type { TrainConfig } from '../src/config/settings.js';
+import type { Width } from '../src/core/parameters.js';
+import type { Tensors } from '../src/core/state.js';
 import type { ImageSource, Picture } from '../src/data/source.js';
 import type { Teacher } from '../src/methods/teacher.js';
-import type { Tensors, Width } from '../src/parameters.js';
 import type { Device } from '../src/runtime/device.js';
 import { initialState as stateOf } from '../src/train/initial_state.js';
 import type { TrainerOptions } from '../src/train/options.js';
-import { Trainer } from '../src/train.js';
+import { Trainer } from '../src/train/trainer.js';
 import { generator, seed } from './random.js';
 
 /** Random pictures with some structure, sides 12 to 20 pixels. */

@@ -1,6 +1,7 @@
 // What a training step will hold, from the recorded plan, before any of it is allocated.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../src/core/tape.js';
 import { mobilenetV1 } from '../src/encoders/mobilenet_v1.js';
 import { Network } from '../src/methods/network.js';
 import { saclXd } from '../src/methods/sacl_xd.js';
@@ -8,8 +9,7 @@ import { lars } from '../src/optim/lars.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { statsOf } from '../src/runtime/stats.js';
-import { Tape } from '../src/tape.js';
-import { transient } from '../src/tensor.js';
+import { transient } from '../src/tensor/tensor.js';
 import { openTestDevice } from './device.js';
 
 let device: Device;

@@ -1,3 +1,4 @@
+import { type Channels, parameter } from '../src/core/parameters.js';
 import type { Encoder } from '../src/encoders/encoder.js';
 import { conv, convNorm, dense } from '../src/nn/blocks.js';
 import { constant } from '../src/nn/init.js';
@@ -6,7 +7,6 @@ import { narrow } from '../src/ops/copy.js';
 import { div, mul, scale, sqrt, square, sub } from '../src/ops/elementwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
 import { mean } from '../src/ops/reduce.js';
-import { type Channels, parameter } from '../src/parameters.js';
 
 export interface OwnOptions {
   /** Channels of the convolution, */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { softwareVersion } from '../src/node/software.js';
+import { softwareVersion } from '../src/node/device/software.js';
 import { mustRun, pack, run } from './packed.js';
 
 const project = mkdtempSync(join(tmpdir(), 'slimgrad-package-'));
@@ -82,7 +82,7 @@ try {
   const { out, err } = await run('node', ['kernel.js'], project);
   assert.match(out, /^nothing\ntrue kernel "kernel": has no entry point/, err);
   assert.not.ok(existsSync(join(project, 'node_modules/wgsl_reflect')));
-  const parser = readFileSync(join(project, 'node_modules/slimgrad/dist/kernel/parse.js'), 'utf8');
+  const parser = readFileSync(join(project, 'node_modules/slimgrad/dist/custom_kernel/parse.js'), 'utf8');
   assert.match(parser, /^\/\*!\nwgsl_reflect: MIT License\n\nCopyright \(c\) \d+ Brendan Duncan/);
 });
 

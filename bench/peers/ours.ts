@@ -1,7 +1,8 @@
+import { Tape } from '../../src/core/tape.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
 import { Network } from '../../src/methods/network.js';
-import { openDevice } from '../../src/node/device.js';
+import { openDevice } from '../../src/node/device/device.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
@@ -9,8 +10,7 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { type Tensor, tensor } from '../../src/tensor.js';
+import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { allWeightShapes, type Case, eps, lambda, lr, momentum, network, type Pass, type Values } from './cases.js';
 import { type Loaded, serve } from './side.js';
 

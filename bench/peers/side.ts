@@ -1,7 +1,7 @@
 // What a side is asked for, and the process around it: one JSON message a line in, one answer a line out.
 import { createInterface } from 'node:readline';
-import { findAdapter } from '../../src/node/device.js';
-import { throttle } from '../../src/node/throttle.js';
+import { findAdapter } from '../../src/node/device/device.js';
+import { throttle } from '../../src/node/device/throttle.js';
 import { isSoftware } from '../../src/runtime/adapter.js';
 import { type Case, cases, inputsOf, type Pass, type Values } from './cases.js';
 

@@ -1,7 +1,7 @@
-import type { EncoderName } from '../encoders/backbone.js';
+import { fitsF32, isWithin, type Range, rangeText } from '../checks/range.js';
+import type { SliceMode } from '../core/channel_selection.js';
 import type { Block } from '../encoders/mobilenet_v1.js';
-import type { SliceMode } from '../keep_lists.js';
-import { fitsF32, isWithin, type Range, rangeText } from '../runtime/range.js';
+import type { EncoderName } from './encoders.js';
 
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
 export interface Setting<T> extends Options {

@@ -1,5 +1,3 @@
-import { isSmall } from '../data/augment.js';
-import { backbone, type EncoderSpec } from '../encoders/backbone.js';
 import { byolDefaults } from '../methods/byol.js';
 import { contrastDefaults } from '../methods/contrast.js';
 import { correlationDefaults } from '../methods/cross_correlation.js';
@@ -9,8 +7,10 @@ import { rekdDefaults } from '../methods/rekd.js';
 import { seedDefaults } from '../methods/seed.js';
 import { settingRanges } from '../methods/settings.js';
 import { sslSmallDefaults } from '../methods/ssl_small.js';
+import { isSmall } from '../ops/augment.js';
 import { lossDefaults } from '../ops/cross_correlation.js';
 import { sinkhornDefaults } from '../ops/sinkhorn.js';
+import { backbone, type EncoderSpec } from './encoders.js';
 import { choice, integer, type MethodName, methodNames, number, type Settled, text } from './kinds.js';
 
 /** Whose slim encoder is a slice of its host, */

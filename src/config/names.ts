@@ -1,5 +1,5 @@
+import { meant, nearest } from '../checks/nearest.js';
 import { ConfigError } from '../errors.js';
-import { meant, nearest } from '../runtime/nearest.js';
 
 export { nearest };
 

@@ -1,5 +1,3 @@
-import type { SettingKey } from '../config.js';
-
 /** An encoder of four blocks, and a recipe that teaches it something in a minute of a CPU. */
 const small = {
   width: 0.25,
@@ -32,4 +30,4 @@ export const presets = {
     blurA: 0.2,
     blurB: 0.2,
   },
-} as const satisfies Record<string, { readonly [K in SettingKey]?: unknown }>;
+} as const;

@@ -1,6 +1,3 @@
-import type { TrainConfig } from '../config.js';
-import { type Augmentation, defaultViews } from '../data/augment.js';
-import { backbone } from '../encoders/backbone.js';
 import { barlowTwins } from '../methods/barlow_twins.js';
 import { byol } from '../methods/byol.js';
 import { disco } from '../methods/disco.js';
@@ -14,12 +11,15 @@ import { seed } from '../methods/seed.js';
 import { sslSmall } from '../methods/ssl_small.js';
 import type { Teacher } from '../methods/teacher.js';
 import { xd } from '../methods/xd.js';
+import { type Augmentation, defaultViews } from '../ops/augment.js';
 import { adamw } from '../optim/adamw.js';
 import { lars } from '../optim/lars.js';
 import { sgd } from '../optim/sgd.js';
 import type { TrainerOptions } from '../train/options.js';
+import { backbone } from './encoders.js';
 import { type MethodName, methodNames } from './kinds.js';
 import { unknown } from './names.js';
+import type { TrainConfig } from './settings.js';
 
 /**
  * The method that a configuration names, of the encoder that it describes.

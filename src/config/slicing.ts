@@ -1,5 +1,5 @@
-import { sliceModes } from '../keep_lists.js';
-import { bnModes } from '../parameters.js';
+import { sliceModes } from '../core/channel_selection.js';
+import { bnModes } from '../core/parameters.js';
 import { ranges, trainerDefaults } from '../train/options.js';
 import { choice, integer } from './kinds.js';
 import { slicing } from './method.js';

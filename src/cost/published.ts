@@ -1,5 +1,5 @@
+import type { EncoderName } from '../config/encoders.js';
 import type { MethodName } from '../config/kinds.js';
-import type { EncoderName } from '../encoders/backbone.js';
 import { trainingCost } from './training_cost.js';
 
 /** A row of the published training-cost column (SACL + XD, NeurIPS 2023). */

@@ -1,14 +1,14 @@
 import { methodOf, trainerOptionsOf } from '../config/run.js';
-import type { TrainConfig } from '../config.js';
-import type { Pictures } from '../data/augment.js';
+import type { TrainConfig } from '../config/settings.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Teacher } from '../methods/teacher.js';
-import type { Binding } from '../runtime/binding.js';
+import type { Pictures } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
 import { statsOf } from '../runtime/stats.js';
+import type { Binding } from '../tensor/binding.js';
 import { type Settled, settleOptions } from '../train/options.js';
 import { Stage, type Stretch, stretchesOf } from '../train/stage.js';
 import { type Ledger, ledgerOf } from './ledger.js';

@@ -1,4 +1,4 @@
-import type { TrainConfig } from '../config.js';
+import type { TrainConfig } from '../config/settings.js';
 import type { Ledger } from './ledger.js';
 import type { Reproduced } from './published.js';
 import type { RunCost, StretchCost } from './run.js';

@@ -1,10 +1,10 @@
+import { expectFinite } from '../checks/one_of.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { type EncoderName, encoderNames } from '../config/encoders.js';
 import { type MethodName, methodNames } from '../config/kinds.js';
 import { unknown } from '../config/names.js';
-import { isSmall } from '../data/augment.js';
-import { type EncoderName, encoderNames } from '../encoders/backbone.js';
 import { ConfigError } from '../errors.js';
-import { expectFinite } from '../runtime/one_of.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
+import { isSmall } from '../ops/augment.js';
 import { forwards, methodPasses, type Passes, type Role } from './passes.js';
 import { type PublishedWork, publishedWork } from './work.js';
 

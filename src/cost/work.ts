@@ -1,12 +1,12 @@
-import { backbone, type EncoderSpec } from '../encoders/backbone.js';
+import { backbone, type EncoderSpec } from '../config/encoders.js';
+import { Parameters, type Width } from '../core/parameters.js';
+import { type Operation, Tape, weightedOps } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Module } from '../nn/module.js';
-import { Parameters, type Width } from '../parameters.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
-import { type Operation, Tape, weightedOps } from '../tape.js';
-import { numel, transient } from '../tensor.js';
+import { numel, transient } from '../tensor/tensor.js';
 
 /** What counts of a forward pass. */
 export interface Work {

@@ -1,6 +1,7 @@
+import { expectOneOf } from '../checks/one_of.js';
 import { DataError } from '../errors.js';
-import { expectOneOf } from '../runtime/one_of.js';
-import { type ImageSource, type Picture, planarSource } from './source.js';
+import { planarSource } from './derived.js';
+import type { ImageSource, Picture } from './source.js';
 
 const SIDE = 32;
 const PIXELS = 3 * SIDE * SIDE;

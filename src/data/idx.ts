@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js';
-import { gunzip } from './gzip.js';
-import { type ImageSource, type Picture, planarSource } from './source.js';
+import { gunzip } from '../formats/gzip.js';
+import { planarSource } from './derived.js';
+import type { ImageSource, Picture } from './source.js';
 
 /** Bytes that a whole number takes, by the type in an IDX file's header: unsigned and signed bytes, int16, int32. */
 const sizes: Readonly<Record<number, number>> = { 8: 1, 9: 1, 11: 2, 12: 4 };

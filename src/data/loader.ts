@@ -1,12 +1,13 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { permutation } from '../core/random.js';
 import { ConfigError, DataError, DeviceError } from '../errors.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { type Binding, bufferOf } from '../runtime/binding.js';
+import type { Pictures } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Pictures } from './augment.js';
-import { permutation } from './philox.js';
+import { type Binding, bufferOf } from '../tensor/binding.js';
+import { halve } from './derived.js';
 import { loadPicture } from './picture.js';
-import { checkSource, halve, type ImageSource, type Picture } from './source.js';
+import { checkSource, type ImageSource, type Picture } from './source.js';
 
 export interface LoaderOptions {
   /** Items in a batch. */

@@ -1,8 +1,7 @@
 // What a source gives, made a picture that the rest may rely on: sides, length and kind of its bytes, colour space, alpha.
 // It knows nothing of files, of sizes that are wanted, nor of the GPU.
 import { DataError } from '../errors.js';
-import type { SquareOptions } from './resize.js';
-import type { ImageSource, Picture } from './source.js';
+import type { ImageSource, Picture, SquareOptions } from './source.js';
 
 /** What pixels that are not opaque are laid on, wherever a picture comes from: mid-grey. */
 export const MID_GREY = { r: 128, g: 128, b: 128 } as const;

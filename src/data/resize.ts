@@ -3,29 +3,19 @@
  * on 8-bit pixels, which is what weights from elsewhere were tested with. Knows no files and no decoder.
  */
 
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Picture } from './source.js';
+import type { Interpolation, Picture, SquareOptions } from './source.js';
 
 /** Fractional bits of Pillow's weights: a sum of 8-bit levels times these still fits in 32 bits. */
 const precision = 22;
 const half = 1 << (precision - 1);
 
 /** The weight of a pixel by its distance, and how far it reaches, both in pixels of the coarser of both grids. */
-const filters = {
+const filters: Record<Interpolation, { reach: number; weight(at: number): number }> = {
   bicubic: { reach: 2, weight: cubic },
   bilinear: { reach: 1, weight: (at: number) => Math.max(1 - Math.abs(at), 0) },
 };
-
-/** The filters that pictures are resized by; either averages where it makes them smaller. */
-export type Interpolation = keyof typeof filters;
-
-export interface SquareOptions {
-  /** What the shorter side is resized to before the centre is cut out: the square's side where left out, never less. */
-  readonly resize?: number | undefined;
-  /** 'bicubic' where left out. */
-  readonly interpolation?: Interpolation | undefined;
-}
 
 const squareOptions: Kinds<SquareOptions> = { resize: 'number', interpolation: 'string' };
 

@@ -1,7 +1,8 @@
+import { philox, stream, unit } from '../core/random.js';
 import { DataError } from '../errors.js';
+import { subset } from './derived.js';
 import { fnv1a } from './fnv1a.js';
-import { philox, stream, unit } from './philox.js';
-import { type ImageSource, type PictureLike, subset } from './source.js';
+import type { ImageSource, PictureLike } from './source.js';
 
 /**
  * Which items are held out of training. An item's side follows from its own name and a seed, never from its number or from the other

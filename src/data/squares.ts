@@ -1,7 +1,7 @@
 /** Sources as evaluation sees them: squares of one size. Knows how a source is asked for them, not how they are computed. */
 import { loadPicture, loadSquare } from './picture.js';
-import { checkSquare, resizeSquare, type SquareOptions } from './resize.js';
-import type { ImageSource, Picture } from './source.js';
+import { checkSquare, resizeSquare } from './resize.js';
+import type { ImageSource, Picture, SquareOptions } from './source.js';
 
 /**
  * The pictures of `source` with the shorter side resized to `size`, or as `options` say, and the central square cut out: by the

@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js';
-import { type ImageSource, subset } from './source.js';
+import { subset } from './derived.js';
+import type { ImageSource } from './source.js';
 
 /**
  * Which items an encoder was trained on, by digests of their bytes, so that an evaluation can leave them out whatever they are

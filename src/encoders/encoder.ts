@@ -1,13 +1,13 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectWithin } from '../checks/range.js';
+import { textOf } from '../checks/text_of.js';
+import { expectChannels } from '../core/parameter.js';
+import type { Channels, Side, Weights } from '../core/parameters.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
-import { expectChannels } from '../parameter.js';
-import type { Channels, Side, Weights } from '../parameters.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import { expectWithin } from '../runtime/range.js';
-import { textOf } from '../runtime/text_of.js';
-import { shapeText } from '../tensor.js';
+import { shapeText } from '../tensor/tensor.js';
 
 /** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {

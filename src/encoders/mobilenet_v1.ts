@@ -1,7 +1,7 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
 import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { type Encoder, type EncoderOptions, encoderOptions, pooledEncoder, rgb, widthMultiplier } from './encoder.js';
 
 /** Output channels at width 1, and stride, of a depthwise-separable block. */

@@ -1,9 +1,9 @@
+import { expectOptions } from '../checks/options.js';
+import type { Channels } from '../core/parameters.js';
 import { conv, convNorm } from '../nn/blocks.js';
 import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
-import type { Channels } from '../parameters.js';
-import { expectOptions } from '../runtime/options.js';
 import {
   type Encoder,
   type EncoderOptions,

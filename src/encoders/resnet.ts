@@ -1,9 +1,9 @@
+import { expectOptions } from '../checks/options.js';
+import type { Channels } from '../core/parameters.js';
 import { conv, convNorm } from '../nn/blocks.js';
 import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
-import type { Channels } from '../parameters.js';
-import { expectOptions } from '../runtime/options.js';
 import {
   type Encoder,
   type EncoderOptions,

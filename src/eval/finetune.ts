@@ -1,15 +1,16 @@
-import { draws, stream } from '../data/philox.js';
+import { expectOptions } from '../checks/options.js';
+import { Parameters } from '../core/parameters.js';
+import { draws, stream } from '../core/random.js';
+import type { Tensors } from '../core/state.js';
+import { Tape } from '../core/tape.js';
 import type { ImageSource } from '../data/source.js';
+import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
+import { classifier, logitsOf } from '../nn/classifier.js';
 import { sequential } from '../nn/module.js';
 import { learningRate } from '../optim/schedule.js';
-import { Parameters, type Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
-import { expectOptions } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
-import { Tape } from '../tape.js';
-import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
 import { cropAndFlip, fit, pictureFeed } from './fit.js';
-import { classifier, logitsOf } from './head.js';
 import {
   type Attempt,
   type FinetuneResult,

@@ -1,17 +1,16 @@
-import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../data/augment.js';
+import type { Parameters } from '../core/parameters.js';
+import { permutation } from '../core/random.js';
+import type { Tape } from '../core/tape.js';
 import { Loader, mostSquares } from '../data/loader.js';
-import { permutation } from '../data/philox.js';
-import type { SquareOptions } from '../data/resize.js';
-import type { ImageSource } from '../data/source.js';
+import type { ImageSource, SquareOptions } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
+import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../ops/augment.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type SgdOptions, sgd } from '../optim/sgd.js';
-import type { Parameters } from '../parameters.js';
 import type { Plan } from '../runtime/plan.js';
 import { Readback } from '../runtime/readback.js';
-import type { Tape } from '../tape.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Batches to learn from, in an order that seed and step alone determine. */
 export interface Feed {

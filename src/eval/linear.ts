@@ -1,16 +1,25 @@
-import { draws, stream } from '../data/philox.js';
-import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { Parameters } from '../core/parameters.js';
+import { draws, stream } from '../core/random.js';
+import { Tape } from '../core/tape.js';
+import { eachPicture, subset } from '../data/derived.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
+import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
+import {
+  classifier,
+  classifierState,
+  logitsOf,
+  type Moments,
+  momentsOf,
+  setStatistics,
+  together,
+} from '../nn/classifier.js';
 import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
-import { Parameters } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { Plan } from '../runtime/plan.js';
-import { Tape } from '../tape.js';
-import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
 import { cropAndFlip, fit, pictureFeed, rowFeed } from './fit.js';
-import { classifier, classifierState, logitsOf, type Moments, momentsOf, setStatistics, together } from './head.js';
 import {
   type Attempt,
   type SupervisedOptions,

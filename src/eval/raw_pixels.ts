@@ -1,8 +1,8 @@
+import { Parameters } from '../core/parameters.js';
 import { loadPicture } from '../data/picture.js';
 import type { ImageSource, Picture } from '../data/source.js';
-import { Parameters } from '../parameters.js';
+import type { WeightedEncoder } from '../inference/features.js';
 import type { Device } from '../runtime/device.js';
-import type { WeightedEncoder } from './features.js';
 
 /**
  * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all: what a learned

@@ -1,10 +1,11 @@
-import { eachPicture, type ImageSource, subset } from '../data/source.js';
+import type { Kinds } from '../checks/options.js';
+import type { Tensors } from '../core/state.js';
+import { eachPicture, subset } from '../data/derived.js';
+import type { ImageSource } from '../data/source.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
-import type { Tensors } from '../parameters.js';
-import type { Kinds } from '../runtime/options.js';
-import { type Classification, classification } from './classification.js';
+import { type Classification, classification } from '../metrics/classification.js';
+import type { Classifier } from '../nn/classifier.js';
 import type { EpochLog } from './fit.js';
-import type { Classifier } from './head.js';
 import { type ClassCounts, countClasses, validationSplit } from './labels.js';
 
 /** What every evaluation takes that trains a classifier. */

@@ -1,3 +1,4 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { norm } from '../nn/blocks.js';
 import { mlp, unitRows } from '../nn/mlp.js';
@@ -5,12 +6,12 @@ import { sequential } from '../nn/module.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { emaMomentum } from '../optim/schedule.js';
-import { Tape } from '../tape.js';
 import type { HeadSettings } from './contrast.js';
+import { headKinds } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, headKinds, type Kinds } from './settings.js';
+import { expectSettings, type Kinds } from './settings.js';
 
 export const byolDefaults = { projector: 4096, embedding: 256, ema: 0.996 };
 

@@ -1,12 +1,12 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
-import { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';
@@ -22,6 +22,8 @@ export interface HeadSettings {
   readonly embedding?: number;
 }
 
+export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 'number' };
+
 /** What the methods are told that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
   /** τ, what similarities are divided by; 0.2 where left out, 0.1 of `sslSmall`. */
@@ -31,6 +33,13 @@ export interface ContrastSettings extends HeadSettings {
   /** The share of the averaged weights that a step leaves; 0.999 where left out. */
   readonly ema?: number;
 }
+
+export const contrastKinds: Kinds<ContrastSettings> = {
+  ...headKinds,
+  temperature: 'number',
+  queue: 'number',
+  ema: 'number',
+};
 
 /** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
 export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Module {

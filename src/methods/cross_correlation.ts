@@ -1,3 +1,7 @@
+import { expectArguments, expectTensors } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectSlicing, type Slicing, slicingOptions } from '../core/parameters.js';
+import type { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { projector } from '../nn/projector.js';
@@ -9,14 +13,10 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
-import { expectSlicing, type Slicing, slicingOptions } from '../parameters.js';
-import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Tape } from '../tape.js';
-import { type Tensor, tensor } from '../tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type Networks, type Objective, oneEncoder, type Views } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
-import { expectNumbers, lossKinds } from './settings.js';
+import { expectNumbers } from './settings.js';
 
 /** α where there are frozen twins, and the units of the projector: those of the paper. */
 export const correlationDefaults = { alpha: 0.95, projector: 2048 };
@@ -40,6 +40,7 @@ export interface CorrelationSettings extends LossSettings {
 /** Those that also tell how the slim encoder is cut out of its host. */
 export interface SlicedSettings extends CorrelationSettings, Slicing {}
 
+const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };
 export const correlationKinds: Kinds<CorrelationSettings> = { ...lossKinds, projector: 'number' };
 export const slicedKinds: Kinds<SlicedSettings> = { ...correlationKinds, ...slicingOptions };
 const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {

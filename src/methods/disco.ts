@@ -4,11 +4,11 @@ import { sequential } from '../nn/module.js';
 import { add } from '../ops/add.js';
 import { enqueue } from '../ops/enqueue.js';
 import { squaredDistance } from '../ops/squared_distance.js';
-import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { contrastKinds, expectSettings, type Kinds } from './settings.js';
+import { expectSettings, type Kinds } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const discoDefaults = { projector: 2048 };

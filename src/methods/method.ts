@@ -1,11 +1,8 @@
+import type { Tape } from '../core/tape.js';
 import { checkEncoder, checkOneWidth, type Encoder } from '../encoders/encoder.js';
-import { ConfigError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
-import type { Slicing, Width } from '../parameters.js';
-import { textOf } from '../runtime/text_of.js';
-import type { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
-import type { Network } from './network.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { expectParts, type Network, type NetworkParts, noMethod } from './network.js';
 import type { Teacher } from './teacher.js';
 
 /** Both views of a batch, (N, 3, H, W) each. A view is made when it is first asked for. */
@@ -18,17 +15,7 @@ export interface Views {
  * A way to train: its networks and what it carries from step to step, declared first; and how a step is recorded, once
  * all of that has its memory.
  */
-export interface Method extends Recipe {
-  /** The encoders that a run exports: two widths of one where `sliced`, else two, or the same one twice. */
-  readonly encoders: Readonly<Record<Width, Encoder>>;
-  /** How the slim encoder is cut out of the host, where it is a slice of it. */
-  readonly sliced: Slicing | false;
-  /** What is trained beside the encoders: projectors, predictors, prototypes. */
-  readonly heads: readonly Module[];
-  /** Whether it keeps an average of all weights. */
-  readonly averages?: boolean;
-  /** Embeddings of former batches that it keeps: K rows of length D, by name. */
-  readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
+export interface Method extends NetworkParts, Recipe {
   /** The frozen encoder that it learns from, where it does: a run that began with another is not continued. */
   readonly teacher?: Teacher;
   /** What comes first, for some epochs, on the same networks: with an optimizer and a schedule of its own. */
@@ -47,7 +34,7 @@ export interface Recipe {
 }
 
 /** What a method trains. */
-export type Networks = Pick<Method, 'encoders' | 'sliced' | 'heads'>;
+export type Networks = Pick<NetworkParts, 'encoders' | 'sliced' | 'heads'>;
 
 /**
  * The networks of a method with one encoder, exported as both host and slim.
@@ -80,14 +67,8 @@ function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): 
 
 /** @throws ConfigError, in the name of `where`, where something else is given as a method */
 export function expectMethod(where: string, method: Method): void {
-  const { encoders, heads, record } = Object(method) as Partial<Method>;
-  if (typeof record !== 'function' || !Array.isArray(heads))
-    throw new ConfigError(
-      `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(method)}; ` +
-        'of a configuration it is methodOf(config)',
-    );
-  for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
-  for (const head of heads) expectModule(where, head);
+  if (typeof Object(method).record !== 'function') throw noMethod(where, method);
+  expectParts(where, method);
 }
 
 /** What a method has recorded: a step up to the gradients. */

@@ -1,8 +1,8 @@
+import { expectArguments, expectTensors } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
 import { add } from '../ops/add.js';
-import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import type { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Objective } from './method.js';
 import type { Network } from './network.js';
 

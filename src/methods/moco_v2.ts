@@ -1,10 +1,10 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { enqueue } from '../ops/enqueue.js';
-import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { contrastKinds, expectSettings } from './settings.js';
+import { expectSettings } from './settings.js';
 
 /**
  * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. Its head's

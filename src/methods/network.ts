@@ -1,15 +1,16 @@
+import { expectArguments } from '../checks/arguments.js';
+import { textOf } from '../checks/text_of.js';
+import { Parameters, type Random, type Slicing, type Width } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
+import type { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
-import { OutOfMemoryError, ValidationError } from '../errors.js';
+import { ConfigError, OutOfMemoryError, ValidationError } from '../errors.js';
 import { standardNormal } from '../nn/init.js';
 import { expectModule, type Module, type Pass } from '../nn/module.js';
 import { ema } from '../optim/ema.js';
-import { Parameters, type Random, type Tensors, type Width } from '../parameters.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { type Tensor, tensor } from '../tensor.js';
-import { expectMethod, type Method } from './method.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
 export interface Embedding {
@@ -30,6 +31,20 @@ export function embedder(encoder: Encoder, head: Module): Embedder {
   };
 }
 
+/** What a method trains, and what it carries from step to step. */
+export interface NetworkParts {
+  /** The encoders that a run exports: two widths of one where `sliced`, else two, or the same one twice. */
+  readonly encoders: Readonly<Record<Width, Encoder>>;
+  /** How the slim encoder is cut out of the host, where it is a slice of it. */
+  readonly sliced: Slicing | false;
+  /** What is trained beside the encoders: projectors, predictors, prototypes. */
+  readonly heads: readonly Module[];
+  /** Whether it keeps an average of all weights. */
+  readonly averages?: boolean;
+  /** Embeddings of former batches that it keeps: K rows of length D, by name. */
+  readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
+}
+
 /** The memory of a method: weights, gradients and running statistics of all that it trains, and what it carries beside them. */
 export class Network {
   readonly parameters: Parameters;
@@ -42,11 +57,11 @@ export class Network {
   /** Encoders and heads, in the order in which their weights lie and are drawn. */
   readonly modules: readonly Module[];
   readonly #device: Device;
-  readonly #method: Method;
+  readonly #method: NetworkParts;
 
-  constructor(device: Device, method: Method) {
+  constructor(device: Device, method: NetworkParts) {
     expectArguments('network', { device });
-    expectMethod('network', method);
+    expectParts('network', method);
     const { encoders, heads, sliced, averages, queues = {} } = method;
     this.#device = device;
     this.#method = method;
@@ -140,4 +155,20 @@ function directions(random: Random, [K, D]: readonly number[]): Float32Array<Arr
     );
   }
   return rows;
+}
+
+/** The error for something else than a method. */
+export function noMethod(where: string, given: unknown): ConfigError {
+  return new ConfigError(
+    `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(given)}; ` +
+      'of a configuration it is methodOf(config)',
+  );
+}
+
+/** @throws ConfigError, in the name of `where`, where encoders or heads are none */
+export function expectParts(where: string, parts: NetworkParts): void {
+  const { encoders, heads } = Object(parts) as Partial<NetworkParts>;
+  if (!Array.isArray(heads)) throw noMethod(where, parts);
+  for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
+  for (const head of heads) expectModule(where, head);
 }

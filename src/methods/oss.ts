@@ -1,3 +1,4 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { projection } from '../nn/mlp.js';
 import { scoped } from '../nn/module.js';
@@ -5,13 +6,12 @@ import { add } from '../ops/add.js';
 import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
-import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { contrastDefaults, type HeadSettings, headKinds, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, expectWide, headKinds, type Kinds } from './settings.js';
+import { expectSettings, expectWide, type Kinds } from './settings.js';
 
 export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
 

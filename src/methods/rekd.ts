@@ -5,11 +5,11 @@ import { enqueue } from '../ops/enqueue.js';
 import { neighbourTargets } from '../ops/neighbours.js';
 import { similarities } from '../ops/similarities.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { contrastKinds, expectSettings, expectWide, type Kinds } from './settings.js';
+import { expectSettings, expectWide, type Kinds } from './settings.js';
 
 export const rekdDefaults = { neighbours: 5 };
 

@@ -1,5 +1,5 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { Tape } from '../tape.js';
 import {
   lossOf,
   minimizeCrossCorrelation,

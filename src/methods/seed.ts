@@ -1,13 +1,13 @@
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { enqueue } from '../ops/enqueue.js';
 import { similarities } from '../ops/similarities.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { Tape } from '../tape.js';
-import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, headKinds, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, seedKinds } from './settings.js';
+import { expectSettings, type Kinds } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const seedDefaults = { teacherTemperature: 0.01 };
@@ -18,6 +18,14 @@ export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
   /** τ of the teacher's similarities; 0.01 where left out. */
   readonly teacherTemperature?: number;
 }
+
+export const seedKinds: Kinds<SeedSettings> = {
+  ...headKinds,
+  temperature: 'number',
+  queue: 'number',
+  teacher: 'object',
+  teacherTemperature: 'number',
+};
 
 /**
  * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former pictures what a frozen

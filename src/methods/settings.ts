@@ -1,15 +1,12 @@
 // What methods are told: what each number may be, said once for them and for the command line, and the check of what is given.
+
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectWithin, type Range } from '../checks/range.js';
+import { textOf } from '../checks/text_of.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import { expectWithin, type Range } from '../runtime/range.js';
-import { textOf } from '../runtime/text_of.js';
 
 export type { Kinds };
-
-import type { ContrastSettings, HeadSettings } from './contrast.js';
-import type { LossSettings } from './cross_correlation.js';
-import type { SeedSettings } from './seed.js';
 
 /** By the names of settings, which mean the same in every method that has them. */
 export const settingRanges = {
@@ -28,26 +25,6 @@ export const settingRanges = {
   sinkhorn: { min: 1, max: 100, whole: true },
   distilEpochs: { min: 0, max: 1e6, whole: true },
 } as const satisfies Readonly<Record<string, Range>>;
-
-/** The kinds of `HeadSettings`, */
-export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 'number' };
-/** of `ContrastSettings`, */
-export const contrastKinds: Kinds<ContrastSettings> = {
-  ...headKinds,
-  temperature: 'number',
-  queue: 'number',
-  ema: 'number',
-};
-/** of `SeedSettings`, */
-export const seedKinds: Kinds<SeedSettings> = {
-  ...headKinds,
-  temperature: 'number',
-  queue: 'number',
-  teacher: 'object',
-  teacherTemperature: 'number',
-};
-/** and of `LossSettings`. */
-export const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };
 
 /**
  * Gives a method's settings back where they are right, and its encoder is one.

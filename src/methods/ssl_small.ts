@@ -1,10 +1,11 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { ContrastSettings } from './contrast.js';
+import { contrastKinds } from './contrast.js';
 import type { Method } from './method.js';
 import { mocoV2 } from './moco_v2.js';
-import { type SeedSettings, seed } from './seed.js';
-import { contrastKinds, expectSettings, type Kinds, seedKinds } from './settings.js';
+import { type SeedSettings, seed, seedKinds } from './seed.js';
+import { expectSettings, type Kinds } from './settings.js';
 
 export const sslSmallDefaults = { temperature: 0.1, distilEpochs: 5, projector: (features: number) => 2 * features };
 

@@ -1,10 +1,10 @@
+import type { Parameters, Weights } from '../core/parameters.js';
+import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
-import type { Parameters, Weights } from '../parameters.js';
-import { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** A frozen encoder to learn from: a trained one, with the running statistics that it has. An `ImageEncoder` is one. */
 export interface Teacher {

@@ -1,11 +1,11 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectChannels } from '../core/parameter.js';
+import { type Channels, parameter, type Side } from '../core/parameters.js';
 import { ShapeError } from '../errors.js';
 import { type BatchNormOptions, batchnorm, checkNorm } from '../ops/batchnorm.js';
 import { type ConvOptions, checkMoves, conv2d, convOptions } from '../ops/conv2d.js';
 import { depthwise } from '../ops/depthwise.js';
 import { linear } from '../ops/linear.js';
-import { expectChannels } from '../parameter.js';
-import { type Channels, parameter, type Side } from '../parameters.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 

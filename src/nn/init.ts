@@ -1,4 +1,4 @@
-import type { Random } from '../parameters.js';
+import type { Random } from '../core/parameters.js';
 
 /** A number of the standard normal distribution (Box and Muller), from one that `random` draws in [0, 1) or two. */
 export function standardNormal(random: Random): number {

@@ -1,6 +1,6 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Channels } from '../core/parameters.js';
 import { ConfigError } from '../errors.js';
-import type { Channels } from '../parameters.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { conv, convNorm, depthwiseConv, type NormOptions } from './blocks.js';
 import { type Module, sequential } from './module.js';
 import { residual } from './residual.js';

@@ -1,8 +1,8 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { type Channels, parameter } from '../core/parameters.js';
 import { activation } from '../ops/activation.js';
 import { linear } from '../ops/linear.js';
 import { normalizeRows } from '../ops/normalize_rows.js';
-import { type Channels, parameter } from '../parameters.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { dense, norm } from './blocks.js';
 import { uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';

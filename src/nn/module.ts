@@ -1,8 +1,8 @@
+import { expectOwned } from '../core/parameter.js';
+import type { Owned, Weights, Width } from '../core/parameters.js';
+import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
-import { expectOwned } from '../parameter.js';
-import type { Owned, Weights, Width } from '../parameters.js';
-import type { Tape } from '../tape.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** One pass of a network over a batch: on which tape, at which width, and what batchnorm does. */
 export interface Pass {

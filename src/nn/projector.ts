@@ -1,4 +1,4 @@
-import type { Channels } from '../parameters.js';
+import type { Channels } from '../core/parameters.js';
 import { dense, norm } from './blocks.js';
 import { type Module, sequential } from './module.js';
 

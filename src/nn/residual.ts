@@ -1,6 +1,6 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { type Activation, activation, checkActivation } from '../ops/activation.js';
 import { add } from '../ops/add.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import { expectModule, type Module } from './module.js';
 
 export interface ResidualOptions {

@@ -1,11 +1,11 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectChannels } from '../core/parameter.js';
+import { type Channels, type Parameter, parameter } from '../core/parameters.js';
 import { type Activation, activation, checkActivation } from '../ops/activation.js';
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
-import { expectChannels } from '../parameter.js';
-import { type Channels, type Parameter, parameter } from '../parameters.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import { matrix } from '../tensor.js';
+import { matrix } from '../tensor/tensor.js';
 import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
 

@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOneOf } from '../checks/one_of.js';
+import type { Tape } from '../core/tape.js';
 import { activation as kernel } from '../generated/activation.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOneOf } from '../runtime/one_of.js';
-import type { Tape } from '../tape.js';
-import { numel, type Tensor } from '../tensor.js';
+import { numel, type Tensor } from '../tensor/tensor.js';
 
 /** The activations, by the number that their kernels know them by (`ACT`). */
 export const activations = { none: 0, relu: 1, relu6: 2, hardswish: 3, hardsigmoid: 4, silu: 5, sigmoid: 6 } as const;

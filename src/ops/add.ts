@@ -1,5 +1,5 @@
-import type { Tape } from '../tape.js';
-import { shapeText, type Tensor } from '../tensor.js';
+import type { Tape } from '../core/tape.js';
+import { shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { binary, expectOperands } from './elementwise.js';
 

@@ -1,5 +1,5 @@
 import type { Plan } from '../runtime/plan.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 const alignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
 

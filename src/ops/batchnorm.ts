@@ -1,12 +1,12 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Binding } from '../runtime/binding.js';
 import type { Candidate } from '../runtime/choice.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { shapeText, type Tensor, transient } from '../tensor.js';
+import type { Binding } from '../tensor/binding.js';
+import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { type Activation, activations, checkActivation } from './activation.js';
 
 export interface BatchNormParameters {

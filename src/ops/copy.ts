@@ -1,14 +1,14 @@
 // What moves elements and computes nothing: dense copies of views, parts and joined tensors. The one place where the ops of
 // elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
 
+import { expectArguments, expectTensors } from '../checks/arguments.js';
+import { textOf } from '../checks/text_of.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
-import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import { checkExtent, elementBytes, extent, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
-import { textOf } from '../runtime/text_of.js';
-import type { Tape } from '../tape.js';
-import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor.js';
+import { checkExtent, elementBytes, extent, viewText } from '../tensor/footprint.js';
+import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor/tensor.js';
 import { isDense, walk } from './strides.js';
 
 /**

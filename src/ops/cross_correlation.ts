@@ -1,15 +1,15 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectFinite, expectOneOf } from '../checks/one_of.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
-import { viewText } from '../runtime/footprint.js';
 import type { EntryName } from '../runtime/kernel.js';
-import { expectFinite, expectOneOf } from '../runtime/one_of.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor.js';
+import { viewText } from '../tensor/footprint.js';
+import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
 import { checkTerms, metricColumns, partner, type Standardized, type Target, type Term } from './terms.js';
 

@@ -1,13 +1,13 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { depthwise as kernel } from '../generated/depthwise.js';
 import { depthwise_strip3 as strip3 } from '../generated/depthwise_strip3.js';
 import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { batches } from './batches.js';
 import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
 

@@ -1,11 +1,11 @@
 // Arithmetic element by element, with NumPy's broadcasting, and functions of one tensor. ReLU and other activations are ops of
 // their own (activation.ts).
 
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { elementwise as kernel } from '../generated/elementwise.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Tape } from '../tape.js';
-import { numel, reshape, shapeText, type Tensor } from '../tensor.js';
+import { numel, reshape, shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { around, sumOver } from './reduce.js';
 import { broadcastShape, broadcastStrides, walk } from './strides.js';

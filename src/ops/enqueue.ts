@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
 import { ShapeError } from '../errors.js';
 import { enqueue as kernel } from '../generated/enqueue.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Plan } from '../runtime/plan.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 
 /**
  * Writes a batch of keys over the oldest of a queue, unrecorded: row n goes to row (step·N + n) mod K, where `step` is the one

@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { linear as kernel } from '../generated/linear.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Tape } from '../tape.js';
-import { shapeText, type Tensor } from '../tensor.js';
+import { shapeText, type Tensor } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
 
 /**

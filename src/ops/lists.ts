@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** The keep-lists of a weight, as kernels name them; undefined where it is whole or a leading block. */
 export function lists({ keptRows, keptColumns }: Tensor) {

@@ -1,13 +1,13 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectFinite } from '../checks/one_of.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
-import { expectFinite } from '../runtime/one_of.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, transient, transposed } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient, transposed } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { lists } from './lists.js';
 

@@ -1,9 +1,9 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { neighbours as kernel } from '../generated/neighbours.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText, type Tensor, transient } from '../tensor.js';
+import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
 /**

@@ -1,10 +1,10 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { normalize_rows as kernel } from '../generated/normalize_rows.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { viewText } from '../tensor/footprint.js';
+import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
 /** What lengths are raised to before a row is divided by its own. */

@@ -1,10 +1,10 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tape } from '../tape.js';
-import { matrix, numel, reshape, shapeText, type Tensor, transient, transposed } from '../tensor.js';
+import { matrix, numel, reshape, shapeText, type Tensor, transient, transposed } from '../tensor/tensor.js';
 import { batches } from './batches.js';
 import { linear } from './linear.js';
 import { lists } from './lists.js';

@@ -1,9 +1,9 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor, transient } from '../tensor.js';
+import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { laneForms } from './lanes.js';
 
 const threads = kernel.consts.THREADS.value;

@@ -1,10 +1,10 @@
 // Sums and means of a tensor, of all its elements or along a side.
 
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { reduce as kernel } from '../generated/reduce.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
-import type { Tape } from '../tape.js';
-import { numel, reshape, type Tensor } from '../tensor.js';
+import { numel, reshape, type Tensor } from '../tensor/tensor.js';
 import { operand, sideOf } from './copy.js';
 
 export interface ReduceOptions {

@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { scale_channels as kernel } from '../generated/scale_channels.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 import { laneForms } from './lanes.js';
 
 /**

@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { similarities as kernel } from '../generated/similarities.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Tape } from '../tape.js';
-import { columns, shapeText, type Tensor } from '../tensor.js';
+import { columns, shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { overRows, rowForms } from './lanes.js';
 import { matmulInto } from './matmul.js';

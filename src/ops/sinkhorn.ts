@@ -1,10 +1,10 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
-import { expectArguments } from '../runtime/arguments.js';
 import type { Candidate } from '../runtime/choice.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText, type Tensor, transient } from '../tensor.js';
+import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
 /** Those of SwAV. */

@@ -1,13 +1,13 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { softmax as kernel } from '../generated/softmax.js';
-import { expectArguments } from '../runtime/arguments.js';
-import type { Binding } from '../runtime/binding.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { Tape } from '../tape.js';
-import { shapeText, type Tensor, transient } from '../tensor.js';
+import type { Binding } from '../tensor/binding.js';
+import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { mul, scale, sub } from './elementwise.js';
 import { overRows, rowForms } from './lanes.js';
 import { sum } from './reduce.js';

@@ -1,9 +1,9 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions } from '../checks/options.js';
+import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { squared_distance as kernel } from '../generated/squared_distance.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
-import type { Tape } from '../tape.js';
-import { numel, shapeText, type Tensor } from '../tensor.js';
+import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 import { overRows, rowForms } from './lanes.js';
 
 const mostParts = 256; // enough workgroups for any device

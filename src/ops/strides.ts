@@ -1,7 +1,7 @@
 // How the kernels of elementwise.wgsl and copy.wgsl walk through views: at most four sides, and a stride of each view for each.
 // Knows shapes alone, no memory.
 import { ShapeError } from '../errors.js';
-import { denseStrides, shapeText, type Tensor } from '../tensor.js';
+import { denseStrides, shapeText, type Tensor } from '../tensor/tensor.js';
 
 const most = 4; // sides that the kernels know
 

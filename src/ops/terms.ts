@@ -1,9 +1,9 @@
 // What a cross-correlation loss is made of: pairs of standardised batches, and where their gradients go.
 
+import { expectTensors } from '../checks/arguments.js';
+import { expectFinite } from '../checks/one_of.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import { expectTensors } from '../runtime/arguments.js';
-import { expectFinite } from '../runtime/one_of.js';
-import { shapeText, type Tensor } from '../tensor.js';
+import { shapeText, type Tensor } from '../tensor/tensor.js';
 
 /** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
 export interface Standardized {

@@ -1,8 +1,8 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { adamw as kernel } from '../generated/adamw.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { adamwDefaults } from './defaults.js';
 import {
   decayTable,

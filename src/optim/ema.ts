@@ -1,9 +1,9 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions } from '../checks/options.js';
 import { ShapeError } from '../errors.js';
 import { ema as kernel } from '../generated/ema.js';
-import { expectArguments } from '../runtime/arguments.js';
-import { expectOptions } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { shapeText } from '../tensor.js';
+import { shapeText } from '../tensor/tensor.js';
 import { expectTrainable, spanOf, spans, type Trainable, within } from './optimizer.js';
 
 /** Weights that lie in one buffer (`Parameters`). */

@@ -1,8 +1,8 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { type Tensor, tensor, transient } from '../tensor.js';
+import { type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { larsDefaults } from './defaults.js';
 import {
   type Optimizer,

@@ -1,12 +1,12 @@
+import { expectArguments, expectTensors } from '../checks/arguments.js';
+import { textOf } from '../checks/text_of.js';
+import type { Place } from '../core/parameters.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import type { Place } from '../parameters.js';
-import { expectArguments, expectTensors } from '../runtime/arguments.js';
-import { bufferOf } from '../runtime/binding.js';
 import type { Device } from '../runtime/device.js';
-import { isDense, viewText } from '../runtime/footprint.js';
 import type { Plan } from '../runtime/plan.js';
-import { textOf } from '../runtime/text_of.js';
-import { numel, type Tensor, tensor } from '../tensor.js';
+import { bufferOf } from '../tensor/binding.js';
+import { isDense, viewText } from '../tensor/footprint.js';
+import { numel, type Tensor, tensor } from '../tensor/tensor.js';
 
 /** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (`Parameters`). */
 export interface Trainable {

@@ -1,8 +1,8 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { sgdDefaults } from './defaults.js';
 import {
   decayTable,

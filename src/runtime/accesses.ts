@@ -1,6 +1,6 @@
 // Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
 import { ValidationError } from '../errors.js';
-import { type Binding, isBuffer } from './binding.js';
+import { type Binding, isBuffer, overlap } from '../tensor/binding.js';
 import type { Device } from './device.js';
 
 interface Access {
@@ -79,8 +79,3 @@ export class Accesses {
 }
 
 const sameMemory = (a: Binding, b: Binding) => a.storage === b.storage && overlap(a, b);
-
-/** Whether two ranges of one storage have bytes in common. */
-export function overlap(a: Binding, b: Binding): boolean {
-  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-}

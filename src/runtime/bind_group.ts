@@ -1,4 +1,4 @@
-import type { Binding } from './binding.js';
+import type { Binding } from '../tensor/binding.js';
 import type { Dispatch } from './commands.js';
 import { buffersOf } from './kernel.js';
 

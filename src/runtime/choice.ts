@@ -1,7 +1,6 @@
+import { meant } from '../checks/nearest.js';
 import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
-import { meant } from './nearest.js';
-import type { Plan } from './plan.js';
 
 /** One of several ways to compute the same thing. */
 export interface Candidate {
@@ -10,8 +9,8 @@ export interface Candidate {
   readonly subgroups?: number;
 }
 
-/** What was chosen while a plan was recorded, and what might have been. */
-export interface Choice<C extends Candidate = Candidate> {
+/** What was chosen while a plan of type P was recorded, and what might have been. */
+export interface Choice<P = never, C extends Candidate = Candidate> {
   readonly key: string;
   /** The key and the choice's number among those of the key: `pointwise.forward 3`. */
   readonly id: string;
@@ -19,7 +18,7 @@ export interface Choice<C extends Candidate = Candidate> {
   readonly candidates: readonly C[];
   readonly chosen: C;
   /** Records a candidate into any plan. */
-  readonly record: (form: C, plan: Plan) => void;
+  readonly record: (form: C, plan: P) => void;
 }
 
 /** The candidate that `variants` names by the choice's id, its key or the key's stem; else the first that runs on the device. */
@@ -28,7 +27,7 @@ export function pick<C extends Candidate>(
   variants: Readonly<Record<string, string>>,
   { key, id }: Pick<Choice, 'key' | 'id'>,
   candidates: readonly C[],
-): Omit<Choice<C>, 'record'> {
+): Omit<Choice<never, C>, 'record'> {
   const running = candidates.filter(({ subgroups = 0 }) => subgroups <= device.subgroupSize);
   const [stem] = key.split('.');
   const wanted = variants[id] ?? variants[key] ?? variants[stem];

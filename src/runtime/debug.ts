@@ -1,9 +1,9 @@
 // What a device's option `debug` prints and checks: plans as text, numbers that are not finite, the WGSL of pipelines. It is loaded
 // only where the option is given, and knows no environment: src/node reads SLIMGRAD_DEBUG.
 import { NonFiniteError } from '../errors.js';
+import type { Recorded } from './commands.js';
 import { describe } from './describe.js';
-import { Checks } from './nonfinite.js';
-import type { Plan } from './plan.js';
+import { Checks, type Target } from './nonfinite.js';
 
 export class Debug {
   readonly #level: number;
@@ -17,9 +17,9 @@ export class Debug {
   }
 
   /** Prints a compiled plan; from level 2 on gives what runs it in place of a replay. */
-  async compiled(plan: Plan): Promise<Checks | undefined> {
+  async compiled(plan: Recorded, device: Target): Promise<Checks | undefined> {
     this.#print(describe(plan));
-    return this.#level > 1 ? Checks.make(plan, this) : undefined;
+    return this.#level > 1 ? Checks.make(plan, device, this) : undefined;
   }
 
   showCode(label: string, code: string): void {

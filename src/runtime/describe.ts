@@ -1,8 +1,7 @@
-import { type Binding, isBuffer } from './binding.js';
-import type { Command, Dispatch } from './commands.js';
-import { isShaped } from './footprint.js';
+import { type Binding, isBuffer } from '../tensor/binding.js';
+import { isShaped } from '../tensor/footprint.js';
+import type { Command, Dispatch, Recorded } from './commands.js';
 import { buffersOf } from './kernel.js';
-import type { Plan } from './plan.js';
 import { statsOf } from './stats.js';
 
 /**
@@ -10,7 +9,7 @@ import { statsOf } from './stats.js';
  * reads and writes: each binding's name, tensor, shape and bytes, and where these lie. A slot lies in the plan's own memory, which
  * is known once the plan is compiled, and which others have before and after.
  */
-export function describe(plan: Plan): string {
+export function describe(plan: Recorded): string {
   const { dispatches, pipelines, slots, heldBytes } = statsOf(plan);
   const head = `${plan.label}: ${plan.position} commands, ${dispatches} dispatches of ${pipelines} pipelines, ${slots} slots in ${heldBytes} bytes`;
   const width = String(plan.position - 1).length;
@@ -18,7 +17,7 @@ export function describe(plan: Plan): string {
   return [head, ...lines].join('\n');
 }
 
-function lineOf(plan: Plan, command: Command): string {
+function lineOf(plan: Recorded, command: Command): string {
   if (command.kind === 'clear') return `clear  writes ${memoryText(plan, command.target)}`;
   const { phase, variant, workgroups, half } = command;
   const title = `${phase && `${phase}  `}${command.label}${variant && ` [${variant}]`}${half ? ' f16' : ''}`;
@@ -46,7 +45,7 @@ export function nameOf(binding: Binding): string {
   return `"${binding.label}" (${binding.shape.join(', ')})${lists}`;
 }
 
-function memoryText(plan: Plan, binding: Binding): string {
+function memoryText(plan: Recorded, binding: Binding): string {
   const { storage, offset, bytes, half, integer } = binding;
   const kind = half ? 'f16' : (integer ?? '');
   const memory = isBuffer(storage)

@@ -1,23 +1,21 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { expectOptions } from '../checks/options.js';
+import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+import { type Binding, bufferOf, type Integer } from '../tensor/binding.js';
 import {
   type DeviceIntegers,
   type DeviceParameter,
   DeviceTensor,
   type TensorOptions,
   type Values,
-} from '../device_tensor.js';
-import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
+} from '../tensor/device_tensor.js';
+import { checkKind } from '../tensor/footprint.js';
 import { isSoftware, requestDevice } from './adapter.js';
-import { type Binding, bufferOf, type Integer } from './binding.js';
-import type { Dispatch } from './commands.js';
 import type { Debug } from './debug.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
-import { checkKind } from './footprint.js';
 import { PipelineCache } from './kernel.js';
-import { expectOptions } from './options.js';
-import { warm } from './warm.js';
 
 /** Which device made a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
@@ -325,11 +323,6 @@ export class Device {
       if (error instanceof SlimgradError) throw error;
       throw new DeviceError(`device: work was given up: ${(error as Error).message}`, { cause: error });
     }
-  }
-
-  /** Compiles ahead what a driver would compile when it is first dispatched: see warm.ts. */
-  async warm(dispatches: readonly Dispatch[], onProgress?: (done: number, total: number) => void): Promise<void> {
-    await warm(this, dispatches, onProgress);
   }
 
   /** Waits until all submitted work is done. */

@@ -1,7 +1,8 @@
 // What a device is opened with.
+
+import { expectOneOf } from '../checks/one_of.js';
+import type { Kinds } from '../checks/options.js';
 import { ConfigError, type DeviceLostError } from '../errors.js';
-import { expectOneOf } from './one_of.js';
-import type { Kinds } from './options.js';
 
 export interface DeviceOptions {
   /** Nothing is ever run on it, so that plans may name buffers of any device. */

@@ -4,20 +4,31 @@
 // afterwards and has other bits was written by the dispatch: neither poison, nor padding, nor a neighbour's column is taken for it.
 import { NonFiniteError, ValidationError } from '../errors.js';
 import { nonfinite as kernel } from '../generated/nonfinite.js';
-import { type Binding, isBuffer } from './binding.js';
-import type { Dispatch } from './commands.js';
-import type { Debug } from './debug.js';
+import { type Binding, isBuffer } from '../tensor/binding.js';
+import { elementBytes, isShaped } from '../tensor/footprint.js';
+import type { Dispatch, Encoded, Recorded } from './commands.js';
 import { bindingsOf, nameOf } from './describe.js';
 import { bufferUsage, mapRead, poisonBits } from './flags.js';
-import { elementBytes, isShaped } from './footprint.js';
-import { buffersOf, type EntryName, type Pipeline, pack } from './kernel.js';
+import { buffersOf, type EntryName, type Pipeline, type PipelineCache, pack } from './kernel.js';
 import { pile } from './memory.js';
-import type { Plan } from './plan.js';
-import type { Encoded } from './replay.js';
 
 const resultWords = 3; // NaNs, infinities, the first
 const none = 0xffffffff;
 const mostWorkgroups = 65535; // of a dimension, on every device
+
+/** The device, as far as checks need it. */
+export interface Target {
+  readonly gpu: GPUDevice;
+  readonly limits: GPUSupportedLimits;
+  readonly pipelines: PipelineCache;
+}
+
+/** Who keeps what the check of a run finds until somebody waits. */
+interface Followers {
+  follow(check: Promise<void>): void;
+  /** @throws what an earlier check found */
+  rethrow(): void;
+}
 
 type Entry = EntryName<typeof kernel>;
 
@@ -53,14 +64,22 @@ interface Around {
 }
 
 export class Checks {
-  readonly #plan: Plan;
-  readonly #debug: Debug;
+  readonly #plan: Recorded;
+  readonly #gpu: GPUDevice;
+  readonly #debug: Followers;
   readonly #around: readonly (Around | undefined)[];
   readonly #found: GPUBuffer;
   readonly #buffers: readonly GPUBuffer[];
 
-  private constructor(plan: Plan, debug: Debug, around: readonly (Around | undefined)[], buffers: GPUBuffer[]) {
+  private constructor(
+    plan: Recorded,
+    gpu: GPUDevice,
+    debug: Followers,
+    around: readonly (Around | undefined)[],
+    buffers: GPUBuffer[],
+  ) {
     this.#plan = plan;
+    this.#gpu = gpu;
     this.#debug = debug;
     this.#around = around;
     this.#buffers = buffers;
@@ -68,8 +87,8 @@ export class Checks {
   }
 
   /** Compiles the checks of a compiled plan, and makes their memory. */
-  static async make(plan: Plan, debug: Debug): Promise<Checks> {
-    const { gpu, limits, pipelines } = plan.device;
+  static async make(plan: Recorded, device: Target, debug: Followers): Promise<Checks> {
+    const { gpu, limits, pipelines } = device;
     const consts = { MARK: poisonBits };
     const compile = (entry: Entry) => pipelines.get(kernel, entry, { consts, half: false });
     const [inspect, prepare, check] = await Promise.all([compile('inspect'), compile('prepare'), compile('check')]);
@@ -113,7 +132,7 @@ export class Checks {
       const after = written.map((look, copy) => workOf(look, 'check', check, 1, copy));
       return { dispatch, looks: looks[i], before, after };
     });
-    return new Checks(plan, debug, around, [found, params, ...copies]);
+    return new Checks(plan, gpu, debug, around, [found, params, ...copies]);
   }
 
   /**
@@ -123,7 +142,7 @@ export class Checks {
    */
   run(commands: readonly Encoded[]): void {
     this.#debug.rethrow();
-    const { gpu } = this.#plan.device;
+    const gpu = this.#gpu;
     gpu.queue.writeBuffer(
       this.#found,
       0,
@@ -157,7 +176,7 @@ export class Checks {
 
   /** @throws NonFiniteError by the name of the first command that wrote a number that is not finite */
   async #judge(): Promise<void> {
-    const { gpu } = this.#plan.device;
+    const gpu = this.#gpu;
     const { size } = this.#found;
     const staging = gpu.createBuffer({ label: 'found', size, usage: bufferUsage.MAP_READ | bufferUsage.COPY_DST });
     try {
@@ -178,7 +197,7 @@ export class Checks {
 }
 
 /** What is looked at around each command: the floats that it reads, then those that it writes. */
-function looksOf({ commands }: Plan): Look[][] {
+function looksOf({ commands }: Recorded): Look[][] {
   const used = new Set<Binding['storage']>();
   let at = 0;
   return commands.map((command) => {
@@ -247,7 +266,7 @@ function count(binding: Binding): number {
   return Math.floor(binding.bytes / elementBytes(binding));
 }
 
-function memoryOf(plan: Plan, { storage, offset, bytes }: Binding): GPUBufferBinding {
+function memoryOf(plan: Recorded, { storage, offset, bytes }: Binding): GPUBufferBinding {
   const buffer = isBuffer(storage) ? storage : plan.memoryOf(storage);
   if (!buffer) throw new ValidationError(`internal: ${plan.label}: "${storage.label}" has no memory`);
   return { buffer, offset, size: Math.ceil(bytes / 16) * 16 };

@@ -1,20 +1,22 @@
+import { expectArguments, expectMemory } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
+import { type Binding, isBuffer, type Slot } from '../tensor/binding.js';
+import { checkLayout, checkRange } from '../tensor/footprint.js';
+import { type Numbers, readNumbers } from '../tensor/read_numbers.js';
 import { Accesses, type Stretch } from './accesses.js';
-import { expectArguments, expectMemory } from './arguments.js';
 import { bindGroup } from './bind_group.js';
-import { type Binding, isBuffer, type Slot } from './binding.js';
 import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
-import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
+import type { Command, Dispatch, DispatchOptions, Encoded, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage, poisonBits } from './flags.js';
-import { checkLayout, checkRange, checkUses } from './footprint.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import type { Checks } from './nonfinite.js';
-import { expectOptions, type Kinds } from './options.js';
-import { type Numbers, readNumbers } from './read_numbers.js';
-import { type Encoded, replay } from './replay.js';
+import { replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
+import { checkUses } from './uses.js';
+import { warm } from './warm.js';
 import { fold } from './workgroups.js';
 
 const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', standIn: 'function' };
@@ -29,7 +31,7 @@ export class Plan {
   readonly device: Device;
   readonly label: string;
   /** The choices made while recording, in order. */
-  readonly choices: Choice[] = [];
+  readonly choices: Choice<Plan>[] = [];
   readonly #variants: Readonly<Record<string, string>>;
   readonly #standIn: PlanOptions['standIn'];
   readonly #commands: Command[] = [];
@@ -245,7 +247,7 @@ export class Plan {
     expectVariants(this.label, this.#variants, this.choices);
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
-    await this.device.warm(this.dispatches, onProgress);
+    await warm(this.device, this.dispatches, onProgress);
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
     gpu.pushErrorScope('validation');
@@ -265,7 +267,7 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
-    if (!this.#standIn) this.#checks = await (await this.device.debug)?.compiled(this);
+    if (!this.#standIn) this.#checks = await (await this.device.debug)?.compiled(this, this.device);
     return this;
   }
 

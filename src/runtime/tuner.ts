@@ -1,13 +1,15 @@
+import { expectArguments } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
 import { SlimgradError, ValidationError } from '../errors.js';
-import { expectArguments } from './arguments.js';
-import { type Binding, isBuffer, type Slot } from './binding.js';
-import type { Candidate, Choice } from './choice.js';
+import { type Binding, isBuffer, type Slot } from '../tensor/binding.js';
+import { fromHalf, toHalf } from '../tensor/half.js';
+import type { Candidate, Choice as ChoiceOf } from './choice.js';
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
-import { fromHalf, toHalf } from './half.js';
-import { expectOptions, type Kinds } from './options.js';
 import { Plan } from './plan.js';
 import { type Runner, race, winnerOf } from './race.js';
+
+type Choice<C extends Candidate = Candidate> = ChoiceOf<Plan, C>;
 
 /** How one candidate did. */
 export interface Trial {

@@ -1,9 +1,9 @@
+import type { Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
 import { DataError } from '../errors.js';
-import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpoint } from '../io/checkpoint.js';
-import { f32 } from '../io/safetensors.js';
-import type { Tensors } from '../parameters.js';
+import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpoint } from '../formats/checkpoint.js';
+import { f32 } from '../formats/safetensors.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Settled } from './options.js';
 import type { Stretch } from './stage.js';

@@ -1,7 +1,8 @@
-import { draws, stream } from '../data/philox.js';
+import type { Width } from '../core/parameters.js';
+import { draws, stream } from '../core/random.js';
+import type { Tensors } from '../core/state.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
-import type { Tensors, Width } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 
 /** One encoder as the seed makes it, before any step: what a trained one is measured against. */

@@ -1,6 +1,6 @@
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
-import type { Checkpoint } from '../io/checkpoint.js';
+import type { Checkpoint } from '../formats/checkpoint.js';
 import { expectMethod, type Method } from '../methods/method.js';
 import type { Device } from '../runtime/device.js';
 import { factsOf, readRun } from './checkpoint.js';

@@ -1,12 +1,12 @@
-import { type Augmentation, defaultViews } from '../data/augment.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { isWithin, type Range, rangeText } from '../checks/range.js';
+import type { Parameters } from '../core/parameters.js';
 import { ConfigError } from '../errors.js';
+import { type Augmentation, defaultViews } from '../ops/augment.js';
 import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
-import type { Parameters } from '../parameters.js';
-import { expectOptions, type Kinds } from '../runtime/options.js';
 import type { Plan } from '../runtime/plan.js';
-import { isWithin, type Range, rangeText } from '../runtime/range.js';
-import type { Precision } from '../tensor.js';
+import type { Precision } from '../tensor/tensor.js';
 import { defaultEpochs, mostSteps, show } from './schedule.js';
 
 /** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small pictures. */

@@ -1,8 +1,8 @@
+import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
-import { checkState } from '../io/checkpoint.js';
+import { checkState } from '../formats/checkpoint.js';
 import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
-import type { Tensors } from '../parameters.js';
 import type { Device } from '../runtime/device.js';
 
 /** Buffers that lie like the weights, by what their tensors' names begin with in a checkpoint. */

@@ -1,7 +1,7 @@
-import { type Augmentation, augment, type Pictures } from '../data/augment.js';
 import type { Views } from '../methods/method.js';
+import { type Augmentation, augment, type Pictures } from '../ops/augment.js';
 import type { Plan } from '../runtime/plan.js';
-import type { Precision, Tensor } from '../tensor.js';
+import type { Precision, Tensor } from '../tensor/tensor.js';
 
 /** Both views of a batch, each recorded into the plan when it is first asked for: a method that looks at one makes one. */
 export class AugmentedViews implements Views {

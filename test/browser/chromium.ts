@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
 import { type Browser, chromium } from 'playwright-core';
-import { findArchive, softwareVersion, unpackArchive } from '../../src/node/software.js';
+import { findArchive, softwareVersion, unpackArchive } from '../../src/node/device/software.js';
 import type { OpenPage } from './serve.js';
 
 const flags = [

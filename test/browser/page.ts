@@ -1,11 +1,11 @@
-import { parseConfig } from '../../src/config.js';
-import { ImageEncoder } from '../../src/image_encoder.js';
+import { parseConfig } from '../../src/config/settings.js';
+import { Tape } from '../../src/core/tape.js';
+import { ImageEncoder } from '../../src/inference/image_encoder.js';
 import { globalAveragePool } from '../../src/ops/pool.js';
 import { type Device, openDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
 import { browserTuningCache } from '../../src/runtime/tuning_cache.js';
-import { Tape } from '../../src/tape.js';
 import { runCase, worst } from '../conform/cases.js';
 import { initialState } from '../made_up.js';
 import { ofRun } from '../of_run.js';

@@ -1,4 +1,5 @@
-import { readSafetensors, type Safetensors } from '../../src/io/safetensors.js';
+import { Tape } from '../../src/core/tape.js';
+import { readSafetensors, type Safetensors } from '../../src/formats/safetensors.js';
 import { type Activation, activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { conv2d } from '../../src/ops/conv2d.js';
@@ -6,8 +7,7 @@ import { correlation, crossCorrelation, standardize } from '../../src/ops/cross_
 import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, prefix, type Tensor, tensor } from '../../src/tensor.js';
+import { numel, prefix, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { encoder } from './encoder.js';
 import { trajectory } from './trajectory.js';
 

@@ -1,9 +1,9 @@
-import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
-import type { Safetensors } from '../../src/io/safetensors.js';
-import { backboneParameters, backboneState } from '../../src/io/torchvision.js';
+import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
+import { Tape } from '../../src/core/tape.js';
+import type { Safetensors } from '../../src/formats/safetensors.js';
+import { backboneParameters, backboneState } from '../../src/inference/torchvision.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel } from '../../src/tensor.js';
+import { numel } from '../../src/tensor/tensor.js';
 import type { Case, Check } from './cases.js';
 import { relativeError } from './cases.js';
 

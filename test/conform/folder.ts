@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openDevice } from '../../src/node/device.js';
+import { openDevice } from '../../src/node/device/device.js';
 import { runCase, worst } from './cases.js';
 
 const [folder, ...rest] = process.argv.slice(2);

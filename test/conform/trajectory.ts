@@ -1,3 +1,4 @@
+import { Tape } from '../../src/core/tape.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { Network } from '../../src/methods/network.js';
@@ -5,8 +6,7 @@ import { saclXd } from '../../src/methods/sacl_xd.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
+import { numel, type Tensor } from '../../src/tensor/tensor.js';
 import type { Case, Check } from './cases.js';
 import { relativeError } from './cases.js';
 

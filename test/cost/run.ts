@@ -2,11 +2,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { methodNames } from '../../src/config/kinds.js';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/settings.js';
 import { ledgerOf } from '../../src/cost/ledger.js';
 import { flopsOf, runCost } from '../../src/cost/run.js';
 import { costNote, runText } from '../../src/cost/text.js';
-import { planarSource } from '../../src/data/source.js';
+import { planarSource } from '../../src/data/derived.js';
 import { ConfigError } from '../../src/errors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';

@@ -1,11 +1,11 @@
 // Training costs as published ones are counted.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { EncoderName } from '../../src/config/encoders.js';
 import { type MethodName, methodNames } from '../../src/config/kinds.js';
 import { publishedColumn } from '../../src/cost/published.js';
 import { type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
 import { publishedWork } from '../../src/cost/work.js';
-import type { EncoderName } from '../../src/encoders/backbone.js';
 import { ConfigError } from '../../src/errors.js';
 import { rejects } from '../rejects.js';
 

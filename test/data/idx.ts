@@ -2,9 +2,9 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { gunzip } from '../../src/data/gzip.js';
 import { openIdx, parseIdx } from '../../src/data/idx.js';
 import { DataError } from '../../src/errors.js';
+import { gunzip } from '../../src/formats/gzip.js';
 import { rejects } from '../rejects.js';
 
 const test = suite('data/idx');

@@ -1,16 +1,17 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/data/augment.js';
+import { halve } from '../../src/data/derived.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
-import { halve, type ImageSource, type Picture } from '../../src/data/source.js';
+import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
+import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
+import { centreDraw, view as referenceView } from '../ops/augment_reference.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
-import { centreDraw, view as referenceView } from './augment_reference.js';
 
 let device: Device;
 test.before(async () => {

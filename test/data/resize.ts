@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { resizeSquare, squareRegion } from '../../src/data/resize.js';
 import type { Picture } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
-import { readSafetensors } from '../../src/io/safetensors.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 

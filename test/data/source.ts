@@ -1,15 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { eachPicture, halve, onePicture, reduced, subset } from '../../src/data/derived.js';
 import { loadPicture } from '../../src/data/picture.js';
-import {
-  eachPicture,
-  halve,
-  type ImageSource,
-  onePicture,
-  type Picture,
-  reduced,
-  subset,
-} from '../../src/data/source.js';
+import type { ImageSource, Picture } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
 import { generator } from '../random.js';
 import { rejects } from '../rejects.js';

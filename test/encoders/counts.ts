@@ -1,13 +1,13 @@
 // Parameters and multiply-adds of every encoder against those of the published networks.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/encoders/backbone.js';
+import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/config/encoders.js';
+import { Parameters, type Width } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
 import { ConfigError } from '../../src/errors.js';
-import { Parameters, type Width } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, transient } from '../../src/tensor.js';
+import { numel, transient } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 
 let device: Device;

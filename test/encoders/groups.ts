@@ -1,14 +1,14 @@
 // A Channels object is a group of channels: whatever must keep the same ones holds one and the same object.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
+import { type Channels, Parameters } from '../../src/core/parameters.js';
+import { type Operation, Tape } from '../../src/core/tape.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import { projector } from '../../src/nn/projector.js';
-import { type Channels, Parameters } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { type Operation, Tape } from '../../src/tape.js';
-import { type Tensor, transient } from '../../src/tensor.js';
+import { type Tensor, transient } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 
 let device: Device;

@@ -2,14 +2,14 @@
 // copied weights, forward and backward.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/encoders/backbone.js';
+import { backbone, type EncoderName, type EncoderSpec, encoderNames } from '../../src/config/encoders.js';
+import { type SliceMode, sliceModes } from '../../src/core/channel_selection.js';
+import { type Channels, type Parameter, Parameters, type Width } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
-import { type SliceMode, sliceModes } from '../../src/keep_lists.js';
-import { type Channels, type Parameter, Parameters, type Width } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
+import { numel, type Tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

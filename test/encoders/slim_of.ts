@@ -1,19 +1,20 @@
 // A slim encoder by itself, made of its host: the network that is made at its width from the start.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
+import { Parameters, type Side } from '../../src/core/parameters.js';
+import type { Tensors } from '../../src/core/state.js';
+import { Tape } from '../../src/core/tape.js';
 import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
-import { Parameters, type Side, type Tensors } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, transient } from '../../src/tensor.js';
+import { numel, transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { ownEncoder } from '../own_encoder.js';
 import { generator, seed } from '../random.js';
-import { features, type Input, randomInput } from '../trained.js';
+import { features, type Input, randomInput } from '../train/trained.js';
 
 let device: Device;
 test.before(async () => {

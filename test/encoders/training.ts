@@ -1,25 +1,25 @@
 // Steps of SACL + XD with every encoder: what may be kept in less memory gives what it gives otherwise.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseConfig } from '../../src/config.js';
-import { planarSource } from '../../src/data/source.js';
-import { backbone, type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
+import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
+import { parseConfig } from '../../src/config/settings.js';
+import type { Tensors } from '../../src/core/state.js';
+import { Tape } from '../../src/core/tape.js';
+import { planarSource } from '../../src/data/derived.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import { DeviceError } from '../../src/errors.js';
-import { backboneParameters } from '../../src/io/torchvision.js';
-import type { Tensors } from '../../src/parameters.js';
+import { backboneParameters } from '../../src/inference/torchvision.js';
 import type { Device } from '../../src/runtime/device.js';
-import { fromHalf, toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Precision, tensor } from '../../src/tensor.js';
+import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { numel, type Precision, tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { openTrainer } from '../made_up.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
-import { trained } from '../trained.js';
+import { trained } from '../train/trained.js';
 
 let device: Device;
 test.before(async () => {

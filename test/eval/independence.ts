@@ -1,18 +1,18 @@
 // What an image becomes depends on its own bytes and the settings alone: not on what lies beside it, nor on how it is kept.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { augment, defaultViews } from '../../src/data/augment.js';
+import { backbone, type EncoderSpec } from '../../src/config/encoders.js';
+import type { Tensors } from '../../src/core/state.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
-import { backbone, type EncoderSpec } from '../../src/encoders/backbone.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { featuresOf } from '../../src/eval/features.js';
 import { pictureFeed } from '../../src/eval/fit.js';
-import { ImageEncoder } from '../../src/image_encoder.js';
-import type { Tensors } from '../../src/parameters.js';
+import { featuresOf } from '../../src/inference/features.js';
+import { ImageEncoder } from '../../src/inference/image_encoder.js';
+import { augment, defaultViews } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { numel } from '../../src/tensor.js';
+import { numel } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';

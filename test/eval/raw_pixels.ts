@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planarSource } from '../../src/data/source.js';
+import { planarSource } from '../../src/data/derived.js';
 import { rawPixels, shrink } from '../../src/eval/raw_pixels.js';
 import { generator, seed } from '../random.js';
 

@@ -3,16 +3,16 @@
 //   node build/test/interop/write.mjs FOLDER
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseConfig } from '../../src/config.js';
-import { writeEncoder } from '../../src/encoder_file.js';
-import { type EncoderName, encoderNames } from '../../src/encoders/backbone.js';
-import { f32, writeSafetensors } from '../../src/io/safetensors.js';
-import type { Width } from '../../src/parameters.js';
-import { encoderOf } from '../../src/run_file.js';
+import { type EncoderName, encoderNames } from '../../src/config/encoders.js';
+import { parseConfig } from '../../src/config/settings.js';
+import type { Width } from '../../src/core/parameters.js';
+import { f32, writeSafetensors } from '../../src/formats/safetensors.js';
+import { writeEncoder } from '../../src/inference/encoder_file.js';
+import { encoderOf } from '../../src/inference/run_file.js';
 import { openTestDevice } from '../device.js';
 import { ofRun } from '../of_run.js';
 import { generator } from '../random.js';
-import { features, randomInput, trained } from '../trained.js';
+import { features, randomInput, trained } from '../train/trained.js';
 
 interface Kind {
   encoder: EncoderName;

@@ -1,6 +1,7 @@
 // The methods on correlations against each other: settings at which two of them are one.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import type { Encoder } from '../../src/encoders/encoder.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { ConfigError } from '../../src/errors.js';
@@ -19,8 +20,7 @@ import { xd } from '../../src/methods/xd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { transient } from '../../src/tensor.js';
+import { transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';

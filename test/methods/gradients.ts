@@ -2,6 +2,7 @@
 // direction for each tensor, by central differences of a loss whose targets stay what they are.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { byol } from '../../src/methods/byol.js';
 import { disco } from '../../src/methods/disco.js';
 import type { Method, Recipe } from '../../src/methods/method.js';
@@ -14,7 +15,6 @@ import { sslSmall } from '../../src/methods/ssl_small.js';
 import type { Teacher } from '../../src/methods/teacher.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

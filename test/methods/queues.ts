@@ -1,6 +1,7 @@
 // Queues after some steps, bit for bit: the keys of each step over the oldest ones, all else as it was.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { disco } from '../../src/methods/disco.js';
 import type { Method } from '../../src/methods/method.js';
 import { mocoV2 } from '../../src/methods/moco_v2.js';
@@ -10,7 +11,6 @@ import { seed as seedMethod } from '../../src/methods/seed.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

@@ -1,7 +1,8 @@
 // Networks small enough to be followed by hand.
+
+import { Parameters } from '../../src/core/parameters.js';
 import { type Block, mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import type { Teacher } from '../../src/methods/teacher.js';
-import { Parameters } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { randoms } from '../random.js';
 

@@ -1,23 +1,23 @@
 // Every method that carries something from step to step, or learns from another encoder, as a run of the trainer.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseConfig, type TrainConfig } from '../../src/config.js';
+import { backbone } from '../../src/config/encoders.js';
+import { parseConfig, type TrainConfig } from '../../src/config/settings.js';
+import type { Tensors } from '../../src/core/state.js';
 import { runCost } from '../../src/cost/run.js';
 import type { ImageSource } from '../../src/data/source.js';
-import { backbone } from '../../src/encoders/backbone.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { ImageEncoder } from '../../src/image_encoder.js';
-import type { Tensors } from '../../src/parameters.js';
+import { ImageEncoder } from '../../src/inference/image_encoder.js';
 import type { Device } from '../../src/runtime/device.js';
 import { tune } from '../../src/runtime/tuner.js';
-import type { StepMetrics } from '../../src/train.js';
+import type { StepMetrics } from '../../src/train/trainer.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { initialState, openTrainer } from '../made_up.js';
 import { ofRun } from '../of_run.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
-import { trained } from '../trained.js';
+import { trained } from '../train/trained.js';
 
 let device: Device;
 let teacher: ImageEncoder;

@@ -1,15 +1,18 @@
 // What is called with devices, plans, tapes, tensors, encoders, modules and files: right arguments by name, any of which may be put
 // wrong. All of it needs no GPU but where it says so.
-import { augment, defaultViews } from '../../src/data/augment.js';
+
+import { Parameters, parameter } from '../../src/core/parameters.js';
+import { record } from '../../src/core/record.js';
+import { Tape } from '../../src/core/tape.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource } from '../../src/data/source.js';
-import { readEncoder, writeEncoder } from '../../src/encoder_file.js';
 import { pooledEncoder, slimOf } from '../../src/encoders/encoder.js';
-import { featuresOf } from '../../src/eval/features.js';
-import { ImageClassifier, openClassifier } from '../../src/image_classifier.js';
-import { ImageEncoder, openEncoder, openTorchvision } from '../../src/image_encoder.js';
-import { exportOnnx } from '../../src/io/onnx.js';
-import { readSafetensors } from '../../src/io/safetensors.js';
+import { exportOnnx } from '../../src/export/onnx.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { readEncoder, writeEncoder } from '../../src/inference/encoder_file.js';
+import { featuresOf } from '../../src/inference/features.js';
+import { ImageClassifier, openClassifier } from '../../src/inference/image_classifier.js';
+import { ImageEncoder, openEncoder, openTorchvision } from '../../src/inference/image_encoder.js';
 import { unitHead } from '../../src/methods/contrast.js';
 import { oneEncoder, twoEncoders } from '../../src/methods/method.js';
 import { minimize } from '../../src/methods/minimize.js';
@@ -26,6 +29,7 @@ import { residual } from '../../src/nn/residual.js';
 import { squeezeExcite } from '../../src/nn/squeeze_excite.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
+import { augment, defaultViews } from '../../src/ops/augment.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/ops/copy.js';
@@ -49,14 +53,11 @@ import { adamw } from '../../src/optim/adamw.js';
 import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { Parameters, parameter } from '../../src/parameters.js';
-import { record } from '../../src/record.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { Tape } from '../../src/tape.js';
-import { columns, keep, prefix, reshape, type Tensor, transient } from '../../src/tensor.js';
-import { Trainer } from '../../src/train.js';
+import { columns, keep, prefix, reshape, type Tensor, transient } from '../../src/tensor/tensor.js';
+import { Trainer } from '../../src/train/trainer.js';
 import { channels } from './door.js';
 import { file, host, state, tiny } from './learned.js';
 

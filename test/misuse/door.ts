@@ -1,5 +1,5 @@
 // What a function with options is to a test of them: how its messages begin, which values are right, and how it is called.
-import type { Parameters } from '../../src/parameters.js';
+import type { Parameters } from '../../src/core/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import type { Plan } from '../../src/runtime/plan.js';
 

@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { record } from '../../src/core/record.js';
+import type { Tape } from '../../src/core/tape.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { concat, contiguous, narrow, slice, transpose } from '../../src/ops/copy.js';
@@ -11,10 +13,8 @@ import { matmul } from '../../src/ops/matmul.js';
 import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { softmax } from '../../src/ops/softmax.js';
-import { record } from '../../src/record.js';
 import type { Device } from '../../src/runtime/device.js';
-import type { Tape } from '../../src/tape.js';
-import type { Tensor } from '../../src/tensor.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
 

@@ -1,15 +1,17 @@
 // What learns by settings, and what reads, opens and writes files by options.
 
-import { readEncoder, writeEncoder } from '../../src/encoder_file.js';
-import { encoderNames } from '../../src/encoders/backbone.js';
+import { encoderNames } from '../../src/config/encoders.js';
+import { record } from '../../src/core/record.js';
+import { Tape } from '../../src/core/tape.js';
+import { kernel } from '../../src/custom_kernel/kernel.js';
 import { widthMultiplier } from '../../src/encoders/encoder.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
-import { openClassifier, readClassifier } from '../../src/image_classifier.js';
-import { openEncoder, openTorchvision } from '../../src/image_encoder.js';
-import { exportOnnx } from '../../src/io/onnx.js';
-import { writeSafetensors } from '../../src/io/safetensors.js';
-import { shapesOf } from '../../src/io/state_dict.js';
-import { kernel } from '../../src/kernel/kernel.js';
+import { exportOnnx } from '../../src/export/onnx.js';
+import { writeSafetensors } from '../../src/formats/safetensors.js';
+import { readEncoder, writeEncoder } from '../../src/inference/encoder_file.js';
+import { openClassifier, readClassifier } from '../../src/inference/image_classifier.js';
+import { openEncoder, openTorchvision } from '../../src/inference/image_encoder.js';
+import { shapesOf } from '../../src/inference/state_dict.js';
 import { barlowTwins } from '../../src/methods/barlow_twins.js';
 import { byol } from '../../src/methods/byol.js';
 import { infoNce } from '../../src/methods/contrast.js';
@@ -24,12 +26,10 @@ import { saclXd } from '../../src/methods/sacl_xd.js';
 import { seed } from '../../src/methods/seed.js';
 import { sslSmall } from '../../src/methods/ssl_small.js';
 import { xd } from '../../src/methods/xd.js';
-import { loadClassifier, loadEncoder, loadTorchvision } from '../../src/node/load_encoder.js';
-import { record } from '../../src/record.js';
+import { loadClassifier, loadEncoder, loadTorchvision } from '../../src/node/run/load_encoder.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, transient } from '../../src/tensor.js';
+import { numel, transient } from '../../src/tensor/tensor.js';
 import { above, below, callback, type Door, flag, given, never, number, object, oneOf, text, whole } from './door.js';
 
 const sizes = { width: 0.125, stemStride: 1, blocks: [[64, 2]] } as const;

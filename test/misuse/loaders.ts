@@ -1,10 +1,10 @@
 // Loaders used out of turn, or on what is no source: each is refused by name, and no plan runs on pictures that are not there.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { centreCrop, imagenetStatistics } from '../../src/data/augment.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
 import type { ImageSource, Picture } from '../../src/data/source.js';
 import { ConfigError, DataError, DeviceError, ValidationError } from '../../src/errors.js';
+import { centreCrop, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { profile } from '../../src/runtime/profile.js';

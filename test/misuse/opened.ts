@@ -1,6 +1,7 @@
 // What opens, makes or measures something by options: encoders, plans, loaders, data and evaluations.
+
+import { Parameters } from '../../src/core/parameters.js';
 import { trainingCost } from '../../src/cost/training_cost.js';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/data/augment.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource } from '../../src/data/source.js';
 import { squares } from '../../src/data/squares.js';
@@ -8,21 +9,21 @@ import { efficientnetB0 } from '../../src/encoders/efficientnet.js';
 import { mobilenetV1 } from '../../src/encoders/mobilenet_v1.js';
 import { mobilenetV3Large } from '../../src/encoders/mobilenet_v3.js';
 import { resnet18, resnet20 } from '../../src/encoders/resnet.js';
-import type { WeightedEncoder } from '../../src/eval/features.js';
 import { finetune } from '../../src/eval/finetune.js';
-import { deviceKnn, knn } from '../../src/eval/knn.js';
 import { linearEvaluation } from '../../src/eval/linear.js';
-import { recalibrate } from '../../src/eval/recalibrate.js';
-import { tsne } from '../../src/eval/tsne.js';
+import type { WeightedEncoder } from '../../src/inference/features.js';
+import { deviceKnn, knn } from '../../src/metrics/knn.js';
+import { tsne } from '../../src/metrics/tsne.js';
 import { conv } from '../../src/nn/blocks.js';
 import { openDataset } from '../../src/node/data/datasets.js';
 import { openEmoji } from '../../src/node/data/emoji.js';
 import { openImageFolder } from '../../src/node/data/image_folder.js';
-import { openDevice } from '../../src/node/device.js';
-import { evaluate } from '../../src/node/evaluate.js';
-import { Parameters } from '../../src/parameters.js';
+import { openDevice } from '../../src/node/device/device.js';
+import { evaluate } from '../../src/node/eval/evaluate.js';
+import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
+import { recalibrate } from '../../src/train/recalibrate.js';
 import {
   above,
   above0,

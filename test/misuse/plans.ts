@@ -1,9 +1,11 @@
 // Devices, buffers and plans used out of turn: each use is refused by the name of what it was tried on, and harms nothing else.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Parameters, parameter } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
+import { kernel } from '../../src/custom_kernel/kernel.js';
 import { ConfigError, DeviceError, ShapeError, ValidationError } from '../../src/errors.js';
 import { add } from '../../src/generated/add.js';
-import { kernel } from '../../src/kernel/kernel.js';
 import { activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
@@ -14,14 +16,22 @@ import { adamw } from '../../src/optim/adamw.js';
 import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { Parameters, parameter } from '../../src/parameters.js';
-import { bufferOf } from '../../src/runtime/binding.js';
 import type { Device } from '../../src/runtime/device.js';
-import { toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { columns, keep, numel, prefix, reshape, type Tensor, tensor, transient, transposed } from '../../src/tensor.js';
+import { bufferOf } from '../../src/tensor/binding.js';
+import { toHalf } from '../../src/tensor/half.js';
+import {
+  columns,
+  keep,
+  numel,
+  prefix,
+  reshape,
+  type Tensor,
+  tensor,
+  transient,
+  transposed,
+} from '../../src/tensor/tensor.js';
 import { upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';

@@ -1,4 +1,7 @@
 // What is recorded by options: ops, losses, optimizers, and the modules that record them.
+
+import { Parameters, parameter } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
 import { conv, convNorm, depthwiseConv, norm } from '../../src/nn/blocks.js';
 import { invertedResidual } from '../../src/nn/inverted_residual.js';
 import { mlp } from '../../src/nn/mlp.js';
@@ -19,10 +22,8 @@ import { adamw } from '../../src/optim/adamw.js';
 import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { Parameters, parameter } from '../../src/parameters.js';
 import type { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { keep, type Tensor, transient } from '../../src/tensor.js';
+import { keep, type Tensor, transient } from '../../src/tensor/tensor.js';
 import {
   above,
   above0,

@@ -1,7 +1,9 @@
 // Gradients where several ops meet at one parameter: each way counts once, and what lies beside a slice stays as it is.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { DeviceParameter, DeviceTensor } from '../../src/device_tensor.js';
+import { Parameters, parameter } from '../../src/core/parameters.js';
+import { record } from '../../src/core/record.js';
+import type { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError, ValidationError } from '../../src/errors.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
@@ -12,12 +14,10 @@ import { sum } from '../../src/ops/reduce.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { Parameters, parameter } from '../../src/parameters.js';
-import { record } from '../../src/record.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import type { Tape } from '../../src/tape.js';
-import type { Tensor } from '../../src/tensor.js';
+import type { DeviceParameter, DeviceTensor } from '../../src/tensor/device_tensor.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';
 

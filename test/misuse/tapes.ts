@@ -1,6 +1,8 @@
 // Backwards that cannot give the right gradient: each is refused by the names of what is the matter.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Parameters, parameter } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError, ValidationError } from '../../src/errors.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
@@ -11,11 +13,9 @@ import { matmulInto } from '../../src/ops/matmul.js';
 import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
 import { similarities } from '../../src/ops/similarities.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { Parameters, parameter } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { columns, numel, prefix, reshape, type Tensor, tensor, transposed } from '../../src/tensor.js';
+import { columns, numel, prefix, reshape, type Tensor, tensor, transposed } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';

@@ -1,13 +1,13 @@
 // Squeeze-and-excitation inside a residual block, host and slim: values and directional derivatives against f64.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Parameters, type Width } from '../../src/core/parameters.js';
+import { Tape } from '../../src/core/tape.js';
 import { residual } from '../../src/nn/residual.js';
 import { squeezeExcite } from '../../src/nn/squeeze_excite.js';
-import { Parameters, type Width } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
+import { numel, type Tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

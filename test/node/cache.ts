@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cacheFolders } from '../../src/node/cache.js';
+import { cacheFolders } from '../../src/node/system/cache.js';
 
 const home = () => '/home/me';
 const temporary = () => '/scratch';

@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readSafetensors } from '../../src/io/safetensors.js';
-import type { Result } from '../../src/node/scores.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import type { Result } from '../../src/node/eval/scores.js';
 import { generator, seed } from '../random.js';
 import { buildCli } from './build_cli.js';
 

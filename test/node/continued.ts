@@ -2,12 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { TrainConfig } from '../../src/config.js';
+import type { TrainConfig } from '../../src/config/settings.js';
 import { readTrained } from '../../src/data/trained.js';
 import { DataError } from '../../src/errors.js';
-import { readSafetensors } from '../../src/io/safetensors.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { type DataRecord, digestOf, readRecord } from '../../src/node/data/record.js';
-import { pretrain } from '../../src/node/pretrain.js';
+import { pretrain } from '../../src/node/run/pretrain.js';
 import { fakeSession } from './fake_trainer.js';
 import { essence, fresh, rejected, settings, silent } from './runs.js';
 

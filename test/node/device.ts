@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ConfigError, DeviceError } from '../../src/errors.js';
-import { type AdapterChoice, findAdapter, lavapipeManifest, openDevice } from '../../src/node/device.js';
-import { throttle } from '../../src/node/throttle.js';
+import { type AdapterChoice, findAdapter, lavapipeManifest, openDevice } from '../../src/node/device/device.js';
+import { throttle } from '../../src/node/device/throttle.js';
 import type { Device } from '../../src/runtime/device.js';
 import { openTestDevice } from '../device.js';
 

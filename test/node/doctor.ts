@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { create } from 'webgpu';
-import { doctor } from '../../src/node/doctor.js';
+import { doctor } from '../../src/node/device/doctor.js';
 import { openTestDevice } from '../device.js';
 
 test('the adapter at hand is well, and the report says what it is', async () => {

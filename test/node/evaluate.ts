@@ -1,9 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImageSource, Picture } from '../../src/data/source.js';
-import { csv } from '../../src/node/embed_folder.js';
-import { evaluate, pixelContender } from '../../src/node/evaluate.js';
-import { evaluationText } from '../../src/node/scores.js';
+import { csv } from '../../src/node/cli/embed_folder.js';
+import { evaluate, pixelContender } from '../../src/node/eval/evaluate.js';
+import { evaluationText } from '../../src/node/eval/scores.js';
 
 /** Items of four classes, each class a corner that is bright; picture 1 of an item is picture 0, dimmer. */
 function corners(length: number, pictures: 1 | 2, labelled = true): ImageSource {

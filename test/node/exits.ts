@@ -3,11 +3,11 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openDevice } from '../../src/node/device.js';
+import { Tape } from '../../src/core/tape.js';
+import { openDevice } from '../../src/node/device/device.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { tensor } from '../../src/tensor.js';
+import { tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 
 /** Submits some tens of milliseconds of work. */

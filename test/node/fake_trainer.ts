@@ -1,11 +1,11 @@
-import type { TrainConfig } from '../../src/config.js';
-import { shapesOf } from '../../src/io/state_dict.js';
+import type { TrainConfig } from '../../src/config/settings.js';
+import type { Tensors } from '../../src/core/state.js';
+import { encoderOf } from '../../src/inference/run_file.js';
+import { shapesOf } from '../../src/inference/state_dict.js';
 import type { DataRecord } from '../../src/node/data/record.js';
-import type { OpenSession, SessionTrainer } from '../../src/node/pretrain.js';
-import type { Tensors } from '../../src/parameters.js';
-import { encoderOf } from '../../src/run_file.js';
-import { numel } from '../../src/tensor.js';
-import type { StepMetrics } from '../../src/train.js';
+import type { OpenSession, SessionTrainer } from '../../src/node/run/pretrain.js';
+import { numel } from '../../src/tensor/tensor.js';
+import type { StepMetrics } from '../../src/train/trainer.js';
 
 export interface FakeOptions {
   /** Milliseconds a step takes. */

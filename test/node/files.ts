@@ -13,7 +13,7 @@ import {
   readBytes,
   removePartials,
   writeFileAtomic,
-} from '../../src/node/files.js';
+} from '../../src/node/system/files.js';
 import { inFolder, runOutside } from '../outside.js';
 import { rejects } from '../rejects.js';
 

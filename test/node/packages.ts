@@ -16,7 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findEntries, findPackageFile, packageFolders } from '../../src/node/packages.js';
+import { findEntries, findPackageFile, packageFolders } from '../../src/node/system/packages.js';
 import { bundleSource } from '../outside.js';
 import { generator } from '../random.js';
 import { buildCli } from './build_cli.js';

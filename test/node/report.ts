@@ -2,11 +2,11 @@ import { inflateSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { presets } from '../../src/config/presets.js';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/settings.js';
 import { runCost } from '../../src/cost/run.js';
 import { renderChart } from '../../src/node/report/chart.js';
 import { encodePng } from '../../src/node/report/png.js';
-import { type ReportData, renderReport } from '../../src/node/report.js';
+import { type ReportData, renderReport } from '../../src/node/report/run_report.js';
 
 const steps = Array.from({ length: 900 }, (_, i) => i + 1);
 

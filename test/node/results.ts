@@ -3,13 +3,13 @@ import { inflateSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DataError } from '../../src/errors.js';
-import { featureMap } from '../../src/node/feature_map.js';
+import { featureMap } from '../../src/node/eval/feature_map.js';
+import { evaluationText, type Result, resultText } from '../../src/node/eval/scores.js';
 import { confusionFigure } from '../../src/node/report/confusion.js';
 import { extendReport } from '../../src/node/report/extend.js';
 import { mapFigure } from '../../src/node/report/feature_map.js';
 import { renderPage, resultsHere } from '../../src/node/report/page.js';
 import { resultSection } from '../../src/node/report/result.js';
-import { evaluationText, type Result, resultText } from '../../src/node/scores.js';
 import { generator, randoms } from '../random.js';
 import { rejects } from '../rejects.js';
 

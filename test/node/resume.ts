@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readCheckpoint } from '../../src/io/checkpoint.js';
+import { readCheckpoint } from '../../src/formats/checkpoint.js';
 import { generator, seed } from '../random.js';
 import { buildCli } from './build_cli.js';
 import { eventsMatchMetrics } from './read_events.js';

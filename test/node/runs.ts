@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { parseConfig, type TrainConfig } from '../../src/config.js';
+import { parseConfig, type TrainConfig } from '../../src/config/settings.js';
 
 export const silent = { write: () => true };
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-run-'));

@@ -24,7 +24,7 @@ import { brotliCompressSync } from 'node:zlib';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DeviceError } from '../../src/errors.js';
-import { driverPins, findArchive, type Pins, readTar, unpack } from '../../src/node/software.js';
+import { driverPins, findArchive, type Pins, readTar, unpack } from '../../src/node/device/software.js';
 import { generator } from '../random.js';
 
 let folder = '';

@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readTrained } from '../../src/data/trained.js';
-import { readSafetensors } from '../../src/io/safetensors.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { DataRecord } from '../../src/node/data/record.js';
 import { generator } from '../random.js';
 import { buildCli } from './build_cli.js';

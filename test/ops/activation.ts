@@ -1,9 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { activation } from '../../src/ops/activation.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { names, slope, value } from './activations.js';

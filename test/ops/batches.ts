@@ -1,6 +1,7 @@
 // Large batches go through their ops a group of images at a time, and nothing but the time of a dispatch shows it.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { batches } from '../../src/ops/batches.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { depthwise } from '../../src/ops/depthwise.js';
@@ -8,8 +9,7 @@ import { linear } from '../../src/ops/linear.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, prefix, type Tensor, tensor } from '../../src/tensor.js';
+import { numel, prefix, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

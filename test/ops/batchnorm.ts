@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import type { Activation } from '../../src/ops/activation.js';
 import { type BatchNormOptions, batchnorm } from '../../src/ops/batchnorm.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { keep, numel, type Tensor } from '../../src/tensor.js';
+import { keep, numel, type Tensor } from '../../src/tensor/tensor.js';
 import { checkOp, chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

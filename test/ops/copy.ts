@@ -1,13 +1,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
 import { add } from '../../src/ops/add.js';
 import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/ops/copy.js';
 import { exp, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { columns, numel, prefix, transient, transposed } from '../../src/tensor.js';
+import { columns, numel, prefix, transient, transposed } from '../../src/tensor/tensor.js';
 import { checkOp, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';

@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { add } from '../../src/ops/add.js';
 import {
   correlation,
@@ -11,8 +12,7 @@ import {
 } from '../../src/ops/cross_correlation.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { keep, prefix, type Tensor } from '../../src/tensor.js';
+import { keep, prefix, type Tensor } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { transient } from '../../src/tensor.js';
+import { transient } from '../../src/tensor/tensor.js';
 import { checkOp, chosen, close, type Kept, type OpCase, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator } from '../random.js';

@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
 import { add } from '../../src/ops/add.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
+import { numel, type Tensor } from '../../src/tensor/tensor.js';
 import { checkOp } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator } from '../random.js';

@@ -1,6 +1,7 @@
 // Activations kept in f16: every op gives what it gives in f32 on the same numbers, its outputs rounded once.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { DeviceError, ValidationError } from '../../src/errors.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
@@ -15,11 +16,10 @@ import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
 import type { Device } from '../../src/runtime/device.js';
-import { fromHalf, toHalf } from '../../src/runtime/half.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Precision, prefix, type Tensor, tensor, transient } from '../../src/tensor.js';
+import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { numel, type Precision, prefix, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
 import { linear } from '../../src/ops/linear.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { tensor } from '../../src/tensor.js';
+import { tensor } from '../../src/tensor/tensor.js';
 import { checkOp, chosen, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator } from '../random.js';

@@ -1,6 +1,7 @@
 // What the small ops are for: losses that are no op of their own, written on the tape, equal their definitions in f64.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Tape } from '../../src/core/tape.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { concat, detach } from '../../src/ops/copy.js';
@@ -9,8 +10,7 @@ import { matmul } from '../../src/ops/matmul.js';
 import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import type { Device } from '../../src/runtime/device.js';
-import type { Tape } from '../../src/tape.js';
-import type { Tensor } from '../../src/tensor.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
 import { checkOp } from '../check.js';
 import { openTestDevice } from '../device.js';
 

@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
 import { type MatmulIntoOptions, matmul, matmulInto } from '../../src/ops/matmul.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { columns, numel, type Tensor } from '../../src/tensor.js';
+import { columns, numel, type Tensor } from '../../src/tensor/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

@@ -1,9 +1,9 @@
 import { test } from 'uvu';
+import { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
 import { neighbourTargets } from '../../src/ops/neighbours.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { checkOp } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';

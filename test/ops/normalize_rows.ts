@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { prefix } from '../../src/tensor.js';
+import { prefix } from '../../src/tensor/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

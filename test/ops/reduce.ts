@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
 import { mean, type ReduceOptions, sum } from '../../src/ops/reduce.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { numel } from '../../src/tensor.js';
+import { numel } from '../../src/tensor/tensor.js';
 import { checkOp } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';

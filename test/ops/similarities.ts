@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
 import { similarities } from '../../src/ops/similarities.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms } from '../random.js';

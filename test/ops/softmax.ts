@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { type Tensor, tensor } from '../../src/tensor.js';
+import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';

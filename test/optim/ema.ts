@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Parameters, parameter } from '../../src/core/parameters.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
 import { ema } from '../../src/optim/ema.js';
-import { Parameters, parameter } from '../../src/parameters.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { Optimizer, Trainable } from '../../src/optim/optimizer.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { numel } from '../../src/tensor.js';
+import { numel } from '../../src/tensor/tensor.js';
 import { close } from '../check.js';
 import { generator, randoms, seed } from '../random.js';
 

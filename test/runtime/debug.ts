@@ -1,12 +1,12 @@
 // What debug levels print, and that nothing is printed without one.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { ConfigError } from '../../src/errors.js';
 import { log, mul } from '../../src/ops/elementwise.js';
 import { describe } from '../../src/runtime/describe.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';
 

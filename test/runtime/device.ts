@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError } from '../../src/errors.js';
 import { type Device, openDevice } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { type Tensor, tensor } from '../../src/tensor.js';
+import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';
 

@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { DeviceError } from '../../src/errors.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { tensor, transient } from '../../src/tensor.js';
+import { tensor, transient } from '../../src/tensor/tensor.js';
 import { rejects } from '../rejects.js';
 
 /** A convolution and its backward, in a phase, recorded where there is no adapter. */

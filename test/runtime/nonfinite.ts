@@ -1,14 +1,14 @@
 // Debug level 2: the first command that writes a NaN or an infinity is named, and nothing else is taken for one.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { NonFiniteError } from '../../src/errors.js';
 import { metaDevice } from '../../src/index.js';
 import { div, log, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Readback } from '../../src/runtime/readback.js';
-import { Tape } from '../../src/tape.js';
-import { reshape, type Tensor } from '../../src/tensor.js';
+import { reshape, type Tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';
 

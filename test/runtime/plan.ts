@@ -1,13 +1,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { DeviceError, OutOfMemoryError, ShapeError, ValidationError } from '../../src/errors.js';
-import { openDevice } from '../../src/node/device.js';
+import { openDevice } from '../../src/node/device/device.js';
 import { add } from '../../src/ops/add.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { Tape } from '../../src/tape.js';
-import { prefix, type Tensor, tensor } from '../../src/tensor.js';
+import { prefix, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice, pretend } from '../device.js';
 import { rejects } from '../rejects.js';
 

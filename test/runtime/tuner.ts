@@ -1,6 +1,7 @@
 // Tuning: wrong candidates are refused, slow ones lose, and nothing but scratch memory is written.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Tape } from '../../src/core/tape.js';
 import { add } from '../../src/generated/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { normalizeRows } from '../../src/ops/normalize_rows.js';
@@ -11,8 +12,7 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { type Tuned, type TuningCache, tune } from '../../src/runtime/tuner.js';
 import { memoryTuningCache } from '../../src/runtime/tuning_cache.js';
-import { Tape } from '../../src/tape.js';
-import { numel, type Tensor } from '../../src/tensor.js';
+import { numel, type Tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findAdapter } from '../../src/node/device.js';
+import { Tape } from '../../src/core/tape.js';
+import { findAdapter } from '../../src/node/device/device.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
@@ -10,8 +11,7 @@ import { requestDevice } from '../../src/runtime/adapter.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { Tape } from '../../src/tape.js';
-import { numel } from '../../src/tensor.js';
+import { numel } from '../../src/tensor/tensor.js';
 import { upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { names } from '../ops/activations.js';

@@ -1,63 +1,19 @@
 import { join } from 'node:path';
-import type { TrainConfig } from '../../config.js';
+import { expectOneOf } from '../../checks/one_of.js';
+import { expectOptions } from '../../checks/options.js';
+import type { TrainConfig } from '../../config/settings.js';
 import { CIFAR10_CLASSES, openCifar } from '../../data/cifar.js';
-import { eachPicture, type ImageSource, reduced } from '../../data/source.js';
+import { eachPicture, reduced } from '../../data/derived.js';
+import type { ImageSource } from '../../data/source.js';
 import { holdOut } from '../../data/split.js';
 import { ConfigError, DataError } from '../../errors.js';
-import { expectOneOf } from '../../runtime/one_of.js';
-import { expectOptions, type Kinds } from '../../runtime/options.js';
-import { isFolder, listFolder, readBytes } from '../files.js';
+import { isFolder, listFolder, readBytes } from '../system/files.js';
+import { type Dataset, type DatasetOptions, datasetOptions } from './dataset.js';
 import { EMOJI_ATTRIBUTION, openEmoji } from './emoji.js';
 import { openFolder } from './folder_dataset.js';
 import { openIdxFolder } from './idx_folder.js';
-import { checkImageFiles, type ImageFileOptions, imageFileOptions } from './image_files.js';
-import { type DataRecord, type FileRecord, RecordedFiles } from './record.js';
-
-/** Images to learn from, and others, never trained on, to test with where there are labels or twins to test by. */
-export interface Dataset {
-  readonly name: string;
-  readonly train: ImageSource;
-  readonly test?: ImageSource;
-  /** Whether `test` was held out of the same images, and is no part that came with them. */
-  readonly isDrawn?: boolean;
-  /** What the user should be told: how it was split, what was left out, whose pictures these are. */
-  readonly notes: readonly string[];
-  /** The files that it was made of. */
-  readonly record?: DataRecord;
-}
-
-export interface DatasetOptions extends ImageFileOptions {
-  /** Emoji: 'paired' gives the two drawings of an emoji as the two views, 'augmented' every drawing as an item. */
-  readonly protocol?: 'paired' | 'augmented';
-  /**
-   * Side of the squares that the encoder sees. Drawings of emoji come no larger than need be, their own 64 unless told; images
-   * of a folder are reduced to no less.
-   */
-  readonly imageSize?: number;
-  /** Draws the split of data that come without one. */
-  readonly seed?: number;
-  /** Share of the items held out of such data; 0.2 unless told, 0 for none. */
-  readonly holdOut?: number;
-  /** false takes no labels from sub-folders: all images are trained on together. */
-  readonly labels?: boolean;
-  /** The folder to train on and the one to test with, below that of the data, where their names do not tell; '.' is all of it. */
-  readonly trainDir?: string | null;
-  readonly testDir?: string | null;
-  /** What the data were before: where names or sizes differ, a DataError tells how, before any image is decoded. */
-  readonly known?: DataRecord;
-}
-
-const datasetOptions: Kinds<DatasetOptions> = {
-  ...imageFileOptions,
-  protocol: 'string',
-  imageSize: 'number',
-  seed: 'number',
-  holdOut: 'number',
-  labels: 'boolean',
-  trainDir: 'any',
-  testDir: 'any',
-  known: 'object',
-};
+import { checkImageFiles } from './image_files.js';
+import { type FileRecord, RecordedFiles } from './record.js';
 
 /** How a run, or what was trained in it, sees its data. */
 export function datasetOptionsOf(config: TrainConfig): DatasetOptions {

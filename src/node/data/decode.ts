@@ -4,10 +4,10 @@
  */
 import { open, stat } from 'node:fs/promises';
 import type { Metadata, Sharp } from 'sharp';
-import { checkSquare, resizeSquare, type SquareOptions, squareRegion } from '../../data/resize.js';
-import type { Picture } from '../../data/source.js';
+import { checkSquare, resizeSquare, squareRegion } from '../../data/resize.js';
+import type { Picture, SquareOptions } from '../../data/source.js';
 import { ConfigError, DataError, SlimgradError } from '../../errors.js';
-import { fileError, isMissing } from '../files.js';
+import { fileError, isMissing } from '../system/files.js';
 import { formatByContent, headBytes, isRead, type UnreadFormat as UnreadName, unreadFormats } from './formats.js';
 import { loadSharp, MID_GREY } from './sharp.js';
 

@@ -1,10 +1,10 @@
+import { expectOneOf } from '../../checks/one_of.js';
+import { expectOptions } from '../../checks/options.js';
 import { fnv1a } from '../../data/fnv1a.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
-import { expectOneOf } from '../../runtime/one_of.js';
-import { expectOptions } from '../../runtime/options.js';
-import { readBytes } from '../files.js';
-import { findPackageFile, wordsFor } from '../packages.js';
+import { readBytes } from '../system/files.js';
+import { findPackageFile, wordsFor } from '../system/packages.js';
 import { loadSharp, MID_GREY } from './sharp.js';
 
 /** Whose drawings these are: to be shown wherever they are used. */

@@ -1,8 +1,9 @@
 import { isAbsolute, relative } from 'node:path';
-import { type ImageSource, subset } from '../../data/source.js';
+import { subset } from '../../data/derived.js';
+import type { ImageSource } from '../../data/source.js';
 import { heldOut } from '../../data/split.js';
 import { DataError } from '../../errors.js';
-import type { Dataset, DatasetOptions } from './datasets.js';
+import type { Dataset, DatasetOptions } from './dataset.js';
 import { ImageFiles, sideFor } from './image_files.js';
 import { leftOutLine, scanImages } from './image_folder.js';
 import { type Layout, type LayoutOptions, layoutOf, type Part } from './layout.js';

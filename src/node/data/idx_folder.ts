@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { openIdx } from '../../data/idx.js';
 import { DataError } from '../../errors.js';
-import { isFolder, listFolder } from '../files.js';
-import type { Dataset } from './datasets.js';
+import { isFolder, listFolder } from '../system/files.js';
+import type { Dataset } from './dataset.js';
 import { RecordedFiles } from './record.js';
 
 /**

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
-import type { SquareOptions } from '../../data/resize.js';
+import { expectOneOf } from '../../checks/one_of.js';
+import type { Kinds } from '../../checks/options.js';
+import type { SquareOptions } from '../../data/source.js';
 import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
-import { expectOneOf } from '../../runtime/one_of.js';
-import type { Kinds } from '../../runtime/options.js';
-import { readBytes } from '../files.js';
+import { readBytes } from '../system/files.js';
 import { decode, decodeSquare, probe, UnreadFormat } from './decode.js';
 import type { LeftOut, Skipped } from './left_out.js';
 import { contentDigest } from './record.js';

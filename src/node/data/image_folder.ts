@@ -1,6 +1,6 @@
+import { expectOptions, type Kinds } from '../../checks/options.js';
 import type { ImageSource, Picture } from '../../data/source.js';
 import { DataError } from '../../errors.js';
-import { expectOptions, type Kinds } from '../../runtime/options.js';
 import { checkImageFiles, type ImageFileOptions, ImageFiles, imageFileOptions, some } from './image_files.js';
 import { layoutOf, type Part, type Unused } from './layout.js';
 import { count, type Skipped } from './left_out.js';

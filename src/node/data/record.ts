@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { DataError } from '../../errors.js';
-import { readBytes } from '../files.js';
+import { readBytes } from '../system/files.js';
 import { count, type Skipped } from './left_out.js';
 
 /**

@@ -5,7 +5,7 @@
 import type { Dirent } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { sep } from 'node:path';
-import { fileError, READ } from '../files.js';
+import { fileError, READ } from '../system/files.js';
 import { formatByContent, formatByName, headBytes, isRead, unreadFormats } from './formats.js';
 import { type LeftOut, reasons } from './left_out.js';
 

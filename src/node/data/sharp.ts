@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { DataError } from '../../errors.js';
-import { findEntries, wordsFor } from '../packages.js';
+import { findEntries, wordsFor } from '../system/packages.js';
 
 export { MID_GREY } from '../../data/picture.js';
 

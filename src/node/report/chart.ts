@@ -1,4 +1,4 @@
-import { figure } from '../progress.js';
+import { figure } from '../cli/progress.js';
 
 /** A line of a chart: y over x, both of one length. */
 export interface Series {

@@ -1,4 +1,4 @@
-import type { Confusion } from '../scores.js';
+import type { Confusion } from '../eval/scores.js';
 import { escapeHtml, percent } from './page.js';
 import { encodePng } from './png.js';
 

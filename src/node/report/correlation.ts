@@ -1,4 +1,4 @@
-import { figure } from '../progress.js';
+import { figure } from '../cli/progress.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 

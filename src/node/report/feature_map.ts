@@ -1,4 +1,4 @@
-import type { FeatureMap } from '../scores.js';
+import type { FeatureMap } from '../eval/scores.js';
 import { escapeHtml } from './page.js';
 
 const [width, height, margin] = [600, 460, 14];

@@ -1,4 +1,4 @@
-import type { TrainConfig } from '../../config.js';
+import type { TrainConfig } from '../../config/settings.js';
 
 /** A method as a report speaks of it. */
 interface Words {

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { type Result, trialsText } from '../scores.js';
+import { type Result, trialsText } from '../eval/scores.js';
 import { type Chart, renderChart } from './chart.js';
 import { escapeHtml, percent } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';

@@ -1,0 +1,137 @@
+import { DataError, ValidationError } from '../errors.js';
+import type { Device } from '../runtime/device.js';
+import type { Binding } from '../tensor/binding.js';
+import type { Channels, Parameter } from './parameter.js';
+import type { Tensors } from './state.js';
+
+/** Which of the host's channels the slim encoder is made of: the leading ones, or those whose filters have the largest L1 norm. */
+export const sliceModes = ['prefix', 'l1'] as const;
+export type SliceMode = (typeof sliceModes)[number];
+
+interface Group {
+  /** What its list is saved under: `kept.` and the name of the first layer that makes its channels. */
+  readonly name: string;
+  readonly channels: Channels;
+  /** The weights whose rows make its channels, one a channel. */
+  readonly writers: readonly Parameter[];
+  readonly list: Binding;
+  kept: Uint32Array<ArrayBuffer>;
+}
+
+const boundary = 256; // bytes: the largest alignment that a binding's offset may need
+
+/**
+ * The keep-lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
+ * All lists lie in one buffer that the kernels look channels up in; selecting others writes its contents and nothing else.
+ */
+export class KeepLists {
+  readonly #device: Device;
+  readonly #buffer: GPUBuffer;
+  readonly #groups: ReadonlyMap<Channels, Group>;
+
+  /** Begins with the leading channels. */
+  constructor(device: Device, parameters: readonly Parameter[]) {
+    this.#device = device;
+    const sides = new Set(parameters.flatMap(({ sides }) => sides));
+    const narrowed = [...sides].filter((side) => typeof side !== 'number').filter(({ host, slim }) => slim < host);
+    let end = 0;
+    const offsets = narrowed.map(({ slim }) => {
+      const offset = end;
+      end += Math.ceil((4 * slim) / boundary) * boundary;
+      return offset;
+    });
+    this.#buffer = device.buffer('kept', end);
+    const groups = narrowed.map((channels, i): Group => {
+      const writers = parameters.filter(({ sides: [rows], writes }) => writes && rows === channels);
+      if (writers.length === 0)
+        throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
+      const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);
+      const list = { storage: this.#buffer, offset: offsets[i], bytes: 4 * channels.slim };
+      return { name: `kept.${writers[0].name.replace(/\.weight$/, '')}`, channels, writers, list, kept };
+    });
+    this.#groups = new Map(groups.map((group) => [group.channels, group]));
+    for (const group of groups) this.#write(group, group.kept);
+  }
+
+  /** Where kernels find a group's list; nothing where it keeps all. */
+  list(channels: Channels): Binding | undefined {
+    return this.#groups.get(channels)?.list;
+  }
+
+  /** The host's numbers of the channels that a group keeps, rising. */
+  kept(channels: Channels): Uint32Array {
+    return this.#groups.get(channels)?.kept ?? Uint32Array.from({ length: channels.slim }, (_, c) => c);
+  }
+
+  /** The weights that channels are selected by. */
+  get writers(): readonly Parameter[] {
+    return [...this.#groups.values()].flatMap(({ writers }) => writers);
+  }
+
+  /**
+   * Keeps in each group the channels of the largest L1 norm: the sum over all weights that make a channel, whole rows of the host's.
+   * Of equal ones the lower number is kept.
+   *
+   * @returns how many channels are kept now that were not
+   */
+  select(weightsOf: (writer: Parameter) => Float32Array): number {
+    let changed = 0;
+    for (const group of this.#groups.values()) {
+      const { host, slim } = group.channels;
+      const scores = new Float64Array(host);
+      for (const writer of group.writers) {
+        const weights = weightsOf(writer);
+        const row = weights.length / host;
+        for (let i = 0; i < weights.length; i++) scores[Math.floor(i / row)] += Math.abs(weights[i]);
+      }
+      const before = new Set(group.kept);
+      const kept = largest(scores, slim);
+      changed += kept.filter((c) => !before.has(c)).length;
+      this.#write(group, kept);
+    }
+    return changed;
+  }
+
+  /** The lists as tensors (k), by name. */
+  read(): Tensors {
+    return new Map(
+      [...this.#groups.values()].map(({ name, kept }) => [
+        name,
+        { shape: [kept.length], data: Float32Array.from(kept) },
+      ]),
+    );
+  }
+
+  /**
+   * Takes lists that `read()` gave.
+   *
+   * @throws DataError where one is none of rising numbers of the host's channels; nothing is taken then
+   */
+  load(tensors: Tensors): void {
+    const lists = [...this.#groups.values()].map((group) => {
+      const { name, channels } = group;
+      const data = tensors.get(name)?.data ?? new Float32Array(0);
+      const rising = data.every((c, i) => Number.isInteger(c) && c < channels.host && c > (i > 0 ? data[i - 1] : -1));
+      if (data.length !== channels.slim || !rising)
+        throw new DataError(`${name}: expected ${channels.slim} rising numbers from 0 to ${channels.host - 1}`);
+      return [group, Uint32Array.from(data)] as const;
+    });
+    for (const [group, kept] of lists) this.#write(group, kept);
+  }
+
+  dispose(): void {
+    this.#device.release([this.#buffer]);
+  }
+
+  #write(group: Group, kept: Uint32Array<ArrayBuffer>): void {
+    group.kept = kept;
+    this.#device.write(this.#buffer, kept, group.list.offset);
+  }
+}
+
+/** The numbers of the k largest scores, rising; what is no number counts least. */
+function largest(scores: Float64Array, k: number): Uint32Array<ArrayBuffer> {
+  const score = (i: number) => (Number.isNaN(scores[i]) ? Number.NEGATIVE_INFINITY : scores[i]);
+  const order = Array.from(scores.keys()).sort((a, b) => (score(a) === score(b) ? a - b : score(b) - score(a)));
+  return Uint32Array.from(order.slice(0, k)).sort();
+}

@@ -1,0 +1,48 @@
+// Where tensors lie in a buffer that holds many: one behind the other, and where the elements of a slice of one are.
+import { ValidationError } from '../errors.js';
+import { denseStrides, numel, shapeText } from '../tensor/tensor.js';
+
+/** Where a tensor lies in its buffer: offset and length in floats. */
+export interface Place {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+}
+
+const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
+
+/** Places for tensors one behind the other, and the floats that they take, the gaps between them included. */
+export function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
+  places: Map<string, Place>;
+  size: number;
+} {
+  const places = new Map<string, Place>();
+  let size = 0;
+  for (const { name, shape } of tensors) {
+    if (places.has(name)) throw new ValidationError(`parameters: two tensors are named "${name}"`);
+    if (!shape.every((side) => Number.isInteger(side) && side >= 1))
+      throw new ValidationError(
+        `parameters: expected sides of "${name}" that are whole and at least 1, got ${shapeText(shape)}`,
+      );
+    const length = numel(shape);
+    places.set(name, { name, shape, offset: size, length });
+    size += Math.ceil(length / boundary) * boundary;
+  }
+  return { places, size: Math.max(size, boundary) };
+}
+
+export type Indices = ArrayLike<number>;
+
+/** Where the elements of a slice of a contiguous tensor lie, given the indices along each side that it is made of. */
+export function placesOf({ offset, shape }: Place, sides: readonly Indices[]): Uint32Array {
+  const strides = denseStrides(shape);
+  let at = Uint32Array.of(offset);
+  sides.forEach((side, d) => {
+    const wider = new Uint32Array(at.length * side.length);
+    for (let i = 0; i < wider.length; i++)
+      wider[i] = at[Math.floor(i / side.length)] + side[i % side.length] * strides[d];
+    at = wider;
+  });
+  return at;
+}

@@ -1,0 +1,80 @@
+// Whether tensors are those that are wanted: told as a whole, before any of them is used.
+
+import { textOf } from '../checks/text_of.js';
+import { DataError } from '../errors.js';
+import { numel } from '../tensor/tensor.js';
+
+/** Tensors on the CPU, by the names they are saved under. */
+export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/** A tensor's type, as safetensors names it, and its shape. */
+interface Kind {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
+/** Of a tensor that was found: how many values it has beside. */
+interface Found extends Kind {
+  readonly data: ArrayLike<unknown>;
+}
+
+/** What is wrong with the tensors that were found: those missing, extra, or of another shape, type or length. */
+function misfits(found: ReadonlyMap<string, Found>, expected: ReadonlyMap<string, Kind>): string[] {
+  const kind = ({ dtype, shape }: Kind) => `${dtype} (${shape.join(', ')})`;
+  const wrong: string[] = [];
+  for (const [name, want] of expected) {
+    const got = found.get(name);
+    if (!got) wrong.push(`${name} is missing`);
+    else if (kind(got) !== kind(want)) wrong.push(`${name} is ${kind(got)}, expected ${kind(want)}`);
+    else if (got.data.length !== numel(want.shape)) wrong.push(`${name} ${kind(got)} has ${got.data.length} values`);
+  }
+  for (const name of found.keys()) if (!expected.has(name)) wrong.push(`${name} is not expected`);
+  return wrong;
+}
+
+function refuse(what: string, wrong: readonly string[]): void {
+  if (wrong.length > 0) throw new DataError(`${what}: its tensors do not fit: ${wrong.join('; ')}`);
+}
+
+/**
+ * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
+ * So a checkpoint is refused as a whole before any of it is loaded.
+ */
+export function checkTensors(
+  found: ReadonlyMap<string, Found>,
+  expected: ReadonlyMap<string, Kind>,
+  file: string,
+): void {
+  refuse(file, misfits(found, expected));
+}
+
+/** The same for tensors on the CPU, all f32, by their shapes. */
+export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
+  refuse(file, misfitsOfState(expectState(state, file), shapes));
+}
+
+/** The same where a NaN or infinity is wrong too. */
+export function checkFiniteState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
+  const wrong = misfitsOfState(expectState(state, file), shapes);
+  for (const [name, { data }] of state)
+    if (data instanceof Float32Array && !data.every(Number.isFinite)) wrong.push(`${name} holds a NaN or infinity`);
+  refuse(file, wrong);
+}
+
+/** @throws DataError, in the file's name, where something else is given as tensors by name */
+function expectState(state: Tensors, file: string): Tensors {
+  if (!((state as unknown) instanceof Map))
+    throw new DataError(`${file}: expected a Map of tensors by name, as state() gives one, got ${textOf(state)}`);
+  for (const [name, tensor] of state)
+    if (!Array.isArray(tensor?.shape) || typeof Object(tensor.data).length !== 'number')
+      throw new DataError(`${file}: expected ${name} to be { shape, data }, got ${textOf(tensor)}`);
+  return state;
+}
+
+function misfitsOfState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>): string[] {
+  const found = [...state].map(([name, { shape, data }]) => {
+    const dtype = (data as unknown) instanceof Float32Array ? 'F32' : textOf(data);
+    return [name, { dtype, shape, data }] as const; // what another array holds would be taken for floats bit by bit
+  });
+  return misfits(new Map(found), new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])));
+}

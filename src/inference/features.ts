@@ -1,0 +1,78 @@
+import { expectArguments } from '../checks/arguments.js';
+import type { Parameters } from '../core/parameters.js';
+import { Tape } from '../core/tape.js';
+import { Loader, mostSquares } from '../data/loader.js';
+import type { SquareOptions } from '../data/source.js';
+import { checkSource, type ImageSource } from '../data/source.js';
+import { squares } from '../data/squares.js';
+import { checkEncoder, type Encoder } from '../encoders/encoder.js';
+import { ConfigError } from '../errors.js';
+import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+
+/** A lone encoder with its weights on a device; an `ImageEncoder` is one. */
+export interface WeightedEncoder {
+  readonly backbone: Encoder;
+  /** Holds the backbone's tensors at its host's width. */
+  readonly parameters: Parameters;
+  /** Side of the squares that pictures are resized and cropped to. */
+  readonly imageSize: number;
+  /** How pictures become those squares; where left out, the shorter side is resized to `imageSize`, bicubic. */
+  readonly square?: SquareOptions;
+}
+
+/** @throws ConfigError where pictures would be smaller than what the encoder shrinks to a single pixel */
+export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEncoder, 'parameters'>): void {
+  const { stride } = backbone;
+  if (!(Number.isInteger(imageSize) && imageSize >= stride && imageSize <= 1024))
+    throw new ConfigError(
+      `${what}: expected an imageSize from ${stride}, the encoder's stride, to 1024 pixels, got ${imageSize}`,
+    );
+}
+
+const most = 64; // pictures in a batch
+
+/**
+ * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized and centre-cropped as torchvision
+ * does with Pillow, normalised by ImageNet's statistics, and passed through the encoder with its running statistics. A row
+ * depends on its own picture alone.
+ *
+ * @throws DataError where a picture cannot be had or its bytes are not what its sides say
+ */
+export async function featuresOf(
+  device: Device,
+  encoder: WeightedEncoder,
+  source: ImageSource,
+): Promise<Float32Array<ArrayBuffer>> {
+  const { backbone, parameters, imageSize, square } = Object(encoder) as WeightedEncoder;
+  expectArguments('featuresOf', { device });
+  checkEncoder('featuresOf', backbone);
+  checkSource(source);
+  const { length } = source;
+  if (length === 0) return new Float32Array(0);
+  const features = backbone.features.host;
+  const batch = Math.min(most, mostSquares(imageSize), length);
+  const loader = await Loader.open(device, squares(source, imageSize, square), { batch, budget: 0 });
+  const plan = new Plan(device, { label: 'features' });
+  try {
+    const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
+    const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
+    const y = backbone.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    plan.keep(y);
+    await plan.compile();
+    const rows = new Float32Array(length * features);
+    const itemsFrom = (first: number) => Array.from({ length: Math.min(batch, length - first) }, (_, i) => first + i);
+    for (let first = 0; first < length; first += batch) {
+      const items = itemsFrom(first);
+      await loader.show(items);
+      plan.run();
+      if (first + batch < length) loader.prefetch(itemsFrom(first + batch));
+      rows.set((await plan.read(y)).subarray(0, items.length * features), first * features);
+    }
+    return rows;
+  } finally {
+    plan.dispose();
+    loader.dispose();
+  }
+}

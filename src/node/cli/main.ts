@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+import { unknown } from '../../config/names.js';
+import { SlimgradError } from '../../errors.js';
+import { exitCodes, Interrupted } from '../run/pretrain.js';
+import { version } from '../system/version.js';
+import { classify } from './classify.js';
+import { type Command, helpOf, readCommand } from './command.js';
+import { costCommand } from './cost.js';
+import { demo } from './demo.js';
+import { doctorCommand } from './doctor.js';
+import { embed } from './embed.js';
+import { evalCommand } from './eval.js';
+import { exportCommand } from './export.js';
+import { finetuneCommand } from './finetune.js';
+import { UsageError } from './flags.js';
+import { linearCommand } from './linear.js';
+import { pretrainCommand } from './pretrain.js';
+import { recalibrateCommand } from './recalibrate.js';
+
+const commands: readonly Command[] = [
+  pretrainCommand,
+  embed,
+  evalCommand,
+  linearCommand,
+  finetuneCommand,
+  classify,
+  recalibrateCommand,
+  exportCommand,
+  costCommand,
+  doctorCommand,
+  demo,
+];
+
+const overview = `slimgrad ${version}: train small vision encoders without labels, on any GPU.
+
+Usage: slimgrad COMMAND [FLAGS]
+
+Commands:
+${commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`).join('\n')}
+
+  slimgrad COMMAND --help   flags and examples of a command
+  slimgrad --version        ${version}
+
+The environment's SLIMGRAD_ADAPTER (auto, system, lavapipe, swiftshader) chooses
+the adapter; NO_COLOR keeps the output plain.`;
+
+/** Runs a command line; the code is the process's exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const [first, ...others] = args;
+  // 'help eval' asks what 'eval --help' does
+  const [name, ...rest] = first === 'help' && others.length > 0 ? [others[0], '--help'] : args;
+  if (name === '--version' || name === '-v') return say(version);
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    console[name === undefined ? 'error' : 'log'](overview);
+    return name === undefined ? 2 : 0;
+  }
+  const command = commands.find((c) => c.name === name);
+  if (!command) {
+    const { message } = unknown(
+      name.startsWith('-') ? 'flag' : 'command',
+      name,
+      commands.map((c) => c.name),
+    );
+    throw new UsageError(message);
+  }
+  if (rest.includes('--help') || rest.includes('-h')) return say(helpOf(command));
+  return command.run(readCommand(command, rest));
+}
+
+function say(text: string): 0 {
+  console.log(text);
+  return 0;
+}
+
+/** Tells what went wrong, in a line where it is the user's to mend, and gives the exit code. */
+function codeOf(error: unknown): number {
+  if (error instanceof Interrupted) {
+    console.error(error.message);
+    return exitCodes[error.signal];
+  }
+  if (error instanceof SlimgradError) {
+    console.error(`slimgrad: ${error.message}`);
+    return error.name === 'UsageError' || error.name === 'ConfigError' ? 2 : 1;
+  }
+  console.error('slimgrad: internal error. This is a bug of slimgrad; please report it with these lines.');
+  console.error(error instanceof Error ? error.stack : error);
+  return 1;
+}
+
+// A reader that goes away, as in `slimgrad --help | head -1`, is no error. A run that listens writes its checkpoint first.
+process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+  process.stdout.on('error', () => undefined);
+  const isGone = error.code === 'EPIPE';
+  if (!isGone) console.error(`slimgrad: cannot write to the standard output: ${error.message}`);
+  if (!process.emit('SIGPIPE')) process.exit(isGone ? 0 : 1);
+});
+process.exitCode = await main(process.argv.slice(2)).catch(codeOf);

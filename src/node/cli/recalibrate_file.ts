@@ -1,0 +1,42 @@
+import { eachPicture } from '../../data/derived.js';
+import { settled } from '../../eval/supervised.js';
+import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
+import { ImageEncoder } from '../../inference/image_encoder.js';
+import { openDataset } from '../data/datasets.js';
+import { openDevice } from '../device/device.js';
+import { thin } from '../eval/evaluate.js';
+import { type DataChoice, evaluationOptions, mostPictures } from '../eval/subject.js';
+import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
+
+/**
+ * Estimates the running statistics of the encoder in `weights` anew from the training pictures of `data`, at most 20,000 of them,
+ * and writes the encoder, with its classifier where it has one, to `out`, which may be `weights` itself.
+ *
+ * @returns how many pictures there were
+ * @throws DataError where a file cannot be used
+ */
+export async function recalibrateFile(
+  weights: string,
+  data: string,
+  out: string,
+  choice: DataChoice = {},
+): Promise<number> {
+  await checkPlace(out);
+  const file = readEncoder(await readBytes(weights), { file: weights });
+  const dataset = await openDataset(data, {
+    ...settled(evaluationOptions(file.config, data), choice),
+    protocol: 'augmented',
+  });
+  for (const note of dataset.notes) console.error(note);
+  const pictures = thin(eachPicture(dataset.train), mostPictures);
+  const device = await openDevice();
+  try {
+    const encoder = new ImageEncoder(device, file);
+    await encoder.recalibrate(pictures);
+    const metadata = { ...file.metadata, recalibrated: data };
+    await writeFileAtomic(out, writeEncoder({ ...file, state: await encoder.state(), metadata }));
+  } finally {
+    device.dispose();
+  }
+  return pictures.length;
+}

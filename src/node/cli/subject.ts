@@ -1,0 +1,52 @@
+import { dataSettings } from '../../config/data.js';
+import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
+import { mapMethods } from '../eval/feature_map.js';
+
+const mostSeed = 2 ** 32 - 1;
+
+/** What is evaluated, on what: the same for every command that does. */
+export const subjectSettings = {
+  weights: text('an encoder, as slim.safetensors of a run', required, 'FILE'),
+  data: text(
+    'labelled images; what was held out of them in training is tested',
+    required,
+    'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
+  ),
+};
+
+const { trainDir, testDir, maxBad, range } = dataSettings;
+const own = { shown: "the run's, of its own data" };
+
+/** Which images of the data are used, and as what (docs/data.md). */
+export const dataChoice = {
+  trainDir: { ...trainDir, ...own },
+  testDir: { ...testDir, ...own },
+  holdOut: number<number | null>(dataSettings.holdOut.doc, null, {
+    above: 0,
+    below: 1,
+    ...own,
+  }),
+  maxBad,
+  range: { ...range, ...own },
+};
+
+/** How it is evaluated and where the result goes. */
+export const resultSettings = {
+  ...dataChoice,
+  splitSeed: integer<number | null>('seed of the split of data that come without one', null, {
+    min: 0,
+    max: mostSeed,
+    shown: "the run's",
+  }),
+  recalibrate: toggle('first estimate batchnorm statistics anew from the training images', false),
+  map: choice('how the report draws the features', 'tsne', [...mapMethods, 'none']),
+  out: text('folder of the result, a JSON file, and of the report.html that it extends', '', 'DIR', {
+    shown: 'that of the weights',
+  }),
+  report: toggle('write the JSON file and the section of report.html', true),
+};
+
+/** The settings that are left out where they have no value: defaults are the library's. */
+export function given<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== '')) as never;
+}

@@ -1,0 +1,342 @@
+import { expectArguments, expectMemory } from '../checks/arguments.js';
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { textOf } from '../checks/text_of.js';
+import { ConfigError } from '../errors.js';
+import { augment as kernel } from '../generated/augment.js';
+import type { Plan } from '../runtime/plan.js';
+import type { Binding } from '../tensor/binding.js';
+import { type Precision, type Tensor, transient } from '../tensor/tensor.js';
+
+type Range = readonly [min: number, max: number];
+type Colour = readonly [r: number, g: number, b: number];
+
+/** The pictures of a batch in GPU memory; a `Loader` keeps one of these. */
+export interface Pictures {
+  /** Pictures in the batch. */
+  readonly batch: number;
+  /** The longest side that any of them can have. */
+  readonly maxSide: number;
+  readonly bindings: {
+    /** u32 RGBA, red lowest, row by row; alpha is ignored. */
+    readonly pixels: Binding;
+    /** Four u32 a stored picture: its first pixel, width, height, 0. */
+    readonly table: Binding;
+    /** Four u32 a place in the batch: the sample's number, its entry in the table for view 0 and for view 1, 0. */
+    readonly batch: Binding;
+  };
+}
+
+/** Statistics that pixels in 0..1 are normalised by: (value − mean) / std, per channel. */
+export interface Normalization {
+  readonly mean: Colour;
+  readonly std: Colour;
+}
+
+/** One view's random transformations, in the order they happen. Numbers without a comment are probabilities. */
+export interface Augmentation extends Normalization {
+  /** Side of the view in pixels. */
+  readonly size: number;
+  /** The crop's share of the picture's area, and its width to its height. */
+  readonly crop: { readonly scale: Range; readonly ratio: Range };
+  readonly flip: number;
+  /** With probability p, in random order: factors in 1 ± strength, and a turn of the hue in ± strength circles. */
+  readonly jitter: {
+    readonly p: number;
+    readonly brightness: number;
+    readonly contrast: number;
+    readonly saturation: number;
+    readonly hue: number;
+  };
+  readonly grayscale: number;
+  /** Sigma and window in pixels; the window is odd. */
+  readonly blur: { readonly p: number; readonly sigma: Range; readonly window: number };
+  /** Inverts values from 0.5 on. */
+  readonly solarize: number;
+}
+
+/** The fixed transformation of evaluation: the shorter side to `resize`, then the centre of `size` x `size` pixels. */
+export interface CentreCrop extends Normalization {
+  readonly size: number;
+  /** `size` where nothing is given, which for square pictures is a plain resize. */
+  readonly resize?: number;
+}
+
+const statistics: Kinds<Normalization> = { mean: 'array', std: 'array' };
+const cropOptions: Kinds<CentreCrop> = { ...statistics, size: 'number', resize: 'number' };
+const augmentation: Kinds<Augmentation> = {
+  ...statistics,
+  size: 'number',
+  crop: 'object',
+  flip: 'number',
+  jitter: 'object',
+  grayscale: 'number',
+  blur: 'object',
+  solarize: 'number',
+};
+const cropRanges: Kinds<Augmentation['crop']> = { scale: 'array', ratio: 'array' };
+const jitterSettings: Kinds<Augmentation['jitter']> = {
+  p: 'number',
+  brightness: 'number',
+  contrast: 'number',
+  saturation: 'number',
+  hue: 'number',
+};
+const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'array', window: 'number' };
+
+/** Mean and standard deviation of ImageNet's pixels. */
+export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
+/** Whether pictures are those of CIFAR's kind, for which recipes leave out blur and encoders their first strides. */
+export const isSmall = (imageSize: number) => imageSize <= 64;
+
+/** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for pictures above 64 pixels, its window a tenth of them. */
+export function defaultViews(size: number): [Augmentation, Augmentation] {
+  const shared = {
+    size,
+    crop: { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] },
+    flip: 0.5,
+    jitter: { p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.2, hue: 0.1 },
+    grayscale: 0.2,
+    ...imagenetStatistics,
+  } as const;
+  const blur = { sigma: [0.1, 2], window: 2 * Math.floor(size / 20) + 1 } as const;
+  const blurred = !isSmall(size);
+  return [
+    { ...shared, blur: { ...blur, p: blurred ? 1 : 0 }, solarize: 0 },
+    { ...shared, blur: { ...blur, p: blurred ? 0.1 : 0 }, solarize: 0.2 },
+  ];
+}
+
+/**
+ * Records the making of a view of the batch: (N, 3, size, size) f32. Draws depend on the run's seed and step, on each
+ * sample's number in its data set, and on `view`, and on nothing else.
+ *
+ * @param view which view, 0 or 1; with paired pictures also which picture
+ * @throws ConfigError on options out of range
+ */
+export function augment(
+  plan: Plan,
+  pictures: Pictures,
+  view: 0 | 1,
+  options: Augmentation,
+  precision: Precision = 'f32',
+): Tensor {
+  expectPictures('augment', plan, pictures);
+  checkAugmentation(options);
+  return record(plan, pictures, augmentParams(pictures, view, options), options.blur.p > 0, precision);
+}
+
+/** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
+export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, view: 0 | 1 = 0): Tensor {
+  expectPictures('centreCrop', plan, pictures);
+  const { size, resize = size } = expectOptions('centreCrop', options, cropOptions);
+  checkSize(options);
+  expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
+  return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
+}
+
+function expectPictures(where: string, plan: Plan, pictures: Pictures): void {
+  expectArguments(where, { plan });
+  const { batch, maxSide, bindings } = Object(pictures);
+  if (![batch, maxSide].every((count) => Number.isInteger(count) && count >= 1))
+    throw new ConfigError(`${where}: expected the pictures of a Loader, got ${textOf(pictures)}`);
+  for (const name of ['pixels', 'table', 'batch']) expectMemory(where, `bindings.${name}`, Object(bindings)[name]);
+}
+
+/** The kernel's parameters for a view of the whole batch. */
+export function augmentParams(pictures: Pictures, view: 0 | 1, options: Augmentation) {
+  const { crop, jitter, blur } = options;
+  return {
+    ...shape(pictures, view, options),
+    random: 1,
+    tries: 10,
+    resize: options.size,
+    scale_min: crop.scale[0],
+    scale_max: crop.scale[1],
+    ratio_min: crop.ratio[0],
+    ratio_max: crop.ratio[1],
+    flip: options.flip,
+    jitter: jitter.p,
+    grayscale: options.grayscale,
+    blur: blur.p,
+    solarize: options.solarize,
+    brightness: jitter.brightness,
+    contrast: jitter.contrast,
+    saturation: jitter.saturation,
+    hue: jitter.hue,
+    radius: (blur.window - 1) / 2,
+    sigma_min: blur.sigma[0],
+    sigma_max: blur.sigma[1],
+  };
+}
+
+type Params = ReturnType<typeof augmentParams>;
+
+// what `draw` does not read without randomness
+const neutral = {
+  tries: 0,
+  scale_min: 1,
+  scale_max: 1,
+  ratio_min: 1,
+  ratio_max: 1,
+  flip: 0,
+  jitter: 0,
+  grayscale: 0,
+  blur: 0,
+  solarize: 0,
+  brightness: 0,
+  contrast: 0,
+  saturation: 0,
+  hue: 0,
+  radius: 0,
+  sigma_min: 1,
+  sigma_max: 1,
+};
+
+function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop) {
+  return {
+    N: pictures.batch,
+    S: size,
+    R: Math.max(size, pictures.maxSide),
+    first: 0,
+    view,
+    mean_r: mean[0],
+    mean_g: mean[1],
+    mean_b: mean[2],
+    std_r: std[0],
+    std_g: std[1],
+    std_b: std[2],
+  };
+}
+
+const drawBytes = 96;
+const blockBytes = 16;
+const pixelBytes = 16; // of the pictures between passes
+const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
+
+function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
+  expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
+  const { N, S, R } = params;
+  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
+  const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
+  if (params.random === 1) plan.needs('augment', 'seed');
+  plan.phase('augment', () => {
+    for (let first = 0; first < N; first += part)
+      recordPart(plan, pictures, { ...params, first, N: Math.min(part, N - first) }, blurred, x);
+  });
+  return x;
+}
+
+function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, x: Tensor): void {
+  const { N, S, R } = params;
+  const { pixels, table, batch } = pictures.bindings;
+  const draws = whole(plan, 'augment.draws', N * drawBytes);
+  const rows = whole(plan, 'augment.rows', N * R * S * pixelBytes);
+  const image = whole(plan, 'augment.image', N * S * S * pixelBytes);
+  const groups = (threads: number) => [Math.ceil(threads / 64), N, 1] as const;
+  const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
+  const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
+
+  const words = whole(plan, 'augment.words', N * kernel.consts.BLOCKS.value * blockBytes);
+  if (params.random === 1)
+    plan.dispatch(kernel, 'draw_words', {
+      params,
+      bindings: { batch, words },
+      workgroups: Math.ceil((N * kernel.consts.BLOCKS.value) / 64),
+      bytes: words.bytes + 16 * N,
+    });
+  plan.dispatch(kernel, 'draw', {
+    params,
+    bindings: { table, batch, given: words, drawn: draws },
+    workgroups: Math.ceil(N / 64),
+    bytes: words.bytes + draws.bytes + 32 * N,
+  });
+  plan.dispatch(kernel, 'crop_rows', {
+    params,
+    bindings: { pixels, draws, new_rows: rows },
+    workgroups: rowGroups,
+    bytes: N * pictures.maxSide * (4 * pictures.maxSide + pixelBytes * S),
+  });
+  plan.dispatch(kernel, 'crop_columns', {
+    params,
+    bindings: { draws, rows, new_image: image },
+    workgroups: columnGroups,
+    bytes: N * S * pixelBytes * (pictures.maxSide + S),
+  });
+  if (!blurred) {
+    plan.dispatch(kernel, 'tone_finish', {
+      params,
+      bindings: { draws, new_image: image, x },
+      workgroups: [N, 1, 1],
+      bytes: image.bytes + (3 / 4) * image.bytes,
+    });
+    return;
+  }
+  plan.dispatch(kernel, 'tone', {
+    params,
+    bindings: { draws, new_image: image },
+    workgroups: [N, 1, 1],
+    bytes: 2 * image.bytes,
+  });
+  plan.dispatch(kernel, 'blur_rows', {
+    params,
+    bindings: { draws, image, new_rows: rows },
+    workgroups: groups(S * S),
+    bytes: 2 * image.bytes,
+  });
+  plan.dispatch(kernel, 'blur_finish', {
+    params,
+    bindings: { draws, rows, x },
+    workgroups: groups(S * S),
+    bytes: image.bytes + (3 / 4) * image.bytes,
+  });
+}
+
+function whole(plan: Plan, label: string, bytes: number): Binding {
+  return { storage: plan.slot(label, bytes), offset: 0, bytes };
+}
+
+function expect(holds: boolean, name: string, expected: string, got: unknown): void {
+  if (!holds) throw new ConfigError(`augment: expected ${name} to be ${expected}, got ${got}`);
+}
+
+function checkSize({ size, mean, std }: CentreCrop): void {
+  expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
+  expect(mean?.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
+  expect(
+    std?.length === 3 && std.every((s) => s > 0 && s < Number.POSITIVE_INFINITY),
+    'std',
+    'three numbers above 0',
+    std,
+  );
+}
+
+function checkAugmentation(options: Augmentation): void {
+  const { crop, jitter, blur } = expectOptions('augment', options, augmentation);
+  expectOptions('augment: crop', crop, cropRanges);
+  expectOptions('augment: jitter', jitter, jitterSettings);
+  expectOptions('augment: blur', blur, blurSettings);
+  checkSize(options);
+  const range = (name: string, given: Range | undefined, highest: number) => {
+    const [min, max] = given ?? [Number.NaN, Number.NaN];
+    const holds = given?.length === 2 && given.every(Number.isFinite) && min > 0 && min <= max && max <= highest;
+    expect(holds, name, `two rising numbers above 0, at most ${highest}`, `${min}, ${max}`);
+  };
+  range('crop.scale', crop.scale, 1);
+  range('crop.ratio', crop.ratio, 100);
+  range('blur.sigma', blur.sigma, 100);
+  const probabilities = {
+    flip: options.flip,
+    'jitter.p': jitter.p,
+    grayscale: options.grayscale,
+    'blur.p': blur.p,
+    solarize: options.solarize,
+  };
+  for (const [name, p] of Object.entries(probabilities)) expect(p >= 0 && p <= 1, name, 'a probability', p);
+  for (const name of ['brightness', 'contrast', 'saturation'] as const)
+    expect(jitter[name] >= 0 && jitter[name] <= 10, `jitter.${name}`, 'a number from 0 to 10', jitter[name]);
+  expect(jitter.hue >= 0 && jitter.hue <= 0.5, 'jitter.hue', 'a number from 0 to 0.5', jitter.hue);
+  const widest = 2 * options.size - 1; // a border is reflected once at most
+  const fits = blur.window % 2 === 1 && blur.window <= widest;
+  expect(fits, 'blur.window', `an odd number of pixels, at most ${widest}`, blur.window);
+}

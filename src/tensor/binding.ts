@@ -1,0 +1,47 @@
+import { textOf } from '../checks/text_of.js';
+import { ValidationError } from '../errors.js';
+
+/** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
+export interface Slot {
+  readonly label: string;
+  readonly bytes: number;
+}
+
+/** Whole numbers, which kernels read as such: labels, indices. */
+export type Integer = 'i32' | 'u32';
+
+/** A range of a buffer or of a slot; offset and length in bytes. */
+export interface Binding {
+  readonly storage: GPUBuffer | Slot;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Whether its elements are f16, two bytes each, and not f32. */
+  readonly half?: boolean;
+  /** Whether they are whole numbers, and which, and not f32. */
+  readonly integer?: Integer;
+}
+
+/** Tells a buffer from a slot, also where there is no WebGPU to ask for its classes. */
+export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
+  return 'destroy' in storage;
+}
+
+/**
+ * The buffer of a tensor that lies in one, or the buffer itself.
+ *
+ * @throws ValidationError where it is a plan's slot, which has memory only while the plan runs
+ */
+export function bufferOf(memory: GPUBuffer | Binding): GPUBuffer {
+  const storage = Object(memory).storage ?? memory;
+  if (typeof storage !== 'object' || storage === null || !('label' in storage))
+    throw new ValidationError(`expected a buffer, or a tensor of the device, got ${textOf(memory)}`);
+  if (isBuffer(storage)) return storage;
+  throw new ValidationError(
+    `${storage.label}: expected a tensor of the device, got one of a plan; read it by the plan, or make it by device.tensor()`,
+  );
+}
+
+/** Whether two ranges of one storage have bytes in common. */
+export function overlap(a: Binding, b: Binding): boolean {
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}

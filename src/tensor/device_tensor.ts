@@ -1,0 +1,179 @@
+// Tensors in memory of the device, which are made, written and read in numbers; views of them are tensors too.
+
+import { expectOptions, type Kinds } from '../checks/options.js';
+import { ConfigError, ShapeError, ValidationError } from '../errors.js';
+import { type Binding, bufferOf, type Integer } from './binding.js';
+import { elementBytes, isDense, viewText } from './footprint.js';
+import { toHalf } from './half.js';
+import type { TensorMemory } from './memory.js';
+import { type Numbers, readNumbers } from './read_numbers.js';
+import {
+  bytesOf,
+  numel,
+  type Precision,
+  prefix,
+  reshape,
+  shapeText,
+  type Tensor,
+  tensor,
+  transposed,
+} from './tensor.js';
+
+/** Numbers for a tensor: one for all of it, one for each element in order, or what gives that of an element. */
+export type Values = number | ArrayLike<number> | ((element: number) => number);
+
+export interface TensorOptions {
+  /** What error messages call it. */
+  label?: string;
+  /** 'f32' where left out; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
+  dtype?: Precision | Integer;
+}
+
+const tensorOptions: Kinds<TensorOptions> = { label: 'string', dtype: 'string' };
+
+/**
+ * A tensor of the device: what ops read, as a dense tensor or as a view of one. `device.tensor` makes one.
+ *
+ * Its memory is freed by `dispose()`, or with the device.
+ */
+export class DeviceTensor<Gradient extends Tensor | undefined = undefined> implements Tensor {
+  declare readonly storage: GPUBuffer;
+  declare readonly label: string;
+  declare readonly shape: readonly number[];
+  declare readonly strides: readonly number[];
+  declare readonly offset: number;
+  declare readonly bytes: number;
+  declare readonly half?: boolean;
+  declare readonly integer?: Integer;
+  /** Of a parameter: the same view of what backward passes add to. */
+  declare readonly grad: Gradient;
+  declare readonly keptRows?: Binding;
+  declare readonly keptColumns?: Binding;
+  readonly #device: TensorMemory;
+
+  constructor(device: TensorMemory, view: Tensor) {
+    const { grad, ...rest } = view;
+    Object.assign(this, rest, grad && { grad: new DeviceTensor(device, grad) });
+    this.#device = device;
+  }
+
+  /** A dense tensor of these numbers in a buffer of its own. */
+  static make(device: TensorMemory, shape: readonly number[], values: Values, options: TensorOptions): DeviceTensor {
+    const { label = 'tensor', dtype = 'f32' } = expectOptions('tensor', options, tensorOptions);
+    if (!Array.isArray(shape) || !shape.every((side) => Number.isInteger(side) && side >= 1))
+      throw new ShapeError(
+        `${label}: expected a shape of sides that are whole and at least 1, got ${Array.isArray(shape) ? shapeText(shape) : shape}`,
+      );
+    const size = bytesOf(label, dtype);
+    const integer = dtype === 'i32' || dtype === 'u32' ? dtype : undefined;
+    const numbers = values === 0 ? undefined : numbersOf(label, shape, values, integer);
+    const made = new DeviceTensor(
+      device,
+      tensor(device.tensorBuffer(label, numel(shape), size), label, shape, 0, dtype),
+    );
+    if (numbers) made.#put(numbers, 0);
+    return made;
+  }
+
+  /** Its numbers now, after all work submitted so far, in their order. */
+  async read(): Promise<Numbers<this>> {
+    return readNumbers(this.#device, this, (range) => ({ buffer: bufferOf(range), offset: range.offset }));
+  }
+
+  /**
+   * Writes its numbers, after all work submitted so far.
+   *
+   * @throws ShapeError where there are not as many as it has elements; ConfigError for what is no number; ValidationError for a
+   * view by keep-lists, or an f16 view whose rows do not begin at whole words
+   */
+  write(values: Values): void {
+    const { shape, strides, label } = this;
+    const numbers = numbersOf(label, shape, values, this.integer);
+    if (this.keptRows || this.keptColumns)
+      throw new ValidationError(`write: expected a tensor without keep-lists, got ${viewText(this)}; write the whole`);
+    const dense = isDense(this);
+    const inner = dense ? numbers.length : shape[shape.length - 1];
+    if (!dense && strides[shape.length - 1] !== 1)
+      throw new ValidationError(
+        `write: expected rows that lie together, got ${viewText(this)}; write what ${label} is of`,
+      );
+    for (let first = 0; first < numbers.length; first += inner) {
+      let rest = first;
+      let at = 0;
+      for (let d = shape.length - 1; d >= 0; d--) {
+        at += (rest % shape[d]) * strides[d];
+        rest = Math.floor(rest / shape[d]);
+      }
+      this.#put(numbers.subarray(first, first + inner), at);
+    }
+  }
+
+  /** Writes numbers that lie together, from an element of its memory on. */
+  #put(numbers: NumberArray, at: number): void {
+    const data = this.half ? toHalf(Float32Array.from(numbers)) : numbers;
+    const isWhole = this.#device.elementsOf(this.storage) === numbers.length;
+    this.#device.write(this, isWhole ? toWords(data) : data, at * elementBytes(this));
+  }
+
+  /** The leading block `shape`, as a slim encoder uses one: the same memory, and of a parameter the same gradient. */
+  slice(shape: readonly number[]): DeviceTensor<Gradient> {
+    return new DeviceTensor(this.#device, prefix(this, shape));
+  }
+
+  /** The same memory under another shape of as many elements. */
+  reshape(shape: readonly number[]): DeviceTensor<Gradient> {
+    return new DeviceTensor(this.#device, reshape(this, shape));
+  }
+
+  /** The same memory with the first two sides exchanged, for ops that read strides. */
+  transpose(): DeviceTensor<Gradient> {
+    return new DeviceTensor(this.#device, transposed(this));
+  }
+
+  /** Frees its memory, that of its gradient, and so that of every view of them. */
+  dispose(): void {
+    this.#device.release([this, ...(this.grad ? [this.grad] : [])]);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** A tensor that is trained, or a view of one: its gradient is the same view of the gradient. */
+export type DeviceParameter = DeviceTensor<DeviceTensor>;
+
+/** A tensor of whole numbers: labels, indices. No gradient reaches it. */
+export type DeviceIntegers<I extends Integer = Integer> = DeviceTensor & { readonly integer: I };
+
+type NumberArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** The same in whole words of 4 bytes: what overhangs is the padding behind a dense tensor. */
+function toWords(data: NumberArray | Uint16Array<ArrayBuffer>): typeof data {
+  if (data.byteLength % 4 === 0) return data;
+  const words = new Uint16Array(data.length + 1);
+  words.set(data);
+  return words;
+}
+
+/** As many numbers as a shape has elements, whole ones for an integer tensor. */
+function numbersOf(label: string, shape: readonly number[], values: Values, integer: Integer | undefined): NumberArray {
+  const count = numel(shape);
+  const given = typeof values === 'number' || typeof values === 'function' ? undefined : values;
+  if (given !== undefined && (typeof given !== 'object' || given === null || typeof given.length !== 'number'))
+    throw new ConfigError(`${label}: expected a number, an array of numbers or a function, got ${given}`);
+  if (given && given.length !== count)
+    throw new ShapeError(`${label}: expected ${count} numbers for ${shapeText(shape)}, got ${given.length}`);
+  const at = given ? (i: number) => given[i] : typeof values === 'function' ? values : () => values as number;
+  const [least, most] = integer === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
+  const number = (_: unknown, i: number): number => {
+    const value: unknown = at(i);
+    if (typeof value !== 'number') throw new ConfigError(`${label}: expected numbers, got ${value} at ${i}`);
+    if (integer && !(Number.isInteger(value) && value >= least && value <= most))
+      throw new ConfigError(`${label}: expected whole numbers from ${least} to ${most}, got ${value} at ${i}`);
+    return value;
+  };
+  const all = Array.from({ length: count }, number);
+  if (integer === 'i32') return Int32Array.from(all);
+  return integer === 'u32' ? Uint32Array.from(all) : Float32Array.from(all);
+}

@@ -1,0 +1,105 @@
+// How the elements of a view lie in its memory, and the checks of that: strides, extent, range, type.
+import { ShapeError, ValidationError } from '../errors.js';
+import { type Binding, isBuffer } from './binding.js';
+
+/** A binding that says how its elements lie. Strides count elements; a keep-list stands in for the stride's own count. */
+export interface Shaped extends Binding {
+  readonly label: string;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly keptRows?: Binding;
+  readonly keptColumns?: Binding;
+}
+
+/** Whether a binding is a tensor, and not a mere range of memory. */
+export function isShaped(binding: Binding): binding is Shaped {
+  return 'shape' in binding && 'strides' in binding;
+}
+
+/** Bytes of an element. */
+export function elementBytes({ half }: Pick<Binding, 'half'>): 2 | 4 {
+  return half ? 2 : 4;
+}
+
+/** Whether elements lie row by row without a gap; where a side of 1 would go on is all the same. */
+export function isDense({ shape, strides, keptRows, keptColumns }: Omit<Shaped, keyof Binding | 'label'>): boolean {
+  return !keptRows && !keptColumns && strides.length === shape.length && packedFrom(0, shape, strides);
+}
+
+function packedFrom(first: number, shape: readonly number[], strides: readonly number[]): boolean {
+  let stride = 1;
+  for (let d = shape.length - 1; d >= first; d--) {
+    if (shape[d] !== 1 && strides[d] !== stride) return false;
+    stride *= shape[d];
+  }
+  return true;
+}
+
+/** Elements from the first to the last of a view, both included, keep-lists aside. */
+export function extent(shape: readonly number[], strides: readonly number[]): number {
+  return shape.reduce((last, side, d) => last + (side - 1) * strides[d], 1);
+}
+
+/** A view in words: `x (4, 3) with strides (6, 1)`. */
+export function viewText({ label, shape, strides, keptRows, keptColumns }: Shaped): string {
+  const lists = keptRows || keptColumns ? ' and keep-lists' : '';
+  return `${label} (${shape.join(', ')}) with strides (${strides.join(', ')})${lists}`;
+}
+
+/**
+ * Sees that a tensor can be read as a binding is: densely, unless its kernel declares it `Strided`. Such a kernel finds rows and
+ * columns by strides or by keep-lists, which then have to be bound too; what a row or column is made of lies together.
+ *
+ * @param where the entry point and the binding's name
+ * @param lists the keep-lists that the same dispatch binds
+ */
+export function checkLayout(where: string, x: Binding, strided: boolean, lists: readonly Binding[]): void {
+  if (!isShaped(x)) return;
+  const { shape, strides } = x;
+  checkExtent(where, x);
+  if (!strided && !isDense(x))
+    throw new ShapeError(`${where}: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
+  if (!packedFrom(shape.length < 2 ? 0 : 2, shape, strides))
+    throw new ShapeError(
+      `${where}: expected a tensor whose rows and columns alone lie apart, got a view ${viewText(x)}; copy it by contiguous()`,
+    );
+  for (const list of [x.keptRows, x.keptColumns])
+    if (list && !lists.some(({ storage, offset }) => storage === list.storage && offset === list.offset))
+      throw new ShapeError(
+        `${where}: expected a tensor without keep-lists, got ${viewText(x)}; copy it by contiguous()`,
+      );
+}
+
+/** Sees that an array's numbers are stored as a tensor's are; bytes may be anybody's. */
+export function checkKind(memory: Binding, data: ArrayBufferView | ArrayBuffer): void {
+  const { half, integer } = memory;
+  const Own = half ? Uint16Array : { f32: Float32Array, i32: Int32Array, u32: Uint32Array }[integer ?? 'f32'];
+  const isBytes = data instanceof ArrayBuffer || data instanceof DataView || data instanceof Uint8Array;
+  if (!isShaped(memory) || isBytes || data instanceof Own) return;
+  throw new ValidationError(
+    `${memory.label}: expected a ${Own.name} to write, got a ${data.constructor.name}; tensor.write(values) takes any numbers`,
+  );
+}
+
+/** Sees that a view has a stride a side, and that its memory reaches to its last element. */
+export function checkExtent(where: string, x: Shaped): void {
+  const { label, shape, strides, bytes } = x;
+  const whole = [...shape, ...strides].every((n) => Number.isInteger(n) && n >= 0) && shape.every((side) => side > 0);
+  if (!whole || shape.length !== strides.length)
+    throw new ShapeError(`${where}: expected sides of at least 1 and a stride each, got ${viewText(x)}`);
+  const needed = extent(shape, strides) * elementBytes(x);
+  if (needed > bytes)
+    throw new ShapeError(
+      `${where}: expected ${needed} bytes for ${label} (${shape.join(', ')}), got a binding of ${bytes}; ` +
+        'give it memory of its size',
+    );
+}
+
+/** Sees that a range lies within its buffer or slot. */
+export function checkRange(where: string, { storage, offset, bytes }: Binding): void {
+  const size = isBuffer(storage) ? storage.size : storage.bytes;
+  if (!(Number.isInteger(offset) && offset >= 0 && bytes > 0 && offset + Math.ceil(bytes / 4) * 4 <= size))
+    throw new ValidationError(
+      `${where}: expected a range within the ${size} bytes of "${storage.label}", got ${bytes} bytes from ${offset} on`,
+    );
+}

@@ -1,0 +1,84 @@
+import { expectOptions, type Kinds } from '../checks/options.js';
+import type { Parameters, Width } from '../core/parameters.js';
+import { Tape } from '../core/tape.js';
+import { Loader, mostSquares } from '../data/loader.js';
+import type { ImageSource, SquareOptions } from '../data/source.js';
+import { squares } from '../data/squares.js';
+import { ConfigError, DataError } from '../errors.js';
+import type { Module } from '../nn/module.js';
+import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import type { Device } from '../runtime/device.js';
+import { Plan } from '../runtime/plan.js';
+
+/** What is recalibrated: the batchnorms of a part of a network, as one of its encoders sees them. */
+export interface Recalibrated {
+  readonly module: Module;
+  readonly parameters: Parameters;
+  readonly width: Width;
+}
+
+export interface RecalibrateOptions {
+  /** Pictures in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
+  batch?: number;
+  /** How pictures become squares, as `WeightedEncoder` has it. */
+  square?: SquareOptions;
+}
+
+const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square: 'object' };
+
+/**
+ * Estimates running statistics anew from pictures: each becomes the mean, over batches of the same size, of the batch's mean or
+ * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
+ * Pictures are resized and centre-cropped, as for an embedding; those that fill no batch are left out. Of items with several
+ * pictures the first counts: `eachPicture()` makes an item of each.
+ *
+ * @param size side of the squares that the network sees, in pixels
+ * @throws DataError where there are fewer than two pictures, or one cannot be had: the statistics then stay as they were
+ */
+export async function recalibrate(
+  device: Device,
+  { module, parameters, width }: Recalibrated,
+  images: ImageSource,
+  size: number,
+  options: RecalibrateOptions = {},
+): Promise<void> {
+  const { batch = 64, square = {} } = expectOptions('recalibrate', options, recalibrateOptions);
+  if (!(Number.isInteger(batch) && batch >= 2))
+    throw new ConfigError(`recalibrate: expected a whole batch of at least 2, got ${batch}`);
+  if (images.length < 2)
+    throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
+  const loader = await Loader.open(device, squares(images, size, square), {
+    batch: Math.min(batch, mostSquares(size), images.length),
+    budget: 0,
+  });
+  const plan = new Plan(device, { label: 'recalibrate' });
+  const before = new Float32Array(await device.read(parameters.stats));
+  try {
+    const view = centreCrop(plan, loader, { size, ...imagenetStatistics });
+    // with momentum 1 what a pass leaves are the batch's own statistics
+    const pass = { parameters, width, training: true, updateStats: true, momentum: 1 };
+    module.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    await plan.compile();
+    const places = module.statistics.flatMap(({ name }) => [...parameters.elements(name, width).at]);
+    device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace
+    const sums = new Float64Array(before.length);
+    const batches = Math.floor(images.length / loader.batch);
+    const itemsOf = (b: number) => Array.from({ length: loader.batch }, (_, i) => b * loader.batch + i);
+    for (let b = 0; b < batches; b++) {
+      await loader.show(itemsOf(b));
+      plan.run();
+      if (b + 1 < batches) loader.prefetch(itemsOf(b + 1));
+      const values = new Float32Array(await device.read(parameters.stats));
+      for (const at of places) sums[at] += values[at] / batches;
+    }
+    const after = before.slice();
+    for (const at of places) after[at] = sums[at];
+    device.write(parameters.stats, after);
+  } catch (error) {
+    device.write(parameters.stats, before);
+    throw error;
+  } finally {
+    plan.dispose();
+    loader.dispose();
+  }
+}

@@ -1,0 +1,75 @@
+// The library in a page: its own server, the operator fixtures and training steps of test/fixtures. In its own Chromium, and
+// in this machine's Firefox, if any.
+import { readdirSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { openChromium } from './chromium.js';
+import { hasFirefox, openFirefox } from './firefox.js';
+import { resizedHash } from './resized.js';
+import { type OpenPage, type Result, servePage } from './serve.js';
+
+const timeLimit = 130_000; // of a browser: the file as a whole has 300 s
+const fixtures = readdirSync('test/fixtures').filter((file) => file.endsWith('.safetensors'));
+const both = fixtures.flatMap((name) => [name, `${name}, plain device`]);
+const checks = [
+  'the adapter computes',
+  'a plan replays',
+  'tuning is remembered',
+  'ImageData is embedded',
+  'resizing is as in Node',
+  ...both,
+];
+const browsers: Record<string, (url: string) => Promise<OpenPage>> = {
+  Chromium: openChromium,
+  ...(hasFirefox && { Firefox: openFirefox }),
+};
+let script = '';
+
+/** What the page finds in a browser, by name. */
+async function runPage(open: (url: string) => Promise<OpenPage>): Promise<Map<string, Result>> {
+  const server = await servePage();
+  script = server.script;
+  let watchdog: NodeJS.Timeout | undefined;
+  try {
+    const query = new URLSearchParams(fixtures.map((name) => ['fixture', name]));
+    query.set('resized', String(resizedHash()));
+    const page = await open(`${server.url}?${query}`);
+    page.broken.catch(() => undefined); // closing rejects it too; by then nobody waits for it
+    const late = new Promise<never>((_, reject) => {
+      watchdog = setTimeout(() => reject(new Error(`the page took over ${timeLimit / 1000} s`)), timeLimit);
+    });
+    try {
+      const results = await Promise.race([server.results, page.broken, late]);
+      return new Map(results.map((result) => [result.name, result]));
+    } finally {
+      await page.close();
+    }
+  } finally {
+    clearTimeout(watchdog);
+    await server.close();
+  }
+}
+
+for (const [name, open] of Object.entries(browsers)) {
+  let found: Promise<Map<string, Result>> | undefined;
+  for (const check of checks)
+    test(`in ${name}: ${check}`, async () => {
+      found ??= runPage(open);
+      const results = await found;
+      const result = results.get(check);
+      assert.ok(
+        result,
+        `no result came from the page; it sent ${[...results.values()].map((r) => r.failure ?? r.name)}`,
+      );
+      assert.is(result.failure, undefined);
+      assert.ok(result.error <= result.tolerance, `error ${result.error} over ${result.tolerance}`);
+    });
+}
+
+test('the bundle needs nothing of Node and carries no shader parser', () => {
+  assert.ok(script.includes('@compute'), 'the bundle holds the kernels');
+  for (const alien of ['node:', 'WgslReflect', 'wgsl_reflect', 'require('])
+    assert.not.ok(script.includes(alien), alien);
+});
+
+test.run();
