@@ -1,10 +1,17 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { create } from 'webgpu';
 import { doctor } from '../../src/node/device/doctor.js';
 import { openTestDevice } from '../device.js';
+import { buildCli } from './build_cli.js';
+
+let cli: Awaited<ReturnType<typeof buildCli>>;
+test.before(async () => {
+  cli = await buildCli();
+});
+test.after(() => cli.remove());
 
 test('the adapter at hand is well, and the report says what it is', async () => {
   const device = await openTestDevice();
@@ -53,7 +60,7 @@ test('what keeps a device from opening stands in the report', async () => {
 
 /** What the command line prints with a pipe for its standard error, as a shell makes one: Node makes sockets. */
 function slimgrad(args: string, env: Record<string, string>): Promise<{ out: string; err: string; code: number }> {
-  const command = `{ '${process.execPath}' '${cli}' ${args} 2>&1 >&3 | cat >&2; exit $\{PIPESTATUS[0]}; } 3>&1`;
+  const command = `{ '${process.execPath}' '${cli.file}' ${args} 2>&1 >&3 | cat >&2; exit \${PIPESTATUS[0]}; } 3>&1`;
   return new Promise((resolve) => {
     execFile('bash', ['-c', command], { env: { ...process.env, ...env } }, (error, out, err) =>
       resolve({ out, err, code: error ? Number(error.code) : 0 }),
@@ -61,7 +68,19 @@ function slimgrad(args: string, env: Record<string, string>): Promise<{ out: str
   });
 }
 
-const keys = ['ok', 'problem', 'versions', 'adapters', 'name', 'chosen', 'features', 'limits', 'speed', 'notices', 'dawn'];
+const keys = [
+  'ok',
+  'problem',
+  'versions',
+  'adapters',
+  'name',
+  'chosen',
+  'features',
+  'limits',
+  'speed',
+  'notices',
+  'dawn',
+];
 
 test('the command prints JSON of the same keys whatever it finds, and what Dawn prints only in it', async () => {
   const { out, err, code } = await slimgrad('doctor --json', {});
@@ -75,7 +94,10 @@ test('the command prints JSON of the same keys whatever it finds, and what Dawn 
   const failed = JSON.parse(none.out);
   assert.equal(Object.keys(failed), keys);
   assert.equal([failed.ok, failed.name, failed.chosen, failed.speed], [false, null, null, null]);
-  assert.ok(failed.dawn.some((line: string) => /vkCreateInstance|no drivers/i.test(line)), failed.dawn.join('\n'));
+  assert.ok(
+    failed.dawn.some((line: string) => /vkCreateInstance|no drivers/i.test(line)),
+    failed.dawn.join('\n'),
+  );
   assert.match(failed.problem, failed.dawn[0]);
 });
 

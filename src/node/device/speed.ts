@@ -39,8 +39,7 @@ async function timeMatmul(device: Device): Promise<number> {
   const right = (k: number, j: number) => ((j % columns) * 4 + k * 2) % 9;
   const make = (label: string, of: (r: number, c: number) => number) =>
     device.tensor([side, side], (i) => of(Math.floor(i / side), i % side), { label });
-  using a = make('a', left);
-  using b = make('b', right);
+  const [a, b] = [make('a', left), make('b', right)];
   const step = await record(device, (tape) => ({ y: matmul(tape, a, b) }), { label: 'doctor' });
   try {
     step.run();
@@ -59,6 +58,7 @@ async function timeMatmul(device: Device): Promise<number> {
     return (2 * side ** 3) / (await secondsOf(device, () => step.run())) / 1e9;
   } finally {
     step.dispose();
+    device.release([a, b]);
   }
 }
 
