@@ -63,19 +63,19 @@ async function timeMatmul(device: Device): Promise<number> {
 }
 
 async function timeCopy(device: Device): Promise<number> {
-  const most = Math.min(2 ** 27, device.limits.maxBufferSize, Math.floor(device.memory / 8));
+  const most = Math.min(2 ** 26, device.limits.maxBufferSize, Math.floor(device.memory / 8));
   const bytes = most - (most % 16);
   const words = new Uint32Array(bytes / 4);
-  words.forEach((_, i) => {
-    words[i] = Math.imul(i, 2654435761);
-  });
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2654435761);
   const [from, to] = [device.buffer('from', bytes), device.buffer('to', bytes)];
   try {
     device.write(from, words);
     device.copy(from, to);
     const got = new Uint32Array(await device.read(to));
-    const wrong = got.findIndex((word, i) => word !== words[i]);
-    if (wrong >= 0) throw new Error(`a copy of ${bytes} bytes differs from byte ${4 * wrong} on`);
+    if (!Buffer.from(got.buffer).equals(Buffer.from(words.buffer)))
+      throw new Error(
+        `a copy of ${bytes} bytes differs from byte ${4 * got.findIndex((word, i) => word !== words[i])} on`,
+      );
     return (2 * bytes) / (await secondsOf(device, () => device.copy(from, to))) / 1e9;
   } finally {
     device.release([from, to]);
