@@ -63,7 +63,11 @@ async function timeMatmul(device: Device): Promise<number> {
 }
 
 async function timeCopy(device: Device): Promise<number> {
-  const most = Math.min(device.software ? 2 ** 24 : 2 ** 26, device.limits.maxBufferSize, Math.floor(device.memory / 8));
+  const most = Math.min(
+    device.software ? 2 ** 24 : 2 ** 26,
+    device.limits.maxBufferSize,
+    Math.floor(device.memory / 8),
+  );
   const bytes = most - (most % 16);
   const words = new Uint32Array(bytes / 4);
   for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2654435761);
