@@ -181,6 +181,7 @@ export type {
   ProfileEntry,
   Recorded,
 } from './runtime/commands.js';
+export { Debug } from './runtime/debug.js';
 export { describe } from './runtime/describe.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';

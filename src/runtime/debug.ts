@@ -1,17 +1,28 @@
-// What a device's option `debug` prints and checks: plans as text, numbers that are not finite, the WGSL of pipelines. It is loaded
-// only where the option is given, and knows no environment: src/node reads SLIMGRAD_DEBUG.
+// What a device prints and checks when it is opened with one: plans as text, numbers that are not finite, the WGSL of pipelines. Devices
+// and plans know its type alone, so that a program that does not debug does not carry it. src/node reads SLIMGRAD_DEBUG.
+import { expectOneOf } from '../checks/one_of.js';
 import { NonFiniteError } from '../errors.js';
 import type { Recorded } from './commands.js';
 import { describe } from './describe.js';
 import { Checks, type Target } from './nonfinite.js';
 
+/**
+ * What a device prints and checks: 1, each plan when it is compiled, as `describe` gives it; 2, also all numbers that dispatches
+ * write: the first NaN or infinity of a run is a NonFiniteError of what next waits for the device, or of the next run; 3, also the
+ * WGSL of each pipeline, with its constants as they are set.
+ */
 export class Debug {
   readonly #level: number;
   readonly #print: (text: string) => void;
   readonly #pending = new Set<Promise<void>>();
   #found: NonFiniteError | undefined;
 
-  constructor(level: number, print: (text: string) => void) {
+  /**
+   * @param print takes what is printed
+   * @throws ConfigError where the level is none of 1, 2 and 3
+   */
+  constructor(level: 1 | 2 | 3, print: (text: string) => void = (text) => console.error(text)) {
+    expectOneOf('debug: level', level, [1, 2, 3]);
     this.#level = level;
     this.#print = print;
   }
@@ -22,7 +33,9 @@ export class Debug {
     return this.#level > 1 ? Checks.make(plan, device, this) : undefined;
   }
 
-  showCode(label: string, code: string): void {
+  /** Prints the WGSL of a pipeline from level 3 on. */
+  compiles(label: string, code: string): void {
+    if (this.#level < 3) return;
     const lines = code.split('\n');
     const width = String(lines.length).length;
     const numbered = lines.map((line, i) => `${String(i + 1).padStart(width)} ${line}`.trimEnd());

@@ -54,8 +54,8 @@ export class Device {
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
   readonly spares: DeviceOptions['spares'];
-  /** What prints and checks, where the option `debug` asks for it; loaded then alone. */
-  readonly debug: Promise<Debug> | undefined;
+  /** What prints and checks what plans do. */
+  readonly debug: Debug | undefined;
   readonly #owned: boolean;
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -78,12 +78,8 @@ export class Device {
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
     this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
-    const { debug: level = 0, onDebug = console.error } = options;
-    this.debug = level ? import('./debug.js').then(({ Debug }) => new Debug(level, onDebug)) : undefined;
-    this.pipelines = new PipelineCache(
-      gpu,
-      level > 2 ? async (label, code) => (await this.debug)?.showCode(label, code) : undefined,
-    );
+    this.debug = options.debug;
+    this.pipelines = new PipelineCache(gpu, options.debug);
     this.spares = options.spares;
     this.#owned = owned;
     this.#isMeta = options.meta ?? false;
@@ -315,7 +311,7 @@ export class Device {
   /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words, and what `debug` found. */
   async wait<T>(pending: Promise<T>): Promise<T> {
     try {
-      const value = await this.#throttle(this.debug ? this.debug.then((debug) => debug.settled(pending)) : pending);
+      const value = await this.#throttle(this.debug?.settled(pending) ?? pending);
       this.assertHealthy();
       return value;
     } catch (error) {

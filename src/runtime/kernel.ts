@@ -169,6 +169,10 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
+interface CodeReader {
+  compiles(label: string, code: string): void;
+}
+
 const numbers = new Map<string, number>();
 
 /** Kernels of one code have the same pipelines; those of one name need not. */
@@ -183,14 +187,14 @@ export class PipelineCache {
   /** Keys of those that have been dispatched, where the driver compiles no earlier. */
   readonly warm = new Set<string>();
   readonly #gpu: GPUDevice;
-  readonly #onCode: ((label: string, code: string) => void) | undefined;
+  readonly #debug: CodeReader | undefined;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
 
-  /** @param onCode is given what is compiled for each pipeline: for debugging */
-  constructor(gpu: GPUDevice, onCode?: (label: string, code: string) => void) {
+  /** @param debug is given what is compiled for each pipeline */
+  constructor(gpu: GPUDevice, debug?: CodeReader) {
     this.#gpu = gpu;
-    this.#onCode = onCode;
+    this.#debug = debug;
   }
 
   /** What tells pipelines apart. */
@@ -212,7 +216,7 @@ export class PipelineCache {
     const label = `${kernel.stem}.${entry}`;
     const key = moduleKey(kernel, specialization);
     const code = specialize(kernel, specialization);
-    this.#onCode?.(label, code);
+    this.#debug?.compiles(label, code);
     // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
     this.#gpu.pushErrorScope('validation');
     const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });

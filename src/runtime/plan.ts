@@ -267,7 +267,7 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
-    if (!this.#standIn) this.#checks = await (await this.device.debug)?.compiled(this, this.device);
+    if (!this.#standIn) this.#checks = await this.device.debug?.compiled(this, this.device);
     return this;
   }
 

@@ -5,6 +5,7 @@ import { Tape } from '../../src/core/tape.js';
 import { ConfigError } from '../../src/errors.js';
 import { log, mul } from '../../src/ops/elementwise.js';
 import { describe } from '../../src/runtime/describe.js';
+import { Debug } from '../../src/runtime/debug.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { openTestDevice } from '../device.js';
@@ -104,7 +105,7 @@ test('level 3 shows constants as they are set, and the header of f16', async () 
   if (/f16/.test(code)) assert.match(code, /^ *1 enable f16; /m);
 });
 
-test('no level, level 0 and an empty one print nothing and load nothing', async () => {
+test('no level, level 0 and an empty one print nothing', async () => {
   for (const level of [undefined, '', '0'])
     assert.equal(
       await opened(level, async (device) => {
@@ -122,16 +123,19 @@ test('what is no level is refused by the name of who gave it', async () => {
       ConfigError,
       new RegExp(`^SLIMGRAD_DEBUG: expected one of 0, 1, 2, 3, got ${level}`),
     );
-  for (const debug of [4, true, '1'] as never[])
-    await rejects(() => openTestDevice({ debug }), ConfigError, /^openDevice: debug: expected one of 0, 1, 2, 3, got/);
+  for (const level of [0, 4, '1'] as never[])
+    await rejects(() => new Debug(level), ConfigError, /^debug: level: expected one of 1, 2, 3, got/);
+  const refused = /^openDevice: expected debug to be (an object|a Debug), got (2|Object; new Debug\(2\) makes one)$/;
+  for (const debug of [2, {}] as never[]) await rejects(() => openTestDevice({ debug }), ConfigError, refused);
 });
 
 test('the option wins over the environment', async () => {
-  const printed = await opened('1', async () => {
-    using device = await openTestDevice({ debug: 0 });
+  const own: string[] = [];
+  const printed = await opened('2', async () => {
+    using device = await openTestDevice({ debug: new Debug(1, (text) => own.push(text)) });
     await run(device);
   });
-  assert.equal(printed, []);
+  assert.equal([printed.length, own.length], [0, 1]);
 });
 
 test.run();

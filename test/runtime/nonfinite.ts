@@ -5,6 +5,7 @@ import { Tape } from '../../src/core/tape.js';
 import { NonFiniteError } from '../../src/errors.js';
 import { metaDevice } from '../../src/index.js';
 import { div, log, mul } from '../../src/ops/elementwise.js';
+import { Debug } from '../../src/runtime/debug.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Readback } from '../../src/runtime/readback.js';
@@ -15,7 +16,7 @@ import { rejects } from '../rejects.js';
 let device: Device;
 const printed: string[] = [];
 test.before(async () => {
-  device = await openTestDevice({ debug: 2, onDebug: (text) => printed.push(text) });
+  device = await openTestDevice({ debug: new Debug(2, (text) => printed.push(text)) });
 });
 test.after(() => device.dispose());
 

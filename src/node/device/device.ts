@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { ConfigError, DeviceError } from '../../errors.js';
+import { Debug } from '../../runtime/debug.js';
 import { isSoftware, requestDevice } from '../../runtime/adapter.js';
 import { type Device, openDevice as openOn } from '../../runtime/device.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from '../../runtime/device_options.js';
@@ -24,7 +25,7 @@ export type AdapterChoice = (typeof choices)[number];
 export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter' | 'debug'> {
   /** Which adapter, or the caller's own; the environment's SLIMGRAD_ADAPTER where nothing is given, else `auto`. */
   readonly adapter?: AdapterChoice | GPUAdapter;
-  /** As `DeviceOptions.debug`; default the environment's SLIMGRAD_DEBUG, else 0. */
+  /** Prints and checks what plans do; default `new Debug(level)` of the environment's SLIMGRAD_DEBUG, where that is 1, 2 or 3. */
   readonly debug?: DeviceOptions['debug'];
   /** Told in one line that the embedded adapter stands in for a missing one; `console.error` where nothing is given. */
   readonly onNotice?: (line: string) => void;
@@ -196,24 +197,24 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   const { adapter: wanted, onNotice = console.error, ...rest } = expectOptions('openDevice', options, nodeOptions);
   checkDevice(rest);
   if (!('GPUBufferUsage' in globalThis)) await dawn();
-  const debug = rest.debug ?? debugLevel(process.env.SLIMGRAD_DEBUG);
-  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest, debug });
+  const debug = rest.debug ?? debugOf(process.env.SLIMGRAD_DEBUG);
+  const given = { ...rest, ...(debug && { debug }) };
+  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...given });
   const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);
   const device = await openOn({
     ...traitsOf(adapter.info),
     ...sparesOf(adapter.info, driver),
-    ...rest,
-    debug,
+    ...given,
     adapter,
   });
   destroyAtExit(device.gpu);
   return device;
 }
 
-/** What the environment's SLIMGRAD_DEBUG says; 0 where it says nothing. @throws ConfigError where it is none of the levels */
-function debugLevel(text = ''): DeviceOptions['debug'] {
+/** What the environment's SLIMGRAD_DEBUG asks for; nothing at 0. @throws ConfigError where it is none of the levels */
+function debugOf(text = ''): Debug | undefined {
   expectOneOf('SLIMGRAD_DEBUG', text || '0', ['0', '1', '2', '3']);
-  return Number(text) as DeviceOptions['debug'];
+  return Number(text) ? new Debug(Number(text) as 1 | 2 | 3) : undefined;
 }
 
 function destroyAtExit(gpu: GPUDevice): void {
