@@ -19,7 +19,13 @@ const [target = 'library', ...paths] = process.argv.slice(2);
 /** The library's own reflection: Node runs no TypeScript by itself. */
 async function importReflection() {
   const outfile = 'build/reflect.mjs';
-  await build({ ...shared, entryPoints: ['src/custom_kernel/reflect.ts'], outfile, packages: 'external', platform: 'node' });
+  await build({
+    ...shared,
+    entryPoints: ['src/custom_kernel/reflect.ts'],
+    outfile,
+    packages: 'external',
+    platform: 'node',
+  });
   return import(pathToFileURL(resolve(outfile)).href);
 }
 
@@ -104,7 +110,7 @@ async function buildLibrary() {
 
 /** dist/custom_kernel/parse.js holds the parser, a package that users need not install; `slimgrad/kernel` alone imports it. */
 async function buildParser() {
-  const licence = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
+  const license = readFileSync('node_modules/wgsl_reflect/LICENSE.md', 'utf8').replace(/^# /, 'wgsl_reflect: ');
   await build({
     ...shared,
     sourcemap: false,
@@ -112,7 +118,7 @@ async function buildParser() {
     entryPoints: ['src/custom_kernel/parse.ts'],
     outfile: 'dist/custom_kernel/parse.js',
     platform: 'neutral',
-    banner: { js: `/*!\n${licence.trim()}\n*/` },
+    banner: { js: `/*!\n${license.trim()}\n*/` },
   });
 }
 

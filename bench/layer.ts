@@ -2,7 +2,7 @@ import { Tape } from '../src/core/tape.js';
 import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { type Binding, bufferOf } from '../src/tensor/binding.js';
-import { keep, numel, type Tensor } from '../src/tensor/tensor.js';
+import { numel, selectView, type Tensor } from '../src/tensor/tensor.js';
 import { error, upload, uploadList } from '../test/check.js';
 import { generator, randoms } from '../test/random.js';
 import { type Cost, measure, type Rounds, still } from './measure.js';
@@ -56,7 +56,7 @@ export async function benchLayer(device: Device, layer: Layer, rounds: Rounds, s
     return record(plan, layer, cut, phase, random, buffers);
   });
   try {
-    for (const { tensor } of outputs) plan.keep(tensor);
+    for (const { tensor } of outputs) plan.retain(tensor);
     await plan.compile();
     plan.poison();
     plan.run(still);
@@ -123,7 +123,7 @@ function record(
     const grad = make(`before.${name}`, host.shape, -0.4);
     const sides = [0, 1].map((d) => (listed && shape[d] < host.shape[d] ? listOf(host.shape[d], shape[d]) : undefined));
     const [rows, columns] = sides.map((list) => list?.binding);
-    parameters[name] = keep({ ...host, grad }, shape, { rows, columns });
+    parameters[name] = selectView({ ...host, grad }, shape, { rows, columns });
     kept[name] = sides.map((list) => list?.channels);
     values[name] = gather(values[name], parameters[name], kept[name]);
   }
@@ -131,7 +131,7 @@ function record(
   /** Records run and backward on a tape of their own, which differentiates what it is asked to. */
   const differentiate = (tracked: readonly string[], given: Record<string, Tensor>, passes: [string, string]) => {
     const tape = new Tape(plan);
-    for (const name of tracked) tape.track(tensors[name]);
+    for (const name of tracked) tape.requireGrad(tensors[name]);
     let y: Tensor | undefined;
     phase(passes[0], () => {
       y = run(tape, { ...tensors, ...given });
@@ -139,7 +139,7 @@ function record(
     const output = y as Tensor;
     if (!tensors.dy) tensors.dy = make('dy', output.shape, 0.1);
     // what is no op of the tape, as a queue's, has nothing that goes back
-    const isDifferentiable = tape.operations.length > 0 && tape.needsGrad(output);
+    const isDifferentiable = tape.operations.length > 0 && tape.requiresGrad(output);
     phase(passes[1], () => isDifferentiable && tape.backward(output, tensors.dy));
     const gradients = tracked.map((name) => [name, tape.gradient(tensors[name])] as const);
     return { y: output, gradients };

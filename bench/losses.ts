@@ -1,13 +1,14 @@
 // What is benched of losses: embeddings and what they are compared with, never slimmed.
+
+import { contrastiveLogits } from '../src/ops/contrastive_logits.js';
 import { transpose } from '../src/ops/copy.js';
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { exp, mul } from '../src/ops/elementwise.js';
-import { enqueue } from '../src/ops/enqueue.js';
+import { l2Normalize } from '../src/ops/l2_normalize.js';
 import { matmulInto } from '../src/ops/matmul.js';
-import { neighbourTargets } from '../src/ops/neighbours.js';
-import { normalizeRows } from '../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../src/ops/nearest_neighbors.js';
+import { queuePush } from '../src/ops/queue_push.js';
 import { mean } from '../src/ops/reduce.js';
-import { similarities } from '../src/ops/similarities.js';
 import { sinkhorn } from '../src/ops/sinkhorn.js';
 import { softmaxCrossEntropy } from '../src/ops/softmax.js';
 import { squaredDistance } from '../src/ops/squared_distance.js';
@@ -61,16 +62,16 @@ const barlowTwins = (N: number, D: number): Layer =>
   });
 
 const rows = (N: number, D: number): Layer =>
-  batch('normalize_rows', `${N}x${D}`, {
+  batch('l2_normalize', `${N}x${D}`, {
     inputs: { x: [N, D] },
-    run: (tape, { x }) => normalizeRows(tape, x),
+    run: (tape, { x }) => l2Normalize(tape, x),
     reference: reference.normalizedRows(D),
   });
 
 const queue = (N: number, D: number, K: number): Layer =>
-  batch('similarities', `${N}x${D}, queue ${K}`, {
+  batch('contrastive_logits', `${N}x${D}, queue ${K}`, {
     inputs: { q: [N, D], own: [N, D], queue: [K, D] },
-    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
     reference: reference.similarities(D, K),
   });
 
@@ -98,20 +99,20 @@ const distance = (N: number, D: number): Layer =>
 
 /** Into the queue of the example itself, at its start: step is 0. */
 const newest = (N: number, D: number, K: number): Layer =>
-  batch('enqueue', `${N}x${D} of ${K}`, {
+  batch('queue_push', `${N}x${D} of ${K}`, {
     inputs: { queue: [K, D], rows: [N, D] },
     run: (tape, { queue, rows }) => {
-      enqueue(tape.plan, queue, rows);
+      queuePush(tape.plan, queue, rows);
       return { ...queue }; // not the input, whose gradient is asked for
     },
     reference: ({ queue, rows }) => ({ y: (i) => (i < N * D ? rows[i] : queue[i]) }),
   });
 
 const nearest = (N: number, K: number): Layer =>
-  batch('neighbours', `5 of ${K}, ${N} rows`, {
+  batch('nearest_neighbors', `5 of ${K}, ${N} rows`, {
     inputs: { s: [N, K + 1] },
-    run: (tape, { s }) => neighbourTargets(tape.plan, s),
-    reference: reference.neighbourTargets(K + 1, 5),
+    run: (tape, { s }) => nearestNeighborTargets(tape.plan, s),
+    reference: reference.nearestNeighborTargets(K + 1, 5),
   });
 
 const codes = (N: number, P: number): Layer =>

@@ -38,7 +38,7 @@ const flags: readonly Flag[] = [
     flag: '--image-size',
     key: 'imageSize',
     value: 'N',
-    doc: 'with --encoder: side of its pictures',
+    doc: 'with --encoder: side of its images',
     default: '224',
     fromText: Number,
   },

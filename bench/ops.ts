@@ -11,7 +11,7 @@ import { linear } from '../src/ops/linear.js';
 import { pointwise } from '../src/ops/pointwise.js';
 import { globalAveragePool } from '../src/ops/pool.js';
 import { scaleChannels } from '../src/ops/scale_channels.js';
-import { keep, type Tensor } from '../src/tensor/tensor.js';
+import { selectView, type Tensor } from '../src/tensor/tensor.js';
 import { losses } from './losses.js';
 import * as reference from './reference.js';
 
@@ -174,7 +174,7 @@ function batchnormLayer(N: number, channels: number, side: number): Layer {
         weights: { gamma: [C], beta: [C] },
         run: (tape, { x, gamma, beta }) => {
           const [runningMean, runningVar] = ['mean', 'var'].map((name) =>
-            keep(tape.empty(`running_${name}`, [channels]), [C], { rows: gamma.keptRows }),
+            selectView(tape.empty(`running_${name}`, [channels]), [C], { rows: gamma.keptRows }),
           );
           return batchnorm(
             tape,

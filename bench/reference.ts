@@ -86,7 +86,7 @@ export function affine(N: number, I: number, O: number): Reference {
 
 const kink = 1e-4;
 
-/** Training batch normalisation with ReLU: x (N, C, P). */
+/** Training batch normalization with ReLU: x (N, C, P). */
 export function normalization(N: number, C: number, P: number, eps = 1e-5): Reference {
   return ({ x, gamma, beta, dy }) => {
     const channel = memo((c: number) => {
@@ -244,7 +244,7 @@ export function squaredDistance(scale: number): Reference {
 }
 
 /** 1 / (count + 1) in column 0 of each row of s (N, L) and in the `count` largest others. */
-export function neighbourTargets(L: number, count: number): Reference {
+export function nearestNeighborTargets(L: number, count: number): Reference {
   return ({ s }) => {
     const least = memo((n: number) => s.slice(n * L + 1, (n + 1) * L).sort()[L - 1 - count]);
     return { y: (i) => (i % L === 0 || s[i] >= least(Math.floor(i / L)) ? 1 / (count + 1) : 0) };

@@ -45,7 +45,7 @@ export interface StepReport {
   readonly firstStepMs: number;
   readonly stats: PlanStats;
   readonly ledger: Ledger;
-  /** Told before anything was allocated, the pictures aside, and what then was. */
+  /** Told before anything was allocated, the images aside, and what then was. */
   readonly predictedBytes: number;
   readonly allocatedBytes: number;
   /** The sum over all dispatches, each in a pass of its own. */
@@ -205,14 +205,14 @@ function stemOf(label: string): string {
   return label.split('.')[0].replace(/_(subgroup|window|strip|tile|weight)$/, '');
 }
 
-/** Pairs of pictures of noise: what they show is of no consequence for the time of a step. */
+/** Pairs of images of noise: what they show is of no consequence for the time of a step. */
 export function noise(items: number, side: number): ImageSource {
   const random = generator(1);
   const planes = Array.from({ length: items }, () =>
     Uint8Array.from({ length: 3 * side * side }, () => 256 * random()),
   );
-  const pictures = planarSource({ name: 'noise', width: side, height: side }, 3, planes);
-  return { ...pictures, pictures: 2, load: (item) => pictures.load(item, 0) };
+  const images = planarSource({ name: 'noise', width: side, height: side }, 3, planes);
+  return { ...images, images: 2, load: (item) => images.load(item, 0) };
 }
 
 function print(report: StepReport): void {
@@ -229,7 +229,7 @@ function print(report: StepReport): void {
   console.log(
     `  memory: ${mebibytes(stats.heldBytes)} for ${stats.slots} slots (most live at once ${mebibytes(stats.peakBytes)}, ` +
       `${(stats.heldBytes / stats.peakBytes).toFixed(2)}x), largest binding ${mebibytes(stats.largestBinding)}, ` +
-      `${mebibytes(report.allocatedBytes)} in all, where ${mebibytes(report.predictedBytes)} were predicted beside pictures and uniforms`,
+      `${mebibytes(report.allocatedBytes)} in all, where ${mebibytes(report.predictedBytes)} were predicted beside images and uniforms`,
   );
   console.log(
     '  below: each dispatch in a pass of its own, as timestamps exist at the edges of passes alone; ' +

@@ -208,7 +208,13 @@ function index(names, taken) {
 
 // the settings come from the source itself
 const bundle = join(types, 'config.mjs');
-await build({ entryPoints: ['src/config/settings.ts'], outfile: bundle, bundle: true, format: 'esm', logLevel: 'error' });
+await build({
+  entryPoints: ['src/config/settings.ts'],
+  outfile: bundle,
+  bundle: true,
+  format: 'esm',
+  logLevel: 'error',
+});
 const { settingFlags } = await import(pathToFileURL(bundle).href);
 try {
   const tsc = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', types];

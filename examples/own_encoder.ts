@@ -3,7 +3,7 @@
 //   node own_encoder.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
 import { writeFileSync } from 'node:fs';
-import { conv, convNorm, pooledEncoder, rgb, sequential, widthMultiplier } from 'slimgrad/node';
+import { convLayer, convBatchNorm, pooledEncoder, rgb, sequential, widthMultiplier } from 'slimgrad/node';
 import { adamw, exportOnnx, openDevice, openEncoder, openImageFolder, saclXd, slimOf } from 'slimgrad/node';
 import { type Encoder, type EncoderOptions, Trainer, writeEncoder } from 'slimgrad/node';
 
@@ -12,8 +12,8 @@ function plainCnn(options: EncoderOptions): Encoder {
   const channels = widthMultiplier(options, Math.round); // in the slim encoder and in its host
   const widths = [rgb, ...[16, 32, 64, 64].map(channels)];
   const layers = widths.slice(1).map((output, i) => {
-    const layer = conv(`${i}.conv`, widths[i], output, { kernelSize: 3, stride: 2 });
-    return convNorm(layer, `${i}.norm`, output);
+    const layer = convLayer(`${i}.conv`, widths[i], output, { kernelSize: 3, stride: 2 });
+    return convBatchNorm(layer, `${i}.norm`, output);
   });
   return pooledEncoder(sequential(...layers), widths[4], 2 ** layers.length);
 }
@@ -30,5 +30,5 @@ writeFileSync('slim.safetensors', bytes);
 writeFileSync('own.onnx', exportOnnx(await trainer.encoder('slim')));
 const slim = openEncoder(device, bytes, { encoder: slimOf(encoder) });
 const embeddings = await slim.embed(photos); // (N, F), row by row
-console.log(embeddings.length / slim.features, 'pictures,', slim.features, 'numbers each');
+console.log(embeddings.length / slim.features, 'images,', slim.features, 'numbers each');
 device.dispose();

@@ -1,4 +1,4 @@
-// A method of your own: SimCLR (Chen et al., 2020). Of 2N views each is to find its picture's other view among all the others.
+// A method of your own: SimCLR (Chen et al., 2020). Of 2N views each is to find its image's other view among all the others.
 //
 //   node own_method.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
@@ -21,7 +21,7 @@ function simclr(encoder: Encoder, { hidden = 256, output = 64, temperature = 0.5
       const other = device.tensor([rows], (i) => (i + rows / 2) % rows, { dtype: 'u32' });
       const similarities = add(tape, matmul(tape, z, z, { transposeB: true }), itself);
       const loss = softmaxCrossEntropy(tape, similarities, other, { temperature });
-      return minimize(tape, network, { loss }, { watched: { zA: A.z, zB: B.z, features: A.features } });
+      return minimize(tape, { loss }, { embeddings: { zA: A.z, zB: B.z, features: A.features } });
     },
   };
 }

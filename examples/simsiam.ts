@@ -2,13 +2,23 @@
 //
 //   node simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
-import { add, detach, mean, mul, normalizeRows, scale, sum } from 'slimgrad/node';
-import { embedder, minimize, mlp, mobilenetV1, norm, oneEncoder, sequential, sgd, Trainer } from 'slimgrad/node';
+import { add, detach, mean, mul, l2Normalize, scale, sum } from 'slimgrad/node';
+import {
+  embedder,
+  minimize,
+  mlp,
+  mobilenetV1,
+  batchNormLayer,
+  oneEncoder,
+  sequential,
+  sgd,
+  Trainer,
+} from 'slimgrad/node';
 import { type Encoder, type Method, openDevice, openImageFolder, type Tape, type Tensor } from 'slimgrad/node';
 
 /** −(1/N) Σ_n cos(p_n, z_n), z a constant. */
 function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {
-  const cosines = mul(tape, normalizeRows(tape, p), normalizeRows(tape, detach(tape, z)));
+  const cosines = mul(tape, l2Normalize(tape, p), l2Normalize(tape, detach(tape, z)));
   return scale(tape, mean(tape, sum(tape, cosines, { dim: 1 })), -1);
 }
 
@@ -16,7 +26,7 @@ function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {
 function simsiam(encoder: Encoder, D = 128): Method {
   const units = { host: D, slim: D };
   const layers = { hidden: D, output: D, batchnorm: true };
-  const head = sequential(mlp('projector', encoder.features, layers), norm('projector.4', units));
+  const head = sequential(mlp('projector', encoder.features, layers), batchNormLayer('projector.4', units));
   const predictor = mlp('predictor', units, { hidden: D / 4, output: D, batchnorm: true });
   const embed = embedder(encoder, head);
   return {
@@ -28,9 +38,8 @@ function simsiam(encoder: Encoder, D = 128): Method {
       const both = add(tape, negativeCosine(tape, pA, B.z), negativeCosine(tape, pB, A.z));
       return minimize(
         tape,
-        network,
         { loss: scale(tape, both, 0.5) },
-        { watched: { zA: pA, zB: B.z, features: A.features } },
+        { embeddings: { zA: pA, zB: B.z, features: A.features } },
       );
     },
   };

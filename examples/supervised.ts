@@ -1,18 +1,28 @@
 // A classifier trained with labels in a loop of one's own: host and slim encoder in one step, on the same weights.
 //
-//   node supervised.ts [FOLDER]    with a sub-folder of images a class; `labelled` where none is named (Node 24 on)
+//   node supervised.ts [FOLDER]    with a sub-folder of images a class; `labeled` where none is named (Node 24 on)
 
-import { adamw, add, augment, defaultViews, dense, Loader, mobilenetV1, openDataset, openDevice } from 'slimgrad/node';
+import {
+  adamw,
+  add,
+  augment,
+  defaultViews,
+  linearLayer,
+  Loader,
+  mobilenetV1,
+  openDataset,
+  openDevice,
+} from 'slimgrad/node';
 import { generator, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
 
 const device = await openDevice();
-const { train } = await openDataset(process.argv[2] ?? 'labelled', { imageSize: 32 });
+const { train } = await openDataset(process.argv[2] ?? 'labeled', { imageSize: 32 });
 const { labels: classOf, classes } = train;
 if (!classOf || !classes) throw new Error('expected a sub-folder of images for every class');
 const batch = 8;
 
 const encoder = mobilenetV1({ width: 0.25, ratio: 1.5, stemStride: 1 });
-const network = sequential(encoder, dense('classifier', encoder.features, classes.length));
+const network = sequential(encoder, linearLayer('classifier', encoder.features, classes.length));
 const parameters = new Parameters(device, network.parameters, network.statistics);
 parameters.initialize(generator(0));
 

@@ -17,10 +17,10 @@ function vicreg(encoder: Encoder, D = 128): Method {
       const [N] = A.z.shape;
       const beside = tape.plan.device.tensor([D, D], (i) => (i % (D + 1) === 0 ? 0 : 1)); // the diagonal
       const [first, second] = [A.z, B.z].map((z) => {
-        const centred = sub(tape, z, mean(tape, z, { dim: 0 }));
-        const variance = scale(tape, sum(tape, square(tape, centred), { dim: 0 }), 1 / (N - 1));
+        const centered = sub(tape, z, mean(tape, z, { dim: 0 }));
+        const variance = scale(tape, sum(tape, square(tape, centered), { dim: 0 }), 1 / (N - 1));
         const hinge = activation(tape, sub(tape, 1, sqrt(tape, add(tape, variance, 1e-4))), 'relu');
-        const covariance = scale(tape, matmul(tape, centred, centred, { transposeA: true }), 1 / (N - 1));
+        const covariance = scale(tape, matmul(tape, centered, centered, { transposeA: true }), 1 / (N - 1));
         const redundancy = scale(tape, sum(tape, square(tape, mul(tape, covariance, beside))), 1 / D);
         return { variance: scale(tape, mean(tape, hinge), 25 / 2), covariance: redundancy };
       });
@@ -28,7 +28,7 @@ function vicreg(encoder: Encoder, D = 128): Method {
       const variance = add(tape, first.variance, second.variance);
       const covariance = add(tape, first.covariance, second.covariance);
       const watched = { zA: A.z, zB: B.z, features: A.features };
-      return minimize(tape, network, { invariance, variance, covariance }, { watched });
+      return minimize(tape, { invariance, variance, covariance }, { embeddings: watched });
     },
   };
 }

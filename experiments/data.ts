@@ -6,7 +6,7 @@ import { type DataName, dataNames, fashion, settingsOf } from './settings.js';
 
 const opened = new Map<string, Promise<Dataset>>();
 
-/** The data of a run, opened once: all emoji, some of the others' pictures. */
+/** The data of a run, opened once: all emoji, some of the others' images. */
 export function openData({
   data,
   protocol,
@@ -21,7 +21,7 @@ export function openData({
 
 function reduced(dataset: Dataset): Dataset {
   const { train, test } = dataset;
-  if (!test || train.pictures === 2) return dataset;
+  if (!test || train.images === 2) return dataset;
   return { ...dataset, train: thin(train, fashion.train), test: thin(test, fashion.test) };
 }
 

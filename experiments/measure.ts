@@ -15,7 +15,7 @@ import {
 } from '../src/index.js';
 import { openTeacher } from '../src/node/run/teacher_file.js';
 import { makeFolder, writeFileAtomic } from '../src/node/system/files.js';
-import { type Contender, type Dataset, evaluate, pixelContender } from '../src/node.js';
+import { type Baseline, type Dataset, evaluate, pixelBaseline } from '../src/node.js';
 import type { Experiment } from './experiment.js';
 import type { Line } from './results.js';
 import { linearOptions } from './settings.js';
@@ -47,7 +47,7 @@ export async function measure(experiment: Experiment, around: Surroundings): Pro
   if (subject === 'raw pixels') {
     const pixels = pixelEncoder(device, imageSize);
     try {
-      return { images: 0, flops: 0, ...(await score(around, pixelContender(imageSize), pixels, seed)) };
+      return { images: 0, flops: 0, ...(await score(around, pixelBaseline(imageSize), pixels, seed)) };
     } finally {
       pixels.dispose();
     }
@@ -93,20 +93,20 @@ async function train({ subject, config }: Experiment, { device, dataset, deadlin
 /** kNN, retrieval and a linear layer on what the data set holds out. */
 async function score(
   { device, dataset }: Surroundings,
-  contender: Contender,
+  contender: Baseline,
   encoder: WeightedEncoder,
   seed: number,
 ): Promise<Pick<Measured, 'scores' | 'tested'>> {
   const { train, test } = dataset;
-  if (!test) throw new Error('internal: experiments need test pictures');
+  if (!test) throw new Error('internal: experiments need test images');
   const { scores } = await evaluate(dataset, [contender], { map: 'none', device });
   const { knn = 0, top1, top5, effectiveRank } = scores[0];
   const twins = top1 === undefined ? {} : { top1, top5 };
   const rank = effectiveRank === undefined ? {} : { effectiveRank };
   const found = await linearEvaluation(device, encoder, train, test, { ...linearOptions, seed });
-  const pairs = test.pictures === 2 ? { pairs: test.length } : {};
+  const pairs = test.images === 2 ? { pairs: test.length } : {};
   return {
     scores: { knn, linear: found.top1, ...twins, ...rank },
-    tested: { pictures: test.length * test.pictures, ...pairs },
+    tested: { images: test.length * test.images, ...pairs },
   };
 }

@@ -102,7 +102,7 @@ with all its settings. The same command goes on where it was stopped.
 ${measured}${gone}
 
 **These are minutes on a CPU, not ImageNet.** A small MobileNet-V1 (width 0.25, blocks 64/1 128/2 256/2 512/1) at 32 px. Every
-method trains the same slim encoder, and only that one is measured. Short runs and few pictures favour what learns fast: read
+method trains the same slim encoder, and only that one is measured. Short runs and few images favor what learns fast: read
 the tables as what is seen here, not as a ranking of methods.
 
 - *Equal epochs*: every run sees as many images. *Equal FLOPs*: every run may spend what \`sacl_xd\` does at equal epochs.
@@ -115,15 +115,15 @@ the tables as what is seen here, not as a ranking of methods.
   \`rekd\` and \`oss\` the teacher is trained along, ${ratio} times as wide too.
 - Emoji: two artists' drawings of one emoji are the two views, so training knows which are twins; a fifth of the emoji, by the
   seed, is held out (drawn by number up to 2026-11-25, by name since). Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other
-  style? Fashion-MNIST: ${count(fashion.train)} of its training and ${count(fashion.test)} of its test pictures, two augmentations of one picture.
-- *kNN*: k = 20. *Linear*: a linear layer on standardised features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
-  the training pictures. *Untrained*: as the seed makes them, a slice of a host as
+  style? Fashion-MNIST: ${count(fashion.train)} of its training and ${count(fashion.test)} of its test images, two augmentations of one image.
+- *kNN*: k = 20. *Linear*: a linear layer on standardized features, ${linearOptions.epochs} epochs, its learning rate of ${linearOptions.lr.join(' and ')} chosen on a fifth of
+  the training images. *Untrained*: as the seed makes them, a slice of a host as
   those of \`sacl_xd\` and \`sacl\` begin, and an encoder on its own, as all others begin. *Raw pixels*: the same measures of the pixels.
 - Figures are per cent, mean ± standard deviation over the seeds (n − 1). *images/s* is the training's, by the median step, of
   the seed that was least held up.`;
 }
 
-/** Sampling error of a single figure, by the counts of test pictures. */
+/** Sampling error of a single figure, by the counts of test images. */
 function remark(rows: readonly Row[], found: ReadonlyMap<Row, Found>): string {
   const all = rows.flatMap((row) => [...(found.get(row) as Found).lines.values()]);
   const parts = (['knn', 'top1'] as const).flatMap((measure) => {
@@ -132,7 +132,7 @@ function remark(rows: readonly Row[], found: ReadonlyMap<Row, Found>): string {
     const errors = some.map((line) => samplingError(line.scores?.[measure] as number, countOf(line, measure)));
     const name = measure === 'knn' ? 'kNN and linear' : 'retrieval';
     return [
-      `± ${(100 * Math.max(...errors)).toFixed(1)} for ${name} (${count(countOf(some[0], measure))} ${measure === 'knn' ? 'test pictures' : 'pairs'})`,
+      `± ${(100 * Math.max(...errors)).toFixed(1)} for ${name} (${count(countOf(some[0], measure))} ${measure === 'knn' ? 'test images' : 'pairs'})`,
     ];
   });
   return parts.length > 0
@@ -205,7 +205,7 @@ function claimsText(images: number, rows: readonly Row[], found: ReadonlyMap<Row
   return [
     `## The paper's claims, and what is seen here: ${count(images)} images a run`,
     `Differences in points, over the seeds that both rows have, ± their standard error: the scatter of the seeds or what the
-number of test pictures allows, whichever is more. A difference counts from two standard errors on. \`alpha\` is 0.5 where nothing
+number of test images allows, whichever is more. A difference counts from two standard errors on. \`alpha\` is 0.5 where nothing
 is said, \`ratio\` ${ratio}. Rows with * compare what the paper makes no claim about. With several dozen comparisons a few will pass two standard
 errors by chance.`,
     markdown(['claim', 'on', 'seeds', 'kNN', 'linear', 'retrieval', 'here'], body, 2),

@@ -35,8 +35,8 @@ export interface Line {
   readonly imagesPerSecond?: number;
   readonly seconds: number;
   readonly scores?: Scores;
-  /** Test pictures, and pairs of them where things are drawn twice. */
-  readonly tested?: { readonly pictures: number; readonly pairs?: number };
+  /** Test images, and pairs of them where things are drawn twice. */
+  readonly tested?: { readonly images: number; readonly pairs?: number };
   /** Why there are no scores. */
   readonly error?: string;
 }

@@ -6,7 +6,7 @@ export type DataName = (typeof dataNames)[number];
 
 export type Settings = Readonly<Record<string, unknown>>;
 
-/** Training and test pictures of Fashion-MNIST that are used, evenly spaced; of the emoji, all are. */
+/** Training and test images of Fashion-MNIST that are used, evenly spaced; of the emoji, all are. */
 export const fashion = { train: 10_240, test: 4_000 };
 
 /** How a linear classifier is trained on the features, by data: enough for its accuracy to settle. */
@@ -28,10 +28,10 @@ const { data: _, protocol: _p, method: _m, ratio: _r, alpha, lambda, projector, 
 
 const correlation = { lambda, projector };
 // Averages over 1,000 steps would still be the first weights when a short run ends, and a queue longer than the data would
-// hold each picture several times. With OSS's usual ε a short run's codes stay even over the prototypes.
+// hold each image several times. With OSS's usual ε a short run's codes stay even over the prototypes.
 const contrast = { queue: 512, ema: 0.99 };
 
-/** What a method gets beside the common recipe: its own numbers, as short runs on few pictures want them. */
+/** What a method gets beside the common recipe: its own numbers, as short runs on few images want them. */
 const own: Record<string, Settings> = {
   sacl_xd: { ...correlation, alpha, ratio },
   sacl: { ...correlation, ratio },

@@ -41,7 +41,7 @@ export function samplingError(p: number, n: number): number {
 export interface Difference {
   readonly seeds: number;
   readonly mean: number;
-  /** Standard error: what the seeds scatter by, or what the count of test pictures allows, whichever is more. */
+  /** Standard error: what the seeds scatter by, or what the count of test images allows, whichever is more. */
   readonly error: number;
 }
 
@@ -60,6 +60,6 @@ export function differenceOf(a: Found, b: Found, measure: Measure): Difference |
 
 /** On how many things a share was counted. */
 export function countOf({ tested }: Line, measure: Measure): number {
-  const { pictures = 1, pairs } = tested ?? {};
-  return (measure === 'top1' || measure === 'top5' ? pairs : pictures) ?? pictures;
+  const { images = 1, pairs } = tested ?? {};
+  return (measure === 'top1' || measure === 'top5' ? pairs : images) ?? images;
 }

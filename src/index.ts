@@ -1,20 +1,21 @@
+// Everything that `slimgrad` exports, file by file. Runs in browsers and in Node alike.
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './config/encoders.js';
 export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
 export { presets } from './config/presets.js';
 export { methodOf, trainerOptionsOf } from './config/run.js';
 export { parseConfig, type TrainConfig } from './config/settings.js';
-export { KeepLists, type SliceMode, sliceModes } from './core/channel_selection.js';
+export { ChannelSelection, type SliceMode, sliceModes } from './core/channel_selection.js';
 export {
   type Channels,
-  type Owned,
+  type Dim,
+  type ModuleState,
   type Parameter,
   parameter,
   type Random,
-  type Side,
   type Statistic,
   type Width,
 } from './core/parameter.js';
-export { type BnMode, bnModes, Parameters, type Slicing, type Weights } from './core/parameters.js';
+export { type BnMode, bnModes, Parameters, type ParameterView, type Slicing } from './core/parameters.js';
 export type { Place } from './core/places.js';
 export { generator } from './core/random.js';
 export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
@@ -32,18 +33,18 @@ export {
 } from './cost/training_cost.js';
 export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
 export { openCifar } from './data/cifar.js';
-export { eachPicture, onePicture, subset } from './data/derived.js';
+export { eachImage, oneImage, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';
 export { Loader, type LoaderOptions } from './data/loader.js';
-export type { ImageDataLike, ImageSource, Interpolation, Picture, PictureLike, SquareOptions } from './data/source.js';
+export type { ImageDataLike, ImageLike, ImageSource, Interpolation, RgbaImage, SquareOptions } from './data/source.js';
 export { holdOut, stemOf } from './data/split.js';
 export { leaveOutTrained, readTrained, type Trained, trainedOn, writeTrained } from './data/trained.js';
 export { efficientnetB0 } from './encoders/efficientnet.js';
 export {
   type Encoder,
   type EncoderOptions,
+  makeDivisible,
   mapChannels,
-  multipleOf8,
   pooledEncoder,
   rgb,
   slimOf,
@@ -93,9 +94,9 @@ export { type DiscoSettings, disco } from './methods/disco.js';
 export {
   type Method,
   type Networks,
-  type Objective,
   oneEncoder,
   type Recipe,
+  type StepOutputs,
   type Summary,
   twoEncoders,
   type Views,
@@ -114,16 +115,24 @@ export { xd } from './methods/xd.js';
 export { type Classification, classification, confusionMatrix } from './metrics/classification.js';
 export { type Collapse, collapse } from './metrics/collapse.js';
 export { type Correlation, correlation } from './metrics/correlation.js';
-export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labelled } from './metrics/knn.js';
+export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labeled } from './metrics/knn.js';
 export { type Pca, pca } from './metrics/pca.js';
 export { type RetrievalResult, retrieval } from './metrics/retrieval.js';
 export { type TsneOptions, tsne } from './metrics/tsne.js';
-export { type ConvModuleOptions, conv, convNorm, dense, depthwiseConv, type NormOptions, norm } from './nn/blocks.js';
+export {
+  type BatchNormLayerOptions,
+  batchNormLayer,
+  type ConvLayerOptions,
+  convBatchNorm,
+  convLayer,
+  depthwiseLayer,
+  linearLayer,
+} from './nn/blocks.js';
 export type { Classifier } from './nn/classifier.js';
 export { constant, kaimingNormal, normal, standardNormal, uniformFanIn } from './nn/init.js';
 export { type InvertedResidualOptions, invertedResidual } from './nn/inverted_residual.js';
-export { type MlpOptions, mlp, projection, unitRows } from './nn/mlp.js';
-export { type Module, type Pass, scoped, sequential } from './nn/module.js';
+export { l2NormalizeLayer, linearNoBias, type MlpOptions, mlp } from './nn/mlp.js';
+export { type Module, type Pass, prefixed, sequential } from './nn/module.js';
 export { projector } from './nn/projector.js';
 export { type ResidualOptions, residual } from './nn/residual.js';
 export { type SqueezeExciteOptions, squeezeExcite } from './nn/squeeze_excite.js';
@@ -132,14 +141,15 @@ export { add } from './ops/add.js';
 export {
   type Augmentation,
   augment,
-  type CentreCrop,
-  centreCrop,
+  type CenterCrop,
+  centerCrop,
   defaultViews,
+  type ImageBatch,
   imagenetStatistics,
   type Normalization,
-  type Pictures,
 } from './ops/augment.js';
 export { type BatchNormOptions, type BatchNormParameters, batchnorm } from './ops/batchnorm.js';
+export { contrastiveLogits } from './ops/contrastive_logits.js';
 export { type ConvOptions, conv2d } from './ops/conv2d.js';
 export { concat, contiguous, detach, narrow, slice, transpose } from './ops/copy.js';
 export {
@@ -150,16 +160,15 @@ export {
 } from './ops/cross_correlation.js';
 export { depthwise } from './ops/depthwise.js';
 export { div, exp, log, mul, scale, sqrt, square, sub } from './ops/elementwise.js';
-export { enqueue } from './ops/enqueue.js';
+export { l2Normalize, l2NormalizeInPlace } from './ops/l2_normalize.js';
 export { linear } from './ops/linear.js';
 export { type MatmulIntoOptions, type MatmulOptions, matmul, matmulInto } from './ops/matmul.js';
-export { neighbourTargets } from './ops/neighbours.js';
-export { normalizeRows, normalizeRowsInPlace } from './ops/normalize_rows.js';
+export { nearestNeighborTargets } from './ops/nearest_neighbors.js';
 export { pointwise } from './ops/pointwise.js';
 export { averagePool, globalAveragePool, type MaxPoolOptions, maxPool, type PoolOptions } from './ops/pool.js';
+export { queuePush } from './ops/queue_push.js';
 export { mean, type ReduceOptions, sum } from './ops/reduce.js';
 export { scaleChannels } from './ops/scale_channels.js';
-export { similarities } from './ops/similarities.js';
 export { type SinkhornOptions, sinkhorn } from './ops/sinkhorn.js';
 export { type CrossEntropyOptions, softmax, softmaxCrossEntropy } from './ops/softmax.js';
 export { squaredDistance } from './ops/squared_distance.js';
@@ -170,7 +179,6 @@ export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
-export type { Candidate, Choice } from './runtime/choice.js';
 export type {
   Clear,
   Command,
@@ -191,21 +199,22 @@ export { Plan } from './runtime/plan.js';
 export { profile } from './runtime/profile.js';
 export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
-export { type Trial, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
+export { type Measurement, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';
 export { browserTuningCache, memoryTuningCache } from './runtime/tuning_cache.js';
+export type { Variant, VariantChoice } from './runtime/variants.js';
 export type { Binding, Integer, Slot } from './tensor/binding.js';
 export type { DeviceIntegers, DeviceParameter, DeviceTensor, TensorOptions, Values } from './tensor/device_tensor.js';
 export type { Numbers } from './tensor/read_numbers.js';
 export {
-  columns,
   denseStrides,
   type IntegerTensor,
-  keep,
-  type Lists,
+  narrowView,
   numel,
   type Precision,
-  prefix,
-  reshape,
+  reshapeView,
+  type Selection,
+  selectView,
+  sliceView,
   type Tensor,
   tensor,
   transient,

@@ -1,6 +1,6 @@
 // All of slimgrad with what needs Node beside it, so that a program has one line to import; `openDevice` is Node's own here.
 export * from './index.js';
-export type { Screen } from './node/cli/progress.js';
+export type { Terminal } from './node/cli/progress.js';
 export type { Dataset, DatasetOptions } from './node/data/dataset.js';
 export { openDataset } from './node/data/datasets.js';
 export { EMOJI_ATTRIBUTION, type EmojiSource, openEmoji } from './node/data/emoji.js';
@@ -10,11 +10,11 @@ export { doctor } from './node/device/doctor.js';
 export type { Chosen, Report, Versions } from './node/device/doctor_report.js';
 export type { Speed } from './node/device/speed.js';
 export {
-  type Contender,
+  type Baseline,
   type EvaluateOptions,
   evaluate,
-  type PictureEmbedder,
-  pixelContender,
+  type ImageEmbedder,
+  pixelBaseline,
 } from './node/eval/evaluate.js';
 export type { MapMethod } from './node/eval/feature_map.js';
 export { type Confusion, type Evaluation, evaluationText, type FeatureMap, type Score } from './node/eval/scores.js';

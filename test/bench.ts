@@ -86,7 +86,7 @@ test('a step of any encoder is predicted before it is taken, and holds just that
     assert.is(name, 'resnet20 1.5x-1x, 16 px');
     assert.ok(stepMs > 0 && stats.dispatches > 100);
     const rest = allocatedBytes - predictedBytes;
-    assert.ok(rest > 0 && rest < 1.5e6, `${rest} bytes besides: 16 pictures of 64 pixels a side, uniforms, read-backs`);
+    assert.ok(rest > 0 && rest < 1.5e6, `${rest} bytes besides: 16 images of 64 pixels a side, uniforms, read-backs`);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -16,7 +16,7 @@ import { saclXd } from '../src/methods/sacl_xd.js';
 import { tensor } from '../src/tensor/tensor.js';
 import { Trainer } from '../src/train/trainer.js';
 import { openTestDevice } from './device.js';
-import { assertEqual, pictures } from './made_up.js';
+import { assertEqual, images } from './made_up.js';
 import { mustRun, pack } from './packed.js';
 import { generator, seed } from './random.js';
 
@@ -71,8 +71,8 @@ function upload(label: string, values: readonly number[]) {
 
 async function adds({ Plan, Tape }: Pick<Slimgrad, 'Plan' | 'Tape'>): Promise<void> {
   const plan = new Plan(device);
-  const y = new Tape(plan).sum(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
-  plan.keep(y);
+  const y = new Tape(plan).accumulate(upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
+  plan.retain(y);
   await plan.compile();
   plan.run();
   assert.equal([...(await plan.read(y))], [11, 22, 33]);
@@ -84,13 +84,13 @@ costs(['Plan', 'Tape'], 10_400, adds);
 costs(['Plan', 'Tape', 'mul'], 14_500, async ({ Plan, Tape, mul }) => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const a = tape.track(upload('a', [1, 2, 3]));
+  const a = tape.requireGrad(upload('a', [1, 2, 3]));
   const y = mul(tape, a, upload('b', [10, 20, 30]));
   tape.backward(y, upload('dy', [1, 2, 4]));
   const da = tape.gradient(a);
   assert.ok(da);
-  plan.keep(y);
-  plan.keep(da);
+  plan.retain(y);
+  plan.retain(da);
   await plan.compile();
   plan.run();
   assert.equal(
@@ -121,7 +121,7 @@ async function trained({
 }: Pick<Slimgrad, 'Trainer' | 'saclXd' | 'mobilenetV1'>): Promise<slimgrad.Tensors> {
   const method = saclXd(mobilenetV1(lean), { projector: 16 });
   const options = { batch: 8, steps: 3, imageSize: 16, seed };
-  const trainer = await Trainer.open(device, method, pictures(16), options);
+  const trainer = await Trainer.open(device, method, images(16), options);
   const losses: number[] = [];
   for await (const { loss } of trainer) losses.push(loss);
   const state = await trainer.save();
@@ -145,9 +145,9 @@ costs(['ImageEncoder', 'readEncoderOf', 'mobilenetV1'], 64_100, async (bundled) 
     bundled.readEncoderOf(bundled.mobilenetV1({ ...lean, ratio: 1 }), bytes),
   );
   const own = new ImageEncoder(device, { encoder, state, imageSize: 16 });
-  const embeddings = await opened.embed(pictures(3));
+  const embeddings = await opened.embed(images(3));
   assert.is(embeddings.length, 3 * encoder.features.host);
-  assert.equal(embeddings, await own.embed(pictures(3)), `seed ${seed}`);
+  assert.equal(embeddings, await own.embed(images(3)), `seed ${seed}`);
   for (const used of [parameters, opened, own]) used.dispose();
 });
 

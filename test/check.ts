@@ -4,7 +4,7 @@ import type { Device } from '../src/runtime/device.js';
 import { Plan } from '../src/runtime/plan.js';
 import { type Binding, bufferOf } from '../src/tensor/binding.js';
 import type { DeviceParameter, DeviceTensor } from '../src/tensor/device_tensor.js';
-import { keep, numel, type Tensor } from '../src/tensor/tensor.js';
+import { numel, selectView, type Tensor } from '../src/tensor/tensor.js';
 import { generator, randoms, seed } from './random.js';
 
 type Values = Record<string, Float64Array>;
@@ -153,7 +153,7 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
     for (const [key, shape] of Object.entries(op.inputs)) {
       const data = randoms(random, numel(shape), mean, spread);
       values[key] = Float64Array.from(data);
-      tensors[key] = tape.track(upload(device, key, shape, data));
+      tensors[key] = tape.requireGrad(upload(device, key, shape, data));
     }
     for (const [key, { host, slim = host, ...weight }] of Object.entries(op.weights ?? {})) {
       const kept: Kept = weight.kept ?? [];
@@ -167,23 +167,23 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       values[key] = slice;
       const [rows, columns] = [0, 1].map((d) => kept[d] && uploadList(device, kept[d]));
       for (const list of [rows, columns]) if (list) buffers.push(bufferOf(list));
-      tensors[key] = keep(whole, slim, { rows, columns });
+      tensors[key] = selectView(whole, slim, { rows, columns });
       weights.push({ key, host, slim, kept, tensor: whole, before });
     }
     for (const t of Object.values(tensors)) buffers.push(bufferOf(t), ...(t.grad ? [bufferOf(t.grad)] : []));
 
     const y = op.run(tape, tensors);
-    plan.keep(y);
+    plan.retain(y);
     const dyData = randoms(random, numel(y.shape), 0.1, 1);
     const dy = upload(device, 'dy', y.shape, dyData);
     buffers.push(dy.storage);
-    if (tape.needsGrad(y)) tape.backward(y, dy);
+    if (tape.requiresGrad(y)) tape.backward(y, dy);
     const outputs = new Map<string, Tensor>([['y', y]]);
     for (const key of Object.keys(op.inputs)) {
       const dx = tape.gradient(tensors[key]);
       if (dx) outputs.set(`d${key}`, dx);
     }
-    for (const t of outputs.values()) plan.keep(t);
+    for (const t of outputs.values()) plan.retain(t);
     await plan.compile();
 
     const runOnce = async () => {

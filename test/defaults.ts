@@ -21,7 +21,7 @@ import { saclXd } from '../src/methods/sacl_xd.js';
 import { seed } from '../src/methods/seed.js';
 import { sslSmall } from '../src/methods/ssl_small.js';
 import { xd } from '../src/methods/xd.js';
-import { dense } from '../src/nn/blocks.js';
+import { linearLayer } from '../src/nn/blocks.js';
 import { defaultViews } from '../src/ops/augment.js';
 import { crossCorrelation } from '../src/ops/cross_correlation.js';
 import { sinkhorn } from '../src/ops/sinkhorn.js';
@@ -53,7 +53,7 @@ function recorded(record: (plan: Plan) => void): { labels: string[]; params: num
 
 const config = (more: object): TrainConfig => parseConfig({ data: 'photos', ...more });
 const weights = (plan: Plan) => {
-  const layer = dense('layer', { host: 8, slim: 8 }, 4);
+  const layer = linearLayer('layer', { host: 8, slim: 8 }, 4);
   return new Parameters(plan.device, layer.parameters, layer.statistics);
 };
 const rows = (plan: Plan, name: string, D: number) => tensor(plan.device.buffer(name, 4 * 16 * D), name, [16, D]);

@@ -1,4 +1,4 @@
-// The examples of docs and of the folder `examples`, run as they stand beside folders of pictures and a run on them.
+// The examples of docs and of the folder `examples`, run as they stand beside folders of images and a run on them.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { docsPages, exampleFiles, examplesOf, Playground } from './programs.js';
@@ -32,7 +32,7 @@ for (const { name, source } of exampleFiles())
     );
   });
 
-test('examples/supervised.ts tells bright pictures from dark ones', async () => {
+test('examples/supervised.ts tells bright images from dark ones', async () => {
   const source = exampleFiles().find(({ name }) => name === 'supervised')?.source as string;
   const rows = (await playground.output('supervised', source))
     .trim()

@@ -38,10 +38,10 @@ function twins(length: number): ImageSource {
   return {
     name: 'twins',
     length,
-    pictures: 2,
+    images: 2,
     labels: Int32Array.from({ length }, (_, i) => i % 2),
     classes: ['even', 'odd'],
-    load: async (item, picture) => ({ width: side, height: side, pixels: pixels[2 * item + picture] }),
+    load: async (item, image) => ({ width: side, height: side, pixels: pixels[2 * item + image] }),
   };
 }
 
@@ -87,7 +87,7 @@ test('runs are made once, teachers before those who learn from them, and lost on
   assert.is(seed.teacherFlops, teacher.flops);
   assert.is(seed.config.steps, 4);
   for (const { scores, tested, adapter, images, imagesPerSecond = 0 } of lines) {
-    assert.equal(tested, { pictures: 18, pairs: 9 });
+    assert.equal(tested, { images: 18, pairs: 9 });
     assert.ok(scores && [scores.knn, scores.linear, scores.top1].every((share = -1) => share >= 0 && share <= 1));
     assert.is(adapter, device.name);
     assert.ok(images === 32 && imagesPerSecond > 0);
@@ -212,7 +212,7 @@ test('a table is printed from known lines', () => {
         scale: 64,
         seconds: 1,
       };
-      const tested = { pictures: 10_000, pairs: 10_000 };
+      const tested = { images: 10_000, pairs: 10_000 };
       lines.push({
         subject,
         config: identity(config),
@@ -256,7 +256,7 @@ test('what an experiment was survives its file', () => {
     const stored = JSON.parse(JSON.stringify(identity(experiment.config)));
     assert.is(keyOfEarlier(experiment.subject, stored), keyOf(experiment));
   }
-  assert.is(keyOfEarlier('trained', { data: 'emoji', colour: 'blue' }), undefined);
+  assert.is(keyOfEarlier('trained', { data: 'emoji', color: 'blue' }), undefined);
 });
 
 test('damaged lines and unknown flags are refused by name', async () => {

@@ -4,7 +4,7 @@ import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import type { TrainConfig } from '../src/config/settings.js';
 import type { Width } from '../src/core/parameters.js';
 import type { Tensors } from '../src/core/state.js';
-import type { ImageSource, Picture } from '../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../src/data/source.js';
 import type { Teacher } from '../src/methods/teacher.js';
 import type { Device } from '../src/runtime/device.js';
 import { initialState as stateOf } from '../src/train/initial_state.js';
@@ -12,17 +12,17 @@ import type { TrainerOptions } from '../src/train/options.js';
 import { Trainer } from '../src/train/trainer.js';
 import { generator, seed } from './random.js';
 
-/** Random pictures with some structure, sides 12 to 20 pixels. */
-export function pictures(length: number): ImageSource<Picture> {
-  const load = async (item: number, picture: number) => {
-    const random = generator(seed + item * 2 + picture);
+/** Random images with some structure, sides 12 to 20 pixels. */
+export function images(length: number): ImageSource<RgbaImage> {
+  const load = async (item: number, image: number) => {
+    const random = generator(seed + item * 2 + image);
     const [width, height] = [12 + (item % 9), 12 + (item % 7)];
     const pixels = Uint8Array.from({ length: width * height * 4 }, (_, i) =>
       i % 4 === 3 ? 255 : 128 + 100 * Math.sin((i * (1 + (item % 5))) / 40) + 20 * random(),
     );
     return { width, height, pixels };
   };
-  return { name: 'made up', length, pictures: 1, load };
+  return { name: 'made up', length, images: 1, load };
 }
 
 export const small = {

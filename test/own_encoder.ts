@@ -1,6 +1,6 @@
 import { type Channels, parameter } from '../src/core/parameters.js';
 import type { Encoder } from '../src/encoders/encoder.js';
-import { conv, convNorm, dense } from '../src/nn/blocks.js';
+import { convBatchNorm, convLayer, linearLayer } from '../src/nn/blocks.js';
 import { constant } from '../src/nn/init.js';
 import { add } from '../src/ops/add.js';
 import { narrow } from '../src/ops/copy.js';
@@ -18,16 +18,16 @@ export interface OwnOptions {
 }
 
 /**
- * An encoder as a program makes its own, of modules and of ops: convolution, means, normalisation over the channels by a gain that
- * is learnt, a linear layer. Its forward asks for its sides at the width of the pass, and its names are those of no other.
+ * An encoder as a program makes its own, of modules and of ops: convolution, means, normalization over the channels by a gain that
+ * is learned, a linear layer. Its forward asks for its sides at the width of the pass, and its names are those of no other.
  */
 export function ownEncoder({ channels, features, name = 'own' }: OwnOptions): Encoder {
-  const stem = convNorm(
-    conv(`${name}.stem`, { host: 3, slim: 3 }, channels, { kernelSize: 3, stride: 2 }),
+  const stem = convBatchNorm(
+    convLayer(`${name}.stem`, { host: 3, slim: 3 }, channels, { kernelSize: 3, stride: 2 }),
     `${name}.norm`,
     channels,
   );
-  const last = dense('fc', channels, features);
+  const last = linearLayer('fc', channels, features);
   const gain = parameter('gain', [channels], constant(1));
   return {
     parameters: [...stem.parameters, gain, ...last.parameters],
@@ -38,9 +38,9 @@ export function ownEncoder({ channels, features, name = 'own' }: OwnOptions): En
       const { tape, width, parameters } = pass;
       const all = globalAveragePool(tape, stem.forward(pass, x));
       const rows = narrow(tape, all, 1, 0, channels[width]); // all of them
-      const centred = sub(tape, rows, mean(tape, rows, { dim: 1, keepdim: true }));
-      const variance = mean(tape, square(tape, centred), { dim: 1, keepdim: true });
-      const normal = div(tape, centred, sqrt(tape, add(tape, variance, 0.01)));
+      const centered = sub(tape, rows, mean(tape, rows, { dim: 1, keepdim: true }));
+      const variance = mean(tape, square(tape, centered), { dim: 1, keepdim: true });
+      const normal = div(tape, centered, sqrt(tape, add(tape, variance, 0.01)));
       const scaled = mul(tape, normal, parameters.tensor('gain', width));
       return last.forward(pass, add(tape, scaled, scale(tape, rows, 0.5)));
     },

@@ -4,10 +4,10 @@ import { infoNce, unitHead } from '../src/methods/contrast.js';
 import { type Method, oneEncoder } from '../src/methods/method.js';
 import { minimize } from '../src/methods/minimize.js';
 import { embedder } from '../src/methods/network.js';
-import { conv, convNorm, depthwiseConv } from '../src/nn/blocks.js';
+import { convBatchNorm, convLayer, depthwiseLayer } from '../src/nn/blocks.js';
 import { sequential } from '../src/nn/module.js';
 import { scale } from '../src/ops/elementwise.js';
-import { enqueue } from '../src/ops/enqueue.js';
+import { queuePush } from '../src/ops/queue_push.js';
 import type { TrainerOptions } from '../src/train/options.js';
 import { seed } from './random.js';
 
@@ -16,9 +16,11 @@ export function ownEncoder(width = 1) {
   const channels = widthMultiplier({ width }, Math.round);
   const [first, second] = [channels(8), channels(12)];
   const body = sequential(
-    convNorm(conv('stem', rgb, first, { kernelSize: 3, stride: 2 }), 'stem_norm', first, { activation: 'silu' }),
-    convNorm(depthwiseConv('spatial', first), 'spatial_norm', first, { activation: 'hardswish' }),
-    convNorm(conv('point', first, second), 'point_norm', second),
+    convBatchNorm(convLayer('stem', rgb, first, { kernelSize: 3, stride: 2 }), 'stem_norm', first, {
+      activation: 'silu',
+    }),
+    convBatchNorm(depthwiseLayer('spatial', first), 'spatial_norm', first, { activation: 'hardswish' }),
+    convBatchNorm(convLayer('point', first, second), 'point_norm', second),
   );
   return pooledEncoder(body, second, 2);
 }
@@ -44,13 +46,12 @@ export function ownMethod({ temperature = 0.3, weight = 2, queue: length = 37, w
       const { key, query, loss } = infoNce(tape, network, embed, views, network.queues.keys, { temperature });
       return minimize(
         tape,
-        network,
         { weighed: scale(tape, loss, weight) },
         {
-          watched: { zA: query.z, zB: key },
+          embeddings: { zA: query.z, zB: key },
           update() {
             network.updateAverage(tape.plan);
-            enqueue(tape.plan, network.queues.keys, key);
+            queuePush(tape.plan, network.queues.keys, key);
           },
         },
       );

@@ -40,7 +40,7 @@ try {
     return tensor(buffer, label, [values.length]);
   };
   const y = add(tape, upload('a', [1, 2, 3]), upload('b', [10, 20, 30]));
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   console.log([...(await plan.read(y))].join(' '));
@@ -49,6 +49,13 @@ try {
   process.exitCode = 3;
 }
 `;
+
+test('the package runs no scripts, and has all the rest of package.json', () => {
+  const { scripts, ...rest } = JSON.parse(readFileSync('package.json', 'utf8'));
+  assert.ok(scripts.prepare, 'a checkout is built on npm ci');
+  const packed = JSON.parse(readFileSync(join(project, 'node_modules/slimgrad/package.json'), 'utf8'));
+  assert.equal(packed, rest);
+});
 
 test('without a driver, the error says what to install', async () => {
   writeFileSync(join(project, 'program.js'), program);
@@ -67,7 +74,7 @@ test('that line makes the embedded adapter work, and the process ends by itself'
   assert.is(out, '11 22 33\n');
 });
 
-test('kernels of its own need no parser beside the package, which brings the parser’s licence', async () => {
+test('kernels of its own need no parser beside the package, which brings the parser’s license', async () => {
   writeFileSync(
     join(project, 'kernel.js'),
     `import { ValidationError } from 'slimgrad';

@@ -1,6 +1,7 @@
 // Commands, and the package as it would be published.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 
@@ -32,9 +33,23 @@ export async function mustRun(command: string, args: readonly string[], cwd = '.
   return out;
 }
 
-/** Packs what is built into `folder`, and builds it first where nothing is; the path of the tarball. */
+/**
+ * Packs what is built into `folder`, and builds it first where nothing is; the path of the tarball. npm's own scripts run, in a
+ * copy, since other tests read package.json meanwhile; there they need not build again.
+ */
 export async function pack(folder: string): Promise<string> {
   if (!existsSync('dist/index.js')) await mustRun('node', ['build.mjs']);
-  const packed = await mustRun('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder]);
-  return join(folder, JSON.parse(packed)[0].filename);
+  const copy = mkdtempSync(join(tmpdir(), 'slimgrad-pack-'));
+  try {
+    const { files }: { files: string[] } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const own = files.filter((file) => !file.startsWith('!'));
+    for (const file of ['package.json', 'pack.mjs', 'README.md', 'LICENSE', ...own])
+      cpSync(file, join(copy, file), { recursive: true });
+    writeFileSync(join(copy, 'build.mjs'), '');
+    const packed = await mustRun('npm', ['pack', '--json', '--loglevel=error', '--pack-destination', folder], copy);
+    assert.equal(readFileSync(join(copy, 'package.json')), readFileSync('package.json'), 'package.json is put back');
+    return join(folder, JSON.parse(packed)[0].filename);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
 }

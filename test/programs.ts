@@ -40,7 +40,7 @@ export function examplesOf(page: string): Example[] {
 }
 
 /**
- * A folder to run examples in, with 20 pictures under `photos` and 20 of two classes under `labelled`; and one inside the package,
+ * A folder to run examples in, with 20 images under `photos` and 20 of two classes under `labeled`; and one inside the package,
  * which finds itself by name.
  */
 export class Playground {
@@ -50,15 +50,15 @@ export class Playground {
   async open(): Promise<void> {
     const random = generator();
     mkdirSync(this.beside, { recursive: true });
-    const picture = async (path: string, height: number, least: number, most: number) => {
+    const image = async (path: string, height: number, least: number, most: number) => {
       const raw = { width: 40, height, channels: 3 as const };
       const pixels = Uint8Array.from({ length: raw.width * height * 3 }, () => least + random() * (most - least));
       mkdirSync(join(this.folder, dirname(path)), { recursive: true });
       await sharp(pixels, { raw }).png().toFile(join(this.folder, path));
     };
     for (let i = 0; i < 20; i++) {
-      await picture(`photos/${i}.png`, 30 + i, 0, 256);
-      await picture(`labelled/${i % 2 ? 'bright' : 'dark'}/${i}.png`, 30 + i, i % 2 ? 156 : 0, i % 2 ? 256 : 100);
+      await image(`photos/${i}.png`, 30 + i, 0, 256);
+      await image(`labeled/${i % 2 ? 'bright' : 'dark'}/${i}.png`, 30 + i, i % 2 ? 156 : 0, i % 2 ? 256 : 100);
     }
   }
 

@@ -5,7 +5,7 @@ import { generator } from '../../test/random.js';
 export type Layer =
   | { readonly kind: 'conv'; readonly name: string; I: number; O: number; K: number; S: number }
   | { readonly kind: 'depthwise'; readonly name: string; C: number; K: number; S: number }
-  /** Training batch normalisation, `name`.weight and `name`.bias (C); running statistics are nobody's business here. */
+  /** Training batch normalization, `name`.weight and `name`.bias (C); running statistics are nobody's business here. */
   | { readonly kind: 'norm'; readonly name: string; C: number; relu: boolean }
   /** The mean of each plane: (N, C, H, W) to (N, C). */
   | { readonly kind: 'pool' }

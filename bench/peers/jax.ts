@@ -46,9 +46,9 @@ function apply(layer: Layer, x: np.Array, weights: Weights): np.Array {
 }
 
 function standardize(x: np.Array, axes: number[]): np.Array {
-  const centred = x.ref.sub(np.mean(x, axes, { keepdims: true }));
-  const variance = np.mean(np.square(centred.ref), axes, { keepdims: true });
-  return centred.div(np.sqrt(variance.add(eps)));
+  const centered = x.ref.sub(np.mean(x, axes, { keepdims: true }));
+  const variance = np.mean(np.square(centered.ref), axes, { keepdims: true });
+  return centered.div(np.sqrt(variance.add(eps)));
 }
 
 /** Σ (C_ii − 1)² + λ Σ C_ij², with the diagonal taken from the columns, which spares two passes over C. */

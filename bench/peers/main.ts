@@ -267,7 +267,7 @@ async function check(
     found: indices.map(change(name, values[name])),
     expected: indices.map(change(name, expected[name])),
   }));
-  // and a bias in front of a normalisation has no gradient but rounding: it is measured by the weights' that have one
+  // and a bias in front of a normalization has no gradient but rounding: it is measured by the weights' that have one
   const trained = wanted.filter(({ name }) => name in before).map(({ expected }) => rms(expected));
   result.error = 0;
   for (const { name, found, expected } of wanted) {

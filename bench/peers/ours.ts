@@ -37,18 +37,18 @@ async function loadOp(device: Device, c: Case, values: Values): Promise<Loaded> 
   }));
 
   const plans: Record<Pass, Plan> = { forward: new Plan(device), both: new Plan(device) };
-  forward(new Tape(plans.forward, { frozen: true }), c, inputs, weights);
+  forward(new Tape(plans.forward, { noGrad: true }), c, inputs, weights);
 
   const plan = plans.both;
   for (const { grad } of weights) plan.clear(grad);
   const tape = new Tape(plan);
-  for (const input of inputs) tape.track(input);
+  for (const input of inputs) tape.requireGrad(input);
   const y = forward(tape, c, inputs, weights);
   tape.backward(y, upload('dy', y.shape, values.dy ?? Float32Array.of(1)));
   const outputs: Record<string, Tensor> = { [c.kind === 'loss' ? 'loss' : 'y']: y };
   for (const { label, grad } of weights) outputs[`d${label}`] = grad;
   for (const input of inputs) outputs[`d${input.label}`] = tape.gradient(input) as Tensor;
-  for (const output of Object.values(outputs)) plan.keep(output);
+  for (const output of Object.values(outputs)) plan.retain(output);
 
   for (const each of Object.values(plans)) await each.compile();
   return {
@@ -103,7 +103,7 @@ async function loadStep(device: Device, c: Case, values: Values): Promise<Loaded
       return device.settled();
     },
     async outputs() {
-      const { loss } = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
+      const { loss } = objective.summarize({ metrics: await plan.read(objective.metrics.metrics) });
       const trained = [...(await net.parameters.read())].map(([name, { data }]) => [name, data] as const);
       return { ...Object.fromEntries(trained), loss: Float32Array.of(loss) } as Values;
     },

@@ -251,7 +251,7 @@ function standardized(batch: Numbers, N: number, D: number): Standard {
   return { z, r };
 }
 
-/** The gradient of the batch (N, D), given that of its standardised columns. */
+/** The gradient of the batch (N, D), given that of its standardized columns. */
 function unstandardize({ z, r }: Standard, t: F64, N: number, D: number): F64 {
   const dz = new Float64Array(N * D);
   for (let i = 0; i < D; i++) {

@@ -1,4 +1,4 @@
-// Trains an encoder on pictures that never leave the page, off the page's own thread, and embeds them.
+// Trains an encoder on images that never leave the page, off the page's own thread, and embeds them.
 import { adamw, ImageEncoder, mobilenetV1, openDevice, saclXd, Trainer } from '../../dist/slimgrad.js';
 
 /** A file's pixels, its longer side at most 128. */
@@ -13,18 +13,18 @@ async function decode(file) {
 }
 
 async function train(files) {
-  const pictures = await Promise.all(files.map(decode));
-  const source = { name: 'pictures', length: pictures.length, pictures: 1, load: async (item) => pictures[item] };
+  const images = await Promise.all(files.map(decode));
+  const source = { name: 'images', length: images.length, images: 1, load: async (item) => images[item] };
   const device = await openDevice();
   try {
     const method = saclXd(mobilenetV1({ width: 0.25, ratio: 1.5, stemStride: 1 }), { projector: 256 });
-    const batch = Math.min(32, pictures.length);
+    const batch = Math.min(32, images.length);
     const trainer = await Trainer.open(device, method, source, { batch, epochs: 10, optimizer: adamw, lr: 0.01 });
     for await (const { step, loss } of trainer) postMessage({ step, steps: trainer.steps, loss });
     const slim = new ImageEncoder(device, await trainer.encoder('slim'));
     const rows = await slim.embed(source);
     const row = (i) => rows.slice(i * slim.features, (i + 1) * slim.features);
-    postMessage({ embeddings: pictures.map((_, i) => row(i)) });
+    postMessage({ embeddings: images.map((_, i) => row(i)) });
   } finally {
     device.dispose();
   }

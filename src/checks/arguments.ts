@@ -11,7 +11,7 @@ const has = (name: string) => (value: object) => name in value;
 const kinds: Readonly<Record<string, Kind>> = {
   device: ['a Device', 'openDevice() gives one', has('assertHealthy')],
   plan: ['a Plan', 'new Plan(device) makes one, and a tape has one, tape.plan', has('dispatch')],
-  tape: ['a Tape', 'new Tape(plan) makes one, and record() gives one', has('remakable')],
+  tape: ['a Tape', 'new Tape(plan) makes one, and record() gives one', has('recomputable')],
 };
 const isMemory = (value: object) => 'storage' in value && value.storage instanceof Object;
 const memory: Kind = ['a tensor', 'device.tensor(shape, values) makes one', isMemory];
@@ -37,7 +37,7 @@ export function expectArguments(where: string, given: Readonly<Record<string, un
   for (const [name, value] of Object.entries(given)) expectKind(where, name, value, kinds[name] ?? tensor);
 }
 
-/** The same for tensors alone, whatever they are called. */
+/** The same for tensors only, under any names. */
 export function expectTensors(where: string, given: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(given)) expectKind(where, name, value, tensor);
 }

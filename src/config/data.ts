@@ -9,7 +9,7 @@ export const dataSettings = {
   testDir: text<string | null>('the folder to test with, below that of the data', null, 'DIR', {
     shown: 'by the names of folders',
   }),
-  holdOut: number('share of labelled images to hold out, where no part is there to test with', 0.2, {
+  holdOut: number('share of labeled images to hold out, where no part is there to test with', 0.2, {
     min: 0,
     below: 1,
   }),

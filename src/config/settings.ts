@@ -31,7 +31,7 @@ const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
 const forAdamw = { only: { key: 'optimizer', values: ['adamw'] } } as const;
 const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as const;
 
-/** Of a jitter: SSL-Small's colours are stronger. */
+/** Of a jitter: SSL-Small's colors are stronger. */
 const strength = (what: string, [standard, strong]: readonly [number, number], max: number) =>
   number(`strength of the jitter of ${what}`, (above) => (above.method === 'ssl_small' ? strong : standard), {
     min: 0,
@@ -58,7 +58,7 @@ const groups = {
       ranges.imageSize,
     ),
     protocol: choice(
-      'views: two drawings of one emoji, or one picture augmented twice',
+      'views: two drawings of one emoji, or one image augmented twice',
       (above) => (above.data === 'emoji' ? 'paired' : 'augmented'),
       ['paired', 'augmented'],
       { shown: 'paired for emoji, else augmented' },
@@ -125,7 +125,7 @@ const groups = {
     cropMin: number('least share of the area that a crop keeps', 0.08, { above: 0, max: 1 }),
     cropMax: number('largest share of the area that a crop keeps', 1, { above: 0, max: 1 }),
     flip: probability('horizontal flip', 0.5),
-    jitter: probability('colour jitter', 0.8),
+    jitter: probability('color jitter', 0.8),
     brightness: strength('brightness', [0.4, 0.8], 1),
     contrast: strength('contrast', [0.4, 0.8], 1),
     saturation: strength('saturation', [0.2, 0.8], 1),

@@ -5,7 +5,7 @@ export interface LedgerPart {
   readonly name: string;
   /** Of its dispatches. */
   readonly forward: number;
-  /** Of its backward's: gradients of weights and inputs, but for those that nothing asks for, as of a picture. */
+  /** Of its backward's: gradients of weights and inputs, but for those that nothing asks for, as of an image. */
   readonly backward: number;
 }
 

@@ -1,9 +1,10 @@
+// What a run computes, by recording its step on a device of no adapter.
 import { methodOf, trainerOptionsOf } from '../config/run.js';
 import type { TrainConfig } from '../config/settings.js';
 import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Teacher } from '../methods/teacher.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
@@ -43,7 +44,7 @@ export interface RunCost {
  *
  * @param images training images; of no consequence where the configuration counts steps
  * @param teacher what the method learns from, where it does; of its weights only the shapes matter
- * @param like the device that it is for: which kernels run there, and so what they hand on, differs from one to another
+ * @param like the device that it is for: which kernels run, and so how large their intermediate results are, depends on it
  * @throws ConfigError where there are fewer images than a batch, or no teacher where one is needed; OutOfMemoryError where a
  * tensor is over the limits of `like`
  */
@@ -76,18 +77,18 @@ function record(
   like: Device | undefined,
 ): Pick<RunCost, 'memory'> & { step: Ledger } {
   const device = metaDevice(like);
-  const pictures = unseen(device, options);
-  const ofPictures = device.allocated;
+  const images = unseen(device, options);
+  const ofImages = device.allocated;
   const plan = new Plan(device, { label: 'step' });
-  new Stage({ plan, stretch, options }, new Network(device, method), pictures);
+  new Stage({ plan, stretch, options }, new Network(device, method), images);
   return {
     step: ledgerOf(plan.dispatches),
-    memory: { lasting: device.allocated - ofPictures, transient: statsOf(plan).heldBytes },
+    memory: { lasting: device.allocated - ofImages, transient: statsOf(plan).heldBytes },
   };
 }
 
-/** Pictures as large as the views; nobody will look at them. */
-function unseen(device: Device, { batch, imageSize }: Settled): Pictures {
+/** Placeholder images of the views' size; the meta device never reads them. */
+function unseen(device: Device, { batch, imageSize }: Settled): ImageBatch {
   const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
   return {
     batch,

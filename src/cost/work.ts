@@ -1,3 +1,4 @@
+// Multiply-adds of one forward pass: recorded on a device of no adapter and added up.
 import { backbone, type EncoderSpec } from '../config/encoders.js';
 import { Parameters, type Width } from '../core/parameters.js';
 import { type Operation, Tape, weightedOps } from '../core/tape.js';
@@ -22,7 +23,7 @@ export interface Work {
 export function workOf(module: Module, width: Width, shape: readonly number[]): Work {
   const device = metaDevice();
   const plan = new Plan(device, { label: 'work' });
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const parameters = new Parameters(device, module.parameters, module.statistics);
   const x = transient(plan, 'x', shape);
   module.forward({ tape, parameters, width, training: false, updateStats: false }, x);
@@ -41,7 +42,7 @@ export function workOf(module: Module, width: Width, shape: readonly number[]): 
   };
 }
 
-/** One picture's forward through a whole published network, classifier included. */
+/** One image's forward through a whole published network, classifier included. */
 export interface PublishedWork {
   /** Multiply-adds. */
   readonly macs: number;
@@ -52,14 +53,14 @@ export interface PublishedWork {
 const classes = 1000; // of ImageNet
 
 /**
- * Counts one picture's forward as published training costs do. Of thop's counts, those of poolings are left out: releases
+ * Counts one image's forward as published training costs do. Of thop's counts, poolings are excluded: releases
  * differ in them, and they are under 0.6 %.
  */
 export function publishedWork(spec: EncoderSpec, width: Width, imageSize: number): PublishedWork {
   const encoder = backbone(spec);
   if (!(imageSize >= encoder.stride))
     throw new ConfigError(
-      `cost: expected pictures of at least ${encoder.stride} pixels a side, the stride of ${spec.encoder}, got ${imageSize}; ` +
+      `cost: expected images of at least ${encoder.stride} pixels a side, the stride of ${spec.encoder}, got ${imageSize}; ` +
         'give a larger --image-size',
     );
   const { macs: features, normalized } = workOf(encoder, width, [1, 3, imageSize, imageSize]);

@@ -1,7 +1,7 @@
 import { expectOneOf } from '../checks/one_of.js';
 import { DataError } from '../errors.js';
 import { planarSource } from './derived.js';
-import type { ImageSource, Picture } from './source.js';
+import type { ImageSource, RgbaImage } from './source.js';
 
 const SIDE = 32;
 const PIXELS = 3 * SIDE * SIDE;
@@ -13,14 +13,14 @@ export const CIFAR10_CLASSES: readonly string[] = 'airplane automobile bird cat 
 
 /**
  * CIFAR's binary files, one after another: records of a label (CIFAR-100: a coarse one, then a fine one, which is used)
- * and 3072 bytes, the red, green and blue planes of a 32 x 32 picture. `classes` are the names of the (fine) labels.
+ * and 3072 bytes, the red, green and blue planes of a 32 x 32 image. `classes` are the names of the (fine) labels.
  */
 export function openCifar(
   variant: 'cifar10' | 'cifar100',
   name: string,
   files: readonly { name: string; bytes: Uint8Array }[],
   classes?: readonly string[],
-): ImageSource<Picture> {
+): ImageSource<RgbaImage> {
   expectOneOf('openCifar: variant', variant, ['cifar10', 'cifar100']);
   const heads = variant === 'cifar10' ? 1 : 2;
   const kinds = variant === 'cifar10' ? [10] : [20, 100];

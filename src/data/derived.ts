@@ -1,24 +1,24 @@
-// Sources made of others: some of their items, single pictures of pairs, smaller pictures; and of planes of bytes.
-import { loadPicture, loadSquare } from './picture.js';
-import { checkItem, type ImageSource, type Picture, type PictureLike } from './source.js';
+// Sources made of others: some of their items, single images of pairs, smaller images; and of planes of bytes.
+import { loadImage, loadSquare } from './rgba_image.js';
+import { checkItem, type ImageLike, type ImageSource, type RgbaImage } from './source.js';
 
-/** A source of pictures whose bytes are grey (channels = 1) or planar RGB (channels = 3), one picture after another. */
+/** A source of images whose bytes are gray (channels = 1) or planar RGB (channels = 3), one image after another. */
 export function planarSource(
   about: { name: string; width: number; height: number; labels?: Int32Array; classes?: readonly string[] },
   channels: 1 | 3,
   planes: readonly Uint8Array[],
-): ImageSource<Picture> {
+): ImageSource<RgbaImage> {
   const { width, height } = about;
   const area = width * height;
-  const source: ImageSource<Picture> = {
+  const source: ImageSource<RgbaImage> = {
     name: about.name,
     length: planes.length,
-    pictures: 1,
+    images: 1,
     bound: { side: Math.max(width, height), pixels: area },
     ...(about.labels && { labels: about.labels }),
     ...(about.classes && { classes: about.classes }),
-    async load(item, picture) {
-      checkItem(source, item, picture);
+    async load(item, image) {
+      checkItem(source, item, image);
       const from = planes[item];
       const pixels = new Uint8Array(area * 4);
       for (let p = 0; p < area; p++) {
@@ -32,50 +32,59 @@ export function planarSource(
 }
 
 /** The items of `source` that `items` names, in that order. */
-export function subset<P extends PictureLike>(
+export function subset<P extends ImageLike>(
   source: ImageSource<P>,
   items: readonly number[],
   name = source.name,
 ): ImageSource<P> {
   for (const item of items) checkItem(source, item, 0);
-  return derived(source, name, items.length, source.pictures, (item, picture) => [items[item], picture]);
+  return derived(source, name, items.length, source.images, (item, image) => [items[item], image]);
 }
 
-/** A source of `length` items, of which each is made of the item and picture of `source` that `origin` says. */
-function derived<P extends PictureLike>(
+/** A source of `length` items, each made of the item and image of `source` that `origin` returns. */
+function derived<P extends ImageLike>(
   source: ImageSource<P>,
   name: string,
   length: number,
-  pictures: 1 | 2,
-  origin: (item: number, picture: 0 | 1) => readonly [item: number, picture: 0 | 1],
+  images: 1 | 2,
+  origin: (item: number, image: 0 | 1) => readonly [item: number, image: 0 | 1],
 ): ImageSource<P> {
-  const { labels, classes, names, digests, bound } = source;
+  const { labels, classes, names, digests, bound, sizes } = source;
   const items = Array.from({ length }, (_, item) => origin(item, 0)[0]);
+  /** Where width and height of each image lie among the source's sizes. */
+  function* eachOrigin() {
+    for (let i = 0; i < length * images; i++) {
+      const [item, image] = origin(Math.floor(i / images), (i % images) as 0 | 1);
+      const at = 2 * (item * source.images + image);
+      yield* [at, at + 1];
+    }
+  }
   const own: ImageSource<P> = {
     name,
     length,
-    pictures,
+    images,
     ...(labels && { labels: Int32Array.from(items, (item) => labels[item]) }),
     ...(classes && { classes }),
     ...(names && { names: items.map((item) => names[item]) }),
     ...(digests && { digests: Uint32Array.from(items, (item) => digests[item]) }),
     ...(bound && { bound }),
-    async load(item, picture) {
-      checkItem(own, item, picture);
-      return source.load(...origin(item, picture));
+    ...(sizes && { sizes: Uint32Array.from(eachOrigin(), (at) => sizes[at]) }),
+    async load(item, image) {
+      checkItem(own, item, image);
+      return source.load(...origin(item, image));
     },
     ...(source.square && {
-      async square(item, picture, size, options) {
-        checkItem(own, item, picture);
-        return source.square!(...origin(item, picture), size, options);
+      async square(item, image, size, options) {
+        checkItem(own, item, image);
+        return source.square!(...origin(item, image), size, options);
       },
     }),
   };
   return own;
 }
 
-/** A picture of half the width and height, rounded up: the means of 2 x 2 pixels. */
-export function halve({ width, height, pixels }: Picture): Picture {
+/** An image of half the width and height, rounded up: the means of 2 x 2 pixels. */
+export function halve({ width, height, pixels }: RgbaImage): RgbaImage {
   const [w, h] = [Math.ceil(width / 2), Math.ceil(height / 2)];
   const half = new Uint8Array(w * h * 4);
   for (let y = 0; y < h; y++) {
@@ -92,29 +101,39 @@ export function halve({ width, height, pixels }: Picture): Picture {
   return { width: w, height: h, pixels: half };
 }
 
-/** The pictures of `source`, halved while the shorter side is at least twice `side`. */
-export function reduced(source: ImageSource, side: number): ImageSource<Picture> {
-  const { square, ...rest } = source;
+/** Widths and heights, pair by pair, halved as `reduced` does. */
+function reducedSizes(sizes: Uint32Array, side: number): Uint32Array {
+  const halved = sizes.slice();
+  for (let at = 0; at < halved.length; at += 2)
+    while (Math.min(halved[at], halved[at + 1]) >= 2 * side)
+      halved.set([Math.ceil(halved[at] / 2), Math.ceil(halved[at + 1] / 2)], at);
+  return halved;
+}
+
+/** The images of `source`, halved while the shorter side is at least twice `side`. */
+export function reduced(source: ImageSource, side: number): ImageSource<RgbaImage> {
+  const { square, sizes, ...rest } = source;
   return {
     ...rest,
-    async load(item, picture) {
-      let loaded = await loadPicture(source, item, picture);
+    ...(sizes && { sizes: reducedSizes(sizes, side) }),
+    async load(item, image) {
+      let loaded = await loadImage(source, item, image);
       while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
       return loaded;
     },
     ...(square && {
-      square: (item, picture, size, options) => loadSquare(source, item, picture, size, options),
+      square: (item, image, size, options) => loadSquare(source, item, image, size, options),
     }),
   };
 }
 
-/** Every picture as an item of its own: item 2i + p is picture p of item i. A source of single pictures stays as it is. */
-export function eachPicture<P extends PictureLike>(source: ImageSource<P>): ImageSource<P> {
-  if (source.pictures === 1) return source;
+/** Every image as an item of its own: item 2i + p is image p of item i. A source of single images stays as it is. */
+export function eachImage<P extends ImageLike>(source: ImageSource<P>): ImageSource<P> {
+  if (source.images === 1) return source;
   return derived(source, source.name, source.length * 2, 1, (item) => [item >> 1, (item & 1) as 0 | 1]);
 }
 
-/** Picture `picture` of every item, as a source of single pictures. */
-export function onePicture<P extends PictureLike>(source: ImageSource<P>, picture: 0 | 1): ImageSource<P> {
-  return derived(source, source.name, source.length, 1, (item) => [item, picture]);
+/** Image `image` of every item, as a source of single images. */
+export function oneImage<P extends ImageLike>(source: ImageSource<P>, image: 0 | 1): ImageSource<P> {
+  return derived(source, source.name, source.length, 1, (item) => [item, image]);
 }

@@ -1,7 +1,8 @@
+// IDX files (MNIST and its relatives), plain or gzipped.
 import { DataError } from '../errors.js';
 import { gunzip } from '../formats/gzip.js';
 import { planarSource } from './derived.js';
-import type { ImageSource, Picture } from './source.js';
+import type { ImageSource, RgbaImage } from './source.js';
 
 /** Bytes that a whole number takes, by the type in an IDX file's header: unsigned and signed bytes, int16, int32. */
 const sizes: Readonly<Record<number, number>> = { 8: 1, 9: 1, 11: 2, 12: 4 };
@@ -39,7 +40,7 @@ export function parseIdx(bytes: Uint8Array, name: string, isLabels = false): Idx
   const count = shape.reduce((product, size) => product * size, sizes[type]);
   if (bytes.length - start !== count) {
     throw new DataError(
-      `${name}: the IDX header tells ${shape.join(' x ')} = ${count} bytes, the file holds ${bytes.length - start}; ` +
+      `${name}: the IDX header declares ${shape.join(' x ')} = ${count} bytes, the file holds ${bytes.length - start}; ` +
         `it is ${bytes.length - start < count ? 'cut short' : 'followed by something else'}: fetch it again`,
     );
   }
@@ -59,7 +60,7 @@ function labelsOf({ shape, type, values }: Idx, name: string): Int32Array<ArrayB
 }
 
 /**
- * Grey images (N, H, W) and their labels (N) from two IDX files, each plain or gzipped.
+ * Gray images (N, H, W) and their labels (N) from two IDX files, each plain or gzipped.
  * Every label must be below `classes.length` where classes are named.
  */
 export async function openIdx(files: {
@@ -67,7 +68,7 @@ export async function openIdx(files: {
   images: Uint8Array;
   labels?: Uint8Array;
   classes?: readonly string[];
-}): Promise<ImageSource<Picture>> {
+}): Promise<ImageSource<RgbaImage>> {
   const { name, classes } = files;
   const images = parseIdx(await gunzip(files.images, `${name} images`), `${name} images`);
   const [length, height, width] = images.shape;

@@ -1,20 +1,22 @@
+// Batches of a source in GPU memory: the whole data set once where it fits, else batch by batch. Decodes ahead of the step
+// that needs them; knows no files.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { permutation } from '../core/random.js';
 import { ConfigError, DataError, DeviceError } from '../errors.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { type Binding, bufferOf } from '../tensor/binding.js';
 import { halve } from './derived.js';
-import { loadPicture } from './picture.js';
-import { checkSource, type ImageSource, type Picture } from './source.js';
+import { loadImage } from './rgba_image.js';
+import { checkSource, type ImageSource, type RgbaImage } from './source.js';
 
 export interface LoaderOptions {
   /** Items in a batch. */
   readonly batch: number;
   /** Seed of the order of every epoch. Without one there are no epochs, and batches are those given to `show()`. */
   readonly seed?: number;
-  /** The most GPU memory for the whole data set, in bytes; one that needs more is streamed. 256 MiB unless told, 0 for none. */
+  /** The most GPU memory for the whole data set, in bytes; a larger one is streamed. Default 256 MiB, 0 for none. */
   readonly budget?: number;
   /** Told of items decoded while opening. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -28,18 +30,18 @@ const loaderOptions: Kinds<LoaderOptions> = {
 };
 
 const decodedTogether = 64;
-const batchBytes = 2 ** 27; // of a batch's pictures: the least that WebGPU promises for a binding
+const batchBytes = 2 ** 27; // of a batch's images: the least that WebGPU promises for a binding
 
-/** The largest pictures that there is room for. */
+/** The largest images that there is room for. */
 type Bound = NonNullable<ImageSource['bound']>;
 
-/** How large the pictures of a batch may be: their number alone says, so that no picture depends on others. */
+/** How large the images of a batch may be: a function of their number alone, so that no image depends on the others. */
 function roomFor(places: number): Bound {
   const pixels = Math.max(1, Math.floor(batchBytes / 4 / places));
   return { pixels, side: Math.max(1, 2 * Math.floor(Math.sqrt(pixels / 2))) };
 }
 
-/** The most pictures of `size` x `size` pixels that a batch has room for without halving them. */
+/** The most images of `size` x `size` pixels that a batch has room for without halving them. */
 export function mostSquares(size: number): number {
   return Math.max(1, Math.floor(batchBytes / 4 / size ** 2));
 }
@@ -50,11 +52,11 @@ export function mostSquares(size: number): number {
  * A source that fits the budget and the adapter is decoded once and kept on the GPU; then a batch is a list of numbers.
  * Another is streamed: `prefetch()` decodes a batch while the GPU works on the one before, `prepare()` uploads it.
  *
- * Either way a batch has room for 128 MiB of pixels, of which every picture has an equal share, P pixels. One of more, or with
- * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of a picture depends on `batch` alone.
+ * Either way a batch has room for 128 MiB of pixels, of which every image has an equal share, P pixels. One of more, or with
+ * a side above 2 floor(sqrt(P / 2)), is halved until it fits: what becomes of an image depends on `batch` alone.
  * All buffers are made on opening, and the queue orders uploads between steps, so one set of them is enough.
  */
-export class Loader implements Pictures {
+export class Loader implements ImageBatch {
   readonly batch: number;
   readonly maxSide: number;
   readonly bindings: { readonly pixels: Binding; readonly table: Binding; readonly batch: Binding };
@@ -94,7 +96,7 @@ export class Loader implements Pictures {
       device.write(table, Uint32Array.from(decoded.table));
       this.bindings = { pixels, table, batch: bind('loader.batch', batch * 16) };
     } else {
-      const places = batch * source.pictures;
+      const places = batch * source.images;
       const room = roomFor(places);
       const own = source.bound ?? room;
       this.maxSide = Math.min(room.side, own.side);
@@ -112,7 +114,7 @@ export class Loader implements Pictures {
    * Decodes the source as far as the budget goes, nothing where that is 0, and makes the buffers.
    *
    * @throws ConfigError where an option is out of range; DataError where the source is none, where epochs are asked of a source that is
-   * smaller than a batch, and where a picture cannot be had or is larger than the source's `bound`.
+   * smaller than a batch, and where an image cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {
     const { batch, seed, budget = 2 ** 28 } = expectOptions('loader', options, loaderOptions);
@@ -126,14 +128,14 @@ export class Loader implements Pictures {
     if (source.length < (seed === undefined ? 1 : batch))
       throw new DataError(
         `${source.name}: has ${source.length} items, fewer than ${seed === undefined ? 'one' : `a batch of ${batch}`}; ` +
-          'use a smaller batch or more pictures',
+          'use a smaller batch or more images',
       );
     const { side, pixels } = source.bound ?? { side: 1, pixels: 1 };
     if (![side, pixels].every((most) => Number.isInteger(most) && most > 0))
       throw new DataError(
         `${source.name}: expected a bound { side, pixels } of whole numbers above 0, got ${side}, ${pixels}`,
       );
-    const room = roomFor(batch * source.pictures);
+    const room = roomFor(batch * source.images);
     const decoded = await decodeWithin(source, room, Math.min(budget, largestBinding(device)), options.onProgress);
     return new Loader(device, source, options, decoded);
   }
@@ -174,7 +176,7 @@ export class Loader implements Pictures {
 
   /**
    * Begins to decode a step's batch, or items to show; call it once the batch before is on the GPU. Where another batch is
-   * being decoded it does nothing. Errors are told by `prepare()` or `show()`.
+   * being decoded it does nothing. Errors are thrown by `prepare()` or `show()`.
    */
   prefetch(next: number | ArrayLike<number>): void {
     this.#assertOpen('prefetch()');
@@ -212,7 +214,7 @@ export class Loader implements Pictures {
 
   async #fill(call: string, items: Uint32Array): Promise<void> {
     this.#assertOpen(call);
-    if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is under way; await that first`);
+    if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is pending; await it first`);
     this.#filling = call;
     this.#awaitBatch(`await ${call}`);
     try {
@@ -241,13 +243,13 @@ export class Loader implements Pictures {
   }
 
   #upload(items: Uint32Array): void {
-    const { pictures } = this.#source;
+    const { images } = this.#source;
     const places = new Uint32Array(this.batch * 4);
     for (let n = 0; n < this.batch; n++) {
       const shown = Math.min(n, items.length - 1);
       const item = items[shown];
-      const entry = (this.cached ? item : shown) * pictures;
-      places.set([item, entry, entry + pictures - 1, 0], n * 4);
+      const entry = (this.cached ? item : shown) * images;
+      places.set([item, entry, entry + images - 1, 0], n * 4);
     }
     const { pixels, table, batch } = this.bindings;
     if (this.#staging) {
@@ -258,14 +260,14 @@ export class Loader implements Pictures {
   }
 }
 
-/** A batch on its way to the GPU: pixels one picture after another, and the table that says where each begins. */
+/** A batch for the GPU: pixels one image after another, and a table of where each begins. */
 class Staging {
   readonly pixels: Uint8Array<ArrayBuffer>;
   readonly table: Uint32Array<ArrayBuffer>;
   readonly #room: Bound;
   #end = 0;
 
-  /** @param most pixels that a picture has once it is halved to fit `room` */
+  /** @param most pixels that an image has once it is halved to fit `room` */
   constructor(places: number, most: number, room: Bound) {
     this.#room = room;
     this.pixels = new Uint8Array(places * most * 4);
@@ -278,16 +280,16 @@ class Staging {
 
   async fill(source: ImageSource, items: Uint32Array): Promise<void> {
     this.#end = 0;
-    const places = items.length * source.pictures;
+    const places = items.length * source.images;
     let next = 0;
     const worker = async () => {
       while (next < places) {
         const place = next++;
-        const item = items[Math.floor(place / source.pictures)];
-        const picture = await loadWithin(this.#room, source, item, place % source.pictures);
-        this.table.set([this.#end / 4, picture.width, picture.height, 0], place * 4);
-        this.pixels.set(picture.pixels, this.#end);
-        this.#end += picture.pixels.length;
+        const item = items[Math.floor(place / source.images)];
+        const image = await loadWithin(this.#room, source, item, place % source.images);
+        this.table.set([this.#end / 4, image.width, image.height, 0], place * 4);
+        this.pixels.set(image.pixels, this.#end);
+        this.#end += image.pixels.length;
       }
     };
     const outcomes = await Promise.allSettled(Array.from({ length: 16 }, worker)); // none may still write after an error
@@ -299,9 +301,9 @@ class Staging {
 interface Decoded {
   readonly blocks: readonly Uint8Array<ArrayBuffer>[];
   readonly bytes: number;
-  /** Four words a picture: first pixel, width, height, 0. */
+  /** Four words an image: first pixel, width, height, 0. */
   readonly table: readonly number[];
-  /** Longest side of any picture. */
+  /** Longest side of any image. */
   readonly maxSide: number;
 }
 
@@ -312,7 +314,7 @@ async function decodeWithin(
   budget: number,
   onProgress: LoaderOptions['onProgress'],
 ): Promise<Decoded | undefined> {
-  if (!(budget > 0)) return undefined;
+  if (!(budget > 0) || knownBytes(room, source) > budget) return undefined;
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   const table: number[] = [];
   let bytes = 0;
@@ -320,12 +322,12 @@ async function decodeWithin(
   for (let first = 0; first < source.length; first += decodedTogether) {
     const items = Array.from({ length: Math.min(decodedTogether, source.length - first) }, (_, i) => first + i);
     const loads = items.flatMap((item) =>
-      Array.from({ length: source.pictures }, (_, p) => loadWithin(room, source, item, p)),
+      Array.from({ length: source.images }, (_, p) => loadWithin(room, source, item, p)),
     );
-    const pictures = await Promise.all(loads);
-    const block = new Uint8Array(pictures.reduce((sum, { pixels }) => sum + pixels.length, 0));
+    const images = await Promise.all(loads);
+    const block = new Uint8Array(images.reduce((sum, { pixels }) => sum + pixels.length, 0));
     let end = 0;
-    for (const { width, height, pixels } of pictures) {
+    for (const { width, height, pixels } of images) {
       table.push((bytes + end) / 4, width, height, 0);
       block.set(pixels, end);
       end += pixels.length;
@@ -339,11 +341,24 @@ async function decodeWithin(
   return { blocks, bytes, table, maxSide };
 }
 
-/** A picture of the source, halved until there is room for it. */
-async function loadWithin(room: Bound, source: ImageSource, item: number, picture: number): Promise<Picture> {
-  let loaded = await loadPicture(source, item, picture as 0 | 1);
-  while (Math.max(loaded.width, loaded.height) > room.side || loaded.width * loaded.height > room.pixels)
-    loaded = halve(loaded);
+/** Bytes of all images of the source, halved as `loadWithin` does; 0 where sizes are not known. */
+function knownBytes(room: Bound, { sizes = new Uint32Array() }: ImageSource): number {
+  let pixels = 0;
+  for (let at = 0; at < sizes.length; at += 2) {
+    let [width, height] = [sizes[at], sizes[at + 1]];
+    while (isTooLarge(room, width, height)) [width, height] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+    pixels += width * height;
+  }
+  return 4 * pixels;
+}
+
+const isTooLarge = (room: Bound, width: number, height: number) =>
+  Math.max(width, height) > room.side || width * height > room.pixels;
+
+/** An image of the source, halved until there is room for it. */
+async function loadWithin(room: Bound, source: ImageSource, item: number, image: number): Promise<RgbaImage> {
+  let loaded = await loadImage(source, item, image as 0 | 1);
+  while (isTooLarge(room, loaded.width, loaded.height)) loaded = halve(loaded);
   return loaded;
 }
 

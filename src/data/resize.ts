@@ -1,11 +1,11 @@
 /**
- * Pictures as an encoder is evaluated on: the shorter side resized, then the central square, with the very arithmetic of Pillow
+ * Images as an encoder is evaluated on: the shorter side resized, then the central square, with the very arithmetic of Pillow
  * on 8-bit pixels, which is what weights from elsewhere were tested with. Knows no files and no decoder.
  */
 
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
-import type { Interpolation, Picture, SquareOptions } from './source.js';
+import type { Interpolation, RgbaImage, SquareOptions } from './source.js';
 
 /** Fractional bits of Pillow's weights: a sum of 8-bit levels times these still fits in 32 bits. */
 const precision = 22;
@@ -38,13 +38,13 @@ export interface Sides {
   readonly height: number;
 }
 
-/** A part of a picture: its sides, and where its first pixel lies. */
+/** A part of an image: its sides, and where its first pixel lies. */
 export interface Region extends Sides {
   readonly left: number;
   readonly top: number;
 }
 
-/** The pixels of a picture of these sides that `resizeSquare` looks at. */
+/** The pixels of an image of these sides that `resizeSquare` looks at. */
 export function squareRegion(sides: Sides, size: number, full: Sides = sides, options: SquareOptions = {}): Region {
   const { columns, rows } = weights(sides, size, full, options);
   const [left, top] = [columns.first[0], rows.first[0]];
@@ -55,21 +55,21 @@ export function squareRegion(sides: Sides, size: number, full: Sides = sides, op
  * torchvision's Resize(resize, interpolation) of the shorter side, then CenterCrop(size), as Pillow computes them on 8-bit pixels.
  * Only what the central square needs is computed.
  *
- * @param full the sides of the original where `picture` is already a reduced copy of it. The original's sides decide how long
+ * @param full the sides of the original where `image` is already a reduced copy of it. The original's sides decide how long
  * the longer side becomes and where the square lies, so that rounding of the copy's own sides shifts nothing.
- * @param part where `picture` is but a part of that copy: the copy's sides, and where the part lies. It must hold `squareRegion`.
+ * @param part where `image` is but a part of that copy: the copy's sides, and where the part lies. It must hold `squareRegion`.
  */
 export function resizeSquare(
-  picture: Picture,
+  image: RgbaImage,
   size: number,
-  full: Sides = picture,
-  { left, top, ...sides }: Region = { left: 0, top: 0, width: picture.width, height: picture.height },
+  full: Sides = image,
+  { left, top, ...sides }: Region = { left: 0, top: 0, width: image.width, height: image.height },
   options: SquareOptions = {},
-): Picture {
+): RgbaImage {
   const { columns, rows, isSame } = weights(sides, size, full, options);
-  if (isSame && picture.width === size && picture.height === size) return picture;
+  if (isSame && image.width === size && image.height === size) return image;
   const first = rows.first[0];
-  const band = horizontally(picture, left, first - top, end(rows) - top, columns, size);
+  const band = horizontally(image, left, first - top, end(rows) - top, columns, size);
   return { width: size, height: size, pixels: vertically(band, first, rows, size) };
 }
 
@@ -114,13 +114,13 @@ function weigh(from: number, to: number, size: number, interpolation: Interpolat
   const fixed = new Int32Array(size * most);
   const exact = new Float64Array(most);
   for (let i = 0; i < size; i++) {
-    const centre = (offset + i + 0.5) * scale;
-    const begin = Math.max(Math.trunc(centre - support + 0.5), 0);
-    const n = Math.min(Math.trunc(centre + support + 0.5), from) - begin;
+    const center = (offset + i + 0.5) * scale;
+    const begin = Math.max(Math.trunc(center - support + 0.5), 0);
+    const n = Math.min(Math.trunc(center + support + 0.5), from) - begin;
     let sum = 0;
     for (let t = 0; t < n; t++) {
       // The order of these operations is Pillow's: it decides the last bit.
-      exact[t] = filter((t + begin - centre + 0.5) * (1 / stretch));
+      exact[t] = filter((t + begin - center + 0.5) * (1 / stretch));
       sum += exact[t];
     }
     for (let t = 0; t < n; t++) {
@@ -141,22 +141,22 @@ function cubic(at: number): number {
   return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-/** Python's rounding, of halves to the even neighbour. */
+/** Python's rounding, of halves to the even neighbor. */
 function halfToEven(value: number): number {
   const below = Math.floor(value);
   return value - below === 0.5 ? below + (below & 1) : Math.round(value);
 }
 
-/** Rows `top` to `bottom` of a picture whose first column is number `left`, each resized to `size` RGB pixels of 8 bits. */
+/** Rows `top` to `bottom` of an image whose first column is number `left`, each resized to `size` RGB pixels of 8 bits. */
 function horizontally(
-  picture: Picture,
+  image: RgbaImage,
   left: number,
   top: number,
   bottom: number,
   columns: Weights,
   size: number,
 ): Uint8ClampedArray {
-  const { width, pixels } = picture;
+  const { width, pixels } = image;
   const { first, count, fixed, most } = columns;
   const band = new Uint8ClampedArray((bottom - top) * size * 3);
   let to = 0;

@@ -1,8 +1,9 @@
+// Training and test parts, drawn item by item from a hash of its name.
 import { philox, stream, unit } from '../core/random.js';
 import { DataError } from '../errors.js';
 import { subset } from './derived.js';
 import { fnv1a } from './fnv1a.js';
-import type { ImageSource, PictureLike } from './source.js';
+import type { ImageLike, ImageSource } from './source.js';
 
 /**
  * Which items are held out of training. An item's side follows from its own name and a seed, never from its number or from the other
@@ -67,7 +68,7 @@ export function heldOut(
  *
  * @throws DataError where a part is left empty
  */
-export function holdOut<P extends PictureLike>(
+export function holdOut<P extends ImageLike>(
   source: ImageSource<P>,
   fraction: number,
   seed: number,

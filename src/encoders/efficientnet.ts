@@ -1,6 +1,6 @@
 import { expectOptions } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
-import { conv, convNorm } from '../nn/blocks.js';
+import { convBatchNorm, convLayer } from '../nn/blocks.js';
 import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
@@ -8,8 +8,8 @@ import {
   type Encoder,
   type EncoderOptions,
   encoderOptions,
+  makeDivisible,
   mapChannels,
-  multipleOf8,
   pooledEncoder,
   rgb,
   widthMultiplier,
@@ -32,15 +32,15 @@ const stages: readonly Stage[] = [
 /** EfficientNet-B0 without its classifier, and without drop-connect: 1280 features at width 1. Names are torchvision's. */
 export function efficientnetB0(options: EncoderOptions = {}): Encoder {
   const { stemStride = 2 } = expectOptions('efficientnetB0', options, encoderOptions);
-  const scale = widthMultiplier(options, multipleOf8);
+  const scale = widthMultiplier(options, makeDivisible);
   const norm = { activation: 'silu' } as const;
   let input = scale(32);
-  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
-  const modules = [convNorm(stem, 'features.0.1', input, norm)];
+  const stem = convLayer('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convBatchNorm(stem, 'features.0.1', input, norm)];
   stages.forEach(([expansion, kernelSize, first, channels, blocks], stage) => {
     for (let i = 0; i < blocks; i++) {
       const stride = i === 0 ? first : 1;
-      const expanded = expansion === 1 ? input : mapChannels(input, (c) => multipleOf8(c * expansion));
+      const expanded = expansion === 1 ? input : mapChannels(input, (c) => makeDivisible(c * expansion));
       const output = i > 0 ? input : scale(channels);
       const squeezed = mapChannels(input, (c) => Math.max(1, Math.floor(c / 4)));
       const squeeze = (name: string, channels: Channels) =>
@@ -52,6 +52,6 @@ export function efficientnetB0(options: EncoderOptions = {}): Encoder {
   });
   const last = `features.${stages.length + 1}`;
   const features = mapChannels(input, (c) => 4 * c);
-  modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, norm));
+  modules.push(convBatchNorm(convLayer(`${last}.0`, input, features), `${last}.1`, features, norm));
   return pooledEncoder(sequential(...modules), features, 16 * stemStride);
 }

@@ -1,18 +1,19 @@
+// What an encoder is: a module from images to features, in two widths; and the helpers that every family uses.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectWithin } from '../checks/range.js';
 import { textOf } from '../checks/text_of.js';
 import { expectChannels } from '../core/parameter.js';
-import type { Channels, Side, Weights } from '../core/parameters.js';
+import type { Channels, Dim, ParameterView } from '../core/parameters.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { expectModule, type Module } from '../nn/module.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { shapeText } from '../tensor/tensor.js';
 
-/** A backbone: pictures (N, 3, H, W) to features (N, `features`). */
+/** A backbone: images (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {
   readonly features: Channels;
-  /** The factor by which it shrinks a picture: smaller pictures are refused. */
+  /** The factor by which it shrinks an image: smaller images are refused. */
   readonly stride: number;
   /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
   readonly hidden?: readonly Channels[];
@@ -31,18 +32,18 @@ export function checkEncoder(what: string, encoder: unknown): void {
 
 /** What every encoder can be asked for. */
 export interface EncoderOptions {
-  /** Width of the slim encoder against the published network; 1 where left out. */
+  /** Width of the slim encoder against the published network; default 1. */
   width?: number;
-  /** K: how many times as wide the host is; 1 where left out. */
+  /** K: how many times as wide the host is; default 1. */
   ratio?: number;
-  /** Stride of the first convolution: 2 for large pictures, 1 for 32 pixels. */
+  /** Stride of the first convolution: 2 for large images, 1 for 32 pixels. */
   stemStride?: number;
 }
 
 export const encoderOptions: Kinds<EncoderOptions> = { width: 'number', ratio: 'number', stemStride: 'number' };
 
 /**
- * Sees that an encoder has one width, its host that of the slim one.
+ * Checks that an encoder has one width, its host that of the slim one.
  *
  * @throws ConfigError that names what has two
  */
@@ -71,7 +72,7 @@ export function widthMultiplier(
 ): (channels: number) => Channels {
   const { width = 1, ratio = 1, stemStride = 2 } = expectOptions('encoder', options, encoderOptions);
   if (typeof round !== 'function')
-    throw new ConfigError(`encoder: expected a function that rounds channels, as multipleOf8, got ${textOf(round)}`);
+    throw new ConfigError(`encoder: expected a function that rounds channels, as makeDivisible, got ${textOf(round)}`);
   const refuse = (option: string, expected: string, got: number): never => {
     throw new ConfigError(`encoder: expected ${option} ${expected}, got ${got}`);
   };
@@ -89,7 +90,7 @@ export function mapChannels(channels: Channels, rule: (channels: number) => numb
 }
 
 /** The nearest multiple of 8, but never more than a tenth below: torchvision's rounding of widths. */
-export function multipleOf8(channels: number): number {
+export function makeDivisible(channels: number): number {
   const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);
   return rounded < 0.9 * channels ? rounded + 8 : rounded;
 }
@@ -108,10 +109,10 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
     ...(hidden && { hidden }),
     forward(pass, x) {
       expectArguments('encoder', { tape: pass?.tape, x });
-      const [, colour, H, W] = x.shape;
-      if (x.shape.length !== 4 || colour !== rgb.host || !(Math.min(H, W) >= stride))
+      const [, color, H, W] = x.shape;
+      if (x.shape.length !== 4 || color !== rgb.host || !(Math.min(H, W) >= stride))
         throw new ShapeError(
-          `encoder: expected pictures (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
+          `encoder: expected images (N, 3, H, W) of at least ${stride} pixels a side, got ${shapeText(x.shape)}`,
         );
       return globalAveragePool(pass.tape, body.forward(pass, x));
     },
@@ -131,16 +132,16 @@ export function slimOf(encoder: Encoder): Encoder {
     groups.set(channels, group);
     return group;
   };
-  const side = (of: Side) => (typeof of === 'number' ? of : alone(of));
+  const side = (of: Dim) => (typeof of === 'number' ? of : alone(of));
   return {
     ...encoder,
-    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.sides.map(side), shape: own.slim })),
+    parameters: encoder.parameters.map((own) => ({ ...own, dims: own.dims.map(side), shape: own.slim })),
     statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),
     forward({ parameters, width, ...pass }, x) {
       // the encoder asks for sides and tensors of its slim width, which are all of these
-      const weights: Weights = {
+      const weights: ParameterView = {
         tensor: (name) => parameters.tensor(name, width),
         statistic: (name) => parameters.statistic(name, width),
       };

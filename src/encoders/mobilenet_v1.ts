@@ -1,6 +1,6 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
-import { conv, convNorm, depthwiseConv } from '../nn/blocks.js';
+import { convBatchNorm, convLayer, depthwiseLayer } from '../nn/blocks.js';
 import { sequential } from '../nn/module.js';
 import { type Encoder, type EncoderOptions, encoderOptions, pooledEncoder, rgb, widthMultiplier } from './encoder.js';
 
@@ -39,13 +39,13 @@ export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
       throw new ConfigError(`mobilenetV1: expected blocks of [channels above 0, whole stride], got ${block}`);
   const scale = widthMultiplier(sizes, (channels) => Math.max(1, Math.floor(channels)));
   let input = scale(32);
-  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
-  const modules = [convNorm(stem, 'features.0.1', input)];
+  const stem = convLayer('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convBatchNorm(stem, 'features.0.1', input)];
   blocks.forEach(([channels, stride], i) => {
     const name = `features.${i + 1}.block`;
     const output = scale(channels);
-    modules.push(convNorm(depthwiseConv(`${name}.0.0`, input, { stride }), `${name}.0.1`, input));
-    modules.push(convNorm(conv(`${name}.1.0`, input, output), `${name}.1.1`, output));
+    modules.push(convBatchNorm(depthwiseLayer(`${name}.0.0`, input, { stride }), `${name}.0.1`, input));
+    modules.push(convBatchNorm(convLayer(`${name}.1.0`, input, output), `${name}.1.1`, output));
     input = output;
   });
   return pooledEncoder(

@@ -1,6 +1,7 @@
+// MobileNet-V3-Large: a table of blocks and a loop.
 import { expectOptions } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
-import { conv, convNorm } from '../nn/blocks.js';
+import { convBatchNorm, convLayer } from '../nn/blocks.js';
 import { invertedResidual } from '../nn/inverted_residual.js';
 import { sequential } from '../nn/module.js';
 import { squeezeExcite } from '../nn/squeeze_excite.js';
@@ -8,8 +9,8 @@ import {
   type Encoder,
   type EncoderOptions,
   encoderOptions,
+  makeDivisible,
   mapChannels,
-  multipleOf8,
   pooledEncoder,
   rgb,
   widthMultiplier,
@@ -40,17 +41,17 @@ const rows: readonly Row[] = [
 /** MobileNet-V3-Large without its classifier: 960 features at width 1. Names are torchvision's. */
 export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
   const { stemStride = 2 } = expectOptions('mobilenetV3Large', options, encoderOptions);
-  const scale = widthMultiplier(options, multipleOf8);
+  const scale = widthMultiplier(options, makeDivisible);
   const norm = { eps: 1e-3, momentum: 0.01 };
   const hardswish = { ...norm, activation: 'hardswish' } as const;
   const squeeze = (name: string, channels: Channels) => {
-    const squeezed = mapChannels(channels, (c) => multipleOf8(Math.floor(c / 4)));
+    const squeezed = mapChannels(channels, (c) => makeDivisible(Math.floor(c / 4)));
     return squeezeExcite(name, channels, squeezed, { activation: 'relu', gate: 'hardsigmoid' });
   };
   let from = 16;
   let input = scale(from);
-  const stem = conv('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
-  const modules = [convNorm(stem, 'features.0.1', input, hardswish)];
+  const stem = convLayer('features.0.0', rgb, input, { kernelSize: 3, stride: stemStride });
+  const modules = [convBatchNorm(stem, 'features.0.1', input, hardswish)];
   rows.forEach(([kernelSize, expansion, channels, squeezes, activation, stride], i) => {
     const expanded = expansion === from ? input : scale(expansion);
     const output = stride === 1 && channels === from ? input : scale(channels);
@@ -61,6 +62,6 @@ export function mobilenetV3Large(options: EncoderOptions = {}): Encoder {
   });
   const last = `features.${rows.length + 1}`;
   const features = mapChannels(input, (c) => 6 * c);
-  modules.push(convNorm(conv(`${last}.0`, input, features), `${last}.1`, features, hardswish));
+  modules.push(convBatchNorm(convLayer(`${last}.0`, input, features), `${last}.1`, features, hardswish));
   return pooledEncoder(sequential(...modules), features, 16 * stemStride, [scale(1280)]);
 }

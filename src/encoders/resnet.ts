@@ -1,6 +1,7 @@
+// ResNet-18, -50, -101 (version 1.5) and the CIFAR ResNet-20: a table of architectures and a loop.
 import { expectOptions } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
-import { conv, convNorm } from '../nn/blocks.js';
+import { convBatchNorm, convLayer } from '../nn/blocks.js';
 import { type Module, sequential } from '../nn/module.js';
 import { residual } from '../nn/residual.js';
 import { maxPool } from '../ops/pool.js';
@@ -8,8 +9,8 @@ import {
   type Encoder,
   type EncoderOptions,
   encoderOptions,
+  makeDivisible,
   mapChannels,
-  multipleOf8,
   pooledEncoder,
   rgb,
   widthMultiplier,
@@ -33,8 +34,8 @@ const none = { activation: 'none' } as const;
 const basic: Body = (name, input, inner, output, stride) => {
   const channels = inner();
   return sequential(
-    convNorm(conv(`${name}.conv1`, input, channels, { kernelSize: 3, stride }), `${name}.bn1`, channels),
-    convNorm(conv(`${name}.conv2`, channels, output, { kernelSize: 3 }), `${name}.bn2`, output, none),
+    convBatchNorm(convLayer(`${name}.conv1`, input, channels, { kernelSize: 3, stride }), `${name}.bn1`, channels),
+    convBatchNorm(convLayer(`${name}.conv2`, channels, output, { kernelSize: 3 }), `${name}.bn2`, output, none),
   );
 };
 
@@ -42,9 +43,9 @@ const basic: Body = (name, input, inner, output, stride) => {
 const bottleneck: Body = (name, input, inner, output, stride) => {
   const [first, second] = [inner(), inner()];
   return sequential(
-    convNorm(conv(`${name}.conv1`, input, first), `${name}.bn1`, first),
-    convNorm(conv(`${name}.conv2`, first, second, { kernelSize: 3, stride }), `${name}.bn2`, second),
-    convNorm(conv(`${name}.conv3`, second, output), `${name}.bn3`, output, none),
+    convBatchNorm(convLayer(`${name}.conv1`, input, first), `${name}.bn1`, first),
+    convBatchNorm(convLayer(`${name}.conv2`, first, second, { kernelSize: 3, stride }), `${name}.bn2`, second),
+    convBatchNorm(convLayer(`${name}.conv3`, second, output), `${name}.bn3`, output, none),
   );
 };
 
@@ -75,17 +76,17 @@ export const resnet50 = (options: EncoderOptions = {}): Encoder => resnet(archit
 /** ResNet-101, version 1.5, without its classifier: 2048 features at width 1. Names are torchvision's. */
 export const resnet101 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet101, options);
 
-/** ResNet-20 for 32-pixel pictures, shortcuts by 1x1 convolution: 64 features at width 1. */
+/** ResNet-20 for 32-pixel images, shortcuts by 1x1 convolution: 64 features at width 1. */
 export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet20, options);
 
-/** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small pictures, by none. */
+/** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small images, by none. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
   const { stemStride = stem === 7 ? 2 : 1 } = expectOptions('resnet', options, encoderOptions);
-  const scale = widthMultiplier(options, multipleOf8);
+  const scale = widthMultiplier(options, makeDivisible);
   let from: number = stages[0][0];
   let input = scale(from);
-  const first = conv('conv1', rgb, input, { kernelSize: stem, stride: stemStride });
-  const modules = [convNorm(first, 'bn1', input)];
+  const first = convLayer('conv1', rgb, input, { kernelSize: stem, stride: stemStride });
+  const modules = [convBatchNorm(first, 'bn1', input)];
   const pools = stem === 7 && stemStride === 2;
   if (pools) modules.push(halving);
   stages.forEach(([channels, blocks], stage) => {
@@ -95,11 +96,11 @@ function resnet({ body, expansion, stages, stem }: Architecture, options: Encode
       const stride = stage > 0 && i === 0 ? 2 : 1;
       const keeps = stride === 1 && expansion * channels === from;
       const output = keeps ? input : mapChannels(inner(), (c) => expansion * c);
-      const projection = () => conv(`${name}.downsample.0`, input, output, { stride });
+      const projection = () => convLayer(`${name}.downsample.0`, input, output, { stride });
       modules.push(
         residual(body(name, input, inner, output, stride), {
           activation: 'relu',
-          ...(!keeps && { shortcut: convNorm(projection(), `${name}.downsample.1`, output, none) }),
+          ...(!keeps && { shortcut: convBatchNorm(projection(), `${name}.downsample.1`, output, none) }),
         }),
       );
       from = expansion * channels;

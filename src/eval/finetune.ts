@@ -10,7 +10,7 @@ import { sequential } from '../nn/module.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
-import { cropAndFlip, fit, pictureFeed } from './fit.js';
+import { cropAndFlip, fit, imageFeed } from './fit.js';
 import {
   type Attempt,
   type FinetuneResult,
@@ -35,11 +35,11 @@ export const finetuneDefaults = {
 
 /**
  * Fine-tuning: encoder and a linear layer behind it learn to classify, all weights, batchnorm by the batch's statistics, on
- * random crops and flips, and are tested on centre crops by the running ones. Cross-entropy, SGD with Nesterov momentum 0.9,
+ * random crops and flips, and are tested on center crops by the running ones. Cross-entropy, SGD with Nesterov momentum 0.9,
  * half a cosine (DESIGN.md, "Evaluation"). The encoder that is given stays as it is.
  *
- * @param train labelled pictures to learn from; of items with two pictures both count
- * @param test labelled pictures of the same classes
+ * @param train labeled images to learn from; of items with two images both count
+ * @param test labeled images of the same classes
  * @throws as `linearEvaluation`; also ShapeError where a batch holds one value a channel, of which there are no batch
  * statistics
  */
@@ -71,7 +71,7 @@ export async function finetune(
       parameters.initialize(draws(seed, stream.head));
       start ??= encoder.parameters.read();
       for (const [name, { data }] of await start) parameters.write(name, data);
-      const feed = await pictureFeed(plan, part, cropAndFlip(imageSize, cropMin, flip), { batch, seed });
+      const feed = await imageFeed(plan, part, cropAndFlip(imageSize, cropMin, flip), { batch, seed });
       try {
         const tape = new Tape(plan);
         const pass = { tape, parameters, width: 'host', training: true, updateStats: true } as const;

@@ -5,7 +5,7 @@ import { Loader, mostSquares } from '../data/loader.js';
 import type { ImageSource, SquareOptions } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
-import { type Augmentation, augment, centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { type Augmentation, augment, centerCrop, imagenetStatistics } from '../ops/augment.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type SgdOptions, sgd } from '../optim/sgd.js';
 import type { Plan } from '../runtime/plan.js';
@@ -65,8 +65,8 @@ export function rowFeed(
   };
 }
 
-/** Feeds the pictures of a source, augmented, or centre-cropped to `size` where no augmentation is given. */
-export async function pictureFeed(
+/** Feeds the images of a source, augmented, or center-cropped to `size` where no augmentation is given. */
+export async function imageFeed(
   plan: Plan,
   source: ImageSource,
   view: Augmentation | { readonly size: number; readonly square?: SquareOptions | undefined },
@@ -76,7 +76,7 @@ export async function pictureFeed(
   const most = mostSquares(view.size);
   if (!isAugmented && options.batch > most)
     throw new ConfigError(
-      `batch: expected at most ${most} pictures of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
+      `batch: expected at most ${most} images of ${view.size} x ${view.size} pixels, which are 128 MiB, got ${options.batch}`,
     );
   const loader = await Loader.open(
     plan.device,
@@ -88,7 +88,7 @@ export async function pictureFeed(
     stepsPerEpoch: loader.stepsPerEpoch,
     x: isAugmented
       ? augment(plan, loader, 0, view)
-      : centreCrop(plan, loader, { size: view.size, ...imagenetStatistics }),
+      : centerCrop(plan, loader, { size: view.size, ...imagenetStatistics }),
     async prepare(step) {
       await loader.prepare(step);
       return loader.batchAt(step);
@@ -112,7 +112,7 @@ export function cropAndFlip(size: number, cropMin: number, flip: number): Augmen
   };
 }
 
-/** A pass over the training pictures, in figures. */
+/** A pass over the training images, in figures. */
 export interface EpochLog {
   /** From 1. */
   readonly epoch: number;
@@ -150,7 +150,7 @@ export async function fit(
   const { batch, stepsPerEpoch } = feed;
   const targets = device.buffer('fit.targets', batch * 4);
   const loss = softmaxCrossEntropy(tape, logits, tensor(targets, 'targets', [batch], 0, 'u32'));
-  plan.keep(loss);
+  plan.retain(loss);
   plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
   tape.backward(loss);
   const optimizer = sgd(plan, parameters, { decayAll: false, ...descent });

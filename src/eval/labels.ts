@@ -2,7 +2,7 @@ import type { ImageSource } from '../data/source.js';
 import { drawOf, nameOf } from '../data/split.js';
 import { ConfigError, DataError } from '../errors.js';
 
-/** The classes of labelled pictures, and how many items of each there are to train and to test on. */
+/** The classes of labeled images, and how many items of each there are to train and to test on. */
 export interface ClassCounts {
   readonly names: readonly string[];
   readonly train: readonly number[];
@@ -37,7 +37,7 @@ export function countClasses(what: string, train: ImageSource, test: ImageSource
   return { names, train: trained, test: counts(test) };
 }
 
-/** The names of the classes of labelled pictures: their numbers where nobody named them. */
+/** The names of the classes of labeled images: their numbers where nobody named them. */
 export function classNames(train: ImageSource, test: ImageSource): readonly string[] {
   const count = 1 + Math.max(largest(train), largest(test));
   return train.classes ?? test.classes ?? Array.from({ length: count }, (_, label) => String(label));
@@ -49,10 +49,10 @@ function checkLabels(
   shared: readonly string[] | undefined,
 ): void {
   const classes = own ?? shared;
-  if (length === 0) throw new DataError(`${what}: ${name} has no pictures`);
+  if (length === 0) throw new DataError(`${what}: ${name} has no images`);
   if (!labels)
     throw new DataError(
-      `${what}: ${name} has no labels: expected two sub-folders or more whose names are the labels, or a labelled set`,
+      `${what}: ${name} has no labels: expected two sub-folders or more whose names are the labels, or a labeled set`,
     );
   if (labels.length !== length)
     throw new DataError(`${what}: ${name}: expected a label for each of ${length} items, got ${labels.length}`);
@@ -89,7 +89,7 @@ export function validationSplit(
   if (!isHeld.includes(true))
     throw new ConfigError(
       `${source.name}: a share of ${fraction} of its ${of.length} items, class by class, leaves none to choose a learning rate ` +
-        'by: give one learning rate, or more pictures',
+        'by: give one learning rate, or more images',
     );
   return { train: items.filter((item) => !isHeld[item]), validation: items.filter((item) => isHeld[item]) };
 }

@@ -2,7 +2,7 @@ import { expectOptions, type Kinds } from '../checks/options.js';
 import { Parameters } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
 import { Tape } from '../core/tape.js';
-import { eachPicture, subset } from '../data/derived.js';
+import { eachImage, subset } from '../data/derived.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
@@ -19,7 +19,7 @@ import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
-import { cropAndFlip, fit, pictureFeed, rowFeed } from './fit.js';
+import { cropAndFlip, fit, imageFeed, rowFeed } from './fit.js';
 import {
   type Attempt,
   type SupervisedOptions,
@@ -35,7 +35,7 @@ export interface LinearOptions extends SupervisedOptions {
   schedule?: 'step' | 'cosine';
   /** Train on random crops and flips, as the paper does, not on features computed once: a pass of the encoder a step. */
   augment?: boolean;
-  /** Centre and scale every feature by its mean and deviation over the training pictures first. */
+  /** Center and scale every feature by its mean and deviation over the training images first. */
   standardize?: boolean;
   /** The most bytes of features to keep; more are computed again for every batch. */
   cacheBytes?: number;
@@ -74,12 +74,12 @@ const frozen = { width: 'host', training: false, updateStats: false } as const s
 
 /**
  * Linear evaluation: a linear layer learns to classify the features of a frozen encoder, whose batchnorm goes by its running
- * statistics, and is tested on centre crops. Cross-entropy, SGD with momentum 0.9 (DESIGN.md, "Evaluation").
+ * statistics, and is tested on center crops. Cross-entropy, SGD with momentum 0.9 (DESIGN.md, "Evaluation").
  *
- * @param train labelled pictures to learn from; of items with two pictures both count
- * @param test labelled pictures of the same classes
- * @throws DataError where labels are missing or leave nothing to tell apart, or a picture cannot be had; ConfigError where
- * an option is out of range, the batch larger than the data, or pictures smaller than the encoder's stride; NonFiniteError
+ * @param train labeled images to learn from; of items with two images both count
+ * @param test labeled images of the same classes
+ * @throws DataError where labels are missing or leave nothing to tell apart, or an image cannot be had; ConfigError where
+ * an option is out of range, the batch larger than the data, or images smaller than the encoder's stride; NonFiniteError
  * where no learning rate keeps the loss finite
  */
 export async function linearEvaluation(
@@ -105,15 +105,15 @@ export async function linearEvaluation(
     known.set(source, rows);
     return rows;
   };
-  const pictures = eachPicture(train);
-  const fits = 4 * features * pictures.length <= cacheBytes;
+  const images = eachImage(train);
+  const fits = 4 * features * images.length <= cacheBytes;
   const isCached = !augment && fits;
   let moments: Promise<Moments> | undefined;
   const measured = () => {
     const rows = Math.max(1, Math.floor(cacheBytes / 4 / features));
     moments ??= fits
-      ? featuresBy(pictures).then((all) => momentsOf(all, features))
-      : streamedMoments(device, encoder, pictures, rows);
+      ? featuresBy(images).then((all) => momentsOf(all, features))
+      : streamedMoments(device, encoder, images, rows);
     return moments;
   };
 
@@ -125,13 +125,13 @@ export async function linearEvaluation(
       parameters.initialize(draws(seed, stream.head));
       if (standardize) setStatistics(parameters, await measured());
       const feed = isCached
-        ? rowFeed(plan, await featuresBy(pictures), features, numbers, { batch, seed })
-        : await pictureFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize, square }, {
+        ? rowFeed(plan, await featuresBy(images), features, numbers, { batch, seed })
+        : await imageFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize, square }, {
             batch,
             seed,
           });
       try {
-        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { frozen: true }) };
+        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { noGrad: true }) };
         const x = isCached ? feed.x : backbone.forward(still, feed.x);
         const tape = new Tape(plan);
         const logits = head.forward({ ...frozen, parameters, tape }, x);
@@ -162,17 +162,17 @@ export async function linearEvaluation(
   return supervise('linear', train, test, settings, attempt);
 }
 
-/** The moments of the features of more pictures than are to be kept: of `count` at a time. */
+/** The moments of the features of more images than are to be kept: of `count` at a time. */
 async function streamedMoments(
   device: Device,
   encoder: WeightedEncoder,
-  pictures: ImageSource,
+  images: ImageSource,
   count: number,
 ): Promise<Moments> {
-  const items = Array.from({ length: pictures.length }, (_, item) => item);
+  const items = Array.from({ length: images.length }, (_, item) => item);
   let all: Moments | undefined;
   for (let first = 0; first < items.length; first += count) {
-    const part = subset(pictures, items.slice(first, first + count));
+    const part = subset(images, items.slice(first, first + count));
     const own = momentsOf(finite(await featuresOf(device, encoder, part)), encoder.backbone.features.host);
     all = all ? together(all, own) : own;
   }

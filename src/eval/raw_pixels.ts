@@ -1,18 +1,18 @@
 import { Parameters } from '../core/parameters.js';
-import { loadPicture } from '../data/picture.js';
-import type { ImageSource, Picture } from '../data/source.js';
+import { loadImage } from '../data/rgba_image.js';
+import type { ImageSource, RgbaImage } from '../data/source.js';
 import type { WeightedEncoder } from '../inference/features.js';
 import type { Device } from '../runtime/device.js';
 
 /**
- * Pictures as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all: what a learned
+ * Images as embeddings (N, 3 x size x size) of their own pixels in 0..1, less the mean over all: what a learned
  * encoder is measured against. Without the mean, cosine similarity would see little but the common background.
  */
 export async function rawPixels(source: ImageSource, size: number): Promise<Float32Array> {
   const features = 3 * size * size;
   const rows = new Float32Array(source.length * features);
   for (let item = 0; item < source.length; item++)
-    rows.set(shrink(await loadPicture(source, item, 0), size), item * features);
+    rows.set(shrink(await loadImage(source, item, 0), size), item * features);
   const sum = new Float64Array(features);
   for (let i = 0; i < rows.length; i++) sum[i % features] += rows[i];
   for (let i = 0; i < rows.length; i++) rows[i] -= sum[i % features] / source.length;
@@ -40,8 +40,8 @@ export function pixelEncoder(device: Device, size: number): WeightedEncoder & { 
   };
 }
 
-/** A picture averaged over the areas of size x size cells, RGB planes in 0..1. */
-export function shrink({ width, height, pixels }: Picture, size: number): Float32Array {
+/** An image averaged over the areas of size x size cells, RGB planes in 0..1. */
+export function shrink({ width, height, pixels }: RgbaImage, size: number): Float32Array {
   const across = cells(width, size);
   const down = cells(height, size);
   const out = new Float32Array(3 * size * size);

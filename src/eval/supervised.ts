@@ -1,6 +1,6 @@
 import type { Kinds } from '../checks/options.js';
 import type { Tensors } from '../core/state.js';
-import { eachPicture, subset } from '../data/derived.js';
+import { eachImage, subset } from '../data/derived.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
 import { type Classification, classification } from '../metrics/classification.js';
@@ -12,11 +12,11 @@ import { type ClassCounts, countClasses, validationSplit } from './labels.js';
 export interface SupervisedOptions {
   /**
    * Peak learning rate for a batch of 256; scaled by batch / 256. Of several the best on a validation part of the training
-   * pictures is used, and trained with once more on all of them.
+   * images is used, and trained with once more on all of them.
    */
   lr?: number | readonly number[];
   epochs?: number;
-  /** Pictures in a step; by default no more than there are to train on. */
+  /** Images in a step; by default no more than there are to train on. */
   batch?: number;
   weightDecay?: number;
   /** Share of every class that is held out of training to choose among several learning rates. */
@@ -57,7 +57,7 @@ export interface RateTrial {
   readonly accuracy: number | null;
 }
 
-/** What an evaluation that trains a classifier found, on the test pictures. */
+/** What an evaluation that trains a classifier found, on the test images. */
 export interface SupervisedResult extends Classification {
   readonly classes: ClassCounts;
   /** The learning rate used, and those tried where there were several. */
@@ -66,7 +66,7 @@ export interface SupervisedResult extends Classification {
   readonly batch: number;
   /** The last run, epoch by epoch. */
   readonly log: readonly EpochLog[];
-  /** The features of the test pictures, (N, F), and their labels, (N); pictures of one item follow each other. */
+  /** The features of the test images, (N, F), and their labels, (N); images of one item follow each other. */
   readonly features: Float32Array<ArrayBuffer>;
   readonly labels: Int32Array;
   /** The layer behind the encoder that was trained. */
@@ -91,7 +91,7 @@ export function settled<D extends object, O extends object>(standard: D, options
 
 /** One training run. */
 export interface Attempt {
-  /** The pictures to learn from, and their numbers among all that there are to train on. */
+  /** The images to learn from, and their numbers among all that there are to train on. */
   readonly part: ImageSource;
   readonly numbers: readonly number[];
   /** K. */
@@ -105,8 +105,8 @@ export interface Attempt {
 /** A classifier, trained. */
 export interface Trained<More extends object = object> {
   readonly log: readonly EpochLog[];
-  /** Features (N, F) and logits (N, K) of pictures. */
-  classify(pictures: ImageSource): Promise<{ features: Float32Array<ArrayBuffer>; logits: Float32Array }>;
+  /** Features (N, F) and logits (N, K) of images. */
+  classify(images: ImageSource): Promise<{ features: Float32Array<ArrayBuffer>; logits: Float32Array }>;
   /** The layer's tensors, and what else there is to tell of the result. */
   state(): Promise<readonly [layer: Tensors, more: More]>;
   dispose(): void;
@@ -114,7 +114,7 @@ export interface Trained<More extends object = object> {
 
 /**
  * Trains a classifier on `train` and tests it on `test`; where there are several learning rates, first chooses one by
- * training on a part of `train` and testing on the rest of it. The test pictures are looked at once, at the end.
+ * training on a part of `train` and testing on the rest of it. The test images are looked at once, at the end.
  *
  * @throws DataError, ConfigError and NonFiniteError as `linearEvaluation` tells
  */
@@ -129,10 +129,10 @@ export async function supervise<More extends object>(
   const rates = checked(what, settings);
   const classes = countClasses(what, train, test);
   const K = classes.names.length;
-  const pictures = eachPicture(train);
-  const all = Array.from({ length: pictures.length }, (_, i) => i);
+  const images = eachImage(train);
+  const all = Array.from({ length: images.length }, (_, i) => i);
   const split = rates.length > 1 ? validationSplit(train, validation, seed) : undefined;
-  const [part, held] = split ? [split.train, split.validation].map((items) => picturesOf(train, items)) : [all, []];
+  const [part, held] = split ? [split.train, split.validation].map((items) => imagesOf(train, items)) : [all, []];
   const batch = batchOf(what, settings.batch, settings.mostBatch, part.length);
   const runs = split ? rates.length + 1 : 1;
 
@@ -143,7 +143,7 @@ export async function supervise<More extends object>(
     use: (trained: Trained<More>) => Promise<T>,
   ) => {
     const trained = await attempt({
-      part: subset(pictures, numbers),
+      part: subset(images, numbers),
       numbers,
       classes: K,
       batch,
@@ -156,7 +156,7 @@ export async function supervise<More extends object>(
       trained.dispose();
     }
   };
-  const judged = subset(pictures, held);
+  const judged = subset(images, held);
   const { lr, trials } = split
     ? await chooseRate(what, rates, (rate, i) =>
         run(part, rate, i + 1, async (trained) => {
@@ -165,7 +165,7 @@ export async function supervise<More extends object>(
         }),
       )
     : { lr: rates[0], trials: [] };
-  const tested = eachPicture(test);
+  const tested = eachImage(test);
   const labels = tested.labels as Int32Array;
   return run(all, lr, runs, async (trained) => {
     const { features, logits } = await trained.classify(tested);
@@ -185,9 +185,9 @@ export async function supervise<More extends object>(
   });
 }
 
-/** The numbers, among a source's pictures, of those of its items. */
-function picturesOf({ pictures }: ImageSource, items: readonly number[]): number[] {
-  return items.flatMap((item) => Array.from({ length: pictures }, (_, p) => item * pictures + p));
+/** The numbers, among a source's images, of those of its items. */
+function imagesOf({ images }: ImageSource, items: readonly number[]): number[] {
+  return items.flatMap((item) => Array.from({ length: images }, (_, p) => item * images + p));
 }
 
 /** The learning rates that are asked for, all settings being in range. */
@@ -208,13 +208,13 @@ function checked(what: string, settings: Settled): readonly number[] {
   return rates;
 }
 
-/** Pictures in a step: those asked for, else `most` or as many as there are. */
-function batchOf(what: string, asked: number | undefined, most: number, pictures: number): number {
-  const batch = asked ?? Math.min(most, pictures);
-  if (!(Number.isInteger(batch) && batch >= 1 && batch <= pictures))
+/** Images in a step: those asked for, else `most` or as many as there are. */
+function batchOf(what: string, asked: number | undefined, most: number, images: number): number {
+  const batch = asked ?? Math.min(most, images);
+  if (!(Number.isInteger(batch) && batch >= 1 && batch <= images))
     throw new ConfigError(
-      `${what}: expected a batch from 1 to ${pictures}, the pictures to train on, got ${batch}; ` +
-        'give a smaller batch, or more pictures',
+      `${what}: expected a batch from 1 to ${images}, the images to train on, got ${batch}; ` +
+        'give a smaller batch, or more images',
     );
   return batch;
 }

@@ -1,3 +1,5 @@
+// An encoder's forward as a graph of ops with their settings, traced from a recorded tape; batchnorm folded into convolutions
+// where asked. Knows no file format.
 import { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { type Operation, Tape, weightedOps } from '../core/tape.js';
@@ -9,7 +11,7 @@ import { Plan } from '../runtime/plan.js';
 import { isDense } from '../tensor/footprint.js';
 import { denseStrides, numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 
-/** What flows between the nodes of a graph, told apart by identity: an activation, or a parameter by its name. */
+/** What flows between the nodes of a graph, compared by identity: an activation, or a parameter by its name. */
 export type Value = Pick<Tensor, 'label' | 'shape'>;
 
 /** An operation of the tape, or one that took the place of some. */
@@ -28,8 +30,8 @@ export interface Graph {
 }
 
 /**
- * The graph of a lone encoder in use on pictures of `side` pixels, by its running statistics: its own forward, recorded on a
- * device of no adapter. With `head` also what that makes of the features. It is recorded for two batches, which tells what
+ * The graph of a lone encoder in use on images of `side` pixels, by its running statistics: its own forward, recorded on a
+ * device of no adapter. With `head` also what that makes of the features. It is recorded for two batch sizes, which shows what
  * depends on the batch.
  *
  * @param state values of all parameters and statistics, of the host's shapes
@@ -38,7 +40,7 @@ export interface Graph {
 export function traceEncoder(encoder: Encoder, state: Tensors, side: number, head?: Module): Graph {
   const [trace, other] = [2, 3].map((N) => record(encoder, N, side, head));
   if (other.operations.length !== trace.operations.length)
-    throw new ValidationError('exportOnnx: expected the same ops for any batch, got others for 3 pictures than for 2');
+    throw new ValidationError('exportOnnx: expected the same ops for any batch, got others for 3 images than for 2');
   const made = new Set<Value>([trace.input, ...trace.operations.map(({ output }) => output)]);
   const parameters = new Map(state);
   const nodes = trace.operations.map((operation, i): Node => {
@@ -49,11 +51,11 @@ export function traceEncoder(encoder: Encoder, state: Tensors, side: number, hea
   return { nodes: joinPixels(nodes, trace.outputs), input: trace.input, outputs: trace.outputs, parameters };
 }
 
-/** What the forward records for N pictures. */
+/** What the forward records for N images. */
 function record(encoder: Encoder, N: number, side: number, head?: Module) {
   const device = metaDevice();
   const plan = new Plan(device, { label: 'trace' });
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const all = [...encoder.parameters, ...(head?.parameters ?? [])];
   const parameters = new Parameters(device, all, encoder.statistics, { bn: 'shared' });
   const input = transient(plan, 'image', [N, 3, side, side]);
@@ -62,7 +64,7 @@ function record(encoder: Encoder, N: number, side: number, head?: Module) {
   const expected = [N, encoder.features.host];
   if (shapeText(features.shape) !== shapeText(expected))
     throw new ValidationError(
-      `exportOnnx: expected features ${shapeText(expected)} of ${N} pictures, got ${shapeText(features.shape)}`,
+      `exportOnnx: expected features ${shapeText(expected)} of ${N} images, got ${shapeText(features.shape)}`,
     );
   const outputs = new Map<string, Value>([['features', features]]);
   if (head) outputs.set('logits', head.forward(pass, features));
@@ -76,18 +78,18 @@ function settingsOf(two: Operation, three: Operation): Node['attributes'] {
   const [inputs, more] = [two, three].map((one) => one.inputs.length);
   if (inputs !== more)
     throw new ValidationError(
-      `exportOnnx: ${op}: expected the same inputs for any batch, got ${inputs} for 2 pictures and ${more} for 3`,
+      `exportOnnx: ${op}: expected the same inputs for any batch, got ${inputs} for 2 images and ${more} for 3`,
     );
   if (settings !== others)
     throw new ValidationError(
-      `exportOnnx: ${op}: expected the same settings for any batch, got ${settings} for 2 pictures and ${others} for 3`,
+      `exportOnnx: ${op}: expected the same settings for any batch, got ${settings} for 2 images and ${others} for 3`,
     );
   if (op !== 'reshape') return attributes;
   const sides = two.output.shape.map((side, d) => (side === three.output.shape[d] ? side : -1));
   if (sides.filter((side) => side === -1).length > 1 || sides.length !== three.output.shape.length)
     throw new ValidationError(
       `exportOnnx: reshape: expected one side at most to grow with the batch, got ${shapeText(two.output.shape)} for 2 ` +
-        `pictures and ${shapeText(three.output.shape)} for 3`,
+        `images and ${shapeText(three.output.shape)} for 3`,
     );
   return { shape: sides.join(' ') };
 }

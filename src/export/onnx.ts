@@ -1,3 +1,4 @@
+// An encoder as an ONNX model: each op of the graph in ONNX's operators.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import type { Tensors } from '../core/state.js';
@@ -9,7 +10,7 @@ import { checkBackbone } from '../inference/torchvision.js';
 import { classifier, classifierShapes } from '../nn/classifier.js';
 import type { Module } from '../nn/module.js';
 import { imagenetStatistics } from '../ops/augment.js';
-import { shortest } from '../ops/normalize_rows.js';
+import { shortest } from '../ops/l2_normalize.js';
 import { foldBatchnorm, type Graph, type Node, traceEncoder, unused, type Value } from './graph.js';
 
 /** The version of ONNX's operators that files are written in: the first with HardSwish. Runtimes since 2021 know it. */
@@ -23,11 +24,11 @@ export interface OnnxSource {
   readonly encoder: Encoder;
   /** Its tensors, as `Trainer.encoderState()` or `readEncoder()` give them. */
   readonly state: Tensors;
-  /** Side S of the pictures that the file will be fed. */
+  /** Side S of the images that the file will be fed. */
   readonly imageSize: number;
   /** A layer behind the encoder, (K, F): the file then also gives `logits` (batch, K). */
   readonly classifier?: { readonly state: Tensors };
-  /** Kept in the file beside `image_size`, `mean` and `std`. */
+  /** Stored in the file's metadata, in addition to `image_size`, `mean` and `std`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -51,10 +52,10 @@ const onnxOptions: Kinds<OnnxOptions> = {
 
 /**
  * An encoder as an ONNX file: input `image` (batch, 3, S, S), output `features` (batch, F), f32, any batch; with a classifier
- * also `logits` (batch, K). Pictures are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the
+ * also `logits` (batch, K). Images are RGB from 0 to 1, less ImageNet's mean, over its standard deviation: both are in the
  * file's metadata.
  *
- * The graph is what the encoder's own forward records for pictures of that side, so any encoder of ops that ONNX knows can be
+ * The graph is what the encoder's own forward records for images of that side, so any encoder of ops that ONNX knows can be
  * exported. It needs no GPU.
  *
  * @throws DataError where the tensors are not the encoder's, or not a classifier's of its features; ConfigError where S is
@@ -84,7 +85,7 @@ export function exportOnnx(source: OnnxSource, options: OnnxOptions = {}): Uint8
   const model = new Message()
     .int(1, irVersion)
     .text(2, 'slimgrad')
-    .text(6, `image: RGB from 0 to 1, less ${mean.join(', ')}, over ${std.join(', ')}. features: one row a picture.`)
+    .text(6, `image: RGB from 0 to 1, less ${mean.join(', ')}, over ${std.join(', ')}. features: one row an image.`)
     .message(7, graphMessage(graph, imageSize))
     .message(8, new Message().text(1, '').int(2, onnxOpset));
   for (const [key, value] of Object.entries(about)) model.message(14, new Message().text(1, key).text(2, value));
@@ -267,7 +268,7 @@ const converters: Readonly<Record<string, Converter>> = {
       [writer.name(x), integers(writer, String(shape).split(' ').map(Number))],
       writer.name(output),
     ),
-  normalizeRows(writer, { inputs: [x], output }) {
+  l2Normalize(writer, { inputs: [x], output }) {
     const name = writer.name(output);
     const norm = { axes: { ints: [1] }, keepdims: { int: 1 } };
     const length = writer.emit('ReduceL2', [writer.name(x)], writer.unused(`${name}.length`), norm);
@@ -307,7 +308,7 @@ const integers = (writer: Writer, values: readonly number[]) =>
 const turned = (writer: Writer, x: string, name: string) =>
   writer.emit('Transpose', [x], name, { perm: { ints: [1, 0] } });
 
-/** Sums are told their sides by an input, means by an attribute. Of a number that is left alone we make (1), ONNX no side. */
+/** ReduceSum takes its axes as an input, ReduceMean as an attribute. A scalar has shape (1) here and () in ONNX. */
 function reduction(writer: Writer, { op, inputs: [x], output, attributes: { dim, keepdim } }: Node): void {
   const name = writer.name(output);
   const axes = dim === undefined ? [...x.shape.keys()] : [Number(dim)];

@@ -1,3 +1,4 @@
+// A trained encoder as evaluation uses it, and the features of a source of images.
 import { expectArguments } from '../checks/arguments.js';
 import type { Parameters } from '../core/parameters.js';
 import { Tape } from '../core/tape.js';
@@ -7,7 +8,7 @@ import { checkSource, type ImageSource } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 
@@ -16,13 +17,13 @@ export interface WeightedEncoder {
   readonly backbone: Encoder;
   /** Holds the backbone's tensors at its host's width. */
   readonly parameters: Parameters;
-  /** Side of the squares that pictures are resized and cropped to. */
+  /** Side of the squares that images are resized and cropped to. */
   readonly imageSize: number;
-  /** How pictures become those squares; where left out, the shorter side is resized to `imageSize`, bicubic. */
+  /** How images become those squares; default: the shorter side resized to `imageSize`, bicubic. */
   readonly square?: SquareOptions;
 }
 
-/** @throws ConfigError where pictures would be smaller than what the encoder shrinks to a single pixel */
+/** @throws ConfigError where images would be smaller than what the encoder shrinks to a single pixel */
 export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEncoder, 'parameters'>): void {
   const { stride } = backbone;
   if (!(Number.isInteger(imageSize) && imageSize >= stride && imageSize <= 1024))
@@ -31,14 +32,14 @@ export function checkSize(what: string, { backbone, imageSize }: Omit<WeightedEn
     );
 }
 
-const most = 64; // pictures in a batch
+const most = 64; // images in a batch
 
 /**
- * Features (N, F) of the N pictures of `source` (the first of each item), row by row: resized and centre-cropped as torchvision
- * does with Pillow, normalised by ImageNet's statistics, and passed through the encoder with its running statistics. A row
- * depends on its own picture alone.
+ * Features (N, F) of the N images of `source` (the first of each item), row by row: resized and center-cropped as torchvision
+ * does with Pillow, normalized by ImageNet's statistics, and passed through the encoder with its running statistics. A row
+ * depends on its own image alone.
  *
- * @throws DataError where a picture cannot be had or its bytes are not what its sides say
+ * @throws DataError where an image cannot be had or its bytes are not what its sides say
  */
 export async function featuresOf(
   device: Device,
@@ -56,10 +57,10 @@ export async function featuresOf(
   const loader = await Loader.open(device, squares(source, imageSize, square), { batch, budget: 0 });
   const plan = new Plan(device, { label: 'features' });
   try {
-    const view = centreCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
+    const view = centerCrop(plan, loader, { size: imageSize, ...imagenetStatistics });
     const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
-    const y = backbone.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
-    plan.keep(y);
+    const y = backbone.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, view);
+    plan.retain(y);
     await plan.compile();
     const rows = new Float32Array(length * features);
     const itemsFrom = (first: number) => Array.from({ length: Math.min(batch, length - first) }, (_, i) => first + i);

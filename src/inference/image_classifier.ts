@@ -1,8 +1,9 @@
+// Classifies images by a trained encoder and its linear classifier.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import { Parameters } from '../core/parameters.js';
-import type { ImageSource, PictureLike } from '../data/source.js';
+import type { ImageLike, ImageSource } from '../data/source.js';
 import { ConfigError, DataError, NonFiniteError } from '../errors.js';
 import { largestOf } from '../metrics/classification.js';
 import { type Classifier, classifier, logitsOf } from '../nn/classifier.js';
@@ -11,7 +12,7 @@ import type { Device } from '../runtime/device.js';
 import { checkClassifier, type EncoderFile, type ReadEncoderOptions, readEncoder, readKinds } from './encoder_file.js';
 import { ImageEncoder } from './image_encoder.js';
 
-/** What N pictures were taken for. */
+/** What N images were taken for. */
 export interface Classified {
   /** The most probable class of each, by its number, (N). */
   readonly labels: Int32Array<ArrayBuffer>;
@@ -19,7 +20,7 @@ export interface Classified {
   readonly probabilities: Float32Array<ArrayBuffer>;
 }
 
-/** A trained encoder with a linear layer behind it, ready to tell pictures' classes. Free it by `dispose()`. */
+/** A trained encoder with a linear layer behind it, ready to classify images. Free it by `dispose()`. */
 export class ImageClassifier {
   readonly encoder: ImageEncoder;
   /** Names of the K classes. */
@@ -47,12 +48,12 @@ export class ImageClassifier {
   }
 
   /**
-   * Classifies N pictures: resized, centre-cropped, normalised by ImageNet's statistics.
+   * Classifies N images: resized, center-cropped, normalized by ImageNet's statistics.
    *
-   * @throws DataError where a picture cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
+   * @throws DataError where an image cannot be had or its bytes are not what its sides say; NonFiniteError where the weights
    * give a NaN
    */
-  async classify(images: ImageSource | readonly PictureLike[]): Promise<Classified> {
+  async classify(images: ImageSource | readonly ImageLike[]): Promise<Classified> {
     const { features } = this.encoder;
     const rows = (await this.encoder.embed(images)) as Float32Array<ArrayBuffer>;
     const N = rows.length / features;
@@ -84,7 +85,7 @@ function softmaxInPlace(row: Float32Array, n: number): number {
   const powers = Float64Array.from(row, (value) => Math.exp(value - most));
   const sum = powers.reduce((a, b) => a + b, 0);
   if (!Number.isFinite(sum))
-    throw new NonFiniteError(`classify: the logits of picture ${n} hold a NaN or infinity; the weights are of no use`);
+    throw new NonFiniteError(`classify: the logits of image ${n} hold a NaN or infinity; the weights are of no use`);
   for (let k = 0; k < row.length; k++) row[k] = powers[k] / sum;
   return label;
 }
@@ -103,7 +104,7 @@ export function readClassifier(
   if (classifier) return { ...encoder, classifier };
   throw new DataError(
     `${file}: expected a classifier behind the encoder, got an encoder alone; ` +
-      'train one on labelled pictures by slimgrad finetune or slimgrad linear',
+      'train one on labeled images by slimgrad finetune or slimgrad linear',
   );
 }
 

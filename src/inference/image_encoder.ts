@@ -1,3 +1,4 @@
+// Embeds images by a trained encoder, from slimgrad's files and from torchvision's.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
@@ -5,7 +6,7 @@ import { backbone, type EncoderName } from '../config/encoders.js';
 import type { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { checkSquare } from '../data/resize.js';
-import type { ImageSource, Interpolation, PictureLike, SquareOptions } from '../data/source.js';
+import type { ImageLike, ImageSource, Interpolation, SquareOptions } from '../data/source.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError, DataError } from '../errors.js';
 import { readSafetensors } from '../formats/safetensors.js';
@@ -16,13 +17,13 @@ import { checkSize, featuresOf, type WeightedEncoder } from './features.js';
 import { findState } from './state_dict.js';
 import { backboneParameters, namingsOf } from './torchvision.js';
 
-/** A trained backbone, ready to embed pictures by its running statistics. Free it by `dispose()`. */
+/** A trained backbone, ready to embed images by its running statistics. Free it by `dispose()`. */
 export class ImageEncoder implements WeightedEncoder {
   /** F, the length of an embedding. */
   readonly features: number;
-  /** Side of the squares that pictures are resized and cropped to. */
+  /** Side of the squares that images are resized and cropped to. */
   readonly imageSize: number;
-  /** How pictures become those squares. */
+  /** How images become those squares. */
   readonly square: SquareOptions;
   readonly backbone: Encoder;
   readonly parameters: Parameters;
@@ -31,7 +32,7 @@ export class ImageEncoder implements WeightedEncoder {
   /**
    * @param file an encoder and its tensors, as `readEncoder` gives them, or made by hand: of a two-wide network the host
    * @throws DataError that lists every tensor of the state that is missing, extra or of another shape; ConfigError where there
-   * is no encoder, or pictures would be smaller than the encoder's stride
+   * is no encoder, or images would be smaller than the encoder's stride
    */
   constructor(device: Device, file: Pick<EncoderFile, 'encoder' | 'state' | 'imageSize' | 'square'>) {
     const { encoder, state, imageSize, square = {} } = Object(file) as typeof file;
@@ -48,22 +49,22 @@ export class ImageEncoder implements WeightedEncoder {
   }
 
   /**
-   * Embeddings (N, F) of N pictures, row by row: resized, centre-cropped, normalised by ImageNet's statistics. A picture's
-   * embedding does not depend on those beside it.
+   * Embeddings (N, F) of N images, row by row: resized, center-cropped, normalized by ImageNet's statistics. An image's
+   * embedding does not depend on the others in its batch.
    *
-   * @throws DataError where a picture cannot be had or its bytes are not what its sides say
+   * @throws DataError where an image cannot be had or its bytes are not what its sides say
    */
-  async embed(images: ImageSource | readonly PictureLike[]): Promise<Float32Array> {
+  async embed(images: ImageSource | readonly ImageLike[]): Promise<Float32Array> {
     return featuresOf(this.#device, this, sourceOf('embed', images));
   }
 
   /**
-   * Estimates the running statistics of its batchnorms anew from pictures, as they look to `embed()`: the means over batches of
-   * 64 of their statistics (`recalibrate`). Worth it where pictures differ from those of the training.
+   * Re-estimates the running statistics of its batchnorms from images, as they look to `embed()`: the means over batches of
+   * 64 of their statistics (`recalibrate`). Worth it where images differ from those of the training.
    *
-   * @throws DataError where there are fewer than two pictures, or one cannot be had: it then stays as it was
+   * @throws DataError where there are fewer than two images, or one cannot be had: it then stays as it was
    */
-  async recalibrate(images: ImageSource | readonly PictureLike[]): Promise<void> {
+  async recalibrate(images: ImageSource | readonly ImageLike[]): Promise<void> {
     const part = { module: this.backbone, parameters: this.parameters, width: 'host' } as const;
     await recalibrate(this.#device, part, sourceOf('recalibrate', images), this.imageSize, { square: this.square });
   }
@@ -86,7 +87,7 @@ export class ImageEncoder implements WeightedEncoder {
  * An encoder from the bytes of a run's `slim.safetensors` or `host.safetensors`, or of a fine-tuned one, whose classifier is
  * left out: see `openClassifier`. One of a program's own, as `writeEncoder` made it, is opened with `{ encoder }`.
  *
- * @throws DataError as `readEncoder`; ConfigError where pictures would be smaller than the encoder's stride
+ * @throws DataError as `readEncoder`; ConfigError where images would be smaller than the encoder's stride
  */
 export function openEncoder(device: Device, bytes: Uint8Array, options: ReadEncoderOptions = {}): ImageEncoder {
   return new ImageEncoder(device, readEncoder(bytes, options));
@@ -95,17 +96,17 @@ export function openEncoder(device: Device, bytes: Uint8Array, options: ReadEnco
 /** How a network of torchvision is to be read. */
 export interface TorchvisionOptions {
   encoder: EncoderName;
-  /** Side of the squares that pictures are resized and cropped to; 224 where left out. */
+  /** Side of the squares that images are resized and cropped to; default 224. */
   imageSize?: number;
-  /** What the shorter side is resized to before the square is cut out of the centre; `imageSize` where left out, never less. */
+  /** What the shorter side is resized to before the center crop; default `imageSize`, never less. */
   resize?: number;
-  /** How pictures are resized; 'bicubic' where left out. torchvision's own weights were tested with 'bilinear'. */
+  /** How images are resized; default 'bicubic'. torchvision's own weights were tested with 'bilinear'. */
   interpolation?: Interpolation;
-  /** Width multiplier; 1 where left out. */
+  /** Width multiplier; default 1. */
   width?: number;
-  /** Stride of the first convolution; 2, as torchvision's, where left out. */
+  /** Stride of the first convolution; default 2, as torchvision's. */
   stemStride?: number;
-  /** What the file's names have before the encoder's, such as `module.encoder_q.`; found where left out. */
+  /** The prefix of the encoder's names in the file, such as `module.encoder_q.`; default: it is found. */
   prefix?: string;
 }
 
@@ -121,8 +122,8 @@ export const torchvisionKinds: Kinds<TorchvisionOptions> = {
 
 /**
  * An encoder from the bytes of a safetensors file with a state dict of torchvision, as
- * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may lie in a larger network, whatever its names
- * begin with (`module.`, `backbone.`, `encoder_q.`); the rest, a classifier or a projector, is left out.
+ * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may be part of a larger network, whose names may
+ * begin with `module.`, `backbone.`, `encoder_q.` and the like; the rest, a classifier or a projector, is ignored.
  *
  * @param file the name for error messages
  * @throws DataError where the file is damaged, has the encoder's tensors under no prefix or under several, or in other shapes;
@@ -157,14 +158,14 @@ export function openTorchvision(
   return new ImageEncoder(device, { encoder: network, state, imageSize, square });
 }
 
-function sourceOf(what: string, images: ImageSource | readonly PictureLike[]): ImageSource {
+function sourceOf(what: string, images: ImageSource | readonly ImageLike[]): ImageSource {
   if (typeof images !== 'object' || images === null || !('length' in images))
     throw new ConfigError(
-      `${what}: expected pictures, or a source of them as openImageFolder() gives, got ${textOf(images)}`,
+      `${what}: expected images, or a source of them as openImageFolder() gives, got ${textOf(images)}`,
     );
-  return 'load' in images ? images : pictureSource(images);
+  return 'load' in images ? images : imageSource(images);
 }
 
-function pictureSource(pictures: readonly PictureLike[]): ImageSource {
-  return { name: 'pictures', length: pictures.length, pictures: 1, load: async (item) => pictures[item] };
+function imageSource(images: readonly ImageLike[]): ImageSource {
+  return { name: 'images', length: images.length, images: 1, load: async (item) => images[item] };
 }

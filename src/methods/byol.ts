@@ -1,9 +1,9 @@
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { norm } from '../nn/blocks.js';
-import { mlp, unitRows } from '../nn/mlp.js';
+import { batchNormLayer } from '../nn/blocks.js';
+import { l2NormalizeLayer, mlp } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
-import { normalizeRows } from '../ops/normalize_rows.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { emaMomentum } from '../optim/schedule.js';
 import type { HeadSettings } from './contrast.js';
@@ -24,12 +24,12 @@ const byolKinds: Kinds<ByolSettings> = { ...headKinds, ema: 'number' };
 
 /**
  * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
- * picture is told apart from another.
+ * image is told apart from another.
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
  *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
  *
- * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all pictures is nearly the
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all images is nearly the
  * same, and without their mean taken away a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
@@ -38,8 +38,8 @@ export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
   const { ema = byolDefaults.ema } = settings;
   const layers = { hidden, output: embedding, batchnorm: true };
   const units = { host: embedding, slim: embedding };
-  const head = sequential(mlp('projector', encoder.features, layers), norm('projector.4', units));
-  const predictor = sequential(mlp('predictor', units, layers), unitRows);
+  const head = sequential(mlp('projector', encoder.features, layers), batchNormLayer('projector.4', units));
+  const predictor = sequential(mlp('predictor', units, layers), l2NormalizeLayer);
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head, predictor),
@@ -47,9 +47,9 @@ export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
     momentum: (step, steps) => emaMomentum(step, { steps, base: ema }),
     record(tape, network, { a, b }) {
       const { plan } = tape;
-      const still = new Tape(plan, { frozen: true });
+      const still = new Tape(plan, { noGrad: true });
       const targets = plan.phase('average', () =>
-        [a, b].map((x) => normalizeRows(still, embed(network.averagedPass(still), x).z)),
+        [a, b].map((x) => l2Normalize(still, embed(network.averagedPass(still), x).z)),
       );
       const predict = (x: typeof a) => {
         const { features, z } = embed(network.pass(tape), x);
@@ -61,8 +61,8 @@ export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
         predictA: squaredDistance(tape, first.z, targets[1], { scale: 1 / N }),
         predictB: squaredDistance(tape, second.z, targets[0], { scale: 1 / N }),
       };
-      return minimize(tape, network, losses, {
-        watched: { zA: first.z, zB: targets[1], features: first.features },
+      return minimize(tape, losses, {
+        embeddings: { zA: first.z, zB: targets[1], features: first.features },
         update: () => network.updateAverage(plan),
       });
     },

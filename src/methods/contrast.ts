@@ -2,9 +2,9 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
-import { type MlpOptions, mlp, unitRows } from '../nn/mlp.js';
+import { l2NormalizeLayer, type MlpOptions, mlp } from '../nn/mlp.js';
 import { type Module, sequential } from '../nn/module.js';
-import { similarities } from '../ops/similarities.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Views } from './method.js';
@@ -28,7 +28,7 @@ export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 
 export interface ContrastSettings extends HeadSettings {
   /** τ, what similarities are divided by; 0.2 where left out, 0.1 of `sslSmall`. */
   readonly temperature?: number;
-  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small pictures. */
+  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small images. */
   readonly queue?: number;
   /** The share of the averaged weights that a step leaves; 0.999 where left out. */
   readonly ema?: number;
@@ -44,7 +44,7 @@ export const contrastKinds: Kinds<ContrastSettings> = {
 /** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
 export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Module {
   checkEncoder(name, encoder);
-  return sequential(mlp(name, encoder.features, layers), unitRows);
+  return sequential(mlp(name, encoder.features, layers), l2NormalizeLayer);
 }
 
 /**
@@ -70,11 +70,11 @@ export function infoNce(
   const { temperature = contrastDefaults.temperature } = expectOptions('infoNce', options, { temperature: 'number' });
   expectNumbers('infoNce', options);
   const { plan } = tape;
-  const still = new Tape(plan, { frozen: true });
+  const still = new Tape(plan, { noGrad: true });
   const key = plan.phase('key', () => embed(network.averagedPass(still), b).z);
   const query = plan.phase('encoder A', () => embed(network.pass(tape), a));
   return plan.phase('loss', () => {
-    const logits = similarities(tape, query.z, key, queue);
+    const logits = contrastiveLogits(tape, query.z, key, queue);
     return { key, query, logits, loss: softmaxCrossEntropy(tape, logits, undefined, { temperature }) };
   });
 }

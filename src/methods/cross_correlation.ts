@@ -13,8 +13,9 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import { type Networks, type Objective, oneEncoder, type Views } from './method.js';
+import { type Networks, oneEncoder, type StepOutputs, type Views } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
 import { expectNumbers } from './settings.js';
 
@@ -46,7 +47,7 @@ export const slicedKinds: Kinds<SlicedSettings> = { ...correlationKinds, ...slic
 const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {
   ...lossKinds,
   frozen: 'object',
-  counterparts: 'function',
+  hostFeatureSlice: 'function',
 };
 
 /** Of a method's settings those of the loss. */
@@ -78,7 +79,7 @@ export function slicedEncoder(where: string, encoder: Encoder, settings: SlicedS
 
 const row = metricColumns.length;
 const [onAt, offAt, meanAt] = (['on', 'off', 'mean'] as const).map((name) => metricColumns.indexOf(name));
-const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 bytes
+const featuresAt = bindingAlignment / 4; // floats: bound separately
 
 const expectEmbedding = (name: string, given: Embedding | undefined) =>
   expectTensors('minimizeCrossCorrelation', { [`${name}.z`]: given?.z, [`${name}.features`]: given?.features });
@@ -87,8 +88,8 @@ const expectEmbedding = (name: string, given: Embedding | undefined) =>
 export interface CrossCorrelationOptions extends LossSettings {
   /** Embeddings (N, D) of both views that are constants: what cross distillation compares with. */
   readonly frozen?: Views;
-  /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.counterparts`). */
-  readonly counterparts?: (features: Tensor) => Tensor;
+  /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.hostFeatureSlice`). */
+  readonly hostFeatureSlice?: (features: Tensor) => Tensor;
 }
 
 /**
@@ -107,13 +108,13 @@ export function minimizeCrossCorrelation(
   tape: Tape,
   live: { readonly a: Embedding; readonly b: Embedding },
   options: CrossCorrelationOptions = {},
-): Objective {
+): StepOutputs {
   expectArguments('minimizeCrossCorrelation', { tape });
   expectNumbers('minimizeCrossCorrelation', expectOptions('minimizeCrossCorrelation', options, crossCorrelationKinds));
   expectEmbedding('live.a', live?.a);
   expectEmbedding('live.b', live?.b);
   const { plan } = tape;
-  const { frozen, counterparts = (features) => features } = options;
+  const { frozen, hostFeatureSlice = (features) => features } = options;
   const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(live.a.z.shape[1]) } = options;
   const { alpha = frozen ? correlationDefaults.alpha : 1 } = options;
   if (frozen) expectTensors('minimizeCrossCorrelation', { 'frozen.a': frozen.a, 'frozen.b': frozen.b });
@@ -141,7 +142,7 @@ export function minimizeCrossCorrelation(
     ];
     crossCorrelationLoss(plan, terms, targets, tensor(slot, 'metrics', [terms.length, row]), { lambda, scale });
 
-    const [u, v] = [standardize(plan, counterparts(live.a.features)), standardize(plan, live.b.features)];
+    const [u, v] = [standardize(plan, hostFeatureSlice(live.a.features)), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
       scale: 1, // told as they are
@@ -151,11 +152,11 @@ export function minimizeCrossCorrelation(
   tape.backward(zb, db);
   const metrics = tensor(slot, 'metrics', [featuresAt + row]);
   const watched = { zA: za, zB: zb, featuresA: live.a.features, featuresB: live.b.features };
-  for (const kept of [metrics, ...Object.values(watched), ...(frozen ? [frozen.a, frozen.b] : [])]) plan.keep(kept);
+  for (const kept of [metrics, ...Object.values(watched), ...(frozen ? [frozen.a, frozen.b] : [])]) plan.retain(kept);
 
   return {
-    figures: { metrics },
-    watched,
+    metrics: { metrics },
+    embeddings: watched,
     ...(frozen && { frozen }),
     summarize({ metrics: values }) {
       const [, D] = za.shape;

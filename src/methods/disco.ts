@@ -1,8 +1,8 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { projection, unitRows } from '../nn/mlp.js';
+import { l2NormalizeLayer, linearNoBias } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';
 import { add } from '../ops/add.js';
-import { enqueue } from '../ops/enqueue.js';
+import { queuePush } from '../ops/queue_push.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
@@ -33,7 +33,7 @@ export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
   const { ema = contrastDefaults.ema } = settings;
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const D = teacher?.backbone.features.host ?? embedding;
-  const adaptor = D === embedding ? undefined : sequential(projection('adaptor', embedding, D), unitRows);
+  const adaptor = D === embedding ? undefined : sequential(linearNoBias('adaptor', embedding, D), l2NormalizeLayer);
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head, ...(adaptor ? [adaptor] : [])),
@@ -53,13 +53,12 @@ export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
       const distillation = plan.phase('loss', () => add(tape, distil(query.z, targets.a), distil(other, targets.b)));
       return minimize(
         tape,
-        network,
         { contrast, distillation },
         {
-          watched: { zA: query.z, zB: key, features: query.features },
+          embeddings: { zA: query.z, zB: key, features: query.features },
           update() {
             network.updateAverage(plan);
-            enqueue(plan, queue, key);
+            queuePush(plan, queue, key);
           },
         },
       );

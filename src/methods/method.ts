@@ -28,9 +28,9 @@ export interface Recipe {
   readonly momentum?: (step: number, steps: number) => number;
   /**
    * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the way back. What
-   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { frozen: true })`.
+   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
    */
-  record(tape: Tape, network: Network, views: Views): Objective;
+  record(tape: Tape, network: Network, views: Views): StepOutputs;
 }
 
 /** What a method trains. */
@@ -72,11 +72,11 @@ export function expectMethod(where: string, method: Method): void {
 }
 
 /** What a method has recorded: a step up to the gradients. */
-export interface Objective {
+export interface StepOutputs {
   /** Small figures of the last step by name, which the trainer keeps and reads back. */
-  readonly figures: Readonly<Record<string, Tensor>>;
+  readonly metrics: Readonly<Record<string, Tensor>>;
   /** Batches (N, D) by name that the trainer keeps, and watches for collapse. The report correlates zA with zB. */
-  readonly watched: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
+  readonly embeddings: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
   /** The frozen twins of zA and zB, where there are any; kept too. */
   readonly frozen?: Views;
   /** Recorded after the weights are updated: averages, queues, prototypes. */
@@ -86,4 +86,4 @@ export interface Objective {
 }
 
 /** What is read back of a step, in words. */
-export type Summary = ReturnType<Objective['summarize']>;
+export type Summary = ReturnType<StepOutputs['summarize']>;

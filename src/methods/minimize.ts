@@ -3,8 +3,7 @@ import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
 import { add } from '../ops/add.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { Objective } from './method.js';
-import type { Network } from './network.js';
+import type { StepOutputs } from './method.js';
 
 /**
  * Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`.
@@ -15,21 +14,20 @@ import type { Network } from './network.js';
  */
 export function minimize(
   tape: Tape,
-  network: Network,
   losses: Readonly<Record<string, Tensor>>,
-  rest: Pick<Objective, 'watched' | 'update'>,
-): Objective {
+  rest: Pick<StepOutputs, 'embeddings' | 'update'>,
+): StepOutputs {
   expectArguments('minimize', { tape });
-  expectTensors('minimize', { ...losses, ...rest?.watched });
+  expectTensors('minimize', { ...losses, ...rest?.embeddings });
   if (Object.keys(losses).length === 0)
     throw new ConfigError('minimize: expected at least one loss by its name, got none');
   const { plan } = tape;
   const total = Object.values(losses).reduce((sum, loss) => add(tape, sum, loss));
-  tape.backward(total, network.one);
-  for (const kept of [...Object.values(losses), ...Object.values(rest.watched)]) plan.keep(kept);
+  tape.backward(total);
+  for (const kept of [...Object.values(losses), ...Object.values(rest.embeddings)]) plan.retain(kept);
   return {
     ...rest,
-    figures: losses,
+    metrics: losses,
     summarize(figures) {
       const parts = Object.entries(figures).map(([name, [value]]) => [name, value] as const);
       return { ...Object.fromEntries(parts), loss: parts.reduce((sum, [, value]) => sum + value, 0) };

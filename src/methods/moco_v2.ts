@@ -1,5 +1,5 @@
 import type { Encoder } from '../encoders/encoder.js';
-import { enqueue } from '../ops/enqueue.js';
+import { queuePush } from '../ops/queue_push.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
@@ -7,7 +7,7 @@ import { embedder } from './network.js';
 import { expectSettings } from './settings.js';
 
 /**
- * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the pictures of former batches, by InfoNCE. Its head's
+ * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the images of former batches, by InfoNCE. Its head's
  * hidden layer is as wide as the features where nothing is said.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {
@@ -26,13 +26,12 @@ export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Metho
       const { key, query, loss } = infoNce(tape, network, embed, views, queue, { temperature });
       return minimize(
         tape,
-        network,
         { loss },
         {
-          watched: { zA: query.z, zB: key, features: query.features },
+          embeddings: { zA: query.z, zB: key, features: query.features },
           update() {
             network.updateAverage(tape.plan);
-            enqueue(tape.plan, queue, key);
+            queuePush(tape.plan, queue, key);
           },
         },
       );

@@ -52,8 +52,6 @@ export class Network {
   readonly average: GPUBuffer | undefined;
   /** Embeddings of former batches (K, D), by name. */
   readonly queues: Readonly<Record<string, Tensor>>;
-  /** The gradient of a loss by itself: 1. */
-  readonly one: Tensor;
   /** Encoders and heads, in the order in which their weights lie and are drawn. */
   readonly modules: readonly Module[];
   readonly #device: Device;
@@ -76,8 +74,6 @@ export class Network {
     this.average = averages ? device.buffer('average', this.parameters.size * 4) : undefined;
     const queue = ([name, [K, D]]: [string, readonly [number, number]]) =>
       [name, tensor(device.buffer(name, K * D * 4), name, [K, D])] as const;
-    this.one = tensor(device.buffer('one', 4), 'one', [1]);
-    device.write(this.one, Float32Array.of(1));
     this.queues = Object.fromEntries(Object.entries(queues).map(queue));
   }
 
@@ -97,20 +93,20 @@ export class Network {
 
   /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
   pass(tape: Tape, width: Width = 'host'): Pass {
-    return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.frozen };
+    return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.noGrad };
   }
 
   /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
   averagedPass(tape: Tape): Pass {
-    if (!this.average || !tape.frozen)
+    if (!this.average || !tape.noGrad)
       throw new ValidationError(
         `averagedPass: expected ${this.average ? 'a frozen tape, for no gradient reaches an average' : 'a method that averages'}`,
       );
-    return { ...this.pass(tape), parameters: this.parameters.over(this.average) };
+    return { ...this.pass(tape), parameters: this.parameters.withBuffer(this.average) };
   }
 
   /** Those of the host's features (N, F) that the features of its slice stand for. */
-  readonly counterparts = (features: Tensor): Tensor =>
+  readonly hostFeatureSlice = (features: Tensor): Tensor =>
     this.parameters.slice(features, this.#method.encoders.slim.features);
 
   /** One encoder's backbone, where it lies and at which width. */
@@ -129,7 +125,7 @@ export class Network {
   dispose(): void {
     this.parameters.dispose();
     if (this.average) this.#device.release([this.average]);
-    this.#device.release([this.one, ...Object.values(this.queues)]);
+    this.#device.release(Object.values(this.queues));
   }
 }
 

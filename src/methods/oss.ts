@@ -1,9 +1,9 @@
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { projection } from '../nn/mlp.js';
-import { scoped } from '../nn/module.js';
+import { linearNoBias } from '../nn/mlp.js';
+import { prefixed } from '../nn/module.js';
 import { add } from '../ops/add.js';
-import { normalizeRowsInPlace } from '../ops/normalize_rows.js';
+import { l2NormalizeInPlace } from '../ops/l2_normalize.js';
 import { sinkhorn } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -50,19 +50,19 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
   const { projector: hidden = ossDefaults.projector, embedding = contrastDefaults.embedding } = settings;
   const { temperature = ossDefaults.temperature, prototypes: count = ossDefaults.prototypes } = settings;
   const { epsilon, sinkhorn: iterations } = settings;
-  const host = scoped('teacher', wide);
+  const host = prefixed('teacher', wide);
   const layers = { hidden, output: embedding, batchnorm: true };
   const head = unitHead('head', encoder, layers);
   const teacherHead = unitHead('teacher.head', host, layers);
-  const prototypes = projection('prototypes', embedding, count);
-  const teacherPrototypes = projection('teacher.prototypes', embedding, count);
+  const prototypes = linearNoBias('prototypes', embedding, count);
+  const teacherPrototypes = linearNoBias('teacher.prototypes', embedding, count);
   const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
   return {
     ...twoEncoders(encoder, host, head, teacherHead, prototypes, teacherPrototypes),
     record(tape, network, { a, b }) {
       const { plan } = tape;
       for (const { parameters } of [prototypes, teacherPrototypes])
-        normalizeRowsInPlace(plan, network.parameters.tensor(parameters[0].name, 'host'));
+        l2NormalizeInPlace(plan, network.parameters.tensor(parameters[0].name, 'host'));
       const pass = network.pass(tape);
       const taught = [a, b].map((x) => plan.phase('host', () => embedTeacher(pass, x)));
       const small = [a, b].map((x) => plan.phase('slim', () => embed(pass, x)));
@@ -71,7 +71,7 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
       const losses = plan.phase('loss', () => {
         const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
         const [assignedA, assignedB] = scores.map((s) => sinkhorn(plan, s, { epsilon, iterations }));
-        const still = new Tape(plan, { frozen: true });
+        const still = new Tape(plan, { noGrad: true });
         const [toldA, toldB] = scores.map((s) => softmax(still, s, { temperature }));
         const [r, q] = small.map(({ z }) => prototypes.forward(pass, z));
         return {
@@ -79,8 +79,13 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
           teacher: add(tape, half(scores[0], assignedB), half(scores[1], assignedA)),
         };
       });
-      return minimize(tape, network, losses, {
-        watched: { zA: small[0].z, zB: small[1].z, features: small[0].features, teacherFeatures: taught[0].features },
+      return minimize(tape, losses, {
+        embeddings: {
+          zA: small[0].z,
+          zB: small[1].z,
+          features: small[0].features,
+          teacherFeatures: taught[0].features,
+        },
       });
     },
   };

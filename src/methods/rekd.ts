@@ -1,9 +1,9 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
-import { scoped } from '../nn/module.js';
-import { enqueue } from '../ops/enqueue.js';
-import { neighbourTargets } from '../ops/neighbours.js';
-import { similarities } from '../ops/similarities.js';
+import { prefixed } from '../nn/module.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
+import { nearestNeighborTargets } from '../ops/nearest_neighbors.js';
+import { queuePush } from '../ops/queue_push.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
 import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
@@ -14,7 +14,7 @@ import { expectSettings, expectWide, type Kinds } from './settings.js';
 export const rekdDefaults = { neighbours: 5 };
 
 export interface RekdSettings extends ContrastSettings {
-  /** How many of the teacher's nearest in the queue count as the same picture; 5 where left out. */
+  /** How many of the teacher's nearest in the queue count as the same image; 5 where left out. */
   readonly neighbours?: number;
 }
 
@@ -22,7 +22,7 @@ const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' 
 
 /**
  * ReKD (Zheng et al., 2022): a wider teacher is trained by MoCo-V2, and beside it the small encoder by InfoNCE against the
- * teacher's keys, whose positives are the picture's own key and those that the teacher finds nearest in its queue.
+ * teacher's keys, whose positives are the image's own key and those that the teacher finds nearest in its queue.
  *
  *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
  *
@@ -40,7 +40,7 @@ export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {
     throw new ConfigError(
       `rekd: expected neighbours of at most the queue, ${length}, got ${neighbours}; use a longer queue`,
     );
-  const host = scoped('teacher', wide);
+  const host = prefixed('teacher', wide);
   const head = unitHead('head', encoder, { hidden, output: embedding });
   const teacherHead = unitHead('teacher.head', host, { hidden, output: embedding });
   const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
@@ -55,18 +55,17 @@ export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {
       const taught = plan.phase('host', () => infoNce(tape, network, embedTeacher, views, queue, { temperature }));
       const { features, z } = plan.phase('slim', () => embed(network.pass(tape), views.a));
       const distillation = plan.phase('loss', () => {
-        const targets = neighbourTargets(plan, taught.logits, { count: neighbours });
-        return softmaxCrossEntropy(tape, similarities(tape, z, taught.key, queue), targets, { temperature });
+        const targets = nearestNeighborTargets(plan, taught.logits, { count: neighbours });
+        return softmaxCrossEntropy(tape, contrastiveLogits(tape, z, taught.key, queue), targets, { temperature });
       });
       return minimize(
         tape,
-        network,
         { distillation, teacher: taught.loss },
         {
-          watched: { zA: z, zB: taught.key, features, teacherFeatures: taught.query.features },
+          embeddings: { zA: z, zB: taught.key, features, teacherFeatures: taught.query.features },
           update() {
             network.updateAverage(plan);
-            enqueue(plan, queue, taught.key);
+            queuePush(plan, queue, taught.key);
           },
         },
       );

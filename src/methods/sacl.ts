@@ -27,8 +27,8 @@ export function sacl(encoder: Encoder, settings: Omit<SlicedSettings, 'alpha'> =
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      const { counterparts } = network;
-      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), alpha: 1, counterparts });
+      const { hostFeatureSlice } = network;
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), alpha: 1, hostFeatureSlice });
     },
   };
 }

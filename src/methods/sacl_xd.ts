@@ -27,7 +27,7 @@ export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method 
     ...networks,
     record(tape, network, { a, b }) {
       const { plan } = tape;
-      const still = new Tape(plan, { frozen: true });
+      const still = new Tape(plan, { noGrad: true });
       const frozen = {
         a: plan.phase('frozen slim', () => embed(network.pass(still, 'slim'), a).z),
         b: plan.phase('frozen host', () => embed(network.pass(still, 'host'), b).z),
@@ -36,8 +36,8 @@ export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method 
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
-      const { counterparts } = network;
-      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), frozen, counterparts });
+      const { hostFeatureSlice } = network;
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), frozen, hostFeatureSlice });
     },
   };
 }

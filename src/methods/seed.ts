@@ -1,7 +1,7 @@
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
-import { enqueue } from '../ops/enqueue.js';
-import { similarities } from '../ops/similarities.js';
+import { contrastiveLogits } from '../ops/contrastive_logits.js';
+import { queuePush } from '../ops/queue_push.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import { type ContrastSettings, contrastDefaults, headKinds, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
@@ -28,7 +28,7 @@ export const seedKinds: Kinds<SeedSettings> = {
 };
 
 /**
- * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former pictures what a frozen
+ * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former images what a frozen
  * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
  * its own features where nothing is said.
  *
@@ -52,17 +52,18 @@ export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
       const target = teacherFeatures(tape, teacher, a);
       const { features, z } = plan.phase('encoder', () => embed(network.pass(tape), a));
       const loss = plan.phase('loss', () => {
-        const still = new Tape(plan, { frozen: true });
-        const taught = softmax(still, similarities(still, target, target, queue), { temperature: teacherTemperature });
-        return softmaxCrossEntropy(tape, similarities(tape, z, target, queue), taught, { temperature });
+        const still = new Tape(plan, { noGrad: true });
+        const taught = softmax(still, contrastiveLogits(still, target, target, queue), {
+          temperature: teacherTemperature,
+        });
+        return softmaxCrossEntropy(tape, contrastiveLogits(tape, z, target, queue), taught, { temperature });
       });
       return minimize(
         tape,
-        network,
         { loss },
         {
-          watched: { zA: z, zB: target, features },
-          update: () => enqueue(plan, queue, target),
+          embeddings: { zA: z, zB: target, features },
+          update: () => queuePush(plan, queue, target),
         },
       );
     },

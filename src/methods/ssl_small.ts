@@ -20,7 +20,7 @@ const distilTemperature = 0.2; // of SEED
 
 /**
  * SSL-Small (Shi et al., 2022): MoCo-V2 as small encoders want it, with a lower temperature, a head twice as wide as the features
- * and stronger colours (those are the views'), begun from a few epochs of distillation (SEED). Without a teacher it begins from
+ * and stronger colors (those are the views'), begun from a few epochs of distillation (SEED). Without a teacher it begins from
  * random weights.
  */
 export function sslSmall(encoder: Encoder, settings: SslSmallSettings = {}): Method {

@@ -1,23 +1,23 @@
-import type { Parameters, Weights } from '../core/parameters.js';
+import type { Parameters, ParameterView } from '../core/parameters.js';
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { Pass } from '../nn/module.js';
-import { normalizeRows } from '../ops/normalize_rows.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** A frozen encoder to learn from: a trained one, with the running statistics that it has. An `ImageEncoder` is one. */
 export interface Teacher {
   readonly backbone: Encoder;
   /** Holds the backbone's tensors at its host's width. */
-  readonly parameters: Weights & Pick<Parameters, 'read'>;
+  readonly parameters: ParameterView & Pick<Parameters, 'read'>;
 }
 
 /**
  * A teacher's features (N, F) of a view (N, 3, H, W), rows of length 1, by its running statistics. No gradient flows: of the
  * tape, its plan alone is used.
  *
- * @throws ConfigError where there is no teacher, or one of larger pictures
+ * @throws ConfigError where there is no teacher, or one of larger images
  */
 export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher | undefined, x: Tensor): Tensor {
   if (!teacher) throw new ConfigError('teacher (--teacher): expected a trained encoder to learn from, got none');
@@ -25,12 +25,12 @@ export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher |
   const size = Math.min(x.shape[2], x.shape[3]);
   if (size < backbone.stride)
     throw new ConfigError(
-      `teacher (--teacher): expected pictures of at least ${backbone.stride} pixels, its encoder's stride, got ${size}; ` +
+      `teacher (--teacher): expected images of at least ${backbone.stride} pixels, its encoder's stride, got ${size}; ` +
         'use a larger imageSize (--image-size), or another teacher',
     );
-  const tape = new Tape(plan, { frozen: true });
+  const tape = new Tape(plan, { noGrad: true });
   const pass: Pass = { tape, parameters, width: 'host', training: false, updateStats: false };
-  return plan.phase('teacher', () => normalizeRows(tape, backbone.forward(pass, x)));
+  return plan.phase('teacher', () => l2Normalize(tape, backbone.forward(pass, x)));
 }
 
 /** Numbers that tell a teacher from another: a hash (FNV-1a) of the bits of its weights and running statistics, in two halves. */

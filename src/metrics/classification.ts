@@ -1,15 +1,16 @@
+// Accuracy of logits against labels, and the confusion matrix.
 import { NonFiniteError, ShapeError } from '../errors.js';
 
-/** How well N pictures were classified. Shares are from 0 to 1. */
+/** How well N images were classified. Shares are from 0 to 1. */
 export interface Classification {
   /** Share whose label has the largest logit, and whose label is among the five largest. */
   readonly top1: number;
   readonly top5: number;
-  /** Mean over the classes that occur of the share of their pictures that are right. */
+  /** Mean over the classes that occur of the share of their images that are right. */
   readonly meanPerClass: number;
   /** The class of the largest logit, (N). */
   readonly predictions: Int32Array;
-  /** Counts (K, K): row i, column j is the number of pictures of class i that were taken for class j. */
+  /** Counts (K, K): row i, column j is the number of images of class i that were taken for class j. */
   readonly confusion: Uint32Array;
 }
 
@@ -36,7 +37,7 @@ export function classification(logits: Float32Array, labels: ArrayLike<number>, 
   const confusion = confusionMatrix(labels, predictions, classes);
   const shares = Array.from({ length: classes }, (_, c) => {
     const row = confusion.subarray(c * classes, (c + 1) * classes);
-    return row[c] / row.reduce((sum, count) => sum + count, 0); // NaN of a class without pictures
+    return row[c] / row.reduce((sum, count) => sum + count, 0); // NaN of a class without images
   }).filter((share) => !Number.isNaN(share));
   const right = predictions.reduce((sum, label, n) => sum + (label === labels[n] ? 1 : 0), 0);
   return {

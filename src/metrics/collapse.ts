@@ -1,3 +1,4 @@
+// Signs of collapse in embeddings: standard deviation per dimension and effective rank.
 import { NonFiniteError } from '../errors.js';
 import { rowsOf } from './rows.js';
 
@@ -8,7 +9,7 @@ export interface Collapse {
   /** Mean of `std`. */
   meanStd: number;
   /**
-   * exp of the entropy of the covariance's normalised eigenvalues: 1 when all variance lies along one direction,
+   * exp of the entropy of the covariance's normalized eigenvalues: 1 when all variance lies along one direction,
    * min(N - 1, F) when it is spread evenly, 0 when there is none.
    */
   effectiveRank: number;
@@ -23,13 +24,13 @@ export function collapse(data: Float32Array, features: number): Collapse {
   const rows = rowsOf('collapse', data, features);
   const mean = new Float64Array(features);
   for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
-  const centred = Float64Array.from(data, (value, i) => value - mean[i % features] / rows);
+  const centered = Float64Array.from(data, (value, i) => value - mean[i % features] / rows);
   const variance = new Float64Array(features);
-  for (let i = 0; i < centred.length; i++) variance[i % features] += centred[i] ** 2 / rows;
+  for (let i = 0; i < centered.length; i++) variance[i % features] += centered[i] ** 2 / rows;
 
   const total = variance.reduce((sum, v) => sum + v, 0);
   if (!Number.isFinite(total)) {
-    throw new NonFiniteError('collapse: the embeddings hold a NaN or infinity; no rank can be told of them');
+    throw new NonFiniteError('collapse: the embeddings hold a NaN or infinity; they have no rank');
   }
   const std = Float32Array.from(variance, Math.sqrt);
   const meanStd = std.reduce((sum, s) => sum + s, 0) / features;
@@ -42,7 +43,7 @@ export function collapse(data: Float32Array, features: number): Collapse {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = 0;
-      for (let n = 0; n < inner; n++) sum += centred[i * stepOut + n * stepIn] * centred[j * stepOut + n * stepIn];
+      for (let n = 0; n < inner; n++) sum += centered[i * stepOut + n * stepIn] * centered[j * stepOut + n * stepIn];
       matrix[i * size + j] = matrix[j * size + i] = sum / rows;
     }
   }
@@ -61,13 +62,13 @@ export function collapse(data: Float32Array, features: number): Collapse {
 export function symmetricEigenvalues(a: Float64Array, n: number): Float64Array {
   const diagonal = new Float64Array(n);
   const off = new Float64Array(n);
-  tridiagonalise(a, n, diagonal, off);
+  tridiagonalize(a, n, diagonal, off);
   implicitQl(diagonal, off, n);
   return diagonal;
 }
 
-/** Reflects each column k below the diagonal onto its first entry: `diagonal[k]` and `off[k]`, beside it, remain. */
-function tridiagonalise(a: Float64Array, n: number, diagonal: Float64Array, off: Float64Array): void {
+/** Reflects each column k below the diagonal onto its first entry: `diagonal[k]` and `off[k]`, next to it, remain. */
+function tridiagonalize(a: Float64Array, n: number, diagonal: Float64Array, off: Float64Array): void {
   const v = new Float64Array(n);
   const p = new Float64Array(n);
   for (let k = 0; k < n - 1; k++) {

@@ -8,7 +8,7 @@ export interface Correlation {
 }
 
 /**
- * C of u and v, (N, D) each and standardised by column: of its first columns, `most` at most.
+ * C of u and v, (N, D) each and standardized by column: of its first columns, `most` at most.
  *
  * @throws ShapeError where their sizes do not fit
  */

@@ -1,13 +1,14 @@
+// k-nearest-neighbor classification of embeddings, on the CPU and on the device.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError } from '../errors.js';
 import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor/tensor.js';
-import { fourDots, rowsOf, unitRows } from './rows.js';
+import { fourDots, l2NormalizedRows, rowsOf } from './rows.js';
 
-/** Labelled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
-export interface Labelled {
+/** Labeled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
+export interface Labeled {
   data: Float32Array;
   labels: ArrayLike<number>;
 }
@@ -18,28 +19,28 @@ export interface KnnResult {
   predictions: Int32Array;
 }
 
-/** What is used where nothing is said. */
+/** Defaults. */
 export const knnDefaults = { k: 20, temperature: 0.07 };
 
 export interface KnnOptions {
-  /** Neighbours that vote; 20 unless told. */
+  /** Neighbors that vote; default 20. */
   k?: number;
-  /** What similarities are divided by, above 0; 0.07 unless told. */
+  /** What similarities are divided by, above 0; default 0.07. */
   temperature?: number;
 }
 
 const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
 
 /**
- * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
+ * Weighted k-nearest-neighbor classification by cosine similarity: each of the k nearest rows of `bank` votes for its
  * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
  *
- * @param bank the labelled embeddings to search, (M, F)
+ * @param bank the labeled embeddings to search, (M, F)
  * @param queries the embeddings to classify, (N, F), with the true labels that `accuracy` counts against
  * @param features F
  * @throws ShapeError when sizes do not fit; NonFiniteError when an embedding holds a NaN or infinity
  */
-export function knn(bank: Labelled, queries: Labelled, features: number, options: KnnOptions = {}): KnnResult {
+export function knn(bank: Labeled, queries: Labeled, features: number, options: KnnOptions = {}): KnnResult {
   const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
   const dots = new Float64Array(4 * bankRows);
   const nearest = Array.from({ length: queryRows }, (_, n) => {
@@ -54,8 +55,8 @@ export function knn(bank: Labelled, queries: Labelled, features: number, options
 /** The same, similarities computed on a device: much faster where embeddings are long or many. */
 export async function deviceKnn(
   device: Device,
-  bank: Labelled,
-  queries: Labelled,
+  bank: Labeled,
+  queries: Labeled,
   features: number,
   given: KnnOptions & { /** Most bytes of a block of the bank. */ block?: number } = {},
 ): Promise<KnnResult> {
@@ -75,7 +76,7 @@ export async function deviceKnn(
       out,
       transposeB: true,
     });
-    plan.keep(out);
+    plan.retain(out);
     await plan.compile();
     for (let first = 0; first < bankRows; first += rows) {
       const count = Math.min(rows, bankRows - first);
@@ -95,15 +96,15 @@ export async function deviceKnn(
   }
 }
 
-function prepare(bank: Labelled, queries: Labelled, features: number, options: KnnOptions) {
+function prepare(bank: Labeled, queries: Labeled, features: number, options: KnnOptions) {
   const { k = knnDefaults.k, temperature = knnDefaults.temperature } = expectOptions('knn', options, knnOptions);
   const bankRows = checkLabels('knn bank', bank, features);
   const queryRows = checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   if (!(temperature > 0)) throw new ShapeError(`knn: expected a temperature above 0, got ${temperature}`);
-  const a = unitRows('knn bank', bank.data, features);
-  const b = unitRows('knn queries', queries.data, features);
+  const a = l2NormalizedRows('knn bank', bank.data, features);
+  const b = l2NormalizedRows('knn queries', queries.data, features);
   return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };
 }
 
@@ -146,7 +147,7 @@ function tally(
   let right = 0;
   const predictions = Int32Array.from(nearest, ({ similarity, rows }, n) => {
     votes.fill(0);
-    // Relative to the nearest neighbour, so that a small temperature cannot overflow.
+    // Relative to the nearest neighbor, so that a small temperature cannot overflow.
     rows.forEach((row, i) => {
       votes[labels[row]] += Math.exp((similarity[i] - similarity[0]) / temperature);
     });
@@ -158,7 +159,7 @@ function tally(
   return { accuracy: right / nearest.length, predictions };
 }
 
-function checkLabels(what: string, { data, labels }: Labelled, features: number): number {
+function checkLabels(what: string, { data, labels }: Labeled, features: number): number {
   const rows = rowsOf(what, data, features);
   if (labels.length !== rows) {
     throw new ShapeError(`${what}: expected one label for each of ${rows} embeddings, got ${labels.length} labels`);

@@ -1,3 +1,4 @@
+// Principal components of embeddings.
 import { NonFiniteError, ShapeError } from '../errors.js';
 import { rowsOf } from './rows.js';
 
@@ -25,7 +26,7 @@ export function pca(data: Float32Array, features: number, k = 2): Pca {
     throw new ShapeError(`pca: expected a whole number of components of at least 1, got ${k}`);
   const mean = new Float64Array(features);
   for (let i = 0; i < data.length; i++) mean[i % features] += data[i] / rows;
-  const centred = Float64Array.from(data, (value, i) => value - mean[i % features]);
+  const centered = Float64Array.from(data, (value, i) => value - mean[i % features]);
   const total = data.reduce((sum, value) => sum + value ** 2, 0);
   if (!Number.isFinite(total))
     throw new NonFiniteError('pca: the rows hold a NaN or infinity; they have no components');
@@ -40,12 +41,12 @@ export function pca(data: Float32Array, features: number, k = 2): Pca {
       found,
     );
     for (let round = 0; round < rounds; round++) {
-      const next = unitBeside(transposedTimes(centred, times(centred, v, rows), features), found);
+      const next = unitBeside(transposedTimes(centered, times(centered, v, rows), features), found);
       const turned = next.reduce((most, value, f) => Math.max(most, Math.abs(value - v[f])), 0);
       v = next;
       if (turned < 1e-13) break;
     }
-    const along = times(centred, v, rows);
+    const along = times(centered, v, rows);
     const variance = dot(along, along) / rows;
     // What the rounding of means leaves is no component: f32 rows that differ do so by far more.
     if (variance * rows <= 1e-24 * total) v = new Float64Array(features);

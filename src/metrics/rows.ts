@@ -1,10 +1,11 @@
+// Matrices of embeddings on the CPU, row by row.
 import { NonFiniteError, ShapeError } from '../errors.js';
 
-/** Rows of (N, F) `data` scaled to length 1, as a copy; zeros stay zero. `centre` removes the mean over the rows first. */
-export function unitRows(what: string, data: Float32Array, features: number, centre = false): Float32Array {
+/** Rows of (N, F) `data` scaled to length 1, as a copy; zeros stay zero. `center` removes the mean over the rows first. */
+export function l2NormalizedRows(what: string, data: Float32Array, features: number, center = false): Float32Array {
   const rows = rowsOf(what, data, features);
   const mean = new Float64Array(features);
-  if (centre) {
+  if (center) {
     for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
   }
   const unit = new Float32Array(data.length);

@@ -4,7 +4,7 @@ import { pca } from './pca.js';
 import { rowsOf } from './rows.js';
 
 export interface TsneOptions {
-  /** How many neighbours a point is to keep near, about; at most a third of the points. */
+  /** How many neighbors a point is to keep near, about; at most a third of the points. */
   perplexity?: number;
   /** Steps in all; the first three tenths with exaggerated affinities. */
   iterations?: number;
@@ -13,7 +13,7 @@ export interface TsneOptions {
 const exaggeration = 12;
 
 /**
- * Points (N, 2) that keep the neighbours of `data` (N, F) near: t-SNE (van der Maaten and Hinton, 2008), exact, from the
+ * Points (N, 2) that keep the neighbors of `data` (N, F) near: t-SNE (van der Maaten and Hinton, 2008), exact, from the
  * first two principal components on, so that the same data give the same points. Its work grows with N²: for about a
  * thousand rows.
  *

@@ -1,6 +1,7 @@
+// The layers that encoders and heads are made of: convolutions, batchnorm, linear.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
-import { type Channels, parameter, type Side } from '../core/parameters.js';
+import { type Channels, type Dim, parameter } from '../core/parameters.js';
 import { ShapeError } from '../errors.js';
 import { type BatchNormOptions, batchnorm, checkNorm } from '../ops/batchnorm.js';
 import { type ConvOptions, checkMoves, conv2d, convOptions } from '../ops/conv2d.js';
@@ -9,16 +10,16 @@ import { linear } from '../ops/linear.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
-/** As of `conv2d`, but for the padding: half the kernel where left out. */
-export interface ConvModuleOptions extends ConvOptions {
-  /** K: 1, or 3 of a depthwise convolution, where left out. */
+/** As `conv2d`, but padding is half the kernel by default. */
+export interface ConvLayerOptions extends ConvOptions {
+  /** K, the kernel side; default 1, of a depthwise convolution 3. */
   kernelSize?: number;
 }
 
-const moduleOptions: Kinds<ConvModuleOptions> = { ...convOptions, kernelSize: 'number' };
+const moduleOptions: Kinds<ConvLayerOptions> = { ...convOptions, kernelSize: 'number' };
 
 /** The side of a kernel and how it moves, checked. */
-function windowOf(name: string, options: ConvModuleOptions, standard: number) {
+function windowOf(name: string, options: ConvLayerOptions, standard: number) {
   const { kernelSize: K = standard, stride = 1, padding } = expectOptions(name, options, moduleOptions);
   if (!(Number.isInteger(K) && K >= 1))
     throw new ShapeError(`${name}: expected a whole kernelSize of at least 1, got ${K}`);
@@ -28,19 +29,21 @@ function windowOf(name: string, options: ConvModuleOptions, standard: number) {
 }
 
 /** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
-export function conv(name: string, input: Channels, output: Channels, options: ConvModuleOptions = {}): Module {
+export function convLayer(name: string, input: Channels, output: Channels, options: ConvLayerOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 1);
   expectChannels(name, output);
   const weight = `${name}.weight`;
   return {
-    parameters: [{ ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), writes: true }],
+    parameters: [
+      { ...parameter(weight, [output, input, K, K], kaimingNormal(output.host * K * K)), makesChannels: true },
+    ],
     statistics: [],
     forward: ({ tape, parameters, width }, x) => conv2d(tape, x, parameters.tensor(weight, width), { stride, padding }),
   };
 }
 
 /** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
-export function depthwiseConv(name: string, channels: Channels, options: ConvModuleOptions = {}): Module {
+export function depthwiseLayer(name: string, channels: Channels, options: ConvLayerOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 3);
   const weight = `${name}.weight`;
   return {
@@ -51,12 +54,12 @@ export function depthwiseConv(name: string, channels: Channels, options: ConvMod
   };
 }
 
-export type NormOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'eps'>;
+export type BatchNormLayerOptions = Pick<BatchNormOptions, 'activation' | 'momentum' | 'eps'>;
 
-const normOptions: Kinds<NormOptions> = { activation: 'string', momentum: 'number', eps: 'number' };
+const normOptions: Kinds<BatchNormLayerOptions> = { activation: 'string', momentum: 'number', eps: 'number' };
 
 /** Batchnorm and activation in one. What host and slim encoder share of it is the network's `bn`. */
-export function norm(name: string, channels: Channels, options: NormOptions = {}): Module {
+export function batchNormLayer(name: string, channels: Channels, options: BatchNormLayerOptions = {}): Module {
   checkNorm(name, expectOptions(name, options, normOptions));
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   const [mean, variance] = [`${name}.running_mean`, `${name}.running_var`];
@@ -85,7 +88,7 @@ export function norm(name: string, channels: Channels, options: NormOptions = {}
 }
 
 /** A fully connected layer, weight (O, I) and bias (O). */
-export function dense(name: string, input: Channels, output: Side): Module {
+export function linearLayer(name: string, input: Channels, output: Dim): Module {
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   expectChannels(name, input);
   const init = uniformFanIn(input.host);
@@ -97,8 +100,13 @@ export function dense(name: string, input: Channels, output: Side): Module {
   };
 }
 
-/** Convolution, batchnorm, activation: ReLU where nothing is said. */
-export function convNorm(conv: Module, name: string, channels: Channels, options: NormOptions = {}): Module {
+/** Convolution, batchnorm, activation (default ReLU). */
+export function convBatchNorm(
+  conv: Module,
+  name: string,
+  channels: Channels,
+  options: BatchNormLayerOptions = {},
+): Module {
   expectOptions(name, options, normOptions);
-  return sequential(conv, norm(name, channels, { activation: 'relu', ...options }));
+  return sequential(conv, batchNormLayer(name, channels, { activation: 'relu', ...options }));
 }

@@ -1,4 +1,5 @@
-import { type Parameters, parameter, type Weights } from '../core/parameters.js';
+// The linear classifier behind an encoder: its layer, its standardization, its logits.
+import { type Parameters, type ParameterView, parameter } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
 import { batchnorm } from '../ops/batchnorm.js';
@@ -14,7 +15,7 @@ const [scale, shift] = ['standardize.weight', 'standardize.bias'];
 const [mean, variance] = ['standardize.running_mean', 'standardize.running_var'];
 const eps = 1e-5;
 
-/** A linear layer that tells classes apart by an encoder's features (N, F). */
+/** A linear classifier of an encoder's features (N, F). */
 export interface Classifier {
   /** Their names, K of them. */
   readonly classes: readonly string[];
@@ -24,7 +25,7 @@ export interface Classifier {
 
 /**
  * A linear layer from features (N, F) to logits (N, K): weights normal of deviation 0.01 at first, biases 0. With
- * `standardize` each feature is first centred and scaled by a mean and a variance that are set, not learnt
+ * `standardize` each feature is first centered and scaled by a mean and a variance that are set, not learned
  * (`setStatistics`).
  */
 export function classifier(features: number, classes: number, { standardize = false } = {}): Module {
@@ -48,7 +49,7 @@ export function classifierShapes(features: number, classes: number): ReadonlyMap
 /** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */
 function standardizer(features: number): Module {
   const channels = { host: features, slim: features };
-  const fixed = (parameters: Weights, name: string): Tensor => {
+  const fixed = (parameters: ParameterView, name: string): Tensor => {
     const { grad: _, ...rest } = parameters.tensor(name, 'host');
     return rest;
   };
@@ -104,13 +105,13 @@ export function together(a: Moments, b: Moments): Moments {
   };
 }
 
-/** Sets what a standardising classifier takes away and divides by. */
+/** Sets what a standardizing classifier takes away and divides by. */
 export function setStatistics(parameters: Parameters, { means, variances }: Moments): void {
   parameters.write(`host.${mean}`, Float32Array.from(means));
   parameters.write(`host.${variance}`, Float32Array.from(variances));
 }
 
-/** The layer as it applies to features as they are, a standardisation folded in: `classifier.weight` and `.bias`. */
+/** The layer as it applies to features as they are, a standardization folded in: `classifier.weight` and `.bias`. */
 export async function classifierState(parameters: Parameters): Promise<Tensors> {
   const all = await parameters.read();
   const values = (name: string) => all.get(name)?.data;
@@ -149,10 +150,10 @@ export async function logitsOf(
   try {
     const pass = { parameters, width: 'host', training: false, updateStats: false } as const;
     const y = head.forward(
-      { ...pass, tape: new Tape(plan, { frozen: true }) },
+      { ...pass, tape: new Tape(plan, { noGrad: true }) },
       tensor(buffer, 'rows', [batch, features]),
     );
-    plan.keep(y);
+    plan.retain(y);
     await plan.compile();
     const classes = y.shape[1];
     const logits = new Float32Array(N * classes);

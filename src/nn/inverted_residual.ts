@@ -1,7 +1,7 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
 import { ConfigError } from '../errors.js';
-import { conv, convNorm, depthwiseConv, type NormOptions } from './blocks.js';
+import { type BatchNormLayerOptions, convBatchNorm, convLayer, depthwiseLayer } from './blocks.js';
 import { type Module, sequential } from './module.js';
 import { residual } from './residual.js';
 
@@ -9,7 +9,7 @@ export interface InvertedResidualOptions {
   kernelSize: number;
   stride: number;
   /** Of every batchnorm; its activation follows the expansion and the depthwise convolution. */
-  norm: NormOptions;
+  norm: BatchNormLayerOptions;
   /** Squeeze-and-excitation of the expanded channels, to be named as given. */
   squeeze?: (name: string, channels: Channels) => Module;
 }
@@ -38,12 +38,12 @@ export function invertedResidual(
     throw new ConfigError(`${name}: expected a kernelSize and a stride, got ${kernelSize} and ${stride}`);
   const parts: Module[] = [];
   const next = () => `${name}.${parts.length}`;
-  const push = (layer: Module, channels: Channels, options: NormOptions) =>
-    parts.push(convNorm(layer, `${next()}.1`, channels, options));
-  if (expanded !== input) push(conv(`${next()}.0`, input, expanded), expanded, norm);
-  push(depthwiseConv(`${next()}.0`, expanded, { kernelSize, stride }), expanded, norm);
+  const push = (layer: Module, channels: Channels, options: BatchNormLayerOptions) =>
+    parts.push(convBatchNorm(layer, `${next()}.1`, channels, options));
+  if (expanded !== input) push(convLayer(`${next()}.0`, input, expanded), expanded, norm);
+  push(depthwiseLayer(`${next()}.0`, expanded, { kernelSize, stride }), expanded, norm);
   if (squeeze) parts.push(squeeze(next(), expanded));
-  push(conv(`${next()}.0`, expanded, output), output, { ...norm, activation: 'none' });
+  push(convLayer(`${next()}.0`, expanded, output), output, { ...norm, activation: 'none' });
   const body = sequential(...parts);
   return output === input ? residual(body) : body;
 }

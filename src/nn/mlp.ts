@@ -1,9 +1,9 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { type Channels, parameter } from '../core/parameters.js';
 import { activation } from '../ops/activation.js';
+import { l2Normalize } from '../ops/l2_normalize.js';
 import { linear } from '../ops/linear.js';
-import { normalizeRows } from '../ops/normalize_rows.js';
-import { dense, norm } from './blocks.js';
+import { batchNormLayer, linearLayer } from './blocks.js';
 import { uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
@@ -24,19 +24,27 @@ const mlpOptions: Kinds<MlpOptions> = { hidden: 'number', output: 'number', batc
 export function mlp(name: string, features: Channels, options: MlpOptions): Module {
   const { hidden: units, output, batchnorm = false } = expectOptions(name, options, mlpOptions);
   const hidden = { host: units, slim: units };
-  const first = dense(`${name}.0`, features, hidden);
+  const first = linearLayer(`${name}.0`, features, hidden);
   return batchnorm
-    ? sequential(first, norm(`${name}.1`, hidden, { activation: 'relu' }), dense(`${name}.3`, hidden, output))
-    : sequential(first, relu, dense(`${name}.2`, hidden, output));
+    ? sequential(
+        first,
+        batchNormLayer(`${name}.1`, hidden, { activation: 'relu' }),
+        linearLayer(`${name}.3`, hidden, output),
+      )
+    : sequential(first, relu, linearLayer(`${name}.2`, hidden, output));
 }
 
 /** Rows of length 1: embeddings on the unit sphere. */
-export const unitRows: Module = { parameters: [], statistics: [], forward: ({ tape }, x) => normalizeRows(tape, x) };
+export const l2NormalizeLayer: Module = {
+  parameters: [],
+  statistics: [],
+  forward: ({ tape }, x) => l2Normalize(tape, x),
+};
 
 const relu: Module = { parameters: [], statistics: [], forward: ({ tape }, x) => activation(tape, x, 'relu') };
 
 /** Linear(D, O) without a bias, weight (O, D): an adaptor between embeddings of two sizes, or O prototypes. */
-export function projection(name: string, input: number, output: number): Module {
+export function linearNoBias(name: string, input: number, output: number): Module {
   const weight = `${name}.weight`;
   return {
     parameters: [parameter(weight, [output, input], uniformFanIn(input))],

@@ -1,5 +1,5 @@
-import { expectOwned } from '../core/parameter.js';
-import type { Owned, Weights, Width } from '../core/parameters.js';
+import { expectModuleState } from '../core/parameter.js';
+import type { ModuleState, ParameterView, Width } from '../core/parameters.js';
 import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js';
 /** One pass of a network over a batch: on which tape, at which width, and what batchnorm does. */
 export interface Pass {
   readonly tape: Tape;
-  readonly parameters: Weights;
+  readonly parameters: ParameterView;
   readonly width: Width;
   /** Batch statistics (true) or running ones (false). */
   readonly training: boolean;
@@ -18,13 +18,13 @@ export interface Pass {
 }
 
 /** A part of a network: what it owns, and how it computes at either width. */
-export interface Module extends Owned {
+export interface Module extends ModuleState {
   forward(pass: Pass, x: Tensor): Tensor;
 }
 
 /** @throws ConfigError, in the name of `where`, where something else is given as a module */
 export function expectModule(where: string, module: unknown): void {
-  expectOwned(where, module);
+  expectModuleState(where, module);
   if (typeof Object(module).forward !== 'function')
     throw new ConfigError(`${where}: expected a module, with a function forward(pass, x), got one without`);
 }
@@ -40,7 +40,7 @@ export function sequential(...modules: readonly Module[]): Module {
 }
 
 /** A module whose tensors are named `scope`.NAME, so that two of a kind can lie in one network. */
-export function scoped<M extends Module>(scope: string, module: M): M {
+export function prefixed<M extends Module>(scope: string, module: M): M {
   expectModule(scope, module);
   const inScope = (name: string) => `${scope}.${name}`;
   const renamed = <T extends { readonly name: string }>(owned: T): T => ({ ...owned, name: inScope(owned.name) });
@@ -49,7 +49,7 @@ export function scoped<M extends Module>(scope: string, module: M): M {
     parameters: module.parameters.map(renamed),
     statistics: module.statistics.map(renamed),
     forward(pass: Pass, x: Tensor) {
-      const parameters: Weights = {
+      const parameters: ParameterView = {
         tensor: (name, width) => pass.parameters.tensor(inScope(name), width),
         statistic: (name, width) => pass.parameters.statistic(inScope(name), width),
       };

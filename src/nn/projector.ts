@@ -1,5 +1,5 @@
 import type { Channels } from '../core/parameters.js';
-import { dense, norm } from './blocks.js';
+import { batchNormLayer, linearLayer } from './blocks.js';
 import { type Module, sequential } from './module.js';
 
 /**
@@ -9,10 +9,10 @@ import { type Module, sequential } from './module.js';
 export function projector(features: Channels, units: number): Module {
   const [first, second] = [0, 1].map(() => ({ host: units, slim: units }));
   return sequential(
-    dense('projector.0', features, first),
-    norm('projector.1', first, { activation: 'relu' }),
-    dense('projector.3', first, second),
-    norm('projector.4', second, { activation: 'relu' }),
-    dense('projector.6', second, units),
+    linearLayer('projector.0', features, first),
+    batchNormLayer('projector.1', first, { activation: 'relu' }),
+    linearLayer('projector.3', first, second),
+    batchNormLayer('projector.4', second, { activation: 'relu' }),
+    linearLayer('projector.6', second, units),
   );
 }

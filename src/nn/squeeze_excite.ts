@@ -1,3 +1,4 @@
+// Squeeze-and-excitation (Hu et al., 2018).
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
 import { type Channels, type Parameter, parameter } from '../core/parameters.js';
@@ -5,7 +6,7 @@ import { type Activation, activation, checkActivation } from '../ops/activation.
 import { linear } from '../ops/linear.js';
 import { globalAveragePool } from '../ops/pool.js';
 import { scaleChannels } from '../ops/scale_channels.js';
-import { matrix } from '../tensor/tensor.js';
+import { squeezeKernel } from '../tensor/tensor.js';
 import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
 
@@ -35,7 +36,7 @@ export function squeezeExcite(
   return {
     // fc2 makes no channels: it scales those that others make
     parameters: [
-      ...convolution(`${name}.fc1`, channels, squeezed, { writes: true }),
+      ...convolution(`${name}.fc1`, channels, squeezed, { makesChannels: true }),
       ...convolution(`${name}.fc2`, squeezed, channels),
     ],
     statistics: [],
@@ -44,7 +45,7 @@ export function squeezeExcite(
         linear(
           tape,
           rows,
-          matrix(parameters.tensor(`${name}.${layer}.weight`, width)),
+          squeezeKernel(parameters.tensor(`${name}.${layer}.weight`, width)),
           parameters.tensor(`${name}.${layer}.bias`, width),
         );
       const hidden = activation(tape, layer('fc1', globalAveragePool(tape, x)), act);
@@ -53,10 +54,10 @@ export function squeezeExcite(
   };
 }
 
-function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
+function convolution(name: string, input: Channels, output: Channels, { makesChannels = false } = {}): Parameter[] {
   expectChannels(name, output);
   return [
-    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), writes },
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

@@ -16,7 +16,7 @@ export function checkActivation(op: string, name: Activation): void {
 
 /**
  * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
- * `none` returns x itself. After a batch normalisation, pass the activation to `batchnorm`: it costs nothing there.
+ * `none` returns x itself. After a batch normalization, pass the activation to `batchnorm`: it costs nothing there.
  *
  * @throws ConfigError where `name` is no activation's
  */
@@ -28,11 +28,11 @@ export function activation(tape: Tape, x: Tensor, name: Activation): Tensor {
   const params = { quads: Math.ceil(n / 4) };
   const workgroups = Math.ceil(params.quads / kernel.consts.THREADS.value);
   const consts = { ACT: activations[name] };
-  const y = tape.activation(x, `${name}.y`, x.shape);
+  const y = tape.emptyLike(x, `${name}.y`, x.shape);
   tape.plan.dispatch(kernel, 'forward', { params, bindings: { x, y }, workgroups, consts, bytes: 2 * x.bytes });
   return tape.record(name, [x], y, (dy) => {
     const dx = tape.empty(`${name}.dx`, x.shape);
-    const bindings = { x: tape.restore(x), dy, dx };
+    const bindings = { x: tape.recompute(x), dy, dx };
     tape.plan.dispatch(kernel, 'backward_input', {
       params,
       bindings,

@@ -14,5 +14,5 @@ export function add(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor 
   if (typeof a === 'number' || typeof b === 'number' || shapeText(a.shape) !== shapeText(b.shape))
     return binary(tape, 'add', a, b);
   const [u, v] = [operand(tape, a), operand(tape, b)];
-  return tape.record('add', [u, v], tape.sum(u, v), (dy) => [dy, dy]);
+  return tape.record('add', [u, v], tape.accumulate(u, v), (dy) => [dy, dy]);
 }

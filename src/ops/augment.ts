@@ -1,3 +1,5 @@
+// Views of a batch of images: random augmentations, or the center crop of evaluation. Draws depend on (seed, step, sample,
+// view) alone.
 import { expectArguments, expectMemory } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
@@ -8,35 +10,35 @@ import type { Binding } from '../tensor/binding.js';
 import { type Precision, type Tensor, transient } from '../tensor/tensor.js';
 
 type Range = readonly [min: number, max: number];
-type Colour = readonly [r: number, g: number, b: number];
+type Color = readonly [r: number, g: number, b: number];
 
-/** The pictures of a batch in GPU memory; a `Loader` keeps one of these. */
-export interface Pictures {
-  /** Pictures in the batch. */
+/** The images of a batch in GPU memory; a `Loader` keeps one of these. */
+export interface ImageBatch {
+  /** Images in the batch. */
   readonly batch: number;
   /** The longest side that any of them can have. */
   readonly maxSide: number;
   readonly bindings: {
     /** u32 RGBA, red lowest, row by row; alpha is ignored. */
     readonly pixels: Binding;
-    /** Four u32 a stored picture: its first pixel, width, height, 0. */
+    /** Four u32 a stored image: its first pixel, width, height, 0. */
     readonly table: Binding;
     /** Four u32 a place in the batch: the sample's number, its entry in the table for view 0 and for view 1, 0. */
     readonly batch: Binding;
   };
 }
 
-/** Statistics that pixels in 0..1 are normalised by: (value − mean) / std, per channel. */
+/** Statistics that pixels in 0..1 are normalized by: (value − mean) / std, per channel. */
 export interface Normalization {
-  readonly mean: Colour;
-  readonly std: Colour;
+  readonly mean: Color;
+  readonly std: Color;
 }
 
 /** One view's random transformations, in the order they happen. Numbers without a comment are probabilities. */
 export interface Augmentation extends Normalization {
   /** Side of the view in pixels. */
   readonly size: number;
-  /** The crop's share of the picture's area, and its width to its height. */
+  /** The crop's share of the image's area, and its width to its height. */
   readonly crop: { readonly scale: Range; readonly ratio: Range };
   readonly flip: number;
   /** With probability p, in random order: factors in 1 ± strength, and a turn of the hue in ± strength circles. */
@@ -54,15 +56,15 @@ export interface Augmentation extends Normalization {
   readonly solarize: number;
 }
 
-/** The fixed transformation of evaluation: the shorter side to `resize`, then the centre of `size` x `size` pixels. */
-export interface CentreCrop extends Normalization {
+/** The fixed transformation of evaluation: the shorter side to `resize`, then the center of `size` x `size` pixels. */
+export interface CenterCrop extends Normalization {
   readonly size: number;
-  /** `size` where nothing is given, which for square pictures is a plain resize. */
+  /** `size` where nothing is given, which for square images is a plain resize. */
   readonly resize?: number;
 }
 
 const statistics: Kinds<Normalization> = { mean: 'array', std: 'array' };
-const cropOptions: Kinds<CentreCrop> = { ...statistics, size: 'number', resize: 'number' };
+const cropOptions: Kinds<CenterCrop> = { ...statistics, size: 'number', resize: 'number' };
 const augmentation: Kinds<Augmentation> = {
   ...statistics,
   size: 'number',
@@ -86,10 +88,10 @@ const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'array',
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-/** Whether pictures are those of CIFAR's kind, for which recipes leave out blur and encoders their first strides. */
+/** Whether images are those of CIFAR's kind, for which recipes leave out blur and encoders their first strides. */
 export const isSmall = (imageSize: number) => imageSize <= 64;
 
-/** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for pictures above 64 pixels, its window a tenth of them. */
+/** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for images above 64 pixels, its window a tenth of them. */
 export function defaultViews(size: number): [Augmentation, Augmentation] {
   const shared = {
     size,
@@ -111,43 +113,43 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
  * Records the making of a view of the batch: (N, 3, size, size) f32. Draws depend on the run's seed and step, on each
  * sample's number in its data set, and on `view`, and on nothing else.
  *
- * @param view which view, 0 or 1; with paired pictures also which picture
+ * @param view which view, 0 or 1; with paired images also which image
  * @throws ConfigError on options out of range
  */
 export function augment(
   plan: Plan,
-  pictures: Pictures,
+  images: ImageBatch,
   view: 0 | 1,
   options: Augmentation,
   precision: Precision = 'f32',
 ): Tensor {
-  expectPictures('augment', plan, pictures);
+  expectImages('augment', plan, images);
   checkAugmentation(options);
-  return record(plan, pictures, augmentParams(pictures, view, options), options.blur.p > 0, precision);
+  return record(plan, images, augmentParams(images, view, options), options.blur.p > 0, precision);
 }
 
 /** Records the evaluation view of the batch: (N, 3, size, size) f32, without randomness. */
-export function centreCrop(plan: Plan, pictures: Pictures, options: CentreCrop, view: 0 | 1 = 0): Tensor {
-  expectPictures('centreCrop', plan, pictures);
-  const { size, resize = size } = expectOptions('centreCrop', options, cropOptions);
+export function centerCrop(plan: Plan, images: ImageBatch, options: CenterCrop, view: 0 | 1 = 0): Tensor {
+  expectImages('centerCrop', plan, images);
+  const { size, resize = size } = expectOptions('centerCrop', options, cropOptions);
   checkSize(options);
   expect(Number.isInteger(resize) && resize >= size, 'resize', `a whole number of at least size = ${size}`, resize);
-  return record(plan, pictures, { ...neutral, ...shape(pictures, view, options), random: 0, resize }, false, 'f32');
+  return record(plan, images, { ...neutral, ...shape(images, view, options), random: 0, resize }, false, 'f32');
 }
 
-function expectPictures(where: string, plan: Plan, pictures: Pictures): void {
+function expectImages(where: string, plan: Plan, images: ImageBatch): void {
   expectArguments(where, { plan });
-  const { batch, maxSide, bindings } = Object(pictures);
+  const { batch, maxSide, bindings } = Object(images);
   if (![batch, maxSide].every((count) => Number.isInteger(count) && count >= 1))
-    throw new ConfigError(`${where}: expected the pictures of a Loader, got ${textOf(pictures)}`);
+    throw new ConfigError(`${where}: expected the images of a Loader, got ${textOf(images)}`);
   for (const name of ['pixels', 'table', 'batch']) expectMemory(where, `bindings.${name}`, Object(bindings)[name]);
 }
 
 /** The kernel's parameters for a view of the whole batch. */
-export function augmentParams(pictures: Pictures, view: 0 | 1, options: Augmentation) {
+export function augmentParams(images: ImageBatch, view: 0 | 1, options: Augmentation) {
   const { crop, jitter, blur } = options;
   return {
-    ...shape(pictures, view, options),
+    ...shape(images, view, options),
     random: 1,
     tries: 10,
     resize: options.size,
@@ -193,11 +195,11 @@ const neutral = {
   sigma_max: 1,
 };
 
-function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop) {
+function shape(images: ImageBatch, view: 0 | 1, { size, mean, std }: CenterCrop) {
   return {
-    N: pictures.batch,
+    N: images.batch,
     S: size,
-    R: Math.max(size, pictures.maxSide),
+    R: Math.max(size, images.maxSide),
     first: 0,
     view,
     mean_r: mean[0],
@@ -211,10 +213,10 @@ function shape(pictures: Pictures, view: 0 | 1, { size, mean, std }: CentreCrop)
 
 const drawBytes = 96;
 const blockBytes = 16;
-const pixelBytes = 16; // of the pictures between passes
+const pixelBytes = 16; // of the images between passes
 const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
 
-function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, precision: Precision): Tensor {
+function record(plan: Plan, images: ImageBatch, params: Params, blurred: boolean, precision: Precision): Tensor {
   expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
   const { N, S, R } = params;
   const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
@@ -222,19 +224,19 @@ function record(plan: Plan, pictures: Pictures, params: Params, blurred: boolean
   if (params.random === 1) plan.needs('augment', 'seed');
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)
-      recordPart(plan, pictures, { ...params, first, N: Math.min(part, N - first) }, blurred, x);
+      recordPart(plan, images, { ...params, first, N: Math.min(part, N - first) }, blurred, x);
   });
   return x;
 }
 
-function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boolean, x: Tensor): void {
+function recordPart(plan: Plan, images: ImageBatch, params: Params, blurred: boolean, x: Tensor): void {
   const { N, S, R } = params;
-  const { pixels, table, batch } = pictures.bindings;
+  const { pixels, table, batch } = images.bindings;
   const draws = whole(plan, 'augment.draws', N * drawBytes);
   const rows = whole(plan, 'augment.rows', N * R * S * pixelBytes);
   const image = whole(plan, 'augment.image', N * S * S * pixelBytes);
   const groups = (threads: number) => [Math.ceil(threads / 64), N, 1] as const;
-  const rowGroups = groups(S * Math.ceil(pictures.maxSide / kernel.consts.ROWS.value));
+  const rowGroups = groups(S * Math.ceil(images.maxSide / kernel.consts.ROWS.value));
   const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
 
   const words = whole(plan, 'augment.words', N * kernel.consts.BLOCKS.value * blockBytes);
@@ -255,13 +257,13 @@ function recordPart(plan: Plan, pictures: Pictures, params: Params, blurred: boo
     params,
     bindings: { pixels, draws, new_rows: rows },
     workgroups: rowGroups,
-    bytes: N * pictures.maxSide * (4 * pictures.maxSide + pixelBytes * S),
+    bytes: N * images.maxSide * (4 * images.maxSide + pixelBytes * S),
   });
   plan.dispatch(kernel, 'crop_columns', {
     params,
     bindings: { draws, rows, new_image: image },
     workgroups: columnGroups,
-    bytes: N * S * pixelBytes * (pictures.maxSide + S),
+    bytes: N * S * pixelBytes * (images.maxSide + S),
   });
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', {
@@ -300,7 +302,7 @@ function expect(holds: boolean, name: string, expected: string, got: unknown): v
   if (!holds) throw new ConfigError(`augment: expected ${name} to be ${expected}, got ${got}`);
 }
 
-function checkSize({ size, mean, std }: CentreCrop): void {
+function checkSize({ size, mean, std }: CenterCrop): void {
   expect(Number.isInteger(size) && size >= 1 && size <= 2048, 'size', 'a whole number from 1 to 2048', size);
   expect(mean?.length === 3 && mean.every(Number.isFinite), 'mean', 'three numbers', mean);
   expect(

@@ -1,10 +1,11 @@
+// Batch normalization with its activation, forward and backward, by batch or running statistics.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { batchnorm as kernel } from '../generated/batchnorm.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
 import type { Binding } from '../tensor/binding.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { type Activation, activations, checkActivation } from './activation.js';
@@ -19,7 +20,7 @@ export interface BatchNormParameters {
 }
 
 export interface BatchNormOptions {
-  /** Normalise by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
+  /** Normalize by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
   training?: boolean;
   /** Fold the batch into the running statistics. By default in training, but never on a frozen tape. */
   updateStats?: boolean;
@@ -64,9 +65,9 @@ export function batchnorm(
   expectArguments('batchnorm', { gamma, beta, runningMean, runningVar });
   const sizes = check(x, parameters, options);
   const { C, training, momentum, eps, activation } = sizes;
-  const { updateStats = training && !tape.frozen } = options;
+  const { updateStats = training && !tape.noGrad } = options;
   const channel = tape.empty('batchnorm.channel', [C, 5]);
-  const y = tape.activation(x, 'batchnorm.y', x.shape);
+  const y = tape.emptyLike(x, 'batchnorm.y', x.shape);
   const candidates = forms(tape.plan.device.software);
   tape.plan.choose('batchnorm.forward', candidates, (form, plan) => {
     const work = layOut(plan, form, sizes, updateStats);
@@ -74,21 +75,21 @@ export function batchnorm(
     else runningStatistics(work, parameters, channel);
     normalize(work, x, channel, y);
   });
-  tape.remakable(y, () => {
-    const again = tape.activation(x, 'batchnorm.again', x.shape);
+  tape.recomputable(y, () => {
+    const again = tape.emptyLike(x, 'batchnorm.again', x.shape);
     tape.plan.choose('batchnorm.again', candidates, (form, plan) =>
-      normalize(layOut(plan, form, sizes, false), tape.restore(x), channel, again),
+      normalize(layOut(plan, form, sizes, false), tape.recompute(x), channel, again),
     );
     return again;
   });
   const operation = { op: 'batchnorm', training, momentum, eps, activation };
   return tape.record(operation, [x, gamma, beta, runningMean, runningVar], y, (dy) => {
-    const saved = tape.restore(x);
+    const saved = tape.recompute(x);
     const sums = tape.empty('batchnorm.sums', [C, 2]);
     const { kept } = sizes;
     const dgamma = gamma.grad ?? tape.empty('batchnorm.dgamma', [gamma.bytes / 4]);
     const dbeta = beta.grad ?? tape.empty('batchnorm.dbeta', [beta.bytes / 4]);
-    const dx = tape.needsGrad(x) ? tape.empty('batchnorm.dx', x.shape) : null;
+    const dx = tape.requiresGrad(x) ? tape.empty('batchnorm.dx', x.shape) : null;
     tape.plan.choose('batchnorm.backward', candidates, (form, plan) => {
       const work = layOut(plan, form, sizes, updateStats);
       backwardParameters(work, saved, dy, channel, { dgamma, dbeta, sums, kept });
@@ -98,7 +99,7 @@ export function batchnorm(
   });
 }
 
-interface Form extends Candidate {
+interface Form extends Variant {
   /** Threads that meet in a tree: a workgroup's in the planes' layout and in merges. */
   readonly threads: number;
   /** Workgroups wanted in a reduction, and in a pass over all elements. */
@@ -106,7 +107,7 @@ interface Form extends Candidate {
   readonly mapping: number;
 }
 
-/** Where a CPU plays the GPU, cores are few and barriers dear: narrow is four times as fast there. */
+/** On software adapters cores are few and barriers slow: narrow is four times as fast there. */
 function forms(software: boolean): readonly Form[] {
   const narrow: Form = { name: 'narrow', threads: 8, reducing: 8, mapping: 8 };
   const wide: Form = { name: 'wide', threads: 64, reducing: 256, mapping: 1024 };
@@ -218,7 +219,7 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
   else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
 }
 
-/** What a call comes down to: x as (N, C, P), and its options with nothing left out. */
+/** A call in canonical form: x as (N, C, P), and its options with defaults filled in. */
 type Sizes = ReturnType<typeof check>;
 
 function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
@@ -242,7 +243,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
 }
 
 /**
- * The options of the arithmetic, with what is used where nothing is said.
+ * The options of the arithmetic, with defaults filled in.
  *
  * @throws ConfigError where one is out of range
  */

@@ -1,3 +1,4 @@
+// conv2d: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -9,17 +10,17 @@ import { conv2d_weight as weightKernel } from '../generated/conv2d_weight.js';
 import { conv2d_window as windowKernel } from '../generated/conv2d_window.js';
 import type { Plan } from '../runtime/plan.js';
 import { viewText } from '../tensor/footprint.js';
-import { numel, shapeText, type Tensor, transient, transposed } from '../tensor/tensor.js';
-import { batches } from './batches.js';
-import { lists } from './lists.js';
+import { numel, shapeText, type Tensor, transient, transposeView } from '../tensor/tensor.js';
 import { tileRows } from './matmul.js';
 import { pointwise } from './pointwise.js';
+import { lists } from './selection_bindings.js';
+import { batches } from './split_batch.js';
 
 /** How a kernel moves over the map, in pixels. */
 export interface ConvOptions {
-  /** 1 where left out. */
+  /** Default 1. */
   stride?: number;
-  /** Zeros on every side; 0 where left out. */
+  /** Zeros on every side; default 0. */
   padding?: number;
 }
 
@@ -39,7 +40,7 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptio
   const { stride = 1, padding = 0 } = expectOptions('conv2d', options, convOptions);
   const shape = check(x, weight, stride, padding);
   if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
-  const y = tape.activation(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
+  const y = tape.emptyLike(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
   const { plan } = tape;
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
@@ -47,8 +48,8 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptio
   return tape.record({ op: 'conv2d', stride, padding }, [x, weight], y, (dy) => {
     const { grad } = weight;
     if (grad)
-      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
-    if (!tape.needsGrad(x)) return [null, null];
+      for (const [xs, dys] of batches(plan, macs, tape.recompute(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+    if (!tape.requiresGrad(x)) return [null, null];
     const dx = tape.empty('conv2d.dx', x.shape);
     for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);
     return [dx, null];
@@ -165,7 +166,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
     if ('share' in form) {
       if (S === 1) {
         const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, P: 2 - P, S, turn: 1 };
-        tile(plan, form, turned, { x: dy, weight: transposed(weight), y: dx }, cost);
+        tile(plan, form, turned, { x: dy, weight: transposeView(weight), y: dx }, cost);
         return;
       }
       const [row, column] = weight.strides;

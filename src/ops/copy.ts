@@ -8,8 +8,8 @@ import { ShapeError } from '../errors.js';
 import { copy as kernel } from '../generated/copy.js';
 import type { Plan } from '../runtime/plan.js';
 import { checkExtent, elementBytes, extent, viewText } from '../tensor/footprint.js';
-import { denseStrides, numel, shapeText, type Tensor, transposed } from '../tensor/tensor.js';
-import { isDense, walk } from './strides.js';
+import { denseStrides, numel, shapeText, type Tensor, transposeView } from '../tensor/tensor.js';
+import { isBindable, walk } from './strides.js';
 
 /**
  * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
@@ -22,13 +22,13 @@ import { isDense, walk } from './strides.js';
  */
 export function contiguous(tape: Tape, x: Tensor): Tensor {
   expectArguments('contiguous', { tape, x });
-  return isDense(x, alignment(tape.plan)) ? x : operand(tape, x);
+  return isBindable(x, alignment(tape.plan)) ? x : operand(tape, x);
 }
 
-/** x as kernels read it that know neither strides nor lists, and whose gradient is made anew instead of added in place. */
+/** x for kernels that take neither strides nor index lists, and that write its gradient instead of adding to it: dense, copied where it is not. */
 export function operand(tape: Tape, x: Tensor): Tensor {
-  const dense = isDense(x, alignment(tape.plan));
-  if (dense && !(x.grad && tape.needsGrad(x))) return x;
+  const dense = isBindable(x, alignment(tape.plan));
+  if (dense && !(x.grad && tape.requiresGrad(x))) return x;
   const { grad, ...view } = x;
   const y = dense ? view : gather(tape, 'contiguous', x);
   return tape.record('contiguous', [x], y, (dy) => {
@@ -56,7 +56,7 @@ export function detach(tape: Tape, x: Tensor): Tensor {
  * @param x any shape
  * @param dim the side, counted from 0, or from the last by −1
  * @returns x's shape, with `length` in place of that side
- * @throws ShapeError where x has no such side or not so many positions
+ * @throws ShapeError where x has no such dimension or too few positions
  */
 export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length: number): Tensor {
   expectArguments('narrow', { tape, x });
@@ -114,7 +114,7 @@ export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor 
   const parts = tensors.map((x) => operand(tape, x));
   const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { shape }) => sum + shape[d], 0));
   const total = parts.reduce((sum, { shape }) => sum + shape[d], 0);
-  const y = tape.activation(
+  const y = tape.emptyLike(
     first,
     'concat.y',
     first.shape.map((side, i) => (i === d ? total : side)),
@@ -123,7 +123,7 @@ export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor 
     scatter(tape.plan, 'concat', x, part(y, d, starts[i], x.shape[d]));
   });
   return tape.record({ op: 'concat', dim: d }, parts, y, (dy) =>
-    parts.map((x, i) => (tape.needsGrad(x) ? gather(tape, 'concat', part(dy, d, starts[i], x.shape[d])) : null)),
+    parts.map((x, i) => (tape.requiresGrad(x) ? gather(tape, 'concat', part(dy, d, starts[i], x.shape[d])) : null)),
   );
 }
 
@@ -138,8 +138,8 @@ export function transpose(tape: Tape, x: Tensor): Tensor {
   expectArguments('transpose', { tape, x });
   if (x.shape.length !== 2) throw new ShapeError(`transpose: expected x (N, D), got ${shapeText(x.shape)}`);
   const from = operand(tape, x);
-  return tape.record('transpose', [from], gather(tape, 'transpose', transposed(from)), (dy) => [
-    gather(tape, 'transpose', transposed(dy)),
+  return tape.record('transpose', [from], gather(tape, 'transpose', transposeView(from)), (dy) => [
+    gather(tape, 'transpose', transposeView(dy)),
   ]);
 }
 
@@ -166,7 +166,7 @@ function part(x: Tensor, d: number, start: number, length: number): Tensor {
 
 /** A dense copy of a view, unrecorded. */
 function gather(tape: Tape, op: string, x: Tensor): Tensor {
-  const y = tape.activation(x, `${op}.y`, x.shape);
+  const y = tape.emptyLike(x, `${op}.y`, x.shape);
   const { view, lists, ...common } = layout(tape.plan, op, x);
   tape.plan.dispatch(kernel, 'gather', { ...common, bindings: { view, dense_out: y, ...lists } });
   return y;

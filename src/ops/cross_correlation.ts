@@ -1,38 +1,41 @@
+// The cross-correlation loss of Barlow Twins, SACL and XD, in Gram form or directly.
+
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite, expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError, ValidationError } from '../errors.js';
 import { cross_correlation as kernel } from '../generated/cross_correlation.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { viewText } from '../tensor/footprint.js';
-import { columns, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
+import { narrowView, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
 import { checkTerms, metricColumns, partner, type Standardized, type Target, type Term } from './terms.js';
 
 export { metricColumns, type Standardized, type Target, type Term };
 
-/** λ, and s for embeddings of length D, where nothing is said: those of the paper. */
+/** Defaults of the paper: λ, and s for embeddings of length D. */
 export const lossDefaults = { lambda: 0.0051, scale: (D: number) => 196 / D };
 
 export interface LossOptions {
-  /** Weight of the off-diagonal part; 0.0051 where left out. */
+  /** Weight of the off-diagonal part; default 0.0051. */
   lambda?: number;
-  /** s: factor of the whole loss; 196 / D where left out. */
+  /** s: factor of the whole loss; default 196 / D. */
   scale?: number;
-  /** How the products are formed; chosen by N and D where left out. */
+  /** How the products are formed; default: by N and D. */
   form?: 'gram' | 'direct';
-  /** Direct form: rows of C made at a time, a multiple of 64; as many as a binding may hold where left out. */
+  /** Direct form: rows of C made at a time, a multiple of 64; default: as many as one binding holds. */
   panelRows?: number;
 }
 
 const lossOptions: Kinds<LossOptions> = { lambda: 'number', scale: 'number', form: 'string', panelRows: 'number' };
 
 const threads = kernel.consts.THREADS.value;
-const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
+const partials = bindingAlignment / 4; // partial sums of a matrix's squares, bound separately for each panel
 const bindingFloats = 2 ** 25; // 128 MiB, the design floor
 
 const zero = {
@@ -64,7 +67,7 @@ export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {
   const [N, D] = z.shape;
   if (D > 1 && z.strides[1] !== 1)
     throw new ShapeError(
-      `standardize: expected rows of neighbouring elements, got ${viewText(z)}; copy it by contiguous()`,
+      `standardize: expected rows of neighboring elements, got ${viewText(z)}; copy it by contiguous()`,
     );
   const a = transient(plan, 'standardize.a', [N, D]);
   const r = transient(plan, 'standardize.r', [D]);
@@ -124,7 +127,7 @@ export function crossCorrelationLoss(
 }
 
 /**
- * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and to be read beside it `on`,
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and next to it, to be read, `on`,
  * `off` and `mean`, the other columns of its row (see `crossCorrelationLoss`). The gradient is made along with the loss.
  */
 export function crossCorrelation(
@@ -138,7 +141,7 @@ export function crossCorrelation(
   const { plan } = tape;
   const standardized = [za, zb].map((z) => standardize(plan, z, { eps }));
   const [u, v] = standardized;
-  const gradients = [za, zb].map((z) => (tape.needsGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
+  const gradients = [za, zb].map((z) => (tape.requiresGrad(z) ? tape.empty('cross_correlation.dz', z.shape) : null));
   const targets = gradients.flatMap((dz, i) => (dz ? [{ of: standardized[i], dz }] : []));
   const metrics = tape.empty('cross_correlation.metrics', [1, metricColumns.length]);
   crossCorrelationLoss(plan, [{ u, v }], targets, metrics, ofLoss);
@@ -162,11 +165,11 @@ export function crossCorrelation(
   return { loss, on, off, mean };
 }
 
-interface Form extends Candidate {
+interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** The workgroups of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
+/** The workgroups of sums and of passes by columns: narrow on software adapters, where barriers are slow. */
 function forms(software: boolean): readonly Form[] {
   const { COLUMNS, ROWS, THREADS } = kernel.consts;
   const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };
@@ -286,7 +289,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
     for (let p = 0; p < panels; p++) {
       const first = p * height;
       const rows = Math.min(height, D - first);
-      const ua = columns(u.a, first, rows);
+      const ua = narrowView(u.a, first, rows);
       const panel = transient(plan, 'cross_correlation.panel', [rows, D]);
       const count = rows * D;
       matmulInto(plan, { a: ua, b: v.a, out: panel, transposeA: true, scale: 1 / N });
@@ -311,7 +314,7 @@ function directForm(loss: Loss, height: number): Map<Target, Tensor> {
         bytes: 8 * count,
       });
       if (ofU) {
-        const out = columns(sums.get(ofU) as Tensor, first, rows);
+        const out = narrowView(sums.get(ofU) as Tensor, first, rows);
         matmulInto(plan, { a: v.a, b: panel, out, transposeB: true, accumulate: written.has(ofU) });
       }
       if (ofV)

@@ -1,3 +1,4 @@
+// Depthwise convolution: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -8,8 +9,8 @@ import { depthwise_strip5 as strip5 } from '../generated/depthwise_strip5.js';
 import { depthwise_subgroup as subgroupKernel } from '../generated/depthwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { batches } from './batches.js';
 import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
+import { batches } from './split_batch.js';
 
 /**
  * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),
@@ -23,7 +24,7 @@ export function depthwise(tape: Tape, x: Tensor, weight: Tensor, options: ConvOp
   expectArguments('depthwise', { tape, x, weight });
   const { stride = 1, padding = 0 } = expectOptions('depthwise', options, convOptions);
   const shape = check(x, weight, stride, padding);
-  const y = tape.activation(x, 'depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
+  const y = tape.emptyLike(x, 'depthwise.y', [shape.N, shape.C, shape.OH, shape.OW]);
   const { plan } = tape;
   const macs = macsOf(shape);
   const of = ({ shape: [N] }: Tensor): Shape => ({ ...shape, N });
@@ -31,8 +32,8 @@ export function depthwise(tape: Tape, x: Tensor, weight: Tensor, options: ConvOp
   return tape.record({ op: 'depthwise', stride, padding }, [x, weight], y, (dy) => {
     const { grad } = weight;
     if (grad)
-      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
-    if (!tape.needsGrad(x)) return [null, null];
+      for (const [xs, dys] of batches(plan, macs, tape.recompute(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+    if (!tape.requiresGrad(x)) return [null, null];
     const dx = tape.empty('depthwise.dx', x.shape);
     for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), weight, dys, dxs);
     return [dx, null];

@@ -5,7 +5,7 @@ import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { elementwise as kernel } from '../generated/elementwise.js';
-import { numel, reshape, shapeText, type Tensor } from '../tensor/tensor.js';
+import { numel, reshapeView, shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
 import { around, sumOver } from './reduce.js';
 import { broadcastShape, broadcastStrides, walk } from './strides.js';
@@ -98,25 +98,25 @@ function ofTwo(tape: Tape, op: keyof typeof binaries, a: Tensor, b: Tensor): Ten
   const params = { ...noParams, n, n1, n2, n3, a0, a1, a2, a3, b0, b1, b2, b3 };
   const workgroups = Math.ceil((whole ? Math.ceil(n / 4) : n) / threads);
 
-  const y = tape.activation(a, `${op}.y`, shape);
+  const y = tape.emptyLike(a, `${op}.y`, shape);
   const forward = { params, workgroups, consts: { OP: binaries[op] }, bytes: a.bytes + b.bytes + y.bytes };
   if (whole) plan.dispatch(kernel, 'forward', { ...forward, bindings: { a4: a, b4: b, y4: y } });
   else plan.dispatch(kernel, 'forward_broadcast', { ...forward, bindings: { a, b, y } });
 
   const gradient = (SIDE: 0 | 1, dy: Tensor): Tensor | null => {
     const x = SIDE === 0 ? a : b;
-    if (!tape.needsGrad(x)) return null;
+    if (!tape.requiresGrad(x)) return null;
     const repeated = numel(x.shape) < n;
     const sign = op === 'sub' && SIDE === 1 ? -1 : 1;
     if (op === 'add' || (op === 'sub' && (repeated || sign === 1)))
-      return repeated ? sumTo(tape, op, dy, x.shape, sign) : reshape(dy, x.shape);
+      return repeated ? sumTo(tape, op, dy, x.shape, sign) : reshapeView(dy, x.shape);
     const dx = tape.empty(`${op}.dx`, shape);
     const consts = { OP: binaries[op], SIDE };
     const backward = { params, workgroups, consts, bytes: a.bytes + b.bytes + dy.bytes + dx.bytes };
-    const [u, v] = [tape.restore(a), tape.restore(b)];
+    const [u, v] = [tape.recompute(a), tape.recompute(b)];
     if (whole) plan.dispatch(kernel, 'backward', { ...backward, bindings: { a4: u, b4: v, dy4: dy, dx4: dx } });
     else plan.dispatch(kernel, 'backward_broadcast', { ...backward, bindings: { a: u, b: v, dy, dx } });
-    return repeated ? sumTo(tape, op, dx, x.shape) : reshape(dx, x.shape);
+    return repeated ? sumTo(tape, op, dx, x.shape) : reshapeView(dx, x.shape);
   };
   return tape.record(op, [a, b], y, (dy) => [gradient(0, dy), gradient(1, dy)]);
 }
@@ -133,10 +133,10 @@ function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], fac
     left[d] = 1;
     times = 1;
   }
-  return reshape(total, shape);
+  return reshapeView(total, shape);
 }
 
-/** Sees that the operands are tensors, but for numbers. */
+/** Checks that the operands are tensors, but for numbers. */
 export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Tensor | number): void {
   expectArguments(op, { tape, ...(typeof a !== 'number' && { a }), ...(typeof b !== 'number' && { b }) });
   const divides = op === 'div' && typeof b === 'number';
@@ -164,14 +164,14 @@ function apply(
     workgroups: Math.ceil(Math.ceil(n / 4) / threads),
     consts: { OP: functions[op] },
   };
-  const y = tape.activation(x, `${op}.y`, x.shape);
+  const y = tape.emptyLike(x, `${op}.y`, x.shape);
   tape.plan.dispatch(kernel, 'map', { ...common, bindings: { x4: x, y4: y }, bytes: x.bytes + y.bytes });
   const what = op === 'scale' || op === 'reciprocal' ? { op, factor, shift } : op;
   return tape.record(what, [x], y, (dy) => {
     const dx = tape.empty(`${op}.dx`, x.shape);
     tape.plan.dispatch(kernel, 'map_backward', {
       ...common,
-      bindings: { x4: tape.restore(x), dy4: dy, dx4: dx },
+      bindings: { x4: tape.recompute(x), dy4: dy, dx4: dx },
       bytes: x.bytes + dy.bytes + dx.bytes,
     });
     return [dx];

@@ -1,3 +1,4 @@
+// Linear layer: y = x Wᵀ + b.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
@@ -44,12 +45,12 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
   const inputs = bias ? [x, weight, bias] : [x, weight];
   return tape.record('linear', inputs, y, (dy) => {
     let dx: Tensor | null = null;
-    if (tape.needsGrad(x)) {
+    if (tape.requiresGrad(x)) {
       dx = tape.empty('linear.dx', x.shape);
       matmulInto(plan, { a: dy, b: weight, out: dx });
     }
     if (weight.grad)
-      matmulInto(plan, { a: dy, b: tape.restore(x), out: weight.grad, transposeA: true, accumulate: true });
+      matmulInto(plan, { a: dy, b: tape.recompute(x), out: weight.grad, transposeA: true, accumulate: true });
     if (bias?.grad)
       plan.dispatch(kernel, 'backward_bias', {
         params,

@@ -1,3 +1,4 @@
+// Products of matrices, any of them a view or transposed.
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -5,11 +6,11 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { matmul as kernel } from '../generated/matmul.js';
 import { matmul_subgroup as subgroupKernel } from '../generated/matmul_subgroup.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
-import { numel, shapeText, type Tensor, transient, transposed } from '../tensor/tensor.js';
+import type { Variant } from '../runtime/variants.js';
+import { numel, shapeText, type Tensor, transient, transposeView } from '../tensor/tensor.js';
 import { operand } from './copy.js';
-import { lists } from './lists.js';
+import { lists } from './selection_bindings.js';
 
 export interface MatmulIntoOptions {
   /**
@@ -67,8 +68,8 @@ export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions 
   const y = tape.empty('matmul.y', sides);
   matmulInto(plan, { a: left, b: right, out: y, transposeA, transposeB });
   return tape.record({ op: 'matmul', transposeA, transposeB }, [left, right], y, (dy) => {
-    const [u, v] = [tape.restore(left), tape.restore(right)];
-    const [da, db] = [left, right].map((x) => (tape.needsGrad(x) ? tape.empty('matmul.dx', x.shape) : null));
+    const [u, v] = [tape.recompute(left), tape.recompute(right)];
+    const [da, db] = [left, right].map((x) => (tape.requiresGrad(x) ? tape.empty('matmul.dx', x.shape) : null));
     if (da && transposeA) matmulInto(plan, { a: v, b: dy, out: da, transposeA: transposeB, transposeB: true });
     else if (da) matmulInto(plan, { a: dy, b: v, out: da, transposeB: !transposeB });
     if (db && transposeB) matmulInto(plan, { a: dy, b: u, out: db, transposeA: true, transposeB: transposeA });
@@ -83,7 +84,7 @@ function isReadable({ strides, grad, keptRows, keptColumns }: Tensor): boolean {
 }
 
 /** A way to compute a product: of matrices, or of a weight and the pixels of images. */
-export interface Form extends Candidate {
+export interface Form extends Variant {
   readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared64' | 'shared32' | 'plain';
   /** Lanes that share the rows of the left operand. */
   readonly share?: number;
@@ -181,7 +182,7 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulIntoOptio
   const { M, N, K, am, ak, bk, bn } = sizes;
   const { scale = 1, accumulate = false } = options;
   const [[a, a0], [b, b0], [out, c0]] = [options.a, options.b, options.out].map(bound);
-  const opB = options.transposeB ? transposed(b) : b;
+  const opB = options.transposeB ? transposeView(b) : b;
   const gathered = { kept_k: opB.keptRows, kept_n: opB.keptColumns };
   const rows = tileRows(form, M);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);
@@ -236,7 +237,7 @@ function checkView({ label, shape, strides, offset }: Tensor): void {
     throw new ShapeError(`matmul: expected matrices, none of their sides 0, got ${shapeText(shape)} of ${label}`);
   if (strides[1] !== 1 || strides[0] < shape[1])
     throw new ShapeError(
-      `matmul: expected rows of neighbouring elements, got strides ${shapeText(strides)} of ${label}; copy it by contiguous()`,
+      `matmul: expected rows of neighboring elements, got strides ${shapeText(strides)} of ${label}; copy it by contiguous()`,
     );
   if (offset % 4 !== 0)
     throw new ShapeError(`matmul: expected a view that starts on a multiple of 4 bytes, got ${offset} of ${label}`);

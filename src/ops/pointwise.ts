@@ -1,14 +1,23 @@
+// 1x1 convolution: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pointwise as kernel } from '../generated/pointwise.js';
 import { pointwise_subgroup as subgroupKernel } from '../generated/pointwise_subgroup.js';
 import type { Plan } from '../runtime/plan.js';
-import { matrix, numel, reshape, shapeText, type Tensor, transient, transposed } from '../tensor/tensor.js';
-import { batches } from './batches.js';
+import {
+  numel,
+  reshapeView,
+  shapeText,
+  squeezeKernel,
+  type Tensor,
+  transient,
+  transposeView,
+} from '../tensor/tensor.js';
 import { linear } from './linear.js';
-import { lists } from './lists.js';
 import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './matmul.js';
+import { lists } from './selection_bindings.js';
+import { batches } from './split_batch.js';
 
 const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
 
@@ -34,27 +43,27 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
     );
   // a map of one pixel is a row of a matrix, which is f32
   if (H * W === 1 && !x.half) {
-    // a parameter's gradient is a view of its own; the tape has to know of another's
-    const isMade = !weight.grad && tape.needsGrad(weight);
-    const rows = isMade ? tape.reshape(weight, [O, I]) : matrix(weight);
+    // a parameter's gradient is a view of its own; the tape has to route the gradient of any other tensor
+    const isMade = !weight.grad && tape.requiresGrad(weight);
+    const rows = isMade ? tape.reshape(weight, [O, I]) : squeezeKernel(weight);
     return tape.reshape(linear(tape, tape.reshape(x, [N, I]), rows), [N, O, 1, 1]);
   }
 
   const { plan } = tape;
   const sizes = { N, I, O, P: H * W };
-  const y = tape.activation(x, 'pointwise.y', [N, O, H, W]);
+  const y = tape.emptyLike(x, 'pointwise.y', [N, O, H, W]);
   const macs = macsOf(sizes);
   const of = ({ shape: [N] }: Tensor): Sizes => ({ ...sizes, N });
   for (const [xs, ys] of batches(plan, macs, x, y)) forward(plan, of(xs), xs, weight, ys);
   return tape.record('pointwise', [x, weight], y, (dy) => {
     let dx: Tensor | null = null;
-    if (tape.needsGrad(x)) {
+    if (tape.requiresGrad(x)) {
       dx = tape.empty('pointwise.dx', x.shape);
       for (const [dys, dxs] of batches(plan, macs, dy, dx)) backwardInput(plan, of(dxs), dys, weight, dxs);
     }
     const { grad } = weight;
     if (grad)
-      for (const [xs, dys] of batches(plan, macs, tape.restore(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
+      for (const [xs, dys] of batches(plan, macs, tape.recompute(x), dy)) backwardWeight(plan, of(xs), xs, dys, grad);
     return [dx, null];
   });
 }
@@ -104,7 +113,7 @@ function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx:
           workgroups: Math.ceil(numel(dx.shape) / kernel.consts.THREADS.value),
           ...cost(sizes, dx, dy),
         });
-      else project(plan, form, turned, dy, transposed(weight), dx);
+      else project(plan, form, turned, dy, transposeView(weight), dx);
     },
   );
 }
@@ -147,7 +156,7 @@ function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { I, O } = sizes;
   const straight: Correlation = { sizes, x, dy, dweight };
-  const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight: transposed(dweight) };
+  const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight: transposeView(dweight) };
   plan.choose('pointwise.backward_weight', productForms(plan.device.software, O, I), (form, plan) => {
     // only what a kernel calls x may be f16
     const across = !x.half && tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
@@ -180,7 +189,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlatio
   const splits = Math.ceil(allSteps / steps);
 
   const partials = splits > 1 ? transient(plan, 'pointwise.partials', [splits, O, I]) : undefined;
-  const target = partials ? reshape(partials, [splits * O, I]) : dweight;
+  const target = partials ? reshapeView(partials, [splits * O, I]) : dweight;
   const params = { ...sizes, ...view(target), splits, steps, accumulate: partials ? 0 : 1, rows };
   const kept = lists(target);
   const common = { workgroups: tiles * splits, ...cost(sizes, x, dy) };

@@ -1,10 +1,11 @@
+// Average and max pooling.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { pool as kernel } from '../generated/pool.js';
 import { numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { laneForms } from './lanes.js';
+import { laneForms } from './reduction_width.js';
 
 const threads = kernel.consts.THREADS.value;
 const lanes = kernel.consts.LANES.value;
@@ -12,14 +13,14 @@ const lanes = kernel.consts.LANES.value;
 export interface PoolOptions {
   /** Side of the square window. */
   kernelSize: number;
-  /** Step of the window; the kernel size where left out. */
+  /** Step of the window; default the kernel size. */
   stride?: number;
 }
 
 const poolOptions: Kinds<PoolOptions> = { kernelSize: 'number', stride: 'number' };
 
 export interface MaxPoolOptions extends PoolOptions {
-  /** Pixels on every side that never win; half the kernel size at most, 0 where left out. */
+  /** Pixels of −∞ on every side, at most half the kernel size; default 0. */
   padding?: number;
 }
 
@@ -49,12 +50,12 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   });
 }
 
-/** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
+/** Means over windows, unpadded; rows and columns that do not fill a window are dropped: (N, C, H, W) → (N, C, OH, OW). */
 export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor {
   expectArguments('averagePool', { tape, x });
   const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
-  const y = tape.activation(x, 'pool.y', shape);
+  const y = tape.emptyLike(x, 'pool.y', shape);
   tape.plan.dispatch(kernel, 'average_forward', {
     params,
     bindings: { x, y },
@@ -81,7 +82,7 @@ export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor 
   expectArguments('maxPool', { tape, x });
   const { kernelSize, stride = kernelSize, padding = 0 } = expectOptions('maxPool', options, maxPoolOptions);
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
-  const y = tape.activation(x, 'pool.y', shape);
+  const y = tape.emptyLike(x, 'pool.y', shape);
   const choice = transient(tape.plan, 'pool.choice', shape, 'u32');
   tape.plan.dispatch(kernel, 'max_forward', {
     params,

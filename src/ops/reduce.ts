@@ -4,11 +4,11 @@ import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
 import { reduce as kernel } from '../generated/reduce.js';
-import { numel, reshape, type Tensor } from '../tensor/tensor.js';
+import { numel, reshapeView, type Tensor } from '../tensor/tensor.js';
 import { operand, sideOf } from './copy.js';
 
 export interface ReduceOptions {
-  /** The side that is summed over, counted from 0, or from the last by −1; all elements where left out. */
+  /** The side that is summed over, counted from 0, or from the last by −1; default all elements. */
   dim?: number;
   /** Leave 1 in place of that side, as broadcasting wants it. Without, it is gone. */
   keepdim?: boolean;
@@ -47,7 +47,7 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
         : []
       : [...shape.slice(0, d), ...(keepdim ? [1] : []), ...shape.slice(d + 1)];
   const factor = op === 'mean' ? 1 / span.L : 1;
-  const y = reshape(sumOver(tape, op, from, span, factor), left.length > 0 ? left : [1]);
+  const y = reshapeView(sumOver(tape, op, from, span, factor), left.length > 0 ? left : [1]);
   const attributes = { ...(d !== undefined && { dim: d }), keepdim };
   return tape.record({ op, ...attributes }, [from], y, (dy) => {
     const dx = tape.empty(`${op}.dx`, shape);

@@ -3,7 +3,7 @@ import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
 import { scale_channels as kernel } from '../generated/scale_channels.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { laneForms } from './lanes.js';
+import { laneForms } from './reduction_width.js';
 
 /**
  * y[n,c,h,w] = scale[n,c] x[n,c,h,w]: the excitation of squeeze-and-excitation.
@@ -28,7 +28,7 @@ export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
     workgroups: Math.ceil((N * C * LANES) / kernel.consts.THREADS.value),
     consts: { LANES },
   });
-  const y = tape.activation(x, 'scaleChannels.y', x.shape);
+  const y = tape.emptyLike(x, 'scaleChannels.y', x.shape);
   tape.plan.dispatch(kernel, 'forward', {
     ...common(lanes),
     bindings: { x, scale, y },
@@ -37,7 +37,7 @@ export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
   return tape.record('scaleChannels', [x, scale], y, (dy) => {
     const dx = tape.empty('scaleChannels.dx', x.shape);
     const dscale = tape.empty('scaleChannels.dscale', scale.shape);
-    const bindings = { x: tape.restore(x), scale, dy, dx, dscale };
+    const bindings = { x: tape.recompute(x), scale, dy, dx, dscale };
     const forms = laneForms(tape.plan.device.software, H * W, lanes);
     tape.plan.choose('scaleChannels.backward', forms, ({ lanes }, plan) =>
       plan.dispatch(kernel, 'backward', {

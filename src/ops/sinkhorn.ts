@@ -1,11 +1,12 @@
+// Sinkhorn-Knopp: balanced soft assignments of rows to prototypes, by iterations in logarithms.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { sinkhorn as kernel } from '../generated/sinkhorn.js';
-import type { Candidate } from '../runtime/choice.js';
 import type { Plan } from '../runtime/plan.js';
+import type { Variant } from '../runtime/variants.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /** Those of SwAV. */
 export const sinkhornDefaults = { iterations: 3, epsilon: 0.05 };
@@ -80,11 +81,11 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
   return q;
 }
 
-interface ColumnForm extends Candidate {
+interface ColumnForm extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** Columns side by side, so that neighbours in a row are read together; shared by several threads where barriers are cheap. */
+/** Columns side by side, so that neighbors in a row are read together; shared by several threads where barriers are cheap. */
 function columnForms(software: boolean): readonly ColumnForm[] {
   const alone: ColumnForm = { name: 'alone', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
   const many: ColumnForm = { name: 'many', consts: { COLUMNS: 16, ROWS: 4, THREADS: 64 } };

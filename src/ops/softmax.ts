@@ -1,3 +1,4 @@
+// softmax and cross-entropy of logits.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { Tape } from '../core/tape.js';
@@ -9,8 +10,8 @@ import type { Plan } from '../runtime/plan.js';
 import type { Binding } from '../tensor/binding.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { mul, scale, sub } from './elementwise.js';
-import { overRows, rowForms } from './lanes.js';
 import { sum } from './reduce.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 export interface CrossEntropyOptions {
   /** τ: what logits are divided by. */
@@ -39,7 +40,7 @@ export function softmax(tape: Tape, logits: Tensor, options: { temperature?: num
   dispatch(plan, 'sums_alone', rows, { x: logits, sums_out: sums });
   dispatch(plan, 'probabilities', rows, { x: logits, sums, p });
   return tape.record({ op: 'softmax', temperature }, [logits], p, (dy) => {
-    const still = new Tape(plan, { frozen: true });
+    const still = new Tape(plan, { noGrad: true });
     const mean = sum(still, mul(still, dy, p), { dim: 1, keepdim: true }); // of dy by row, weighted by p
     return [scale(still, mul(still, sub(still, dy, mean), p), 1 / temperature)];
   });
@@ -83,7 +84,7 @@ export function softmaxCrossEntropy(
   dispatch(plan, 'mean_loss', rows, { sums, loss });
   return tape.record('softmaxCrossEntropy', [logits], loss, (dloss) => {
     const dx = tape.empty('softmaxCrossEntropy.dx', logits.shape);
-    const bindings = { x: tape.restore(logits), sums, dloss, dx };
+    const bindings = { x: tape.recompute(logits), sums, dloss, dx };
     if (given.targets) dispatch(plan, 'gradient_of_targets', rows, { ...bindings, targets: given.targets });
     else dispatch(plan, 'gradient_of_classes', rows, { ...bindings, classes: given.classes });
     return [dx];

@@ -4,7 +4,7 @@ import type { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { squared_distance as kernel } from '../generated/squared_distance.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 const mostParts = 256; // enough workgroups for any device
 const leastChunk = 1024;
@@ -47,7 +47,7 @@ export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: 
     const da = tape.empty('squaredDistance.da', a.shape);
     plan.choose('squaredDistance.backward', rowForms(software, chunk), (form, plan) => {
       const { half, ...common } = overRows(form, parts);
-      const bindings = { a: tape.restore(a), t: target, dloss, da };
+      const bindings = { a: tape.recompute(a), t: target, dloss, da };
       plan.dispatch(kernel, 'backward', { ...common, params: { ...params, half }, bindings, bytes: 12 * n });
     });
     return [da];

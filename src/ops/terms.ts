@@ -1,4 +1,4 @@
-// What a cross-correlation loss is made of: pairs of standardised batches, and where their gradients go.
+// What a cross-correlation loss is made of: pairs of standardized batches, and where their gradients go.
 
 import { expectTensors } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
@@ -17,11 +17,11 @@ export interface Standardized {
 export interface Term {
   readonly u: Standardized;
   readonly v: Standardized;
-  /** Of this loss in the gradient; 1 where left out. */
+  /** Of this loss in the gradient; default 1. */
   readonly weight?: number;
 }
 
-/** Where to write the gradient with respect to the embeddings (N, D) behind a standardised batch. */
+/** Where to write the gradient with respect to the embeddings (N, D) behind a standardized batch. */
 export interface Target {
   readonly of: Standardized;
   readonly dz: Tensor;
@@ -35,7 +35,7 @@ export function partner({ u, v }: Term, x: Standardized): Standardized | undefin
   return u === x ? v : v === x ? u : undefined;
 }
 
-/** Sees that terms, targets and the row of metrics fit each other. */
+/** Checks that terms, targets and the row of metrics fit each other. */
 export function checkTerms(terms: readonly Term[], targets: readonly Target[], metrics: Tensor): void {
   if (!Array.isArray(terms) || !Array.isArray(targets))
     throw new ConfigError('crossCorrelationLoss: expected a list of terms and one of targets');

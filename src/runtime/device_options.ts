@@ -26,7 +26,7 @@ export interface DeviceOptions {
    * Opens further devices of the same adapter, for a driver that compiles a shader when it is first dispatched and shares
    * what it compiled: they share that work, and are destroyed after it.
    */
-  spares?: () => Promise<readonly GPUDevice[]>;
+  compileDevices?: () => Promise<readonly GPUDevice[]>;
   /** Prints and checks what plans do: `new Debug(level)`, of this device alone. */
   debug?: Debug;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
@@ -42,7 +42,7 @@ export const deviceOptions: Kinds<DeviceOptions> = {
   memory: 'number',
   dispatchMacs: 'number',
   onLost: 'function',
-  spares: 'function',
+  compileDevices: 'function',
   debug: 'object',
   throttle: 'function',
 };

@@ -5,17 +5,17 @@
 type Known<Name extends string, Fallback> =
   typeof globalThis extends Record<Name, { prototype: infer T }> ? T : Fallback;
 
-interface Labelled {
+interface Labeled {
   label: string;
 }
 
-interface BufferFallback extends Labelled {
+interface BufferFallback extends Labeled {
   readonly size: number;
   readonly usage: number;
   destroy(): void;
 }
 
-interface QueueFallback extends Labelled {
+interface QueueFallback extends Labeled {
   onSubmittedWorkDone(): Promise<unknown>;
 }
 
@@ -40,7 +40,7 @@ interface AdapterFallback {
   readonly info: GPUAdapterInfo;
 }
 
-interface DeviceFallback extends Labelled {
+interface DeviceFallback extends Labeled {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
   readonly adapterInfo: GPUAdapterInfo;
@@ -56,10 +56,10 @@ interface GpuFallback {
 export type GPU = Known<'GPU', GpuFallback>;
 export type GPUAdapter = Known<'GPUAdapter', AdapterFallback>;
 export type GPUAdapterInfo = Known<'GPUAdapterInfo', AdapterInfoFallback>;
-export type GPUBindGroup = Known<'GPUBindGroup', Labelled>;
-export type GPUBindGroupLayout = Known<'GPUBindGroupLayout', Labelled>;
+export type GPUBindGroup = Known<'GPUBindGroup', Labeled>;
+export type GPUBindGroupLayout = Known<'GPUBindGroupLayout', Labeled>;
 export type GPUBuffer = Known<'GPUBuffer', BufferFallback>;
-export type GPUComputePipeline = Known<'GPUComputePipeline', Labelled>;
+export type GPUComputePipeline = Known<'GPUComputePipeline', Labeled>;
 export type GPUDevice = Known<'GPUDevice', DeviceFallback>;
 export type GPUSupportedLimits = Known<'GPUSupportedLimits', LimitsFallback>;
 
@@ -71,15 +71,15 @@ export interface GPUBufferBinding {
   size?: number;
 }
 
-/** Each fallback beside WebGPU's own type, for a test that the one describes the other. */
+/** Each fallback paired with WebGPU's own type, for a test that one describes the other. */
 export interface Fallbacks {
   readonly GPU: GpuFallback;
   readonly GPUAdapter: AdapterFallback;
   readonly GPUAdapterInfo: AdapterInfoFallback;
-  readonly GPUBindGroup: Labelled;
-  readonly GPUBindGroupLayout: Labelled;
+  readonly GPUBindGroup: Labeled;
+  readonly GPUBindGroupLayout: Labeled;
   readonly GPUBuffer: BufferFallback;
-  readonly GPUComputePipeline: Labelled;
+  readonly GPUComputePipeline: Labeled;
   readonly GPUDevice: DeviceFallback;
   readonly GPUSupportedLimits: LimitsFallback;
 }

@@ -1,5 +1,5 @@
+// A kernel as reflected from its WGSL: its buffers, uniforms and constants; packing, checks, specialization.
 import { ValidationError } from '../errors.js';
-import { computeStage } from './flags.js';
 import { declarations, moduleScope } from './wgsl.js';
 
 export type Scalar = 'u32' | 'i32' | 'f32';
@@ -17,13 +17,13 @@ export interface Layout {
 export interface Buffer {
   readonly binding: number;
   readonly type: 'uniform' | 'read-only-storage' | 'storage';
-  /** What numbers it holds; left out where they are of several kinds. */
+  /** Element type; undefined where there are several. */
   readonly elements?: Elements;
   /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
   readonly stored?: boolean;
   /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
   readonly strided?: boolean;
-  /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
+  /** Whether it holds a keep-list, elements `Kept`, and so need not be bound: see `listConsts`. */
   readonly kept?: boolean;
 }
 
@@ -87,7 +87,7 @@ export function pack(layout: Layout, values: Readonly<Record<string, number>>, l
 }
 
 /**
- * Sees that a dispatch binds what the entry point declares, and activations all in f32 or all in f16.
+ * Checks that a dispatch binds what the entry point declares, and activations all in f32 or all in f16.
  *
  * @returns whether they are f16
  */
@@ -134,7 +134,7 @@ export interface Specialization {
 }
 
 /** The kernel's source with the values of some of its module-scope constants, and the type `Stored`, replaced. */
-function specialize(kernel: Kernel, { consts, half }: Specialization): string {
+export function specialize(kernel: Kernel, { consts, half }: Specialization): string {
   const values = new Map<string, string>(
     half
       ? [
@@ -162,84 +162,4 @@ function specialize(kernel: Kernel, { consts, half }: Specialization): string {
     at = index + text.lastIndexOf(groups.value) + groups.value.length;
   }
   return code + kernel.code.slice(at);
-}
-
-export interface Pipeline {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-}
-
-interface CodeReader {
-  compiles(label: string, code: string): void;
-}
-
-const numbers = new Map<string, number>();
-
-/** Kernels of one code have the same pipelines; those of one name need not. */
-function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): string {
-  const number = numbers.get(code) ?? numbers.size;
-  numbers.set(code, number);
-  return `${stem} ${number}${half ? ' f16 ' : ''}${JSON.stringify(consts, Object.keys(consts).sort())}`;
-}
-
-/** Compiles each (kernel, constants, entry point) once for a device. */
-export class PipelineCache {
-  /** Keys of those that have been dispatched, where the driver compiles no earlier. */
-  readonly warm = new Set<string>();
-  readonly #gpu: GPUDevice;
-  readonly #debug: CodeReader | undefined;
-  readonly #modules = new Map<string, GPUShaderModule>();
-  readonly #pipelines = new Map<string, Promise<Pipeline>>();
-
-  /** @param debug is given what is compiled for each pipeline */
-  constructor(gpu: GPUDevice, debug?: CodeReader) {
-    this.#gpu = gpu;
-    this.#debug = debug;
-  }
-
-  /** What tells pipelines apart. */
-  static key(kernel: Kernel, entry: string, specialization: Specialization): string {
-    return `${moduleKey(kernel, specialization)}.${entry}`;
-  }
-
-  get(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const key = PipelineCache.key(kernel, entry, specialization);
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.#compile(kernel, entry, specialization);
-      this.#pipelines.set(key, pipeline);
-    }
-    return pipeline;
-  }
-
-  async #compile(kernel: Kernel, entry: string, specialization: Specialization): Promise<Pipeline> {
-    const label = `${kernel.stem}.${entry}`;
-    const key = moduleKey(kernel, specialization);
-    const code = specialize(kernel, specialization);
-    this.#debug?.compiles(label, code);
-    // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
-    this.#gpu.pushErrorScope('validation');
-    const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });
-    this.#modules.set(key, module);
-    const layout = this.#gpu.createBindGroupLayout({
-      label,
-      entries: Object.values(buffersOf(kernel, entry)).map(({ binding, type }) => ({
-        binding,
-        visibility: computeStage,
-        buffer: { type },
-      })),
-    });
-    const bindings = this.#gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] });
-    const invalid = this.#gpu.popErrorScope();
-    try {
-      const compute = { module, entryPoint: entry };
-      const made = this.#gpu.createComputePipelineAsync({ label, layout: bindings, compute });
-      const [pipeline] = await Promise.all([made, invalid]);
-      return { pipeline, layout };
-    } catch (error) {
-      const lines = (await module.getCompilationInfo()).messages.map((m) => `  ${m.lineNum}:${m.linePos} ${m.message}`);
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new ValidationError(`${label} does not compile: ${[reason, ...lines].join('\n')}`);
-    }
-  }
 }

@@ -9,8 +9,9 @@ import { elementBytes, isShaped } from '../tensor/footprint.js';
 import type { Dispatch, Encoded, Recorded } from './commands.js';
 import { bindingsOf, nameOf } from './describe.js';
 import { bufferUsage, mapRead, poisonBits } from './flags.js';
-import { buffersOf, type EntryName, type Pipeline, type PipelineCache, pack } from './kernel.js';
+import { buffersOf, type EntryName, pack } from './kernel.js';
 import { pile } from './memory.js';
+import type { Pipeline, PipelineCache } from './pipelines.js';
 
 const resultWords = 3; // NaNs, infinities, the first
 const none = 0xffffffff;

@@ -1,3 +1,4 @@
+// The plan: dispatches and fills, recorded once and replayed every step.
 import { expectArguments, expectMemory } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
@@ -6,20 +7,20 @@ import { checkLayout, checkRange } from '../tensor/footprint.js';
 import { type Numbers, readNumbers } from '../tensor/read_numbers.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
-import { type Candidate, type Choice, expectVariants, pick } from './choice.js';
 import type { Command, Dispatch, DispatchOptions, Encoded, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage, poisonBits } from './flags.js';
-import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, type Pipeline, pack } from './kernel.js';
+import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import type { Checks } from './nonfinite.js';
+import type { Pipeline } from './pipelines.js';
 import { replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { checkUses } from './uses.js';
-import { warm } from './warm.js';
+import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './variants.js';
 import { fold } from './workgroups.js';
 
-const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', standIn: 'function' };
+const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', substitute: 'function' };
 
 /**
  * A list of GPU commands, recorded once and replayed every step.
@@ -31,9 +32,9 @@ export class Plan {
   readonly device: Device;
   readonly label: string;
   /** The choices made while recording, in order. */
-  readonly choices: Choice<Plan>[] = [];
+  readonly choices: VariantChoice<Plan>[] = [];
   readonly #variants: Readonly<Record<string, string>>;
-  readonly #standIn: PlanOptions['standIn'];
+  readonly #substitute: PlanOptions['substitute'];
   readonly #commands: Command[] = [];
   readonly #accesses = new Accesses();
   readonly #lifetimes = new Map<Slot, Lifetime>();
@@ -56,7 +57,7 @@ export class Plan {
     this.device = device;
     this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
-    this.#standIn = options.standIn;
+    this.#substitute = options.substitute;
     this.#scalars = new Scalars(this.label);
   }
 
@@ -77,10 +78,10 @@ export class Plan {
    * @param record appends a candidate's dispatches to the plan that it is given, and reads no other; it may be called
    * again, for a trial
    */
-  choose<C extends Candidate>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
+  choose<C extends Variant>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
     this.#expectRecording('record a command');
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
-    const choice = pick(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
+    const choice = chooseVariant(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
     this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
     const outer = this.#variant;
     this.#variant = choice.chosen.name;
@@ -134,7 +135,7 @@ export class Plan {
     this.#touch(own, 'clear', 'target', true);
   }
 
-  /** Fills a whole buffer with zeros at the start of every run, as for gradients that a step adds up anew. */
+  /** Fills a whole buffer with zeros at the start of every run, as for gradients, which each step accumulates. */
   clearFirst(buffer: GPUBuffer): void {
     this.#expectRecording('record a command');
     this.device.assertLive(buffer);
@@ -150,13 +151,13 @@ export class Plan {
     return { storage, offset: 0, bytes: values.byteLength };
   }
 
-  /** Declares that every run has to be told these scalars, for `what`: without them it would compute nothing of use. */
+  /** Declares that every run must be given these scalars, which `what` reads. */
   needs(what: string, ...scalars: readonly (keyof StepScalars)[]): void {
     this.#scalars.needs(what, scalars);
   }
 
   /**
-   * Gives a scalar to each run that is not told it, by the number of updates before: an optimizer's corrections, say.
+   * Provides a scalar to runs that do not pass it, from the number of updates so far: e.g. an optimizer's bias corrections.
    *
    * @throws ValidationError where another than `what` gives it already
    */
@@ -169,12 +170,12 @@ export class Plan {
     this.#trained.push([optimizer, grads]);
   }
 
-  /** Sees that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
+  /** Checks that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
   assertReached(): void {
     for (const [optimizer, grads] of this.#trained) this.#accesses.assertReached(optimizer, grads);
   }
 
-  /** Who gives a scalar to runs that are not told it: `sgd of lr 0.1`, say. */
+  /** What provides a scalar to runs that do not pass it: e.g. `sgd of lr 0.1`. */
   sourceOf(scalar: keyof StepScalars): string | undefined {
     return this.#scalars.sourceOf(scalar);
   }
@@ -194,7 +195,7 @@ export class Plan {
   }
 
   /** Gives a slot memory of its own, so that it can be written before a run and read after it. Buffers have theirs. */
-  keep(binding: Binding): void {
+  retain(binding: Binding): void {
     this.#expectRecording('keep memory');
     this.#checkStorage(binding);
     const lifetime = this.#lifetimes.get(binding.storage as Slot);
@@ -209,7 +210,7 @@ export class Plan {
   }
 
   /**
-   * Sees that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
+   * Checks that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
    * over it.
    *
    * @throws ValidationError by the names of the memory and who wrote it
@@ -247,7 +248,8 @@ export class Plan {
     expectVariants(this.label, this.#variants, this.choices);
     this.#state = 'compiling';
     const pipelines = await this.#compilePipelines(onProgress);
-    await warm(this.device, this.dispatches, onProgress);
+    const { pipelines: cache, compileDevices } = this.device;
+    await this.device.wait(cache.precompile(this.dispatches, compileDevices, onProgress));
     const { gpu } = this.device;
     gpu.pushErrorScope('out-of-memory');
     gpu.pushErrorScope('validation');
@@ -267,14 +269,14 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
-    if (!this.#standIn) this.#checks = await this.device.debug?.compiled(this, this.device);
+    if (!this.#substitute) this.#checks = await this.device.debug?.compiled(this, this.device);
     return this;
   }
 
   /**
    * Encodes and submits the recorded commands; does not wait for them. Steps are counted; `scalars` say what else changes.
    *
-   * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
+   * @throws ValidationError where a required scalar is not given: e.g. an optimizer's `lr`
    */
   run(scalars: Partial<StepScalars> = {}): void {
     const encoded = this.encoded(scalars);
@@ -302,17 +304,17 @@ export class Plan {
     const found = this.#resolve(binding);
     if (!isBuffer(binding.storage) && this.#lifetimes.get(binding.storage)?.last !== Number.POSITIVE_INFINITY)
       throw new ValidationError(
-        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call keep() before compile()`,
+        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call retain() before compile()`,
       );
     return found;
   }
 
-  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `keep()` was called. */
+  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `retain()` was called. */
   async read<B extends Binding>(binding: B): Promise<Numbers<B>> {
     return readNumbers(this.device, binding, (range) => this.resolve(range));
   }
 
-  /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
+  /** Fills all transient memory with NaN, so that memory that was never written cannot pass for a result. */
   poison(): void {
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
@@ -353,7 +355,7 @@ export class Plan {
   }
 
   #own(binding: Binding): Binding {
-    return this.#standIn && !this.#lifetimes.has(binding.storage as Slot) ? this.#standIn(binding) : binding;
+    return this.#substitute && !this.#lifetimes.has(binding.storage as Slot) ? this.#substitute(binding) : binding;
   }
 
   #append(command: Command): void {
@@ -464,7 +466,7 @@ export class Plan {
     return this.#encoded;
   }
 
-  /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
+  /** Checks that no buffer of the plan was freed; skipped while no buffer has been freed since the last check. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.changes) return;
     this.#accesses.assertUsable(this.device);

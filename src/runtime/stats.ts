@@ -1,6 +1,6 @@
 import type { Recorded } from './commands.js';
-import { PipelineCache } from './kernel.js';
 import { assign } from './memory.js';
+import { PipelineCache } from './pipelines.js';
 
 /** What a plan consists of and holds. */
 export interface PlanStats {

@@ -1,18 +1,19 @@
+// Autotuning: times the variants of every choice of a plan on this adapter and keeps the fastest correct one.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { SlimgradError, ValidationError } from '../errors.js';
 import { type Binding, isBuffer, type Slot } from '../tensor/binding.js';
-import { fromHalf, toHalf } from '../tensor/half.js';
-import type { Candidate, Choice as ChoiceOf } from './choice.js';
+import { fromHalf, toHalf } from '../tensor/float16.js';
+import { benchmark, fastestOf, type Runner } from './benchmark.js';
 import type { Dispatch } from './commands.js';
 import type { Device } from './device.js';
 import { Plan } from './plan.js';
-import { type Runner, race, winnerOf } from './race.js';
+import type { VariantChoice as ChoiceOf, Variant } from './variants.js';
 
-type Choice<C extends Candidate = Candidate> = ChoiceOf<Plan, C>;
+type Choice<C extends Variant = Variant> = ChoiceOf<Plan, C>;
 
 /** How one candidate did. */
-export interface Trial {
+export interface Measurement {
   readonly variant: string;
   /** Milliseconds a run, the median of some rounds; none where the candidate was out before it was timed. */
   readonly ms?: number;
@@ -28,7 +29,7 @@ export interface Tuned {
   /** What is taken where nothing is tuned. */
   readonly standard: string;
   /** None where the cache knew. */
-  readonly trials: readonly Trial[];
+  readonly trials: readonly Measurement[];
 }
 
 /** Remembers, for each adapter, which variant won a problem. */
@@ -62,7 +63,7 @@ export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Recor
   const winners: Record<string, string> = { ...(await cache?.load(adapter)) };
   const problems = new Map<string, { sketch: Sketch; choices: Choice[] }>();
   for (const choice of plan.choices) {
-    if (choice.candidates.length < 2) continue;
+    if (choice.variants.length < 2) continue;
     const sketch = sketchOf(device, choice);
     const known = problems.get(sketch.key);
     if (known) known.choices.push(choice);
@@ -72,12 +73,12 @@ export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Recor
   let done = 0;
   for (const [key, { sketch, choices }] of problems) {
     const [choice] = choices;
-    const standard = choice.candidates[0].name;
-    const isKnown = choice.candidates.some(({ name }) => name === winners[key]);
+    const standard = choice.variants[0].name;
+    const isKnown = choice.variants.some(({ name }) => name === winners[key]);
     const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
     const times = new Map(trials.flatMap(({ variant, ms }) => (ms === undefined ? [] : [[variant, ms] as const])));
-    const chosen = isKnown ? winners[key] : winnerOf(times, standard);
-    if (times.size > 0) winners[key] = chosen; // what nobody timed is no winner to remember
+    const chosen = isKnown ? winners[key] : fastestOf(times, standard);
+    if (times.size > 0) winners[key] = chosen; // a variant that was not timed is not remembered
     for (const { id } of choices) variants[id] = chosen;
     onTuned?.({ problem: sketch.problem, chosen, standard, trials }, ++done, problems.size);
   }
@@ -102,10 +103,10 @@ interface Sketch {
 
 function sketchOf(device: Device, choice: Choice): Sketch {
   const bindings: Binding[] = [];
-  const texts = choice.candidates.map((candidate) => {
+  const texts = choice.variants.map((candidate) => {
     const slots = new Map<string, Slot>();
     const plan: Plan = new Plan(device, {
-      standIn: (binding) => {
+      substitute: (binding) => {
         const name = nameOf(binding);
         if (!slots.has(name)) {
           slots.set(name, plan.slot(name, binding.bytes));
@@ -155,24 +156,24 @@ function digest(text: string): string {
 }
 
 /** Runs all candidates on the same numbers. */
-async function contest(device: Device, choice: Choice, bindings: readonly Binding[]): Promise<Trial[]> {
+async function contest(device: Device, choice: Choice, bindings: readonly Binding[]): Promise<Measurement[]> {
   const stand = await standIns(device, bindings);
   if (!stand) return [];
   const plans: Plan[] = [];
   try {
-    const trials: Trial[] = [];
+    const trials: Measurement[] = [];
     const runners: Runner[] = [];
     let expected: Float32Array[] | undefined;
     const written = new Set<GPUBuffer>();
-    for (const candidate of choice.candidates.toReversed()) {
-      const plan = new Plan(device, { label: `tune ${choice.key}`, standIn: stand.of });
+    for (const candidate of choice.variants.toReversed()) {
+      const plan = new Plan(device, { label: `tune ${choice.key}`, substitute: stand.of });
       plans.push(plan);
       choice.record(candidate, plan);
       for (const buffer of writtenBy(plan)) written.add(buffer);
     }
     plans.reverse();
     const tolerances = [...written].map((buffer) => (stand.isHalf(buffer) ? halfTolerance : tolerance));
-    for (const [i, { name: variant }] of [...choice.candidates.entries()].reverse()) {
+    for (const [i, { name: variant }] of [...choice.variants.entries()].reverse()) {
       const outcome = await attempt(plans[i], stand, [...written]);
       if ('refused' in outcome) {
         trials.push({ variant, refused: outcome.refused });
@@ -183,8 +184,8 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
       if (refused) trials.push({ variant, refused });
       else runners.push({ variant, time: (runs) => time(device, plans[i], runs) });
     }
-    for (const [variant, ms] of await race(runners, choice.candidates[0].name)) trials.push({ variant, ms });
-    const order = choice.candidates.map(({ name }: Candidate) => name);
+    for (const [variant, ms] of await benchmark(runners, choice.variants[0].name)) trials.push({ variant, ms });
+    const order = choice.variants.map(({ name }: Variant) => name);
     return trials.sort((a, b) => order.indexOf(a.variant) - order.indexOf(b.variant));
   } finally {
     for (const plan of plans) plan.dispose();

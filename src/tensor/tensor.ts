@@ -1,3 +1,4 @@
+// Tensors: views of a buffer or slot by shape, strides and offset; and the functions that make views of views. Nothing is copied.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -14,9 +15,9 @@ export interface Tensor extends Binding {
   readonly strides: readonly number[];
   /** For a parameter: the same view of the gradient buffer. Kernels accumulate into it in place. */
   readonly grad?: Tensor;
-  /** No gradient flows through it, though it is the memory of a tensor that has one: see `detach`. */
+  /** No gradient flows through it: see `detach`. */
   readonly detached?: true;
-  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `keep`. */
+  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `selectView`. */
   readonly keptRows?: Binding;
   readonly keptColumns?: Binding;
 }
@@ -37,13 +38,13 @@ export function denseStrides(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** How activations are kept in memory. All else is f32, and so is all arithmetic. */
+/** The dtype of activations in memory. Everything else, and all arithmetic, is f32. */
 export type Precision = (typeof precisions)[number];
 
 const precisions = ['f32', 'f16'] as const;
 const integers = ['i32', 'u32'] as const;
 
-/** Bytes of an element. @throws ConfigError where there is no such precision */
+/** Bytes of an element. @throws ConfigError for an unknown dtype */
 export function bytesOf(label: string, precision: Precision | Integer): 2 | 4 {
   expectOneOf(`${label}: precision`, precision, [...precisions, ...integers]);
   return elementBytes({ half: precision === 'f16' });
@@ -80,9 +81,9 @@ export function tensor(
 }
 
 /**
- * A contiguous, uninitialised tensor in a plan's transient memory.
+ * A contiguous, uninitialized tensor in a plan's transient memory.
  *
- * @throws ShapeError where a side is no whole number of at least 1
+ * @throws ShapeError where a side is not a whole number of at least 1
  */
 export function transient<I extends Integer>(
   plan: SlotMemory,
@@ -113,13 +114,13 @@ export function transient(
  *
  * @throws ShapeError where x is not contiguous, or `shape` has another number of elements
  */
-export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  expectTensors('reshape', { x });
+export function reshapeView(x: Tensor, shape: readonly number[]): Tensor {
+  expectTensors('reshapeView', { x });
   if (!isShape(shape) || numel(shape) !== numel(x.shape))
-    throw new ShapeError(`reshape: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
+    throw new ShapeError(`reshapeView: expected ${numel(x.shape)} elements, got ${shapeText(shape)}`);
   if (!isDense(x))
-    throw new ShapeError(`reshape: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
-  return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshape(x.grad, shape) }) };
+    throw new ShapeError(`reshapeView: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
+  return { ...x, shape, strides: denseStrides(shape), ...(x.grad && { grad: reshapeView(x.grad, shape) }) };
 }
 
 /**
@@ -128,11 +129,11 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
  *
  * @throws ShapeError where `shape` is no block of x
  */
-export function prefix(x: Tensor, shape: readonly number[]): Tensor {
-  expectTensors('prefix', { x });
+export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
+  expectTensors('sliceView', { x });
   if (!isShape(shape) || shape.length !== x.shape.length || !shape.every((side, i) => side <= x.shape[i]))
     throw new ShapeError(
-      `prefix: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
+      `sliceView: expected a leading block of ${x.label} ${shapeText(x.shape)}, got ${shapeText(shape)}`,
     );
   const { keptRows, keptColumns, grad } = x;
   return {
@@ -141,66 +142,70 @@ export function prefix(x: Tensor, shape: readonly number[]): Tensor {
     bytes: keptRows || keptColumns ? x.bytes : extent(shape, x.strides) * elementBytes(x),
     ...(keptRows && { keptRows: { ...keptRows, bytes: 4 * shape[0] } }),
     ...(keptColumns && { keptColumns: { ...keptColumns, bytes: 4 * shape[1] } }),
-    ...(grad && { grad: prefix(grad, shape) }),
+    ...(grad && { grad: sliceView(grad, shape) }),
   };
 }
 
-/** Keep-lists of a tensor's first two dimensions: u32, one number a row or column. Where there is none, the leading ones are kept. */
-export interface Lists {
+/** Keep-lists of a tensor's first two dimensions: u32 indices, one per row or column. Default: the leading ones. */
+export interface Selection {
   readonly rows?: Binding | undefined;
   readonly columns?: Binding | undefined;
 }
 
-const listKinds: Kinds<Lists> = { rows: 'object', columns: 'object' };
+const listKinds: Kinds<Selection> = { rows: 'object', columns: 'object' };
 
 /**
- * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
- * kernels look up where a row lies.
+ * The rows and columns of a tensor in the given lists: the slice `shape` that a slim encoder uses. Nothing is copied; kernels
+ * look the indices up.
  *
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
-export function keep(x: Tensor, shape: readonly number[], lists: Lists): Tensor {
-  expectTensors('keep', { x });
-  const { rows, columns } = expectOptions('keep', lists, listKinds);
-  if (!isShape(shape)) throw new ShapeError(`keep: expected a block of ${x.label}, got ${shapeText(shape)}`);
+export function selectView(x: Tensor, shape: readonly number[], lists: Selection): Tensor {
+  expectTensors('selectView', { x });
+  const { rows, columns } = expectOptions('selectView', lists, listKinds);
+  if (!isShape(shape)) throw new ShapeError(`selectView: expected a block of ${x.label}, got ${shapeText(shape)}`);
   [rows, columns].forEach((list, d) => {
     if (list && list.bytes !== 4 * shape[d])
-      throw new ShapeError(`keep: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
+      throw new ShapeError(`selectView: expected a list of ${shape[d]} for ${x.label}, got one of ${list.bytes / 4}`);
   });
   if ((rows && x.keptRows) || (columns && x.keptColumns))
-    throw new ShapeError(`keep: expected ${x.label} without a keep-list there, got ${viewText(x)}; keep of the whole`);
-  const { bytes, grad, ...view } = prefix(x, shape);
+    throw new ShapeError(
+      `selectView: expected ${x.label} without a keep-list there, got ${viewText(x)}; select of the whole`,
+    );
+  const { bytes, grad, ...view } = sliceView(x, shape);
   return {
     ...view,
     bytes: rows || columns ? x.bytes : bytes,
-    ...(grad && { grad: keep(x.grad as Tensor, shape, { rows, columns }) }),
+    ...(grad && { grad: selectView(x.grad as Tensor, shape, { rows, columns }) }),
     ...(rows && { keptRows: rows }),
     ...(columns && { keptColumns: columns }),
   };
 }
 
-/** The same elements with the first two dimensions in each other's place. */
-export function transposed({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
+/** The same elements with the first two dimensions swapped. */
+export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
   if (shape.length < 2)
-    throw new ShapeError(`transposed: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
+    throw new ShapeError(`transposeView: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);
   const turned = ([rows, columns, ...kernel]: readonly number[]) => [columns, rows, ...kernel];
   return {
     ...rest,
     shape: turned(shape),
     strides: turned(strides),
-    ...(grad && { grad: transposed(grad) }),
+    ...(grad && { grad: transposeView(grad) }),
     ...(keptColumns && { keptRows: keptColumns }),
     ...(keptRows && { keptColumns: keptRows }),
   };
 }
 
 /** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
-export function columns(x: Tensor, first: number, count: number): Tensor {
-  expectTensors('columns', { x });
+export function narrowView(x: Tensor, first: number, count: number): Tensor {
+  expectTensors('narrowView', { x });
   const { shape, strides, keptRows, keptColumns, grad } = x;
   const [rows, all] = shape;
   if (shape.length !== 2 || !isSide(count) || !(Number.isInteger(first) && first >= 0 && first + count <= all))
-    throw new ShapeError(`columns: expected columns of ${x.label} ${shapeText(shape)}, got ${count} from ${first} on`);
+    throw new ShapeError(
+      `narrowView: expected columns of ${x.label} ${shapeText(shape)}, got ${count} from ${first} on`,
+    );
   const begin = keptColumns ? 0 : first * strides[1] * elementBytes(x);
   return {
     ...x,
@@ -210,7 +215,7 @@ export function columns(x: Tensor, first: number, count: number): Tensor {
     ...(keptColumns && {
       keptColumns: { ...keptColumns, offset: keptColumns.offset + 4 * first, bytes: 4 * count },
     }),
-    ...(grad && { grad: columns(grad, first, count) }),
+    ...(grad && { grad: narrowView(grad, first, count) }),
   };
 }
 
@@ -223,7 +228,7 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /** The matrix (O, I) of a 1x1 kernel (O, I, 1, 1), strides kept. */
-export function matrix(weight: Tensor): Tensor {
-  const grad = weight.grad && matrix(weight.grad);
+export function squeezeKernel(weight: Tensor): Tensor {
+  const grad = weight.grad && squeezeKernel(weight.grad);
   return { ...weight, shape: weight.shape.slice(0, 2), strides: weight.strides.slice(0, 2), ...(grad && { grad }) };
 }

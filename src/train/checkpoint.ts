@@ -17,7 +17,7 @@ const remedy = 'open the trainer as it was, or begin anew without resume';
 export function factsOf(
   { batch, seed, precision, views, sliceEvery, sliceWarmup }: Settled,
   stretches: readonly [Stretch, ...Stretch[]],
-  source: Pick<ImageSource, 'length' | 'pictures' | 'digests' | 'names'>,
+  source: Pick<ImageSource, 'length' | 'images' | 'digests' | 'names'>,
 ): Facts {
   const { schedule, first } = stretches[stretches.length - 1];
   const { steps, warmup, peak } = schedule;
@@ -29,8 +29,8 @@ export function factsOf(
     'peak learning rate': peak,
     seed,
     precision,
-    'number of pictures': source.length,
-    'pictures an item': source.pictures,
+    'number of images': source.length,
+    'images an item': source.images,
     pictures: fingerprintOf(source),
     sliceEvery,
     sliceWarmup: sliceWarmup ?? null,
@@ -38,7 +38,7 @@ export function factsOf(
   };
 }
 
-/** Tells pictures from others, where their bytes or names are known. */
+/** Tells images from others, where their bytes or names are known. */
 function fingerprintOf({ digests, names }: Pick<ImageSource, 'digests' | 'names'>): string | null {
   const told = digests ? String(digests) : names?.join('\n');
   return told === undefined ? null : fnv1a(told).toString(16);

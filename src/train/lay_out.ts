@@ -19,9 +19,9 @@ export interface Laid {
 }
 
 /**
- * A run of a method on a source of pictures.
+ * A run of a method on a source of images.
  *
- * @throws ConfigError for options that are wrong or do not go with the method and the pictures; DataError for a checkpoint of
+ * @throws ConfigError for options that are wrong or do not go with the method and the images; DataError for a checkpoint of
  * another run
  */
 export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
@@ -48,7 +48,7 @@ function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions
   if (imageSize < stride)
     throw new ConfigError(
       `Trainer: expected an imageSize of at least the encoder's stride, ${stride}, got ${imageSize}; ` +
-        'use larger pictures, or an encoder of fewer strides',
+        'use larger images, or an encoder of fewer strides',
     );
   const lists = sliced && sliced.slice === 'l1';
   for (const [name, value] of Object.entries({ sliceEvery, sliceWarmup }))

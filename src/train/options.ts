@@ -9,11 +9,11 @@ import type { Plan } from '../runtime/plan.js';
 import type { Precision } from '../tensor/tensor.js';
 import { defaultEpochs, mostSteps, show } from './schedule.js';
 
-/** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small pictures. */
+/** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small images. */
 export interface TrainerOptions {
   /** Images in a step, 256 where left out; a last partial batch of an epoch is dropped. */
   readonly batch?: number;
-  /** Passes over the pictures: 100 where neither these nor `steps` are given. */
+  /** Passes over the images: 100 where neither these nor `steps` are given. */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
   readonly steps?: number;
@@ -31,7 +31,7 @@ export interface TrainerOptions {
   readonly precision?: Precision;
   /** Make batchnorm outputs again in the backward, where less memory is worth the time; the bits are the same. */
   readonly recompute?: boolean;
-  /** Of first weights, the order of the pictures and the views' chance; 0 where left out. */
+  /** Of first weights, the order of the images and the views' chance; 0 where left out. */
   readonly seed?: number;
   /** Of a method that slices by keep-lists: steps between selections of channels, 1000 where left out, */
   readonly sliceEvery?: number;

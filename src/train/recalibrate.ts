@@ -6,7 +6,7 @@ import type { ImageSource, SquareOptions } from '../data/source.js';
 import { squares } from '../data/squares.js';
 import { ConfigError, DataError } from '../errors.js';
 import type { Module } from '../nn/module.js';
-import { centreCrop, imagenetStatistics } from '../ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 
@@ -18,22 +18,22 @@ export interface Recalibrated {
 }
 
 export interface RecalibrateOptions {
-  /** Pictures in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
+  /** Images in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
   batch?: number;
-  /** How pictures become squares, as `WeightedEncoder` has it. */
+  /** How images become squares, as `WeightedEncoder` has it. */
   square?: SquareOptions;
 }
 
 const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square: 'object' };
 
 /**
- * Estimates running statistics anew from pictures: each becomes the mean, over batches of the same size, of the batch's mean or
+ * Estimates running statistics anew from images: each becomes the mean, over batches of the same size, of the batch's mean or
  * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
- * Pictures are resized and centre-cropped, as for an embedding; those that fill no batch are left out. Of items with several
- * pictures the first counts: `eachPicture()` makes an item of each.
+ * Images are resized and center-cropped, as for an embedding; those that fill no batch are left out. Of items with several
+ * images the first counts: `eachImage()` makes an item of each.
  *
  * @param size side of the squares that the network sees, in pixels
- * @throws DataError where there are fewer than two pictures, or one cannot be had: the statistics then stay as they were
+ * @throws DataError where there are fewer than two images, or one cannot be had: the statistics then stay as they were
  */
 export async function recalibrate(
   device: Device,
@@ -46,7 +46,7 @@ export async function recalibrate(
   if (!(Number.isInteger(batch) && batch >= 2))
     throw new ConfigError(`recalibrate: expected a whole batch of at least 2, got ${batch}`);
   if (images.length < 2)
-    throw new DataError(`${images.name}: has ${images.length} pictures; statistics need two at least`);
+    throw new DataError(`${images.name}: has ${images.length} images; statistics need two at least`);
   const loader = await Loader.open(device, squares(images, size, square), {
     batch: Math.min(batch, mostSquares(size), images.length),
     budget: 0,
@@ -54,10 +54,10 @@ export async function recalibrate(
   const plan = new Plan(device, { label: 'recalibrate' });
   const before = new Float32Array(await device.read(parameters.stats));
   try {
-    const view = centreCrop(plan, loader, { size, ...imagenetStatistics });
+    const view = centerCrop(plan, loader, { size, ...imagenetStatistics });
     // with momentum 1 what a pass leaves are the batch's own statistics
     const pass = { parameters, width, training: true, updateStats: true, momentum: 1 };
-    module.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, view);
+    module.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, view);
     await plan.compile();
     const places = module.statistics.flatMap(({ name }) => [...parameters.elements(name, width).at]);
     device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace

@@ -1,11 +1,11 @@
 import { Tape } from '../core/tape.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import type { Method, Objective, Recipe, Summary } from '../methods/method.js';
+import type { Method, Recipe, StepOutputs, Summary } from '../methods/method.js';
 import type { Network } from '../methods/network.js';
 import { collapse } from '../metrics/collapse.js';
 import { type Correlation, correlation } from '../metrics/correlation.js';
-import type { Pictures } from '../ops/augment.js';
+import type { ImageBatch } from '../ops/augment.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Device } from '../runtime/device.js';
@@ -48,13 +48,13 @@ export function stretchesOf(
   ];
 }
 
-/** A step of a stretch, recorded: one plan from pictures to updated weights, and what it leaves to be read. */
+/** A step of a stretch, recorded: one plan from images to updated weights, and what it leaves to be read. */
 export class Stage {
   readonly stretch: Stretch;
   readonly plan: Plan;
   readonly #device: Device;
   readonly #seed: number;
-  readonly #objective: Objective;
+  readonly #objective: StepOutputs;
   readonly #optimizer: Optimizer;
   #figures: Readback | undefined;
   #watched: Readback | undefined;
@@ -63,7 +63,7 @@ export class Stage {
   constructor(
     { plan, stretch, options }: { plan: Plan; stretch: Stretch; options: Settled },
     network: Network,
-    pictures: Pictures,
+    images: ImageBatch,
   ) {
     this.#device = plan.device;
     this.#seed = options.seed;
@@ -75,15 +75,15 @@ export class Stage {
     this.#objective = stretch.recipe.record(
       new Tape(plan, { recompute: options.recompute }),
       network,
-      new AugmentedViews(plan, pictures, options),
+      new AugmentedViews(plan, images, options),
     );
-    const { figures, watched } = this.#objective;
+    const { metrics: figures, embeddings: watched } = this.#objective;
     for (const [name, told] of Object.entries({ ...figures, ...watched })) {
       if (told.half || told.integer || !isDense(told))
         throw new ShapeError(
           `train: expected ${name} to be a dense f32 tensor, got ${viewText(told)}; copy it by contiguous()`,
         );
-      plan.keep(told);
+      plan.retain(told);
     }
     this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
     plan.assertReached();
@@ -113,8 +113,8 @@ export class Stage {
       Object.fromEntries(
         Object.entries(tensors).map(([name, x]) => [name, { ...this.plan.resolve(x), bytes: numel(x.shape) * 4 }]),
       );
-    this.#figures = new Readback(this.#device, 'figures', ranges(this.#objective.figures));
-    this.#watched = new Readback(this.#device, 'watched', ranges(this.#objective.watched));
+    this.#figures = new Readback(this.#device, 'figures', ranges(this.#objective.metrics));
+    this.#watched = new Readback(this.#device, 'watched', ranges(this.#objective.embeddings));
   }
 
   /** Submits the run's step, counted from 0. Its rate is known at once, its log when the GPU is done. */
@@ -132,7 +132,7 @@ export class Stage {
   async measureCollapse(): Promise<Record<string, number>> {
     const found: Record<string, number> = {};
     const batches = await (this.#watched as Readback).snapshot();
-    for (const [name, { shape }] of Object.entries(this.#objective.watched)) {
+    for (const [name, { shape }] of Object.entries(this.#objective.embeddings)) {
       if (!batches[name].every(Number.isFinite)) continue; // the loss tells
       const { meanStd, effectiveRank } = collapse(batches[name], shape[1]);
       found[`std.${name}`] = meanStd;
@@ -144,7 +144,7 @@ export class Stage {
   /** C of zA and zB of the last step, its first 256 rows and columns at most. */
   async correlation(): Promise<Correlation> {
     const { zA, zB } = await (this.#watched as Readback).snapshot();
-    return correlation(zA, zB, this.#objective.watched.zA.shape[1], 256);
+    return correlation(zA, zB, this.#objective.embeddings.zA.shape[1], 256);
   }
 
   dispose(): void {

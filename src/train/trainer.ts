@@ -45,7 +45,7 @@ export interface TrainedEncoder {
 }
 
 /**
- * Trains by a method on a source of pictures, a step at a time: `train()`, or `for await (const metrics of trainer)`. A step is
+ * Trains by a method on a source of images, a step at a time: `train()`, or `for await (const metrics of trainer)`. A step is
  * one replay of one plan: make the views, pass them through the networks, go back, update.
  */
 export class Trainer {
@@ -87,7 +87,7 @@ export class Trainer {
    * Lays out the network, records a step and compiles it.
    *
    * @param method what to train and how, as `saclXd(encoder)`, or one of your own
-   * @throws ConfigError for an option that is unknown or wrong, pictures that are fewer than a batch or smaller than the encoder's
+   * @throws ConfigError for an option that is unknown or wrong, images that are fewer than a batch or smaller than the encoder's
    * stride, or where there is no teacher to distil from; DataError for bytes to resume that are those of another run, all that
    * differs by name; OutOfMemoryError where a tensor is over the adapter's limits, before any activation is allocated
    */
@@ -99,7 +99,7 @@ export class Trainer {
   ): Promise<Trainer> {
     expectArguments('Trainer', { device });
     checkSource(source);
-    const laid = layOut(device, method, source, options); // refuses what it can before any picture is decoded
+    const laid = layOut(device, method, source, options); // refuses what it can before any image is decoded
     const { batch, seed } = laid.options;
     const loader = await Loader.open(device, source, { batch, seed });
     let trainer: Trainer | undefined;
@@ -278,7 +278,7 @@ export class Trainer {
 
   /**
    * All of the run as it stands, a safetensors file: `Trainer.open(device, method, source, { resume })` goes on from there bit for
-   * bit, given the same method, pictures and options. On another adapter it goes on too, but its last bits are others.
+   * bit, given the same method, images and options. On another adapter it goes on too, but its last bits are others.
    *
    * @throws ConfigError where a step is under way
    */
@@ -341,7 +341,7 @@ export class Trainer {
   }
 
   /**
-   * Estimates the running statistics of one encoder's backbone anew from pictures (`recalibrate`). They are part of the run: what is
+   * Estimates the running statistics of one encoder's backbone anew from images (`recalibrate`). They are part of the run: what is
    * saved afterwards holds them. With `bn` shared they are the other encoder's too.
    *
    * @throws ConfigError where a step is under way; DataError as `recalibrate`

@@ -1,5 +1,5 @@
 import type { Views } from '../methods/method.js';
-import { type Augmentation, augment, type Pictures } from '../ops/augment.js';
+import { type Augmentation, augment, type ImageBatch } from '../ops/augment.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Precision, Tensor } from '../tensor/tensor.js';
 
@@ -10,10 +10,10 @@ export class AugmentedViews implements Views {
 
   constructor(
     plan: Plan,
-    pictures: Pictures,
+    images: ImageBatch,
     { views, precision }: { readonly views: readonly [Augmentation, Augmentation]; readonly precision: Precision },
   ) {
-    this.#make = (view) => augment(plan, pictures, view, views[view], precision);
+    this.#make = (view) => augment(plan, images, view, views[view], precision);
   }
 
   get a(): Tensor {

@@ -1,4 +1,4 @@
-// The example for browsers, as a user opens it: pictures are picked, an encoder is trained on them in a worker, pairs are shown.
+// The example for browsers, as a user opens it: images are picked, an encoder is trained on them in a worker, pairs are shown.
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -25,14 +25,14 @@ async function serveFiles() {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/examples/browser/`, server };
 }
 
-test('pictures are picked, trained on in a worker, and shown beside the most alike', async () => {
+test('images are picked, trained on in a worker, and shown beside the most alike', async () => {
   const random = generator();
   const noise = (width: number, height: number) =>
     sharp(
       Uint8Array.from({ length: width * height * 3 }, () => 256 * random()),
       { raw: { width, height, channels: 3 } },
     );
-  const picture = async (i: number) => ({
+  const image = async (i: number) => ({
     name: `${i}.png`,
     mimeType: 'image/png',
     buffer: await noise(30 + i, 40)
@@ -47,19 +47,19 @@ test('pictures are picked, trained on in a worker, and shown beside the most ali
     page.on('pageerror', (error) => errors.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     await page.goto(url);
-    await page.setInputFiles('#files', await Promise.all([1, 2, 3].map(picture)));
-    assert.match((await page.textContent('#status')) ?? '', /8 pictures or more, not 3/);
-    const pictures = await Promise.all(Array.from({ length: 9 }, (_, i) => picture(i)));
-    await page.setInputFiles('#files', pictures);
+    await page.setInputFiles('#files', await Promise.all([1, 2, 3].map(image)));
+    assert.match((await page.textContent('#status')) ?? '', /8 images or more, not 3/);
+    const images = await Promise.all(Array.from({ length: 9 }, (_, i) => image(i)));
+    await page.setInputFiles('#files', images);
     await page.waitForFunction(() => document.querySelectorAll('figure').length === 9, undefined, { timeout: 120_000 });
-    assert.match((await page.textContent('#status')) ?? '', /^Each picture beside the one most like it/);
+    assert.match((await page.textContent('#status')) ?? '', /^Each image beside the one most like it/);
     const names = await page.$$eval('figure', (figures) =>
       figures.map((figure) => [...figure.querySelectorAll('img')].map(({ alt }) => alt)),
     );
     for (const [own, other] of names) assert.is.not(own, other);
     assert.equal(
       names.map(([own]) => own),
-      pictures.map(({ name }) => name),
+      images.map(({ name }) => name),
     );
     const cosines = await page.$$eval('figcaption', (captions) =>
       captions.map(({ textContent }) => Number(textContent)),

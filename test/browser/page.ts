@@ -59,8 +59,8 @@ async function planReplays(device: Device): Promise<Measured> {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const [left, right] = [device.tensor([n], 0), device.tensor([n], 0)];
-  const y = tape.sum(left, right);
-  plan.keep(y);
+  const y = tape.accumulate(left, right);
+  plan.retain(y);
   await plan.compile();
   let wrong = 0;
   for (const sign of [1, -1]) {
@@ -95,7 +95,7 @@ async function tuningIsRemembered(device: Device): Promise<Measured> {
   return { error: Math.abs(trials - 2), tolerance: 0 };
 }
 
-/** What a canvas gives, not all of it opaque, is embedded as the same pixels laid on mid-grey are. */
+/** What a canvas gives, not all of it opaque, is embedded as the same pixels laid on mid-gray are. */
 async function imageDataIsEmbedded(device: Device): Promise<Measured> {
   const canvas = new OffscreenCanvas(20, 12);
   const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;

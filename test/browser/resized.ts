@@ -1,7 +1,7 @@
 import { resizeSquare } from '../../src/data/resize.js';
 import { generator } from '../random.js';
 
-/** FNV-1a of the squares of pictures that are the same everywhere: in Node and in a page, of every engine. */
+/** FNV-1a of the squares of images that are the same everywhere: in Node and in a page, of every engine. */
 export function resizedHash(): number {
   const random = generator(11);
   let hash = 0x811c9dc5;

@@ -7,7 +7,7 @@ import { correlation, crossCorrelation, standardize } from '../../src/ops/cross_
 import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { numel, prefix, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { numel, sliceView, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { encoder } from './encoder.js';
 import { trajectory } from './trajectory.js';
 
@@ -57,7 +57,7 @@ async function compare(
   const plan = new Plan(of.device);
   try {
     const wanted = Object.entries(record(new Tape(plan)));
-    for (const [, result] of wanted) plan.keep(result);
+    for (const [, result] of wanted) plan.retain(result);
     await plan.compile();
     plan.poison();
     plan.run();
@@ -80,8 +80,8 @@ const convolution: Run = (of) =>
       const [, , , K] = of.shape('weight');
       const host: Tensor = { ...of.upload('weight'), grad: of.filled('gweight', of.shape('weight')) };
       const separable = groups === 'depthwise';
-      const weight = prefix(host, [Number(cout), separable ? 1 : Number(cin), K, K]);
-      const x = tape.track(of.upload('x'));
+      const weight = sliceView(host, [Number(cout), separable ? 1 : Number(cin), K, K]);
+      const x = tape.requireGrad(of.upload('x'));
       const y = (separable ? depthwise : conv2d)(tape, x, weight, { stride: Number(stride), padding: Number(padding) });
       tape.backward(y, of.upload('gy'));
       return { y, gx: tape.gradient(x) as Tensor, gweight: host.grad as Tensor };
@@ -99,7 +99,7 @@ const normalization: Run = async (of) => {
     (tape) => {
       const [gamma, beta] = [gradiented('gamma'), gradiented('beta')];
       const moving = statistics();
-      const x = tape.track(of.upload('x'));
+      const x = tape.requireGrad(of.upload('x'));
       const y = batchnorm(tape, x, { gamma, beta, ...moving }, { training: true, momentum, eps });
       tape.backward(y, of.upload('gy'));
       const still = { gamma, beta, ...statistics() };
@@ -124,7 +124,7 @@ const loss: Run = async (of) => {
     const found = await compare(
       of,
       (tape) => {
-        const [za, zb] = [tape.track(of.upload('za')), tape.track(of.upload('zb'))];
+        const [za, zb] = [tape.requireGrad(of.upload('za')), tape.requireGrad(of.upload('zb'))];
         const result = crossCorrelation(tape, za, zb, { scale: 1, ...options, form });
         tape.backward(result.loss, of.filled('dloss', [1], 1));
         const { on, off, loss } = result;
@@ -145,7 +145,7 @@ const elementwise: Run = (of) =>
   compare(
     of,
     (tape) => {
-      const x = tape.track(of.upload('x'));
+      const x = tape.requireGrad(of.upload('x'));
       const y = activation(tape, x, of.attributes.op as Activation);
       tape.backward(y, of.upload('gy'));
       return { y, gx: tape.gradient(x) as Tensor };

@@ -7,7 +7,7 @@ import { numel } from '../../src/tensor/tensor.js';
 import type { Case, Check } from './cases.js';
 import { relativeError } from './cases.js';
 
-/** Pictures and the features that torchvision makes of them, by the keys of a case: by running statistics, or the batch's. */
+/** Images and the features that torchvision makes of them, by the keys of a case: by running statistics, or the batch's. */
 const passes = [
   { x: 'x0', features: 'eval0', training: false },
   { x: 'x1', features: 'eval1', training: false },
@@ -28,9 +28,9 @@ export async function encoder(of: Case, state: Safetensors): Promise<Check[]> {
     for (const { x, features, training } of passes) {
       const plan = new Plan(device);
       try {
-        const tape = new Tape(plan, { frozen: true });
+        const tape = new Tape(plan, { noGrad: true });
         const y = network.forward({ tape, parameters, width: 'host', training, updateStats: false }, of.upload(x));
-        plan.keep(y);
+        plan.retain(y);
         await plan.compile();
         plan.poison();
         plan.run();

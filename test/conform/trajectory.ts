@@ -67,7 +67,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
         });
     disposables.push(optimizer);
 
-    const { watched, frozen } = objective;
+    const { embeddings: watched, frozen } = objective;
     const embeddings: [string, Tensor | undefined][] = [
       ['za', watched.zA],
       ['zb', watched.zB],
@@ -86,7 +86,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
       device.write(views.a, values('xa').subarray(t * pixels, (t + 1) * pixels));
       device.write(views.b, values('xb').subarray(t * pixels, (t + 1) * pixels));
       plan.run({ step: t, lr: number('lr') });
-      const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
+      const log = objective.summarize({ metrics: await plan.read(objective.metrics.metrics) });
       for (const [name, entries] of Object.entries(logs)) entries.push(log[name]);
       if (t > 0) continue;
       for (const [name, z] of embeddings) {

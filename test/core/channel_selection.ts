@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';
-import { KeepLists } from '../../src/core/channel_selection.js';
+import { ChannelSelection } from '../../src/core/channel_selection.js';
 import { parameter } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
@@ -13,10 +13,10 @@ import { depthwise } from '../../src/ops/depthwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { keep, numel, type Tensor } from '../../src/tensor/tensor.js';
+import { numel, selectView, type Tensor } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { assertEqual, openTrainer, pictures, small } from '../made_up.js';
+import { assertEqual, images, openTrainer, small } from '../made_up.js';
 import { ofRun } from '../of_run.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -31,23 +31,23 @@ const random = generator();
 const zero = () => 0;
 
 test('each group keeps its k channels of the largest norm, summed over what makes them; of equal ones the lower', () => {
-  const [colours, group, other] = [
+  const [colors, group, other] = [
     { host: 3, slim: 3 },
     { host: 5, slim: 2 },
     { host: 4, slim: 3 },
   ];
   const made = [
-    { ...parameter('a.weight', [group, colours, 1, 1], zero), writes: true },
-    { ...parameter('b.weight', [group, other, 1, 1], zero), writes: true },
+    { ...parameter('a.weight', [group, colors, 1, 1], zero), makesChannels: true },
+    { ...parameter('b.weight', [group, other, 1, 1], zero), makesChannels: true },
     parameter('depthwise.weight', [group, 1, 3, 3], zero),
-    { ...parameter('c.weight', [other, group, 1, 1], zero), writes: true },
+    { ...parameter('c.weight', [other, group, 1, 1], zero), makesChannels: true },
     parameter('d.weight', [7, group], zero),
   ];
   const before = device.allocated;
-  const lists = new KeepLists(device, made);
+  const lists = new ChannelSelection(device, made);
   assert.equal([...lists.kept(group)], [0, 1]);
-  assert.equal([...lists.kept(colours)], [0, 1, 2]);
-  assert.is(lists.list(colours), undefined);
+  assert.equal([...lists.kept(colors)], [0, 1, 2]);
+  assert.is(lists.list(colors), undefined);
   const weights: Record<string, number[]> = {
     'a.weight': [1, -1, 1, 0, 0, 0, -4, 0, 0, 0, 1, 0, 2, 0, 0],
     'b.weight': [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -2, 0, 1, 1, 0, 0],
@@ -66,7 +66,7 @@ test('each group keeps its k channels of the largest norm, summed over what make
   assert.equal([...lists.read().keys()], ['kept.a', 'kept.c']);
   lists.dispose();
   assert.is(device.allocated, before);
-  assert.throws(() => new KeepLists(device, made.slice(2, 3)), /^keep-lists: .* no convolution makes/);
+  assert.throws(() => new ChannelSelection(device, made.slice(2, 3)), /^keep-lists: .* no convolution makes/);
 });
 
 /** An op of a masked dense weight and of the slice that the mask keeps, on the same host-wide input. */
@@ -101,12 +101,17 @@ async function maskedAndSliced(K: number, isDepthwise: boolean): Promise<void> {
     const host = upload(device, 'w', shape, of, new Float32Array(of.length));
     const lists = { rows: uploadList(device, rows), columns: columns && uploadList(device, columns) };
     const slim = [rows.length, columns?.length ?? 1, K, K];
-    const y = (isDepthwise ? depthwise : conv2d)(tape, tape.track(x), sliced ? keep(host, slim, lists) : host, {
-      padding: (K - 1) / 2,
-    });
+    const y = (isDepthwise ? depthwise : conv2d)(
+      tape,
+      tape.requireGrad(x),
+      sliced ? selectView(host, slim, lists) : host,
+      {
+        padding: (K - 1) / 2,
+      },
+    );
     tape.backward(y, dy);
     const dx = tape.gradient(x) as Tensor;
-    for (const t of [y, dx]) plan.keep(t);
+    for (const t of [y, dx]) plan.retain(t);
     return { y, dx, dw: host.grad as Tensor };
   });
   await plan.compile();
@@ -146,13 +151,13 @@ for (const [name, K, isDepthwise] of [
 test('tuning finds every variant of a slice by lists right', async () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [4, 9, 8, 8], randoms(random, 4 * 9 * 64)));
+  const x = tape.requireGrad(upload(device, 'x', [4, 9, 8, 8], randoms(random, 4 * 9 * 64)));
   const host = upload(device, 'w', [16, 12, 3, 3], randoms(random, 16 * 12 * 9), randoms(random, 16 * 12 * 9));
   const lists = {
     rows: uploadList(device, chosen(random, 16, 10)),
     columns: uploadList(device, chosen(random, 12, 9)),
   };
-  const y = conv2d(tape, x, keep(host, [10, 9, 3, 3], lists), { padding: 1 });
+  const y = conv2d(tape, x, selectView(host, [10, 9, 3, 3], lists), { padding: 1 });
   tape.backward(y, upload(device, 'dy', y.shape, randoms(random, numel(y.shape))));
   const refused: string[] = [];
   let problems = 0;
@@ -170,7 +175,7 @@ const listed = { ...small, slice: 'l1', sliceEvery: 2, sliceWarmup: 2, steps: 8,
 const lists = (state: Tensors) => [...state].filter(([name]) => name.startsWith('kept.'));
 
 test('a run selects channels by its first weights, then anew where asked, and says how many changed', async () => {
-  const trainer = await openTrainer(device, parseConfig({ ...listed, lr: 0.5 }), pictures(40));
+  const trainer = await openTrainer(device, parseConfig({ ...listed, lr: 0.5 }), images(40));
   const told: [number, number][] = [];
   const moves: boolean[] = [];
   let before = lists(await trainer.save());
@@ -206,7 +211,7 @@ for (const [bn, from] of [
 ] as const)
   test(`a run resumed at step ${from}, before a selection, ends bit for bit as one never stopped (bn ${bn})`, async () => {
     const config = parseConfig({ ...listed, bn, lr: 0.5 });
-    const source = pictures(40);
+    const source = images(40);
     const whole = await openTrainer(device, config, source);
     let middle: Tensors = new Map();
     const log: unknown[] = [];
@@ -225,7 +230,7 @@ for (const [bn, from] of [
   });
 
 test('selecting creates no buffer and no bind group', async () => {
-  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), images(40));
   await trainer.train();
   const created: string[] = [];
   const counted = device.gpu as unknown as Record<string, unknown>;
@@ -249,7 +254,7 @@ test('selecting creates no buffer and no bind group', async () => {
 });
 
 test('lists that are none are refused, and nothing of their checkpoint is taken', async () => {
-  const trainer = await openTrainer(device, parseConfig(listed), pictures(40));
+  const trainer = await openTrainer(device, parseConfig(listed), images(40));
   const saved = await trainer.save();
   await trainer.train();
   const before = await trainer.save();
@@ -269,7 +274,7 @@ test('lists that are none are refused, and nothing of their checkpoint is taken'
 for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
   test(`the slim encoder that is exported is a plain one: it embeds as the slice does (${JSON.stringify(more)})`, async () => {
     const config = parseConfig({ ...listed, ...more });
-    const source = pictures(20);
+    const source = images(20);
     const trainer = await openTrainer(device, config, source);
     for (let step = 0; step < 5; step++) await trainer.train();
     const state = await trainer.encoderState('slim');
@@ -278,10 +283,10 @@ for (const more of [{}, { bn: 'private' }, { recompute: true }] as const)
     const { module } = trainer.network.encoder('slim');
     const x = upload(device, 'x', [5, 3, 16, 16], randoms(random, 5 * 3 * 256));
     const plan = new Plan(device);
-    const pass = { training: false, updateStats: false, tape: new Tape(plan, { frozen: true }) };
+    const pass = { training: false, updateStats: false, tape: new Tape(plan, { noGrad: true }) };
     const inPlace = module.forward({ ...pass, parameters, width: 'slim' }, x);
     const plain = encoder.backbone.forward({ ...pass, parameters: encoder.parameters, width: 'host' }, x);
-    for (const y of [inPlace, plain]) plan.keep(y);
+    for (const y of [inPlace, plain]) plan.retain(y);
     await plan.compile();
     plan.poison();
     plan.run();

@@ -6,8 +6,8 @@ import { Tape } from '../../src/core/tape.js';
 import { ShapeError, ValidationError } from '../../src/errors.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { mul } from '../../src/ops/elementwise.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import { adamw } from '../../src/optim/adamw.js';
@@ -91,7 +91,7 @@ test('what is read has the kind of what was returned', async () => {
 test('a tensor that is trained may stand for an activation', async () => {
   const [w, x] = [weights([3, 4]), made([5, 4])];
   using step = await record(device, (tape) => {
-    const rows = normalizeRows(tape, w); // by a kernel that gives its gradient back
+    const rows = l2Normalize(tape, w); // by a kernel that gives its gradient back
     const y = linear(tape, x, w);
     const loss = sum(tape, mul(tape, sum(tape, rows, { dim: 1 }), mean(tape, y)));
     tape.backward(loss);
@@ -101,7 +101,7 @@ test('a tensor that is trained may stand for an activation', async () => {
   step.run();
   const gradient = await w.grad.read();
   const values = Float64Array.from(await w.read());
-  const pictures = Float64Array.from(await x.read());
+  const images = Float64Array.from(await x.read());
   const loss = (v: Float64Array) => {
     let rows = 0;
     for (let r = 0; r < 3; r++) {
@@ -111,7 +111,7 @@ test('a tensor that is trained may stand for an activation', async () => {
     }
     let total = 0;
     for (let n = 0; n < 5; n++)
-      for (let r = 0; r < 3; r++) for (let i = 0; i < 4; i++) total += pictures[4 * n + i] * v[4 * r + i];
+      for (let r = 0; r < 3; r++) for (let i = 0; i < 4; i++) total += images[4 * n + i] * v[4 * r + i];
     return (rows * total) / 15;
   };
   close(await step.read('loss'), [loss(values)], 'loss', 1e-5);
@@ -233,7 +233,7 @@ test('a tensor of another live tape is no constant by accident', async () => {
   const [one, other] = [new Tape(plan), new Tape(plan)];
   const y = linear(one, x, w);
   await rejects(() => mul(other, y, 2), ValidationError, /^scale: expected a tensor of this tape, got linear\.y/);
-  const frozen = new Tape(plan, { frozen: true });
+  const frozen = new Tape(plan, { noGrad: true });
   mul(frozen, y, 2);
 });
 

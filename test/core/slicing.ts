@@ -51,7 +51,7 @@ function make(spec: EncoderSpec, slicing: Slicing): Network {
   return { encoder, head, whole, parameters: new Parameters(device, whole.parameters, whole.statistics, slicing) };
 }
 
-/** Every tensor and statistic of a network filled anew: none is as an initialisation leaves it. */
+/** Every tensor and statistic of a network filled anew: none is as an initialization leaves it. */
 async function fill(network: Network): Promise<void> {
   const { parameters } = network;
   for (const [name, shape] of parameters.shapes) {
@@ -72,14 +72,14 @@ interface Passed {
 /** A training pass forward and backward from z, or a frozen one. */
 async function pass(network: Network, width: Width, x: Tensor, dz: Tensor, frozen = false): Promise<Passed> {
   const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen });
+  const tape = new Tape(plan, { noGrad: frozen });
   plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
   const { encoder, head, parameters } = network;
   const options = { tape, parameters, width, training: true, updateStats: !frozen };
   const features = encoder.forward(options, x);
   const z = head.forward(options, features);
   if (!frozen) tape.backward(z, dz);
-  for (const kept of [features, z]) plan.keep(kept);
+  for (const kept of [features, z]) plan.retain(kept);
   await plan.compile();
   plan.poison();
   plan.run();

@@ -90,7 +90,7 @@ for (const method of methodNames)
         assert.is(
           own.backward,
           2 * (2 * live.macs - live.first),
-          `${role}: backward, but for the gradient of the picture`,
+          `${role}: backward, but for the gradient of the image`,
         );
         assert.is(parts.filter((part) => part.name === `frozen ${role}`).length, frozen, `${role}: frozen passes`);
       }
@@ -101,7 +101,7 @@ for (const method of methodNames)
 
 test('whatever a step does, products alone have multiply-adds, and everything moves bytes', () => {
   const isProduct = (label: string) =>
-    /^(conv2d|depthwise|pointwise|matmul|similarities)/.test(label) && !/(_sum|_partials)$/.test(label);
+    /^(conv2d|depthwise|pointwise|matmul|contrastive_logits)/.test(label) && !/(_sum|_partials)$/.test(label);
   for (const method of methodNames) {
     const config = parseConfig({
       data: 'none',

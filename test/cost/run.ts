@@ -24,9 +24,9 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 const small = { data: 'none', imageSize: 16, width: 0.25, blocks: '64/1 128/2', projector: 32, batch: 8 };
-const pictures = (length: number, side: number) =>
+const images = (length: number, side: number) =>
   planarSource(
-    { name: 'grey', width: side, height: side },
+    { name: 'gray', width: side, height: side },
     3,
     Array.from({ length }, () => new Uint8Array(3 * side * side).fill(128)),
   );
@@ -37,7 +37,7 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       const config = parseConfig({ ...small, method, optimizer, epochs: 3 });
       const cost = runCost(config, 20);
       const before = device.allocated;
-      const trainer = await openTrainer(device, config, pictures(20, 16));
+      const trainer = await openTrainer(device, config, images(20, 16));
       const [{ step }] = cost.stretches;
       assert.equal(step, ledgerOf(trainer.plan.dispatches));
       assert.is(cost.steps, trainer.steps);

@@ -9,8 +9,8 @@ import { softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import type { Binding } from '../../src/tensor/binding.js';
-import { fromHalf, toHalf } from '../../src/tensor/half.js';
-import { keep, prefix, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
+import { fromHalf, toHalf } from '../../src/tensor/float16.js';
+import { selectView, sliceView, type Tensor, tensor, transient } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -27,7 +27,7 @@ const random = generator();
 
 /** What a recorded plan leaves in `y`. */
 async function outcome(plan: Plan, y: Tensor): Promise<number[]> {
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.poison();
   plan.run();
@@ -85,9 +85,9 @@ test('a slim slice is read by its strides, and by keep-lists', async () => {
   const columns = uploadList(device, lists.columns);
   const leading = (n: number) => Array.from({ length: n }, (_, i) => i);
   const cases: [Tensor, number[], number[]][] = [
-    [prefix(whole, [r, c]), leading(r), leading(c)],
-    [keep(whole, [r, c], { rows }), lists.rows, leading(c)],
-    [keep(whole, [r, c], { rows, columns }), lists.rows, lists.columns],
+    [sliceView(whole, [r, c]), leading(r), leading(c)],
+    [selectView(whole, [r, c], { rows }), lists.rows, leading(c)],
+    [selectView(whole, [r, c], { rows, columns }), lists.rows, lists.columns],
   ];
   for (const [slice, kept, across] of cases) {
     const plan = new Plan(device);
@@ -120,13 +120,13 @@ const four = () => upload(device, 'four', [4], Float32Array.of(1, 2, 3, 4));
 test('what a kernel reads as dense, or does not know, is refused by name', async () => {
   const plan = new Plan(device);
   const y = transient(plan, 'y', [2, 2]);
-  const wide = prefix(upload(device, 'wide', [2, 4], randoms(random, 8)), [2, 2]);
+  const wide = sliceView(upload(device, 'wide', [2, 4], randoms(random, 8)), [2, 2]);
   await rejects(
     () => record(plan, same, wide, y),
     ShapeError,
     /^mine\.main: x: expected a dense tensor, got a view wide/,
   );
-  const kept = keep(wide, [2, 2], { rows: uploadList(device, [0, 1]) });
+  const kept = selectView(wide, [2, 2], { rows: uploadList(device, [0, 1]) });
   await rejects(
     () => recordSlice(plan, { ...kept, keptRows: uploadList(device, [0, 1]) }, kept),
     ShapeError,
@@ -167,7 +167,7 @@ test('kernels of one name and different code have pipelines of their own', async
   const [once, double] = [transient(plan, 'once', [4]), transient(plan, 'double', [4])];
   record(plan, same, four(), once);
   record(plan, twice, once, double);
-  plan.keep(once);
+  plan.retain(once);
   assert.equal(await outcome(plan, double), [2, 4, 6, 8]);
 });
 
@@ -239,7 +239,7 @@ test('whole numbers are read as such, and no tensor is taken for one of another 
     /^mine\.main: x: expected a tensor of f32, got u32 labels/,
   );
   bind({ storage: buffer, offset: 0, bytes: 16 }, next); // bare memory has no kind
-  plan.keep(next);
+  plan.retain(next);
   await plan.compile();
   plan.run();
   const read: Int32Array = await plan.read(next);
@@ -249,7 +249,7 @@ test('whole numbers are read as such, and no tensor is taken for one of another 
   );
   const unsigned: Uint32Array = await plan.read(labels);
   assert.equal([...unsigned], numbers);
-  assert.equal([...(await plan.read(prefix(labels, [3])))], numbers.slice(0, 3));
+  assert.equal([...(await plan.read(sliceView(labels, [3])))], numbers.slice(0, 3));
   plan.dispose();
 });
 

@@ -121,12 +121,12 @@ const refused: Record<string, [code: string, message: RegExp]> = {
     /, line 10: expected main to bind at most 8 storage buffers, .*, got 9; split/,
   ],
   'a texture': [
-    `${x}\n${y}\n@group(0) @binding(3) var picture: texture_2d<f32>;\n${body}`,
-    /, line 3: expected uniforms and storage buffers, got picture, a texture or sampler; /,
+    `${x}\n${y}\n@group(0) @binding(3) var image: texture_2d<f32>;\n${body}`,
+    /, line 3: expected uniforms and storage buffers, got image, a texture or sampler; /,
   ],
   'a storage texture': [
-    `@group(0) @binding(3) var picture: texture_storage_2d<rgba8unorm, write>;\n${x}\n${y}\n${body}`,
-    /, line 1: .*, got picture, a texture or sampler; /,
+    `@group(0) @binding(3) var image: texture_storage_2d<rgba8unorm, write>;\n${x}\n${y}\n${body}`,
+    /, line 1: .*, got image, a texture or sampler; /,
   ],
   'a sampler': [
     `${x}\n${y}\n@group(0) @binding(3) var s: sampler;\n${body}`,

@@ -26,7 +26,7 @@ test('CIFAR-10: several files, labels, planes become RGBA', async () => {
     { name: 'data_batch_2.bin', bytes: second },
   ];
   const source = openCifar('cifar10', 'cifar10', files, CIFAR10_CLASSES);
-  assert.equal([source.length, source.pictures], [3, 1]);
+  assert.equal([source.length, source.images], [3, 1]);
   assert.equal([...source.labels!], [3, 9, 0]);
   assert.is(source.classes![9], 'truck');
   for (const [item, bytes, start] of [
@@ -73,7 +73,7 @@ test('labels that the format does not have are refused with their place', () => 
   assert.throws(open('cifar10', [[1]], ['one']), refused(/names of 10 classes, got 1/));
 });
 
-test('any bytes give pictures or a DataError, nothing else', () => {
+test('any bytes give images or a DataError, nothing else', () => {
   const lengths = fc.oneof(fc.nat(100), fc.constantFrom(3072, 3073, 3074, 6146, 6148, 3073 * 3074));
   fc.assert(
     fc.property(lengths, fc.nat(255), fc.constantFrom('cifar10', 'cifar100'), (length, value, variant) => {

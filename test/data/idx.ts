@@ -29,25 +29,25 @@ async function survives(promise: Promise<unknown>): Promise<void> {
   }
 }
 
-const pictures = Uint8Array.from({ length: 2 * 3 * 4 }, (_, i) => i * 10);
-const images = idx([2, 3, 4], pictures);
+const levels = Uint8Array.from({ length: 2 * 3 * 4 }, (_, i) => i * 10);
+const images = idx([2, 3, 4], levels);
 const labels = idx([2], [7, 1]);
 
 for (const packed of [false, true]) {
-  test(`grey images and labels, ${packed ? 'gzipped' : 'plain'}, come back as RGBA`, async () => {
+  test(`gray images and labels, ${packed ? 'gzipped' : 'plain'}, come back as RGBA`, async () => {
     const pack = (bytes: Uint8Array) => (packed ? new Uint8Array(gzipSync(bytes)) : bytes);
     const source = await openIdx({ name: 'toy', images: pack(images), labels: pack(labels) });
-    assert.equal([source.length, source.pictures], [2, 1]);
+    assert.equal([source.length, source.images], [2, 1]);
     assert.equal([...source.labels!], [7, 1]);
     const { width, height, pixels } = await source.load(1, 0);
     assert.equal([width, height], [4, 3]);
     assert.equal(
       [...pixels],
-      Array.from(pictures.subarray(12)).flatMap((grey) => [grey, grey, grey, 255]),
+      Array.from(levels.subarray(12)).flatMap((gray) => [gray, gray, gray, 255]),
     );
     await refuses(source.load(2, 0), /toy: expected an item from 0 to 1, got 2/);
     await refuses(source.load(0.5, 0), /got 0.5/);
-    await refuses(source.load(0, 1), /an item has 1 picture/);
+    await refuses(source.load(0, 1), /an item has 1 image/);
   });
 }
 
@@ -114,7 +114,7 @@ test('parseIdx hands out shape and values as a view', () => {
   const { shape, values } = parseIdx(images, 'x');
   assert.equal(shape, [2, 3, 4]);
   assert.is(values.buffer, images.buffer);
-  assert.equal([...values], [...pictures]);
+  assert.equal([...values], [...levels]);
 });
 
 test('a small file that unpacks without end is cut off', async () => {
@@ -126,15 +126,15 @@ test('a small file that unpacks without end is cut off', async () => {
 
 test('labels are whole numbers of any type, big-endian; of several columns the first counts', async () => {
   const images = idx([3, 1, 1], [1, 2, 3]);
-  const labelled = async (labels: Uint8Array) => [...(await openIdx({ name: 'x', images, labels })).labels!];
+  const labeled = async (labels: Uint8Array) => [...(await openIdx({ name: 'x', images, labels })).labels!];
   const words = (values: number[]) =>
     values.flatMap((value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]);
   const raw = (type: number, shape: number[], bytes: number[]) =>
     Uint8Array.from([0, 0, type, shape.length, ...shape.flatMap((size) => words([size])), ...bytes]);
-  assert.equal(await labelled(raw(9, [3], [0, 127, 5])), [0, 127, 5]);
-  assert.equal(await labelled(raw(11, [3], [0, 9, 1, 0, 0, 2])), [9, 256, 2]);
-  assert.equal(await labelled(raw(12, [3], words([7, 70_000 - 65_536, 0]))), [7, 4464, 0]);
-  assert.equal(await labelled(raw(12, [3, 2], words([4, 99, 5, 98, 6, 97]))), [4, 5, 6]);
+  assert.equal(await labeled(raw(9, [3], [0, 127, 5])), [0, 127, 5]);
+  assert.equal(await labeled(raw(11, [3], [0, 9, 1, 0, 0, 2])), [9, 256, 2]);
+  assert.equal(await labeled(raw(12, [3], words([7, 70_000 - 65_536, 0]))), [7, 4464, 0]);
+  assert.equal(await labeled(raw(12, [3, 2], words([4, 99, 5, 98, 6, 97]))), [4, 5, 6]);
   for (const [bytes, message] of [
     [raw(9, [3], [0, 255, 1]), /x labels: expected labels from 0 to 65535, got -1/],
     [raw(12, [3], words([0, 65_536, 0])), /from 0 to 65535, got 65536/],
@@ -143,7 +143,7 @@ test('labels are whole numbers of any type, big-endian; of several columns the f
     [raw(12, [2], words([0, 0])), /expected 3, one an image, got 2/],
     [raw(12, [3, 0], []), /expected 3, one an image, got 3 x 0/],
   ] as const)
-    await refuses(labelled(bytes), message);
+    await refuses(labeled(bytes), message);
 });
 
 test.run();

@@ -2,14 +2,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { halve } from '../../src/data/derived.js';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
+import { augment, centerCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { centreDraw, view as referenceView } from '../ops/augment_reference.js';
+import { centerDraw, view as referenceView } from '../ops/augment_reference.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 
@@ -24,37 +24,37 @@ const integer = (below: number) => Math.floor(random() * below);
 const opaque = (pixels: number) =>
   Uint8Array.from({ length: pixels * 4 }, (_, i) => (i % 4 === 3 ? 255 : integer(256)));
 
-interface CountedSource extends ImageSource<Picture> {
-  readonly all: readonly Picture[];
+interface CountedSource extends ImageSource<RgbaImage> {
+  readonly all: readonly RgbaImage[];
   loads: number;
   /** Makes loading this item fail. */
   broken?: number;
 }
 
-function randomSource(length: number, pictures: 1 | 2 = 1, side = () => 1 + integer(20)): CountedSource {
-  const all = Array.from({ length: length * pictures }, () => {
+function randomSource(length: number, images: 1 | 2 = 1, side = () => 1 + integer(20)): CountedSource {
+  const all = Array.from({ length: length * images }, () => {
     const [width, height] = [side(), side()];
     return { width, height, pixels: opaque(width * height) };
   });
   const source: CountedSource = {
-    name: 'random pictures',
+    name: 'random images',
     length,
-    pictures,
+    images,
     bound: { side: Math.max(...all.flatMap(({ width, height }) => [width, height])), pixels: 400 },
     all,
     loads: 0,
-    async load(item, picture) {
+    async load(item, image) {
       source.loads++;
       if (item === source.broken) throw new DataError(`item ${item} is broken`);
       await new Promise((resolve) => setTimeout(resolve, random() * 3)); // they come in any order
-      return all[item * pictures + picture];
+      return all[item * images + image];
     },
   };
   return source;
 }
 
-/** What the bindings show: every place's sample and its pictures for either view. */
-async function shown(loader: Loader, places = loader.batch): Promise<{ sample: number; views: Picture[] }[]> {
+/** What the bindings show: every place's sample and its images for either view. */
+async function shown(loader: Loader, places = loader.batch): Promise<{ sample: number; views: RgbaImage[] }[]> {
   const read = async (name: 'pixels' | 'table' | 'batch') => device.read(loader.bindings[name]);
   const pixels = new Uint8Array(await read('pixels'));
   const [table, batch] = [new Uint32Array(await read('table')), new Uint32Array(await read('batch'))];
@@ -70,7 +70,7 @@ async function shown(loader: Loader, places = loader.batch): Promise<{ sample: n
 const expectShown = async (loader: Loader, source: CountedSource, items: ArrayLike<number>, what: string) => {
   const expected = Array.from(items, (sample) => ({
     sample,
-    views: [0, source.pictures - 1].map((picture) => source.all[sample * source.pictures + picture]),
+    views: [0, source.images - 1].map((image) => source.all[sample * source.images + image]),
   }));
   assert.equal(await shown(loader), expected, `${what}, seed ${seed}`);
 };
@@ -88,11 +88,11 @@ async function withLoader(
   }
 }
 
-for (const pictures of [1, 2] as const) {
+for (const images of [1, 2] as const) {
   for (const budget of [undefined, 0]) {
-    const how = `${budget === 0 ? 'streamed' : 'cached'}, ${pictures} picture(s) an item`;
+    const how = `${budget === 0 ? 'streamed' : 'cached'}, ${images} image(s) an item`;
     test(`every step's own items are shown: ${how}`, async () => {
-      const source = randomSource(90, pictures);
+      const source = randomSource(90, images);
       await withLoader(source, { batch: 16, seed, budget }, async (loader) => {
         assert.is(loader.cached, budget !== 0);
         assert.is(loader.stepsPerEpoch, 5);
@@ -123,7 +123,7 @@ test('an epoch shows every item at most once, in an order of its own that depend
   for (const each of [loader, again, other]) each.dispose();
 });
 
-test('cached and streamed pictures make the same views, bit for bit, whatever was shown before', async () => {
+test('cached and streamed images make the same views, bit for bit, whatever was shown before', async () => {
   const source = randomSource(40, 2);
   const [options] = defaultViews(12);
   const results: Float32Array[] = [];
@@ -135,7 +135,7 @@ test('cached and streamed pictures make the same views, bit for bit, whatever wa
     await withLoader(source, { batch: 8, seed, budget }, async (loader) => {
       const plan = new Plan(device);
       const x = [augment(plan, loader, 0, options), augment(plan, loader, 1, options)];
-      for (const view of x) plan.keep(view);
+      for (const view of x) plan.retain(view);
       await plan.compile();
       for (const step of steps) {
         await loader.prepare(step);
@@ -152,21 +152,21 @@ test('cached and streamed pictures make the same views, bit for bit, whatever wa
   assert.equal(results[2], results[0], `after another step, seed ${seed}`);
 });
 
-test('view 0 is made of picture 0, view 1 of picture 1', async () => {
+test('view 0 is made of image 0, view 1 of image 1', async () => {
   const source = randomSource(4, 2);
   await withLoader(source, { batch: 4 }, async (loader) => {
     const plan = new Plan(device);
-    const views = ([0, 1] as const).map((view) => centreCrop(plan, loader, { size: 9, ...imagenetStatistics }, view));
-    for (const x of views) plan.keep(x);
+    const views = ([0, 1] as const).map((view) => centerCrop(plan, loader, { size: 9, ...imagenetStatistics }, view));
+    for (const x of views) plan.retain(x);
     await plan.compile();
     await loader.show([2, 0, 3, 1]);
     plan.poison();
     plan.run();
     for (const [view, x] of views.entries()) {
       const expected = [2, 0, 3, 1].flatMap((item) => {
-        const picture = source.all[2 * item + view];
+        const image = source.all[2 * item + view];
         const blur = { p: 0, sigma: [1, 1], window: 1 } as const;
-        return [...referenceView(picture, centreDraw(picture, 9, 9), { size: 9, blur, ...imagenetStatistics })];
+        return [...referenceView(image, centerDraw(image, 9, 9), { size: 9, blur, ...imagenetStatistics })];
       });
       close((await plan.read(x)).subarray(0, expected.length), expected, `view ${view}`);
     }
@@ -214,11 +214,11 @@ test('steps make no buffers', async () => {
   assert.is(device.allocated, 0, 'bytes held after dispose()');
 });
 
-test('a picture is halved, by means of 2 x 2, until its share of the batch holds it, cached and streamed alike', async () => {
+test('an image is halved, by means of 2 x 2, until its share of the batch holds it, cached and streamed alike', async () => {
   const batch = 2 ** 16; // so that the share is 512 pixels, and sides are at most 32
-  const kept = async (budget: number | undefined, from: readonly Picture[]) => {
+  const kept = async (budget: number | undefined, from: readonly RgbaImage[]) => {
     const source = { ...randomSource(from.length), bound: undefined, load: async (item: number) => from[item] };
-    let seen: Picture[] = [];
+    let seen: RgbaImage[] = [];
     await withLoader(source, { batch, budget }, async (loader) => {
       assert.is(loader.cached, budget !== 0);
       if (budget === 0) assert.is(loader.maxSide, 32);
@@ -239,15 +239,15 @@ test('a picture is halved, by means of 2 x 2, until its share of the batch holds
   ] as const;
   const from = sides.map(([width, height]) => ({ width, height, pixels: opaque(width * height) }));
   const expected = sides.map(([, , times], i) => {
-    let picture: Picture = from[i];
-    for (let t = 0; t < times; t++) picture = halve(picture);
-    return picture;
+    let image: RgbaImage = from[i];
+    for (let t = 0; t < times; t++) image = halve(image);
+    return image;
   });
   assert.equal(await kept(undefined, from), expected, `cached, seed ${seed}`);
   assert.equal(await kept(0, from), expected, `streamed, seed ${seed}`);
 });
 
-test("memory is for pictures as large as a source's bound, and one above it is refused by name", async () => {
+test("memory is for images as large as a source's bound, and one above it is refused by name", async () => {
   const source = { ...randomSource(9, 2, () => 6), bound: { side: 8, pixels: 40 } };
   await withLoader(source, { batch: 3, budget: 0 }, async (loader) => {
     assert.is(loader.maxSide, 8);
@@ -258,15 +258,11 @@ test("memory is for pictures as large as a source's bound, and one above it is r
       [9, 2],
       [7, 6],
     ]) {
-      (source.all as Picture[])[5] = { width, height, pixels: opaque(width * height) };
-      await rejects(
-        () => loader.show([1, 2]),
-        DataError,
-        /pictures: item 2, picture 1: .* at most 8 and 40 pixels in all/,
-      );
+      (source.all as RgbaImage[])[5] = { width, height, pixels: opaque(width * height) };
+      await rejects(() => loader.show([1, 2]), DataError, /images: item 2, image 1: .* at most 8 and 40 pixels in all/);
     }
   });
-  await rejects(() => Loader.open(device, source, { batch: 3 }), DataError, /item 2, picture 1: .*got 7 x 6/);
+  await rejects(() => Loader.open(device, source, { batch: 3 }), DataError, /item 2, image 1: .*got 7 x 6/);
 });
 
 test('with no budget nothing is decoded on opening', async () => {
@@ -274,6 +270,22 @@ test('with no budget nothing is decoded on opening', async () => {
   await withLoader(source, { batch: 2, budget: 0, onProgress: () => assert.unreachable() }, async () => {
     assert.is(source.loads, 0);
   });
+});
+
+test('where sizes are known, images that do not fit are not decoded on opening, those that fit are, once', async () => {
+  const source = randomSource(200, 2);
+  const bytes = source.all.reduce((sum, { pixels }) => sum + pixels.length, 0);
+  const sizes = Uint32Array.from(source.all.flatMap(({ width, height }) => [width, height]));
+  const open = (budget: number) => Loader.open(device, { ...source, sizes }, { batch: 4, seed: 1, budget });
+  using streamed = await open(bytes - 1);
+  assert.equal([streamed.cached, source.loads], [false, 0]);
+  using cached = await open(bytes);
+  assert.equal([cached.cached, source.loads], [true, 400]);
+  await rejects(
+    () => Loader.open(device, { ...source, sizes: sizes.subarray(2) }, { batch: 4 }),
+    DataError,
+    /expected sizes of 800 sides, two an image, got 798/,
+  );
 });
 
 test('two calls at once are refused by name, and the first goes on', async () => {
@@ -289,8 +301,8 @@ test('two calls at once are refused by name, and the first goes on', async () =>
         loader.prefetch(2); // has no memory to go to
         await Promise.all([
           first,
-          rejects(() => second, ConfigError, new RegExp(`^loader: prepare\\(1\\) while ${call} is under way`)),
-          rejects(() => third, ConfigError, new RegExp(`^loader: show\\(\\) while ${call} is under way`)),
+          rejects(() => second, ConfigError, new RegExp(`^loader: prepare\\(1\\) while ${call} is pending`)),
+          rejects(() => third, ConfigError, new RegExp(`^loader: show\\(\\) while ${call} is pending`)),
         ]);
         await expectShown(loader, source, items, call);
       }
@@ -315,7 +327,7 @@ test('items to show are decoded ahead as steps are', async () => {
   });
 });
 
-test('a picture that cannot be had fails the step that needs it, and no other', async () => {
+test('an image that cannot be had fails the step that needs it, and no other', async () => {
   const source = randomSource(100);
   await withLoader(source, { batch: 10, seed, budget: 0 }, async (loader) => {
     source.broken = loader.batchAt(3)[4];
@@ -350,7 +362,7 @@ test('what cannot be loaded is refused', async () => {
     randomSource(7),
     { batch: 8, seed },
     DataError,
-    /random pictures: has 7 items, fewer than a batch of 8; use a smaller batch/,
+    /random images: has 7 items, fewer than a batch of 8; use a smaller batch/,
   );
   await refuses(randomSource(7), { batch: 0 }, ConfigError, /batch to be a whole number above 0, got 0/);
   await refuses(randomSource(0), { batch: 1 }, DataError, /has 0 items/);
@@ -373,10 +385,10 @@ test('what cannot be loaded is refused', async () => {
   });
 });
 
-test('pictures may be ImageData of a canvas', async () => {
+test('images may be ImageData of a canvas', async () => {
   const plain = randomSource(6);
-  const load: ImageSource['load'] = async (item, picture) => {
-    const { width, height, pixels } = await plain.load(item, picture);
+  const load: ImageSource['load'] = async (item, image) => {
+    const { width, height, pixels } = await plain.load(item, image);
     return { width, height, data: Uint8ClampedArray.from(pixels), colorSpace: 'srgb' };
   };
   for (const budget of [undefined, 0])

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { resizeSquare, squareRegion } from '../../src/data/resize.js';
-import type { Picture } from '../../src/data/source.js';
+import type { RgbaImage } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { generator, seed } from '../random.js';
@@ -12,14 +12,14 @@ const random = generator();
 const integer = (from: number, to: number) => from + Math.floor(random() * (to - from + 1));
 
 /** Noise, a quarter of it black and a quarter white; as in resize.py where it is drawn by `generator(0)`. */
-function noise(width: number, height: number, draw = random): Picture {
+function noise(width: number, height: number, draw = random): RgbaImage {
   const pixels = new Uint8ClampedArray(width * height * 4);
   for (let i = 0; i < pixels.length; i++) pixels[i] = i % 4 < 3 ? Math.floor(draw() * 512) - 128 : 255;
   return { width, height, pixels };
 }
 
 /** Levels of RGB, of which alpha is checked and dropped. */
-function levels({ pixels }: Picture): number[] {
+function levels({ pixels }: RgbaImage): number[] {
   for (let at = 3; at < pixels.length; at += 4) assert.is(pixels[at], 255, `alpha ${at}`);
   return [...pixels].filter((_, i) => i % 4 < 3);
 }
@@ -37,8 +37,8 @@ function line(values: number[], to: number): number[] {
   });
 }
 
-/** The whole picture resized to `across` x `down`, then cut. */
-function reference({ width, height, pixels }: Picture, size: number, across: number, down: number): number[] {
+/** The whole image resized to `across` x `down`, then cut. */
+function reference({ width, height, pixels }: RgbaImage, size: number, across: number, down: number): number[] {
   const middle = (side: number) => {
     const rest = (side - size) / 2;
     return Number.isInteger(rest) ? rest : 2 * Math.round(rest / 2);
@@ -80,8 +80,8 @@ test('squares are those of torchvision and Pillow, bit for bit', () => {
   assert.is(tensors.size, 32);
   for (const [name, { shape, data }] of tensors) {
     const [, width, height, bilinear, side] = /^(\d+)x(\d+)( bilinear)?(?: (\d+))?$/.exec(name) ?? [];
-    const picture = noise(Number(width), Number(height), generator(0));
-    const square = resizeSquare(picture, shape[0], undefined, undefined, {
+    const image = noise(Number(width), Number(height), generator(0));
+    const square = resizeSquare(image, shape[0], undefined, undefined, {
       ...(bilinear && { interpolation: 'bilinear' }),
       ...(side && { resize: Number(side) }),
     });
@@ -92,11 +92,11 @@ test('squares are those of torchvision and Pillow, bit for bit', () => {
 
 test('squares of random sizes are those of sums in f64', () => {
   for (let i = 0; i < 60; i++) {
-    const picture = noise(integer(1, 40), integer(1, 40));
+    const image = noise(integer(1, 40), integer(1, 40));
     const size = integer(1, 24);
-    const [across, down] = sidesOf(picture, size);
-    const what = `${picture.width}x${picture.height} to ${size} (seed ${seed})`;
-    within(levels(resizeSquare(picture, size)), reference(picture, size, across, down), what);
+    const [across, down] = sidesOf(image, size);
+    const what = `${image.width}x${image.height} to ${size} (seed ${seed})`;
+    within(levels(resizeSquare(image, size)), reference(image, size, across, down), what);
   }
 });
 
@@ -111,15 +111,15 @@ test("a reduced copy lands where the original's sides say", () => {
   }
 });
 
-test('a picture of the wanted size is given back as it is, unless it is a copy of one that is no square', () => {
-  const picture = noise(12, 12);
-  assert.is(resizeSquare(picture, 12), picture);
-  assert.is(resizeSquare(picture, 12, { width: 60, height: 60 }), picture);
-  const wide = resizeSquare(picture, 12, { width: 24, height: 12 });
-  within(levels(wide), reference(picture, 12, 24, 12), `seed ${seed}`);
+test('an image of the wanted size is given back as it is, unless it is a copy of one that is no square', () => {
+  const image = noise(12, 12);
+  assert.is(resizeSquare(image, 12), image);
+  assert.is(resizeSquare(image, 12, { width: 60, height: 60 }), image);
+  const wide = resizeSquare(image, 12, { width: 24, height: 12 });
+  within(levels(wide), reference(image, 12, 24, 12), `seed ${seed}`);
 });
 
-test('the middle of a very long picture is found without the rest of it', () => {
+test('the middle of a very long image is found without the rest of it', () => {
   for (const [width, height] of [
     [60001, 3],
     [3, 60001],
@@ -137,7 +137,7 @@ test('the region that the square needs is enough', () => {
   for (let i = 0; i < 30; i++) {
     const full = { width: integer(1, 300), height: integer(1, 300) };
     const copy = i % 2 ? full : { width: Math.ceil(full.width / 3), height: Math.ceil(full.height / 3) };
-    const picture = noise(copy.width, copy.height);
+    const image = noise(copy.width, copy.height);
     const size = integer(1, 16);
     const interpolation = i % 3 ? 'bicubic' : 'bilinear';
     const options = { interpolation, resize: size + integer(0, 5) } as const;
@@ -145,9 +145,9 @@ test('the region that the square needs is enough', () => {
     const { left, top, width, height } = region;
     assert.ok(left >= 0 && top >= 0 && left + width <= copy.width && top + height <= copy.height, `seed ${seed}`);
     const rows = Array.from({ length: height }, (_, y) => ((top + y) * copy.width + left) * 4);
-    const pixels = Uint8Array.from(rows.flatMap((at) => [...picture.pixels.subarray(at, at + width * 4)]));
+    const pixels = Uint8Array.from(rows.flatMap((at) => [...image.pixels.subarray(at, at + width * 4)]));
     const square = resizeSquare({ width, height, pixels }, size, full, { ...copy, left, top }, options);
-    const whole = resizeSquare(picture, size, full, undefined, options);
+    const whole = resizeSquare(image, size, full, undefined, options);
     assert.equal([...square.pixels], [...whole.pixels], `seed ${seed}`);
   }
   const { width, height } = squareRegion({ width: 3000, height: 100 }, 50);

@@ -16,7 +16,7 @@ function named(names: readonly string[] | undefined, length = names?.length ?? 0
   return {
     name: 'made up',
     length,
-    pictures: 1,
+    images: 1,
     ...(names && { names }),
     labels: Int32Array.from({ length }, (_, item) => item % 3),
     load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),

@@ -16,14 +16,14 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** Multiply-adds of a forward pass over one picture, by the recorded dispatches: of convolutions, and of excitations' layers. */
+/** Multiply-adds of a forward pass over one image, by the recorded dispatches: of convolutions, and of excitations' layers. */
 function macsOf(spec: EncoderSpec, side: number, width: Width): number {
   const encoder = backbone(spec);
   const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
   const plan = new Plan(device);
-  const tape = new Tape(plan, { frozen: true });
-  const picture = transient(plan, 'picture', [1, 3, side, side]);
-  encoder.forward({ tape, parameters, width, training: false, updateStats: false }, picture);
+  const tape = new Tape(plan, { noGrad: true });
+  const image = transient(plan, 'image', [1, 3, side, side]);
+  encoder.forward({ tape, parameters, width, training: false, updateStats: false }, image);
   parameters.dispose();
   const counted = plan.dispatches.filter(({ label }) => /^(pointwise|conv2d|depthwise|matmul)/.test(label));
   return counted.reduce((sum, { macs }) => sum + macs, 0);
@@ -136,7 +136,7 @@ test('options out of range are refused by name', () => {
       );
 });
 
-test('pictures smaller than the stride are refused by their size', () => {
+test('images smaller than the stride are refused by their size', () => {
   for (const encoder of encoderNames) {
     const { parameters, statistics, stride, forward } = backbone({ ...spec(encoder, 1), width: 0.25 });
     const plan = new Plan(device);
@@ -155,10 +155,10 @@ test('pictures smaller than the stride are refused by their size', () => {
       [3, stride, stride],
     ])
       assert.throws(
-        () => forward(pass, transient(plan, 'picture', shape)),
-        new RegExp(`encoder: expected pictures \\(N, 3, H, W\\) of at least ${stride} pixels a side, got`),
+        () => forward(pass, transient(plan, 'image', shape)),
+        new RegExp(`encoder: expected images \\(N, 3, H, W\\) of at least ${stride} pixels a side, got`),
       );
-    assert.equal(forward(pass, transient(plan, 'picture', [1, 3, stride, stride])).shape[0], 1);
+    assert.equal(forward(pass, transient(plan, 'image', [1, 3, stride, stride])).shape[0], 1);
     held.dispose();
   }
 });

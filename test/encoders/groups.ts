@@ -39,10 +39,10 @@ function tied(ops: readonly Operation[]): (tensor: Tensor) => Set<Tensor> {
 }
 
 /** The groups that the parameters of an encoder's ops claim for each set of tied tensors. */
-function claims(encoder: Encoder, ops: readonly Operation[], picture: Tensor): Map<Set<Tensor>, Set<Channels>> {
+function claims(encoder: Encoder, ops: readonly Operation[], image: Tensor): Map<Set<Tensor>, Set<Channels>> {
   const setOf = tied(ops);
-  const sides = new Map(encoder.parameters.map(({ name, sides }) => [name, sides]));
-  const found = new Map<Set<Tensor>, Set<Channels>>([[setOf(picture), new Set()]]);
+  const sides = new Map(encoder.parameters.map(({ name, dims: sides }) => [name, sides]));
+  const found = new Map<Set<Tensor>, Set<Channels>>([[setOf(image), new Set()]]);
   for (const { op, inputs, output } of ops) {
     const [x] = inputs;
     const claim = (tensor: Tensor, side: Channels | number | undefined) => {
@@ -75,10 +75,10 @@ for (const name of encoderNames)
     const parameters = new Parameters(device, encoder.parameters, encoder.statistics);
     const plan = new Plan(device);
     const tape = new Tape(plan);
-    const picture = transient(plan, 'picture', [2, 3, encoder.stride, encoder.stride]);
-    const features = encoder.forward({ tape, parameters, width: 'host', training: true, updateStats: true }, picture);
+    const image = transient(plan, 'image', [2, 3, encoder.stride, encoder.stride]);
+    const features = encoder.forward({ tape, parameters, width: 'host', training: true, updateStats: true }, image);
 
-    const found = claims(encoder, tape.operations, picture);
+    const found = claims(encoder, tape.operations, image);
     const groups = [...found.values()].map((set) => {
       assert.is(set.size, 1, `tied tensors claim one group, not ${JSON.stringify([...set])}`);
       return [...set][0];
@@ -88,7 +88,7 @@ for (const name of encoderNames)
     assert.ok(of?.[1].has(encoder.features), 'the features have the group that the encoder says');
     assert.is(tape.operations.filter(({ op }) => op === 'add').length, residualAdds[name], 'residual adds');
 
-    const weights = new Map(encoder.parameters.map(({ name, sides }) => [name, sides[0]]));
+    const weights = new Map(encoder.parameters.map(({ name, dims: sides }) => [name, sides[0]]));
     for (const { name, channels } of encoder.statistics)
       assert.ok(
         weights.get(name.replace(/running_(mean|var)$/, 'weight')) === channels,
@@ -99,7 +99,7 @@ for (const name of encoderNames)
 
 test('the projector continues the features, and its layers have groups of their own', () => {
   const features = { host: 12, slim: 8 };
-  const sides = new Map(projector(features, 16).parameters.map(({ name, sides }) => [name, sides]));
+  const sides = new Map(projector(features, 16).parameters.map(({ name, dims: sides }) => [name, sides]));
   assert.ok(sides.get('projector.0.weight')?.[1] === features);
   const first = sides.get('projector.0.weight')?.[0];
   const second = sides.get('projector.3.weight')?.[0];

@@ -60,15 +60,15 @@ for (const [encoder, tolerance] of [
     );
     const parameters = backboneParameters(device, network, state, encoder);
     const shape = [2, 3, side, side];
-    const picture = upload(device, 'picture', shape, drawn(1, shape, 0.1, 1.5));
+    const image = upload(device, 'image', shape, drawn(1, shape, 0.1, 1.5));
     const plan = new Plan(device);
     const pass = { parameters, width: 'host', updateStats: false } as const;
-    const still = network.forward({ ...pass, tape: new Tape(plan, { frozen: true }), training: false }, picture);
+    const still = network.forward({ ...pass, tape: new Tape(plan, { noGrad: true }), training: false }, image);
     const tape = new Tape(plan);
-    const y = network.forward({ ...pass, tape, training: true }, picture);
+    const y = network.forward({ ...pass, tape, training: true }, image);
     const dy = upload(device, 'dy', y.shape, drawn(2, y.shape, 0.1, 1));
     tape.backward(y, dy);
-    for (const features of [still, y]) plan.keep(features);
+    for (const features of [still, y]) plan.retain(features);
     await plan.compile();
     plan.poison();
     device.write(parameters.grads, new Float32Array(parameters.size));
@@ -100,7 +100,7 @@ for (const [encoder, tolerance] of [
     });
     plan.dispose();
     parameters.dispose();
-    for (const each of [picture, dy]) device.free(each);
+    for (const each of [image, dy]) device.free(each);
   });
 
 test.run();

@@ -40,7 +40,7 @@ async function pass(
   const y = encoder.forward({ tape, parameters, width, training: true, updateStats: true }, x);
   const gradient = upload(device, 'dy', y.shape, dy);
   tape.backward(y, gradient);
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.poison();
   device.write(parameters.grads, new Float32Array(parameters.size));
@@ -67,7 +67,7 @@ function keptChannels(
     const first = Array.from({ length: channels.slim }, (_, c) => c);
     if (slice === 'prefix' || channels.host === channels.slim) return first;
     const writers = parameters.filter(
-      ({ name, sides: [rows, columns, kernel] }) =>
+      ({ name, dims: [rows, columns, kernel] }) =>
         rows === channels && columns !== 1 && kernel !== undefined && !name.includes('fc2'),
     );
     const scores = Array.from({ length: channels.host }, (_, c) =>
@@ -85,7 +85,7 @@ function keptChannels(
 }
 
 /** Indices in a tensor of the rows, columns and taps that a slim encoder uses, in order. */
-function sliceIndices({ sides, shape }: Parameter, kept: (channels: Channels) => number[]): number[] {
+function sliceIndices({ dims: sides, shape }: Parameter, kept: (channels: Channels) => number[]): number[] {
   return sides.reduce<number[]>(
     (at, side, d) => {
       const along = typeof side === 'number' ? Array.from({ length: side }, (_, i) => i) : kept(side);
@@ -130,9 +130,9 @@ for (const [encoder, slice] of cases)
       stemStride: encoder === 'mobilenet_v1' || encoder === 'resnet20' ? 1 : 2,
     };
     const random = generator();
-    const picture = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
+    const image = upload(device, 'x', [4, 3, side, side], randoms(random, 4 * 3 * side * side));
     const wide = backbone(spec);
-    for (const { name, sides } of wide.parameters)
+    for (const { name, dims: sides } of wide.parameters)
       for (const group of sides)
         assert.ok(typeof group === 'number' || group.host === 3 || group.host > group.slim, `${name} is sliced`);
     const host = new Map(
@@ -148,8 +148,8 @@ for (const [encoder, slice] of cases)
       Float32Array.from(slices.get(name) ?? [], (i) => (host.get(name) as Float32Array)[i]);
     const dy = randoms(random, 4 * wide.features.slim);
 
-    const inPlace = await pass(spec, 'slim', picture, dy, (name) => host.get(name) as Float32Array, slice);
-    const copied = await pass({ ...spec, ratio: 1 }, 'host', picture, dy, copy);
+    const inPlace = await pass(spec, 'slim', image, dy, (name) => host.get(name) as Float32Array, slice);
+    const copied = await pass({ ...spec, ratio: 1 }, 'host', image, dy, copy);
 
     close(inPlace.features, copied.features, 'features', 1e-5);
     for (const [name, at] of slices) {
@@ -188,7 +188,7 @@ for (const [encoder, slice] of cases)
         `${name} of the host, and of channels that are not kept, is untouched`,
       );
     }
-    device.free(picture);
+    device.free(image);
   });
 
 test('a host has no room for two tensors of one name', () => {

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backbone, type EncoderName, encoderNames } from '../../src/config/encoders.js';
-import { Parameters, type Side } from '../../src/core/parameters.js';
+import { type Dim, Parameters } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
 import { Tape } from '../../src/core/tape.js';
 import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
@@ -26,15 +26,15 @@ const random = generator();
 
 /** What an encoder owns, its groups of channels numbered in the order in which they come up. */
 function ownedBy({ parameters, statistics, features, hidden, stride }: Encoder): unknown {
-  const groups = new Map<Side, string>();
-  const named = (side: Side) => {
+  const groups = new Map<Dim, string>();
+  const named = (side: Dim) => {
     if (typeof side === 'number') return side;
     const text = groups.get(side) ?? `group ${groups.size} of ${side.host} and ${side.slim}`;
     groups.set(side, text);
     return text;
   };
   return {
-    parameters: parameters.map(({ init: _, sides, ...own }) => ({ ...own, sides: sides.map(named) })),
+    parameters: parameters.map(({ init: _, dims: sides, ...own }) => ({ ...own, sides: sides.map(named) })),
     statistics: statistics.map(({ channels, ...own }) => ({ ...own, channels: named(channels) })),
     features: named(features),
     hidden: hidden?.map(({ host, slim }) => [host, slim]),
@@ -71,12 +71,12 @@ async function slimState(encoder: Encoder): Promise<{ parameters: Parameters; st
 }
 
 /** Features of the slim encoder where it lies, in its host. */
-async function inPlace(encoder: Encoder, parameters: Parameters, { shape, pictures }: Input): Promise<Float32Array> {
+async function inPlace(encoder: Encoder, parameters: Parameters, { shape, images }: Input): Promise<Float32Array> {
   const plan = new Plan(device);
-  const x = upload(device, 'x', shape, pictures);
+  const x = upload(device, 'x', shape, images);
   const pass = { parameters, width: 'slim', training: false, updateStats: false } as const;
-  const y = encoder.forward({ ...pass, tape: new Tape(plan, { frozen: true }) }, x);
-  plan.keep(y);
+  const y = encoder.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, x);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   const rows = (await plan.read(y)).slice(0, numel(y.shape));

@@ -12,7 +12,7 @@ import { backboneParameters } from '../../src/inference/torchvision.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { fromHalf, toHalf } from '../../src/tensor/half.js';
+import { fromHalf, toHalf } from '../../src/tensor/float16.js';
 import { numel, type Precision, tensor } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
@@ -54,7 +54,7 @@ const source = () => {
 
 /**
  * Features and gradients by running statistics, which rounding does not move as it moves those of a small batch. They are
- * those of pictures: by the first ones, 0 and 1, activations would fade from layer to layer into numbers too small for f16.
+ * those of images: by the first ones, 0 and 1, activations would fade from layer to layer into numbers too small for f16.
  */
 async function pass(network: Encoder, state: Tensors, precision: Precision) {
   const parameters = backboneParameters(device, network, state, 'made up');
@@ -64,15 +64,15 @@ async function pass(network: Encoder, state: Tensors, precision: Precision) {
   const values = precision === 'f16' ? halves : fromHalf(halves);
   const bytes = new Uint8Array(Math.ceil(values.byteLength / 16) * 16);
   bytes.set(new Uint8Array(values.buffer));
-  const buffer = device.buffer('picture', bytes.length);
+  const buffer = device.buffer('image', bytes.length);
   device.write(buffer, bytes);
   using plan = new Plan(device);
   const tape = new Tape(plan);
-  const picture = tensor(buffer, 'picture', shape, 0, precision);
-  const y = network.forward({ tape, parameters, width: 'host', training: false, updateStats: false }, picture);
+  const image = tensor(buffer, 'image', shape, 0, precision);
+  const y = network.forward({ tape, parameters, width: 'host', training: false, updateStats: false }, image);
   const dy = upload(device, 'dy', y.shape, randoms(random, numel(y.shape), 0.1, 1));
   tape.backward(y, dy);
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.poison();
   device.write(parameters.grads, new Float32Array(parameters.size));

@@ -12,7 +12,7 @@ import { cropAndFlip } from '../../src/eval/fit.js';
 import { pixelEncoder } from '../../src/eval/raw_pixels.js';
 import { featuresOf, type WeightedEncoder } from '../../src/inference/features.js';
 import { ImageEncoder } from '../../src/inference/image_encoder.js';
-import { dense } from '../../src/nn/blocks.js';
+import { linearLayer } from '../../src/nn/blocks.js';
 import { activation } from '../../src/ops/activation.js';
 import { augment } from '../../src/ops/augment.js';
 import { softmaxCrossEntropy } from '../../src/ops/softmax.js';
@@ -55,7 +55,7 @@ async function encoderOf(part: 'slim' | 'host'): Promise<ImageEncoder> {
 /** An encoder that is one layer: h = silu(W x + c) of the pixels x. */
 function layered(size: number, units: number): WeightedEncoder & { dispose(): void } {
   const pixels = 3 * size * size;
-  const layer = dense('features.0', { host: pixels, slim: pixels }, units);
+  const layer = linearLayer('features.0', { host: pixels, slim: pixels }, units);
   const parameters = new Parameters(device, layer.parameters, [], { bn: 'shared' });
   const random = generator();
   parameters.write('features.0.weight', randoms(random, units * pixels, 0, 0.2));
@@ -169,7 +169,7 @@ for (const part of ['slim', 'host'] as const)
     });
 
     const { backbone } = encoder;
-    const layer = dense('classifier', backbone.features, classes);
+    const layer = linearLayer('classifier', backbone.features, classes);
     const parameters = new Parameters(device, [...backbone.parameters, ...layer.parameters], backbone.statistics, {
       bn: 'shared',
     });

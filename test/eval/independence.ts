@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert';
 import { backbone, type EncoderSpec } from '../../src/config/encoders.js';
 import type { Tensors } from '../../src/core/state.js';
 import { Loader } from '../../src/data/loader.js';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { pictureFeed } from '../../src/eval/fit.js';
+import { imageFeed } from '../../src/eval/fit.js';
 import { featuresOf } from '../../src/inference/features.js';
 import { ImageEncoder } from '../../src/inference/image_encoder.js';
 import { augment, defaultViews } from '../../src/ops/augment.js';
@@ -25,16 +25,16 @@ test.after(() => device.dispose());
 
 const random = generator();
 const integer = (below: number) => Math.floor(random() * below);
-function picture(width: number, height: number): Picture {
+function image(width: number, height: number): RgbaImage {
   const pixels = new Uint8Array(width * height * 4);
   for (let i = 0; i < pixels.length; i++) pixels[i] = i % 4 === 3 ? 255 : integer(256);
   return { width, height, pixels };
 }
-const sourceOf = (all: readonly Picture[], pictures: 1 | 2 = 1): ImageSource => ({
-  name: 'pictures',
-  length: all.length / pictures,
-  pictures,
-  load: async (item, which) => all[item * pictures + which],
+const sourceOf = (all: readonly RgbaImage[], images: 1 | 2 = 1): ImageSource => ({
+  name: 'images',
+  length: all.length / images,
+  images,
+  load: async (item, which) => all[item * images + which],
 });
 
 /** An encoder of random weights. */
@@ -95,8 +95,8 @@ for (const [spec, about] of [
   test(`embeddings are the same alone, among 1,000 others and in another order: ${spec.encoder}, ${about}`, async () => {
     const encoder = encoderOf({ ...spec, width: 0.125, ratio: 1 });
     const F = encoder.features;
-    const own = shapes.map(([width, height]) => picture(width, height));
-    const others = Array.from({ length: 50 }, () => picture(1 + integer(60), 1 + integer(30)));
+    const own = shapes.map(([width, height]) => image(width, height));
+    const others = Array.from({ length: 50 }, () => image(1 + integer(60), 1 + integer(30)));
     const places = own.map((_, i) => 167 * i + integer(167));
     const many = Array.from({ length: 1000 + own.length }, () => others[integer(others.length)]);
     places.forEach((place, i) => {
@@ -114,11 +114,11 @@ for (const [spec, about] of [
       const back = many.length - 1 - place;
       assert.equal(backwards.slice(back * F, (back + 1) * F), alone, `in another order: ${what}`);
     }
-    assert.is(rows.size, own.length, 'different pictures have different embeddings');
+    assert.is(rows.size, own.length, 'different images have different embeddings');
     encoder.dispose();
   });
 
-test('a picture of 30 to 1 is embedded as its central square is, however wide its neighbours make a batch', async () => {
+test('an image of 30 to 1 is embedded as its central square is, however wide its neighbors make a batch', async () => {
   const encoder = encoderOf({
     encoder: 'resnet20',
     width: 0.125,
@@ -127,7 +127,7 @@ test('a picture of 30 to 1 is embedded as its central square is, however wide it
     stemStride: 1,
     blocks: null,
   });
-  const panorama = picture(30 * 16, 16);
+  const panorama = image(30 * 16, 16);
   const left = (480 - 16) / 2;
   const square = {
     width: 16,
@@ -137,9 +137,9 @@ test('a picture of 30 to 1 is embedded as its central square is, however wide it
       (_, i) => panorama.pixels[(Math.floor(i / 64) * 480 + left) * 4 + (i % 64)],
     ),
   };
-  const [a, b] = [await encoder.embed([panorama, picture(2, 500)]), await encoder.embed([square])];
+  const [a, b] = [await encoder.embed([panorama, image(2, 500)]), await encoder.embed([square])];
   assert.equal(a.slice(0, encoder.features), b, `seed ${seed}`);
-  const given = { ...sourceOf([picture(9, 9)]), square: async () => square };
+  const given = { ...sourceOf([image(9, 9)]), square: async () => square };
   assert.equal(await featuresOf(device, encoder, given), b, "the source's own square");
   encoder.dispose();
 });
@@ -156,7 +156,7 @@ async function viewsOf(
   assert.is(loader.cached, budget !== 0);
   const plan = new Plan(device);
   const views = defaultViews(size).map((options, view) => augment(plan, loader, view as 0 | 1, options));
-  for (const view of views) plan.keep(view);
+  for (const view of views) plan.retain(view);
   await plan.compile();
   const others = Array.from({ length: source.length }, (_, other) => other).filter((other) => other !== item);
   await loader.show([item, ...others]);
@@ -169,29 +169,29 @@ async function viewsOf(
   return rows;
 }
 
-for (const pictures of [1, 2] as const)
-  test(`training views are the same whatever the neighbours, cached or streamed: ${pictures} picture(s) an item`, async () => {
+for (const images of [1, 2] as const)
+  test(`training views are the same whatever the neighbors, cached or streamed: ${images} image(s) an item`, async () => {
     const before = device.allocated;
-    const batch = 2 ** 9; // a picture's share is 65,536 pixels, or 32,768, and sides of 362, or 256
+    const batch = 2 ** 9; // an image's share is 65,536 pixels, or 32,768, and sides of 362, or 256
     for (const [width, height] of [
       [20, 30],
       [400, 13], // sides beyond the share
       [300, 230], // pixels beyond it
       [7, 210],
     ]) {
-      const own = Array.from({ length: pictures }, () => picture(width, height));
-      const neighbours = (side: number) =>
+      const own = Array.from({ length: images }, () => image(width, height));
+      const neighbors = (side: number) =>
         [side, side, 4].flatMap((most) =>
-          Array.from({ length: pictures }, () => picture(1 + integer(most), 1 + integer(most))),
+          Array.from({ length: images }, () => image(1 + integer(most), 1 + integer(most))),
         );
       const seen: number[][] = [];
       for (const [others, budget] of [
-        [neighbours(20), undefined],
-        [neighbours(600), undefined],
-        [neighbours(600), 0],
+        [neighbors(20), undefined],
+        [neighbors(600), undefined],
+        [neighbors(600), 0],
       ] as const) {
-        const all = [...others.slice(0, pictures), ...own, ...others.slice(pictures)]; // the same item number
-        seen.push(await viewsOf(sourceOf(all, pictures), 1, batch, budget));
+        const all = [...others.slice(0, images), ...own, ...others.slice(images)]; // the same item number
+        seen.push(await viewsOf(sourceOf(all, images), 1, batch, budget));
       }
       assert.ok(seen[0].every(Number.isFinite));
       for (const [i, rows] of seen.entries()) assert.equal(rows, seen[0], `${width} x ${height}, ${i}, seed ${seed}`);
@@ -201,8 +201,8 @@ for (const pictures of [1, 2] as const)
 
 test('a batch of squares that has no room for them is refused, not halved', async () => {
   const plan = new Plan(device);
-  const feed = (batch: number) => pictureFeed(plan, sourceOf([picture(1, 1)]), { size: 1024 }, { batch, seed });
-  await rejects(() => feed(33), ConfigError, /^batch: expected at most 32 pictures of 1024 x 1024 pixels, .* got 33/);
+  const feed = (batch: number) => imageFeed(plan, sourceOf([image(1, 1)]), { size: 1024 }, { batch, seed });
+  await rejects(() => feed(33), ConfigError, /^batch: expected at most 32 images of 1024 x 1024 pixels, .* got 33/);
   await rejects(() => feed(32), DataError, /fewer than a batch of 32/);
   plan.dispose();
 });

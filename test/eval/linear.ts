@@ -108,7 +108,7 @@ for (const schedule of ['step', 'cosine'] as const)
       encoder.dispose();
     });
 
-frugal('separable classes are learnt to the last picture, by features kept, made again, or augmented', async () => {
+frugal('separable classes are learned to the last image, by features kept, made again, or augmented', async () => {
   const [train, test] = [quarters(48), quarters(30, { salt: 1 })];
   const encoder = pixelEncoder(device, 8);
   const options = { lr: 0.3, epochs: 30, batch: 16, seed: seed % 1000 };
@@ -131,7 +131,7 @@ frugal('separable classes are learnt to the last picture, by features kept, made
   const other = await linearEvaluation(device, encoder, train, test, { ...options, seed: options.seed + 1 });
   assert.not.equal(other.log, kept.log);
 
-  const whole = { augment: true, cropMin: 1, flip: 0 }; // a crop that is the picture
+  const whole = { augment: true, cropMin: 1, flip: 0 }; // a crop that is the image
   const augmented = await linearEvaluation(device, encoder, train, test, { ...options, ...whole });
   close(
     augmented.log.map(({ loss }) => loss),
@@ -150,7 +150,7 @@ frugal('separable classes are learnt to the last picture, by features kept, made
   encoder.dispose();
 });
 
-frugal('standardised features: the layer that is handed back applies to features as they are', async () => {
+frugal('standardized features: the layer that is handed back applies to features as they are', async () => {
   const [train, test] = [quarters(40), quarters(20, { salt: 1 })];
   const encoder = pixelEncoder(device, 4);
   const options = { standardize: true, lr: 0.2, epochs: 8, batch: 10, seed: seed % 1000 };
@@ -165,7 +165,7 @@ frugal('standardised features: the layer that is handed back applies to features
     train.labels as Int32Array,
     { ...options, weightDecay: 0, schedule: 'step' },
   );
-  const streamed = { ...options, cacheBytes: 7 * 48 * 4 }; // seven pictures at a time, and five in the end
+  const streamed = { ...options, cacheBytes: 7 * 48 * 4 }; // seven images at a time, and five in the end
   for (const how of [options, streamed]) {
     const { log } = await linearEvaluation(device, encoder, train, test, how);
     close(
@@ -184,7 +184,7 @@ frugal('standardised features: the layer that is handed back applies to features
 });
 
 frugal(
-  'of several learning rates the best on a part of the training pictures is used, and one that diverges is passed over',
+  'of several learning rates the best on a part of the training images is used, and one that diverges is passed over',
   async () => {
     const [train, test] = [quarters(60, { noise: 200 }), quarters(30, { salt: 1, noise: 200 })];
     const encoder = pixelEncoder(device, 4);
@@ -201,7 +201,7 @@ frugal(
     assert.ok((good.accuracy as number) > (still.accuracy as number), `${JSON.stringify(found.trials)} (seed ${seed})`);
     assert.equal(runs, ['2/4', '3/4', '4/4']);
     const alone = await linearEvaluation(device, encoder, train, test, { ...options, lr: 0.1 });
-    assert.equal({ ...found, trials: [] }, alone, 'the result is that of a run with it on all training pictures');
+    assert.equal({ ...found, trials: [] }, alone, 'the result is that of a run with it on all training images');
     await rejects(
       () => linearEvaluation(device, encoder, train, test, { ...options, lr: [3e38, 3.2e38] }),
       NonFiniteError,
@@ -216,15 +216,15 @@ frugal(
   },
 );
 
-frugal('twins count as pictures of their own and stay on one side of every split', async () => {
+frugal('twins count as images of their own and stay on one side of every split', async () => {
   const single = quarters(40);
   const seen = new Map<number, Set<number>>();
   const twins: ImageSource = {
     ...single,
-    pictures: 2,
-    load: async (item, picture) => {
-      seen.set(item, (seen.get(item) ?? new Set()).add(picture));
-      return single.load(item, picture);
+    images: 2,
+    load: async (item, image) => {
+      seen.set(item, (seen.get(item) ?? new Set()).add(image));
+      return single.load(item, image);
     },
   };
   const encoder = pixelEncoder(device, 4);
@@ -235,11 +235,11 @@ frugal('twins count as pictures of their own and stay on one side of every split
     result.confusion.reduce((sum, count) => sum + count, 0),
     80,
   );
-  for (const [item, pictures] of seen) assert.is(pictures.size, 2, `item ${item}`);
+  for (const [item, images] of seen) assert.is(images.size, 2, `item ${item}`);
   await rejects(
     () => linearEvaluation(device, encoder, twins, twins, { lr: [0.1, 0.3], epochs: 2, batch: 80 }),
     ConfigError,
-    /^linear: expected a batch from 1 to 68, the pictures to train on, got 80/, // floor(0.2 x 14), (13), (13) are held out
+    /^linear: expected a batch from 1 to 68, the images to train on, got 80/, // floor(0.2 x 14), (13), (13) are held out
   );
   encoder.dispose();
 });
@@ -302,18 +302,18 @@ frugal('an encoder whose weights are not finite is told of as such', async () =>
   encoder.dispose();
 });
 
-frugal('what cannot be learnt or is out of range is refused by name', async () => {
+frugal('what cannot be learned or is out of range is refused by name', async () => {
   const encoder = pixelEncoder(device, 4);
   const good = quarters(12);
-  const { labels: _, ...unlabelled } = good;
+  const { labels: _, ...unlabeled } = good;
   const one = { ...good, labels: new Int32Array(12) };
   const run = (train: ImageSource, test: ImageSource, options: LinearOptions = {}, of = encoder) =>
     linearEvaluation(device, of, train, test, { lr: 0.1, epochs: 1, ...options });
   for (const [train, test, message] of [
-    [unlabelled, good, /^linear: quarters has no labels/],
-    [good, unlabelled, /^linear: quarters has no labels/],
+    [unlabeled, good, /^linear: quarters has no labels/],
+    [good, unlabeled, /^linear: quarters has no labels/],
     [one, good, /^linear: all of quarters has one label/],
-    [good, subset(good, []), /^linear: quarters has no pictures/],
+    [good, subset(good, []), /^linear: quarters has no images/],
   ] as const)
     await rejects(() => run(train, test), DataError, message);
   for (const [options, message] of [
@@ -324,7 +324,7 @@ frugal('what cannot be learnt or is out of range is refused by name', async () =
     [{ cacheBytes: -1 }, /^linear: expected cacheBytes of at least 0, got -1/],
     [{ lr: [0.1, Number.NaN] }, /got NaN/],
     [{ epochs: 0 }, /^linear: expected epochs to be a whole number/],
-    [{ batch: 13 }, /^linear: expected a batch from 1 to 12, the pictures to train on, got 13; give a smaller/],
+    [{ batch: 13 }, /^linear: expected a batch from 1 to 12, the images to train on, got 13; give a smaller/],
     [{ batch: 0 }, /got 0/],
     [{ seed: -1 }, /^linear: expected seed/],
     [{ weightDecay: -1 }, /^linear: expected weightDecay/],

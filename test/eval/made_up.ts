@@ -1,13 +1,13 @@
-/** Labelled pictures and encoders that the tests of supervised evaluations share. */
+/** Labeled images and encoders that the tests of supervised evaluations share. */
 import type { ImageSource } from '../../src/data/source.js';
 import { generator, seed } from '../random.js';
 
-/** Pictures of classes that differ by which quarter is bright, with noise; item i is of class i mod `classes`. */
+/** Images of classes that differ by which quarter is bright, with noise; item i is of class i mod `classes`. */
 export function quarters(length: number, { classes = 3, side = 8, salt = 0, noise = 40 } = {}): ImageSource {
   return {
     name: 'quarters',
     length,
-    pictures: 1,
+    images: 1,
     labels: Int32Array.from({ length }, (_, i) => i % classes),
     async load(item) {
       const random = generator(seed + salt * 7919 + item);

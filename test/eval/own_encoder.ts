@@ -72,7 +72,7 @@ test('it is saved and opened, and embeds and recalibrates as before', async () =
   assert.is(device.allocated, before);
 });
 
-test('neighbours and twins are sought among its embeddings', async () => {
+test('neighbors and twins are sought among its embeddings', async () => {
   using encoder = new ImageEncoder(device, await slimFile());
   await encoder.recalibrate(train);
   const [data, asked] = [await encoder.embed(train), await encoder.embed(held)];
@@ -108,12 +108,12 @@ test('a layer behind it, and it itself, learn classes; what they become is saved
     const session = await ort.InferenceSession.create(exportOnnx(saved));
     assert.equal(session.outputNames, ['features', 'logits']);
     const input = randomInput(random, 3, 8);
-    const output = await session.run({ image: new ort.Tensor('float32', input.pictures, input.shape) });
+    const output = await session.run({ image: new ort.Tensor('float32', input.images, input.shape) });
     close(output.features.data as Float32Array, await rowsOf(saved, input), 'features', 3e-5);
     assert.equal(output.logits.dims, [3, 3]);
     await session.release();
   }
-  assert.ok(tuned.top1 > 0.5, `${tuned.top1} of thirds is learnt (seed ${seed})`);
+  assert.ok(tuned.top1 > 0.5, `${tuned.top1} of thirds is learned (seed ${seed})`);
 });
 
 const rowsOf = ({ encoder, state }: EncoderFile, input: ReturnType<typeof randomInput>) =>

@@ -6,7 +6,7 @@ import { generator, seed } from '../random.js';
 
 const random = generator();
 
-function picture(width: number, height: number) {
+function image(width: number, height: number) {
   const pixels = Uint8Array.from({ length: width * height * 4 }, () => Math.floor(random() * 256));
   return { width, height, pixels };
 }
@@ -19,7 +19,7 @@ test('shrink averages areas: whole cells, cells that cut pixels, and enlarging',
     [5, 3, 8],
     [4, 4, 4],
   ]) {
-    const from = picture(width, height);
+    const from = image(width, height);
     const small = shrink(from, size);
     // In f64, by sampling both axes so finely that every sample lies in one pixel and one cell.
     for (let c = 0; c < 3; c++) {
@@ -43,7 +43,7 @@ test('shrink averages areas: whole cells, cells that cut pixels, and enlarging',
   }
 });
 
-test('raw pixels are shrunk pictures less their mean', async () => {
+test('raw pixels are shrunk images less their mean', async () => {
   const planes = Array.from({ length: 5 }, () => Uint8Array.from({ length: 36 }, () => Math.floor(random() * 256)));
   const rows = await rawPixels(planarSource({ name: 'noise', width: 6, height: 6 }, 1, planes), 6);
   for (let f = 0; f < 108; f++) {

@@ -1,4 +1,4 @@
-// Encoders as ONNX files, run by onnxruntime-web beside ours on the same pictures.
+// Encoders as ONNX files, run by onnxruntime-web beside ours on the same images.
 import * as ort from 'onnxruntime-web';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,7 +9,7 @@ import { type Encoder, slimOf } from '../../src/encoders/encoder.js';
 import { ConfigError, DataError, ValidationError } from '../../src/errors.js';
 import { foldBatchnorm, traceEncoder } from '../../src/export/graph.js';
 import { exportOnnx } from '../../src/export/onnx.js';
-import { conv, convNorm, dense, norm } from '../../src/nn/blocks.js';
+import { batchNormLayer, convBatchNorm, convLayer, linearLayer } from '../../src/nn/blocks.js';
 import { normal } from '../../src/nn/init.js';
 import { type Module, sequential } from '../../src/nn/module.js';
 import { type Activation, activation, activations } from '../../src/ops/activation.js';
@@ -17,14 +17,14 @@ import { add } from '../../src/ops/add.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { concat, contiguous, detach, narrow, transpose } from '../../src/ops/copy.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmul } from '../../src/ops/matmul.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import type { Device } from '../../src/runtime/device.js';
-import { numel, prefix, reshape, type Tensor, transposed } from '../../src/tensor/tensor.js';
+import { numel, reshapeView, sliceView, type Tensor, transposeView } from '../../src/tensor/tensor.js';
 import { close, error } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { ownEncoder } from '../own_encoder.js';
@@ -48,12 +48,12 @@ async function agrees(encoder: Encoder, side: number): Promise<void> {
   const expected: Float32Array[] = [];
   for (const input of inputs) expected.push(await features(device, encoder, state, input));
   const apart = error(expected[0].subarray(0, F), expected[0].subarray(F, 2 * F));
-  assert.ok(apart > 0.01, `pictures can be told apart by their features (seed ${seed})`);
+  assert.ok(apart > 0.01, `images can be told apart by their features (seed ${seed})`);
   for (const fold of [false, true]) {
     const session = await ort.InferenceSession.create(exportOnnx({ encoder, state, imageSize: side }, { fold }));
     assert.equal([session.inputNames, session.outputNames], [['image'], ['features']]);
-    for (const [i, { shape, pictures }] of inputs.entries()) {
-      const output = await session.run({ image: new ort.Tensor('float32', pictures, shape) });
+    for (const [i, { shape, images }] of inputs.entries()) {
+      const output = await session.run({ image: new ort.Tensor('float32', images, shape) });
       assert.equal(output.features.dims, [shape[0], F]);
       close(
         output.features.data as Float32Array,
@@ -96,7 +96,7 @@ for (const fold of [false, true])
     const bytes = exportOnnx({ encoder, state, imageSize: 32 }, { fold, classifier });
     const session = await ort.InferenceSession.create(bytes);
     assert.equal(session.outputNames, ['features', 'logits']);
-    const output = await session.run({ image: new ort.Tensor('float32', input.pictures, input.shape) });
+    const output = await session.run({ image: new ort.Tensor('float32', input.images, input.shape) });
     assert.equal(output.logits.dims, [3, 5]);
     close(output.features.data as Float32Array, rows, 'features', 3e-5);
     close(output.logits.data as Float32Array, expected, 'logits', 1e-4);
@@ -111,8 +111,8 @@ for (const fold of [false, true])
 /** An encoder of 8 features: a convolution and batchnorm, then `rest`, which ends in (N, 8). */
 function encoderWith(...rest: Module[]): Encoder {
   const channels = { host: 8, slim: 8 };
-  const stem = conv('stem', { host: 3, slim: 3 }, channels, { kernelSize: 3 });
-  const body = sequential(convNorm(stem, 'norm', channels), ...rest);
+  const stem = convLayer('stem', { host: 3, slim: 3 }, channels, { kernelSize: 3 });
+  const body = sequential(convBatchNorm(stem, 'norm', channels), ...rest);
   return { ...body, features: channels, stride: 4 };
 }
 const layer = (forward: Module['forward']): Module => ({ parameters: [], statistics: [], forward });
@@ -123,21 +123,25 @@ test('every activation and pool, and a batchnorm behind a fully connected layer'
   const acts = Object.keys(activations) as Activation[];
   const applied = acts.flatMap((name) => [
     layer(({ tape }, x) => activation(tape, x, name)),
-    norm(`norm.${name}`, channels, { activation: name }), // behind no convolution: stays where it is
+    batchNormLayer(`norm.${name}`, channels, { activation: name }), // behind no convolution: stays where it is
   ]);
   const pools = [
     layer(({ tape }, x) => maxPool(tape, x, { kernelSize: 3, stride: 2, padding: 1 })),
     layer(({ tape }, x) => averagePool(tape, x, { kernelSize: 2, stride: 1 })),
   ];
-  const head = [dense('dense', channels, 8), norm('dense.norm', channels), dense('last', channels, 8)];
+  const head = [
+    linearLayer('dense', channels, 8),
+    batchNormLayer('dense.norm', channels),
+    linearLayer('last', channels, 8),
+  ];
   await agrees(encoderWith(...applied, ...pools, pooling, ...head), 13);
 });
 
 test('arithmetic, sums and products of matrices', async () => {
   const arithmetic = layer(({ tape }, x) => {
     const e = exp(tape, scale(tape, x, 0.3));
-    const centre = mean(tape, e, { dim: 1, keepdim: true });
-    const c = div(tape, sub(tape, e, centre), sqrt(tape, add(tape, square(tape, centre), 1)));
+    const center = mean(tape, e, { dim: 1, keepdim: true });
+    const c = div(tape, sub(tape, e, center), sqrt(tape, add(tape, square(tape, center), 1)));
     const d = log(tape, add(tape, div(tape, 2, e), sum(tape, square(tape, e), { dim: 0 })));
     const joined = concat(tape, [narrow(tape, d, 1, 0, 3), narrow(tape, c, 1, 3, 5)], 1);
     const gram = matmul(tape, detach(tape, c), d, { transposeA: true });
@@ -147,15 +151,15 @@ test('arithmetic, sums and products of matrices', async () => {
       sub(tape, 1, mul(tape, product, mean(tape, c))),
       sum(tape, sum(tape, e, { dim: 0 }), { dim: 0 }),
     );
-    return add(tape, add(tape, x, scale(tape, joined, 0.1)), scale(tape, ofAll, 0.001)); // what all pictures have in common does not hide what they have not
+    return add(tape, add(tape, x, scale(tape, joined, 0.1)), scale(tape, ofAll, 0.001)); // what all images have in common does not hide what they have not
   });
   await agrees(encoderWith(pooling, arithmetic), 9);
 });
 
 test('a batchnorm whose input is used elsewhere too is not folded', async () => {
   const channels = { host: 8, slim: 8 };
-  const branch = conv('branch', channels, channels);
-  const branchNorm = norm('branch.norm', channels);
+  const branch = convLayer('branch', channels, channels);
+  const branchNorm = batchNormLayer('branch.norm', channels);
   const both: Module = {
     parameters: [...branch.parameters, ...branchNorm.parameters],
     statistics: branchNorm.statistics,
@@ -169,7 +173,10 @@ test('a batchnorm whose input is used elsewhere too is not folded', async () => 
 
 test('layers whose names are those of inputs and outputs', async () => {
   const channels = { host: 8, slim: 8 };
-  await agrees(encoderWith(conv('image', channels, channels), conv('features', channels, channels), pooling), 9);
+  await agrees(
+    encoderWith(convLayer('image', channels, channels), convLayer('features', channels, channels), pooling),
+    9,
+  );
 });
 
 test('folding leaves no batchnorm of an encoder', async () => {
@@ -198,7 +205,7 @@ test('what cannot be exported is refused', async () => {
   const pooled = (tape: Tape, x: Tensor) => globalAveragePool(tape, x);
   await refused(
     ({ tape }, x) => tape.reshape(x, [1, numel(x.shape)]),
-    /^exportOnnx: expected features \(2, 8\) of 2 pictures, got \(1, 1024\)/,
+    /^exportOnnx: expected features \(2, 8\) of 2 images, got \(1, 1024\)/,
   );
   await refused(
     ({ tape }, x) => add(tape, pooled(tape, x), squaredDistance(tape, x, x)),
@@ -206,7 +213,7 @@ test('what cannot be exported is refused', async () => {
   );
   await refused(
     ({ tape }, x) => scale(tape, pooled(tape, x), 1 / x.shape[0]),
-    /^exportOnnx: scale: expected the same settings for any batch, got .*0\.5.* for 2 pictures and .*0\.33/,
+    /^exportOnnx: scale: expected the same settings for any batch, got .*0\.5.* for 2 images and .*0\.33/,
   );
   await refused(({ tape }, x) => {
     const rows = pooled(tape, x);
@@ -222,13 +229,14 @@ test('what cannot be exported is refused', async () => {
     const rows = pooled(tape, x);
     const gram = matmul(tape, rows, rows, { transposeB: true });
     return matmul(tape, tape.reshape(tape.reshape(gram, [1, ...gram.shape]), gram.shape), rows);
-  }, /^exportOnnx: reshape: expected one side at most to grow with the batch, got \(1, 2, 2\) for 2 pictures and \(1, 3, 3\)/);
+  }, /^exportOnnx: reshape: expected one side at most to grow with the batch, got \(1, 2, 2\) for 2 images and \(1, 3, 3\)/);
   await refused(({ tape }, x) => {
     const rows = pooled(tape, x);
     return narrow(tape, concat(tape, Array(x.shape[0]).fill(rows), 1), 1, 0, 8);
-  }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 pictures and 3 for 3/);
+  }, /^exportOnnx: concat: expected the same inputs for any batch, got 2 for 2 images and 3 for 3/);
   await refused(
-    ({ tape }, x) => exp(tape, contiguous(tape, transposed(transposed(reshape(pooled(tape, x), [x.shape[0], 8]))))),
+    ({ tape }, x) =>
+      exp(tape, contiguous(tape, transposeView(transposeView(reshapeView(pooled(tape, x), [x.shape[0], 8]))))),
     /^exportOnnx: exp: expected what the tape's ops made of the image, parameters or statistics, got "pool\.y"/,
   );
 });
@@ -243,15 +251,19 @@ test("every op of a loss of one's own, on an encoder of one's own, of sides of i
 function oddlyNamed(): Encoder {
   const channels = { host: 8, slim: 8 };
   const owned = ['features', 'scalar_2', 'w', 'pool.mean'].map((name) => parameter(name, [channels, 8], normal(0.4)));
-  const stem = convNorm(conv('image', { host: 3, slim: 3 }, channels, { kernelSize: 3 }), 'image.norm', channels);
-  const shared = conv('shared', channels, channels);
-  const twice = [norm('first', channels), norm('second', channels)];
+  const stem = convBatchNorm(
+    convLayer('image', { host: 3, slim: 3 }, channels, { kernelSize: 3 }),
+    'image.norm',
+    channels,
+  );
+  const shared = convLayer('shared', channels, channels);
+  const twice = [batchNormLayer('first', channels), batchNormLayer('second', channels)];
   const bare: Module = {
     parameters: [parameter('kernel', [channels, channels, 1, 1], normal(0.4))],
     statistics: [],
     forward: ({ tape, parameters }, x) => conv2d(tape, x, parameters.tensor('kernel', 'host')),
   };
-  const last = convNorm(bare, 'kernel.norm', channels);
+  const last = convBatchNorm(bare, 'kernel.norm', channels);
   const all = [stem, shared, ...twice, last];
   return {
     parameters: [...all.flatMap(({ parameters }) => parameters), ...owned],
@@ -266,12 +278,12 @@ function oddlyNamed(): Encoder {
       const rows = globalAveragePool(tape, last.forward(pass, map));
       const product = linear(tape, scale(tape, rows, 2), of('w'));
       const part = add(tape, product, narrow(tape, of('features'), 0, 3, 1));
-      const first = mul(tape, part, reshape(prefix(of('scalar_2'), [1, 8]), [8]));
-      const turned = matmul(tape, first, transposed(of('pool.mean')));
-      const corner = contiguous(tape, prefix(of('w'), [4, 8])); // of its first rows, by columns
-      const flat = add(tape, reshape(of('pool.mean'), [64]), 0);
+      const first = mul(tape, part, reshapeView(sliceView(of('scalar_2'), [1, 8]), [8]));
+      const turned = matmul(tape, first, transposeView(of('pool.mean')));
+      const corner = contiguous(tape, sliceView(of('w'), [4, 8])); // of its first rows, by columns
+      const flat = add(tape, reshapeView(of('pool.mean'), [64]), 0);
       const others = add(tape, sum(tape, corner, { dim: 0 }), narrow(tape, flat, 0, 8, 8));
-      return add(tape, add(tape, turned, normalizeRows(tape, rows)), others);
+      return add(tape, add(tape, turned, l2Normalize(tape, rows)), others);
     },
   };
 }
@@ -282,11 +294,14 @@ test('parameters read in parts, under other shapes, by several layers, and named
 
 test('maps of one pixel, flattened maps and other layouts', async () => {
   const channels = { host: 8, slim: 8 };
-  const halved = conv('halved', channels, channels, { kernelSize: 3, stride: 4 });
+  const halved = convLayer('halved', channels, channels, { kernelSize: 3, stride: 4 });
   const flatten = layer(({ tape }, x) => tape.reshape(x, [x.shape[0], numel(x.shape) / x.shape[0]]));
-  await agrees(encoderWith(halved, flatten, dense('wide', { host: 32, slim: 32 }, 8)), 7);
-  await agrees(encoderWith(halved, conv('pixel', channels, channels), flatten), 4);
-  await agrees(encoderWith(halved, conv('pixel', channels, channels), norm('folds', channels), flatten), 4);
+  await agrees(encoderWith(halved, flatten, linearLayer('wide', { host: 32, slim: 32 }, 8)), 7);
+  await agrees(encoderWith(halved, convLayer('pixel', channels, channels), flatten), 4);
+  await agrees(
+    encoderWith(halved, convLayer('pixel', channels, channels), batchNormLayer('folds', channels), flatten),
+    4,
+  );
 });
 
 test.run();

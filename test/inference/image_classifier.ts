@@ -32,7 +32,7 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 const random = generator();
-const picture = (width: number, height: number) => ({
+const imageOf = (width: number, height: number) => ({
   width,
   height,
   pixels: Uint8Array.from({ length: width * height * 4 }, () => 256 * random()),
@@ -80,11 +80,11 @@ function probabilities64(rows: Float32Array, state: Tensors): Float64Array {
   });
 }
 
-test('pictures are classified as f64 has it, from a file, in more than one batch, none as none', async () => {
+test('images are classified as f64 has it, from a file, in more than one batch, none as none', async () => {
   const before = device.allocated;
-  const pictures = Array.from({ length: 259 }, (_, i) => picture(1 + (i % 7), 1 + (i % 5)));
+  const images = Array.from({ length: 259 }, (_, i) => imageOf(1 + (i % 7), 1 + (i % 5)));
   const lone = new ImageEncoder(device, ofRun(config, encoder));
-  const rows = await lone.embed(pictures);
+  const rows = await lone.embed(images);
   const state = dividing(rows);
   const bytes = file(state, { classes: JSON.stringify(classes) });
   const classifier = openClassifier(device, bytes);
@@ -92,12 +92,12 @@ test('pictures are classified as f64 has it, from a file, in more than one batch
   const none = await classifier.classify([]);
   assert.equal([none.labels.length, none.probabilities.length], [0, 0]);
 
-  const { labels, probabilities } = await classifier.classify(pictures);
+  const { labels, probabilities } = await classifier.classify(images);
   close(probabilities, probabilities64(rows, state), 'probabilities', 1e-5);
   const read = openEncoder(device, bytes);
-  assert.equal(await read.embed(pictures), rows, 'the encoder of the same file');
-  assert.is(labels.length, pictures.length);
-  const { width, height, pixels } = pictures[5];
+  assert.equal(await read.embed(images), rows, 'the encoder of the same file');
+  assert.is(labels.length, images.length);
+  const { width, height, pixels } = images[5];
   const image = { width, height, data: Uint8ClampedArray.from(pixels), colorSpace: 'srgb' };
   const imaged = await classifier.classify([image]);
   const K = imaged.probabilities.length;
@@ -123,12 +123,12 @@ test('logits beyond what exp can hold are no matter, a NaN is named', async () =
     [-1000, -2000],
   ]) {
     using classifier = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make(bias));
-    const { labels, probabilities } = await classifier.classify([picture(9, 9)]);
+    const { labels, probabilities } = await classifier.classify([imageOf(9, 9)]);
     assert.is(labels[0], 0);
     close(probabilities, [1, ...bias.slice(1).map(() => 0)], 'probabilities', 1e-6);
   }
   using broken = new ImageClassifier(device, new ImageEncoder(device, ofRun(config, encoder)), make([0, Number.NaN]));
-  await rejects(() => broken.classify([picture(9, 9)]), NonFiniteError, /classify: the logits of picture 0 hold a NaN/);
+  await rejects(() => broken.classify([imageOf(9, 9)]), NonFiniteError, /classify: the logits of image 0 hold a NaN/);
 });
 
 test('the numbers of classes without names, and what is no classifier', () => {

@@ -26,29 +26,29 @@ test.before(async () => {
 test.after(() => device.dispose());
 
 const random = generator();
-const picture = (width: number, height: number) => ({
+const image = (width: number, height: number) => ({
   width,
   height,
   pixels: Uint8Array.from({ length: width * height * 4 }, () => 256 * random()),
 });
 
-test('pictures of any size are embedded, each by itself, none as none', async () => {
+test('images of any size are embedded, each by itself, none as none', async () => {
   const before = device.allocated;
   const encoder = new ImageEncoder(device, ofRun(config, state));
   assert.is((await encoder.embed([])).length, 0);
-  const pictures = [picture(1, 1), picture(700, 2), picture(16, 16), picture(9, 31)];
-  const [together, again] = await Promise.all([encoder.embed(pictures), encoder.embed(pictures)]);
+  const images = [image(1, 1), image(700, 2), image(16, 16), image(9, 31)];
+  const [together, again] = await Promise.all([encoder.embed(images), encoder.embed(images)]);
   assert.equal(together, again);
   assert.is(together.length, 4 * encoder.features);
   assert.ok(together.every(Number.isFinite));
-  assert.equal(await encoder.embed([pictures[2]]), together.slice(2 * encoder.features, 3 * encoder.features));
+  assert.equal(await encoder.embed([images[2]]), together.slice(2 * encoder.features, 3 * encoder.features));
   encoder.dispose();
   assert.is(device.allocated, before);
 });
 
-test("pictures and a canvas's ImageData are embedded alike, on mid-grey where they are transparent", async () => {
+test("images and a canvas's ImageData are embedded alike, on mid-gray where they are transparent", async () => {
   const encoder = new ImageEncoder(device, ofRun(config, state));
-  const { width, height, pixels } = picture(21, 18);
+  const { width, height, pixels } = image(21, 18);
   const data = Uint8ClampedArray.from(pixels);
   const flat = pixels.map((value, i) => {
     const alpha = pixels[i | 3];
@@ -63,12 +63,12 @@ test("pictures and a canvas's ImageData are embedded alike, on mid-grey where th
   await rejects(
     () => encoder.embed([{ width, height, data, colorSpace: 'display-p3' }]),
     DataError,
-    /^pictures: item 0: .* got colorSpace 'display-p3'; .*\{ colorSpace: 'srgb' \}/,
+    /^images: item 0: .* got colorSpace 'display-p3'; .*\{ colorSpace: 'srgb' \}/,
   );
   encoder.dispose();
 });
 
-test('what is no picture is refused, and the encoder goes on', async () => {
+test('what is no image is refused, and the encoder goes on', async () => {
   const encoder = new ImageEncoder(device, ofRun(config, state));
   const pixels = new Uint8Array(16);
   for (const [bad, message] of [
@@ -81,10 +81,10 @@ test('what is no picture is refused, and the encoder goes on', async () => {
   ] as const)
     await rejects(() => encoder.embed([bad as never]), DataError, message);
   for (const bad of ['photos', undefined, 3])
-    await rejects(() => encoder.embed(bad as never), ConfigError, /^embed: expected pictures, or a source/);
-  assert.is((await encoder.embed([picture(4, 4)])).length, encoder.features);
+    await rejects(() => encoder.embed(bad as never), ConfigError, /^embed: expected images, or a source/);
+  assert.is((await encoder.embed([image(4, 4)])).length, encoder.features);
   encoder.dispose();
-  await rejects(() => encoder.embed([picture(4, 4)]), DeviceError, /used after it was freed/);
+  await rejects(() => encoder.embed([image(4, 4)]), DeviceError, /used after it was freed/);
   await device.settled();
 });
 
@@ -141,8 +141,8 @@ test("a state dict of torchvision's is opened under its own names, without its c
     'f',
   );
   const plain = new ImageEncoder(device, { encoder, state, imageSize: options.imageSize });
-  const pictures = [picture(50, 40), picture(31, 64)];
-  const [rows, expected] = await Promise.all([opened.embed(pictures), plain.embed(pictures)]);
+  const images = [image(50, 40), image(31, 64)];
+  const [rows, expected] = await Promise.all([opened.embed(images), plain.embed(images)]);
   assert.is(opened.features, 64);
   assert.equal(rows, expected);
   assert.ok(rows.some((value) => value !== 0));
@@ -174,7 +174,7 @@ test("a state dict of torchvision's is opened under its own names, without its c
   );
   for (const how of [options, { ...options, prefix: 'module.encoder_q.' }]) {
     const inner = openTorchvision(device, wrapped, how, 'f');
-    assert.equal(await inner.embed(pictures), expected);
+    assert.equal(await inner.embed(images), expected);
     inner.dispose();
   }
   const own = file(() => undefined, { format: 'slimgrad encoder 1' });
@@ -192,7 +192,7 @@ test("a state dict of torchvision's is opened under its own names, without its c
   assert.is(device.allocated, before);
 });
 
-test('pictures are resized as torchvision is told to, by the source itself where it can', async () => {
+test('images are resized as torchvision is told to, by the source itself where it can', async () => {
   const options = { encoder: 'resnet18', width: 0.125, imageSize: 32 } as const;
   const { parameters, statistics } = backbone({ ...options, ratio: 1, stemStride: 2, blocks: null });
   const file = writeSafetensors([
@@ -201,25 +201,25 @@ test('pictures are resized as torchvision is told to, by the source itself where
   ]);
   const how = { resize: 36, interpolation: 'bilinear' } as const;
   const [plain, told] = [openTorchvision(device, file, options), openTorchvision(device, file, { ...options, ...how })];
-  const pictures = [picture(70, 50), picture(33, 90)];
-  for (const { pixels } of pictures) for (let alpha = 3; alpha < pixels.length; alpha += 4) pixels[alpha] = 255;
-  const made = pictures.map((each) => resizeSquare(each, 32, undefined, undefined, how));
-  const rows = await told.embed(pictures);
+  const images = [image(70, 50), image(33, 90)];
+  for (const { pixels } of images) for (let alpha = 3; alpha < pixels.length; alpha += 4) pixels[alpha] = 255;
+  const made = images.map((each) => resizeSquare(each, 32, undefined, undefined, how));
+  const rows = await told.embed(images);
   assert.equal(rows, await plain.embed(made));
-  assert.not.equal(rows, await plain.embed(pictures));
+  assert.not.equal(rows, await plain.embed(images));
   const asked: unknown[] = [];
-  const load = async () => picture(40, 40);
+  const load = async () => image(40, 40);
   const square = async (item: number, ...rest: unknown[]) => {
     asked.push(rest);
     return made[item];
   };
-  assert.equal(await told.embed({ name: 'own', length: 2, pictures: 1, load, square }), rows);
+  assert.equal(await told.embed({ name: 'own', length: 2, images: 1, load, square }), rows);
   assert.equal(asked, [
     [0, 32, how],
     [0, 32, how],
   ]);
   await plain.recalibrate(made);
-  await told.recalibrate(pictures);
+  await told.recalibrate(images);
   assert.equal(await told.state(), await plain.state());
   for (const used of [plain, told]) used.dispose();
 });

@@ -1,4 +1,4 @@
-// Writes encoder files as runs do, one of each kind, and beside each pictures with the features that we make of them.
+// Writes encoder files as runs do, one of each kind, and beside each images with the features that we make of them.
 //
 //   node build/test/interop/write.mjs FOLDER
 import { writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ interface Kind {
   settings: Record<string, unknown>;
 }
 
-/** Of every encoder the published width, and a host of it where that is another network; small and large pictures. */
+/** Of every encoder the published width, and a host of it where that is another network; small and large images. */
 const kinds: readonly Kind[] = [
   ...encoderNames.map((encoder): Kind => ({ encoder, part: 'slim', settings: { imageSize: 72 } })),
   ...encoderNames.map((encoder): Kind => ({ encoder, part: 'host', settings: { imageSize: 32, width: 0.25 } })),
@@ -37,7 +37,7 @@ for (const [i, { encoder, part, settings }] of kinds.entries()) {
   const input = randomInput(random, 2, config.imageSize);
   const rows = await features(device, network, state, input);
   const check = [
-    ['pictures', f32(input.shape, input.pictures)],
+    ['images', f32(input.shape, input.images)],
     ['features', f32([2, network.features.host], rows)],
   ] as const;
   writeFileSync(join(folder, `${i}.safetensors`), writeEncoder({ ...ofRun(config, state, part), step: 20 }));

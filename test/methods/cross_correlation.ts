@@ -62,7 +62,7 @@ async function gradientsOf(
   plan.poison();
   plan.run();
   const gradients = new Float32Array(await device.read(network.parameters.grads));
-  const log = objective.summarize({ metrics: await plan.read(objective.figures.metrics) });
+  const log = objective.summarize({ metrics: await plan.read(objective.metrics.metrics) });
   const stats = new Map([...(await network.parameters.read())].filter(([name]) => /^(host|slim)\./.test(name)));
   for (const thing of [plan, network]) thing.dispose();
   for (const each of [views.a, views.b]) device.free(each);
@@ -117,7 +117,7 @@ test('a share of distillation is refused that there is nothing to give to', () =
   const parts = () => {
     const [features, z] = [6, 4].map((D) => transient(plan, 'z', [8, D]));
     const tape = new Tape(plan);
-    return { tape, live: { a: { features, z: tape.track(z) }, b: { features, z: tape.track(z) } } };
+    return { tape, live: { a: { features, z: tape.requireGrad(z) }, b: { features, z: tape.requireGrad(z) } } };
   };
   const refused = (options: CrossCorrelationOptions, message: RegExp) => {
     const { tape, live } = parts();

@@ -136,7 +136,7 @@ interface Measured {
   weights: ReadonlyMap<string, Float64Array>;
 }
 
-/** One step of a method up to its gradients, on random weights, pictures and queue; and its loss in f64. */
+/** One step of a method up to its gradients, on random weights, images and queue; and its loss in f64. */
 async function measure(
   make: (teacher: Teacher) => { method: Method; recipe: Recipe },
   reference: (given: Given) => (w: Lookup) => number,
@@ -157,7 +157,7 @@ async function measure(
     plan.poison();
     plan.run();
     const figures: Record<string, Float32Array> = {};
-    for (const [name, figure] of Object.entries(objective.figures)) figures[name] = await plan.read(figure);
+    for (const [name, figure] of Object.entries(objective.metrics)) figures[name] = await plan.read(figure);
     const grads = new Float32Array(await device.read(parameters.grads));
     const cut = (from: ArrayLike<number>) =>
       new Map(

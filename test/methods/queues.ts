@@ -41,7 +41,7 @@ for (const [name, make] of Object.entries(methods))
     const views = ['a', 'b'].map((view) => upload(device, view, [N, 3, S, S], randoms(random, N * 3 * S * S)));
     const plan = new Plan(device);
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const { watched, update } = method.record(new Tape(plan), network, { a: views[0], b: views[1] });
+    const { embeddings: watched, update } = method.record(new Tape(plan), network, { a: views[0], b: views[1] });
     const optimizer = sgd(plan, parameters, { momentum: 0, weightDecay: 0 });
     update?.();
     await plan.compile();
@@ -60,7 +60,7 @@ for (const [name, make] of Object.entries(methods))
       last = keys;
       for (let n = 0; n < N; n++) expected.set(keys.subarray(n * D, (n + 1) * D), ((step * N + n) % K) * D);
       assert.equal((await plan.read(queue)).slice(0, K * D), expected, `step ${step} (seed ${seed})`);
-      // other pictures, so that a frozen teacher has other keys too
+      // other images, so that a frozen teacher has other keys too
       for (const view of views) device.write(view, randoms(random, N * 3 * S * S));
     }
     for (const thing of [plan, optimizer, network]) thing.dispose();

@@ -68,7 +68,7 @@ function normalize(data: Float64Array, C: number, stride: number, w: Lookup, nam
 
 const normRelu = (...of: Parameters<typeof normalize>) => normalize(...of).map(relu);
 
-/** Features of pictures x (N, 3, S, S), by the statistics of the batch or by the running ones; a first stride of 1. */
+/** Features of images x (N, 3, S, S), by the statistics of the batch or by the running ones; a first stride of 1. */
 export function mobilenet(w: Lookup, x: Float64Array, N: number, blocks: readonly Block[], running = false): Rows {
   const S = Math.sqrt(x.length / N / 3);
   const maps = (y: Maps, w: Lookup, name: string): Maps => ({

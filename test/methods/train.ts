@@ -30,8 +30,8 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** Pictures of stripes, their direction and width by number. */
-function pictures(length: number): ImageSource {
+/** Images of stripes, their direction and width by number. */
+function images(length: number): ImageSource {
   const load = async (item: number) => {
     const random = generator(seed + item);
     const [kx, ky] = [0.2 + 0.13 * (item % 5), 0.1 + 0.17 * (item % 7)];
@@ -41,7 +41,7 @@ function pictures(length: number): ImageSource {
     });
     return { width: 16, height: 16, pixels };
   };
-  return { name: 'stripes', length, pictures: 1, load };
+  return { name: 'stripes', length, images: 1, load };
 }
 
 const small = {
@@ -58,7 +58,7 @@ const small = {
   warmup: 0,
 };
 
-/** Steps of distillation that come first in an epoch of 40 pictures. */
+/** Steps of distillation that come first in an epoch of 40 images. */
 const distilled = 2;
 const methods = [
   { method: 'moco_v2', queue: 40 },
@@ -81,7 +81,7 @@ function assertEqual(a: Tensors, b: Tensors, what: string): void {
 
 /** What distils by many times the contrast falls from the first step. */
 const falling = ['disco'];
-/** Steps after which a queue of 40 holds no random row any more, from which all pictures are easily told apart. */
+/** Steps after which a queue of 40 holds no random row any more, from which all images are easily told apart. */
 const filled = 4;
 
 /** Views without chance: with one batch an epoch, every step sees the same. */
@@ -91,7 +91,7 @@ for (const settings of methods)
   test(`${settings.method}: steps change every weight, lower the loss, log finite figures, and leave the teacher alone`, async () => {
     const config = parseConfig({ ...small, ...still, ...settings, steps: 24, seed });
     const taught = await teacher.parameters.read();
-    const trainer = await open(config, pictures(config.batch));
+    const trainer = await open(config, images(config.batch));
     const before = await trainer.save();
     const logs: StepMetrics[] = [];
     while (trainer.step < trainer.steps) logs.push(await trainer.train());
@@ -118,7 +118,7 @@ for (const settings of methods)
 for (const settings of methods)
   test(`${settings.method}: a run resumed from saved tensors ends bit for bit as one never stopped`, async () => {
     const config = parseConfig({ ...small, ...settings, steps: 4, seed });
-    const source = pictures(40);
+    const source = images(40);
     const whole = await open(config, source);
     const saved: Tensors[] = [];
     const log: StepMetrics[] = [];
@@ -144,7 +144,7 @@ for (const settings of methods)
 for (const settings of methods.filter(({ method }) => ['moco_v2', 'byol', 'ssl_small'].includes(method)))
   test(`${settings.method}: the average follows the weights, by the momentum of the step`, async () => {
     const config = parseConfig({ ...small, ...settings, steps: 4, seed });
-    const trainer = await open(config, pictures(40));
+    const trainer = await open(config, images(40));
     const first = config.distilEpochs > 0 ? distilled : 0;
     const values = (tensors: Tensors, name: string) => tensors.get(name)?.data as Float32Array;
     while (trainer.step < trainer.steps) {
@@ -166,7 +166,7 @@ for (const settings of methods.filter(({ method }) => ['moco_v2', 'byol', 'ssl_s
 for (const settings of methods)
   test(`${settings.method}: both exported encoders open, the host as wide as it was trained`, async () => {
     const config = parseConfig({ ...small, ...settings, seed });
-    const trainer = await open(config, pictures(40));
+    const trainer = await open(config, images(40));
     const widths = { slim: 32, host: config.ratio === 1 ? 32 : 48 };
     for (const part of ['slim', 'host'] as const) {
       const state = await trainer.encoderState(part);
@@ -180,7 +180,7 @@ for (const settings of methods)
 test('a tuned run of two stretches is resumed in the first with the kernels of both that it would have had', async () => {
   const settings = { ...small, method: 'ssl_small', queue: 40, teacher: 'made up', distilEpochs: 1, steps: 2 };
   const config = parseConfig({ ...settings, seed });
-  const source = pictures(40);
+  const source = images(40);
   // the tuner of a machine whose clock is moody: any choice may win, so only choices that are kept repeat the run
   const open = (variants?: Record<string, string>) =>
     openTrainer(device, config, source, { teacher, tune, ...(variants && { variants }) });
@@ -208,7 +208,7 @@ test('a tuned run of two stretches is resumed in the first with the kernels of b
 test('a load that is refused leaves the stretch under way, and the moments of its optimizer', async () => {
   const settings = { ...small, method: 'ssl_small', queue: 40, teacher: 'made up', distilEpochs: 1, steps: 3 };
   const config = parseConfig({ ...settings, seed });
-  const trainer = await open(config, pictures(40));
+  const trainer = await open(config, images(40));
   for (let step = 0; step < distilled + 1; step++) await trainer.train();
   const before = await trainer.save();
   await rejects(() => trainer.load(1, new Map()), DataError, /missing/);
@@ -223,7 +223,7 @@ test('a load that is refused leaves the stretch under way, and the moments of it
 
 test('a checkpoint is refused where the teacher is another, and nothing of it is taken', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
-  const source = pictures(40);
+  const source = images(40);
   const trainer = await open(config, source);
   await trainer.train();
   const saved = await trainer.save();
@@ -242,27 +242,27 @@ test('a checkpoint is refused where the teacher is another, and nothing of it is
   resumed.dispose();
 });
 
-test('a teacher of larger pictures is refused', async () => {
+test('a teacher of larger images is refused', async () => {
   const wide = parseConfig({ ...small, imageSize: 32, blocks: '64/2 128/2 128/2 128/2 128/2', method: 'xd', seed: 0 });
   using large = new ImageEncoder(device, ofRun(wide, await initialState(device, wide, 'slim')));
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   await rejects(
-    () => openTrainer(device, config, pictures(40), { teacher: large }),
+    () => openTrainer(device, config, images(40), { teacher: large }),
     ConfigError,
-    /teacher \(--teacher\): expected pictures of at least 32 pixels, its encoder's stride, got 16/,
+    /teacher \(--teacher\): expected images of at least 32 pixels, its encoder's stride, got 16/,
   );
 });
 
 test('methods that learn from a teacher say so where there is none', async () => {
   const config = parseConfig({ ...small, method: 'seed', teacher: 'made up', queue: 40, seed });
   await rejects(
-    () => openTrainer(device, config, pictures(40)),
+    () => openTrainer(device, config, images(40)),
     ConfigError,
     /teacher \(--teacher\): expected a trained/,
   );
   const distils = parseConfig({ ...small, method: 'ssl_small', teacher: 'made up', queue: 40, distilEpochs: 2, seed });
   const message = /teacher \(--teacher\): expected a trained encoder for 2 epochs of distillation, got none/;
-  await rejects(() => openTrainer(device, distils, pictures(40)), ConfigError, message);
+  await rejects(() => openTrainer(device, distils, images(40)), ConfigError, message);
   assert.throws(
     () => runCost(distils, 40),
     (error: Error) => error instanceof ConfigError && message.test(error.message),

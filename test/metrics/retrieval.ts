@@ -19,14 +19,14 @@ const sets = fc
 
 /** The definition, in float64: the rank of each twin among all candidates. */
 function ranks(a: number[], b: number[], features: number): number[] {
-  const centred = (flat: number[]) => {
+  const centered = (flat: number[]) => {
     const rows = Array.from({ length: flat.length / features }, (_, n) => flat.slice(n * features, (n + 1) * features));
     const mean = rows[0].map((_, f) => rows.reduce((sum, row) => sum + row[f], 0) / rows.length);
     return rows.map((row) => row.map((v, f) => v - mean[f]));
   };
   const cosine = (p: number[], q: number[]) =>
     p.reduce((s, v, f) => s + v * q[f], 0) / (Math.hypot(...p) * Math.hypot(...q));
-  const [left, right] = [centred(a), centred(b)];
+  const [left, right] = [centered(a), centered(b)];
   return left.map((p, i) => right.filter((q, j) => j !== i && cosine(p, q) >= cosine(p, right[i])).length);
 }
 

@@ -6,11 +6,11 @@ import { close } from '../check.js';
 import { generator, randoms, seed } from '../random.js';
 import { rejects } from '../rejects.js';
 
-/** Rows around `groups` random centres, row n around centre n mod groups. */
+/** Rows around `groups` random centers, row n around center n mod groups. */
 function clusters(N: number, F: number, groups: number): Float32Array<ArrayBuffer> {
   const random = generator();
-  const centres = randoms(random, groups * F, 0, 4);
-  return randoms(random, N * F, 0, 0.4).map((value, i) => value + centres[(Math.floor(i / F) % groups) * F + (i % F)]);
+  const centers = randoms(random, groups * F, 0, 4);
+  return randoms(random, N * F, 0, 0.4).map((value, i) => value + centers[(Math.floor(i / F) % groups) * F + (i % F)]);
 }
 
 test('affinities: symmetric, sum to 1, and every row as wide as the perplexity says', () => {
@@ -72,7 +72,7 @@ test('the gradient is the slope of the divergence', () => {
   assert.ok(divergence(p, downhill) < divergence(p, y), `a small step against it goes down (seed ${seed})`);
 });
 
-test('the divergence falls, neighbours stay together, and the same data give the same points', () => {
+test('the divergence falls, neighbors stay together, and the same data give the same points', () => {
   const [N, F, groups] = [90, 8, 4];
   const data = clusters(N, F, groups);
   const p = affinities(squaredDistances(data, F), N, 29 / 3);

@@ -21,9 +21,9 @@ import { embedder, Network } from '../../src/methods/network.js';
 import { oss } from '../../src/methods/oss.js';
 import { rekd } from '../../src/methods/rekd.js';
 import { saclXd } from '../../src/methods/sacl_xd.js';
-import { conv, convNorm, dense, depthwiseConv, norm } from '../../src/nn/blocks.js';
+import { batchNormLayer, convBatchNorm, convLayer, depthwiseLayer, linearLayer } from '../../src/nn/blocks.js';
 import { mlp } from '../../src/nn/mlp.js';
-import { scoped, sequential } from '../../src/nn/module.js';
+import { prefixed, sequential } from '../../src/nn/module.js';
 import { projector } from '../../src/nn/projector.js';
 import { residual } from '../../src/nn/residual.js';
 import { squeezeExcite } from '../../src/nn/squeeze_excite.js';
@@ -31,21 +31,21 @@ import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { augment, defaultViews } from '../../src/ops/augment.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/ops/copy.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
-import { enqueue } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmul, matmulInto } from '../../src/ops/matmul.js';
-import { neighbourTargets } from '../../src/ops/neighbours.js';
-import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { similarities } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
@@ -56,7 +56,7 @@ import { sgd } from '../../src/optim/sgd.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
-import { columns, keep, prefix, reshape, type Tensor, transient } from '../../src/tensor/tensor.js';
+import { narrowView, reshapeView, selectView, sliceView, type Tensor, transient } from '../../src/tensor/tensor.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { channels } from './door.js';
 import { file, host, state, tiny } from './learned.js';
@@ -98,7 +98,7 @@ const call = (where: string, given: Call['given'], called: Call['call']): Call =
 /** Ops, and what makes views: devices, plans, tapes and tensors are all that they are given. */
 export const ops: Readonly<Record<string, Call>> = {
   ...Object.fromEntries([
-    ...Object.entries({ exp, log, sqrt, square, sum, mean, normalizeRows, transpose, detach, contiguous }).map(
+    ...Object.entries({ exp, log, sqrt, square, sum, mean, l2Normalize, transpose, detach, contiguous }).map(
       ([name, op]) => ofOne(name, op),
     ),
     ...Object.entries({ add, sub, mul, div }).map(([name, op]) => ofTwo(name, op)),
@@ -125,8 +125,8 @@ export const ops: Readonly<Record<string, Call>> = {
   concat: call('concat', { tape, 'tensor 0': rows, 'tensor 1': rows }, (g) =>
     concat(g.tape, [g['tensor 0'], g['tensor 1']]),
   ),
-  similarities: call('similarities', { tape, q: rows, own: rows, queue: x(7, 6) }, (g) =>
-    similarities(g.tape, g.q, g.own, g.queue),
+  contrastiveLogits: call('contrastiveLogits', { tape, q: rows, own: rows, queue: x(7, 6) }, (g) =>
+    contrastiveLogits(g.tape, g.q, g.own, g.queue),
   ),
   squaredDistance: call('squaredDistance', { tape, a: rows, target: rows }, (g) =>
     squaredDistance(g.tape, g.a, g.target),
@@ -136,11 +136,11 @@ export const ops: Readonly<Record<string, Call>> = {
   ),
   softmax: call('softmax', { tape, logits: rows }, (g) => softmax(g.tape, g.logits)),
   sinkhorn: call('sinkhorn', { plan, scores: rows }, (g) => sinkhorn(g.plan, g.scores)),
-  neighbourTargets: call('neighbourTargets', { plan, similarities: rows }, (g) =>
-    neighbourTargets(g.plan, g.similarities, { count: 2 }),
+  nearestNeighborTargets: call('nearestNeighborTargets', { plan, similarities: rows }, (g) =>
+    nearestNeighborTargets(g.plan, g.similarities, { count: 2 }),
   ),
-  normalizeRowsInPlace: call('normalizeRowsInPlace', { plan, rows }, (g) => normalizeRowsInPlace(g.plan, g.rows)),
-  enqueue: call('enqueue', { plan, queue: x(7, 6), rows }, (g) => enqueue(g.plan, g.queue, g.rows)),
+  l2NormalizeInPlace: call('l2NormalizeInPlace', { plan, rows }, (g) => l2NormalizeInPlace(g.plan, g.rows)),
+  queuePush: call('queuePush', { plan, queue: x(7, 6), rows }, (g) => queuePush(g.plan, g.queue, g.rows)),
   standardize: call('standardize', { plan, z: rows }, (g) => standardize(g.plan, g.z)),
   crossCorrelation: call('crossCorrelation', { tape, za: rows, zb: rows }, (g) => crossCorrelation(g.tape, g.za, g.zb)),
   crossCorrelationLoss: call(
@@ -151,20 +151,20 @@ export const ops: Readonly<Record<string, Call>> = {
       crossCorrelationLoss(plan, [{ u, v }], [], metrics);
     },
   ),
-  'tape.track': call('track', { x: rows }, (g) => tape.track(g.x)),
+  'tape.requireGrad': call('track', { x: rows }, (g) => tape.requireGrad(g.x)),
   'tape.backward': call('backward', { output: rows }, (g) => tape.backward(g.output)),
   'tape.gradient': call('gradient', { x: rows }, (g) => tape.gradient(g.x)),
   'tape.reshape': call('reshape', { x: rows }, (g) => tape.reshape(g.x, [8, 3])),
   'tape.record': call('mine', { input: rows, output: x(4) }, (g) => tape.record('mine', [g.input], g.output)),
-  reshape: call('reshape', { x: rows }, (g) => reshape(g.x, [8, 3])),
-  prefix: call('prefix', { x: rows }, (g) => prefix(g.x, [2, 2])),
-  keep: call('keep', { x: rows }, (g) => keep(g.x, [2, 2], {})),
-  columns: call('columns', { x: rows }, (g) => columns(g.x, 1, 2)),
+  reshapeView: call('reshapeView', { x: rows }, (g) => reshapeView(g.x, [8, 3])),
+  sliceView: call('sliceView', { x: rows }, (g) => sliceView(g.x, [2, 2])),
+  selectView: call('selectView', { x: rows }, (g) => selectView(g.x, [2, 2], {})),
+  narrowView: call('narrowView', { x: rows }, (g) => narrowView(g.x, 1, 2)),
   transient: call('y', { plan }, (g) => transient(g.plan, 'y', [2])),
   Plan: call('plan', { device }, (g) => new Plan(g.device)),
   Tape: call('tape', { plan }, (g) => new Tape(g.plan)),
-  minimize: call('minimize', { tape, loss: tape.track(x(1)) }, (g) =>
-    minimize(g.tape, { one: x(1) } as Given, { loss: g.loss }, { watched: { zA: rows, zB: rows } }),
+  minimize: call('minimize', { tape, loss: tape.requireGrad(x(1)) }, (g) =>
+    minimize(g.tape, { loss: g.loss }, { embeddings: { zA: rows, zB: rows } }),
   ),
   'encoder.forward': call('encoder', { tape, x: x(2, 3, 8, 8) }, ({ tape, x }) => {
     const parameters = new Parameters(device, tiny.parameters, tiny.statistics, { bn: 'shared' });
@@ -178,7 +178,7 @@ const bytes = writeEncoder(file);
 const none: ImageSource = {
   name: 'none',
   length: 0,
-  pictures: 1,
+  images: 1,
   load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
 };
 const method = mocoV2(tiny);
@@ -204,11 +204,13 @@ export const others: Readonly<Record<string, Call>> = {
   pooledEncoder: call('pooledEncoder', { body: tiny, features: channels, stride: 2 }, (g) =>
     pooledEncoder(g.body, g.features, g.stride),
   ),
-  conv: call('c(\\.weight)?', { input: channels, output: channels }, (g) => conv('c', g.input, g.output)),
-  depthwiseConv: call('c(\\.weight)?', { channels }, (g) => depthwiseConv('c', g.channels)),
-  norm: call('n(\\.weight)?', { channels }, (g) => norm('n', g.channels)),
-  convNorm: call('(sequential|n(\\.weight)?)', { conv: tiny, channels }, (g) => convNorm(g.conv, 'n', g.channels)),
-  dense: call('d(\\.weight)?', { input: channels, output: channels }, (g) => dense('d', g.input, g.output)),
+  conv: call('c(\\.weight)?', { input: channels, output: channels }, (g) => convLayer('c', g.input, g.output)),
+  depthwiseLayer: call('c(\\.weight)?', { channels }, (g) => depthwiseLayer('c', g.channels)),
+  norm: call('n(\\.weight)?', { channels }, (g) => batchNormLayer('n', g.channels)),
+  convBatchNorm: call('(sequential|n(\\.weight)?)', { conv: tiny, channels }, (g) =>
+    convBatchNorm(g.conv, 'n', g.channels),
+  ),
+  dense: call('d(\\.weight)?', { input: channels, output: channels }, (g) => linearLayer('d', g.input, g.output)),
   mlp: call('m\\.0(\\.weight)?', { features: channels }, (g) => mlp('m', g.features, { hidden: 4, output: 4 })),
   projector: call('projector\\.\\d(\\.weight)?', { features: channels, units: 8 }, (g) =>
     projector(g.features, g.units),
@@ -218,7 +220,7 @@ export const others: Readonly<Record<string, Call>> = {
   ),
   residual: call('residual', { body: tiny }, (g) => residual(g.body)),
   sequential: call('sequential', { first: tiny, second: tiny }, (g) => sequential(g.first, g.second)),
-  scoped: call('scope', { module: tiny }, (g) => scoped('scope', g.module)),
+  scoped: call('scope', { module: tiny }, (g) => prefixed('scope', g.module)),
   parameter: call('w', { sides: [4, 4], init: () => 1 }, (g) => parameter('w', g.sides, g.init)),
   Parameters: call('parameters', { device, parameters: tiny.parameters, statistics: tiny.statistics }, (g) =>
     new Parameters(g.device, g.parameters, g.statistics).dispose(),
@@ -238,9 +240,7 @@ export const others: Readonly<Record<string, Call>> = {
   record: call('record', { device, record: () => undefined }, (g) => record(g.device, g.record)),
   'record, outputs': call('(record|step)', { output: rows }, (g) => record(device, () => ({ y: g.output }))),
   tune: call('tune', { plan }, (g) => tune(g.plan)),
-  augment: call('augment(\\.\\w+)?', { plan, pictures: batch }, (g) =>
-    augment(g.plan, g.pictures, 0, defaultViews(8)[0]),
-  ),
+  augment: call('augment(\\.\\w+)?', { plan, images: batch }, (g) => augment(g.plan, g.images, 0, defaultViews(8)[0])),
   'Loader.open': call('.*', { device, source: none }, (g) => Loader.open(g.device, g.source, { batch: 1 })),
   'Trainer.open': call('.*', { device, method, source: none }, (g) => Trainer.open(g.device, g.method, g.source)),
   featuresOf: call('.*', { device, encoder: weighted, source: none }, (g) => featuresOf(g.device, g.encoder, g.source)),

@@ -8,9 +8,9 @@ import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { concat, contiguous, narrow, slice, transpose } from '../../src/ops/copy.js';
 import { exp, mul, scale, square, sub } from '../../src/ops/elementwise.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmul } from '../../src/ops/matmul.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { softmax } from '../../src/ops/softmax.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -72,7 +72,7 @@ const uses: readonly ((shape: readonly [number, number], draw: Draw) => Use)[] =
   () => ({ others: [], onTape: transpose, inF64: turned }),
   () => ({
     others: [],
-    onTape: normalizeRows,
+    onTape: l2Normalize,
     inF64: (x) => matrix(...x.shape, (r, c) => at(x, r, c) / Math.sqrt(total(row(x, r).map((v) => v * v)))),
   }),
   () => ({

@@ -99,10 +99,10 @@ export const learned: Readonly<Record<string, Door>> = {
   },
   minimizeCrossCorrelation: {
     where: /^minimizeCrossCorrelation: /,
-    options: { ...loss, alpha: (value) => value === 1, frozen: never, counterparts: callback },
+    options: { ...loss, alpha: (value) => value === 1, frozen: never, hostFeatureSlice: callback },
     call: ({ plan }, options) => {
       const tape = new Tape(plan);
-      const z = () => tape.track(transient(plan, 'z', [6, 4]));
+      const z = () => tape.requireGrad(transient(plan, 'z', [6, 4]));
       const [a, b] = [z(), z()].map((x) => ({ features: x, z: x }));
       return minimizeCrossCorrelation(tape, { a, b }, options);
     },
@@ -122,7 +122,7 @@ export const learned: Readonly<Record<string, Door>> = {
   },
   Tape: {
     where: /^tape: /,
-    options: { frozen: flag, recompute: flag },
+    options: { noGrad: flag, recompute: flag },
     call: ({ plan }, options) => new Tape(plan, options),
   },
   record: {
@@ -130,8 +130,8 @@ export const learned: Readonly<Record<string, Door>> = {
     options: {
       label: text,
       variants: (value) => object(value) && Object.keys(value as object).length === 0,
-      standIn: callback,
-      frozen: flag,
+      substitute: callback,
+      noGrad: flag,
       recompute: flag,
       onCompile: callback,
     },

@@ -1,10 +1,10 @@
-// Loaders used out of turn, or on what is no source: each is refused by name, and no plan runs on pictures that are not there.
+// Loaders used out of turn, or on what is no source: each is refused by name, and no plan runs on images that are not there.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Loader, type LoaderOptions } from '../../src/data/loader.js';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { ConfigError, DataError, DeviceError, ValidationError } from '../../src/errors.js';
-import { centreCrop, imagenetStatistics } from '../../src/ops/augment.js';
+import { centerCrop, imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { profile } from '../../src/runtime/profile.js';
@@ -18,11 +18,11 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-/** Pictures of 3 x 2 pixels, each of one level of grey, its item's number. */
-const plain = (length: number): ImageSource<Picture> => ({
-  name: 'plain pictures',
+/** Images of 3 x 2 pixels, each of one level of gray, its item's number. */
+const plain = (length: number): ImageSource<RgbaImage> => ({
+  name: 'plain images',
   length,
-  pictures: 1,
+  images: 1,
   load: async (item) => ({
     width: 3,
     height: 2,
@@ -43,12 +43,12 @@ async function withLoader(
   }
 }
 
-test('a plan does not run on pictures that are not there yet', async () => {
+test('a plan does not run on images that are not there yet', async () => {
   for (const budget of [undefined, 0])
     await withLoader(plain(9), { batch: 4, budget }, async (loader) => {
       using plan = new Plan(device);
-      const x = centreCrop(plan, loader, { size: 9, ...imagenetStatistics });
-      plan.keep(x);
+      const x = centerCrop(plan, loader, { size: 9, ...imagenetStatistics });
+      plan.retain(x);
       await plan.compile();
       const before = /^loader\.batch: expected to be filled before a run; call prepare\(step\) or show\(items\)/;
       for (let again = 0; again < 2; again++) await rejects(() => plan.run(), ValidationError, before);
@@ -90,8 +90,8 @@ test('options out of range and what is no source are refused on opening', async 
     await refuses(plain(7), { batch: 4, seed }, ConfigError, /seed that is a whole number from 0/);
   for (const budget of [-1, Number.NaN])
     await refuses(plain(7), { batch: 4, budget }, ConfigError, /budget of at least 0 bytes, got/);
-  for (const wrong of [{ length: 2.5 }, { pictures: 3 as 2 }, { load: undefined as unknown as ImageSource['load'] }])
-    await refuses({ ...plain(3), ...wrong }, { batch: 1 }, DataError, /1 or 2 pictures an item and load\(\), got/);
+  for (const wrong of [{ length: 2.5 }, { images: 3 as 2 }, { load: undefined as unknown as ImageSource['load'] }])
+    await refuses({ ...plain(3), ...wrong }, { batch: 1 }, DataError, /1 or 2 images an item and load\(\), got/);
   const labels = Int32Array.of(0, 1);
   await refuses({ ...plain(3), labels }, { batch: 1 }, DataError, /expected labels of 3 items, got 2/);
   assert.is(device.allocated, 0);
@@ -111,7 +111,7 @@ test('a run is refused while the next batch is on its way, cached or streamed', 
   for (const budget of [0, 2 ** 20]) {
     using loader = await Loader.open(device, plain(8), { batch: 2, seed: 1, budget });
     using plan = new Plan(device);
-    centreCrop(plan, loader, { size: 4, ...imagenetStatistics });
+    centerCrop(plan, loader, { size: 4, ...imagenetStatistics });
     await plan.compile();
     await loader.prepare(0);
     plan.run();

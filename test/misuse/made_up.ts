@@ -8,25 +8,34 @@ import { ConfigError, DeviceError, ShapeError, type SlimgradError } from '../../
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { crossCorrelation, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
-import { enqueue } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmulInto } from '../../src/ops/matmul.js';
-import { neighbourTargets } from '../../src/ops/neighbours.js';
-import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { similarities } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { toHalf } from '../../src/tensor/half.js';
-import { columns, keep, numel, prefix, type Tensor, tensor, transient, transposed } from '../../src/tensor/tensor.js';
+import { toHalf } from '../../src/tensor/float16.js';
+import {
+  narrowView,
+  numel,
+  selectView,
+  sliceView,
+  type Tensor,
+  tensor,
+  transient,
+  transposeView,
+} from '../../src/tensor/tensor.js';
 import { error } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
@@ -60,27 +69,30 @@ const ops: Readonly<Record<string, Op>> = {
   averagePool: { shapes: { x: map }, run: (tape, { x }) => averagePool(tape, x, { kernelSize: 2 }) },
   maxPool: { shapes: { x: map }, run: (tape, { x }) => maxPool(tape, x, { kernelSize: 3, stride: 2, padding: 1 }) },
   scaleChannels: { shapes: { x: map, s: [2, 4] }, run: (tape, { x, s }) => scaleChannels(tape, x, s) },
-  normalizeRows: { shapes: { x: [4, 6] }, run: (tape, { x }) => normalizeRows(tape, x) },
-  normalizeRowsInPlace: {
+  l2Normalize: { shapes: { x: [4, 6] }, run: (tape, { x }) => l2Normalize(tape, x) },
+  l2NormalizeInPlace: {
     shapes: { x: [4, 6] },
     run: ({ plan }, { x }) => {
-      normalizeRowsInPlace(plan, x);
+      l2NormalizeInPlace(plan, x);
       return x;
     },
   },
   softmax: { shapes: { x: [4, 6] }, run: (tape, { x }) => softmax(tape, x) },
   softmaxCrossEntropy: { shapes: { x: [4, 6], t: [4, 6] }, run: (tape, { x, t }) => softmaxCrossEntropy(tape, x, t) },
   squaredDistance: { shapes: { a: [4, 6], t: [4, 6] }, run: (tape, { a, t }) => squaredDistance(tape, a, t) },
-  similarities: {
+  contrastiveLogits: {
     shapes: { q: [4, 6], own: [4, 6], queue: [7, 6] },
-    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
   },
   sinkhorn: { shapes: { x: [4, 6] }, run: ({ plan }, { x }) => sinkhorn(plan, x, { epsilon: 1 }) },
-  neighbourTargets: { shapes: { x: [4, 6] }, run: ({ plan }, { x }) => neighbourTargets(plan, x, { count: 2 }) },
-  enqueue: {
+  nearestNeighborTargets: {
+    shapes: { x: [4, 6] },
+    run: ({ plan }, { x }) => nearestNeighborTargets(plan, x, { count: 2 }),
+  },
+  queuePush: {
     shapes: { queue: [7, 6], rows: [4, 6] },
     run: ({ plan }, { queue, rows }) => {
-      enqueue(plan, queue, rows);
+      queuePush(plan, queue, rows);
       return queue;
     },
   },
@@ -132,34 +144,36 @@ const views: Readonly<Record<string, (shape: readonly number[]) => Placed | unde
   dense: (shape) => ({ host: shape, view: (x) => x, at: same }),
   'beginning of more rows': (shape) => {
     const [first, ...rest] = shape;
-    return { host: [first + 2, ...rest], view: (x) => prefix(x, shape), at: same };
+    return { host: [first + 2, ...rest], view: (x) => sliceView(x, shape), at: same };
   },
   'beginning of wider rows': (shape) => ({
     host: shape.map((side, d) => (d === shape.length - 1 ? side + 3 : side)),
-    view: (x) => prefix(x, shape),
+    view: (x) => sliceView(x, shape),
     at: same,
   }),
   'beginning of more columns': (shape) =>
     shape.length < 2
       ? undefined
-      : { host: shape.map((side, d) => side + (d === 1 ? 2 : 0)), view: (x) => prefix(x, shape), at: same },
+      : { host: shape.map((side, d) => side + (d === 1 ? 2 : 0)), view: (x) => sliceView(x, shape), at: same },
   'some columns': (shape) =>
     shape.length !== 2
       ? undefined
-      : { host: [shape[0], shape[1] + 3], view: (x) => columns(x, 2, shape[1]), at: ([i, j]) => [i, j + 2] },
+      : { host: [shape[0], shape[1] + 3], view: (x) => narrowView(x, 2, shape[1]), at: ([i, j]) => [i, j + 2] },
   'the first columns': (shape) =>
-    shape.length !== 2 ? undefined : { host: [shape[0], shape[1] + 3], view: (x) => columns(x, 0, shape[1]), at: same },
+    shape.length !== 2
+      ? undefined
+      : { host: [shape[0], shape[1] + 3], view: (x) => narrowView(x, 0, shape[1]), at: same },
   transposed: (shape) =>
     shape.length < 2
       ? undefined
       : {
           host: [shape[1], shape[0], ...shape.slice(2)],
-          view: transposed,
+          view: transposeView,
           at: ([i, j, ...rest]) => [j, i, ...rest],
         },
   'kept rows': (shape) => ({
     host: shape.map((side, d) => side + (d === 0 ? 2 : 0)),
-    view: (x) => keep(x, shape, { rows: list(shape[0]) }),
+    view: (x) => selectView(x, shape, { rows: list(shape[0]) }),
     at: ([i, ...rest]) => [kept(shape[0])[i], ...rest],
   }),
   'kept columns': (shape) =>
@@ -167,12 +181,12 @@ const views: Readonly<Record<string, (shape: readonly number[]) => Placed | unde
       ? undefined
       : {
           host: shape.map((side, d) => side + (d === 1 ? 2 : 0)),
-          view: (x) => keep(x, shape, { columns: list(shape[1]) }),
+          view: (x) => selectView(x, shape, { columns: list(shape[1]) }),
           at: ([i, j, ...rest]) => [i, kept(shape[1])[j], ...rest],
         },
   'the first of kept rows': (shape) => ({
     host: shape.map((side, d) => side + (d === 0 ? 3 : 0)),
-    view: (x) => prefix(keep(x, [shape[0] + 1, ...shape.slice(1)], { rows: list(shape[0] + 1) }), shape),
+    view: (x) => sliceView(selectView(x, [shape[0] + 1, ...shape.slice(1)], { rows: list(shape[0] + 1) }), shape),
     at: ([i, ...rest]) => [kept(shape[0] + 1)[i], ...rest],
   }),
 };
@@ -248,9 +262,9 @@ async function outcomeOf({ run }: Op, args: Args): Promise<Outcome> {
   const plan = new Plan(device);
   try {
     const tape = new Tape(plan);
-    for (const x of Object.values(args)) if (!x.grad) tape.track(x);
+    for (const x of Object.values(args)) if (!x.grad) tape.requireGrad(x);
     const y = run(tape, args);
-    plan.keep(y);
+    plan.retain(y);
     if (tape.operations.length > 0) {
       const dy = device.buffer('dy', 4 * numel(y.shape));
       buffers.push(dy);
@@ -264,7 +278,7 @@ async function outcomeOf({ run }: Op, args: Args): Promise<Outcome> {
       const dx = x === y ? undefined : tape.gradient(x);
       return dx ? [[name, dx] as const] : [];
     });
-    for (const [, dx] of gradients) plan.keep(dx);
+    for (const [, dx] of gradients) plan.retain(dx);
     await plan.compile();
     plan.poison();
     plan.run({ step: 1 });

@@ -14,13 +14,13 @@ import { linearEvaluation } from '../../src/eval/linear.js';
 import type { WeightedEncoder } from '../../src/inference/features.js';
 import { deviceKnn, knn } from '../../src/metrics/knn.js';
 import { tsne } from '../../src/metrics/tsne.js';
-import { conv } from '../../src/nn/blocks.js';
+import { convLayer } from '../../src/nn/blocks.js';
 import { openDataset } from '../../src/node/data/datasets.js';
 import { openEmoji } from '../../src/node/data/emoji.js';
 import { openImageFolder } from '../../src/node/data/image_folder.js';
 import { openDevice } from '../../src/node/device/device.js';
 import { evaluate } from '../../src/node/eval/evaluate.js';
-import { augment, centreCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
+import { augment, centerCrop, defaultViews, imagenetStatistics } from '../../src/ops/augment.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tune } from '../../src/runtime/tuner.js';
 import { recalibrate } from '../../src/train/recalibrate.js';
@@ -42,15 +42,15 @@ import {
   whole,
 } from './door.js';
 
-const pictures: ImageSource = {
-  name: 'pictures',
+const images: ImageSource = {
+  name: 'images',
   length: 20,
-  pictures: 1,
+  images: 1,
   labels: Int32Array.from({ length: 20 }, (_, i) => i % 2),
   load: async () => ({ width: 2, height: 2, pixels: new Uint8Array(16) }),
 };
 const batchOf = (plan: Plan) => {
-  const binding = { storage: plan.slot('pictures', 64), offset: 0, bytes: 64 };
+  const binding = { storage: plan.slot('images', 64), offset: 0, bytes: 64 };
   return { batch: 1, maxSide: 8, bindings: { pixels: binding, table: binding, batch: binding } };
 };
 const [view] = defaultViews(8);
@@ -90,7 +90,7 @@ export const opened: Readonly<Record<string, Door>> = {
   resnet20: { where: /^(resnet|encoder): /, options: width, call: (_, options) => resnet20(options) },
   Plan: {
     where: /^plan: /,
-    options: { label: (value) => typeof value === 'string', variants: object, standIn: callback },
+    options: { label: (value) => typeof value === 'string', variants: object, substitute: callback },
     call: ({ device }, options) => new Plan(device, options),
   },
   Parameters: {
@@ -107,7 +107,7 @@ export const opened: Readonly<Record<string, Door>> = {
     where: /^loader: /,
     options: { batch: whole(1), seed: whole(0, 2 ** 32 - 1), budget: atLeast0, onProgress: callback },
     call: async ({ device }, options) =>
-      (await Loader.open(device, pictures, given(options, { batch: 2, budget: 0 }) as never)).dispose(),
+      (await Loader.open(device, images, given(options, { batch: 2, budget: 0 }) as never)).dispose(),
   },
   augment: {
     where: /^augment: /,
@@ -148,16 +148,16 @@ export const opened: Readonly<Record<string, Door>> = {
     },
     call: ({ plan }, options) => augment(plan, batchOf(plan), 0, { ...view, blur: given(options, view.blur) as never }),
   },
-  centreCrop: {
-    where: /^(centreCrop|augment): /,
+  centerCrop: {
+    where: /^(centerCrop|augment): /,
     options: { size: whole(1, 2048), resize: whole(8) },
     call: ({ plan }, options) =>
-      centreCrop(plan, batchOf(plan), given(options, { size: 8, ...imagenetStatistics }) as never),
+      centerCrop(plan, batchOf(plan), given(options, { size: 8, ...imagenetStatistics }) as never),
   },
   squares: {
     where: /^(square|resize|interpolation): /,
     options: { resize: whole(8, 4096), interpolation: oneOf('bicubic', 'bilinear') },
-    call: (_, options) => squares(pictures, 8, options),
+    call: (_, options) => squares(images, 8, options),
   },
   knn: {
     where: /^knn: /,
@@ -183,18 +183,24 @@ export const opened: Readonly<Record<string, Door>> = {
       standardize: flag,
       cacheBytes: atLeast0,
     },
-    call: ({ device }, options) => linearEvaluation(device, encoder, pictures, pictures, options),
+    call: ({ device }, options) => linearEvaluation(device, encoder, images, images, options),
   },
   finetune: {
     where: /^finetune: /,
     options: supervised,
-    call: ({ device }, options) => finetune(device, encoder, pictures, pictures, options),
+    call: ({ device }, options) => finetune(device, encoder, images, images, options),
   },
   recalibrate: {
     where: /^(recalibrate|square): /,
     options: { batch: whole(2), square: object },
     call: ({ device, parameters }, options) =>
-      recalibrate(device, { module: conv('w', channels, channels), parameters, width: 'host' }, pictures, 8, options),
+      recalibrate(
+        device,
+        { module: convLayer('w', channels, channels), parameters, width: 'host' },
+        images,
+        8,
+        options,
+      ),
   },
   trainingCost: {
     where: /^(trainingCost|unknown|cost|encoder)/,
@@ -239,6 +245,6 @@ export const opened: Readonly<Record<string, Door>> = {
       queries: whole(1),
       map: oneOf('pca', 'tsne', 'none'),
     },
-    call: (_, options) => evaluate({ name: 'd', train: pictures, notes: [] }, [], options),
+    call: (_, options) => evaluate({ name: 'd', train: images, notes: [] }, [], options),
   },
 };

@@ -1,4 +1,4 @@
-// Options as a program without types may give them: misspelt, of another kind, or out of range. Whatever takes options refuses them
+// Options as a program without types may give them: misspelled, of another kind, or out of range. Whatever takes options refuses them
 // by its own name and the option's, before it records, allocates or opens anything.
 import { inspect } from 'node:util';
 import fc from 'fast-check';
@@ -67,8 +67,12 @@ test('options that are none, or of which one is not known, are refused by every 
     for (const none of [null, 1, 'text', true, [], [1]])
       await expectRefused(name, none, /expected (options \{ \w|\w+ to be an object)/);
     for (const key of Object.keys(options)) {
-      const misspelt = `${key}s`;
-      await expectRefused(name, { [misspelt]: 1 }, new RegExp(`unknown option '${misspelt}': did you mean '\\w+'\\?`));
+      const misspelled = `${key}s`;
+      await expectRefused(
+        name,
+        { [misspelled]: 1 },
+        new RegExp(`unknown option '${misspelled}': did you mean '\\w+'\\?`),
+      );
     }
     await expectRefused(name, { unheardOfEverywhere: 1 }, /unknown option 'unheardOfEverywhere': expected one of \w/);
   }
@@ -100,7 +104,7 @@ test('values of another kind or out of range are refused by name, every one of e
       for (const value of wrong) {
         if (fits(value)) continue;
         refused++;
-        await expectRefused(name, { [key]: value }, new RegExp(`${key}|precision|resizing|padding|pictures of|sides`));
+        await expectRefused(name, { [key]: value }, new RegExp(`${key}|precision|resizing|padding|images of|sides`));
       }
   assert.ok(refused > 1000, `${refused} refused`);
 });
@@ -161,7 +165,7 @@ test('numbers and names beside the options are refused as these are', async () =
   const source = {
     name: 's',
     length: 8,
-    pictures: 1 as const,
+    images: 1 as const,
     load: async () => ({ width: 1, height: 1, pixels: new Uint8Array(4) }),
   };
   for (const seed of [-1, 1.5, Number.NaN])

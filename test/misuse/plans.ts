@@ -10,8 +10,8 @@ import { activation } from '../../src/ops/activation.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
 import { exp } from '../../src/ops/elementwise.js';
-import { enqueue } from '../../src/ops/enqueue.js';
 import { matmulInto } from '../../src/ops/matmul.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { adamw } from '../../src/optim/adamw.js';
 import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
@@ -20,17 +20,17 @@ import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
 import { bufferOf } from '../../src/tensor/binding.js';
-import { toHalf } from '../../src/tensor/half.js';
+import { toHalf } from '../../src/tensor/float16.js';
 import {
-  columns,
-  keep,
+  narrowView,
   numel,
-  prefix,
-  reshape,
+  reshapeView,
+  selectView,
+  sliceView,
   type Tensor,
   tensor,
   transient,
-  transposed,
+  transposeView,
 } from '../../src/tensor/tensor.js';
 import { upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
@@ -56,7 +56,7 @@ const counting = (shape: readonly number[], label = 'x') =>
 const read = async (x: Tensor) => [...(await new Plan(device).read(x))];
 
 test('a view is refused by the names of op, binding and tensor, with its strides and the remedy', () => {
-  const view = prefix(counting([4, 6], 'wide'), [4, 3]);
+  const view = sliceView(counting([4, 6], 'wide'), [4, 3]);
   const message =
     /^activation\.forward: x: expected a dense tensor, got a view wide \(4, 3\) with strides \(6, 1\); copy it by contiguous\(\)$/;
   assert.throws(
@@ -69,25 +69,35 @@ test('views of views are read as what they are', async () => {
   const x = counting([4, 6]);
   const rows = uploadList(device, [0, 2, 3]);
   const columnsKept = uploadList(device, [1, 4]);
-  assert.equal(await read(prefix(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
-  assert.equal(await read(columns(x, 4, 2)), [4, 5, 10, 11, 16, 17, 22, 23]);
-  assert.equal(await read(columns(transposed(x), 1, 2)), [6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17]);
-  assert.equal(await read(prefix(transposed(x), [2, 2])), [0, 6, 1, 7]);
-  assert.equal(await read(prefix(columns(x, 2, 3), [2, 2])), [2, 3, 8, 9]);
-  assert.equal(await read(keep(x, [3, 2], { rows, columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
-  assert.equal(await read(prefix(keep(x, [3, 2], { rows, columns: columnsKept }), [2, 1])), [1, 13]);
-  assert.equal(await read(transposed(keep(x, [3, 2], { rows, columns: columnsKept }))), [1, 13, 19, 4, 16, 22]);
-  assert.equal(await read(keep(keep(x, [3, 6], { rows }), [3, 2], { columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
-  assert.equal(await read(columns(keep(x, [3, 6], { rows }), 4, 1)), [4, 16, 22]);
+  assert.equal(await read(sliceView(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
+  assert.equal(await read(narrowView(x, 4, 2)), [4, 5, 10, 11, 16, 17, 22, 23]);
+  assert.equal(await read(narrowView(transposeView(x), 1, 2)), [6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17]);
+  assert.equal(await read(sliceView(transposeView(x), [2, 2])), [0, 6, 1, 7]);
+  assert.equal(await read(sliceView(narrowView(x, 2, 3), [2, 2])), [2, 3, 8, 9]);
+  assert.equal(await read(selectView(x, [3, 2], { rows, columns: columnsKept })), [1, 4, 13, 16, 19, 22]);
+  assert.equal(await read(sliceView(selectView(x, [3, 2], { rows, columns: columnsKept }), [2, 1])), [1, 13]);
+  assert.equal(
+    await read(transposeView(selectView(x, [3, 2], { rows, columns: columnsKept }))),
+    [1, 13, 19, 4, 16, 22],
+  );
+  assert.equal(
+    await read(selectView(selectView(x, [3, 6], { rows }), [3, 2], { columns: columnsKept })),
+    [1, 4, 13, 16, 19, 22],
+  );
+  assert.equal(await read(narrowView(selectView(x, [3, 6], { rows }), 4, 1)), [4, 16, 22]);
   const again = uploadList(device, [0, 1]);
   await rejects(
-    () => keep(keep(x, [3, 6], { rows }), [2, 6], { rows: again }),
+    () => selectView(selectView(x, [3, 6], { rows }), [2, 6], { rows: again }),
     ShapeError,
-    /^keep: .* keep of the whole/,
+    /^selectView: .* select of the whole/,
   );
-  await rejects(() => reshape(prefix(x, [4, 3]), [12]), ShapeError, /^reshape: expected a dense tensor, got a view x/);
-  await rejects(() => reshape(x, [5, 5]), ShapeError, /^reshape: expected 24 elements, got \(5, 5\)/);
-  await rejects(() => transposed(counting([4])), ShapeError, /^transposed: .* two dimensions or more, got \(4\)/);
+  await rejects(
+    () => reshapeView(sliceView(x, [4, 3]), [12]),
+    ShapeError,
+    /^reshapeView: expected a dense tensor, got a view x/,
+  );
+  await rejects(() => reshapeView(x, [5, 5]), ShapeError, /^reshapeView: expected 24 elements, got \(5, 5\)/);
+  await rejects(() => transposeView(counting([4])), ShapeError, /^transposeView: .* two dimensions or more, got \(4\)/);
 });
 
 test('views of f16 count two bytes an element', async () => {
@@ -95,15 +105,15 @@ test('views of f16 count two bytes an element', async () => {
   const storage = device.buffer('halves', 48);
   device.write(storage, toHalf(values));
   const x = tensor(storage, 'halves', [4, 6], 0, 'f16');
-  assert.equal([prefix(x, [2, 3]).bytes, columns(x, 3, 2).offset, columns(x, 3, 2).bytes], [18, 6, 40]);
+  assert.equal([sliceView(x, [2, 3]).bytes, narrowView(x, 3, 2).offset, narrowView(x, 3, 2).bytes], [18, 6, 40]);
   assert.equal(await read(x), [...values]);
-  assert.equal(await read(prefix(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
-  assert.equal(await read(columns(x, 3, 2)), [3, 4, 9, 10, 15, 16, 21, 22]);
+  assert.equal(await read(sliceView(x, [2, 3])), [0, 1, 2, 6, 7, 8]);
+  assert.equal(await read(narrowView(x, 3, 2)), [3, 4, 9, 10, 15, 16, 21, 22]);
 });
 
 test("a parameter's view has the same view of its gradient", () => {
   const x = upload(device, 'w', [4, 6], new Float32Array(24), new Float32Array(24));
-  for (const view of [columns(x, 1, 2), prefix(x, [2, 2]), transposed(x), reshape(x, [24])])
+  for (const view of [narrowView(x, 1, 2), sliceView(x, [2, 2]), transposeView(x), reshapeView(x, [24])])
     assert.equal([view.grad?.shape, view.grad?.strides, view.grad?.offset], [view.shape, view.strides, view.offset]);
 });
 
@@ -120,7 +130,7 @@ test('memory is not bound for reading and writing at once', async () => {
     ValidationError,
     /^matmul.*"b4?" and "c" in memory of their own.*"b"/,
   );
-  await rejects(() => enqueue(plan, a, a), ValidationError, /^enqueue\.store: expected "rows" and "queue"/);
+  await rejects(() => queuePush(plan, a, a), ValidationError, /^queue_push\.store: expected "rows" and "queue"/);
   const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
   await rejects(
     () => ema(plan, parameters, parameters),
@@ -135,14 +145,18 @@ test('what does not fit its memory, or the kernel, is refused', async () => {
   const tape = new Tape(plan);
   const x = counting([4]);
   const long = tensor(device.buffer('short', 16), 'short', [40]);
-  await rejects(() => tape.sum(x, { ...x, bytes: 4 }), ShapeError, /^add\.forward: b: expected 16 bytes for x \(4\)/);
   await rejects(
-    () => tape.sum(long, long),
+    () => tape.accumulate(x, { ...x, bytes: 4 }),
+    ShapeError,
+    /^add\.forward: b: expected 16 bytes for x \(4\)/,
+  );
+  await rejects(
+    () => tape.accumulate(long, long),
     ValidationError,
     /a: expected a range within the 16 bytes of "short", got 160/,
   );
-  await rejects(() => tape.sum(x, { ...x, shape: [-4] }), ShapeError, /expected sides of at least 1/);
-  await rejects(() => plan.clear(prefix(counting([4, 6]), [4, 3])), ShapeError, /clear: expected a dense tensor/);
+  await rejects(() => tape.accumulate(x, { ...x, shape: [-4] }), ShapeError, /expected sides of at least 1/);
+  await rejects(() => plan.clear(sliceView(counting([4, 6]), [4, 3])), ShapeError, /clear: expected a dense tensor/);
   await rejects(
     () => plan.clear({ ...x, bytes: 512 }),
     ValidationError,
@@ -213,8 +227,8 @@ test('what owns buffers may be disposed of twice', async () => {
 test('a buffer freed under a plan is refused when it runs, by name, and the device goes on', async () => {
   const [a, b] = [counting([4], 'a'), counting([4], 'b')];
   const plan = new Plan(device);
-  const y = new Tape(plan).sum(a, b);
-  plan.keep(y);
+  const y = new Tape(plan).accumulate(a, b);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   device.free(b);
@@ -227,17 +241,17 @@ test('what a plan has to be told before it is compiled is refused after', async 
   const plan = new Plan(device);
   const x = counting([4]);
   const tape = new Tape(plan);
-  const y = tape.sum(x, x);
-  const z = tape.sum(y, x);
-  plan.keep(z);
+  const y = tape.accumulate(x, x);
+  const z = tape.accumulate(y, x);
+  plan.retain(z);
   await rejects(
-    () => plan.keep(transient(new Plan(device), 'its', [4])),
+    () => plan.retain(transient(new Plan(device), 'its', [4])),
     ValidationError,
     /"its" belongs to another plan/,
   );
   await plan.compile();
-  await rejects(() => plan.keep(y), ValidationError, /^plan: expected a plan that is recording to keep memory/);
-  await rejects(() => plan.read(y), ValidationError, /"add\.y" was not kept, .* call keep\(\) before compile\(\)/);
+  await rejects(() => plan.retain(y), ValidationError, /^plan: expected a plan that is recording to keep memory/);
+  await rejects(() => plan.read(y), ValidationError, /"add\.y" was not kept, .* call retain\(\) before compile\(\)/);
   await rejects(
     () => plan.slot('late', 64),
     ValidationError,
@@ -247,7 +261,7 @@ test('what a plan has to be told before it is compiled is refused after', async 
   plan.run();
   assert.equal([...(await plan.read(z))], [0, 3, 6, 9]);
   plan.dispose();
-  await rejects(() => plan.keep(y), ValidationError, /got one that is disposed/);
+  await rejects(() => plan.retain(y), ValidationError, /got one that is disposed/);
   await rejects(() => plan.read(z), ValidationError, /the plan is disposed/);
 });
 
@@ -288,7 +302,7 @@ test('a plan is told at every run what its optimizer needs', async () => {
   }
   using plan = new Plan(device);
   const queue = counting([4, 2], 'queue');
-  enqueue(plan, queue, counting([2, 2], 'rows'));
+  queuePush(plan, queue, counting([2, 2], 'rows'));
   await plan.compile();
   plan.firstStep = 3;
   await rejects(() => plan.run({ step: 2 }), ValidationError, /^plan: expected a step from 3 on, .*, got 2/);

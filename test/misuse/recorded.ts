@@ -2,7 +2,7 @@
 
 import { Parameters, parameter } from '../../src/core/parameters.js';
 import { Tape } from '../../src/core/tape.js';
-import { conv, convNorm, depthwiseConv, norm } from '../../src/nn/blocks.js';
+import { batchNormLayer, convBatchNorm, convLayer, depthwiseLayer } from '../../src/nn/blocks.js';
 import { invertedResidual } from '../../src/nn/inverted_residual.js';
 import { mlp } from '../../src/nn/mlp.js';
 import { residual } from '../../src/nn/residual.js';
@@ -12,7 +12,7 @@ import { conv2d } from '../../src/ops/conv2d.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { depthwise } from '../../src/ops/depthwise.js';
 import { matmul, matmulInto } from '../../src/ops/matmul.js';
-import { neighbourTargets } from '../../src/ops/neighbours.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { averagePool, maxPool } from '../../src/ops/pool.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
@@ -23,7 +23,7 @@ import { ema } from '../../src/optim/ema.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Plan } from '../../src/runtime/plan.js';
-import { keep, type Tensor, transient } from '../../src/tensor/tensor.js';
+import { selectView, type Tensor, transient } from '../../src/tensor/tensor.js';
 import {
   above,
   above0,
@@ -110,10 +110,10 @@ export const recorded: Readonly<Record<string, Door>> = {
     options: { scale: number() },
     call: ({ plan }, options) => squaredDistance(tapeOf(plan), a(plan, 4, 6), a(plan, 4, 6), options),
   },
-  neighbourTargets: {
-    where: /^neighbourTargets: /,
+  nearestNeighborTargets: {
+    where: /^nearestNeighborTargets: /,
     options: { count: whole(1) },
-    call: ({ plan }, options) => neighbourTargets(plan, a(plan, 4, 6), options),
+    call: ({ plan }, options) => nearestNeighborTargets(plan, a(plan, 4, 6), options),
   },
   batchnorm: {
     where: /^batchnorm: /,
@@ -142,21 +142,21 @@ export const recorded: Readonly<Record<string, Door>> = {
     },
   },
   keep: {
-    where: /^keep: /,
+    where: /^selectView: /,
     options: { rows: object, columns: object },
-    call: ({ plan }, options) => keep(a(plan, 4, 6), [4, 6], options),
+    call: ({ plan }, options) => selectView(a(plan, 4, 6), [4, 6], options),
   },
-  conv: { where: /^c: /, options: moduleOptions, call: (_, options) => conv('c', channels, channels, options) },
-  depthwiseConv: {
+  conv: { where: /^c: /, options: moduleOptions, call: (_, options) => convLayer('c', channels, channels, options) },
+  depthwiseLayer: {
     where: /^c: /,
     options: moduleOptions,
-    call: (_, options) => depthwiseConv('c', channels, options),
+    call: (_, options) => depthwiseLayer('c', channels, options),
   },
-  norm: { where: /^n: /, options: normOptions, call: (_, options) => norm('n', channels, options) },
-  convNorm: {
+  norm: { where: /^n: /, options: normOptions, call: (_, options) => batchNormLayer('n', channels, options) },
+  convBatchNorm: {
     where: /^n: /,
     options: normOptions,
-    call: (_, options) => convNorm(conv('c', channels, channels), 'n', channels, options),
+    call: (_, options) => convBatchNorm(convLayer('c', channels, channels), 'n', channels, options),
   },
   invertedResidual: {
     where: /^b/,
@@ -182,7 +182,7 @@ export const recorded: Readonly<Record<string, Door>> = {
   residual: {
     where: /^residual: /,
     options: { shortcut: object, activation },
-    call: (_, options) => residual(conv('c', channels, channels), options),
+    call: (_, options) => residual(convLayer('c', channels, channels), options),
   },
   squeezeExcite: {
     where: /^s: /,

@@ -54,7 +54,7 @@ test('a reshaped parameter counts once, as an activation and as a weight', async
 test('a tracked tensor under its own shape counts once', async () => {
   const x = device.tensor([3], [1, 2, 3]);
   using step = await record(device, (tape) => {
-    tape.track(x);
+    tape.requireGrad(x);
     tape.backward(sum(tape, square(tape, tape.reshape(x, [3]))));
     return { dx: tape.gradient(x) as Tensor };
   });

@@ -6,16 +6,24 @@ import { Tape } from '../../src/core/tape.js';
 import { ShapeError, ValidationError } from '../../src/errors.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { crossCorrelation } from '../../src/ops/cross_correlation.js';
-import { enqueue } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
 import { matmulInto } from '../../src/ops/matmul.js';
-import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
-import { similarities } from '../../src/ops/similarities.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { sgd } from '../../src/optim/sgd.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { columns, numel, prefix, reshape, type Tensor, tensor, transposed } from '../../src/tensor/tensor.js';
+import {
+  narrowView,
+  numel,
+  reshapeView,
+  sliceView,
+  type Tensor,
+  tensor,
+  transposeView,
+} from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -36,7 +44,7 @@ const open = () => new Tape(new Plan(device));
 
 /** Runs a plan once, and reads some of what it made. */
 async function results(plan: Plan, ...tensors: readonly (Tensor | undefined)[]): Promise<Float32Array[]> {
-  for (const x of tensors) plan.keep(x as Tensor);
+  for (const x of tensors) plan.retain(x as Tensor);
   await plan.compile();
   plan.poison();
   plan.run();
@@ -48,7 +56,7 @@ test('what nothing tracks does not go back', async () => {
   const message = /^backward: expected a tensor that this tape made .*, got relu\.y, of which nothing is tracked/;
   const tape = open();
   await rejects(() => tape.backward(activation(tape, x, 'relu'), x), ValidationError, message);
-  const frozen = new Tape(new Plan(device), { frozen: true });
+  const frozen = new Tape(new Plan(device), { noGrad: true });
   const y = linear(frozen, x, weights('w', [2, 3]));
   await rejects(() => frozen.backward(y, y), ValidationError, /got linear\.y, .*: the tape is frozen/);
   const other = open();
@@ -69,20 +77,24 @@ test('outputs of one trunk go back one after the other, and their gradients add 
   const [x, w] = [made('x', [4, 3]), weights('w', [3, 3])];
   const [da, db] = [made('da', [4, 3]), made('db', [4, 3])];
   const tape = open();
-  tape.track(x);
+  tape.requireGrad(x);
   const h = linear(tape, x, w);
   tape.backward(activation(tape, h, 'sigmoid'), da);
   tape.backward(activation(tape, h, 'silu'), db);
-  await rejects(() => tape.gradient(h), ValidationError, /^gradient: .* linear\.y, got several; track\(\) it/);
+  await rejects(
+    () => tape.gradient(h),
+    ValidationError,
+    /^gradient: .* linear\.y, got several; call requireGrad\(\) on it/,
+  );
   const [dx] = await results(tape.plan, tape.gradient(x));
   const dw = await tape.plan.read(w.grad as Tensor);
 
   const [w2, parts] = [{ ...w, grad: weights('w2', [3, 3]).grad as Tensor }, open()];
-  parts.track(x);
+  parts.requireGrad(x);
   const trunk = linear(parts, x, w2);
   const [a, b] = [activation(parts, trunk, 'sigmoid'), activation(parts, trunk, 'silu')];
   // the same as one output: the two beside each other are weighed by their own gradients
-  const sum = parts.record('both', [a, b], add(new Tape(parts.plan, { frozen: true }), a, b), () => [da, db]);
+  const sum = parts.record('both', [a, b], add(new Tape(parts.plan, { noGrad: true }), a, b), () => [da, db]);
   parts.backward(sum, da);
   const [expected] = await results(parts.plan, parts.gradient(x));
   close(dx, expected, 'dx of both');
@@ -91,7 +103,7 @@ test('outputs of one trunk go back one after the other, and their gradients add 
 
 test('a loss that made its gradient in its forward goes back once', async () => {
   const tape = open();
-  const [a, b] = [tape.track(made('a', [6, 4])), tape.track(made('b', [6, 4]))];
+  const [a, b] = [tape.requireGrad(made('a', [6, 4])), tape.requireGrad(made('b', [6, 4]))];
   const { loss } = crossCorrelation(tape, a, b);
   const total = add(tape, loss, loss);
   tape.backward(total, made('one', [1]));
@@ -100,49 +112,49 @@ test('a loss that made its gradient in its forward goes back once', async () => 
 
 test('gradients that an op hands on are of the shape of its input, dense and f32', async () => {
   const wrong: Readonly<Record<string, (dy: Tensor) => Tensor>> = {
-    'of another shape': (dy) => reshape(dy, [3, 4]),
-    'a view': () => columns(made('wide', [4, 6]), 0, 3),
-    turned: () => transposed(made('turned', [3, 4])),
+    'of another shape': (dy) => reshapeView(dy, [3, 4]),
+    'a view': () => narrowView(made('wide', [4, 6]), 0, 3),
+    turned: () => transposeView(made('turned', [3, 4])),
     f16: () => tensor(device.buffer('halves', 64), 'halves', [4, 3], 0, 'f16'),
   };
   for (const gradient of Object.values(wrong)) {
     const tape = open();
-    const x = tape.track(made('x', [4, 3]));
-    const y = tape.record('mine', [x], tape.sum(x, x), (dy) => [gradient(dy)]);
+    const x = tape.requireGrad(made('x', [4, 3]));
+    const y = tape.record('mine', [x], tape.accumulate(x, x), (dy) => [gradient(dy)]);
     await rejects(() => tape.backward(y, made('dy', [4, 3])), ShapeError, /^mine: gradient of x: expected a dense f32/);
   }
   const tape = open();
-  const x = tape.track(made('x', [4, 3]));
-  const y = tape.record('mine', [x], tape.sum(x, x), () => []);
+  const x = tape.requireGrad(made('x', [4, 3]));
+  const y = tape.record('mine', [x], tape.accumulate(x, x), () => []);
   await rejects(() => tape.backward(y, made('dy', [4, 3])), ValidationError, /^mine: expected 1 gradients, got 0/);
-  const view = columns(made('wide', [4, 6]), 0, 3);
+  const view = narrowView(made('wide', [4, 6]), 0, 3);
   const z = activation(tape, x, 'relu');
   await rejects(() => tape.backward(z, view), ShapeError, /^backward: dy: expected a dense f32 tensor \(4, 3\)/);
 });
 
 test('what the backward reads was not written since the forward', async () => {
   const by: Readonly<Record<string, (tape: Tape) => void>> = {
-    enqueue: (tape) => {
+    queue_push: (tape) => {
       const queue = made('queue', [7, 3]);
-      const y = similarities(tape, tape.track(made('q', [4, 3])), undefined, queue);
-      enqueue(tape.plan, queue, made('rows', [2, 3]));
+      const y = contrastiveLogits(tape, tape.requireGrad(made('q', [4, 3])), undefined, queue);
+      queuePush(tape.plan, queue, made('rows', [2, 3]));
       tape.backward(y, made('dy', [4, 7]));
     },
-    normalize_rows: (tape) => {
+    l2_normalize: (tape) => {
       const x = made('x', [4, 3]);
       const y = linear(tape, x, weights('w', [2, 3]));
-      normalizeRowsInPlace(tape.plan, x);
+      l2NormalizeInPlace(tape.plan, x);
       tape.backward(y, made('dy', [4, 2]));
     },
     matmul: (tape) => {
-      const x = tape.track(made('x', [4, 4]));
-      const y = normalizeRows(tape, x);
+      const x = tape.requireGrad(made('x', [4, 4]));
+      const y = l2Normalize(tape, x);
       matmulInto(tape.plan, { a: made('a', [4, 4]), b: made('b', [4, 4]), out: x, accumulate: true });
       tape.backward(y, made('dy', [4, 4]));
     },
     sgd: (tape) => {
       const parameters = new Parameters(device, [parameter('w', [2, 3], () => 1)], []);
-      const y = linear(tape, tape.track(made('x', [4, 3])), parameters.tensor('w', 'host'));
+      const y = linear(tape, tape.requireGrad(made('x', [4, 3])), parameters.tensor('w', 'host'));
       sgd(tape.plan, parameters);
       tape.backward(y, made('dy', [4, 2]));
     },
@@ -164,10 +176,10 @@ test('what the backward reads was not written since the forward', async () => {
 test('what the backward has read may be written behind it, and gradients may be made between the two', async () => {
   const tape = open();
   const queue = made('queue', [7, 3]);
-  const y = similarities(tape, tape.track(made('q', [4, 3])), undefined, queue);
-  const dy = tape.sum(made('a', [4, 7]), made('b', [4, 7]));
+  const y = contrastiveLogits(tape, tape.requireGrad(made('q', [4, 3])), undefined, queue);
+  const dy = tape.accumulate(made('a', [4, 7]), made('b', [4, 7]));
   tape.backward(y, dy);
-  enqueue(tape.plan, queue, made('rows', [2, 3]));
+  queuePush(tape.plan, queue, made('rows', [2, 3]));
   await tape.plan.compile();
   tape.plan.dispose();
 });
@@ -177,14 +189,14 @@ test('another object of the same view is the same tensor; another view loses no 
   const dy = made('dy', [4, 3]);
   const gradientThrough = async (again: (y: Tensor, tape: Tape) => Tensor) => {
     const tape = open();
-    tape.track(x);
+    tape.requireGrad(x);
     tape.backward(activation(tape, again(activation(tape, x, 'silu'), tape), 'sigmoid'), dy);
     const [dx] = await results(tape.plan, tape.gradient(x));
     return dx;
   };
   const expected = await gradientThrough((y) => y);
   close(await gradientThrough((y) => ({ ...y })), expected, 'a copy of the object');
-  close(await gradientThrough((y) => reshape(y, [4, 3])), expected, 'the same shape');
+  close(await gradientThrough((y) => reshapeView(y, [4, 3])), expected, 'the same shape');
   close(await gradientThrough((y, tape) => tape.reshape(y, [4, 3])), expected, 'the same shape, on the tape');
   close(
     await gradientThrough((y, tape) => tape.reshape(tape.reshape(y, [12]), [4, 3])),
@@ -192,19 +204,19 @@ test('another object of the same view is the same tensor; another view loses no 
     'another shape and back, on the tape',
   );
   const views: readonly ((y: Tensor) => Tensor)[] = [
-    (y) => reshape(y, [12]),
-    (y) => prefix(y, [2, 3]),
-    (y) => columns(y, 0, 2),
+    (y) => reshapeView(y, [12]),
+    (y) => sliceView(y, [2, 3]),
+    (y) => narrowView(y, 0, 2),
   ];
   for (const view of views) {
     const tape = open();
-    const y = activation(tape, tape.track(x), 'silu');
+    const y = activation(tape, tape.requireGrad(x), 'silu');
     await rejects(() => activation(tape, view(y), 'relu'), ShapeError, /relu|activation/);
   }
   const tape = open();
-  const y = activation(tape, tape.track(x), 'silu');
+  const y = activation(tape, tape.requireGrad(x), 'silu');
   await rejects(
-    () => activation(tape, reshape(y, [12]), 'relu'),
+    () => activation(tape, reshapeView(y, [12]), 'relu'),
     ShapeError,
     /^relu: expected a tensor of the tape, got silu\.y \(12\), a view of silu\.y \(4, 3\) that loses its gradient/,
   );

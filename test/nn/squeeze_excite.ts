@@ -82,10 +82,10 @@ for (const width of ['host', 'slim'] as const)
       const [x, dy] = [upload(device, 'x', shape, values), upload(device, 'dy', shape, slopes)];
       using plan = new Plan(device);
       const tape = new Tape(plan);
-      const y = forward({ tape, parameters, width, training: true, updateStats: false }, tape.track(x));
+      const y = forward({ tape, parameters, width, training: true, updateStats: false }, tape.requireGrad(x));
       tape.backward(y, dy);
       const dx = tape.gradient(x) as Tensor;
-      for (const output of [y, dx]) plan.keep(output);
+      for (const output of [y, dx]) plan.retain(output);
       await plan.compile();
       plan.poison();
       device.write(parameters.grads, new Float32Array(parameters.size));

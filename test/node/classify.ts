@@ -274,7 +274,7 @@ test('what cannot be evaluated is refused by name, before the work, and leaves n
   writeFileSync(join(root, 'foreign', 'report.html'), '<title>my own</title>');
   const before = [readdirSync(join(root, 'run')).sort(), report()];
   for (const [args, code, ...parts] of [
-    [[...subject, '--batch', '40'], 2, 'expected a batch from 1 to', 'give a smaller batch, or more pictures'],
+    [[...subject, '--batch', '40'], 2, 'expected a batch from 1 to', 'give a smaller batch, or more images'],
     [[...subject, '--lr', '0.1,0.2', '--validation', '0.01'], 2, 'leaves none to choose a learning rate by'],
     [
       ['--weights', 'run/slim.safetensors', '--data', 'same'],

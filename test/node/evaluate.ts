@@ -1,22 +1,22 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { csv } from '../../src/node/cli/embed_folder.js';
-import { evaluate, pixelContender } from '../../src/node/eval/evaluate.js';
+import { evaluate, pixelBaseline } from '../../src/node/eval/evaluate.js';
 import { evaluationText } from '../../src/node/eval/scores.js';
 
-/** Items of four classes, each class a corner that is bright; picture 1 of an item is picture 0, dimmer. */
-function corners(length: number, pictures: 1 | 2, labelled = true): ImageSource {
+/** Items of four classes, each class a corner that is bright; image 1 of an item is image 0, dimmer. */
+function corners(length: number, images: 1 | 2, labeled = true): ImageSource {
   return {
     name: 'corners',
     length,
-    pictures,
-    ...(labelled && { labels: Int32Array.from({ length }, (_, i) => i % 4) }),
-    async load(item, picture): Promise<Picture> {
+    images,
+    ...(labeled && { labels: Int32Array.from({ length }, (_, i) => i % 4) }),
+    async load(item, image): Promise<RgbaImage> {
       const pixels = new Uint8Array(8 * 8 * 4).fill(90);
       for (let p = 0; p < 16; p++) {
         const [x, y] = [(item % 2) * 4 + (p % 4), ((item >> 1) % 2) * 4 + (p >> 2)];
-        pixels[(y * 8 + x) * 4 + (item % 3)] = 255 - 60 * picture - ((item * 37 + p * 11) % 50);
+        pixels[(y * 8 + x) * 4 + (item % 3)] = 255 - 60 * image - ((item * 37 + p * 11) % 50);
       }
       return { width: 8, height: 8, pixels };
     },
@@ -32,17 +32,17 @@ test('without anything held out the rank of the training features is told, and h
   const contenders = [
     { name: 'trained', embedder: spread, ranked: true },
     { name: 'untrained', embedder: flat, ranked: true },
-    pixelContender(8),
+    pixelBaseline(8),
   ];
   const found = await evaluate({ name: 'corners', train, notes: [] }, contenders);
-  assert.is(found.on, '30 training pictures, none being held out');
+  assert.is(found.on, '30 training images, none being held out');
   assert.equal(
     found.scores.map(({ name }) => name),
     ['trained', 'untrained'],
   );
   assert.ok((found.scores[0].effectiveRank as number) > 1.5);
   assert.is(found.scores[1].effectiveRank, 0);
-  assert.match(evaluationText(found), /^On 30 training pictures.*trained .*where sub-folders tell the labels/s);
+  assert.match(evaluationText(found), /^On 30 training images.*trained .*where sub-folders are labels/s);
 });
 
 test('labels give kNN, twins give retrieval, and the notes say what must be said', async () => {
@@ -52,11 +52,8 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
     embedder: { embed: async (s: ImageSource) => new Float32Array(s.length * 4).fill(1) },
     ranked: true,
   };
-  const result = await evaluate(dataset, [blind, pixelContender(8)]);
-  assert.match(
-    result.on,
-    '24 held-out pictures; kNN over 4 classes by 80 training pictures; each twin sought among 12',
-  );
+  const result = await evaluate(dataset, [blind, pixelBaseline(8)]);
+  assert.match(result.on, '24 held-out images; kNN over 4 classes by 80 training images; each twin sought among 12');
   const [first, raw] = result.scores;
   assert.equal([first.top1, first.top5, first.effectiveRank], [0, 0, 0]);
   assert.equal([raw.name, raw.knn, raw.top1], ['raw pixels', 1, 1]);
@@ -73,7 +70,7 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
   );
   assert.equal([result.map?.method, result.map?.labels.length], ['t-SNE', 24]);
   assert.ok([...(result.map?.x ?? []), ...(result.map?.y ?? [])].every((value) => value === 0));
-  const plain = await evaluate(dataset, [pixelContender(8)], { map: 'none' });
+  const plain = await evaluate(dataset, [pixelBaseline(8)], { map: 'none' });
   assert.equal(plain.map, undefined);
   assert.equal(
     plain.confusion?.counts,
@@ -84,7 +81,7 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
   assert.match(text, /raw pixels +100\.0 % +100\.0 % +100\.0 % +–/);
 });
 
-test('single pictures give no retrieval, no labels no kNN, large sets are thinned', async () => {
+test('single images give no retrieval, no labels no kNN, large sets are thinned', async () => {
   const dataset = { name: 'corners', train: corners(40, 1), test: corners(12, 1), notes: [] };
   const asked: number[] = [];
   const counting = {
@@ -100,8 +97,8 @@ test('single pictures give no retrieval, no labels no kNN, large sets are thinne
   assert.equal(asked, [6, 10]);
   assert.equal(Object.keys(scores[0]), ['name', 'knn']);
   assert.equal(notes, []);
-  const unlabelled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
-  assert.equal(Object.keys(unlabelled.scores[0]), ['name']);
+  const unlabeled = await evaluate({ ...dataset, train: corners(40, 1, false) }, [counting]);
+  assert.equal(Object.keys(unlabeled.scores[0]), ['name']);
   const oneClass = { ...corners(40, 1), labels: new Int32Array(40) };
   assert.equal(Object.keys((await evaluate({ ...dataset, train: oneClass }, [counting])).scores[0]), ['name']);
   const all = await evaluate({ name: 'all', train: corners(40, 1), notes: [] }, [counting]);

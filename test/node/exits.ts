@@ -16,8 +16,8 @@ async function startWork(device: Device): Promise<Plan> {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   let y = tensor(device.buffer('x', 4 * n), 'x', [n]);
-  for (let i = 0; i < 12; i++) y = tape.sum(y, y);
-  plan.keep(y);
+  for (let i = 0; i < 12; i++) y = tape.accumulate(y, y);
+  plan.retain(y);
   await plan.compile();
   plan.run();
   return plan;

@@ -51,7 +51,7 @@ function exported(out: string, ...args: string[]): Uint8Array {
   return readFileSync(at(out));
 }
 
-test('ONNX: any batch of pictures of the size of the run', async () => {
+test('ONNX: any batch of images of the size of the run', async () => {
   for (const bytes of [exported('slim.onnx'), exported('folded', '--format', 'onnx', '--fold')]) {
     const session = await ort.InferenceSession.create(bytes);
     for (const N of [1, 2]) {

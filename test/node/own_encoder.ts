@@ -51,13 +51,13 @@ const message =
 test('the program that made it opens it by path, with its classifier too', async () => {
   const device = await openTestDevice();
   const pixels = Uint8Array.from({ length: 12 * 9 * 4 }, () => 256 * random());
-  const picture = { width: 12, height: 9, pixels };
+  const image = { width: 12, height: 9, pixels };
   {
     using loaded = await loadEncoder(at('own.safetensors'), { device, encoder });
     using classes = await loadClassifier(at('own.safetensors'), { device, encoder });
     assert.equal([loaded.features, loaded.imageSize, loaded.config, classes.config], [4, 8, undefined, undefined]);
-    assert.equal(await loaded.embed([picture]), await classes.encoder.embed([picture]));
-    assert.equal((await classes.classify([picture])).probabilities.length, 2);
+    assert.equal(await loaded.embed([image]), await classes.encoder.embed([image]));
+    assert.equal((await classes.classify([image])).probabilities.length, 2);
     for (const open of [loadEncoder, loadClassifier])
       await rejects(() => open(at('own.safetensors'), { device }), DataError, message);
     await rejects(

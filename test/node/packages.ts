@@ -30,7 +30,7 @@ const own = resolve('build', `packages-${process.pid}`);
 const program = `
 import { loadSharp } from '#/node/data/sharp.js';
 import { openEmoji } from '#/node/data/emoji.js';
-import { findArchive } from '#/node/software.js';
+import { findArchive } from '#/node/device/software.js';
 const tell = (error) => error.message;
 console.log(JSON.stringify({
   sharp: await loadSharp('this test').then((sharp) => sharp.versions.sharp, tell),
@@ -179,7 +179,7 @@ test('without packages of its own it says where it looked, and what installs the
 
 test('without webgpu, openDevice says what installs it; with a broken one, why it cannot be loaded', async () => {
   const opens = `
-import { openDevice } from '#/node/device.js';
+import { openDevice } from '#/node/device/device.js';
 await openDevice().catch((error) => console.log(error.name, error.message));`;
   const { version } = JSON.parse(readFileSync('node_modules/webgpu/package.json', 'utf8'));
   const [line] = /^\d+\.\d+/.exec(version) ?? [];
@@ -223,7 +223,7 @@ test("a linked slimgrad finds what its own place has, and else the project's", a
 
 const small = [...'--image-size 16 --width 0.25 --stem-stride 2 --projector 16 --blocks'.split(' '), '64/1 128/2'];
 
-test('the command line trains on pictures amid traps, on the embedded adapter', () => {
+test('the command line trains on images amid traps, on the embedded adapter', () => {
   const args = ['pretrain', ...small, ...'--data . --batch 4 --steps 1 --ratio 1.5 --out ../run'.split(' ')];
   // A relative folder is none for a cache.
   const { code, all } = run(cli.file, args, { XDG_CACHE_HOME: 'cache' });

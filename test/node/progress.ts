@@ -70,7 +70,7 @@ test('a narrow terminal is never overrun', () => {
   }
 });
 
-test('NO_COLOR and TERM=dumb are honoured', () => {
+test('NO_COLOR and TERM=dumb are honored', () => {
   assert.not.match(show({ isTTY: true, columns: 80 }, { NO_COLOR: '1' }), '\x1b[36m');
   assert.not.match(show({ isTTY: true, columns: 80 }, { TERM: 'dumb' }), '\x1b');
 });

@@ -65,7 +65,7 @@ test('the page tells what the run computes, where that is known', () => {
   assert.not.match(renderReport(data()), 'FLOP');
 });
 
-test('the page tells scores, times, settings and whose pictures these are', () => {
+test('the page tells scores, times, settings and whose images these are', () => {
   const page = renderReport(data());
   for (const part of [
     '53.1 %',
@@ -102,7 +102,7 @@ test('PNG: signature, size and pixels can be read back', () => {
   assert.equal([...rows], [0, ...pixels.subarray(0, 12), 0, ...pixels.subarray(12)]);
 });
 
-test('the picture of a large correlation matrix keeps its diagonal', () => {
+test('the image of a large correlation matrix keeps its diagonal', () => {
   const size = 1030;
   const large = new Float32Array(size * size);
   for (let i = 0; i < size; i++) large[i * (size + 1)] = 1;

@@ -19,7 +19,7 @@ const result: Result = {
   part: 'slim',
   data: '<photos>',
   adapter: 'adapter & co',
-  on: '6 held-out pictures of 2 classes; trained on 20 items',
+  on: '6 held-out images of 2 classes; trained on 20 items',
   scores: [
     { name: 'slim encoder, trained', linear: 5 / 6, knn: 0.5 },
     { name: 'raw pixels', linear: 0.5 },
@@ -74,7 +74,7 @@ test('plain text has the table, the learning rates and the notes', () => {
   assert.match(text, /linear +kNN\nslim encoder, trained +83\.3 % +50\.0 %\nraw pixels +50\.0 % +–\n/);
   assert.match(
     text,
-    'Learning rate of slim encoder, trained: 0.3, chosen on a part of the training pictures (0.1 25.0 %',
+    'Learning rate of slim encoder, trained: 0.3, chosen on a part of the training images (0.1 25.0 %',
   );
   assert.match(text, /A note\.$/);
   assert.match(evaluationText({ on: 'nothing', scores: [], notes: [] }), /^On nothing:/);
@@ -103,11 +103,11 @@ test('a small confusion matrix is a table: counts, shares of the row, and what i
       [0, 4],
     ],
   });
-  assert.match(none, 'No picture was taken for another class');
+  assert.match(none, 'No image was taken for another class');
   assert.match(none, 'class="recall">–<');
 });
 
-test('a large confusion matrix is a picture of one pixel a cell', () => {
+test('a large confusion matrix is an image of one pixel a cell', () => {
   const K = 30;
   const counts = Array.from({ length: K }, (_, i) =>
     Array.from({ length: K }, (_, j) => (j === i ? 4 : j === (i + 7) % K ? 1 : 0)),
@@ -126,7 +126,7 @@ test('a large confusion matrix is a picture of one pixel a cell', () => {
     }
 });
 
-test('a map draws every picture once within its frame, names each class once, and needs no spread', () => {
+test('a map draws every image once within its frame, names each class once, and needs no spread', () => {
   const random = generator();
   for (const [N, K, flat] of [
     [200, 5, false],
@@ -137,7 +137,7 @@ test('a map draws every picture once within its frame, names each class once, an
     const F = 6;
     const data = flat ? new Float32Array(N * F).fill(1) : randoms(random, N * F);
     const labels = Array.from({ length: N }, (_, n) => n % K);
-    const classes = Array.from({ length: K + 1 }, (_, c) => `class <${c}>`); // the last has no pictures
+    const classes = Array.from({ length: K + 1 }, (_, c) => `class <${c}>`); // the last has no images
     for (const method of ['tsne', 'pca'] as const) {
       const map = featureMap('Mine', { data, labels }, F, classes, method);
       assert.equal(map.labels, labels);

@@ -18,13 +18,13 @@ let cli: Awaited<ReturnType<typeof buildCli>>;
 test.before(async () => {
   cli = await buildCli();
   for (const label of ['one', 'two']) {
-    mkdirSync(join(root, 'pictures', label), { recursive: true });
+    mkdirSync(join(root, 'images', label), { recursive: true });
     for (let i = 0; i < 24; i++) {
       const raw = { width: 20 + i, height: 30 - i, channels: 3 as const };
       const pixels = Uint8Array.from({ length: raw.width * raw.height * 3 }, () => random() * 256);
       await sharp(pixels, { raw })
         .png()
-        .toFile(join(root, 'pictures', label, `${i}.png`));
+        .toFile(join(root, 'images', label, `${i}.png`));
     }
   }
 });
@@ -41,7 +41,7 @@ const settings =
 
 /** Trains into `out`; killed `after` milliseconds from its first step, if that is given. */
 function train(out: string, after?: number): Promise<{ code: number | null; output: string }> {
-  const args = ['pretrain', '--data', join(root, 'pictures'), '--blocks', '64/1 128/2', ...settings];
+  const args = ['pretrain', '--data', join(root, 'images'), '--blocks', '64/1 128/2', ...settings];
   const child = spawn(process.execPath, [cli.file, ...args, '--seed', String(seed), '--out', out, '--resume']);
   let output = '';
   child.stdout.on('data', (data) => {

@@ -109,14 +109,14 @@ test('a folder that holds something is refused without --resume, and nothing in 
 
 test('a run that stopped before its first step keeps no other out of its folder', async () => {
   const [folder, plain] = [fresh(), fresh()];
-  const noData: OpenSession = () => Promise.reject(new DataError('no such pictures'));
+  const noData: OpenSession = () => Promise.reject(new DataError('no such images'));
   for (const resume of [false, true]) {
-    await rejected(pretrain(settings(folder, { seed: 1, resume }), noData, silent), DataError, 'no such pictures');
+    await rejected(pretrain(settings(folder, { seed: 1, resume }), noData, silent), DataError, 'no such images');
     assert.not.ok(existsSync(folder), 'a folder that was made for nothing');
   }
   mkdirSync(folder);
   const events = settings(folder, { tensorboard: true });
-  await rejected(pretrain(events, noData, silent), DataError, 'no such pictures');
+  await rejected(pretrain(events, noData, silent), DataError, 'no such images');
   assert.equal(readdirSync(folder), [], 'a folder that was there');
   await RunFolder.open(folder, settings(folder, { seed: 1 })).then(({ folder: killed }) => killed.close());
   await pretrain(settings(folder), fakeSession(), silent);

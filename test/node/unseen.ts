@@ -74,15 +74,12 @@ test("the run's own split tests with none of its images; another leaves out thos
   assert.is(own.code, 0, own.output);
   assert.not.match(own.stderr, 'trained on');
   const held = record('run').files.filter(({ use }) => use === 'test').length;
-  assert.match(own.stdout, `On ${held} held-out pictures`);
+  assert.match(own.stdout, `On ${held} held-out images`);
   const other = evaluate('run/slim.safetensors', '--split-seed', '5');
   assert.is(other.code, 0, other.output);
-  const [known, all] = numbers(
-    other.stderr,
-    /was trained on (\d+) of the (\d+) images that there are to test with; they are left out/,
-  );
+  const [known, all] = numbers(other.stderr, /was trained on (\d+) of the (\d+) test images; they are excluded/);
   assert.ok(known > 0 && known < all, other.output);
-  assert.match(other.stdout, `On ${all - known} held-out pictures`);
+  assert.match(other.stdout, `On ${all - known} held-out images`);
 });
 
 test('weights that were trained on everything are not evaluated as if they were not', () => {
@@ -105,11 +102,11 @@ test('what fine-tuning trained on is known, too', () => {
   assert.is(again.code, 0, again.output); // the encoder's own are left out
   const own = evaluate(file); // fine-tuning saw most of those
   assert.is(own.code, 0, own.output);
-  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) images/);
+  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) test images/);
   assert.ok(known > 0 && known < all, own.output);
 });
 
-test('a picture that is added moves no other; a run does not go on with it unless that is said', () => {
+test('an image that is added moves no other; a run does not go on with it unless that is said', () => {
   copyFileSync(join(root, 'photos/red/0.png'), join(root, 'photos/green/000.png'));
   try {
     const now = evaluate('run/slim.safetensors');

@@ -32,14 +32,14 @@ for (const name of active)
 async function at(name: (typeof active)[number], points: number[]): Promise<{ y: Float32Array; dx: Float32Array }> {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [points.length], Float32Array.from(points)));
+  const x = tape.requireGrad(upload(device, 'x', [points.length], Float32Array.from(points)));
   const dy = upload(device, 'dy', [points.length], new Float32Array(points.length).fill(1));
   const y = activation(tape, x, name);
   tape.backward(y, dy);
   const dx = tape.gradient(x);
   assert.ok(dx);
-  plan.keep(y);
-  plan.keep(dx);
+  plan.retain(y);
+  plan.retain(dx);
   await plan.compile();
   plan.run();
   const result = { y: (await plan.read(y)).slice(0, points.length), dx: (await plan.read(dx)).slice(0, points.length) };

@@ -1,16 +1,16 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Picture } from '../../src/data/source.js';
+import type { RgbaImage } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { augment as kernel } from '../../src/generated/augment.js';
 import {
   type Augmentation,
   augment,
   augmentParams,
-  centreCrop,
+  centerCrop,
   defaultViews,
+  type ImageBatch,
   imagenetStatistics,
-  type Pictures,
 } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
@@ -21,7 +21,7 @@ import { openTestDevice } from '../device.js';
 import { generator, seed } from '../random.js';
 import {
   allOrders,
-  centreDraw,
+  centerDraw,
   drawWords,
   jitterOrder,
   randomDraw,
@@ -38,8 +38,8 @@ const random = generator();
 const integer = (below: number) => Math.floor(random() * below);
 const fresh = () => integer(2 ** 31);
 
-/** Noise on a slope: every op has something to change, and no colour is rare. */
-function randomPicture(width: number, height: number): Picture {
+/** Noise on a slope: every op has something to change, and no color is rare. */
+function randomImage(width: number, height: number): RgbaImage {
   const pixels = new Uint8Array(width * height * 4);
   const slope = [random(), random(), random()];
   const noise = random() * 255;
@@ -50,24 +50,24 @@ function randomPicture(width: number, height: number): Picture {
   return { width, height, pixels };
 }
 
-interface Batch extends Pictures {
+interface Batch extends ImageBatch {
   readonly samples: readonly number[];
-  readonly of: (place: number, view: 0 | 1) => Picture;
+  readonly of: (place: number, view: 0 | 1) => RgbaImage;
   free(): void;
 }
 
-/** A batch whose places hold samples of random numbers and, for either view, random pictures of these sizes. */
+/** A batch whose places hold samples of random numbers and, for either view, random images of these sizes. */
 function uploadBatch(sizes: readonly (readonly [number, number])[], batch = sizes.length): Batch {
-  const stored = sizes.map(([width, height]) => randomPicture(width, height));
+  const stored = sizes.map(([width, height]) => randomImage(width, height));
   const table = new Uint32Array(stored.length * 4);
-  let end = 3; // pictures need not begin at the first pixel
+  let end = 3; // images need not begin at the first pixel
   stored.forEach(({ width, height }, i) => {
     table.set([end, width, height, 0], i * 4);
     end += width * height;
   });
   const pixels = new Uint8Array(end * 4);
-  stored.forEach((picture, i) => {
-    pixels.set(picture.pixels, table[i * 4] * 4);
+  stored.forEach((image, i) => {
+    pixels.set(image.pixels, table[i * 4] * 4);
   });
   const places = new Uint32Array(batch * 4);
   for (let n = 0; n < batch; n++) places.set([integer(2 ** 32), n % stored.length, integer(stored.length), 0], n * 4);
@@ -99,7 +99,7 @@ async function values(
   const plan = new Plan(device);
   try {
     const result = record(plan);
-    plan.keep(result);
+    plan.retain(result);
     await plan.compile();
     plan.poison();
     plan.run({ step, seed: runSeed });
@@ -135,10 +135,10 @@ async function compare(options: Augmentation, sizes: readonly (readonly [number,
     const each = 3 * options.size ** 2;
     const expected = Float64Array.from(x);
     for (let n = 0; n < batch.batch; n++) {
-      const picture = batch.of(n, view);
-      const draw = randomDraw(drawWords(runSeed, step, batch.samples[n], view), picture, options);
+      const image = batch.of(n, view);
+      const draw = randomDraw(drawWords(runSeed, step, batch.samples[n], view), image, options);
       if (draw.ambiguous) unclear++;
-      else expected.set(referenceView(picture, draw, options), n * each);
+      else expected.set(referenceView(image, draw, options), n * each);
     }
     close(x, expected, `view ${view}`);
   }
@@ -162,7 +162,7 @@ for (const [name, options] of [
   ['nothing but the size', off],
   ['crop', { ...off, crop: all.crop }],
   ['crop to an odd size', { ...off, size: 17, crop: all.crop }],
-  ['crop with no ratio that fits: the centre', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
+  ['crop with no ratio that fits: the center', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
   ['flip', { ...off, flip: 1 }],
   ['brightness', { ...off, jitter: { p: 1, brightness: 0.8, contrast: 0, saturation: 0, hue: 0 } }],
   ['contrast', { ...off, jitter: { p: 1, brightness: 0, contrast: 0.8, saturation: 0, hue: 0 } }],
@@ -181,7 +181,7 @@ for (const [name, options] of [
   test(`both views as the reference makes them: ${name}`, () => compare(options, sizes));
 }
 
-test("square pictures of the view's own size pass unchanged", () => compare(off, square));
+test("square images of the view's own size pass unchanged", () => compare(off, square));
 
 test('the words of kernel and TypeScript are the same', async () => {
   const batch = uploadBatch(square, 50);
@@ -235,7 +235,7 @@ test("a step's view depends on seed, step, sample and view alone", async () => {
   ] as const) {
     for (const n of [0, 6, 14]) {
       const same = a.subarray(n * each, (n + 1) * each).every((value, i) => value === other[n * each + i]);
-      assert.not(same, `another ${what} makes another view of picture ${n}, seed ${seed}`);
+      assert.not(same, `another ${what} makes another view of image ${n}, seed ${seed}`);
     }
   }
   device.free(moved);
@@ -243,12 +243,12 @@ test("a step's view depends on seed, step, sample and view alone", async () => {
 });
 
 test('a batch too large for one part is made in several', () =>
-  compare(all, Array.from({ length: 3 }, () => sizes).flat(), 16384)); // room for such sides: 8 pictures a part
+  compare(all, Array.from({ length: 3 }, () => sizes).flat(), 16384)); // room for such sides: 8 images a part
 
-test('the far end of a tall picture is as precise as the near one', () =>
+test('the far end of a tall image is as precise as the near one', () =>
   compare({ ...all, crop: { scale: [0.5, 1], ratio: [0.003, 0.003] } }, [[12, 4096]]));
 
-/** The kernel's `Draw` records of `n` samples of one picture, as u32 and as f32 fields, 24 a sample. */
+/** The kernel's `Draw` records of `n` samples of one image, as u32 and as f32 fields, 24 a sample. */
 async function drawsOf(n: number, size: readonly [number, number], options: Augmentation, view: 0 | 1) {
   const batch = uploadBatch([size], n);
   const bytes = n * 96;
@@ -391,17 +391,17 @@ for (const [size, resize] of [
   [64, 100],
   [1, 1],
 ] as const) {
-  test(`the centre crop of evaluation: ${size} of ${resize ?? size}`, async () => {
+  test(`the center crop of evaluation: ${size} of ${resize ?? size}`, async () => {
     const batch = uploadBatch(sizes);
     const { mean, std, blur } = off;
-    const x = await values((plan) => centreCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
+    const x = await values((plan) => centerCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
     for (let n = 0; n < batch.batch; n++) {
-      const picture = batch.of(n, 0);
-      const reference = referenceView(picture, centreDraw(picture, size, resize ?? size), { size, mean, std, blur });
+      const image = batch.of(n, 0);
+      const reference = referenceView(image, centerDraw(image, size, resize ?? size), { size, mean, std, blur });
       close(
         x.subarray(n * reference.length, (n + 1) * reference.length),
         reference,
-        `picture ${n}, ${picture.width} x ${picture.height}`,
+        `image ${n}, ${image.width} x ${image.height}`,
       );
     }
     batch.free();
@@ -433,7 +433,7 @@ test('options out of range are refused by name', () => {
     );
   }
   assert.throws(
-    () => centreCrop(plan, batch, { ...imagenetStatistics, size: 32, resize: 31 }),
+    () => centerCrop(plan, batch, { ...imagenetStatistics, size: 32, resize: 31 }),
     /resize to be a whole number of at least size = 32, got 31/,
   );
   batch.free();

@@ -1,10 +1,10 @@
-// Augmentation as torchvision and Pillow define it, in f64, one picture at a time, from the same random words as the GPU.
+// Augmentation as torchvision and Pillow define it, in f64, one image at a time, from the same random words as the GPU.
 
 import { multiplyHigh, philox, unit } from '../../src/core/random.js';
-import type { Picture } from '../../src/data/source.js';
+import type { RgbaImage } from '../../src/data/source.js';
 import type { Augmentation } from '../../src/ops/augment.js';
 
-/** What becomes of one picture; the fields of the kernel's `Draw` that say it. */
+/** What becomes of one image; the fields of the kernel's `Draw` that say it. */
 export interface Draw {
   left: number;
   top: number;
@@ -51,11 +51,11 @@ export function drawWords(seed: number, step: number, sample: number, view: numb
 
 const mix = (min: number, max: number, u: number) => min + (max - min) * u;
 
-export function randomDraw(words: readonly number[], picture: Picture, options: Augmentation): Draw {
+export function randomDraw(words: readonly number[], image: RgbaImage, options: Augmentation): Draw {
   const u = words.map(unit);
   const { crop, jitter, blur } = options;
   const factor = (strength: number, at: number) => mix(Math.max(0, 1 - strength), 1 + strength, u[at]);
-  const window = cropWindow(words, u, picture, crop);
+  const window = cropWindow(words, u, image, crop);
   return {
     ...window,
     startX: 0,
@@ -77,7 +77,7 @@ export function randomDraw(words: readonly number[], picture: Picture, options: 
 function cropWindow(
   words: readonly number[],
   u: readonly number[],
-  { width, height }: Picture,
+  { width, height }: RgbaImage,
   { scale, ratio }: Augmentation['crop'],
 ) {
   let ambiguous = false;
@@ -101,7 +101,7 @@ function cropWindow(
 }
 
 /** torchvision's Resize(resize) and CenterCrop(size). */
-export function centreDraw({ width, height }: Picture, size: number, resize: number): Draw {
+export function centerDraw({ width, height }: RgbaImage, size: number, resize: number): Draw {
   const shorter = Math.min(width, height);
   const [w, h] = [Math.floor((width * resize) / shorter), Math.floor((height * resize) / shorter)];
   const even = (value: number) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
@@ -138,11 +138,11 @@ const clamped = (c: readonly number[]): Rgb => [clamp(c[0]), clamp(c[1]), clamp(
 function coefficients(start: number, step: number, at: number, length: number): { from: number; weights: number[] } {
   const filterScale = Math.max(step, 1);
   const support = 2 * filterScale;
-  const centre = start + (at + 0.5) * step;
-  const from = Math.max(0, Math.trunc(centre - support + 0.5));
-  const to = Math.min(length, Math.trunc(centre + support + 0.5));
+  const center = start + (at + 0.5) * step;
+  const from = Math.max(0, Math.trunc(center - support + 0.5));
+  const to = Math.min(length, Math.trunc(center + support + 0.5));
   const weights: number[] = [];
-  for (let i = from; i < to; i++) weights.push(bicubic((i - centre + 0.5) / filterScale));
+  for (let i = from; i < to; i++) weights.push(bicubic((i - center + 0.5) / filterScale));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { from, weights: weights.map((weight) => weight / total) };
 }
@@ -155,8 +155,8 @@ function bicubic(distance: number): number {
   return 0;
 }
 
-/** The picture's window, resized to size x size, values in 0..1. */
-export function resized(picture: Picture, draw: Draw, size: number): Image {
+/** The image's window, resized to size x size, values in 0..1. */
+export function resized(image: RgbaImage, draw: Draw, size: number): Image {
   const taps = (start: number, step: number, length: number) =>
     Array.from({ length: size }, (_, at) => coefficients(start, step, at, length));
   const across = taps(draw.startX, draw.stepX, draw.width);
@@ -166,8 +166,8 @@ export function resized(picture: Picture, draw: Draw, size: number): Image {
     for (const [x, { from, weights }] of across.entries()) {
       for (let k = 0; k < 3; k++) {
         let sum = 0;
-        const at = 4 * ((draw.top + y) * picture.width + draw.left + from) + k;
-        for (let i = 0; i < weights.length; i++) sum += weights[i] * picture.pixels[at + 4 * i];
+        const at = 4 * ((draw.top + y) * image.width + draw.left + from) + k;
+        for (let i = 0; i < weights.length; i++) sum += weights[i] * image.pixels[at + 4 * i];
         rows[(y * size + x) * 3 + k] = clamp(sum / 255); // Pillow's passes each end in 8 bits
       }
     }
@@ -185,7 +185,7 @@ export function flipped(image: Image, size: number): Image {
   return image.map((_, p) => image[p - (p % size) + size - 1 - (p % size)]);
 }
 
-export const grey = ([r, g, b]: readonly number[]) => 0.2989 * r + 0.587 * g + 0.114 * b;
+export const gray = ([r, g, b]: readonly number[]) => 0.2989 * r + 0.587 * g + 0.114 * b;
 
 function blend(image: Image, other: (c: Rgb) => Rgb, ratio: number): Image {
   return image.map((c) => {
@@ -196,9 +196,9 @@ function blend(image: Image, other: (c: Rgb) => Rgb, ratio: number): Image {
 
 export const adjustBrightness = (image: Image, factor: number) => blend(image, () => [0, 0, 0], factor);
 export const adjustSaturation = (image: Image, factor: number) =>
-  blend(image, (c) => [grey(c), grey(c), grey(c)], factor);
+  blend(image, (c) => [gray(c), gray(c), gray(c)], factor);
 export function adjustContrast(image: Image, factor: number): Image {
-  const mean = image.reduce((sum, c) => sum + grey(c), 0) / image.length;
+  const mean = image.reduce((sum, c) => sum + gray(c), 0) / image.length;
   return blend(image, () => [mean, mean, mean], factor);
 }
 
@@ -227,7 +227,7 @@ export function adjustHue(image: Image, turn: number): Image {
   });
 }
 
-/** The window's weights are the outer product of two normalised 1-D windows; borders are reflected. */
+/** The window's weights are the outer product of two normalized 1-D windows; borders are reflected. */
 export function gaussianBlur(image: Image, size: number, sigma: number, window: number): Image {
   const half = (window - 1) / 2;
   const raw = Array.from({ length: window }, (_, i) => Math.exp(-0.5 * ((i - half) / sigma) ** 2));
@@ -252,11 +252,11 @@ export function solarized(image: Image): Image {
 
 /** The whole view, (3, size, size). */
 export function view(
-  picture: Picture,
+  source: RgbaImage,
   draw: Draw,
   { size, blur, mean, std }: Pick<Augmentation, 'size' | 'blur' | 'mean' | 'std'>,
 ): Float64Array {
-  let image = resized(picture, draw, size);
+  let image = resized(source, draw, size);
   if (draw.flip) image = flipped(image, size);
   const jitters = [
     () => adjustBrightness(image, draw.brightness),
@@ -265,7 +265,7 @@ export function view(
     () => adjustHue(image, draw.hue),
   ];
   for (const jitter of draw.order) image = jitters[jitter]();
-  if (draw.grayscale) image = image.map((c) => [grey(c), grey(c), grey(c)]);
+  if (draw.grayscale) image = image.map((c) => [gray(c), gray(c), gray(c)]);
   if (draw.sigma > 0) image = gaussianBlur(image, size, draw.sigma, blur.window);
   if (draw.solarize) image = solarized(image);
   return Float64Array.from({ length: 3 * size * size }, (_, i) => {

@@ -5,7 +5,7 @@ import type { Activation } from '../../src/ops/activation.js';
 import { type BatchNormOptions, batchnorm } from '../../src/ops/batchnorm.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { keep, numel, type Tensor } from '../../src/tensor/tensor.js';
+import { numel, selectView, type Tensor } from '../../src/tensor/tensor.js';
 import { checkOp, chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -27,7 +27,7 @@ interface Reference {
   variance: Float64Array;
 }
 
-/** Two-pass f64 batch normalisation and its gradients; with `statistics` these are constants. */
+/** Two-pass f64 batch normalization and its gradients; with `statistics` these are constants. */
 function reference(
   shape: readonly number[],
   { x, gamma, beta, dy }: Record<string, ArrayLike<number>>,
@@ -111,12 +111,12 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
     runningMean: upload(device, 'running_mean', [host], data.runningMean),
     runningVar: upload(device, 'running_var', [host], data.runningVar),
   };
-  const x = tape.track(upload(device, 'x', shape, xs));
+  const x = tape.requireGrad(upload(device, 'x', shape, xs));
   const dyData = randoms(random, numel(shape), 0.1, 1);
   const dy = upload(device, 'dy', shape, dyData);
   const list = kept ? chosen(random, host, C) : Array.from({ length: C }, (_, c) => c);
   const rows = kept ? uploadList(device, list) : undefined;
-  const slim = (t: Tensor) => keep(t, [C], { rows });
+  const slim = (t: Tensor) => selectView(t, [C], { rows });
   const cut = (values: ArrayLike<number>) => list.map((h) => values[h]);
   const y = batchnorm(
     tape,
@@ -132,8 +132,8 @@ async function check(of: Case, gradient = 1e-5): Promise<void> {
   tape.backward(y, dy);
   const dx = tape.gradient(x);
   assert.ok(dx);
-  plan.keep(y);
-  plan.keep(dx);
+  plan.retain(y);
+  plan.retain(dx);
   const memory = [x, dy, ...Object.values(whole), whole.gamma.grad, whole.beta.grad, ...(rows ? [rows] : [])];
   try {
     await plan.compile();
@@ -255,7 +255,7 @@ test('a list is heeded where reductions are split, and one list serves all four 
     await check({ shape, host: 9, kept: true });
   const lists = [0, 1].map(() => uploadList(device, [1, 2, 4]));
   const [gamma, beta, runningMean, runningVar] = [0, 1, 0, 0].map((which) =>
-    keep(upload(device, 't', [6], new Float32Array(6)), [3], { rows: lists[which] }),
+    selectView(upload(device, 't', [6], new Float32Array(6)), [3], { rows: lists[which] }),
   );
   const tape = new Tape(new Plan(device));
   assert.throws(

@@ -185,7 +185,7 @@ test('no gradient is computed for an input that needs none', () => {
 test('every multiply-add is declared once a pass', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [2, 3, 8, 8], new Float32Array(384)));
+  const x = tape.requireGrad(upload(device, 'x', [2, 3, 8, 8], new Float32Array(384)));
   const weight = upload(device, 'weight', [5, 3, 3, 3], new Float32Array(135), new Float32Array(135));
   const y = conv2d(tape, x, weight, { stride: 2, padding: 1 });
   tape.backward(y, y);

@@ -7,7 +7,7 @@ import { concat, contiguous, detach, narrow, slice, transpose } from '../../src/
 import { exp, mul } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { columns, numel, prefix, transient, transposed } from '../../src/tensor/tensor.js';
+import { narrowView, numel, sliceView, transient, transposeView } from '../../src/tensor/tensor.js';
 import { checkOp, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -149,13 +149,21 @@ test('views of a weight are copied, and their gradients are added where they lie
   const random = generator();
   const [data, before, given] = [randoms(random, 63), randoms(random, 63), randoms(random, 63)];
   const views = {
-    prefix: { make: (w: typeof whole) => prefix(w, [4, 5]), at: (i: number) => Math.floor(i / 5) * 9 + (i % 5), n: 20 },
+    prefix: {
+      make: (w: typeof whole) => sliceView(w, [4, 5]),
+      at: (i: number) => Math.floor(i / 5) * 9 + (i % 5),
+      n: 20,
+    },
     columns: {
-      make: (w: typeof whole) => columns(w, 3, 4),
+      make: (w: typeof whole) => narrowView(w, 3, 4),
       at: (i: number) => Math.floor(i / 4) * 9 + 3 + (i % 4),
       n: 28,
     },
-    transposed: { make: (w: typeof whole) => transposed(w), at: (i: number) => (i % 7) * 9 + Math.floor(i / 7), n: 63 },
+    transposed: {
+      make: (w: typeof whole) => transposeView(w),
+      at: (i: number) => (i % 7) * 9 + Math.floor(i / 7),
+      n: 63,
+    },
   };
   const whole = upload(device, 'weight', host, data, before);
   for (const [name, { make, at, n }] of Object.entries(views)) {
@@ -165,7 +173,7 @@ test('views of a weight are copied, and their gradients are added where they lie
     const y = contiguous(tape, make(whole));
     const dy = upload(device, 'dy', y.shape, given.slice(0, n));
     tape.backward(y, dy);
-    plan.keep(y);
+    plan.retain(y);
     await plan.compile();
     plan.poison();
     plan.run();
@@ -185,16 +193,16 @@ test('views of a weight are copied, and their gradients are added where they lie
 
 test('views of f16 count two bytes an element, and those of a parameter have the same view of its gradient', () => {
   const x = transient(new Plan(device), 'x', [4, 6], 'f16');
-  const [block, part] = [prefix(x, [2, 3]), columns(x, 2, 3)];
+  const [block, part] = [sliceView(x, [2, 3]), narrowView(x, 2, 3)];
   assert.equal([block.bytes, part.offset, part.bytes], [18, 4, 42]);
   const full = transient(new Plan(device), 'x', [4, 6]);
-  assert.equal(columns({ ...full, grad: full }, 2, 3).grad, columns(full, 2, 3));
+  assert.equal(narrowView({ ...full, grad: full }, 2, 3).grad, narrowView(full, 2, 3));
 });
 
 test('what is dense stays where it is', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(tape.empty('x', [4, 6]));
+  const x = tape.requireGrad(tape.empty('x', [4, 6]));
   assert.is(contiguous(tape, x), x);
   assert.is(plan.dispatches.length, 0);
 });

@@ -12,7 +12,7 @@ import {
 } from '../../src/ops/cross_correlation.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { keep, prefix, type Tensor } from '../../src/tensor/tensor.js';
+import { selectView, sliceView, type Tensor } from '../../src/tensor/tensor.js';
 import { chosen, close, upload, uploadList } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -52,7 +52,7 @@ function lossByDefinition(za: Values, zb: Values, N: number, D: number, lambda: 
   return { u, v, c, on, off, mean, loss: scale * (on + lambda * off) };
 }
 
-/** The same, then G = dL/dC and back through the standardisation of both. */
+/** The same, then G = dL/dC and back through the standardization of both. */
 function reference(za: Values, zb: Values, N: number, D: number, lambda: number, scale = 1) {
   const found = lossByDefinition(za, zb, N, D, lambda, scale);
   const { u, v, c } = found;
@@ -85,7 +85,7 @@ function batches(N: number, D: number, mean = 5): [Float32Array<ArrayBuffer>, Fl
 
 /** Runs a plan twice on poisoned memory and returns what it left in the tensors. */
 async function results(plan: Plan, tensors: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
-  for (const t of Object.values(tensors)) plan.keep(t);
+  for (const t of Object.values(tensors)) plan.retain(t);
   await plan.compile();
   const runs: Record<string, Float32Array>[] = [];
   for (let i = 0; i < 2; i++) {
@@ -116,7 +116,7 @@ async function lossOf(
 ) {
   const plan = new Plan(device, { variants: { cross_correlation: variant } });
   const tape = new Tape(plan);
-  const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
+  const [a, b] = [za, zb].map((z, i) => tape.requireGrad(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(dloss));
   try {
     const found = crossCorrelation(tape, a, b, { scale: 1, ...options });
@@ -200,7 +200,7 @@ test('two losses add up, and their gradients', async () => {
   const [za, zb] = batches(N, D);
   using plan = new Plan(device);
   const tape = new Tape(plan);
-  const [a, b] = [za, zb].map((z, i) => tape.track(upload(device, `z${i}`, [N, D], z)));
+  const [a, b] = [za, zb].map((z, i) => tape.requireGrad(upload(device, `z${i}`, [N, D], z)));
   const one = upload(device, 'dloss', [1], Float32Array.of(1));
   const loss = add(tape, crossCorrelation(tape, a, b).loss, crossCorrelation(tape, b, b, { lambda: 0.3 }).loss);
   tape.backward(loss, one);
@@ -271,8 +271,8 @@ test('z may be columns of wider rows, leading or kept by a list; C is rectangula
   const columns = uploadList(device, list);
   const expected = reference(wide, full, N, E, 0).c;
   for (const [slim, rows] of [
-    [prefix(host, [N, D]), [...list.keys()]],
-    [keep(host, [N, D], { columns }), list],
+    [sliceView(host, [N, D]), [...list.keys()]],
+    [selectView(host, [N, D], { columns }), list],
   ] as const) {
     const plan = new Plan(device);
     const c = correlation(plan, standardize(plan, slim), standardize(plan, other));

@@ -177,10 +177,10 @@ test('lanes shuffle where a row’s tiles fit both a subgroup and a workgroup', 
   const shuffling = (W: number, subgroupSize: number, software: boolean) => {
     const plan = new Plan(pretend(device, { subgroupSize, software }));
     const tape = new Tape(plan);
-    const x = tape.track(transient(plan, 'x', [1, 2, 4, W]));
+    const x = tape.requireGrad(transient(plan, 'x', [1, 2, 4, W]));
     const weight = { ...transient(plan, 'weight', [2, 1, 3, 3]), grad: transient(plan, 'dweight', [2, 1, 3, 3]) };
     tape.backward(depthwise(tape, x, weight, { padding: 1 }), transient(plan, 'dy', x.shape));
-    const having = plan.choices.filter(({ candidates }) => candidates.some(({ name }) => name === 'shuffle'));
+    const having = plan.choices.filter(({ variants: candidates }) => candidates.some(({ name }) => name === 'shuffle'));
     return having.map(({ key }) => key.split('.')[1]).toSorted();
   };
   const [ofInput, all] = [
@@ -213,7 +213,7 @@ test('no gradient is computed for an input that needs none', () => {
 test('every multiply-add is declared once a pass', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [2, 3, 8, 8], new Float32Array(384)));
+  const x = tape.requireGrad(upload(device, 'x', [2, 3, 8, 8], new Float32Array(384)));
   const weight = upload(device, 'weight', [3, 1, 3, 3], new Float32Array(27), new Float32Array(27));
   const y = depthwise(tape, x, weight, { stride: 2, padding: 1 });
   tape.backward(y, y);

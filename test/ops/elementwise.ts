@@ -207,7 +207,7 @@ test('a residual add of a weight adds to its gradient too', async () => {
 test('what the others do not need is not computed, and equal shapes are added by the kernel of their own', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(tape.empty('x', [4, 6]));
+  const x = tape.requireGrad(tape.empty('x', [4, 6]));
   const constant = tape.empty('constant', [6]);
   tape.backward(add(tape, mul(tape, x, constant), x), tape.empty('dy', [4, 6]));
   assert.equal(

@@ -7,17 +7,17 @@ import { Tape } from '../../src/core/tape.js';
 import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import { concat, narrow, transpose } from '../../src/ops/copy.js';
 import { crossCorrelation, crossCorrelationLoss, standardize } from '../../src/ops/cross_correlation.js';
 import { div, exp, mul } from '../../src/ops/elementwise.js';
-import { enqueue } from '../../src/ops/enqueue.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import { linear } from '../../src/ops/linear.js';
-import { neighbourTargets } from '../../src/ops/neighbours.js';
-import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import { scaleChannels } from '../../src/ops/scale_channels.js';
-import { similarities } from '../../src/ops/similarities.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
 import { squaredDistance } from '../../src/ops/squared_distance.js';
@@ -48,7 +48,7 @@ type Record = (tape: Tape, make: Make) => Tensor[];
 /** An op forward and backward, all its inputs activations. */
 function op(run: (tape: Tape, ...inputs: Tensor[]) => Tensor, ...shapes: number[][]): Record {
   return (tape, make) => {
-    const inputs = shapes.map((shape) => tape.track(make(shape)));
+    const inputs = shapes.map((shape) => tape.requireGrad(make(shape)));
     const y = run(tape, ...inputs);
     tape.backward(y, make(y.shape));
     return [y, ...inputs.flatMap((x) => tape.gradient(x) ?? [])];
@@ -110,20 +110,20 @@ const cases: { [what: string]: Record } = {
     const [weight, bias] = [make([330, 9], 'parameter'), make([330], 'parameter')];
     return op((tape, x) => linear(tape, x, weight, bias), [3, 9])(tape, make);
   },
-  'rows of length one': op(normalizeRows, [330, 5]),
+  'rows of length one': op(l2Normalize, [330, 5]),
   'rows of length one, in place': (tape, make) => {
-    normalizeRowsInPlace(tape.plan, make([330, 5]));
+    l2NormalizeInPlace(tape.plan, make([330, 5]));
     return [];
   },
   softmax: op((tape, x) => softmax(tape, x), [330, 5]),
   'cross-entropy of classes': op((tape, x) => softmaxCrossEntropy(tape, x), [330, 5]),
   'cross-entropy of distributions': op((tape, x, targets) => softmaxCrossEntropy(tape, x, targets), [330, 5], [330, 5]),
   sinkhorn: (tape, make) => [sinkhorn(tape.plan, make([330, 100]))],
-  similarities: op(similarities, [330, 5], [330, 5], [3, 5]),
-  neighbours: (tape, make) => [neighbourTargets(tape.plan, make([330, 9]))],
+  contrastive_logits: op(contrastiveLogits, [330, 5], [330, 5], [3, 5]),
+  nearest_neighbors: (tape, make) => [nearestNeighborTargets(tape.plan, make([330, 9]))],
   'squared distance': op((tape, a, target) => squaredDistance(tape, a, target), [65, 1100], [65, 1100]),
-  enqueue: (tape, make) => {
-    enqueue(tape.plan, make([100, 5]), make([90, 5]));
+  queue_push: (tape, make) => {
+    queuePush(tape.plan, make([100, 5]), make([90, 5]));
     return [];
   },
   'cross-correlation, gram': op((tape, a, b) => crossCorrelation(tape, a, b, { form: 'gram' }).loss, wide, wide),
@@ -177,7 +177,7 @@ function recorded(on: Device, record: Record, variants: { [key: string]: string 
     made.push(upload(on, 'made', shape, fresh(shape), role && fresh(shape)));
     return made[made.length - 1];
   });
-  for (const each of returned) plan.keep(each);
+  for (const each of returned) plan.retain(each);
   return {
     plan,
     written: [...returned, ...made.flatMap((each) => (each.grad ? [each, each.grad] : [each]))],
@@ -201,8 +201,9 @@ async function values({ plan, written }: Recorded): Promise<Float32Array[]> {
 function forms(record: Record): { [key: string]: string }[] {
   using plain = recorded(device, record, {});
   const { choices } = plain.plan;
-  const names = new Set(choices.flatMap(({ candidates }) => candidates.map(({ name }) => name)));
-  const having = (form: string) => choices.filter(({ candidates }) => candidates.some(({ name }) => name === form));
+  const names = new Set(choices.flatMap(({ variants: candidates }) => candidates.map(({ name }) => name)));
+  const having = (form: string) =>
+    choices.filter(({ variants: candidates }) => candidates.some(({ name }) => name === form));
   return [{}, ...[...names].map((form) => Object.fromEntries(having(form).map(({ id }) => [id, form])))];
 }
 

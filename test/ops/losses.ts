@@ -6,8 +6,8 @@ import { activation } from '../../src/ops/activation.js';
 import { add } from '../../src/ops/add.js';
 import { concat, detach } from '../../src/ops/copy.js';
 import { div, exp, log, mul, scale, sqrt, square, sub } from '../../src/ops/elementwise.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { matmul } from '../../src/ops/matmul.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
 import { mean, sum } from '../../src/ops/reduce.js';
 import type { Device } from '../../src/runtime/device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -22,7 +22,7 @@ test.after(() => device.dispose());
 
 /** SimCLR's loss: of 2N embeddings, each tells its other view among the 2N − 1 others. */
 function ntXent(tape: Tape, za: Tensor, zb: Tensor, others: Tensor, temperature: number): Tensor {
-  const [u, v] = [normalizeRows(tape, za), normalizeRows(tape, zb)];
+  const [u, v] = [l2Normalize(tape, za), l2Normalize(tape, zb)];
   const z = concat(tape, [u, v]);
   const similarities = scale(tape, matmul(tape, z, z, { transposeB: true }), 1 / temperature); // (2N, 2N)
   const exponentials = mul(tape, exp(tape, similarities), others); // `others` is 0 on the diagonal
@@ -34,10 +34,10 @@ function ntXent(tape: Tape, za: Tensor, zb: Tensor, others: Tensor, temperature:
 function vicReg(tape: Tape, za: Tensor, zb: Tensor, beside: Tensor, [lambda, mu, nu] = [25, 25, 1]): Tensor {
   const [N, D] = za.shape;
   const parts = [za, zb].map((z) => {
-    const centred = sub(tape, z, mean(tape, z, { dim: 0 }));
-    const variance = scale(tape, sum(tape, square(tape, centred), { dim: 0 }), 1 / (N - 1));
+    const centered = sub(tape, z, mean(tape, z, { dim: 0 }));
+    const variance = scale(tape, sum(tape, square(tape, centered), { dim: 0 }), 1 / (N - 1));
     const hinge = activation(tape, sub(tape, 1, sqrt(tape, add(tape, variance, 1e-4))), 'relu');
-    const covariance = scale(tape, matmul(tape, centred, centred, { transposeA: true }), 1 / (N - 1));
+    const covariance = scale(tape, matmul(tape, centered, centered, { transposeA: true }), 1 / (N - 1));
     const spread = scale(tape, sum(tape, square(tape, mul(tape, covariance, beside))), nu / D);
     return add(tape, scale(tape, mean(tape, hinge), mu / 2), spread);
   });
@@ -47,17 +47,17 @@ function vicReg(tape: Tape, za: Tensor, zb: Tensor, beside: Tensor, [lambda, mu,
 
 /** SimSiam's loss of one view: −cos of a prediction and the other view's embedding, which is a constant. */
 function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {
-  const cosines = sum(tape, mul(tape, normalizeRows(tape, p), normalizeRows(tape, detach(tape, z))), { dim: 1 });
+  const cosines = sum(tape, mul(tape, l2Normalize(tape, p), l2Normalize(tape, detach(tape, z))), { dim: 1 });
   return scale(tape, mean(tape, cosines), -1);
 }
 
-/** DINO's loss of one pair of views: the student's cross-entropy against a sharpened, centred teacher. */
-function dino(tape: Tape, student: Tensor, teacher: Tensor, centre: Tensor): Tensor {
+/** DINO's loss of one pair of views: the student's cross-entropy against a sharpened, centered teacher. */
+function dino(tape: Tape, student: Tensor, teacher: Tensor, center: Tensor): Tensor {
   const shares = (x: Tensor, temperature: number) => {
     const e = exp(tape, scale(tape, x, 1 / temperature));
     return div(tape, e, sum(tape, e, { dim: 1, keepdim: true }));
   };
-  const told = detach(tape, shares(sub(tape, teacher, centre), 0.4));
+  const told = detach(tape, shares(sub(tape, teacher, center), 0.4));
   return scale(tape, mean(tape, sum(tape, mul(tape, told, log(tape, shares(student, 1))), { dim: 1 })), -1);
 }
 
@@ -151,8 +151,8 @@ for (const [N, D] of [
         const [hinges, squares] = [za, zb].reduce(
           (so, z) => {
             const columns = Array.from({ length: D }, (_, d) => rowsOf(z, D).map((row) => row[d]));
-            const centred = columns.map((column) => column.map((v) => v - average(column)));
-            const covariance = centred.map((a) => centred.map((b) => dot(a, b) / (N - 1)));
+            const centered = columns.map((column) => column.map((v) => v - average(column)));
+            const covariance = centered.map((a) => centered.map((b) => dot(a, b) / (N - 1)));
             const hinge = average(covariance.map((row, d) => Math.max(0, 1 - Math.sqrt(row[d] + 1e-4))));
             const beside = covariance.flatMap((row, d) => row.filter((_, e) => e !== d));
             return [so[0] + hinge, so[1] + dot(beside, beside) / D];
@@ -175,17 +175,17 @@ for (const [N, D] of [
   test(`DINO's cross-entropy of ${N} pairs of ${D}: only the student learns`, () =>
     check(
       'DINO',
-      { student: [N, D], teacher: [N, D], centre: [D] },
+      { student: [N, D], teacher: [N, D], center: [D] },
       ['student'],
-      (tape, { student, teacher, centre }) => dino(tape, student, teacher, centre),
-      ({ student, teacher, centre }) => {
+      (tape, { student, teacher, center }) => dino(tape, student, teacher, center),
+      ({ student, teacher, center }) => {
         const shares = (row: readonly number[], temperature: number) => {
           const e = row.map((v) => Math.exp(v / temperature));
           return e.map((v) => v / e.reduce((total, each) => total + each));
         };
         const told = rowsOf(teacher, D).map((row) =>
           shares(
-            row.map((v, d) => v - centre[d]),
+            row.map((v, d) => v - center[d]),
             0.4,
           ),
         );

@@ -6,7 +6,7 @@ import { type MatmulIntoOptions, matmul, matmulInto } from '../../src/ops/matmul
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { statsOf } from '../../src/runtime/stats.js';
-import { columns, numel, type Tensor } from '../../src/tensor/tensor.js';
+import { narrowView, numel, type Tensor } from '../../src/tensor/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -44,7 +44,7 @@ function matrix(label: string, [rows, count]: number[], before: number, beyond: 
     data,
     ld,
     at: (r: number, column: number) => r * ld + before + column,
-    view: columns(whole, before, count),
+    view: narrowView(whole, before, count),
     whole,
   };
 }
@@ -195,7 +195,7 @@ test('on the tape, columns of a wider matrix are read where they lie', async () 
   const [M, N, K] = [5, 3, 7];
   await checkOp(device, 'matmul', {
     inputs: { a: [M, K + 2], b: [K, N] },
-    run: (tape, t) => matmul(tape, tape.track(columns(t.a, 1, K)), t.b),
+    run: (tape, t) => matmul(tape, tape.requireGrad(narrowView(t.a, 1, K)), t.b),
     reference: ({ a, b, dy }) => {
       const part = Float64Array.from({ length: M * K }, (_, i) => a[Math.floor(i / K) * (K + 2) + 1 + (i % K)]);
       return { y: product(part, b, [M, N, K], false, false), db: product(part, dy, [K, N, M], true, false) };
@@ -226,10 +226,10 @@ test('views that do not fit are refused by name', () => {
   const [a, b] = [make([4, 6]), make([6, 5])];
   refuse({ a, b, out: make([4, 6]) }, /matmul: expected .* out \(M, N\), got \(4, 6\), \(6, 5\) and \(4, 6\)/);
   refuse({ a, b, out: make([4, 5]), transposeB: true }, /got \(4, 6\), \(5, 6\) and \(4, 5\)/);
-  assert.throws(() => columns(a, 2, 5), /columns: expected columns of x \(4, 6\), got 5 from 2 on/);
+  assert.throws(() => narrowView(a, 2, 5), /narrowView: expected columns of x \(4, 6\), got 5 from 2 on/);
   refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
   const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
-  refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighbouring elements/);
+  refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighboring elements/);
   refuse(
     { a, b: { ...b, offset: 6 }, out: make([4, 5]) },
     /matmul: expected a view that starts on a multiple of 4 bytes/,

@@ -122,14 +122,14 @@ for (const [shape, window] of [
 async function maximumOf(values: number[]) {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', [1, 1, 4, 4], Float32Array.from(values)));
+  const x = tape.requireGrad(upload(device, 'x', [1, 1, 4, 4], Float32Array.from(values)));
   const dy = upload(device, 'dy', [1, 1, 4, 4], new Float32Array(16).fill(1));
   const y = maxPool(tape, x, { kernelSize: 3, stride: 1, padding: 1 });
   tape.backward(y, dy);
   const dx = tape.gradient(x);
   assert.ok(dx);
-  plan.keep(y);
-  plan.keep(dx);
+  plan.retain(y);
+  plan.retain(dx);
   await plan.compile();
   plan.run();
   const results = { y: await plan.read(y), dx: await plan.read(dx) };

@@ -69,7 +69,7 @@ test('scores whose exponentials no number holds still give a distribution for ea
   using plan = new Plan(device);
   const s = upload(device, 's', [N, P], data);
   const codes = sinkhorn(plan, s, { epsilon: 0.05 });
-  plan.keep(codes);
+  plan.retain(codes);
   await plan.compile();
   plan.poison();
   plan.run();

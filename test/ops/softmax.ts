@@ -129,14 +129,14 @@ for (const form of forms)
     const classes = Array.from({ length: N }, (_, n) => n);
     using plan = new Plan(device, { variants: { softmax: form } });
     const tape = new Tape(plan);
-    const x = tape.track(upload(device, 'x', [N, K], data));
+    const x = tape.requireGrad(upload(device, 'x', [N, K], data));
     const one = upload(device, 'dloss', [1], Float32Array.of(1));
     const own = uploadClasses(classes);
     const loss = softmaxCrossEntropy(tape, x, own);
-    const p = softmax(new Tape(plan, { frozen: true }), x);
+    const p = softmax(new Tape(plan, { noGrad: true }), x);
     tape.backward(loss, one);
     const dx = tape.gradient(x) as Tensor;
-    for (const kept of [loss, p, dx]) plan.keep(kept);
+    for (const kept of [loss, p, dx]) plan.retain(kept);
     await plan.compile();
     plan.poison();
     plan.run();

@@ -12,8 +12,8 @@ import { rejects } from '../rejects.js';
 function doubling(device: Device): { plan: Plan; y: Tensor } {
   const plan = new Plan(device);
   const x = tensor(device.buffer('x', 64), 'x', [16]);
-  const y = new Tape(plan).sum(x, x);
-  plan.keep(y);
+  const y = new Tape(plan).accumulate(x, x);
+  plan.retain(y);
   return { plan, y };
 }
 
@@ -77,7 +77,7 @@ test('what was freed, or is on a disposed device, is refused by name and harms n
   await rejects(
     () => {
       const plan = new Plan(device);
-      new Tape(plan).sum(tensor(freed, 'gone', [16]), tensor(device.buffer('x', 64), 'x', [16]));
+      new Tape(plan).accumulate(tensor(freed, 'gone', [16]), tensor(device.buffer('x', 64), 'x', [16]));
       return plan.compile();
     },
     DeviceError,

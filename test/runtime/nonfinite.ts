@@ -9,7 +9,7 @@ import { Debug } from '../../src/runtime/debug.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { Readback } from '../../src/runtime/readback.js';
-import { reshape, type Tensor } from '../../src/tensor/tensor.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice } from '../device.js';
 import { rejects } from '../rejects.js';
 
@@ -24,7 +24,7 @@ test.after(() => device.dispose());
 async function record(ops: (tape: Tape) => Tensor): Promise<{ plan: Plan; y: Tensor }> {
   const plan = new Plan(device);
   const y = ops(new Tape(plan));
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   plan.poison();
   return { plan, y };
@@ -100,10 +100,10 @@ test('poison, padding and a gradient that was bad before are no alarm', async ()
   const w = device.parameter([5], [1, 2, 3, 4, 5], { label: 'w' });
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  const y = mul(tape, reshape(x, [5]), w);
+  const y = mul(tape, x, w);
   const dy = device.tensor([5], 1);
   tape.backward(y, dy);
-  plan.keep(y);
+  plan.retain(y);
   await plan.compile();
   const readback = new Readback(device, 'y', { y: { ...plan.resolve(y), bytes: 20 } });
   for (let i = 0; i < 2; i++) {
@@ -122,7 +122,7 @@ test('poison, padding and a gradient that was bad before are no alarm', async ()
 
 test('plans of trials are neither printed nor checked', async () => {
   const before = printed.length;
-  const plan = new Plan(device, { standIn: (binding) => binding });
+  const plan = new Plan(device, { substitute: (binding) => binding });
   log(new Tape(plan), device.tensor([1], -1));
   await plan.compile();
   plan.run();

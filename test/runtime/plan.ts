@@ -7,7 +7,7 @@ import { add } from '../../src/ops/add.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { prefix, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { sliceView, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { openTestDevice, pretend } from '../device.js';
 import { rejects } from '../rejects.js';
 
@@ -23,7 +23,7 @@ const make = (shape: number[]) => tensor(device.buffer('x', 4096), 'x', shape);
 function record() {
   const plan = new Plan(device);
   const tape = new Tape(plan);
-  return { plan, tape, y: tape.sum(make([4]), make([4])) };
+  return { plan, tape, y: tape.accumulate(make([4]), make([4])) };
 }
 
 test('a plan used out of turn says what state it is in', async () => {
@@ -34,20 +34,28 @@ test('a plan used out of turn says what state it is in', async () => {
   await rejects(() => plan.compile(), ValidationError, /recording to compile, got one that is compiling/);
   await compiled;
   await rejects(() => plan.compile(), ValidationError, /recording to compile, got one that is compiled/);
-  await rejects(() => tape.sum(y, y), ValidationError, /recording to record a command, got one that is compiled/);
+  await rejects(
+    () => tape.accumulate(y, y),
+    ValidationError,
+    /recording to record a command, got one that is compiled/,
+  );
   plan.dispose();
   plan.dispose();
   await rejects(() => plan.run(), ValidationError, /got one that is disposed/);
-  await rejects(() => tape.sum(record().y, make([4])), ValidationError, /got one that is disposed/);
+  await rejects(() => tape.accumulate(record().y, make([4])), ValidationError, /got one that is disposed/);
 });
 
 test("a plan does not take another's memory, or a tensor of another device", async () => {
   const { tape } = record();
-  await rejects(() => tape.sum(record().y, make([4])), ValidationError, /"add\.y" belongs to another plan/);
+  await rejects(() => tape.accumulate(record().y, make([4])), ValidationError, /"add\.y" belongs to another plan/);
   const other = await openTestDevice();
   const plan = new Plan(device);
   const theirs = tensor(other.buffer('theirs', 64), 'theirs', [16]);
-  await rejects(() => new Tape(plan).sum(theirs, make([16])), DeviceError, /^theirs: .* got one of another device/);
+  await rejects(
+    () => new Tape(plan).accumulate(theirs, make([16])),
+    DeviceError,
+    /^theirs: .* got one of another device/,
+  );
   plan.dispose();
   other.dispose();
   await device.settled();
@@ -58,8 +66,8 @@ test('what begins where no binding may is refused by the name of the op', async 
   const storage = device.buffer('x', 1024);
   const inside = tensor(storage, 'inside', [4], 12);
   const message = /^add\.forward: expected "b" to begin at a multiple of 256 bytes, got 12; give it a buffer/;
-  await rejects(() => tape.sum(make([4]), inside), ValidationError, message);
-  tape.sum(make([4]), tensor(storage, 'second', [4], 256));
+  await rejects(() => tape.accumulate(make([4]), inside), ValidationError, message);
+  tape.accumulate(make([4]), tensor(storage, 'second', [4], 256));
 });
 
 test('a plan that needs more memory than there is says how much, and takes none', async () => {
@@ -67,8 +75,8 @@ test('a plan that needs more memory than there is says how much, and takes none'
   const plan = new Plan(small);
   const x = tensor(small.buffer('x', 2048), 'x', [512]);
   const tape = new Tape(plan);
-  for (const y of [tape.sum(x, x), tape.sum(x, x)]) plan.keep(y);
-  const message = /^plan: needs 4096 bytes beside 2048 in use, but .* has 4096; use a smaller batch/;
+  for (const y of [tape.accumulate(x, x), tape.accumulate(x, x)]) plan.retain(y);
+  const message = /^plan: needs 4096 bytes in addition to 2048 in use, but .* has 4096; use a smaller batch/;
   await rejects(() => plan.compile(), OutOfMemoryError, message);
   assert.is(small.allocated, 2048);
   await small.settled();
@@ -88,7 +96,7 @@ test('a step that would take long is submitted in parts, which give what it give
     const tape = new Tape(plan);
     let y: Tensor = x;
     for (let i = 0; i < 100; i++) y = conv2d(tape, y, w);
-    plan.keep(y);
+    plan.retain(y);
     await plan.compile();
     plan.poison();
     let submits = 0;
@@ -115,7 +123,11 @@ test('sizes that are no sizes are refused by the name of the op', async () => {
   await rejects(() => add(tape, make([0, 4]), make([0, 4])), ShapeError, /^add\.y: .* at least 1, got \(0, 4\)/);
   await rejects(() => conv2d(tape, make([0, 3, 8, 8]), make([4, 3, 3, 3])), ShapeError, /^conv2d.*\(0, /);
   for (const shape of [[3, 4], [2], [2, 0], [1.5, 2]])
-    await rejects(() => prefix(make([2, 4]), shape), ShapeError, /^prefix: expected a leading block of x \(2, 4\)/);
+    await rejects(
+      () => sliceView(make([2, 4]), shape),
+      ShapeError,
+      /^sliceView: expected a leading block of x \(2, 4\)/,
+    );
 });
 
 test.run();

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
 import { add } from '../../src/generated/add.js';
 import { batchnorm } from '../../src/ops/batchnorm.js';
-import { normalizeRows } from '../../src/ops/normalize_rows.js';
+import { l2Normalize } from '../../src/ops/l2_normalize.js';
 import { pointwise } from '../../src/ops/pointwise.js';
 import { sinkhorn } from '../../src/ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../../src/ops/softmax.js';
@@ -99,14 +99,14 @@ test('numbers that stand for variances, norms and sums of exponentials leave no 
   const [N, K] = [6, 20];
   const channels = () => make('channels', [K], true);
   const norm = { gamma: channels(), beta: channels(), runningMean: make('mean', [K]), runningVar: make('var', [K]) };
-  const x = tape.track(make('x', [N, K, 3, 3]));
+  const x = tape.requireGrad(make('x', [N, K, 3, 3]));
   const y = batchnorm(tape, x, norm, { training: false });
   tape.backward(y, make('dy', [N, K, 3, 3]));
-  const logits = tape.track(make('logits', [N, K]));
-  const z = normalizeRows(tape, logits);
+  const logits = tape.requireGrad(make('logits', [N, K]));
+  const z = l2Normalize(tape, logits);
   const codes = sinkhorn(plan, logits);
   const classes = { ...make('classes', [N]), integer: 'i32' } as const;
-  const targets = [undefined, classes, softmax(new Tape(plan, { frozen: true }), logits, { temperature: 0.04 }), codes];
+  const targets = [undefined, classes, softmax(new Tape(plan, { noGrad: true }), logits, { temperature: 0.04 }), codes];
   for (const each of targets)
     tape.backward(softmaxCrossEntropy(tape, z, each, { temperature: 0.07 }), make('dloss', [1]));
   const seen = new Set<string>();
@@ -195,11 +195,11 @@ test('tuned kernels compute what the default ones do, and tuning writes to no pa
   const record = (variants?: Record<string, string>) => {
     const plan = new Plan(device, variants && { variants });
     const tape = new Tape(plan);
-    const h = pointwise(tape, tape.track(x), weight);
+    const h = pointwise(tape, tape.requireGrad(x), weight);
     const y = batchnorm(tape, h, { gamma, beta, runningMean, runningVar }, { activation: 'relu' });
     tape.backward(y, dy);
     const dx = tape.gradient(x) as Tensor;
-    for (const output of [y, dx]) plan.keep(output);
+    for (const output of [y, dx]) plan.retain(output);
     return { plan, y, dx };
   };
   const standard = record();

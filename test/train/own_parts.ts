@@ -17,7 +17,7 @@ import { initialState } from '../../src/train/initial_state.js';
 import type { TrainerOptions } from '../../src/train/options.js';
 import { type StepMetrics, Trainer } from '../../src/train/trainer.js';
 import { openTestDevice } from '../device.js';
-import { assertEqual, pictures } from '../made_up.js';
+import { assertEqual, images } from '../made_up.js';
 import { options, ownEncoder, ownMethod } from '../own_method.js';
 import { generator, seed } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -32,7 +32,7 @@ const optimizers = { sgd, adamw, lars } as const;
 
 test('a method of an encoder is all that a trainer asks for', async () => {
   const encoder = mobilenetV1({ width: 0.25, ratio: 1.5, stemStride: 1, blocks: [[64, 2]] });
-  const trainer = await Trainer.open(device, saclXd(encoder), pictures(256), { steps: 20 });
+  const trainer = await Trainer.open(device, saclXd(encoder), images(256), { steps: 20 });
   assert.equal(trainer.schedule, { steps: 20, stepsPerEpoch: 1, warmup: 2, peak: 0.3 });
   assert.equal(trainer.network.parameters.shapes.get('projector.6.weight'), [2048, 2048]);
   const { loss, sacl, xd, lr } = await trainer.train();
@@ -42,7 +42,7 @@ test('a method of an encoder is all that a trainer asks for', async () => {
 });
 
 test('a loop over a trainer does its steps, and goes on where it was left', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const [looped, stepped] = [
     await Trainer.open(device, ownMethod(), source, options),
     await Trainer.open(device, ownMethod(), source, options),
@@ -66,7 +66,7 @@ test('a loop over a trainer does its steps, and goes on where it was left', asyn
 
 for (const [name, optimizer] of Object.entries(optimizers))
   test(`a run of an own method that is killed and resumed ends bit for bit as one never stopped (${name})`, async () => {
-    const source = pictures(30);
+    const source = images(30);
     const run = { ...options, lr: 0.2, optimizer } satisfies TrainerOptions;
     const whole = await Trainer.open(device, ownMethod(), source, run);
     const log: StepMetrics[] = [];
@@ -99,11 +99,11 @@ for (const [name, optimizer] of Object.entries(optimizers))
   });
 
 test('a resumed run computes with the kernels that it was begun with', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const plain = await Trainer.open(device, ownMethod(), source, options);
-  const several = plain.plan.choices.find(({ candidates }) => candidates.length > 1);
+  const several = plain.plan.choices.find(({ variants: candidates }) => candidates.length > 1);
   assert.ok(several, 'a kernel has several variants');
-  const { id, candidates, chosen } = several;
+  const { id, variants: candidates, chosen } = several;
   const variant = (candidates.find(({ name }) => name !== chosen.name) as { name: string }).name;
   const begun = await Trainer.open(device, ownMethod(), source, { ...options, variants: { [id]: variant } });
   await begun.train();
@@ -115,7 +115,7 @@ test('a resumed run computes with the kernels that it was begun with', async () 
 });
 
 test('a run that kept batchnorm outputs goes on bit for bit where they are made again', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const trainer = await Trainer.open(device, ownMethod(), source, options);
   await trainer.train();
   const resume = await trainer.checkpoint();
@@ -133,7 +133,7 @@ test('a run that kept batchnorm outputs goes on bit for bit where they are made 
 });
 
 test('a run that begins by distilling is resumed in either stretch, by the teacher that it began with', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const taught = (seeded: number) => {
     const parameters = new Parameters(device, teacherEncoder.parameters, teacherEncoder.statistics, { bn: 'shared' });
     parameters.initialize(generator(seeded));
@@ -166,7 +166,7 @@ test('a run that begins by distilling is resumed in either stretch, by the teach
 });
 
 test('bytes of another run are refused, and say what differs', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const trainer = await Trainer.open(device, ownMethod(), source, options);
   await trainer.train();
   const resume = await trainer.checkpoint();
@@ -178,11 +178,11 @@ test('bytes of another run are refused, and say what differs', async () => {
     { method = ownMethod(), items = 30, ...more }: TrainerOptions & { method?: Method; items?: number },
   ) => {
     const given = { ...options, resume, ...more };
-    await rejects(() => Trainer.open(device, method, pictures(items), given), DataError, message);
+    await rejects(() => Trainer.open(device, method, images(items), given), DataError, message);
     assert.is(device.allocated, before, 'all is given back');
   };
   await refused(/^checkpoint: the run is another: batch \(there 12, here 15\), peak/, { batch: 15 });
-  await refused(/: number of pictures \(there 30, here 31\); open the trainer as it was/, { items: 31 });
+  await refused(/: number of images \(there 30, here 31\); open the trainer as it was/, { items: 31 });
   await refused(/: seed \(there \d+, here 1001\);/, { seed: 1001 });
   await refused(/: steps \(there 6, here 7\);/, { steps: 7 });
   await refused(/: warmup \(there 0, here 2\);/, { warmup: 2 });
@@ -205,7 +205,7 @@ test('bytes of another run are refused, and say what differs', async () => {
 });
 
 test('of another adapter, a checkpoint is taken without its kernels, for they may not be there', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const trainer = await Trainer.open(device, ownMethod(), source, options);
   await trainer.train();
   const saved = await trainer.save();
@@ -250,23 +250,19 @@ test('options that are unknown or wrong are refused by name', async () => {
   ];
   for (const [given, message] of cases) {
     const all = typeof given === 'object' && given ? { batch: 12, ...given } : given;
-    await rejects(() => Trainer.open(device, ownMethod(), pictures(30), all as TrainerOptions), ConfigError, message);
+    await rejects(() => Trainer.open(device, ownMethod(), images(30), all as TrainerOptions), ConfigError, message);
   }
   for (const method of [undefined, 'moco_v2', {}, ownEncoder()])
-    await rejects(
-      () => Trainer.open(device, method as Method, pictures(30), options),
-      ConfigError,
-      /expected a method/,
-    );
+    await rejects(() => Trainer.open(device, method as Method, images(30), options), ConfigError, /expected a method/);
   const early: Method = { ...ownMethod(), before: { ...ownMethod(), name: 'first', epochs: 0.5 } };
   await rejects(
-    () => Trainer.open(device, early, pictures(30), options),
+    () => Trainer.open(device, early, images(30), options),
     ConfigError,
     /expected epochs before a method that are whole and at least 1, got 0\.5/,
   );
   const deep = saclXd(mobilenetV1({ width: 0.25, stemStride: 2 }));
   await rejects(
-    () => Trainer.open(device, deep, pictures(30), options),
+    () => Trainer.open(device, deep, images(30), options),
     ConfigError,
     /imageSize of at least the encoder's stride, 32, got 16/,
   );
@@ -274,7 +270,7 @@ test('options that are unknown or wrong are refused by name', async () => {
 });
 
 test('what is left out as undefined is left out', async () => {
-  const source = pictures(30);
+  const source = images(30);
   const undefinedAll = {
     lr: undefined,
     optimizer: undefined,
@@ -293,7 +289,7 @@ test('what is left out as undefined is left out', async () => {
 });
 
 test('the first weights of a method are those of its seed', async () => {
-  const trainer = await Trainer.open(device, ownMethod(), pictures(30), options);
+  const trainer = await Trainer.open(device, ownMethod(), images(30), options);
   const state = await trainer.encoderState('slim');
   assertEqual(await initialState(device, ownMethod(), 'slim', options.seed), state, `seed ${seed}`);
   trainer.dispose();

@@ -2,9 +2,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Parameters, type Width } from '../../src/core/parameters.js';
 import type { Tensors } from '../../src/core/state.js';
-import type { ImageSource, Picture } from '../../src/data/source.js';
+import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { DataError } from '../../src/errors.js';
-import { conv, convNorm } from '../../src/nn/blocks.js';
+import { convBatchNorm, convLayer } from '../../src/nn/blocks.js';
 import { sequential } from '../../src/nn/module.js';
 import { imagenetStatistics } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -23,25 +23,25 @@ test.after(() => device.dispose());
 const side = 6;
 const random = generator();
 
-/** Pictures whose colours drift from one to the next, so that batches differ. */
-function pictures(length: number): ImageSource & { readonly all: readonly Picture[] } {
+/** Images whose colors drift from one to the next, so that batches differ. */
+function images(length: number): ImageSource & { readonly all: readonly RgbaImage[] } {
   const all = Array.from({ length }, (_, i) => ({
     width: side,
     height: side,
     pixels: Uint8Array.from({ length: side * side * 4 }, (_, p) => (p % 4 === 3 ? 255 : 10 * i + 100 * random())),
   }));
-  return { name: 'made up', length, pictures: 1, all, load: async (item) => all[item] };
+  return { name: 'made up', length, images: 1, all, load: async (item) => all[item] };
 }
 
 const inner = { host: 7, slim: 5 };
 const outer = { host: 9, slim: 4 };
 const module = sequential(
-  convNorm(conv('a', { host: 3, slim: 3 }, inner, { kernelSize: 3 }), 'bn1', inner),
-  convNorm(conv('b', inner, outer), 'bn2', outer, { momentum: 0.01, eps: 1e-3 }),
+  convBatchNorm(convLayer('a', { host: 3, slim: 3 }, inner, { kernelSize: 3 }), 'bn1', inner),
+  convBatchNorm(convLayer('b', inner, outer), 'bn2', outer, { momentum: 0.01, eps: 1e-3 }),
 );
 
 /** Running statistics in f64: of each whole batch by itself, then the mean over batches. */
-function reference(weights: Map<string, ArrayLike<number>>, width: Width, all: readonly Picture[], batch: number) {
+function reference(weights: Map<string, ArrayLike<number>>, width: Width, all: readonly RgbaImage[], batch: number) {
   const [I, O] = [inner[width], outer[width]];
   const P = side * side;
   const sums: Record<string, Float64Array> = {};
@@ -114,7 +114,7 @@ for (const width of ['host', 'slim'] as const)
     for (const { name, channels } of module.statistics)
       for (const of of ['host', 'slim']) parameters.write(`${of}.${name}`, new Float32Array(channels.host).fill(-7));
     const before = await parameters.read();
-    const source = pictures(11);
+    const source = images(11);
     await recalibrate(device, { module, parameters, width }, source, side, { batch: 4 });
     const after = await parameters.read();
     const own = await parameters.state(module, width);
@@ -134,24 +134,24 @@ for (const width of ['host', 'slim'] as const)
     parameters.dispose();
   });
 
-test('NaN leaves no trace; what fails changes nothing; one picture is too few', async () => {
+test('NaN leaves no trace; what fails changes nothing; one image is too few', async () => {
   const held = device.allocated;
   const parameters = new Parameters(device, module.parameters, module.statistics);
   parameters.initialize(generator());
   const part = { module, parameters, width: 'slim' } as const;
   for (const { name, channels } of module.statistics)
     parameters.write(`slim.${name}`, new Float32Array(channels.host).fill(Number.NaN));
-  await recalibrate(device, part, pictures(5), side);
+  await recalibrate(device, part, images(5), side);
   const state = await parameters.state(module, 'slim');
   for (const [name, { data }] of state) assert.ok(data.every(Number.isFinite), `${name} (seed ${seed})`);
   const before = await parameters.read();
-  const good = pictures(8);
+  const good = images(8);
   const load: ImageSource['load'] = async (item) => {
     if (item === 6) throw new DataError('gone');
     return good.all[item];
   };
   await rejects(() => recalibrate(device, part, { ...good, load }, side, { batch: 4 }), DataError, /gone/);
-  await rejects(() => recalibrate(device, part, pictures(1), side), DataError, /has 1 pictures; .* two at least/);
+  await rejects(() => recalibrate(device, part, images(1), side), DataError, /has 1 images; .* two at least/);
   const bits = (tensors: Tensors) =>
     [...tensors].map(([name, { data }]) => [name, new Uint32Array(data.slice().buffer)]);
   assert.equal(bits(await parameters.read()), bits(before));

@@ -11,7 +11,7 @@ import type { Device } from '../../src/runtime/device.js';
 import type { Plan } from '../../src/runtime/plan.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { openTestDevice } from '../device.js';
-import { pictures } from '../made_up.js';
+import { images } from '../made_up.js';
 import { options, ownMethod } from '../own_method.js';
 import { rejects } from '../rejects.js';
 
@@ -21,17 +21,13 @@ test.before(async () => {
 });
 test.after(() => device.dispose());
 
-test('a run is not resumed on other pictures of the same number, where they can be told', async () => {
-  const source = { ...pictures(30), digests: Uint32Array.from({ length: 30 }, (_, i) => i) };
+test('a run is not resumed on other images of the same number, where they can be told', async () => {
+  const source = { ...images(30), digests: Uint32Array.from({ length: 30 }, (_, i) => i) };
   const trainer = await Trainer.open(device, ownMethod(), source, options);
   const resume = await trainer.checkpoint();
   trainer.dispose();
   const other = { ...source, digests: Uint32Array.from({ length: 30 }, (_, i) => i + (i === 29 ? 1 : 0)) };
-  await rejects(
-    () => Trainer.open(device, ownMethod(), other, { ...options, resume }),
-    DataError,
-    /pictures \(there "/,
-  );
+  await rejects(() => Trainer.open(device, ownMethod(), other, { ...options, resume }), DataError, /images \(there "/);
   (await Trainer.open(device, ownMethod(), source, { ...options, resume })).dispose();
 });
 
@@ -50,7 +46,7 @@ test('an average that would never move is refused', async () => {
       /call network\.updateAverage\(plan\) in update\(\), got none/,
     ],
   ] as const)
-    await rejects(() => Trainer.open(device, wrong, pictures(30), options), ConfigError, message);
+    await rejects(() => Trainer.open(device, wrong, images(30), options), ConfigError, message);
 });
 
 test('an optimizer with a rate of its own is refused, and one that nothing reaches', async () => {
@@ -60,14 +56,14 @@ test('an optimizer with a rate of its own is refused, and one that nothing reach
     optimizer: (plan: Plan, parameters: Parameters) => sgd(plan, parameters, { lr: 1 }),
   };
   await rejects(
-    () => Trainer.open(device, ownMethod(), pictures(30), own),
+    () => Trainer.open(device, ownMethod(), images(30), own),
     ConfigError,
     /without a learning rate of its own, got sgd of lr 1/,
   );
 });
 
 test('a loop ends with the first loss that is no number', async () => {
-  const trainer = await Trainer.open(device, ownMethod(), pictures(30), {
+  const trainer = await Trainer.open(device, ownMethod(), images(30), {
     ...options,
     optimizer: sgd,
     lr: 1e30,

@@ -30,7 +30,7 @@ export const embed: Command = {
       flag: '--image-size',
       key: 'imageSize',
       value: 'N',
-      doc: 'side in pixels that pictures are cut to, for a torchvision file',
+      doc: 'side in pixels that images are cut to, for a torchvision file',
       default: '224',
       fromText: whole,
     },
@@ -47,7 +47,7 @@ export const embed: Command = {
       flag: '--interpolation',
       key: 'interpolation',
       value: 'bicubic|bilinear',
-      doc: "how pictures are resized, for a torchvision file: torchvision's own weights want bilinear",
+      doc: "how images are resized, for a torchvision file: torchvision's own weights want bilinear",
       default: 'bicubic',
     },
     {

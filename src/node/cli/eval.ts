@@ -19,7 +19,7 @@ export const evalCommand: Command = {
   flags: flagsOf(settings),
   examples: [
     ['slimgrad eval --weights runs/demo-0/slim.safetensors --data emoji', 'held-out emoji'],
-    ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labelled folder'],
+    ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labeled folder'],
   ],
   async run({ values }) {
     const { weights, data, out, report, json, ...options } = settle('eval', settings, values);

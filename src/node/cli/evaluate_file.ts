@@ -4,9 +4,9 @@ import { type EvaluateOptions, evaluate } from '../eval/evaluate.js';
 import type { Result } from '../eval/scores.js';
 import {
   contendersOf,
+  type EvalTarget,
   openSubject,
   partOptions,
-  type Subject,
   type SubjectOptions,
   searched,
 } from '../eval/subject.js';
@@ -35,14 +35,14 @@ export async function evaluateFile(
   }
 }
 
-function measurable(dataset: Dataset): asserts dataset is Subject['dataset'] {
+function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] {
   const { name, train, test } = dataset;
-  if (!test || (!test.labels && test.pictures === 1)) {
+  if (!test || (!test.labels && test.images === 1)) {
     throw new DataError(
       `eval: ${name} has no labels to measure by, or nothing is held out of it: expected two sub-folders or more whose names are the labels, or emoji`,
     );
   }
-  if (test.pictures === 1 && new Set(train.labels).size < 2) {
+  if (test.images === 1 && new Set(train.labels).size < 2) {
     throw new DataError(
       `eval: all of ${name} has one label, which leaves nothing to tell apart: expected two at least`,
     );

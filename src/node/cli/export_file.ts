@@ -68,7 +68,7 @@ function headline({ config, part, encoder }: RunEncoderFile, out: string, bytes:
 }
 
 function ofOnnx({ encoder, imageSize: side, classifier }: RunEncoderFile): string {
-  const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((colour) => colour.join(' '));
+  const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((color) => color.join(' '));
   return `Opset ${onnxOpset}; any batch.
   image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, less ${mean}, over ${std}
   features  (batch, ${encoder.features.host})${classifier ? logits(classifier.classes) : ''}`;

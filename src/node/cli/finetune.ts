@@ -14,7 +14,7 @@ const settings = {
 
 export const finetuneCommand: Command = {
   name: 'finetune',
-  summary: 'train the whole encoder on labelled images, and test it',
+  summary: 'train the whole encoder on labeled images, and test it',
   usage: 'finetune --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: flagsOf(settings),

@@ -1,10 +1,10 @@
 import type { FitProgress } from '../../eval/supervised.js';
-import { duration, figure, openPrelude, type Screen } from './progress.js';
+import { duration, figure, openPrelude, type Terminal } from './progress.js';
 
 const linesEvery = 20_000; // ms, where lines stay
 
 /** Shows how trainings by labels go: a line that is written over on a terminal, lines now and then elsewhere. */
-export function fitProgress(screen: Screen, now: () => number = Date.now): (name: string, p: FitProgress) => void {
+export function fitProgress(screen: Terminal, now: () => number = Date.now): (name: string, p: FitProgress) => void {
   const prelude = openPrelude(screen);
   let started = now();
   let said = started;

@@ -13,7 +13,7 @@ const settings = {
   ...supervisedSettings(linearDefaults),
   schedule: choice('a tenth of the rate at 60 % and again at 80 %, or half a cosine', schedule, ['step', 'cosine']),
   augment: toggle('train on random crops and flips, as the paper does: a pass of the encoder a step', augment),
-  standardize: toggle('first centre and scale every feature', standardize),
+  standardize: toggle('first center and scale every feature', standardize),
   controls: toggle('train layers on the untrained encoder and on raw pixels too', true),
   ...resultSettings,
   report: toggle('write the classifier, the JSON file and the section of report.html', true),
@@ -33,7 +33,7 @@ export const linearCommand: Command = {
     const { weights, data, out, report, ...options } = settle('linear', settings, values);
     for (const key of ['cropMin', 'flip'])
       if (values[key] !== undefined && !options.augment)
-        throw new UsageError(`${flagOf(key)}: means something with --augment only; features are of centre crops`);
+        throw new UsageError(`${flagOf(key)}: means something with --augment only; features are of center crops`);
     const { classifierPlace, placeOf, publish, writeClassifier } = await import('../run/results.js');
     const place = await placeOf('linear', weights, data, { out, report });
     const file = report ? await classifierPlace(place) : undefined;

@@ -1,7 +1,7 @@
 import type { StepMetrics } from '../../train/trainer.js';
 
 /** Where progress is shown: a terminal's stream, or anything with `write`. */
-export interface Screen {
+export interface Terminal {
   write(text: string): unknown;
   isTTY?: boolean;
   columns?: number;
@@ -36,7 +36,7 @@ export interface Prelude {
 }
 
 /** Lines on `screen` before there is progress to show. */
-export function openPrelude(screen: Screen, env: ProgressOptions['env'] = process.env): Prelude {
+export function openPrelude(screen: Terminal, env: ProgressOptions['env'] = process.env): Prelude {
   const terminal = Boolean(screen.isTTY) && env?.TERM !== 'dumb';
   let shown = false;
   const erase = () => {
@@ -61,8 +61,8 @@ const redrawEvery = 100;
 const firstLines = 10_000;
 const laterLines = 30_000;
 
-/** Progress on `screen`. Colours only on a terminal, and not where the environment has NO_COLOR or TERM=dumb. */
-export function openProgress(screen: Screen, options: ProgressOptions): Progress {
+/** Progress on `screen`. Colors only on a terminal, and not where the environment has NO_COLOR or TERM=dumb. */
+export function openProgress(screen: Terminal, options: ProgressOptions): Progress {
   const { steps, done, batch, now = Date.now, env = process.env } = options;
   const terminal = Boolean(screen.isTTY) && env.TERM !== 'dumb';
   const paint = painter(terminal && !env.NO_COLOR);
@@ -125,8 +125,8 @@ const styles = { cyan: [36, 39], dim: [2, 22] } as const;
 type Paint = (style: keyof typeof styles, text: string) => string;
 
 // util.styleText looks at process.stdout, which need not be the screen.
-function painter(coloured: boolean): Paint {
-  return (style, text) => (coloured ? `\x1b[${styles[style][0]}m${text}\x1b[${styles[style][1]}m` : text);
+function painter(colored: boolean): Paint {
+  return (style, text) => (colored ? `\x1b[${styles[style][0]}m${text}\x1b[${styles[style][1]}m` : text);
 }
 
 /** Steps a second over about the last ten seconds, so that compiling at the start does not count for ever. */

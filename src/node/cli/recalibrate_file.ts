@@ -1,18 +1,18 @@
-import { eachPicture } from '../../data/derived.js';
+import { eachImage } from '../../data/derived.js';
 import { settled } from '../../eval/supervised.js';
 import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { thin } from '../eval/evaluate.js';
-import { type DataChoice, evaluationOptions, mostPictures } from '../eval/subject.js';
+import { type DataChoice, evaluationOptions, mostImages } from '../eval/subject.js';
 import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
 
 /**
- * Estimates the running statistics of the encoder in `weights` anew from the training pictures of `data`, at most 20,000 of them,
+ * Estimates the running statistics of the encoder in `weights` anew from the training images of `data`, at most 20,000 of them,
  * and writes the encoder, with its classifier where it has one, to `out`, which may be `weights` itself.
  *
- * @returns how many pictures there were
+ * @returns how many images there were
  * @throws DataError where a file cannot be used
  */
 export async function recalibrateFile(
@@ -28,15 +28,15 @@ export async function recalibrateFile(
     protocol: 'augmented',
   });
   for (const note of dataset.notes) console.error(note);
-  const pictures = thin(eachPicture(dataset.train), mostPictures);
+  const images = thin(eachImage(dataset.train), mostImages);
   const device = await openDevice();
   try {
     const encoder = new ImageEncoder(device, file);
-    await encoder.recalibrate(pictures);
+    await encoder.recalibrate(images);
     const metadata = { ...file.metadata, recalibrated: data };
     await writeFileAtomic(out, writeEncoder({ ...file, state: await encoder.state(), metadata }));
   } finally {
     device.dispose();
   }
-  return pictures.length;
+  return images.length;
 }

@@ -8,7 +8,7 @@ const mostSeed = 2 ** 32 - 1;
 export const subjectSettings = {
   weights: text('an encoder, as slim.safetensors of a run', required, 'FILE'),
   data: text(
-    'labelled images; what was held out of them in training is tested',
+    'labeled images; what was held out of them in training is tested',
     required,
     'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
   ),

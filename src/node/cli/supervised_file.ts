@@ -14,9 +14,9 @@ import { featureMap, type MapMethod } from '../eval/feature_map.js';
 import type { Fitted, Result, Score } from '../eval/scores.js';
 import {
   contendersOf,
+  type EvalTarget,
   openSubject,
   partOptions,
-  type Subject,
   type SubjectOptions,
   searched,
 } from '../eval/subject.js';
@@ -48,7 +48,7 @@ export interface Learned {
   readonly trained: string;
 }
 
-function seenBy({ dataset, seen }: Subject): string {
+function seenBy({ dataset, seen }: EvalTarget): string {
   return writeTrained(trainedOn(dataset.train, seen));
 }
 
@@ -71,7 +71,7 @@ const mostPixels = 32; // their side
 export async function linearFile(weights: string, data: string, given: LinearFileOptions = {}): Promise<Learned> {
   const { subjectOptions, options } = partOptions(given);
   const { controls = true, map = 'tsne', onProgress, ...settings } = options;
-  const subject = await openSubject(weights, data, labelled('linear'), subjectOptions);
+  const subject = await openSubject(weights, data, labeled('linear'), subjectOptions);
   const { device, dataset, trained, untrained, config } = subject;
   const pixels = pixelEncoder(device, Math.min(config.imageSize, mostPixels));
   try {
@@ -94,18 +94,18 @@ export async function linearFile(weights: string, data: string, given: LinearFil
     const used = { ...linearDefaults, ...settings };
     const how = used.augment
       ? 'random crops and flips, made anew for every epoch'
-      : 'features of centre crops, computed once; --augment trains on random crops and flips, as the paper does';
+      : 'features of center crops, computed once; --augment trains on random crops and flips, as the paper does';
     const result = resultOf('linear', subject, data, names, found, scores, map, {
       epochs: used.epochs,
       batch: found[0].batch,
       schedule: used.schedule,
       'weight decay': used.weightDecay,
-      ...(used.standardize && { standardised: true }),
+      ...(used.standardize && { standardized: true }),
       ...(used.augment && { 'least crop': used.cropMin, flip: used.flip }),
       seed: used.seed,
     });
     const fair =
-      'The untrained encoder has its features standardised, of which a linear layer could else learn little.';
+      'The untrained encoder has its features standardized, of which a linear layer could else learn little.';
     const notes = [
       `The linear layers were trained on ${how}.`,
       ...(controls && !used.standardize ? [fair] : []),
@@ -130,7 +130,7 @@ export async function linearFile(weights: string, data: string, given: LinearFil
 export async function finetuneFile(weights: string, data: string, given: FinetuneFileOptions = {}): Promise<Learned> {
   const { subjectOptions, options } = partOptions(given);
   const { scratch = false, map = 'tsne', onProgress, ...settings } = options;
-  const subject = await openSubject(weights, data, labelled('finetune'), subjectOptions);
+  const subject = await openSubject(weights, data, labeled('finetune'), subjectOptions);
   const { device, dataset, trained, untrained, part } = subject;
   try {
     const starts = [
@@ -165,11 +165,11 @@ export async function finetuneFile(weights: string, data: string, given: Finetun
   }
 }
 
-function labelled(what: string): (dataset: Dataset) => asserts dataset is Subject['dataset'] {
+function labeled(what: string): (dataset: Dataset) => asserts dataset is EvalTarget['dataset'] {
   return (dataset) => {
     const { train, test } = dataset;
     countClasses(what, train, test ?? train);
-    if (!test) throw new DataError(`${what}: ${dataset.name} has no pictures held out to test on`);
+    if (!test) throw new DataError(`${what}: ${dataset.name} has no images held out to test on`);
   };
 }
 
@@ -180,7 +180,7 @@ function top5<K extends 'linearTop5' | 'finetunedTop5'>(key: K, result: Supervis
 
 function resultOf(
   what: 'linear' | 'finetune',
-  { part, weights, device, splitSeed }: Subject,
+  { part, weights, device, splitSeed }: EvalTarget,
   data: string,
   names: readonly string[],
   found: readonly SupervisedResult[],
@@ -203,7 +203,7 @@ function resultOf(
     part,
     data,
     adapter: device.name,
-    on: `${labels.length} held-out pictures of ${kinds.length} classes; trained on ${total(classes.train)} items`,
+    on: `${labels.length} held-out images of ${kinds.length} classes; trained on ${total(classes.train)} items`,
     scores,
     notes: [
       ...(unseen.length > 0 ? [`Tested but never trained on: ${unseen.join(', ')}.`] : []),

@@ -1,15 +1,15 @@
 /**
- * The bytes of an image file as a picture: upright, sRGB, on mid-grey. Files are taken as Pillow and browsers take them: what
- * decoders only warn of is read, what is cut short is refused. Knows no folder, and nothing of what pictures are used for.
+ * The bytes of an image file as an image: upright, sRGB, on mid-gray. Files are taken as Pillow and browsers take them: what
+ * decoders only warn of is read, what is cut short is refused. Knows no folder, and nothing of what images are used for.
  */
 import { open, stat } from 'node:fs/promises';
 import type { Metadata, Sharp } from 'sharp';
 import { checkSquare, resizeSquare, squareRegion } from '../../data/resize.js';
-import type { Picture, SquareOptions } from '../../data/source.js';
+import type { RgbaImage, SquareOptions } from '../../data/source.js';
 import { ConfigError, DataError, SlimgradError } from '../../errors.js';
 import { fileError, isMissing } from '../system/files.js';
 import { formatByContent, headBytes, isRead, type UnreadFormat as UnreadName, unreadFormats } from './formats.js';
-import { loadSharp, MID_GREY } from './sharp.js';
+import { loadSharp, MID_GRAY } from './sharp.js';
 
 export interface DecodeOptions {
   /** Values that become black and white in images of more than 8 bits; by default the whole range of 16-bit ones. */
@@ -27,7 +27,7 @@ export class UnreadFormat extends DataError {
 }
 
 /**
- * Reduced copies for evaluation are at least so many times larger than the square, and the original less than so many times
+ * Reduced copies for evaluation are at least this many times larger than the square, and the original less than this many times
  * larger than they. Resizing them once more then differs from resizing the original by a level or two: the decoder's kernel
  * sees every pixel. Past the second it would first average whole pixels and round, or read fewer of a JPEG, which shifts it.
  */
@@ -37,7 +37,7 @@ const reduction = 3.9;
 /** Decoders' warnings are no errors, a file that ends too early is one. */
 const reading = { failOn: 'error' } as const;
 
-/** An image whose head was read. Width and height are those of the upright picture. */
+/** An image whose head was read. Width and height are those of the upright image. */
 interface Opened {
   readonly image: Sharp;
   readonly width: number;
@@ -46,7 +46,7 @@ interface Opened {
 }
 
 /** For training: reduced until the shorter side has `side` pixels or the longer twice as many. A DataError says why not. */
-export async function decode(bytes: Uint8Array, side: number, options: DecodeOptions = {}): Promise<Picture> {
+export async function decode(bytes: Uint8Array, side: number, options: DecodeOptions = {}): Promise<RgbaImage> {
   checkRange(options);
   return named(async () => {
     const opened = await openImage(bytes);
@@ -62,7 +62,7 @@ export async function decodeSquare(
   bytes: Uint8Array,
   size: number,
   options: DecodeOptions & SquareOptions = {},
-): Promise<Picture> {
+): Promise<RgbaImage> {
   checkRange(options);
   const square = { resize: options.resize ?? size, interpolation: options.interpolation };
   checkSquare(size, square);
@@ -109,7 +109,7 @@ export async function probe(given: string | Uint8Array): Promise<void> {
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
       const path = file.toString();
-      // A name that is no UTF-8 cannot be told to the decoder.
+      // The decoder cannot open a name that is not UTF-8.
       const isText = typeof file === 'string' || Buffer.from(path).equals(file);
       await openImage(isText ? path : await handle.readFile(), buffer.subarray(0, bytesRead));
     } finally {
@@ -142,7 +142,7 @@ async function openImage(
   if (head.length === 0) throw new DataError('is empty (0 bytes)');
   const format = formatByContent(head);
   if (!format) throw new DataError('is no image: expected the content of a JPEG, PNG, WebP, GIF, TIFF or AVIF file');
-  // Both lie in the same container, and which it is may be told behind the head.
+  // Both use the same container; which one it is may be known only after the head.
   const isHeif = format === 'avif' || format === 'heic';
   if (!isRead(format) && !isHeif) throw new UnreadFormat(format);
   const sharp = await loadSharp('decoding images');
@@ -161,15 +161,15 @@ async function openImage(
   return { image, width, height, about };
 }
 
-/** Kinds of pixels whose levels say by themselves what they are: 8 bits, or colours of a defined space. */
+/** Kinds of pixels whose levels say by themselves what they are: 8 bits, or colors of a defined space. */
 function isNarrow({ depth, space }: Metadata): boolean {
   return depth === 'uchar' || !['b-w', 'grey16', 'srgb', 'rgb16', 'scrgb', 'multiband'].includes(space);
 }
 
-/** Reads what `image` was told to make. */
-async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<Picture> {
+/** Runs the pipeline of `image` and returns its pixels. */
+async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<RgbaImage> {
   if (isNarrow(about)) {
-    image.flatten({ background: MID_GREY }).toColourspace('srgb').ensureAlpha().raw({ depth: 'uchar' });
+    image.flatten({ background: MID_GRAY }).toColourspace('srgb').ensureAlpha().raw({ depth: 'uchar' });
     const { data, info } = await image.toBuffer({ resolveWithObject: true });
     checkChannels(info.channels, [4]);
     return { width: info.width, height: info.height, pixels: bytesOf(data) };
@@ -191,7 +191,7 @@ const bytesOf = (data: Buffer) => new Uint8Array(data.buffer, data.byteOffset, d
 
 function checkChannels(channels: number, expected: readonly number[]): void {
   if (expected.includes(channels)) return;
-  throw new DataError(`has ${channels} channels: expected grey or RGB, convert to 16-bit PNG`);
+  throw new DataError(`has ${channels} channels: expected gray or RGB, convert to 16-bit PNG`);
 }
 
 const depths: Readonly<Record<string, string>> = {
@@ -215,23 +215,23 @@ function checkValues({ depth, space, bitsPerSample, hasAlpha }: Metadata, range:
   }
 }
 
-/** RGBA of grey, grey and alpha, RGB or RGBA; alpha of 16 bits is laid on mid-grey, as the decoder does with 8. */
+/** RGBA of gray, gray and alpha, RGB or RGBA; alpha of 16 bits is laid on mid-gray, as the decoder does with 8. */
 function toLevels(values: Uint16Array | Float32Array, channels: number, black: number, white: number) {
   const area = values.length / channels;
   const gain = 255 / (white - black);
   const pixels = new Uint8ClampedArray(area * 4).fill(255);
-  const colours = channels < 3 ? 1 : 3;
+  const colors = channels < 3 ? 1 : 3;
   for (let p = 0, from = 0, to = 0; p < area; p++, from += channels, to += 4) {
     for (let c = 0; c < 3; c++) {
       // Clamps, and makes black of what is no number.
-      pixels[to + c] = Math.round((values[from + (colours === 1 ? 0 : c)] - black) * gain);
+      pixels[to + c] = Math.round((values[from + (colors === 1 ? 0 : c)] - black) * gain);
     }
-    if (channels === colours) continue;
-    const alpha = Math.round(values[from + colours] / 257);
+    if (channels === colors) continue;
+    const alpha = Math.round(values[from + colors] / 257);
     for (let c = 0; c < 3; c++) pixels[to + c] = flat(pixels[to + c], alpha);
   }
   return pixels;
 }
 
-/** A level laid on mid-grey, rounded down. */
-const flat = (level: number, alpha: number) => Math.trunc((level * alpha + MID_GREY.r * (255 - alpha)) / 255);
+/** A level laid on mid-gray, rounded down. */
+const flat = (level: number, alpha: number) => Math.trunc((level * alpha + MID_GRAY.r * (255 - alpha)) / 255);

@@ -1,11 +1,12 @@
+// Emoji as images: Google's and Twitter's drawings of the same code points, from two npm packages.
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions } from '../../checks/options.js';
 import { fnv1a } from '../../data/fnv1a.js';
-import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
+import { checkItem, type ImageSource, type RgbaImage } from '../../data/source.js';
 import { DataError } from '../../errors.js';
 import { readBytes } from '../system/files.js';
 import { findPackageFile, wordsFor } from '../system/packages.js';
-import { loadSharp, MID_GREY } from './sharp.js';
+import { loadSharp, MID_GRAY } from './sharp.js';
 
 /** Whose drawings these are: to be shown wherever they are used. */
 export const EMOJI_ATTRIBUTION =
@@ -18,7 +19,7 @@ const PIXEL_BYTES = SIDE * SIDE * 4;
 const STYLES = ['google', 'twitter'] as const;
 const INSTALL = 'npm i -D emoji-datasource-google@16 emoji-datasource-twitter@16';
 
-export interface EmojiSource extends ImageSource<Picture> {
+export interface EmojiSource extends ImageSource<RgbaImage> {
   /** The Unicode code points of every item, as in '1F600'. */
   readonly codes: readonly string[];
 }
@@ -33,8 +34,8 @@ interface Entry {
 }
 
 /**
- * The emoji that both packages draw, 64 x 64 on mid-grey: picture 0 is Google's drawing, picture 1 is Twitter's.
- * Skin tones, which are no pictures of their own (category Component), are left out: 1,906 remain in version 16.
+ * The emoji that both packages draw, 64 x 64 on mid-gray: image 0 is Google's drawing, image 1 is Twitter's.
+ * Skin tones, which are no images of their own (category Component), are left out: 1,906 remain in version 16.
  * Labels are the categories (9) or the subcategories (98). A DataError prints the line that installs what is missing.
  */
 export async function openEmoji(options: { labels?: 'category' | 'subcategory' } = {}): Promise<EmojiSource> {
@@ -51,16 +52,16 @@ export async function openEmoji(options: { labels?: 'category' | 'subcategory' }
   const source: EmojiSource = {
     name: 'emoji',
     length: codes.length,
-    pictures: 2,
+    images: 2,
     bound: { side: SIDE, pixels: SIDE * SIDE },
     labels: Int32Array.from(named, (name) => classes.indexOf(name)),
     classes,
     names: codes,
     digests: Uint32Array.from(codes, (code) => fnv1a(code)),
     codes,
-    async load(item, picture) {
-      checkItem(source, item, picture);
-      const pixels = drawings[picture].subarray(item * PIXEL_BYTES, (item + 1) * PIXEL_BYTES);
+    async load(item, image) {
+      checkItem(source, item, image);
+      const pixels = drawings[image].subarray(item * PIXEL_BYTES, (item + 1) * PIXEL_BYTES);
       return { width: SIDE, height: SIDE, pixels };
     },
   };
@@ -104,7 +105,7 @@ async function cut(
   const path = locate(style, `img/${style}/sheets-clean/64.png`);
   const bytes = await readBytes(path);
   const { data, info } = await sharp(bytes)
-    .flatten({ background: MID_GREY })
+    .flatten({ background: MID_GRAY })
     .ensureAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true })

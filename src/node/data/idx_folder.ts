@@ -45,5 +45,5 @@ export async function openIdxFolder(folder: string, name: string, classes?: read
   return { name, train, ...(test && { test }), notes: [], record: files.record(name) };
 }
 
-/** Whether a name may be an IDX file's: pictures of them (train-images.png) are not. */
+/** Whether a name may be an IDX file's: images of them (train-images.png) are not. */
 const isIdx = (file: string) => /idx\d|ubyte|^[^.]*(\.gz)?$/i.test(file);

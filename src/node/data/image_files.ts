@@ -1,8 +1,9 @@
+// The image files of a folder, checked and decoded once; what fits in memory is kept. Knows no parts and no classes.
 import { availableParallelism } from 'node:os';
 import { expectOneOf } from '../../checks/one_of.js';
 import type { Kinds } from '../../checks/options.js';
 import type { SquareOptions } from '../../data/source.js';
-import { checkItem, type ImageSource, type Picture } from '../../data/source.js';
+import { checkItem, type ImageSource, type RgbaImage } from '../../data/source.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { readBytes } from '../system/files.js';
 import { decode, decodeSquare, probe, UnreadFormat } from './decode.js';
@@ -17,7 +18,7 @@ import type { FoundImage } from './scan.js';
 
 export interface ImageFileOptions {
   /**
-   * Larger pictures are reduced while decoding until their shorter side has so many pixels, or the longer twice as many; default
+   * Larger images are reduced while decoding until their shorter side has `side` pixels, or the longer one twice as many; default
    * 256.
    */
   readonly side?: number;
@@ -31,7 +32,7 @@ export interface ImageFileOptions {
    * 'header' looks at its beginning only, so that a file cut short later on is found when it is loaded.
    */
   readonly verify?: 'decode' | 'header';
-  /** Decoded pictures kept in memory, in bytes; default 256 MiB. The others are decoded at every load. */
+  /** Decoded images kept in memory, in bytes; default 256 MiB. The others are decoded at every load. */
   readonly cacheBytes?: number;
   /** The share of images that may be unusable; by default a tenth, or up to 5 that are no more than half. */
   readonly maxBad?: number | null;
@@ -62,6 +63,8 @@ export function checkImageFiles(where: string, { side = leastSide, verify, cache
 interface Checked {
   /** Why it cannot be used. */
   readonly reason?: string;
+  /** Width and height as decoded to be trained on. */
+  readonly size?: readonly [width: number, height: number];
   /** Where it is an image of a format that is not decoded here. */
   readonly format?: string;
   /** Of its content (`contentDigest`), where all of it was read. */
@@ -70,7 +73,7 @@ interface Checked {
 
 export const leastSide = 256;
 
-/** The `side` that leaves an encoder of such pictures all that it can see: more than it needs where they are small. */
+/** The `side` that leaves an encoder of such images all that it can see: more than it needs where they are small. */
 export const sideFor = (imageSize: number) => Math.max(leastSide, imageSize);
 
 export class ImageFiles {
@@ -78,7 +81,7 @@ export class ImageFiles {
   readonly #images: readonly FoundImage[];
   readonly #options: ImageFileOptions;
   readonly #checked = new Map<number, Checked>();
-  readonly #kept = new Map<string, Picture>();
+  readonly #kept = new Map<string, RgbaImage>();
   #room: number;
 
   private constructor(folder: string, images: readonly FoundImage[], options: ImageFileOptions) {
@@ -144,29 +147,31 @@ export class ImageFiles {
     items: readonly number[],
     labels?: Int32Array,
     classes?: readonly string[],
-  ): ImageSource<Picture> & { readonly files: readonly string[] } {
+  ): ImageSource<RgbaImage> & { readonly files: readonly string[] } {
     const isGood = items.map((item) => this.isGood(item));
     const good = items.filter((_, i) => isGood[i]);
     const { side = leastSide } = this.#options;
     const files = good.map((item) => this.path(item));
     const digests = good.map((item) => this.digest(item));
+    const sizes = good.map((item) => this.#checked.get(item)?.size);
     const source: ReturnType<ImageFiles['source']> = {
       name,
       length: good.length,
-      pictures: 1,
+      images: 1,
       bound: { side: 2 * side, pixels: 2 * side * side },
+      ...(sizes.every((size) => size !== undefined) && { sizes: Uint32Array.from(sizes.flat()) }),
       files,
       names: files,
       ...(digests.every((digest) => digest !== undefined) && {
         digests: Uint32Array.from(digests, (digest) => Number.parseInt((digest as string).slice(0, 8), 16)),
       }),
       ...(labels && { labels: labels.filter((_, i) => isGood[i]), classes: classes ?? [] }),
-      load: async (item, picture) => {
-        checkItem(source, item, picture);
+      load: async (item, image) => {
+        checkItem(source, item, image);
         return this.#load(good[item]);
       },
-      square: async (item, picture, size, options) => {
-        checkItem(source, item, picture);
+      square: async (item, image, size, options) => {
+        checkItem(source, item, image);
         return this.#load(good[item], { ...options, size });
       },
     };
@@ -183,8 +188,8 @@ export class ImageFiles {
       }
       const bytes = await readBytes(file);
       digest = contentDigest(bytes);
-      await this.#decode(item, bytes, this.#options.square);
-      return { digest };
+      const { width, height } = await this.#decode(item, bytes, this.#options.square);
+      return { digest, ...(!this.#options.square && { size: [width, height] }) };
     } catch (error) {
       if (error instanceof ConfigError) throw error;
       const known = digest !== undefined && { digest };
@@ -194,8 +199,8 @@ export class ImageFiles {
     }
   }
 
-  /** The picture as it is trained on, or a square for evaluation. */
-  async #load(item: number, square?: ImageFileOptions['square']): Promise<Picture> {
+  /** The image as it is trained on, or a square for evaluation. */
+  async #load(item: number, square?: ImageFileOptions['square']): Promise<RgbaImage> {
     const kept = this.#kept.get(keyOf(item, square));
     if (kept) return kept;
     const { file } = this.#images[item];
@@ -209,18 +214,18 @@ export class ImageFiles {
     }
   }
 
-  async #decode(item: number, bytes: Uint8Array, square: ImageFileOptions['square']): Promise<Picture> {
+  async #decode(item: number, bytes: Uint8Array, square: ImageFileOptions['square']): Promise<RgbaImage> {
     const { side = leastSide, range } = this.#options;
     const options = range ? { range } : {};
-    const picture = await (square === undefined
+    const image = await (square === undefined
       ? decode(bytes, side, options)
       : decodeSquare(bytes, square.size, { ...square, ...options }));
     const key = keyOf(item, square);
-    if (picture.pixels.length <= this.#room && !this.#kept.has(key)) {
-      this.#room -= picture.pixels.length;
-      this.#kept.set(key, picture);
+    if (image.pixels.length <= this.#room && !this.#kept.has(key)) {
+      this.#room -= image.pixels.length;
+      this.#kept.set(key, image);
     }
-    return picture;
+    return image;
   }
 
   #refuseTooMany(checked: number): void {

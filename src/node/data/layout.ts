@@ -1,3 +1,4 @@
+// The rule of docs/data.md: which folders of a tree are parts, which are classes. Knows names only, no file system.
 import { DataError } from '../../errors.js';
 import { some } from '../../eval/labels.js';
 
@@ -27,7 +28,7 @@ export interface Part {
   readonly name: string;
   /** Numbers of its images among all, ascending. */
   readonly items: readonly number[];
-  /** The class of each, where they are labelled. */
+  /** The class of each, where they are labeled. */
   readonly labels?: Int32Array<ArrayBuffer>;
 }
 
@@ -45,7 +46,7 @@ export interface Layout {
   readonly classes?: readonly string[];
   /** Names of all folders that are parts, used or not. */
   readonly parts: readonly string[];
-  /** Images of the train part that lie beside the folders of its classes, and so are in none. */
+  /** Images of the train part that lie next to its class folders, and so have no class. */
   readonly loose: number;
   readonly unused: readonly Unused[];
 }
@@ -64,7 +65,7 @@ type Kind = 'train' | 'test';
 /** Names of parts to test with, the first preferred. */
 const testNames = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
 const names = ['train', 'training', ...testNames];
-const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|pictures|split|part|folder))*';
+const tail = '(?:[ _.-]*(?:\\d|set|dataset|data|images|image|imgs|img|photos|images|split|part|folder))*';
 const partName = new RegExp(`^(.*?)(${names.join('|')})${tail}$`, 's');
 
 /** What a folder's name says of it: its kind, and its rank among those to test with. */
@@ -239,9 +240,9 @@ class Rule {
     const others = [...folders].filter(([name]) => name === undefined || !roleOf(name));
     this.#checkTrain(trains, tests);
     if (tests.length === 0 && others.length > 0) {
-      const beside = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
+      const siblings = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
       throw this.#stop(
-        `'${trains[0]}' lies beside ${some(beside)} and no part to test with, so that its name would become a class`,
+        `'${trains[0]}' lies next to ${some(siblings)} and no part to test with, so that its name would become a class`,
         `if it is the part to train on, give --train-dir ${trains[0]}`,
       );
     }
@@ -336,8 +337,8 @@ class Rule {
   #layout(train: Found, tests: readonly Found[], isStopped = false): Layout {
     const parts = [train, ...tests].map(({ name }) => name).filter((name) => name !== '');
     const known = [...this.#classes(train)].sort();
-    const isLabelled = this.#options.labels !== false && !isStopped && known.length > 1;
-    if (!isLabelled) {
+    const isLabeled = this.#options.labels !== false && !isStopped && known.length > 1;
+    if (!isLabeled) {
       const [test, ...others] = tests;
       for (const part of others) this.#leaveOut(part.name, part.items.length, `'${test.name}' is used`);
       const bare = ({ name, items }: Found): Part => ({ name, items });
@@ -353,14 +354,14 @@ class Rule {
         );
     const classes = [...new Set([...known, ...(used ? this.#classes(used) : [])])].sort();
     const numbers = new Map(classes.map((name, k) => [name, k]));
-    const labelled = (part: Found): Part => {
+    const labeled = (part: Found): Part => {
       const items = part.items.filter((i) => this.#classOf(part, i) !== undefined);
       const loose = part.items.length - items.length;
-      this.#leaveOut(part.name || 'the folder itself', loose, 'beside the sub-folders that are the classes');
+      this.#leaveOut(part.name || 'the folder itself', loose, 'next to the sub-folders that are the classes');
       const labels = Int32Array.from(items, (i) => numbers.get(this.#classOf(part, i) as string) as number);
       return { name: part.name, items, labels };
     };
-    const [own, other] = [labelled(train), used && labelled(used)];
+    const [own, other] = [labeled(train), used && labeled(used)];
     const loose = train.items.length - own.items.length;
     return { train: own, ...(other && { test: other }), classes, parts, loose, unused: this.#unused };
   }

@@ -2,15 +2,15 @@ import { createRequire } from 'node:module';
 import { DataError } from '../../errors.js';
 import { findEntries, wordsFor } from '../system/packages.js';
 
-export { MID_GREY } from '../../data/picture.js';
+export { MID_GRAY } from '../../data/rgba_image.js';
 
 type SharpModule = typeof import('sharp').default;
 
-/** Looked for once, though every picture asks. */
+/** Looked for once, though every image asks. */
 let usable: SharpModule | undefined;
 
 /**
- * The optional package that decodes pictures, from the project that installed slimgrad. A DataError prints the line that
+ * The optional package that decodes images, from the project that installed slimgrad. A DataError prints the line that
  * installs it.
  */
 export async function loadSharp(wanted: string): Promise<SharpModule> {

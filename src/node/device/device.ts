@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { ConfigError, DeviceError } from '../../errors.js';
-import { Debug } from '../../runtime/debug.js';
 import { isSoftware, requestDevice } from '../../runtime/adapter.js';
+import { Debug } from '../../runtime/debug.js';
 import { type Device, openDevice as openOn } from '../../runtime/device.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from '../../runtime/device_options.js';
 import { driverLines } from './dawn_lines.js';
@@ -227,7 +227,7 @@ function destroyAtExit(gpu: GPUDevice): void {
 }
 
 /** lavapipe's devices share what they compile by Mesa's cache on disk; without that, a spare one would work for nobody. */
-function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'spares'> {
+function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'compileDevices'> {
   const count = Math.min(availableParallelism(), 4) - 1;
   const isCached = !/^(1|true|yes|y)$/i.test(process.env.MESA_SHADER_CACHE_DISABLE ?? '');
   if (!driver || !/llvmpipe/.test(description) || !isCached || count < 1) return {};
@@ -238,7 +238,7 @@ function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): 
     destroyAtExit(gpu);
     return [gpu];
   };
-  return { spares: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
+  return { compileDevices: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
 }
 
 /** What the environment's SLIMGRAD_ADAPTER says, else `auto`. */

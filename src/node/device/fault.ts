@@ -27,9 +27,9 @@ export async function findFault(device: Device): Promise<string | undefined> {
     return tensor(buffer, label, [1, C, side, side]);
   };
   try {
-    const tape = new Tape(plan, { frozen: true });
-    const mean = globalAveragePool(tape, tape.sum(upload('a', a), upload('b', b)));
-    plan.keep(mean);
+    const tape = new Tape(plan, { noGrad: true });
+    const mean = globalAveragePool(tape, tape.accumulate(upload('a', a), upload('b', b)));
+    plan.retain(mean);
     await plan.compile();
     plan.run();
     const got = await plan.read(mean);

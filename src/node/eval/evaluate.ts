@@ -1,6 +1,7 @@
+// Evaluates encoders and baselines on a data set: kNN, retrieval, collapse, confusion, a map of the features.
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
-import { eachPicture, onePicture, subset } from '../../data/derived.js';
+import { eachImage, oneImage, subset } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { ConfigError } from '../../errors.js';
 import { classNames } from '../../eval/labels.js';
@@ -15,15 +16,15 @@ import { percent } from '../report/page.js';
 import { featureMap, type MapMethod, mapMethods } from './feature_map.js';
 import type { Confusion, Evaluation, Score } from './scores.js';
 
-/** Anything that turns N pictures into rows of numbers (N, F), F the same for every call. */
-export interface PictureEmbedder {
+/** Anything that turns N images into rows of numbers (N, F), F the same for every call. */
+export interface ImageEmbedder {
   embed(images: ImageSource): Promise<Float32Array>;
 }
 
 /** A row of the table: what is measured, under which name. */
-export interface Contender {
+export interface Baseline {
   name: string;
-  embedder: PictureEmbedder;
+  embedder: ImageEmbedder;
   /** Report the effective rank of its embeddings too. */
   ranked?: boolean;
 }
@@ -31,12 +32,12 @@ export interface Contender {
 export interface EvaluateOptions {
   /** Neighbours of kNN. */
   k?: number;
-  /** Most pictures to search, and to classify; more are thinned evenly. */
+  /** Most images to search, and to classify; more are thinned evenly. */
   bank?: number;
   queries?: number;
   /** Search on it; on the CPU where none is given. */
   device?: Device;
-  /** How the features of the first contender are drawn in a plane, where pictures are labelled; not at all by 'none'. */
+  /** How the features of the first contender are drawn in a plane, where images are labeled; not at all by 'none'. */
   map?: MapMethod | 'none';
 }
 
@@ -48,19 +49,19 @@ const evaluateOptions: Kinds<EvaluateOptions> = {
   map: 'string',
 };
 
-/** Pixels of pictures shrunk to `size`: the contender that has learned nothing. */
-export function pixelContender(size: number): Contender {
+/** Pixels of images shrunk to `size`: the contender that has learned nothing. */
+export function pixelBaseline(size: number): Baseline {
   return { name: 'raw pixels', embedder: { embed: (images) => rawPixels(images, size) } };
 }
 
 /**
- * Measures the contenders on what `dataset` holds out: kNN by the training pictures where there are two labels or more,
- * cross-style retrieval where each item has two pictures. Where it holds nothing out, the effective rank of the features
+ * Measures the contenders on what `dataset` holds out: kNN by the training images where there are two labels or more,
+ * cross-style retrieval where each item has two images. Where it holds nothing out, the effective rank of the features
  * is all that there is to tell.
  */
 export async function evaluate(
   dataset: Dataset,
-  contenders: readonly Contender[],
+  contenders: readonly Baseline[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const {
@@ -75,13 +76,13 @@ export async function evaluate(
       throw new ConfigError(`evaluate: expected ${name} to be a whole number of at least 1, got ${count}`);
   expectOneOf('evaluate: map', map, [...mapMethods, 'none']);
   const { train, test } = dataset;
-  if (!test) return unlabelled(train, contenders, mostQueries);
-  const bank = thin(eachPicture(train), most);
-  const queries = thin(eachPicture(test), mostQueries);
+  if (!test) return unlabeled(train, contenders, mostQueries);
+  const bank = thin(eachImage(train), most);
+  const queries = thin(eachImage(test), mostQueries);
   const classes = new Set(test.labels && train.labels).size;
   const names = test.labels && train.labels ? classNames(train, test) : [];
   const scores: Score[] = [];
-  const pictures: Pick<Evaluation, 'confusion' | 'map'> = {};
+  const images: Pick<Evaluation, 'confusion' | 'map'> = {};
   for (const { name, embedder, ranked } of contenders) {
     const asked = await embedder.embed(queries);
     const features = asked.length / queries.length;
@@ -93,40 +94,39 @@ export async function evaluate(
       const { accuracy, predictions } = await found;
       score.knn = accuracy;
       if (scores.length === 0) {
-        pictures.confusion = confusionOf(`kNN of the ${name}`, names, queries.labels, predictions);
-        if (map !== 'none') pictures.map = featureMap(`The ${name}`, own, features, names, map);
+        images.confusion = confusionOf(`kNN of the ${name}`, names, queries.labels, predictions);
+        if (map !== 'none') images.map = featureMap(`The ${name}`, own, features, names, map);
       }
     }
-    if (test.pictures === 2) {
-      const style = (picture: 0 | 1) => embedder.embed(onePicture(test, picture));
+    if (test.images === 2) {
+      const style = (image: 0 | 1) => embedder.embed(oneImage(test, image));
       const { top1, top5 } = retrieval(await style(0), await style(1), features);
       Object.assign(score, { top1, top5 });
     }
     if (ranked) score.effectiveRank = collapse(asked, features).effectiveRank;
     scores.push(score);
   }
-  const by = classes > 1 ? `; kNN over ${classes} classes by ${bank.length} training pictures` : '';
-  const twins = test.pictures === 2 ? `; each twin sought among ${test.length}` : '';
+  const by = classes > 1 ? `; kNN over ${classes} classes by ${bank.length} training images` : '';
+  const twins = test.images === 2 ? `; each twin sought among ${test.length}` : '';
   return {
-    on: `${queries.length} held-out pictures${by}${twins}`,
+    on: `${queries.length} held-out images${by}${twins}`,
     scores,
     notes: remarks(dataset, scores),
-    ...pictures,
+    ...images,
   };
 }
 
-/** How many directions the features of the training pictures take: one where the encoder tells no picture from another. */
-async function unlabelled(train: ImageSource, contenders: readonly Contender[], most: number): Promise<Evaluation> {
-  const pictures = thin(eachPicture(train), most);
+/** The effective rank of the training images' features: 1 where the encoder maps all images alike. */
+async function unlabeled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
+  const images = thin(eachImage(train), most);
   const scores: Score[] = [];
   for (const { name, embedder, ranked } of contenders) {
     if (!ranked) continue;
-    const features = await embedder.embed(pictures);
-    scores.push({ name, effectiveRank: collapse(features, features.length / pictures.length).effectiveRank });
+    const features = await embedder.embed(images);
+    scores.push({ name, effectiveRank: collapse(features, features.length / images.length).effectiveRank });
   }
-  const note =
-    'Accuracy is measured where sub-folders tell the labels: a fifth of the pictures is then held out of training.';
-  return { on: `${pictures.length} training pictures, none being held out`, scores, notes: [note] };
+  const note = 'Accuracy is measured where sub-folders are labels: a fifth of the images is then held out of training.';
+  return { on: `${images.length} training images, none being held out`, scores, notes: [note] };
 }
 
 /** Which class was taken for which, in the form of reports. */
@@ -150,14 +150,14 @@ export function thin(source: ImageSource, most: number): ImageSource {
   );
 }
 
-/** What must be said beside the figures: where raw pixels are still ahead, and what pairing knows. */
+/** Notes on the metrics: where raw pixels are still ahead, and what pairing knows. */
 function remarks({ train }: Dataset, scores: readonly Score[]): string[] {
   const notes = aheadNotes(scores, [
     ['kNN', 'knn'],
     ['retrieval', 'top1'],
   ]);
-  if (train.pictures === 2)
-    notes.push('Protocol paired: training was told which drawings are twins; the test emoji were held out.');
+  if (train.images === 2)
+    notes.push('Protocol paired: training knew which drawings are twins; the test emoji were held out.');
   return notes;
 }
 

@@ -1,5 +1,5 @@
 import { pca } from '../../metrics/pca.js';
-import { unitRows } from '../../metrics/rows.js';
+import { l2NormalizedRows } from '../../metrics/rows.js';
 import { tsne } from '../../metrics/tsne.js';
 import type { FeatureMap } from './scores.js';
 
@@ -28,7 +28,8 @@ export function featureMap(
   chosen.forEach((n, i) => {
     rows.set(data.subarray(n * features, (n + 1) * features), i * features);
   });
-  const points = method === 'tsne' ? tsne(unitRows('map', rows, features), features) : pca(rows, features).projected;
+  const points =
+    method === 'tsne' ? tsne(l2NormalizedRows('map', rows, features), features) : pca(rows, features).projected;
   // Four digits are finer than what can be seen.
   const axis = (at: 0 | 1) => chosen.map((_, i) => Number(points[2 * i + at].toPrecision(4)));
   return {

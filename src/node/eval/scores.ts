@@ -1,3 +1,4 @@
+// The results of an evaluation and their table.
 import type { Width } from '../../core/parameters.js';
 import type { EpochLog } from '../../eval/fit.js';
 import type { ClassCounts } from '../../eval/labels.js';
@@ -20,7 +21,7 @@ export interface Score {
   effectiveRank?: number;
 }
 
-/** Which class was taken for which: row i, column j counts the pictures of class i that were taken for class j. */
+/** Which class was taken for which: row i, column j counts the images of class i that were taken for class j. */
 export interface Confusion {
   /** Whose judgement, in words. */
   of: string;
@@ -35,7 +36,7 @@ export interface FeatureMap {
   of: string;
   method: 't-SNE' | 'PCA';
   classes: readonly string[];
-  /** Of each picture its place and its class. */
+  /** Of each image its place and its class. */
   x: readonly number[];
   y: readonly number[];
   labels: readonly number[];
@@ -82,7 +83,7 @@ export interface Measure {
   /** Its heading on a page, and the shorter one of plain text. */
   readonly name: string;
   readonly short: string;
-  /** Not a share, which it is where nothing is said. */
+  /** Not a share, which is the default. */
   readonly plain?: true;
 }
 
@@ -110,7 +111,7 @@ export function trialsText(trials: readonly RateTrial[]): string {
 /** A result as plain text: its table, and the learning rates that were chosen. */
 export function resultText(result: Result): string {
   const chosen = (result.fitted ?? []).map(({ name, lr, trials }) => {
-    const by = trials.length > 0 ? `, chosen on a part of the training pictures (${trialsText(trials)})` : '';
+    const by = trials.length > 0 ? `, chosen on a part of the training images (${trialsText(trials)})` : '';
     return `Learning rate of ${name}: ${lr}${by}.`;
   });
   return evaluationText({ ...result, notes: [...chosen, ...result.notes] });

@@ -1,8 +1,9 @@
+// What a command evaluates: an encoder's file and the data to evaluate it on.
 import { resolve } from 'node:path';
 import { methodOf } from '../../config/run.js';
 import type { TrainConfig } from '../../config/settings.js';
 import type { Width } from '../../core/parameters.js';
-import { eachPicture } from '../../data/derived.js';
+import { eachImage } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
@@ -15,18 +16,18 @@ import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { readBytes } from '../system/files.js';
-import { type Contender, pixelContender, thin } from './evaluate.js';
+import { type Baseline, pixelBaseline, thin } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
 export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
 
-/** Beyond so many pictures, batchnorm statistics hardly change. */
-export const mostPictures = 20_000;
+/** Beyond this many images, batchnorm statistics hardly change. */
+export const mostImages = 20_000;
 
 export interface SubjectOptions extends DataChoice {
-  /** Of the split of data that come without one; the run's own unless told. */
+  /** Seed of the split of data that come without one; default the run's own. */
   splitSeed?: number;
-  /** First estimate both encoders' running statistics anew from the training pictures. */
+  /** Re-estimate both encoders' running statistics from the training images first. */
   recalibrate?: boolean;
 }
 
@@ -39,14 +40,14 @@ export function partOptions<T extends SubjectOptions>(
 }
 
 /** What an evaluation is of: an encoder from a file, the same untrained, and data to measure them on. */
-export interface Subject {
+export interface EvalTarget {
   readonly weights: string;
   readonly config: TrainConfig;
   readonly part: Width;
   readonly splitSeed: number;
-  /** Twins are pictures of one item here. */
+  /** Twins are images of one item here. */
   readonly dataset: Dataset & { readonly test: NonNullable<Dataset['test']> };
-  /** Whether training was told which drawings are twins. */
+  /** Whether training knew which drawings are twins. */
   readonly isPaired: boolean;
   readonly device: Device;
   readonly trained: ImageEncoder;
@@ -66,9 +67,9 @@ export interface Subject {
 export async function openSubject(
   weights: string,
   data: string,
-  check: (dataset: Dataset) => asserts dataset is Subject['dataset'],
+  check: (dataset: Dataset) => asserts dataset is EvalTarget['dataset'],
   { splitSeed: asked, recalibrate = false, ...choice }: SubjectOptions = {},
-): Promise<Subject> {
+): Promise<EvalTarget> {
   const file = readEncoder(await readBytes(weights), { file: weights });
   const { config, part, metadata } = file;
   const splitSeed = asked ?? config.seed;
@@ -97,7 +98,7 @@ export async function openSubject(
     });
     encoders.push(untrained);
     if (recalibrate)
-      for (const encoder of encoders) await encoder.recalibrate(thin(eachPicture(dataset.train), mostPictures));
+      for (const encoder of encoders) await encoder.recalibrate(thin(eachImage(dataset.train), mostImages));
     return { weights, config, part, splitSeed, dataset, isPaired, device, trained, seen, untrained, dispose };
   } catch (error) {
     dispose();
@@ -116,7 +117,7 @@ export function evaluationOptions(config: TrainConfig, data: string): DatasetOpt
 }
 
 /** What there is to test with: without the items that the weights were trained on, but for a part that came with the data. */
-function unseen({ test, isDrawn }: Subject['dataset'], seen: Trained, weights: string): ImageSource {
+function unseen({ test, isDrawn }: EvalTarget['dataset'], seen: Trained, weights: string): ImageSource {
   const { fresh, known } = leaveOutTrained(test, seen);
   if (known === 0) return test;
   if (!isDrawn) {
@@ -130,21 +131,21 @@ function unseen({ test, isDrawn }: Subject['dataset'], seen: Trained, weights: s
       `${test.name}: ${weights} was trained on all of the ${known} images that there are to test with; give others`,
     );
   console.error(
-    `${test.name}: ${weights} was trained on ${known} of the ${test.length} images that there are to test with; they are left out`,
+    `${test.name}: ${weights} was trained on ${known} of the ${test.length} test images; they are excluded`,
   );
   return fresh;
 }
 
 /** The rows of a table: the encoder, the same untrained, and raw pixels. */
-export function contendersOf({ part, trained, untrained, config }: Subject): Contender[] {
+export function contendersOf({ part, trained, untrained, config }: EvalTarget): Baseline[] {
   return [
     { name: `${part} encoder, trained`, embedder: trained, ranked: true },
     { name: `${part} encoder, untrained`, embedder: untrained, ranked: true },
-    pixelContender(config.imageSize),
+    pixelBaseline(config.imageSize),
   ];
 }
 
-/** The data as kNN and retrieval see them: an encoder of other data was not told which drawings are twins. */
-export function searched({ dataset, isPaired }: Subject): Dataset {
-  return isPaired ? dataset : { ...dataset, train: eachPicture(dataset.train) };
+/** The data as kNN and retrieval see them: an encoder of other data did not know which drawings are twins. */
+export function searched({ dataset, isPaired }: EvalTarget): Dataset {
+  return isPaired ? dataset : { ...dataset, train: eachImage(dataset.train) };
 }

@@ -23,7 +23,7 @@ const frame = { width: 560, height: 250, left: 52, right: 14, top: 14, bottom: 3
 /** More points than this do not show; buckets of steps are averaged. */
 const mostPoints = 240;
 
-/** A chart as a figure of inline SVG; colours come from the page's --s0, --s1, ... and currentColor. */
+/** A chart as a figure of inline SVG; colors come from the page's --s0, --s1, ... and currentColor. */
 export function renderChart({ title, caption, xLabel, series, log = false, include = [] }: Chart): string {
   const { width, height, left, right, top, bottom } = frame;
   const usable = series.map((s) => thin(s, log)).filter((s) => s.x.length > 0);

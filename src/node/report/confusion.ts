@@ -2,16 +2,16 @@ import type { Confusion } from '../eval/scores.js';
 import { escapeHtml, percent } from './page.js';
 import { encodePng } from './png.js';
 
-/** More classes than this are drawn as a picture, without their counts. */
+/** More classes than this are drawn as an image, without their counts. */
 const mostInTable = 20;
 const mostPairs = 8;
 
-/** The confusion matrix: a table with its counts where classes are few, else a picture; and the pairs most often confused. */
+/** The confusion matrix: a table with its counts where classes are few, else an image; and the pairs most often confused. */
 export function confusionFigure(confusion: Confusion): string {
   const { of, classes } = confusion;
-  const matrix = classes.length > mostInTable ? picture(confusion) : table(confusion);
+  const matrix = classes.length > mostInTable ? image(confusion) : table(confusion);
   return `<figure class="card confusion"><figcaption><h3>Confusion</h3><p>${escapeHtml(of)}: each row is a class,
-each column what its pictures were taken for, darker for a larger share of the row.</p></figcaption>
+each column what its images were taken for, darker for a larger share of the row.</p></figcaption>
 ${matrix}${pairs(confusion)}</figure>`;
 }
 
@@ -35,7 +35,7 @@ function table({ classes, counts }: Confusion): string {
 }
 
 /** One pixel a cell, enlarged: red off the diagonal, green on it, more opaque for a larger share of its row. */
-function picture({ classes, counts }: Confusion): string {
+function image({ classes, counts }: Confusion): string {
   const K = classes.length;
   const pixels = new Uint8Array(K * K * 4);
   counts.forEach((row, i) => {
@@ -57,7 +57,7 @@ function pairs({ classes, counts }: Confusion): string {
     return row.flatMap((count, j) => (count > 0 && i !== j ? [{ i, j, count, total }] : []));
   });
   found.sort((a, b) => b.count - a.count || a.i - b.i || a.j - b.j);
-  if (found.length === 0) return '<p>No picture was taken for another class.</p>';
+  if (found.length === 0) return '<p>No image was taken for another class.</p>';
   const lines = found.slice(0, mostPairs).map(({ i, j, count, total }) => {
     const [is, taken] = [escapeHtml(classes[i]), escapeHtml(classes[j])];
     return `<li><b>${count}</b> of ${total} <em>${is}</em> taken for <em>${taken}</em></li>`;

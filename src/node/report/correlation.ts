@@ -2,8 +2,8 @@ import { figure } from '../cli/progress.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 
-/** Largest side of the picture: bigger matrices show, of each block of entries, the one of largest magnitude. */
-const pictureSide = 512;
+/** Largest side of the image: bigger matrices show, of each block of entries, the one of largest magnitude. */
+const imageSide = 512;
 
 /** C, the cross-correlation of two batches of embeddings: row by row, `size` columns. */
 export interface Correlation {
@@ -11,9 +11,9 @@ export interface Correlation {
   data: Float32Array;
 }
 
-/** C as a picture, with what can be read off its diagonal. */
+/** C as an image, with what can be read off its diagonal. */
 export function correlationSection({ size, data }: Correlation, [rows, columns]: readonly [string, string]): string {
-  const block = Math.ceil(size / pictureSide);
+  const block = Math.ceil(size / imageSide);
   const side = Math.ceil(size / block);
   const pixels = new Uint8Array(side * side * 4);
   let on = 0;
@@ -23,7 +23,7 @@ export function correlationSection({ size, data }: Correlation, [rows, columns]:
     for (let j = 0; j < size; j++) if (j !== i) off += Math.abs(data[i * size + j]) / (size * (size - 1) || 1);
   }
   for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) pixels.set(colourOf(strongest(data, size, block, y, x)), (y * side + x) * 4);
+    for (let x = 0; x < side; x++) pixels.set(colorOf(strongest(data, size, block, y, x)), (y * side + x) * 4);
   }
   const uri = `data:image/png;base64,${encodePng(pixels, side, side).toString('base64')}`;
   const scaled = block > 1 ? ` Each pixel is the strongest of ${block} x ${block} entries.` : '';
@@ -61,7 +61,7 @@ function strongest(data: Float32Array, size: number, block: number, y: number, x
 }
 
 /** Red above 0 and blue below, more opaque the stronger: the page's ground shows through, light or dark. */
-function colourOf(c: number): [number, number, number, number] {
+function colorOf(c: number): [number, number, number, number] {
   const alpha = Math.round(255 * Math.min(1, Math.abs(c)));
   return c > 0 ? [214, 64, 44, alpha] : [42, 111, 214, alpha];
 }

@@ -2,11 +2,11 @@ import type { FeatureMap } from '../eval/scores.js';
 import { escapeHtml } from './page.js';
 
 const [width, height, margin] = [600, 460, 14];
-/** More classes than this have no names in the picture, only in the legend. */
+/** More classes than this have no names in the image, only in the legend. */
 const mostNames = 24;
 const mostInLegend = 100;
 
-/** A map of features: a dot a picture, coloured by its class; the name of a class stands where its dots are densest. */
+/** A map of features: a dot an image, colored by its class; the name of a class stands where its dots are densest. */
 export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): string {
   const present = classes.map((name, label) => ({ name, label, count: labels.filter((l) => l === label).length }));
   const shown = present.filter(({ count }) => count > 0);
@@ -16,29 +16,29 @@ export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): st
   };
   const px = place(x, margin, width - margin);
   const py = place(y, height - margin, margin);
-  // A dot is a line of no length with ends: round in one class, square in the next, so that colour is not all that tells.
+  // A dot is a line of no length with ends: round in one class, square in the next, so that color is not all that tells.
   const dots = shown.map(({ label }, i) => {
     const points = labels.flatMap((l, n) => (l === label ? [`M${px[n].toFixed(1)} ${py[n].toFixed(1)}h0`] : []));
     const cap = i % 2 === 0 ? 'round' : 'square';
-    return `<path d="${points.join('')}" stroke="${colour(i, shown.length)}" stroke-linecap="${cap}" stroke-width="${cap === 'round' ? 6 : 5}"/>`;
+    return `<path d="${points.join('')}" stroke="${color(i, shown.length)}" stroke-linecap="${cap}" stroke-width="${cap === 'round' ? 6 : 5}"/>`;
   });
   const names = shown.length > mostNames ? [] : nameAll(shown, px, py, labels);
   const legend = shown.slice(0, mostInLegend).map(({ name, count }, i) => {
     const round = i % 2 === 0 ? ' class="round"' : '';
-    return `<span><i${round} style="background:${colour(i, shown.length)}"></i>${escapeHtml(name)} <small>${count}</small></span>`;
+    return `<span><i${round} style="background:${color(i, shown.length)}"></i>${escapeHtml(name)} <small>${count}</small></span>`;
   });
   const more = shown.length > mostInLegend ? `<span>and ${shown.length - mostInLegend} more</span>` : '';
   const axes =
     method === 't-SNE'
       ? 'Near dots have like features; distances further off mean little.'
       : 'The two directions of the most variance.';
-  return `<figure class="card map"><figcaption><h3>${method} of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out pictures. ${axes}</p></figcaption>
+  return `<figure class="card map"><figcaption><h3>${method} of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out images. ${axes}</p></figcaption>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${method} of the features, by class"><g class="dots">${dots.join('')}</g><g class="names">${names.join('')}</g></svg>
 <div class="legend">${legend.join('')}${more}</div></figure>`;
 }
 
-/** Hues all round; neighbours differ in lightness too, which follows the page's, light or dark. */
-function colour(i: number, of: number): string {
+/** Hues all round; neighbors differ in lightness too, which follows the page's, light or dark. */
+function color(i: number, of: number): string {
   return `oklch(var(--dot${i % 2}) .15 ${Math.round((360 * i) / of + 20) % 360})`;
 }
 

@@ -40,7 +40,7 @@ function fitting({ fitted = [], classes }: Result): string {
   const tried = fitted.some(({ trials }) => trials.length > 0);
   const heads = [
     'learning rate',
-    ...(tried ? ['tried, by accuracy on a part of the training pictures'] : []),
+    ...(tried ? ['tried, by accuracy on a part of the training images'] : []),
     'mean accuracy of a class',
   ];
   const rows = fitted.map(({ name, lr, trials, meanPerClass }) => [

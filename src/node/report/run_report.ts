@@ -120,7 +120,7 @@ function charts(metrics: ReportData['metrics']): Chart[] {
   return [
     {
       title: 'Loss',
-      caption: 'What is minimised, and its parts, unweighed.',
+      caption: 'What is minimized, and its parts, unweighed.',
       xLabel: 'step',
       series: parts.map(([key, name]) => series(key, name)),
       log: wide,
@@ -128,7 +128,7 @@ function charts(metrics: ReportData['metrics']): Chart[] {
     },
     {
       title: 'On the diagonal',
-      caption: 'Mean of C<sub>ii</sub>. At 1 the two views of a picture agree in every dimension.',
+      caption: 'Mean of C<sub>ii</sub>. At 1 the two views of an image agree in every dimension.',
       xLabel: 'step',
       series: ofPairs('onDiagonal'),
       include: [0, 1],
@@ -176,7 +176,7 @@ function settingText(value: TrainConfig[SettingKey]): string {
   return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
 }
 
-const attributions = `<section><h2>Pictures</h2><p class="note">Emoji artwork: Noto Emoji, © Google, under the
+const attributions = `<section><h2>Images</h2><p class="note">Emoji artwork: Noto Emoji, © Google, under the
 Apache License 2.0; Twemoji, © Twitter, Inc and other contributors, under CC BY 4.0. Both as packed by
 emoji-datasource.</p></section>`;
 

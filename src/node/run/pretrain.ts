@@ -1,3 +1,4 @@
+// A run of `slimgrad pretrain`: the loop around a trainer, with checkpoints, logs, signals and the report.
 import type { TrainConfig } from '../../config/settings.js';
 import type { RunCost } from '../../cost/run.js';
 import { readTrained, type Trained, trainedOn, writeTrained } from '../../data/trained.js';
@@ -7,7 +8,7 @@ import { f32, toTensors } from '../../formats/safetensors.js';
 import { writeEncoder } from '../../inference/encoder_file.js';
 import { encoderOf, identity } from '../../inference/run_file.js';
 import type { Trainer } from '../../train/trainer.js';
-import { openPrelude, openProgress, type Progress, type Screen } from '../cli/progress.js';
+import { openPrelude, openProgress, type Progress, type Terminal } from '../cli/progress.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from '../data/record.js';
 import type { Evaluation } from '../eval/scores.js';
 import { renderReport } from '../report/run_report.js';
@@ -83,7 +84,7 @@ export interface PretrainResult {
  * @throws DataError for a folder that cannot be used; NonFiniteError when the loss or a tensor is no longer finite,
  * with the last good checkpoint left as it is; Interrupted after SIGINT, SIGTERM, SIGHUP or SIGPIPE
  */
-export async function pretrain(config: TrainConfig, open: OpenSession, screen: Screen): Promise<PretrainResult> {
+export async function pretrain(config: TrainConfig, open: OpenSession, screen: Terminal): Promise<PretrainResult> {
   const { folder, checkpoint, kernels } = await RunFolder.open(config.out, config);
   const signals = new Signals((signal) => {
     folder.release();

@@ -1,3 +1,4 @@
+// Opens device, data and trainer for a run.
 import { methodOf, trainerOptionsOf } from '../../config/run.js';
 import type { Tensors } from '../../core/state.js';
 import { runCost } from '../../cost/run.js';
@@ -9,7 +10,7 @@ import { Trainer } from '../../train/trainer.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { tuning } from '../device/tuning.js';
-import { evaluate, pixelContender } from '../eval/evaluate.js';
+import { evaluate, pixelBaseline } from '../eval/evaluate.js';
 import type { OpenSession, Session } from './pretrain.js';
 import { openTeacher } from './teacher_file.js';
 
@@ -19,7 +20,7 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
   const dataset = await openDataset(data, {
     ...datasetOptionsOf(config),
     ...(known && { known }),
-    onProgress: (done, total) => status?.(`Decoding pictures: ${done} of ${total}`),
+    onProgress: (done, total) => status?.(`Decoding images: ${done} of ${total}`),
   });
   status?.('');
   for (const line of dataset.notes) note(line);
@@ -65,7 +66,7 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
           ranked: true,
         }));
         try {
-          return await evaluate(dataset, [...encoders, pixelContender(config.imageSize)], { device });
+          return await evaluate(dataset, [...encoders, pixelBaseline(config.imageSize)], { device });
         } finally {
           for (const { embedder } of encoders) embedder.dispose();
         }

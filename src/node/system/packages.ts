@@ -1,3 +1,4 @@
+// Optional packages, loaded from the project that installed slimgrad.
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
@@ -5,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 /*
  * Where optional packages come from: the project that installed slimgrad. The working folder has no say, for it may be a
- * folder of somebody else's pictures and hold any code; nor have NODE_PATH and Node's folders for all programs.
+ * folder of somebody else's images and hold any code; nor have NODE_PATH and Node's folders for all programs.
  */
 
 /**

@@ -5,8 +5,8 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadPicture } from '../../../src/data/picture.js';
-import type { ImageSource, Picture } from '../../../src/data/source.js';
+import { loadImage } from '../../../src/data/rgba_image.js';
+import type { ImageSource, RgbaImage } from '../../../src/data/source.js';
 import { drawOf } from '../../../src/data/split.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { openDataset } from '../../../src/node/data/datasets.js';
@@ -21,7 +21,7 @@ const test = suite('node/data/datasets');
 const refuses = (promise: Promise<unknown>, message: RegExp, kind: typeof DataError = DataError) =>
   rejects(() => promise, kind, message);
 
-async function grey(path: string, level: number, side = 2): Promise<void> {
+async function gray(path: string, level: number, side = 2): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const background = { r: level, g: level, b: level };
   await sharp({ create: { width: side, height: side, channels: 3, background } })
@@ -29,7 +29,7 @@ async function grey(path: string, level: number, side = 2): Promise<void> {
     .toFile(path);
 }
 
-/** IDX bytes of `count` 2 x 2 images of one grey each, and of their labels. */
+/** IDX bytes of `count` 2 x 2 images of one gray each, and of their labels. */
 function idx(count: number, first: number): { images: Uint8Array; labels: Uint8Array } {
   const images = Uint8Array.of(0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 2, ...Array(count * 4).fill(first));
   const labels = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, count, ...Array.from({ length: count }, (_, i) => i % 10));
@@ -40,7 +40,7 @@ test('emoji, paired: the twins are the views, a fifth of the emoji is held out, 
   const emoji = await openEmoji();
   const { name, train, test: held, notes } = await openDataset('emoji', { seed: 5 });
   assert.is(name, 'emoji (paired)');
-  assert.equal([train.length, train.pictures, held!.length, held!.pictures], [1523, 2, 383, 2]);
+  assert.equal([train.length, train.images, held!.length, held!.images], [1523, 2, 383, 2]);
   const count = (labels: Int32Array) =>
     Array.from({ length: 9 }, (_, c) => labels.filter((label) => label === c).length);
   const both = count(train.labels!).map((n, c) => n + count(held!.labels!)[c]);
@@ -48,7 +48,7 @@ test('emoji, paired: the twins are the views, a fifth of the emoji is held out, 
   // Drawings are views of one array of the style: the place tells which emoji it is.
   const seen = new Set<number>();
   for (const part of [train, held!]) {
-    for (let item = 0; item < part.length; item++) seen.add((await loadPicture(part, item, 0)).pixels.byteOffset);
+    for (let item = 0; item < part.length; item++) seen.add((await loadImage(part, item, 0)).pixels.byteOffset);
   }
   assert.is(seen.size, 1906);
   assert.match(notes.join('\n'), /1906 emoji in two styles; 383 of them held out by seed 5$/m);
@@ -59,11 +59,11 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   const paired = await openDataset('emoji', { seed: 5 });
   const augmented = await openDataset('emoji', { seed: 5, protocol: 'augmented' });
   assert.is(augmented.name, 'emoji (augmented)');
-  assert.equal([augmented.train.length, augmented.train.pictures], [3046, 1]);
-  assert.equal([augmented.test!.length, augmented.test!.pictures], [383, 2]);
+  assert.equal([augmented.train.length, augmented.train.images], [3046, 1]);
+  assert.equal([augmented.test!.length, augmented.test!.images], [383, 2]);
   for (const item of [0, 777, 1522]) {
-    for (const picture of [0, 1] as const) {
-      assert.equal(await augmented.train.load(2 * item + picture, 0), await paired.train.load(item, picture));
+    for (const image of [0, 1] as const) {
+      assert.equal(await augmented.train.load(2 * item + image, 0), await paired.train.load(item, image));
     }
   }
   assert.equal(augmented.test!.labels, paired.test!.labels);
@@ -73,14 +73,14 @@ test('emoji, augmented: every drawing is an item; the split is the same as paire
   assert.equal([whole.train.length, whole.test], [1906, undefined]);
 });
 
-/** A folder of pictures, one of its own grey each: their paths. */
+/** A folder of images, one of its own gray each: their paths. */
 async function tree(folder: string, ...paths: string[]): Promise<void> {
-  for (const [i, path] of paths.entries()) await grey(join(folder, path), i % 256, 2 + (i >> 8));
+  for (const [i, path] of paths.entries()) await gray(join(folder, path), i % 256, 2 + (i >> 8));
 }
 
 const numbers = (count: number, path: (i: number) => string) => Array.from({ length: count }, (_, i) => path(i));
 
-test('a labelled folder is split by seed and names, an unlabelled one is all to train on', () =>
+test('a labeled folder is split by seed and names, an unlabeled one is all to train on', () =>
   inFolder(async (folder) => {
     await tree(folder, ...numbers(60, (i) => `${i % 2 ? 'odd' : 'even'}/${10 + i}.png`));
     const set = await openDataset(folder, { seed: 3 });
@@ -90,7 +90,7 @@ test('a labelled folder is split by seed and names, an unlabelled one is all to 
     const levels: number[] = [];
     for (const part of [train, held!]) {
       for (let item = 0; item < part.length; item++) {
-        const { pixels } = (await part.load(item, 0)) as Picture;
+        const { pixels } = (await part.load(item, 0)) as RgbaImage;
         assert.is(part.labels![item], pixels[0] % 2);
         levels.push(pixels[0]);
       }
@@ -200,7 +200,7 @@ test('it stops where the name of a part would become a class, and says what to g
     const remedies = /--no-labels/;
     await stops(
       ['cat/1.png', 'train/2.png', 'bus/3.png'],
-      /'train' lies beside 'bus', 'cat' .* --train-dir train; .*--train-dir \./,
+      /'train' lies next to 'bus', 'cat' .* --train-dir train; .*--train-dir \./,
     );
     await stops(['cat/1.png', 'train/2.png', 'bus/3.png'], remedies);
     await stops(
@@ -239,7 +239,7 @@ test('it stops where the name of a part would become a class, and says what to g
     await tree(set, ...numbers(9, (i) => `${i}.png`), 'album/1.png', 'other/1.png');
     await refuses(
       openDataset(set),
-      /9 images lie beside the sub-folders that would be their classes \(album, other\), which hold 2: give --no-labels/,
+      /9 images lie next to the sub-folders that would be their classes \(album, other\), which hold 2: give --no-labels/,
     );
   }));
 
@@ -257,7 +257,7 @@ test('the record of a folder tells every change, and one that is known is compar
     await again();
     assert.is(decoded, 31);
     decoded = 0;
-    await grey(join(folder, '1', 'new.png'), 77);
+    await gray(join(folder, '1', 'new.png'), 77);
     await rm(join(folder, '0', '4.png'));
     await refuses(
       again(),
@@ -268,7 +268,7 @@ test('the record of a folder tells every change, and one that is known is compar
 
 test('images of a folder are as large as the encoder wants to see them', () =>
   inFolder(async (folder) => {
-    await grey(join(folder, 'large.png'), 7, 600);
+    await gray(join(folder, 'large.png'), 7, 600);
     for (const [imageSize, side] of [
       [undefined, 256],
       [32, 256],
@@ -289,7 +289,7 @@ test('IDX folders, plain and gzipped; fashion-mnist names its classes', () =>
     const fashion = await openDataset(`fashion-mnist:${folder}`);
     assert.equal([fashion.train.length, fashion.test!.length], [12, 3]);
     assert.is(fashion.train.classes![fashion.train.labels![9]], 'Ankle boot');
-    assert.equal([...(await loadPicture(fashion.test!, 2, 0)).pixels.subarray(0, 4)], [90, 90, 90, 255]);
+    assert.equal([...(await loadImage(fashion.test!, 2, 0)).pixels.subarray(0, 4)], [90, 90, 90, 255]);
     assert.is((await openDataset(`idx:${folder}`)).train.classes, undefined);
     assert.equal((await openDataset(`idx:${folder}`, { labels: false })).train.labels, undefined);
     await rm(join(folder, 't10k-labels-idx1-ubyte'));
@@ -353,7 +353,7 @@ test('CIFAR folders, as they are unpacked or the files themselves', () =>
       const { train, test: held } = await openDataset(`cifar10:${place}`);
       assert.equal([[...train.labels!], [...held!.labels!]], [[1, 2, 3, 4, 5], [9]]);
       assert.is(train.classes![5], 'dog');
-      assert.is((await loadPicture(train, 4, 0)).pixels[0], 5);
+      assert.is((await loadImage(train, 4, 0)).pixels[0], 5);
     }
     await writeFile(join(folder, 'train.bin'), record(3, 77));
     await writeFile(join(folder, 'test.bin'), record(4, 78));

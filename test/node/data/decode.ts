@@ -5,7 +5,7 @@ import sharp, { type Sharp } from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { resizeSquare } from '../../../src/data/resize.js';
-import type { Picture } from '../../../src/data/source.js';
+import type { RgbaImage } from '../../../src/data/source.js';
 import { DataError } from '../../../src/errors.js';
 import { decode, decodeSquare, probe, UnreadFormat } from '../../../src/node/data/decode.js';
 import { inFolder } from '../../outside.js';
@@ -17,13 +17,13 @@ const test = suite('node/data/decode');
 const random = generator();
 
 /** The RGBA pixels of an image by the decoder alone. */
-async function plain(image: Sharp | Buffer): Promise<Picture> {
+async function plain(image: Sharp | Buffer): Promise<RgbaImage> {
   const bytes = Buffer.isBuffer(image) ? image : await image.png().toBuffer();
   const { data, info } = await sharp(bytes).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, pixels: new Uint8Array(data) };
 }
 
-function differences(a: Picture, b: Picture): { mean: number; most: number } {
+function differences(a: RgbaImage, b: RgbaImage): { mean: number; most: number } {
   assert.equal([a.width, a.height, a.pixels.length], [b.width, b.height, b.pixels.length]);
   const all = [...a.pixels].map((level, i) => Math.abs(level - b.pixels[i]));
   return { mean: all.reduce((x, y) => x + y, 0) / all.length, most: all.reduce((x, y) => Math.max(x, y), 0) };
@@ -33,7 +33,7 @@ function differences(a: Picture, b: Picture): { mean: number; most: number } {
 const kinds: Record<string, (image: Sharp) => Sharp> = {
   jpeg: (image) => image.jpeg(),
   'progressive jpeg': (image) => image.jpeg({ progressive: true }),
-  'grey jpeg': (image) => image.greyscale().jpeg(),
+  'gray jpeg': (image) => image.grayscale().jpeg(),
   png: (image) => image.png(),
   'interlaced png': (image) => image.png({ progressive: true }),
   'palette png': (image) => image.png({ palette: true }),
@@ -165,7 +165,7 @@ test('what decoders only warn of is read as if nothing were', async () => {
   for (const [what, bytes] of Object.entries(chunks)) assert.equal(await decode(bytes, 64), all, what);
 });
 
-test('large pictures are reduced, small ones are not enlarged, turned ones are set upright', async () => {
+test('large images are reduced, small ones are not enlarged, turned ones are set upright', async () => {
   const cases: [number, number, number, number, number][] = [
     [400, 100, 1, 128, 32],
     [30, 10, 1, 30, 10],
@@ -181,7 +181,7 @@ test('large pictures are reduced, small ones are not enlarged, turned ones are s
   }
 });
 
-test('a square of a small picture is that of its pixels, bit for bit, whichever way it lies', async () => {
+test('a square of a small image is that of its pixels, bit for bit, whichever way it lies', async () => {
   for (let i = 0; i < 12; i++) {
     const size = integer(5, 20);
     const shorter = integer(1, 4 * size);
@@ -214,7 +214,7 @@ function scene(width: number, height: number): Sharp {
   return raw(new Uint8Array(pixels.buffer), width, height, 3);
 }
 
-test('squares of large pictures, panoramas and towers are those of all their pixels', async () => {
+test('squares of large images, panoramas and towers are those of all their pixels', async () => {
   for (const [width, height] of [
     [803, 601],
     [599, 1001],
@@ -245,7 +245,7 @@ test('images that are not decoded are told by name, whatever theirs is', async (
       assert.is(await work().catch((error) => error.format), format);
     }
   }
-  for (const text of ['this is no picture at all', '%PDF-1.4', 'GIF', '\xff\xd8'])
+  for (const text of ['this is no image at all', '%PDF-1.4', 'GIF', '\xff\xd8'])
     await rejects(
       () => decode(Buffer.from(text, 'latin1'), 8),
       DataError,
@@ -287,7 +287,7 @@ test('probing looks at the beginning only, and waits for no pipe', () =>
     await writeFile(at('good.jpg'), png.subarray(0, png.length / 2));
     await writeFile(at('empty.png'), '');
     await writeFile(at('short.png'), png.subarray(0, 12));
-    await writeFile(at('text.png'), 'this is no picture at all, however long it may be');
+    await writeFile(at('text.png'), 'this is no image at all, however long it may be');
     await writeFile(at('drawing.png'), '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>');
     await symlink(at('nowhere'), at('lost.png'));
     await mkdir(at('folder.png'));

@@ -3,7 +3,7 @@ import sharp, { type Sharp } from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { resizeSquare } from '../../../src/data/resize.js';
-import type { Picture } from '../../../src/data/source.js';
+import type { RgbaImage } from '../../../src/data/source.js';
 import { ConfigError, DataError } from '../../../src/errors.js';
 import { decode, decodeSquare } from '../../../src/node/data/decode.js';
 import { rejects } from '../../rejects.js';
@@ -11,21 +11,21 @@ import { noise, raw, tiff, withChunk } from './images.js';
 
 const test = suite('node/data/decode_values');
 
-function colour({ pixels }: Picture): number[] {
+function color({ pixels }: RgbaImage): number[] {
   const first = [...pixels.subarray(0, 4)];
   for (let at = 0; at < pixels.length; at += 4) assert.equal([...pixels.subarray(at, at + 4)], first);
   return first;
 }
 
-function near(picture: Picture, expected: number[], what: string): void {
-  for (const [c, level] of colour(picture).entries())
-    assert.ok(Math.abs(level - expected[c]) <= 1, `${what}: ${[...picture.pixels.subarray(0, 4)]}, not ${expected}`);
+function near(image: RgbaImage, expected: number[], what: string): void {
+  for (const [c, level] of color(image).entries())
+    assert.ok(Math.abs(level - expected[c]) <= 1, `${what}: ${[...image.pixels.subarray(0, 4)]}, not ${expected}`);
 }
 
 test('16 bits become 8 over their whole range, or that which is told', async () => {
   const levels = Uint16Array.of(0, 128, 129, 257, 1000, 32768, 65406, 65407, 65535, 4095, 2000, 3000);
-  const grey = tiff(levels, 4, 3, 1, 1);
-  const firsts = async (range?: readonly [number, number], bytes = grey) =>
+  const gray = tiff(levels, 4, 3, 1, 1);
+  const firsts = async (range?: readonly [number, number], bytes = gray) =>
     [...(await decode(bytes, 64, { range })).pixels].filter((_, i) => i % 4 === 0);
   assert.equal(
     await firsts(),
@@ -36,7 +36,7 @@ test('16 bits become 8 over their whole range, or that which is told', async () 
   assert.equal(await firsts([0, 4095]), ranged(0, 4095));
   assert.equal(await firsts([1000, 3000]), ranged(1000, 3000));
   assert.equal(await firsts([4095, 0]), ranged(4095, 0));
-  const png = await sharp(grey).toColourspace('grey16').png().toBuffer();
+  const png = await sharp(gray).toColourspace('grey16').png().toBuffer();
   assert.is((await sharp(png).metadata()).depth, 'ushort');
   assert.equal(await firsts([0, 4095], png), ranged(0, 4095));
   const square = await decodeSquare(png, 3, { range: [0, 4095] });
@@ -46,8 +46,8 @@ test('16 bits become 8 over their whole range, or that which is told', async () 
   assert.equal([...rgb.pixels], [1, 2, 3, 255]);
   const clear = await decode(tiff(Uint16Array.of(65535, 0, 257, 128 * 257), 1, 1, 4, 1), 64);
   assert.equal([...clear.pixels], [191, 63, 64, 255]);
-  const greyAlpha = await decode(tiff(Uint16Array.of(65535, 0, 65535, 65535), 2, 1, 2, 1), 64);
-  assert.equal([...greyAlpha.pixels], [128, 128, 128, 255, 255, 255, 255, 255]);
+  const grayAlpha = await decode(tiff(Uint16Array.of(65535, 0, 65535, 65535), 2, 1, 2, 1), 64);
+  assert.equal([...grayAlpha.pixels], [128, 128, 128, 255, 255, 255, 255, 255]);
 
   const eight = await noise(5, 4).png().toBuffer();
   assert.equal(await decode(eight, 64, { range: [10, 20] }), await decode(eight, 64));
@@ -92,7 +92,7 @@ test('other kinds of values need a range', async () => {
   await rejects(() => decode(tiff(Float64Array.of(1), 1, 1, 1, 3), 64, { range }), DataError, /./);
 });
 
-test('every kind of pixel becomes RGBA on mid-grey', async () => {
+test('every kind of pixel becomes RGBA on mid-gray', async () => {
   let sides = { width: 5, height: 3 };
   const of = (r: number, g: number, b: number, alpha = 1) =>
     sharp({ create: { ...sides, channels: 4, background: { r, g, b, alpha } } });
@@ -102,18 +102,18 @@ test('every kind of pixel becomes RGBA on mid-grey', async () => {
     ['half clear', of(255, 0, 0, 128 / 255).webp({ lossless: true }), [191, 63, 63, 255]],
     ['clear gif', of(255, 0, 0, 0).gif(), [128, 128, 128, 255]],
     ['clear avif', of(255, 0, 0, 0).avif(), [128, 128, 128, 255]],
-    ['grey', opaque(70).toColourspace('b-w').png(), [70, 70, 70, 255]],
-    ['16-bit grey', opaque(70).toColourspace('grey16').png(), [70, 70, 70, 255]],
+    ['gray', opaque(70).toColourspace('b-w').png(), [70, 70, 70, 255]],
+    ['16-bit gray', opaque(70).toColourspace('grey16').png(), [70, 70, 70, 255]],
     ['palette', opaque(70).png({ palette: true }), [70, 70, 70, 255]],
-    ['two colours', opaque(255).png({ palette: true, colours: 2 }), [255, 255, 255, 255]],
+    ['two colors', opaque(255).png({ palette: true, colors: 2 }), [255, 255, 255, 255]],
     [
       'one bit',
       opaque(255).toColourspace('b-w').tiff({ bitdepth: 1, compression: 'lzw', predictor: 'none' }),
       [255, 255, 255, 255],
     ],
     ['cmyk', opaque(255).toColourspace('cmyk').jpeg({ quality: 100 }), [255, 255, 255, 255]],
-    ['grey jpeg', opaque(70).toColourspace('b-w').jpeg(), [70, 70, 70, 255]],
-    ['clear grey', opaque(70).toColourspace('b-w').ensureAlpha(0).png(), [128, 128, 128, 255]],
+    ['gray jpeg', opaque(70).toColourspace('b-w').jpeg(), [70, 70, 70, 255]],
+    ['clear gray', opaque(70).toColourspace('b-w').ensureAlpha(0).png(), [128, 128, 128, 255]],
   ];
   for (const [what, image, expected] of files()) {
     const bytes = await image.toBuffer();
@@ -155,7 +155,7 @@ test('8 bits are brought to sRGB by their profile, deeper values stay as they ar
   assert.equal([...(await decode(tagged, 8)).pixels], [200, 60, 90, 255]);
 });
 
-test('alpha is laid on mid-grey and rounded down', async () => {
+test('alpha is laid on mid-gray and rounded down', async () => {
   const pixels = new Uint8Array(256 * 256 * 4);
   for (let at = 0; at < pixels.length; at += 4) {
     pixels.fill((at >> 2) & 255, at, at + 3);

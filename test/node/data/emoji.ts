@@ -13,7 +13,7 @@ const drawings = openEmoji();
 
 test('both packages draw 1,906 emoji in 9 categories and 98 subcategories', async () => {
   const emoji = await drawings;
-  assert.equal([emoji.length, emoji.pictures, emoji.classes!.length], [1906, 2, 9]);
+  assert.equal([emoji.length, emoji.images, emoji.classes!.length], [1906, 2, 9]);
   assert.is(new Set(emoji.codes).size, 1906);
   const sizes = new Array<number>(9).fill(0);
   for (const label of emoji.labels!) sizes[label]++;
@@ -27,15 +27,15 @@ test('both packages draw 1,906 emoji in 9 categories and 98 subcategories', asyn
   assert.equal(fine.codes, emoji.codes);
 });
 
-test('every drawing is the one of its own file, laid on mid-grey', async () => {
+test('every drawing is the one of its own file, laid on mid-gray', async () => {
   const emoji = await drawings;
   const first = Math.floor(Math.random() * 13);
-  for (const [picture, style] of (['google', 'twitter'] as const).entries()) {
+  for (const [image, style] of (['google', 'twitter'] as const).entries()) {
     const home = `emoji-datasource-${style}`;
     const entries = require(`${home}/emoji.json`) as { unified: string; image: string }[];
     const images = new Map(entries.map(({ unified, image }) => [unified, image]));
     for (const [item, code] of emoji.codes.entries()) {
-      const { width, height, pixels } = await emoji.load(item, picture as 0 | 1);
+      const { width, height, pixels } = await emoji.load(item, image as 0 | 1);
       assert.equal([width, height, pixels.length], [64, 64, 64 * 64 * 4]);
       if (item % 13 !== first) continue;
       const file = require.resolve(`${home}/img/${style}/64/${images.get(code)}`);

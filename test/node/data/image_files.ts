@@ -10,8 +10,8 @@ import { rejects } from '../../rejects.js';
 
 const test = suite('node/data/image_files');
 
-/** A picture in the format that the name's ending says. */
-async function picture(path: string): Promise<void> {
+/** An image in the format that the name's ending says. */
+async function image(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await sharp({ create: { width: 16, height: 12, channels: 3, background: { r: 200, g: 100, b: 50 } } }).toFile(path);
 }
@@ -21,7 +21,7 @@ const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => pr
 test('formats are told by content, whatever files are called; what is not read is counted by ending with a remedy', () =>
   inFolder(async (folder) => {
     const file = (name: string) => join(folder, name);
-    for (const name of ['1.jpg', '2.png', '3.webp', '4.gif', '5.tif', '6.avif']) await picture(file(name));
+    for (const name of ['1.jpg', '2.png', '3.webp', '4.gif', '5.tif', '6.avif']) await image(file(name));
     for (const [from, to] of [
       '1.jpg a.jfif',
       '1.jpg b.JPE',
@@ -75,10 +75,10 @@ test('formats are told by content, whatever files are called; what is not read i
 test('folders of systems and thumbnails are left out, counted, and no classes', () =>
   inFolder(async (folder) => {
     for (let i = 0; i < 4; i++) {
-      await picture(join(folder, `${i}.png`));
-      await picture(join(folder, '@eaDir', `${i}.png`, 'SYNOPHOTO_THUMB_XL.jpg'));
-      await picture(join(folder, '$RECYCLE.BIN', `${i}.png`));
-      await picture(join(folder, '.thumbnails', `${i}.png`));
+      await image(join(folder, `${i}.png`));
+      await image(join(folder, '@eaDir', `${i}.png`, 'SYNOPHOTO_THUMB_XL.jpg'));
+      await image(join(folder, '$RECYCLE.BIN', `${i}.png`));
+      await image(join(folder, '.thumbnails', `${i}.png`));
     }
     await mkdir(join(folder, '__MACOSX'));
     const source = await openImageFolder(folder);
@@ -94,7 +94,7 @@ test('folders of systems and thumbnails are left out, counted, and no classes', 
 
 test('a tolerance for bad images can be set, and none makes a folder without good ones', () =>
   inFolder(async (folder) => {
-    for (let i = 0; i < 4; i++) await picture(join(folder, `${i}.png`));
+    for (let i = 0; i < 4; i++) await image(join(folder, `${i}.png`));
     for (let i = 0; i < 6; i++) await writeFile(join(folder, `bad${i}.png`), 'x');
     await refuses(
       openImageFolder(folder),
@@ -104,7 +104,7 @@ test('a tolerance for bad images can be set, and none makes a folder without goo
     assert.equal((await openImageFolder(folder, { maxBad: 0.6 })).skipped.length, 6);
     for (let i = 0; i < 4; i++) await rm(join(folder, `${i}.png`));
     await refuses(openImageFolder(folder, { maxBad: 1 }), /6 of 6 images cannot be used/);
-    await picture(join(folder, '0.png'));
+    await image(join(folder, '0.png'));
     await rejects(
       () => openImageFolder(folder, { maxBad: 1.5 }),
       ConfigError,

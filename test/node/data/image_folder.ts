@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Picture } from '../../../src/data/source.js';
+import type { RgbaImage } from '../../../src/data/source.js';
 import { DataError } from '../../../src/errors.js';
 import { openImageFolder } from '../../../src/node/data/image_folder.js';
 import { inFolder, runOutside } from '../../outside.js';
@@ -15,8 +15,8 @@ const test = suite('node/data/image_folder');
 
 type Rgba = [number, number, number, number];
 
-/** A picture of one colour, in the format that the name's ending says. */
-async function picture(path: string, [r, g, b, a]: Rgba = [200, 100, 50, 255], width = 6, height = 4): Promise<void> {
+/** An image of one color, in the format that the name's ending says. */
+async function image(path: string, [r, g, b, a]: Rgba = [200, 100, 50, 255], width = 6, height = 4): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const image = sharp({ create: { width, height, channels: 4, background: { r, g, b, alpha: a / 255 } } });
   await image.webp({ lossless: true, force: false }).toFile(path);
@@ -29,7 +29,7 @@ async function noise(path: string, width = 64, height = 64): Promise<void> {
   await sharp(data, { raw: { width, height, channels: 3 } }).toFile(path);
 }
 
-function colour({ pixels }: Picture): number[] {
+function color({ pixels }: RgbaImage): number[] {
   const first = [...pixels.subarray(0, 4)];
   for (let at = 0; at < pixels.length; at += 4) assert.equal([...pixels.subarray(at, at + 4)], first);
   return first;
@@ -40,9 +40,9 @@ const refuses = (promise: Promise<unknown>, message: RegExp) => rejects(() => pr
 test('sub-folders are labels, at any depth; other files, hidden ones and empty folders are left out', () =>
   inFolder(async (folder) => {
     for (const path of ['b/2.png', 'b/10.png', 'a/deep/er/x.PNG', 'a/z.webp', 'B/1.jpeg', 'c d/ü.jpg']) {
-      await picture(join(folder, path));
+      await image(join(folder, path));
     }
-    for (const path of ['.hidden/x.png', 'a/.y.png']) await picture(join(folder, path));
+    for (const path of ['.hidden/x.png', 'a/.y.png']) await image(join(folder, path));
     await mkdir(join(folder, 'empty'));
     await writeFile(join(folder, 'README.txt'), 'no image');
     await writeFile(join(folder, 'a', 'notes.json'), '{}');
@@ -50,16 +50,16 @@ test('sub-folders are labels, at any depth; other files, hidden ones and empty f
     assert.equal(source.files, ['B/1.jpeg', 'a/deep/er/x.PNG', 'a/z.webp', 'b/10.png', 'b/2.png', 'c d/ü.jpg']);
     assert.equal(source.classes, ['B', 'a', 'b', 'c d']);
     assert.equal([...source.labels!], [0, 1, 1, 2, 2, 3]);
-    assert.equal([source.length, source.pictures, source.skipped], [6, 1, []]);
+    assert.equal([source.length, source.images, source.skipped], [6, 1, []]);
     const loaded = await source.load(2, 0);
     assert.equal([loaded.width, loaded.height], [6, 4]);
-    assert.equal(colour(loaded), [200, 100, 50, 255]);
+    assert.equal(color(loaded), [200, 100, 50, 255]);
     await refuses(source.load(6, 0), /expected an item from 0 to 5, got 6/);
   }));
 
-test('a folder without sub-folders is unlabelled', () =>
+test('a folder without sub-folders is unlabeled', () =>
   inFolder(async (folder) => {
-    for (const name of ['2.png', '1.png']) await picture(join(folder, name));
+    for (const name of ['2.png', '1.png']) await image(join(folder, name));
     const source = await openImageFolder(folder);
     assert.equal(source.files, ['1.png', '2.png']);
     assert.is(source.labels, undefined);
@@ -68,8 +68,8 @@ test('a folder without sub-folders is unlabelled', () =>
 
 test('links are followed, those that lead in circles or nowhere are not', () =>
   inFolder(async (folder) => {
-    await picture(join(folder, 'a', '1.png'), [1, 2, 3, 255]);
-    await picture(join(folder, 'a', '2.png'));
+    await image(join(folder, 'a', '1.png'), [1, 2, 3, 255]);
+    await image(join(folder, 'a', '2.png'));
     await symlink(join(folder, 'a', '1.png'), join(folder, 'a', '3.png'));
     await symlink(folder, join(folder, 'a', 'round'));
     await symlink(join(folder, 'a'), join(folder, 'twin'));
@@ -79,7 +79,7 @@ test('links are followed, those that lead in circles or nowhere are not', () =>
       const source = await openImageFolder(folder, { verify });
       assert.equal(source.files, ['a/1.png', 'a/2.png', 'a/3.png', 'twin/1.png', 'twin/2.png', 'twin/3.png']);
       assert.equal(source.classes, ['a', 'twin']);
-      assert.equal(colour(await source.load(2, 0)), [1, 2, 3, 255]);
+      assert.equal(color(await source.load(2, 0)), [1, 2, 3, 255]);
       assert.equal(source.skipped, []);
       assert.equal(
         source.leftOut.filter(({ kind, images }) => kind === 'link' && images > 0).map(({ path }) => path),
@@ -88,44 +88,44 @@ test('links are followed, those that lead in circles or nowhere are not', () =>
     }
   }));
 
-test('every kind of pixel becomes RGBA on mid-grey', () =>
+test('every kind of pixel becomes RGBA on mid-gray', () =>
   inFolder(async (folder) => {
     const file = (name: string) => join(folder, name);
-    await picture(file('a-clear.png'), [255, 0, 0, 0]);
-    await picture(file('b-half.webp'), [255, 0, 0, 128]);
-    const grey = { create: { width: 5, height: 3, channels: 3, background: { r: 70, g: 70, b: 70 } } } as const;
-    await sharp(grey).toColourspace('b-w').png().toFile(file('c-grey.png'));
-    await sharp(grey).toColourspace('grey16').png().toFile(file('d-deep.png'));
-    await sharp(grey).png({ palette: true }).toFile(file('e-palette.png'));
+    await image(file('a-clear.png'), [255, 0, 0, 0]);
+    await image(file('b-half.webp'), [255, 0, 0, 128]);
+    const gray = { create: { width: 5, height: 3, channels: 3, background: { r: 70, g: 70, b: 70 } } } as const;
+    await sharp(gray).toColourspace('b-w').png().toFile(file('c-gray.png'));
+    await sharp(gray).toColourspace('grey16').png().toFile(file('d-deep.png'));
+    await sharp(gray).png({ palette: true }).toFile(file('e-palette.png'));
     // Profiles differ in every ink, but not in the white of the paper.
-    const white = { create: { ...grey.create, background: 'white' } };
+    const white = { create: { ...gray.create, background: 'white' } };
     await sharp(white).toColourspace('cmyk').jpeg({ quality: 100 }).toFile(file('f-cmyk.jpg'));
-    await sharp(grey).toColourspace('b-w').jpeg().toFile(file('g-grey.jpg'));
-    await sharp(grey).toColourspace('b-w').ensureAlpha(0).png().toFile(file('h-grey-clear.png'));
+    await sharp(gray).toColourspace('b-w').jpeg().toFile(file('g-gray.jpg'));
+    await sharp(gray).toColourspace('b-w').ensureAlpha(0).png().toFile(file('h-gray-clear.png'));
     const source = await openImageFolder(folder);
     assert.equal(source.skipped, []);
     assert.is(source.length, 8);
-    assert.equal(colour(await source.load(0, 0)), [128, 128, 128, 255]);
-    const [r, g, b, a] = colour(await source.load(1, 0));
+    assert.equal(color(await source.load(0, 0)), [128, 128, 128, 255]);
+    const [r, g, b, a] = color(await source.load(1, 0));
     assert.ok(Math.abs(r - 192) <= 1 && Math.abs(g - 64) <= 1 && g === b && a === 255, `${[r, g, b, a]}`);
     for (let item = 2; item < 7; item++) {
       const loaded = await source.load(item, 0);
       assert.is(loaded.pixels.length, 5 * 3 * 4, source.files[item]);
       const level = item === 5 ? 255 : 70;
-      for (const value of colour(loaded).slice(0, 3))
+      for (const value of color(loaded).slice(0, 3))
         assert.ok(Math.abs(value - level) <= 1, `${source.files[item]}: ${value}`);
       assert.is(loaded.pixels[3], 255);
     }
-    assert.equal(colour(await source.load(7, 0)), [128, 128, 128, 255]);
+    assert.equal(color(await source.load(7, 0)), [128, 128, 128, 255]);
   }));
 
-test('large pictures are reduced, small ones are not enlarged, turned ones are set upright', () =>
+test('large images are reduced, small ones are not enlarged, turned ones are set upright', () =>
   inFolder(async (folder) => {
-    await picture(join(folder, '1.jpg'), undefined, 400, 100);
-    await picture(join(folder, '2.png'), undefined, 30, 10);
+    await image(join(folder, '1.jpg'), undefined, 400, 100);
+    await image(join(folder, '2.png'), undefined, 30, 10);
     const wide = sharp({ create: { width: 40, height: 20, channels: 3, background: 'red' } });
     await wide.withMetadata({ orientation: 6 }).jpeg().toFile(join(folder, '3.jpg'));
-    await picture(join(folder, '4.png'), undefined, 100, 150);
+    await image(join(folder, '4.png'), undefined, 100, 150);
     const large = sharp({ create: { width: 150, height: 100, channels: 3, background: 'red' } });
     await large.withMetadata({ orientation: 6 }).jpeg().toFile(join(folder, '5.jpg'));
     const source = await openImageFolder(folder, { side: 64 });
@@ -142,6 +142,7 @@ test('large pictures are reduced, small ones are not enlarged, turned ones are s
       [64, 96],
       [64, 96],
     ]);
+    assert.equal([...source.sizes!], sizes.flat());
   }));
 
 test('images that cannot be decoded are named, skipped and counted; labels of the others do not move', () =>
@@ -149,12 +150,12 @@ test('images that cannot be decoded are named, skipped and counted; labels of th
     for (let i = 0; i < 8; i++)
       await noise(join(folder, i % 2 ? 'odd' : 'even', `${i}.${['png', 'jpg', 'webp'][i % 3]}`));
     await writeFile(join(folder, 'even', 'a-empty.png'), '');
-    await writeFile(join(folder, 'even', 'b-text.jpg'), 'this is no picture at all');
+    await writeFile(join(folder, 'even', 'b-text.jpg'), 'this is no image at all');
     await writeFile(
       join(folder, 'even', 'c-svg.png'),
       '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>',
     );
-    await picture(join(folder, 'loose.png'));
+    await image(join(folder, 'loose.png'));
     const seen: string[] = [];
     const source = await openImageFolder(folder, { onProgress: (done, total) => seen.push(`${done}/${total}`) });
     assert.equal(source.files, [
@@ -175,7 +176,7 @@ test('images that cannot be decoded are named, skipped and counted; labels of th
     const [drawing] = source.leftOut.filter(({ kind }) => kind === 'format');
     assert.is(drawing.path, 'even/c-svg.png');
     assert.match(drawing.reason, /is SVG, a drawing of lines/);
-    assert.match(source.leftOutText, /1 in the folder itself \(beside the sub-folders that are the classes\)/);
+    assert.match(source.leftOutText, /1 in the folder itself \(next to the sub-folders that are the classes\)/);
     assert.match(source.leftOutText, /2 that cannot be decoded: even\/a-empty.png \(is empty/);
     const reasons = source.skipped.map(({ reason }) => reason);
     assert.match(reasons[0], /is empty \(0 bytes\)/);
@@ -213,7 +214,7 @@ test('too many bad images are an error that names some of them', () =>
   inFolder(async (folder) => {
     await mkdir(join(folder, 'a'));
     for (let i = 0; i < 6; i++) await writeFile(join(folder, 'a', `bad${i}.png`), '');
-    for (let i = 0; i < 54; i++) await picture(join(folder, 'a', `${i}.png`));
+    for (let i = 0; i < 54; i++) await image(join(folder, 'a', `${i}.png`));
     assert.is((await openImageFolder(folder)).skipped.length, 6);
     await writeFile(join(folder, 'a', 'bad6.png'), '');
     await refuses(
@@ -221,7 +222,7 @@ test('too many bad images are an error that names some of them', () =>
       /: 7 of 61 images cannot be used: a\/bad0.png \(is empty \(0 bytes\)\), .*, and 2 more; repair/,
     );
     await mkdir(join(folder, 'few'));
-    await picture(join(folder, 'few', '1.png'));
+    await image(join(folder, 'few', '1.png'));
     await writeFile(join(folder, 'few', '2.png'), '');
     assert.is((await openImageFolder(join(folder, 'few'))).length, 1);
     await writeFile(join(folder, 'few', '3.png'), '');
@@ -245,7 +246,7 @@ test('folders without images, missing folders and files are refused', () =>
 test('a pipe with the name of an image does not hold it up', () =>
   inFolder(async (folder) => {
     await promisify(execFile)('mkfifo', [join(folder, 'pipe.png')]);
-    for (const name of ['1.png', '2.png']) await picture(join(folder, name));
+    for (const name of ['1.png', '2.png']) await image(join(folder, name));
     for (const verify of ['decode', 'header'] as const) {
       const source = await openImageFolder(folder, { verify });
       assert.match(source.leftOut[0].reason, /neither a file nor a link to one/);
@@ -279,7 +280,7 @@ test("'header' finds what its beginning shows, and loading finds the rest", () =
 
 test('without sharp the error prints the line that installs it', () =>
   inFolder(async (folder) => {
-    await picture(join(folder, 'some', '1.png'));
+    await image(join(folder, 'some', '1.png'));
     const { code, out } = await runOutside(
       `import { DataError } from '#/errors.js';
        import { openImageFolder } from '#/node/data/image_folder.js';

@@ -222,12 +222,12 @@ test('the trees that are made up stop, have labels, and have test parts often en
   const all = fc.sample(tree, { seed, numRuns: 5000 }).map((folders) => reference(imagesOf(folders)));
   const layouts = all.filter((expected) => expected !== 'stops');
   const withTest = layouts.filter((expected) => expected.test);
-  const isLabelled = ({ train }: { train: Side }) => [...train.values()][0] !== null;
+  const isLabeled = ({ train }: { train: Side }) => [...train.values()][0] !== null;
   const counts = [
     all.length - layouts.length,
-    layouts.filter(isLabelled).length,
-    withTest.filter(isLabelled).length,
-    withTest.filter((expected) => !isLabelled(expected)).length,
+    layouts.filter(isLabeled).length,
+    withTest.filter(isLabeled).length,
+    withTest.filter((expected) => !isLabeled(expected)).length,
   ];
   for (const n of counts) assert.ok(n > 100, `${counts}`);
 });

@@ -44,15 +44,15 @@ interface Parts {
 /** Rules 3 and 4. */
 function sidesOf(train: readonly Image[], tests: Parts['tests']): { train: Side; test?: Side } {
   const classes = subFolders(train);
-  // Reading: with one sub-folder, images beside it or not, nothing is labelled and nothing left out.
+  // Reading: with one sub-folder, images beside it or not, nothing is labeled and nothing left out.
   if (classes.size < 2) return { train: plain(train), test: tests[0] && plain(tests[0]) };
   // Reading: images beside the sub-folders of a test part that has labels are left out, as those of the train part are.
   const test = tests.find((images) => [...subFolders(images)].some((name) => classes.has(name)));
-  return { train: labelled(train), test: test && labelled(test) };
+  return { train: labeled(train), test: test && labeled(test) };
 }
 
 const plain = (images: readonly Image[]): Side => new Map(images.map(({ index }) => [index, null]));
-const labelled = (images: readonly Image[]): Side =>
+const labeled = (images: readonly Image[]): Side =>
   new Map(images.filter(isDeep).map(({ index, path }) => [index, path[0]]));
 
 const isDeep = ({ path }: Image) => path.length > 1;
@@ -177,7 +177,7 @@ function classesOfParts(images: readonly Image[], classes: readonly string[]): P
 
 const trainWords = ['train', 'training'];
 const testWords = ['test', 'testing', 'eval', 'evaluation', 'val', 'valid', 'validation', 'dev'];
-const tail = /^([_\-. ]*(\d|set|data|dataset|images|image|imgs|img|photos|pictures|split|part|folder))*$/;
+const tail = /^([_\-. ]*(\d|set|data|dataset|images|image|imgs|img|photos|images|split|part|folder))*$/;
 
 interface Word {
   readonly before: string;

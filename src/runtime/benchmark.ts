@@ -1,11 +1,11 @@
 const rounds = 5;
-const span = 20; // milliseconds that a round of a runner lasts at least: far above a clock's step, quantised ones too
+const span = 20; // milliseconds that a round of a runner lasts at least: far above a clock's step, quantized ones too
 const margin = 0.95; // of the standard runner's time, which a winner has to beat twice
 
 /** One of several ways to compute the same thing, to be timed. */
 export interface Runner {
   readonly variant: string;
-  /** Milliseconds a run, of so many runs in a row. */
+  /** Milliseconds a run, averaged over `runs` runs in a row. */
   readonly time: (runs: number) => Promise<number>;
 }
 
@@ -13,9 +13,9 @@ export interface Runner {
  * Times runners in turns: one that is three times as slow as the fastest is not asked again. Whoever then seems faster than the
  * standard one runs against it once more, the two by themselves, until the fastest has: what counts is that it was no chance.
  *
- * @returns milliseconds a run, by variant: a median; of two the one that favours the standard
+ * @returns milliseconds a run, by variant: a median; of two the one that favors the standard
  */
-export async function race(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
+export async function benchmark(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
   const probes = new Map<string, number>();
   for (const { variant, time } of runners) {
     await time(1);
@@ -25,20 +25,20 @@ export async function race(runners: readonly Runner[], standard: string): Promis
   const still = runners.filter(({ variant }) => (probes.get(variant) as number) <= 3 * fastest);
   const times = new Map([...probes, ...(await inTurns(still, probes))]);
   const settled = new Set([standard]);
-  for (let leader = winnerOf(times, standard); !settled.has(leader); leader = winnerOf(times, standard)) {
+  for (let leader = fastestOf(times, standard); !settled.has(leader); leader = fastestOf(times, standard)) {
     settled.add(leader);
     const pair = runners.filter(({ variant }) => variant === standard || variant === leader);
     if (pair.length < 2) break;
     for (const [variant, ms] of await inTurns(pair, times)) {
-      const favouring = variant === standard ? Math.min : Math.max;
-      times.set(variant, favouring(ms, times.get(variant) as number));
+      const favoring = variant === standard ? Math.min : Math.max;
+      times.set(variant, favoring(ms, times.get(variant) as number));
     }
   }
   return times;
 }
 
 /** The fastest, or the standard one where it is nearly as fast or none was timed. */
-export function winnerOf(times: ReadonlyMap<string, number>, standard: string): string {
+export function fastestOf(times: ReadonlyMap<string, number>, standard: string): string {
   const [[best, ms] = [standard, 0]] = [...times].sort(([, a], [, b]) => a - b);
   return ms > margin * (times.get(standard) ?? Number.POSITIVE_INFINITY) ? standard : best;
 }

@@ -1,10 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
-import { normalizeRows, normalizeRowsInPlace } from '../../src/ops/normalize_rows.js';
+import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { prefix } from '../../src/tensor/tensor.js';
+import { sliceView } from '../../src/tensor/tensor.js';
 import { checkOp, close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
@@ -46,10 +46,10 @@ for (const form of ['alone', 'few', 'many', 'workgroup'])
     [5, 513],
   ])
     test(`rows of length one and their gradient, ${form}, ${shape}`, async () => {
-      await checkOp(device, 'normalizeRows', {
-        variants: { normalizeRows: form },
+      await checkOp(device, 'l2Normalize', {
+        variants: { l2Normalize: form },
         inputs: { x: shape },
-        run: (tape, { x }) => normalizeRows(tape, x),
+        run: (tape, { x }) => l2Normalize(tape, x),
         reference: ({ x, dy }) => reference(x, dy, shape[1]),
       });
     });
@@ -58,14 +58,14 @@ for (const form of ['alone', 'few', 'many', 'workgroup'])
 async function normalized(data: Float32Array<ArrayBuffer>, dyData: Float32Array<ArrayBuffer>, shape: number[]) {
   using plan = new Plan(device);
   const tape = new Tape(plan);
-  const x = tape.track(upload(device, 'x', shape, data));
+  const x = tape.requireGrad(upload(device, 'x', shape, data));
   const dy = upload(device, 'dy', shape, dyData);
-  const y = normalizeRows(tape, x);
+  const y = l2Normalize(tape, x);
   tape.backward(y, dy);
   const dx = tape.gradient(x);
   assert.ok(dx);
-  plan.keep(y);
-  plan.keep(dx);
+  plan.retain(y);
+  plan.retain(dx);
   await plan.compile();
   plan.poison();
   plan.run();
@@ -97,12 +97,12 @@ test('a row of one element is its sign, and has no gradient but rounding', async
 });
 
 for (const form of ['alone', 'few', 'many', 'workgroup'])
-  test(`rows of a parameter are normalised where they lie, and nothing beside them, ${form}`, async () => {
+  test(`rows of a parameter are normalized where they lie, and nothing beside them, ${form}`, async () => {
     const [N, D, wide] = [21, 70, 75];
     const data = randoms(generator(), N * wide);
-    using plan = new Plan(device, { variants: { normalizeRowsInPlace: form } });
+    using plan = new Plan(device, { variants: { l2NormalizeInPlace: form } });
     const whole = upload(device, 'weight', [N, wide], data);
-    normalizeRowsInPlace(plan, prefix(whole, [N, D]));
+    l2NormalizeInPlace(plan, sliceView(whole, [N, D]));
     await plan.compile();
     plan.run();
     const once = await plan.read(whole);
@@ -119,10 +119,10 @@ test('shapes that do not fit are refused by name', () => {
   const tape = new Tape(plan);
   const x = tape.empty('x', [2, 3, 4]);
   assert.throws(
-    () => normalizeRows(tape, x),
-    /normalizeRows: expected a matrix \(N, D\), none of its sides 0, got \(2, 3, 4\)/,
+    () => l2Normalize(tape, x),
+    /l2Normalize: expected a matrix \(N, D\), none of its sides 0, got \(2, 3, 4\)/,
   );
-  assert.throws(() => normalizeRowsInPlace(plan, x), /normalizeRowsInPlace: expected a matrix/);
+  assert.throws(() => l2NormalizeInPlace(plan, x), /l2NormalizeInPlace: expected a matrix/);
 });
 
 test.run();

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import { Tape } from '../../src/core/tape.js';
 import { ConfigError, ShapeError } from '../../src/errors.js';
-import { neighbourTargets } from '../../src/ops/neighbours.js';
+import { nearestNeighborTargets } from '../../src/ops/nearest_neighbors.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { checkOp } from '../check.js';
@@ -37,13 +37,13 @@ for (const form of ['alone', 'few', 'many', 'workgroup'])
     for (const values of ['all different', 'a few values', 'one value'])
       test(`the ${count} nearest of ${K}, ${values}, N ${N}, ${form}`, async () => {
         const L = K + 1;
-        await checkOp(device, 'neighbourTargets', {
-          variants: { neighbourTargets: form },
+        await checkOp(device, 'nearestNeighborTargets', {
+          variants: { nearestNeighborTargets: form },
           inputs: { s: [N, L] },
           // similarities that are equal, by spreading them over little more than the rounding of their mean
           mean: values === 'all different' ? 0 : 2 ** 20,
           spread: values === 'one value' ? 0 : values === 'a few values' ? 0.3 : 1,
-          run: (tape, { s }) => neighbourTargets(tape.plan, s, { count }),
+          run: (tape, { s }) => nearestNeighborTargets(tape.plan, s, { count }),
           reference: ({ s }) => ({ y: reference(s, L, count) }),
         });
       });
@@ -52,14 +52,14 @@ test('what does not fit is refused by name', async () => {
   const plan = new Plan(device);
   const s = new Tape(plan).empty('s', [4, 5]);
   await rejects(
-    () => neighbourTargets(plan, s),
+    () => nearestNeighborTargets(plan, s),
     ShapeError,
-    /neighbourTargets: expected similarities \(N, 1 \+ K\) with K of at least 5, got \(4, 5\); use a longer queue/,
+    /nearestNeighborTargets: expected similarities \(N, 1 \+ K\) with K of at least 5, got \(4, 5\); use a longer queue/,
   );
   await rejects(
-    () => neighbourTargets(plan, s, { count: 1.5 }),
+    () => nearestNeighborTargets(plan, s, { count: 1.5 }),
     ConfigError,
-    /neighbourTargets: expected a count that is whole and at least 1, got 1.5/,
+    /nearestNeighborTargets: expected a count that is whole and at least 1, got 1.5/,
   );
 });
 

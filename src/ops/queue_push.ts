@@ -1,6 +1,6 @@
 import { expectArguments } from '../checks/arguments.js';
 import { ShapeError } from '../errors.js';
-import { enqueue as kernel } from '../generated/enqueue.js';
+import { queue_push as kernel } from '../generated/queue_push.js';
 import type { Plan } from '../runtime/plan.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 
@@ -14,19 +14,19 @@ import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
  * @param rows (N, D), N ≤ K
  * @throws ShapeError where the shapes do not fit
  */
-export function enqueue(plan: Plan, queue: Tensor, rows: Tensor): void {
-  expectArguments('enqueue', { plan, queue, rows });
+export function queuePush(plan: Plan, queue: Tensor, rows: Tensor): void {
+  expectArguments('queuePush', { plan, queue, rows });
   const [K, D] = queue.shape;
   const [N] = rows.shape;
   if (queue.shape.length !== 2 || numel(queue.shape) === 0)
-    throw new ShapeError(`enqueue: expected queue (K, D), none of them 0, got ${shapeText(queue.shape)}`);
+    throw new ShapeError(`queuePush: expected queue (K, D), none of them 0, got ${shapeText(queue.shape)}`);
   if (rows.shape.length !== 2 || rows.shape[1] !== D || N < 1 || N > K)
     throw new ShapeError(
-      `enqueue: expected rows (N, ${D}), N from 1 to ${K}, for queue ${shapeText(queue.shape)}, ` +
+      `queuePush: expected rows (N, ${D}), N from 1 to ${K}, for queue ${shapeText(queue.shape)}, ` +
         `got ${shapeText(rows.shape)}; use a smaller batch or a longer queue`,
     );
   if (N * K >= 2 ** 32)
-    throw new ShapeError(`enqueue: expected N·K below 2³², got ${N} rows for ${K}; use a shorter queue`);
+    throw new ShapeError(`queuePush: expected N·K below 2³², got ${N} rows for ${K}; use a shorter queue`);
   plan.dispatch(kernel, 'store', {
     params: { N, K, D },
     bindings: { rows, queue },

@@ -1,11 +1,12 @@
+// Similarities of queries with their own keys and with a queue: the logits of InfoNCE.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
-import { similarities as kernel } from '../generated/similarities.js';
-import { columns, shapeText, type Tensor } from '../tensor/tensor.js';
+import { contrastive_logits as kernel } from '../generated/contrastive_logits.js';
+import { narrowView, shapeText, type Tensor } from '../tensor/tensor.js';
 import { operand } from './copy.js';
-import { overRows, rowForms } from './lanes.js';
 import { matmulInto } from './matmul.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /**
  * Scalar products of each embedding with its own key and with all keys of a queue: the logits of InfoNCE, where column 0 is
@@ -17,9 +18,9 @@ import { matmulInto } from './matmul.js';
  * @returns (N, 1 + K): q_n · own_n, then q_n · queue_k; without `own` (N, K), the latter alone
  * @throws ShapeError where the shapes do not fit
  */
-export function similarities(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
-  expectArguments('similarities', { tape, q, queue, ...(own !== undefined && { own }) });
-  const given = (x: Tensor) => (x.grad && tape.needsGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
+export function contrastiveLogits(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
+  expectArguments('contrastiveLogits', { tape, q, queue, ...(own !== undefined && { own }) });
+  const given = (x: Tensor) => (x.grad && tape.requiresGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
   return ofRows(tape, given(q), own && given(own), given(queue));
 }
 
@@ -27,43 +28,44 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
   const [N, D] = q.shape;
   const [K] = queue.shape;
   if (q.shape.length !== 2 || N * D === 0)
-    throw new ShapeError(`similarities: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
+    throw new ShapeError(`contrastiveLogits: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
   if (own && shapeText(own.shape) !== shapeText(q.shape))
-    throw new ShapeError(`similarities: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
+    throw new ShapeError(`contrastiveLogits: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
   if (queue.shape.length !== 2 || K === 0 || queue.shape[1] !== D)
     throw new ShapeError(
-      `similarities: expected queue (K, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
+      `contrastiveLogits: expected queue (K, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
     );
   const { plan } = tape;
   const first = own ? 1 : 0;
   const ld = first + K;
   const forms = rowForms(plan.device.software, D);
   const work = { macs: N * D, bytes: 8 * N * D };
-  const wanted = (x: Tensor, name: string) => (tape.needsGrad(x) ? tape.empty(`similarities.${name}`, x.shape) : null);
-  const logits = tape.empty('similarities.logits', [N, ld]);
-  matmulInto(plan, { a: q, b: queue, out: columns(logits, first, K), transposeB: true });
+  const wanted = (x: Tensor, name: string) =>
+    tape.requiresGrad(x) ? tape.empty(`contrastive_logits.${name}`, x.shape) : null;
+  const logits = tape.empty('contrastive_logits', [N, ld]);
+  matmulInto(plan, { a: q, b: queue, out: narrowView(logits, first, K), transposeB: true });
   if (own)
-    plan.choose('similarities.forward', forms, (form, plan) => {
+    plan.choose('contrastiveLogits.forward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
       const bindings = { q, own, logits };
       plan.dispatch(kernel, 'forward', { ...common, ...work, params: { N, D, ld, half }, bindings });
     });
-  return tape.record('similarities', own ? [q, own, queue] : [q, queue], logits, (dlogits) => {
+  return tape.record('contrastiveLogits', own ? [q, own, queue] : [q, queue], logits, (dlogits) => {
     // of a pair of rows, what the first column's gradient makes of the other
     const pairs = (other: Tensor, dx: Tensor) =>
-      plan.choose('similarities.backward', forms, (form, plan) => {
+      plan.choose('contrastiveLogits.backward', forms, (form, plan) => {
         const { half, ...common } = overRows(form, N);
         const bindings = { own: other, dlogits, dq: dx };
         plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
       });
     const dq = wanted(q, 'dq');
-    const products = columns(dlogits, first, K);
-    if (dq && own) pairs(tape.restore(own), dq);
-    if (dq) matmulInto(plan, { a: products, b: tape.restore(queue), out: dq, accumulate: own !== undefined });
+    const products = narrowView(dlogits, first, K);
+    if (dq && own) pairs(tape.recompute(own), dq);
+    if (dq) matmulInto(plan, { a: products, b: tape.recompute(queue), out: dq, accumulate: own !== undefined });
     const down = own && wanted(own, 'down');
-    if (down) pairs(tape.restore(q), down);
+    if (down) pairs(tape.recompute(q), down);
     const dqueue = wanted(queue, 'dqueue');
-    if (dqueue) matmulInto(plan, { a: products, b: tape.restore(q), out: dqueue, transposeA: true });
+    if (dqueue) matmulInto(plan, { a: products, b: tape.recompute(q), out: dqueue, transposeA: true });
     return own ? [dq, down ?? null, dqueue] : [dq, dqueue];
   });
 }

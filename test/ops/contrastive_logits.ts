@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
 import { ShapeError } from '../../src/errors.js';
-import { similarities } from '../../src/ops/similarities.js';
+import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { checkOp, close, upload } from '../check.js';
@@ -47,17 +47,17 @@ const shapes = [
 for (const { N, D, K } of shapes) {
   for (const form of ['alone', 'few', 'many', 'workgroup'])
     test(`own key and queue, ${form}, N ${N}, D ${D}, K ${K}`, async () => {
-      await checkOp(device, 'similarities', {
-        variants: { similarities: form },
+      await checkOp(device, 'contrastiveLogits', {
+        variants: { contrastiveLogits: form },
         inputs: { q: [N, D], own: [N, D], queue: [K, D] },
-        run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+        run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
         reference: (values) => reference(values, D),
       });
     });
   test(`queue alone, N ${N}, D ${D}, K ${K}`, async () => {
-    await checkOp(device, 'similarities', {
+    await checkOp(device, 'contrastiveLogits', {
       inputs: { q: [N, D], queue: [K, D] },
-      run: (tape, { q, queue }) => similarities(tape, q, undefined, queue),
+      run: (tape, { q, queue }) => contrastiveLogits(tape, q, undefined, queue),
       reference: (values) => reference(values, D),
     });
   });
@@ -66,10 +66,10 @@ for (const { N, D, K } of shapes) {
 for (const form of ['plain', 'register', 'shared64', 'shared32'])
   test(`every form of the products writes and reads beside the first column, ${form}`, async () => {
     const [N, D, K] = [70, 24, 130];
-    await checkOp(device, 'similarities', {
+    await checkOp(device, 'contrastiveLogits', {
       variants: { matmul: form },
       inputs: { q: [N, D], own: [N, D], queue: [K, D] },
-      run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+      run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
       reference: (values) => reference(values, D),
     });
   });
@@ -77,9 +77,9 @@ for (const form of ['plain', 'register', 'shared64', 'shared32'])
 test('products that are cut into panels of rows', async () => {
   const [N, D, K] = [150, 8, 20];
   const cut = pretend(device, { dispatchMacs: 64 * D * K });
-  await checkOp(cut, 'similarities', {
+  await checkOp(cut, 'contrastiveLogits', {
     inputs: { q: [N, D], own: [N, D], queue: [K, D] },
-    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
     reference: (values) => reference(values, D),
   });
 });
@@ -88,8 +88,8 @@ test('constants get no gradient, and nothing is computed for one', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const [q, own, queue] = [4, 4, 9].map((rows) => tape.empty('x', [rows, 5]));
-  tape.track(q);
-  const logits = similarities(tape, q, own, queue);
+  tape.requireGrad(q);
+  const logits = contrastiveLogits(tape, q, own, queue);
   const before = plan.dispatches.length;
   tape.backward(logits, tape.empty('dy', [4, 10]));
   assert.ok(tape.gradient(q));
@@ -100,19 +100,19 @@ test('constants get no gradient, and nothing is computed for one', () => {
 
 test('keys that are weights have their gradients added in place', async () => {
   const [N, D, K] = [6, 5, 4];
-  await checkOp(device, 'similarities', {
+  await checkOp(device, 'contrastiveLogits', {
     inputs: { q: [N, D] },
     weights: { own: { host: [N + 1, D], slim: [N, D] }, queue: { host: [K + 2, D + 1], slim: [K, D] } },
-    run: (tape, { q, own, queue }) => similarities(tape, q, own, queue),
+    run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
     reference: (values) => reference(values, D),
   });
 });
 
 test('a matrix that is its own keys and the queue gets all three gradients', async () => {
   const [N, D] = [6, 5];
-  await checkOp(device, 'similarities', {
+  await checkOp(device, 'contrastiveLogits', {
     inputs: { x: [N, D] },
-    run: (tape, { x }) => similarities(tape, x, x, x),
+    run: (tape, { x }) => contrastiveLogits(tape, x, x, x),
     reference: ({ x, ...rest }) => {
       const { y, dq, down, dqueue } = reference({ q: x, own: x, queue: x, ...rest }, D);
       return { y, dx: dq.map((g, i) => g + down[i] + dqueue[i]) };
@@ -128,8 +128,8 @@ test('a queue of 65,536 keys', async () => {
   const tape = new Tape(plan);
   const q = upload(device, 'q', [N, D], qData);
   const queue = upload(device, 'queue', [K, D], keys);
-  const logits = similarities(tape, q, q, queue);
-  plan.keep(logits);
+  const logits = contrastiveLogits(tape, q, q, queue);
+  plan.retain(logits);
   await plan.compile();
   plan.poison();
   plan.run();
@@ -143,19 +143,19 @@ test('shapes that do not fit are refused by name', async () => {
   const tape = new Tape(new Plan(device));
   const make = (...shape: number[]) => tape.empty('x', shape);
   await rejects(
-    () => similarities(tape, make(4), undefined, make(9, 5)),
+    () => contrastiveLogits(tape, make(4), undefined, make(9, 5)),
     ShapeError,
-    /similarities: expected q \(N, D\), none of them 0, got \(4\)/,
+    /contrastiveLogits: expected q \(N, D\), none of them 0, got \(4\)/,
   );
   await rejects(
-    () => similarities(tape, make(4, 5), make(4, 6), make(9, 5)),
+    () => contrastiveLogits(tape, make(4, 5), make(4, 6), make(9, 5)),
     ShapeError,
-    /similarities: expected own \(4, 5\) as q is, got \(4, 6\)/,
+    /contrastiveLogits: expected own \(4, 5\) as q is, got \(4, 6\)/,
   );
   await rejects(
-    () => similarities(tape, make(4, 5), make(4, 5), make(9, 6)),
+    () => contrastiveLogits(tape, make(4, 5), make(4, 5), make(9, 6)),
     ShapeError,
-    /similarities: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
+    /contrastiveLogits: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
   );
 });
 

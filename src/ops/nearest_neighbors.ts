@@ -1,10 +1,10 @@
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import { neighbours as kernel } from '../generated/neighbours.js';
+import { nearest_neighbors as kernel } from '../generated/nearest_neighbors.js';
 import type { Plan } from '../runtime/plan.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /**
  * Targets that call positive what a teacher finds alike (ReKD): in each row a mass of 1, spread equally over the own key in
@@ -15,19 +15,19 @@ import { overRows, rowForms } from './lanes.js';
  * @throws ShapeError where `similarities` is no matrix, or the queue holds fewer than `count`; ConfigError where `count` is no
  * whole number of at least 1
  */
-export function neighbourTargets(plan: Plan, similarities: Tensor, options: { count?: number } = {}): Tensor {
-  expectArguments('neighbourTargets', { plan, similarities });
-  const { count = 5 } = expectOptions('neighbourTargets', options, { count: 'number' });
+export function nearestNeighborTargets(plan: Plan, similarities: Tensor, options: { count?: number } = {}): Tensor {
+  expectArguments('nearestNeighborTargets', { plan, similarities });
+  const { count = 5 } = expectOptions('nearestNeighborTargets', options, { count: 'number' });
   const [N, L] = similarities.shape;
   if (!(Number.isInteger(count) && count >= 1))
-    throw new ConfigError(`neighbourTargets: expected a count that is whole and at least 1, got ${count}`);
+    throw new ConfigError(`nearestNeighborTargets: expected a count that is whole and at least 1, got ${count}`);
   if (similarities.shape.length !== 2 || N === 0 || L < 1 + count)
     throw new ShapeError(
-      `neighbourTargets: expected similarities (N, 1 + K) with K of at least ${count}, ` +
-        `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbours`,
+      `nearestNeighborTargets: expected similarities (N, 1 + K) with K of at least ${count}, ` +
+        `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbors`,
     );
-  const targets = transient(plan, 'neighbourTargets', [N, L]);
-  plan.choose('neighbourTargets', rowForms(plan.device.software, L), (form, plan) => {
+  const targets = transient(plan, 'nearestNeighborTargets', [N, L]);
+  plan.choose('nearestNeighborTargets', rowForms(plan.device.software, L), (form, plan) => {
     const { half, ...common } = overRows(form, N);
     plan.dispatch(kernel, 'spread', {
       ...common,

@@ -1,19 +1,19 @@
-import type { Candidate } from '../runtime/choice.js';
+import type { Variant } from '../runtime/variants.js';
 
 /** How many threads share a plane. */
-export interface Lanes extends Candidate {
+export interface ReductionWidth extends Variant {
   readonly lanes: number;
 }
 
-/** One lane a plane where planes are small, and where a CPU plays the GPU, which makes barriers dear. */
-export function laneForms(software: boolean, pixels: number, lanes: number): readonly Lanes[] {
-  const alone: Lanes = { name: 'alone', lanes: 1 };
-  const together: Lanes = { name: 'together', lanes };
+/** One lane a plane where planes are small, and on software adapters, where barriers are slow. */
+export function laneForms(software: boolean, pixels: number, lanes: number): readonly ReductionWidth[] {
+  const alone: ReductionWidth = { name: 'alone', lanes: 1 };
+  const together: ReductionWidth = { name: 'together', lanes };
   return software || pixels < 32 ? [alone, together] : [together, alone];
 }
 
 /** How many threads share a row of a matrix, and how many a workgroup has. */
-export interface RowForm extends Candidate {
+export interface RowForm extends Variant {
   readonly consts: { readonly LANES: number; readonly THREADS: number };
 }
 
@@ -28,7 +28,7 @@ export function rowForms(software: boolean, columns: number): readonly RowForm[]
   return columns < 1024 ? [many, workgroup, few, alone] : [workgroup, many, few, alone];
 }
 
-/** Workgroups for so many rows, and the constants and parameters that say how their threads share them. */
+/** Workgroups for `rows` rows, and the constants and parameters that say how their threads share them. */
 export function overRows({ consts }: RowForm, rows: number) {
   return {
     workgroups: Math.ceil((rows * consts.LANES) / consts.THREADS),

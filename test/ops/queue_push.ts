@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ShapeError } from '../../src/errors.js';
-import { enqueue } from '../../src/ops/enqueue.js';
+import { queuePush } from '../../src/ops/queue_push.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tensor } from '../../src/tensor/tensor.js';
@@ -30,7 +30,7 @@ for (const [N, K, D] of [
     const queue = upload(device, 'queue', [K, D], kept);
     const rows = upload(device, 'rows', [N, D], new Float32Array(N * D));
     using plan = new Plan(device);
-    enqueue(plan, queue, rows);
+    queuePush(plan, queue, rows);
     await plan.compile();
     const around = Math.ceil(K / N) + 2;
     for (const step of [...Array.from({ length: Math.min(around, 40) }, (_, i) => i), 1_000_003, 2 ** 32 - 1]) {
@@ -50,21 +50,21 @@ test('shapes that do not fit are refused by name', async () => {
   const plan = new Plan(device);
   const make = (...shape: number[]) => tensor(device.buffer('x', 64), 'x', shape);
   await rejects(
-    () => enqueue(plan, make(4), make(1, 4)),
+    () => queuePush(plan, make(4), make(1, 4)),
     ShapeError,
-    /enqueue: expected queue \(K, D\), none of them 0, got \(4\)/,
+    /queuePush: expected queue \(K, D\), none of them 0, got \(4\)/,
   );
   for (const [rows, text] of [
     [make(5, 3), '\\(5, 3\\); use a smaller batch or a longer queue'],
     [make(2, 4), '\\(2, 4\\)'],
   ] as const)
     await rejects(
-      () => enqueue(plan, make(4, 3), rows),
+      () => queuePush(plan, make(4, 3), rows),
       ShapeError,
-      new RegExp(`enqueue: expected rows \\(N, 3\\), N from 1 to 4, for queue \\(4, 3\\), got ${text}`),
+      new RegExp(`queuePush: expected rows \\(N, 3\\), N from 1 to 4, for queue \\(4, 3\\), got ${text}`),
     );
   await rejects(
-    () => enqueue(plan, make(2 ** 20, 3), make(2 ** 12, 3)),
+    () => queuePush(plan, make(2 ** 20, 3), make(2 ** 12, 3)),
     ShapeError,
     /expected N·K below 2³², got 4096 rows for 1048576; use a shorter queue/,
   );

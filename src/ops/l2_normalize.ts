@@ -1,11 +1,12 @@
+// Rows scaled to length 1.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
-import { normalize_rows as kernel } from '../generated/normalize_rows.js';
+import { l2_normalize as kernel } from '../generated/l2_normalize.js';
 import type { Plan } from '../runtime/plan.js';
 import { viewText } from '../tensor/footprint.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
-import { overRows, rowForms } from './lanes.js';
+import { overRows, rowForms } from './reduction_width.js';
 
 /** What lengths are raised to before a row is divided by its own. */
 export const shortest = 1e-12;
@@ -17,22 +18,22 @@ export const shortest = 1e-12;
  * @returns (N, D), rows of length 1
  * @throws ShapeError where x is no matrix
  */
-export function normalizeRows(tape: Tape, x: Tensor): Tensor {
-  expectArguments('normalizeRows', { tape, x });
-  const [N, D] = matrixOf('normalizeRows', x);
+export function l2Normalize(tape: Tape, x: Tensor): Tensor {
+  expectArguments('l2Normalize', { tape, x });
+  const [N, D] = matrixOf('l2Normalize', x);
   const forms = rowForms(tape.plan.device.software, D);
-  const y = tape.empty('normalizeRows.y', x.shape);
-  tape.plan.choose('normalizeRows.forward', forms, (form, plan) => {
+  const y = tape.empty('l2Normalize.y', x.shape);
+  tape.plan.choose('l2Normalize.forward', forms, (form, plan) => {
     const { half, ...common } = overRows(form, N);
     const params = { N, D, ld: D, eps: shortest, half };
     plan.dispatch(kernel, 'forward', { ...common, params, bindings: { x, y }, bytes: 12 * N * D });
   });
-  return tape.record('normalizeRows', [x], y, (dy) => {
-    const dx = tape.empty('normalizeRows.dx', x.shape);
-    tape.plan.choose('normalizeRows.backward', forms, (form, plan) => {
+  return tape.record('l2Normalize', [x], y, (dy) => {
+    const dx = tape.empty('l2Normalize.dx', x.shape);
+    tape.plan.choose('l2Normalize.backward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
       const params = { N, D, ld: D, eps: shortest, half };
-      const bindings = { x: tape.restore(x), dy, dx };
+      const bindings = { x: tape.recompute(x), dy, dx };
       plan.dispatch(kernel, 'backward', { ...common, params, bindings, bytes: 20 * N * D });
     });
     return [dx];
@@ -46,14 +47,14 @@ export function normalizeRows(tape: Tape, x: Tensor): Tensor {
  * @param rows (N, D), maybe the leading block of a wider matrix
  * @throws ShapeError where `rows` is no matrix, or elements of a row lie apart
  */
-export function normalizeRowsInPlace(plan: Plan, rows: Tensor): void {
-  expectArguments('normalizeRowsInPlace', { plan, rows });
-  const [N, D] = matrixOf('normalizeRowsInPlace', rows);
+export function l2NormalizeInPlace(plan: Plan, rows: Tensor): void {
+  expectArguments('l2NormalizeInPlace', { plan, rows });
+  const [N, D] = matrixOf('l2NormalizeInPlace', rows);
   if (D > 1 && rows.strides[1] !== 1)
     throw new ShapeError(
-      `normalizeRowsInPlace: expected rows of neighbouring elements, got ${viewText(rows)}; copy it by contiguous()`,
+      `l2NormalizeInPlace: expected rows of neighboring elements, got ${viewText(rows)}; copy it by contiguous()`,
     );
-  plan.choose('normalizeRowsInPlace', rowForms(plan.device.software, D), (form, plan) => {
+  plan.choose('l2NormalizeInPlace', rowForms(plan.device.software, D), (form, plan) => {
     const { half, ...common } = overRows(form, N);
     const params = { N, D, ld: rows.strides[0], eps: shortest, half };
     plan.dispatch(kernel, 'in_place', { ...common, params, bindings: { rows }, bytes: 12 * N * D });
