@@ -30,12 +30,18 @@ const budget: Record<string, number> = {
   test: 450,
   bench: 400,
   experiments: 400,
-  'src/runtime/plan.ts': 480,
+  'src/runtime/plan.ts': 490,
   'src/train/trainer.ts': 405,
 };
 
 /** Kernels that belong to another folder than ops. */
-const homes: Record<string, string> = { sgd: 'optim', lars: 'optim', adamw: 'optim', ema: 'optim' };
+const homes: Record<string, string> = {
+  sgd: 'optim',
+  lars: 'optim',
+  adamw: 'optim',
+  ema: 'optim',
+  nonfinite: 'runtime',
+};
 
 const files = (folder: string, ending: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
