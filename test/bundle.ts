@@ -79,9 +79,9 @@ async function adds({ Plan, Tape }: Pick<Slimgrad, 'Plan' | 'Tape'>): Promise<vo
   plan.dispose();
 }
 
-costs(['Plan', 'Tape'], 10_450, adds);
+costs(['Plan', 'Tape'], 10_550, adds);
 
-costs(['Plan', 'Tape', 'mul'], 14_500, async ({ Plan, Tape, mul }) => {
+costs(['Plan', 'Tape', 'mul'], 14_550, async ({ Plan, Tape, mul }) => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const a = tape.requireGrad(upload('a', [1, 2, 3]));
@@ -103,7 +103,7 @@ costs(['Plan', 'Tape', 'mul'], 14_500, async ({ Plan, Tape, mul }) => {
   plan.dispose();
 });
 
-costs(['record', 'mul'], 15_350, async ({ record, mul }) => {
+costs(['record', 'mul'], 15_450, async ({ record, mul }) => {
   const [a, b] = [upload('a', [1, 2, 3]), upload('b', [10, 20, 30])];
   const step = await record(device, (tape) => ({ y: mul(tape, a, b) }));
   step.run();
