@@ -1,7 +1,7 @@
 // Builds everything that is not written by hand.
 //
 //   node build.mjs             kernels → src/generated, library → dist (JavaScript and types)
-//   node build.mjs kernels     kernels → src/generated
+//   node build.mjs kernels     shared blocks → kernels, kernels → src/generated
 //   node build.mjs test [PATH…] kernels, then test/PATH.ts → build/test/PATH.mjs (all tests where none is named)
 //   node build.mjs bench       kernels, then bench/*.ts → build/bench
 //   node build.mjs experiments kernels, then experiments/*.ts → build/experiments
@@ -13,6 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
 import { squeezed } from './kernels/comments.mjs';
+import { writeShared } from './kernels/shared.mjs';
 import { isNewer } from './test/runner/files.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
@@ -51,6 +52,7 @@ async function generateKernels() {
     isNewer(generated, ['kernels', 'src/custom_kernel', 'build.mjs'])
   )
     return;
+  writeShared();
   const { reflect } = await importReflection();
   mkdirSync('src/generated', { recursive: true });
   const stems = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));

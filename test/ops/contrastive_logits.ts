@@ -159,7 +159,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => contrastiveLogits(tape, make(4, 5), make(4, 5), make(9, 6)),
     ShapeError,
-    /contrastiveLogits: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
+    /contrastiveLogits: expected queue \(Q, 5\) for q \(4, 5\), got \(9, 6\)/,
   );
 });
 

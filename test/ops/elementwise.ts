@@ -218,7 +218,7 @@ test('what the others do not need is not computed, and equal shapes are added by
   tape.backward(add(tape, mul(tape, x, constant), x), tape.empty('dy', [4, 6]));
   assert.equal(
     plan.dispatches.map(({ label }) => label),
-    ['elementwise.forward_broadcast', 'add.forward', 'elementwise.backward_broadcast', 'add.forward'],
+    ['elementwise.forward_broadcast', 'add.forward', 'elementwise.backward_input_broadcast', 'add.forward'],
   );
 });
 

@@ -27,7 +27,7 @@ function logSoftmax(row: Numbers, temperature: number): Float64Array {
   return v.map((x) => x - most - log);
 }
 
-/** Loss and gradient of targets (N, K), in f64. */
+/** Loss and gradient of targets (N, L), in f64. */
 function reference(x: Numbers, t: Numbers, dloss: number, K: number, { temperature = 1, scale = 1 } = {}) {
   const N = x.length / K;
   let loss = 0;
@@ -158,7 +158,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => softmaxCrossEntropy(tape, make(4)),
     ShapeError,
-    /softmaxCrossEntropy: expected logits \(N, K\), none of them 0, got \(4\)/,
+    /softmaxCrossEntropy: expected logits \(N, L\), none of them 0, got \(4\)/,
   );
   await rejects(
     () => softmaxCrossEntropy(tape, make(4, 3), make(4, 2)),
