@@ -12,6 +12,7 @@ export const longest = [
  * They run on the fastest adapter; on the others only those whose names match.
  */
 export const once = {
+  bundle: 'one file is all',
   'core/channel_selection': 'dense convolution|tuning finds',
   'cost/ledger': 'lars|one ledger',
   'cost/run': 'by sgd',
