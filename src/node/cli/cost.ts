@@ -1,10 +1,17 @@
+import { basename, dirname } from 'node:path';
 import { encoderNames } from '../../config/encoders.js';
 import { integer, methodNames, number, type Setting } from '../../config/kinds.js';
-import { flagOf } from '../../config/settings.js';
+import { changeSettings, flagOf, parseConfig } from '../../config/settings.js';
 import { publishedColumn } from '../../cost/published.js';
-import { publishedText, trainingText } from '../../cost/text.js';
+import { runCost } from '../../cost/run.js';
+import { publishedText, runText, trainingText } from '../../cost/text.js';
 import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
 import { ConfigError } from '../../errors.js';
+import { metaDevice } from '../../runtime/meta.js';
+import { stepSeconds } from '../run/pace.js';
+import { readMetrics } from '../run/run_folder.js';
+import { readSettings } from '../run/settings_file.js';
+import { openTeacher } from '../run/teacher_file.js';
 import type { Command } from './command.js';
 import { type Flag, UsageError } from './flags.js';
 
@@ -81,7 +88,6 @@ export const costCommand: Command = {
       console.log(publishedText(publishedColumn()));
     } else if (config !== undefined) {
       refuse(given, ['teacher', 'teacherEpochs'], 'is of published costs; a run names its own teacher in its settings');
-      const { costOfFile } = await import('./cost_file.js');
       console.log(await costOfFile(String(config), settings));
     } else {
       refuse(given, ['batch'], 'means something with --config only');
@@ -107,4 +113,26 @@ function readNumbers(given: Readonly<Record<string, unknown>>): Record<string, u
 
 function refuse(given: Readonly<Record<string, unknown>>, keys: readonly string[], why: string): void {
   for (const key of keys) if (given[key] !== undefined) throw new UsageError(`${flagOf(key)}: ${why}; leave it out`);
+}
+
+/**
+ * What a run with the settings in `file` computes, in words; of a run folder's config.json as it stands, also how fast its
+ * steps were.
+ *
+ * @param given what stands in place of the file's settings, and the number of training images
+ * @throws ConfigError where the settings count epochs, and nothing tells of how many images
+ */
+export async function costOfFile(
+  file: string,
+  { images, ...given }: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const config = parseConfig(changeSettings(await readSettings(file), given));
+  if (images === undefined && (config.steps === null || config.distilEpochs > 0))
+    throw new ConfigError(
+      'images (--images): needed, for the settings count epochs; give the number of training images',
+    );
+  const teacher = await openTeacher(config, metaDevice());
+  const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images), teacher);
+  const isOwn = basename(file) === 'config.json' && Object.keys(given).length === 0;
+  return runText(file, config, cost, isOwn ? stepSeconds(await readMetrics(dirname(file))) : undefined);
 }
