@@ -119,10 +119,10 @@ export function integer<T extends number | null = number>(
   return number(doc, standard, { ...options, whole: true });
 }
 
-export function choice<const C extends string>(
+export function choice<const C extends string | null>(
   doc: string,
   standard: Default<NoInfer<C>>,
-  choices: readonly C[],
+  choices: readonly NonNullable<C>[],
   options: Options = {},
 ): Setting<C> {
   return {

@@ -86,7 +86,7 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
   const foreign = join(root, 'foreign.json');
   writeFileSync(foreign, '{"name": "x"}');
   for (const [args, message] of [
-    [[], /--encoder: needed, but not given; see slimgrad cost --help/],
+    [[], /--encoder is required. See slimgrad cost --help/],
     [['--encoder', 'mobilenet_v3'], /unknown encoder 'mobilenet_v3': did you mean/],
     [['--encoder', 'mobilenet_v1', '--method', 'sed'], /unknown method 'sed': did you mean 'seed'/],
     [['--encoder', 'mobilenet_v1', '--method', 'seed', '--teacher', 'r50'], /unknown teacher 'r50': /],
@@ -102,7 +102,7 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
     [['--encoder', 'mobilenet_v1', '--batch', '8'], /--batch: means something with --config only/],
     [['--published', '--epochs', '3'], /--epochs: takes no part in --published/],
     [['--published', '--config', settings], /expected one of --config and --published/],
-    [['--config', settings], /images \(--images\): needed/],
+    [['--config', settings], /images \(--images\) is required/],
     [['--config', settings, '--images', '8'], /batch \(--batch\): expected at most the 8 training images/],
     [['--config', settings, '--teacher', 'resnet50'], /--teacher: is of published costs/],
     [['--config', foreign], /unknown setting 'name'/],

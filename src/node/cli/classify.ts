@@ -1,43 +1,40 @@
+import { dataSettings } from '../../config/data.js';
+import { flagsOf } from '../../config/flags.js';
+import { required, text } from '../../config/kinds.js';
 import type { ImageFolderOptions } from '../data/image_folder.js';
 import { loadClassifier } from '../run/load_encoder.js';
+import { classifierFile } from '../run/weights_file.js';
 import { checkPlace, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
 import { csvField, usableImages } from './embed.js';
-import { UsageError } from './flags.js';
-import { rangeFlag } from './settings.js';
+import { completeFlags } from './flags.js';
+import { given } from './subject.js';
 
-export const classify: Command = {
-  name: 'classify',
-  summary: 'write the classes of the images in a folder',
+const settings = {
+  weights: text(
+    'an encoder with a classifier: finetune-*.safetensors or linear-*.safetensors of those commands, or a run folder that has one',
+    required,
+    'FILE',
+  ),
+  range: { ...dataSettings.range, shown: "that of the encoder's training" },
+  out: text(
+    'where to write: a CSV file of the name, the label and the probability of every class',
+    'labels.csv',
+    'FILE',
+  ),
+};
+
+export const classifyCommand: Command = {
   usage: 'classify DIR --weights FILE --out FILE',
-  positional: ['DIR, a folder of images'],
-  flags: [
-    {
-      flag: '--weights',
-      key: 'weights',
-      value: 'FILE',
-      doc: 'an encoder with a classifier, as finetune-*.safetensors or linear-*.safetensors of those commands',
-      default: 'needed',
-    },
-    rangeFlag,
-    {
-      flag: '--out',
-      key: 'out',
-      value: 'FILE',
-      doc: 'where to write: a CSV file of the name, the label and the probability of every class',
-      default: 'labels.csv',
-    },
-  ],
+  positional: [text('a folder of images', required, 'DIR')],
+  flags: flagsOf(settings),
   examples: [
     ['slimgrad classify new --weights runs/photos/finetune-slim-photos.safetensors', 'to labels.csv'],
     ['slimgrad classify new --weights runs/photos/linear-slim-photos.safetensors --out new.csv', 'by a linear layer'],
   ],
-  async run({ values, positional }) {
-    const { weights, range, out = 'labels.csv' } = values;
-    if (weights === undefined) throw new UsageError('--weights: needed, but not given; see slimgrad classify --help');
-    const { images, counts } = await classifyFolder(positional[0], String(weights), String(out), {
-      ...(range !== undefined && { range: range as readonly [number, number] }),
-    });
+  async run({ values, positional: [folder] }) {
+    const { weights, out, ...options } = completeFlags('slimgrad classify', settings, values);
+    const { images, counts } = await classifyFolder(folder, await classifierFile(weights), out, given(options));
     console.log(`Wrote the labels of ${images} images to ${out}`);
     const width = Math.max(...counts.map(([label]) => label.length));
     for (const [label, count] of counts) console.log(`  ${label.padEnd(width)}  ${count}`);

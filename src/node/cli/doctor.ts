@@ -1,8 +1,7 @@
+import { doctor } from '../device/doctor.js';
 import type { Command } from './command.js';
 
 export const doctorCommand: Command = {
-  name: 'doctor',
-  summary: 'list adapters and features, and prove that the adapter computes',
   usage: 'doctor',
   positional: [],
   flags: [],
@@ -11,7 +10,6 @@ export const doctorCommand: Command = {
     ['SLIMGRAD_ADAPTER=swiftshader slimgrad doctor', 'the embedded software adapter'],
   ],
   async run() {
-    const { doctor } = await import('../device/doctor.js');
     const { ok, text } = await doctor();
     console.log(text);
     return ok ? 0 : 1;

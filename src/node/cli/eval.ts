@@ -1,3 +1,4 @@
+import { flagsOf } from '../../config/flags.js';
 import { integer, text } from '../../config/kinds.js';
 import { DataError } from '../../errors.js';
 import { knnDefaults } from '../../metrics/knn.js';
@@ -12,20 +13,20 @@ import {
   type SubjectOptions,
   searched,
 } from '../eval/subject.js';
+import { placeOf, publish } from '../run/results.js';
+import { weightsFile } from '../run/weights_file.js';
 import type { Command } from './command.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 
 const settings = {
   ...subjectSettings,
-  k: integer('neighbours of kNN', knnDefaults.k, { min: 1, max: 2 ** 32 - 1 }),
+  k: integer('neighbors of kNN', knnDefaults.k, { min: 1, max: 2 ** 32 - 1 }),
   ...resultSettings,
-  json: text('write the figures there too', '', 'FILE', { shown: '' }),
+  json: text('also write the metrics as JSON', '', 'FILE', { shown: '' }),
 };
 
 export const evalCommand: Command = {
-  name: 'eval',
-  summary: 'measure an encoder: kNN, and cross-style retrieval on emoji',
   usage: 'eval --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: flagsOf(settings),
@@ -34,10 +35,18 @@ export const evalCommand: Command = {
     ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labeled folder'],
   ],
   async run({ values }) {
-    const { weights, data, out, report, json, ...options } = settle('eval', settings, values);
+    const {
+      weights: path,
+      part,
+      data,
+      out,
+      report,
+      json,
+      ...options
+    } = completeFlags('slimgrad eval', settings, values);
+    const weights = await weightsFile(path, part);
     const { checkPlace, writeFileAtomic } = await import('../system/files.js');
     if (json) await checkPlace(json);
-    const { placeOf, publish } = await import('../run/results.js');
     const place = await placeOf('eval', weights, data, { out, report });
     const result = await evaluateFile(weights, data, given(options));
     await publish(result, place);

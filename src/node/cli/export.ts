@@ -1,4 +1,5 @@
-import type { Width } from '../../core/parameters.js';
+import { flagsOf } from '../../config/flags.js';
+import { choice, required, text, toggle } from '../../config/kinds.js';
 import { ConfigError } from '../../errors.js';
 import { some } from '../../eval/labels.js';
 import { foldBatchnorm, traceEncoder } from '../../export/graph.js';
@@ -7,100 +8,58 @@ import { f32, writeSafetensors } from '../../formats/safetensors.js';
 import { metadataOf, type RunEncoderFile, readEncoder, tensorsOf } from '../../inference/encoder_file.js';
 import { imagenetStatistics } from '../../ops/augment.js';
 import { numel } from '../../tensor/tensor.js';
+import { weightsFile } from '../run/weights_file.js';
 import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
-import { UsageError } from './flags.js';
+import { completeFlags } from './flags.js';
+import { weightsSettings } from './subject.js';
+
+export const exportFormats = ['onnx', 'safetensors'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+const settings = {
+  ...weightsSettings,
+  out: text('where to write', required, 'FILE'),
+  format: choice<ExportFormat | null>('of the file', null, exportFormats, { shown: 'as its name ends' }),
+  fold: toggle(
+    'fold every batchnorm into the convolution before it: fewer steps, the same features but for rounding',
+    false,
+  ),
+};
 
 export const exportCommand: Command = {
-  name: 'export',
-  summary: 'write an encoder for other programs: ONNX, or safetensors for torchvision',
   usage: 'export --weights FILE --out FILE [FLAGS]',
   positional: [],
-  flags: [
-    {
-      flag: '--weights',
-      key: 'weights',
-      value: 'FILE',
-      doc: 'an encoder, as slim.safetensors of a run',
-      default: 'needed',
-    },
-    {
-      flag: '--out',
-      key: 'out',
-      value: 'FILE',
-      doc: 'where to write',
-      default: 'needed',
-    },
-    {
-      flag: '--format',
-      key: 'format',
-      value: 'onnx|safetensors',
-      doc: 'of the file',
-      default: 'as its name ends',
-    },
-    {
-      flag: '--fold',
-      key: 'fold',
-      value: '',
-      doc: 'take every batchnorm into the weights of the convolution before it: fewer steps, the same features but for rounding',
-      default: 'false',
-    },
-    {
-      flag: '--part',
-      key: 'part',
-      value: 'slim|host',
-      doc: 'refuse a file of the other encoder',
-    },
-  ],
+  flags: flagsOf(settings),
   examples: [
     ['slimgrad export --weights runs/demo-0/slim.safetensors --out slim.onnx', 'for ONNX Runtime, in any language'],
     ['slimgrad export --weights runs/demo-0/slim.safetensors --out slim.onnx --fold', 'without batchnorms'],
     ['slimgrad export --weights runs/a/host.safetensors --out host.safetensors', 'for PyTorch'],
   ],
   async run({ values }) {
-    const { weights, out, fold = false } = values;
-    for (const [flag, value] of Object.entries({ weights, out }))
-      if (value === undefined) throw new UsageError(`--${flag}: needed, but not given; see slimgrad export --help`);
-    const format = oneOf(exportFormats, '--format', values.format);
-    const part = oneOf(['slim', 'host'] as const, '--part', values.part);
-    const options = { fold: fold === true, ...(format && { format }), ...(part && { part }) };
-    console.log(await exportFile(String(weights), String(out), options));
+    const { weights, out, part, format, fold } = completeFlags('slimgrad export', settings, values);
+    console.log(await exportFile(await weightsFile(weights, part), out, { fold, ...(format && { format }) }));
     return 0;
   },
 };
-
-function oneOf<T extends string>(known: readonly T[], flag: string, value: unknown): T | undefined {
-  const found = known.find((name) => name === value);
-  if (value !== undefined && !found) throw new ConfigError(`${flag}: expected ${known.join(' or ')}, got '${value}'`);
-  return found;
-}
-
-export const exportFormats = ['onnx', 'safetensors'] as const;
-export type ExportFormat = (typeof exportFormats)[number];
 
 export interface ExportFileOptions {
   /** By the ending of the file's name where left out. */
   format?: ExportFormat;
   /** Take every batchnorm into the weights of the layer before it. */
   fold?: boolean;
-  /** The encoder that is expected to be in the file. */
-  part?: Width;
 }
 
 /**
  * Writes the encoder in `weights` to `out` for other programs: as ONNX, or as safetensors under torchvision's names.
  *
  * @returns a few lines on what was written, and on how to use it
- * @throws DataError where a file cannot be used; ConfigError where the format is unknown or the part is not the file's
+ * @throws DataError where a file cannot be used; ConfigError where the format is unknown
  */
 export async function exportFile(weights: string, out: string, options: ExportFileOptions = {}): Promise<string> {
-  const { format = formatOf(out), fold = false, part } = options;
+  const { format = formatOf(out), fold = false } = options;
   await checkPlace(out);
   const file = readEncoder(await readBytes(weights), { file: weights });
-  if (part && part !== file.part)
-    throw new ConfigError(
-      `--part: expected the ${part} encoder, but ${weights} holds the ${file.part} one; give the ${part}.safetensors beside it`,
-    );
   const bytes = format === 'onnx' ? onnx(file, fold) : safetensors(file, fold);
   await writeFileAtomic(out, bytes);
   return `${headline(file, out, bytes.length, fold)}\n${format === 'onnx' ? ofOnnx(file) : ofSafetensors(file, fold)}`;

@@ -1,3 +1,4 @@
+import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
 import { settled } from '../../eval/supervised.js';
@@ -7,27 +8,28 @@ import { openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { thin } from '../eval/evaluate.js';
 import { type DataChoice, evaluationOptions, mostImages } from '../eval/subject.js';
+import { weightsFile } from '../run/weights_file.js';
 import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags } from './flags.js';
 import { dataChoice, given, subjectSettings } from './subject.js';
 
 const settings = {
   weights: subjectSettings.weights,
+  part: subjectSettings.part,
   data: text('the images; where they come with a split, the training ones', required, subjectSettings.data.value),
   ...dataChoice,
   out: text('where to write the encoder', required, 'FILE'),
 };
 
 export const recalibrateCommand: Command = {
-  name: 'recalibrate',
-  summary: "take an encoder's batchnorm statistics from other images",
   usage: 'recalibrate --weights FILE --data DIR|emoji|... --out FILE',
   positional: [],
   flags: flagsOf(settings),
   examples: [['slimgrad recalibrate --weights a.safetensors --data photos --out b.safetensors', 'for your own images']],
   async run({ values }) {
-    const { weights, data, out, ...options } = settle('recalibrate', settings, values);
+    const { weights: path, part, data, out, ...options } = completeFlags('slimgrad recalibrate', settings, values);
+    const weights = await weightsFile(path, part);
     const images = await recalibrateFile(weights, data, out, given(options));
     console.log(`Wrote the encoder with the statistics of ${images} images to ${out}`);
     return 0;
