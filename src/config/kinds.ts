@@ -147,7 +147,7 @@ export function text<T extends string | null = string>(
     doc,
     default: standard,
     value,
-    expected: 'a text that is not empty',
+    expected: 'a non-empty string',
     accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? (raw as T) : undefined),
     fromText: (given) => given,
   };
