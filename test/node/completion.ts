@@ -49,7 +49,7 @@ test('bash completes commands, flags, choices and paths', () => {
     [...commands.map(({ name }) => name), 'help', '--help', '--version'].sort(),
   );
   assert.equal(offered('e').sort(), ['embed', 'eval', 'export']);
-  assert.equal(offered('pretrain', '--lars-c'), ['--lars-clip', '--no-lars-clip']);
+  assert.equal(offered('pretrain', '--lars-c'), ['--lars-clip']);
   assert.equal(offered('pretrain', '--data', 'emoji', '--opt'), ['--optimizer']);
   assert.equal(offered('pretrain', '--optimizer', ''), ['lars', 'sgd', 'adamw']);
   assert.equal(offered('pretrain', '--optimizer', '=', ''), ['lars', 'sgd', 'adamw']);
@@ -91,7 +91,7 @@ test('zsh and fish can read theirs: quotes are closed, and the shells agree wher
 });
 
 test('a shell that is not known is refused', () => {
-  const { status, stderr } = spawnSync(process.execPath, [cli.file, 'completion', 'fsh'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, [cli.file, 'completion', 'fishy'], { encoding: 'utf8' });
   assert.is(status, 2);
   assert.match(stderr, "expected one of bash, zsh, fish");
   assert.match(stderr, "Did you mean 'fish'?");
