@@ -106,7 +106,7 @@ test('wrong values are refused with what was expected', () => {
   );
   refused(['pretrain', '--data', 'emoji', '--trust', '1e-300'], 2, 'above 0, got 1e-300, which is beyond f32');
   refused(['eval', '--data', 'emoji'], 2, '--weights is required');
-  refused(['eval', '--data', 'emoji', '--weights', ''], 2, "--weights: expected a non-empty string, got \"\"");
+  refused(['eval', '--data', 'emoji', '--weights', ''], 2, '--weights: expected a non-empty string, got ""');
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--k', '0'], 2, '--k: expected a whole number from 1');
   refused(['eval', '--data', 'emoji', '--weights', 'x', '--split-seed', '4294967296'], 2, 'from 0 to 4294967295');
   for (const name of ['linear', 'finetune']) {

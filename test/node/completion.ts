@@ -19,7 +19,9 @@ test.before(async () => {
   mkdirSync(join(root, 'photos'));
   writeFileSync(join(root, 'photo.safetensors'), '');
   for (const shell of ['bash', 'zsh', 'fish']) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, 'completion', shell], { encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, 'completion', shell], {
+      encoding: 'utf8',
+    });
     assert.equal([status, stderr], [0, '']);
     scripts[shell] = join(root, `slimgrad.${shell}`);
     writeFileSync(scripts[shell], stdout);
@@ -44,10 +46,7 @@ function offered(...words: string[]): string[] {
 }
 
 test('bash completes commands, flags, choices and paths', () => {
-  assert.equal(
-    offered('').sort(),
-    [...commands.map(({ name }) => name), 'help', '--help', '--version'].sort(),
-  );
+  assert.equal(offered('').sort(), [...commands.map(({ name }) => name), 'help', '--help', '--version'].sort());
   assert.equal(offered('e').sort(), ['embed', 'eval', 'export']);
   assert.equal(offered('pretrain', '--lars-c'), ['--lars-clip']);
   assert.equal(offered('pretrain', '--data', 'emoji', '--opt'), ['--optimizer']);
@@ -61,7 +60,7 @@ test('bash completes commands, flags, choices and paths', () => {
   assert.equal(offered('embed', '--weights', 'x', 'ph'), ['photos']);
   assert.equal(offered('completion', ''), ['bash', 'zsh', 'fish']);
   assert.equal(offered('help', 'ev'), ['eval']);
-  assert.equal(offered('doctor', '-'), ['--help']);
+  assert.equal(offered('doctor', '-'), ['--json', '--help']);
   assert.equal(offered('eval', '--k', ''), []);
 });
 
@@ -93,7 +92,7 @@ test('zsh and fish can read theirs: quotes are closed, and the shells agree wher
 test('a shell that is not known is refused', () => {
   const { status, stderr } = spawnSync(process.execPath, [cli.file, 'completion', 'fishy'], { encoding: 'utf8' });
   assert.is(status, 2);
-  assert.match(stderr, "expected one of bash, zsh, fish");
+  assert.match(stderr, 'expected one of bash, zsh, fish');
   assert.match(stderr, "Did you mean 'fish'?");
 });
 

@@ -65,7 +65,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'doctor',
     group: 'About',
-    summary: 'list adapters and features, and check that the adapter computes correctly',
+    summary: 'versions, adapters and speed; proves that the adapter computes',
     load: async () => (await import('./doctor.js')).doctorCommand,
   },
   {
