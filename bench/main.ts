@@ -2,9 +2,10 @@ import { access, constants } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type EncoderName, encoderNames } from '../src/config/encoders.js';
-import { unknown } from '../src/config/names.js';
+import { flagsOf, type Values } from '../src/config/flags.js';
+import { choice, integer, text, toggle } from '../src/config/kinds.js';
 import { ConfigError, SlimgradError } from '../src/errors.js';
-import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/cli/flags.js';
+import { completeFlags, describeFlags, parseFlags, UsageError } from '../src/node/cli/flags.js';
 import { type AdapterChoice, openDevice } from '../src/node/device/device.js';
 import { fileError, makeFolder, writeFileAtomic } from '../src/node/system/files.js';
 import { version } from '../src/node/system/version.js';
@@ -20,92 +21,44 @@ import { benchStep, ofEncoder, settings } from './step.js';
 import { digits, mebibytes } from './table.js';
 import { benchTuned } from './tuned.js';
 
-const flags: readonly Flag[] = [
-  { flag: '--step', key: 'step', value: '', doc: 'time training steps by phase and kernel, not single layers' },
-  {
-    flag: '--tune',
-    key: 'tune',
-    value: '',
-    doc: 'with --step: also tune, and time a tuned step beside the default one',
-  },
-  {
-    flag: '--encoder',
-    key: 'encoder',
-    value: encoderNames.join('|'),
-    doc: 'with --step: a step of this encoder instead, 1.5x-1x',
-  },
-  {
-    flag: '--image-size',
-    key: 'imageSize',
-    value: 'N',
-    doc: 'with --encoder: side of its images',
-    default: '224',
-    fromText: Number,
-  },
-  { flag: '--filter', key: 'filter', value: 'STEM', doc: 'only the layers of one kernel, e.g. pointwise' },
-  { flag: '--adapter', key: 'adapter', value: 'NAME', doc: 'auto, system, lavapipe or swiftshader', default: 'auto' },
-  {
-    flag: '--batch',
-    key: 'batch',
-    value: 'N',
-    doc: 'images a layer, or with --encoder in a step',
-    default: '32, or 4',
-    fromText: Number,
-  },
-  { flag: '--quick', key: 'quick', value: '', doc: 'fewest rounds, batch 8: to see that all answers are right' },
-  {
-    flag: '--fastest',
-    key: 'fastest',
-    value: '',
-    doc: 'the fastest round, not the median: on a machine that others use',
-  },
-  { flag: '--json', key: 'json', value: 'FILE', doc: 'also write everything measured as JSON' },
-  {
-    flag: '--report',
-    key: 'report',
-    value: 'FOLDER',
-    doc: 'layers and steps, and a page to share: bench.html and bench.json',
-  },
-  { flag: '--help', key: 'help', value: '', doc: 'print this' },
-];
+const flagSettings = {
+  step: toggle('time training steps by phase and kernel, not single layers', false),
+  tune: toggle('with --step: also tune, and time a tuned step beside the default one', false),
+  encoder: choice<EncoderName | null>('with --step: a step of this encoder instead, 1.5x-1x', null, encoderNames),
+  imageSize: integer<number | null>('with --encoder: side of its images', null, { min: 1, shown: '224' }),
+  filter: text<string | null>('only the layers of one kernel, e.g. pointwise', null, 'STEM'),
+  adapter: text<AdapterChoice>('auto, system, lavapipe or swiftshader', 'auto', 'NAME'),
+  batch: integer<number | null>('images a layer, or with --encoder in a step', null, { min: 2, shown: '32, or 4' }),
+  quick: toggle('fewest rounds, batch 8: to see that all answers are right', false),
+  fastest: toggle('the fastest round, not the median: on a machine that others use', false),
+  json: text<string | null>('also write everything measured as JSON', null, 'FILE'),
+  report: text<string | null>('layers and steps, and a page to share: bench.html and bench.json', null, 'FOLDER'),
+  help: toggle('print this', false),
+};
+const flags = flagsOf(flagSettings);
 
-interface Options {
-  step?: boolean;
-  tune?: boolean;
-  encoder?: EncoderName;
-  imageSize?: number;
-  filter?: string;
-  adapter?: AdapterChoice;
-  batch?: number;
-  quick?: boolean;
-  fastest?: boolean;
-  json?: string;
-  report?: string;
-  help?: boolean;
-}
+type Options = Values<typeof flagSettings>;
 
 function parse(args: readonly string[]): Options {
   const { values, positional } = parseFlags(args, flags);
   if (positional.length > 0) throw new UsageError(`bench: expected flags alone, got '${positional[0]}'`);
-  const { batch = 2, filter, encoder, imageSize }: Options = values;
-  if (values.tune && !values.step) throw new UsageError('--tune: expected --step beside it');
-  if (encoder !== undefined && (!values.step || values.tune || values.report))
-    throw new UsageError('--encoder: expected --step beside it, and neither --tune nor --report');
-  if (encoder !== undefined && !encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
-  if (imageSize !== undefined && encoder === undefined)
-    throw new UsageError('--image-size: expected --encoder beside it');
-  if (values.report && filter !== undefined) throw new UsageError('--report: expected all layers, got --filter');
-  if (!Number.isInteger(batch) || batch < 2)
-    throw new UsageError(`--batch: expected a whole number of at least 2, got ${batch}`);
-  const stems = new Set(layers(batch).map(({ stem }) => stem));
-  if (filter !== undefined && !stems.has(filter))
+  const options = completeFlags('npm run bench --', flagSettings, values);
+  const { batch, filter, encoder, imageSize, step, tune, report } = options;
+  if (tune && !step) throw new UsageError('--tune: only valid with --step');
+  if (encoder && (!step || tune || report))
+    throw new UsageError('--encoder: only valid with --step, and without --tune and --report');
+  if (imageSize !== null && !encoder) throw new UsageError('--image-size: only valid with --encoder');
+  if (report && filter !== null) throw new UsageError('--report: cannot be combined with --filter');
+  const stems = new Set(layers(batch ?? 2).map(({ stem }) => stem));
+  if (filter !== null && !stems.has(filter))
     throw new UsageError(`--filter: expected one of ${[...stems].join(', ')}, got '${filter}'`);
-  return values;
+  return options;
 }
 
 async function bench(options: Options): Promise<void> {
-  const { quick = false, encoder, imageSize = 224, json, report } = options;
-  const { batch = encoder ? 4 : quick ? 8 : 32 } = options;
+  const { quick, encoder, json, report } = options;
+  const imageSize = options.imageSize ?? 224;
+  const batch = options.batch ?? (encoder ? 4 : quick ? 8 : 32);
   const configs = encoder ? ofEncoder(encoder, imageSize, batch) : settings(quick);
   const take = options.fastest ? 'fastest' : 'median';
   if (json) await checkWritable(json);
@@ -130,7 +83,7 @@ async function bench(options: Options): Promise<void> {
   const ofLayers =
     options.step && !report
       ? undefined
-      : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter });
+      : await benchLayers(device, ceilings, { take, quick, batch, filter: options.filter ?? undefined });
   const rounds = { take, least: quick || encoder ? 1 : 5 } as const;
   const ofSteps = options.step || report ? { steps: await benchStep(device, ceilings, rounds, configs) } : undefined;
   const ofTuned = options.tune && { tuned: await benchTuned(device, take, quick) };

@@ -1,5 +1,4 @@
-import { SlimgradError } from '../src/index.js';
-import { UsageError } from '../src/node/cli/flags.js';
+import { ConfigError, SlimgradError } from '../src/index.js';
 import { type AdapterChoice, openDevice } from '../src/node.js';
 import { openData, trainingItems } from './data.js';
 import { help, parseOptions } from './options.js';
@@ -28,5 +27,5 @@ try {
 } catch (error) {
   if (!(error instanceof SlimgradError)) throw error;
   console.error(error.message);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

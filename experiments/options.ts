@@ -1,40 +1,33 @@
+import { flagsOf } from '../src/config/flags.js';
+import { integer, number, text, toggle } from '../src/config/kinds.js';
 import { methodNames } from '../src/index.js';
-import { describeFlags, type Flag, parseFlags, UsageError } from '../src/node/cli/flags.js';
+import { completeFlags, describeFlags, parseFlags, UsageError } from '../src/node/cli/flags.js';
 import { tableNames } from './rows.js';
 import { dataNames } from './settings.js';
 
-const flags: readonly Flag[] = [
-  {
-    flag: '--time-budget',
-    key: 'minutes',
-    value: 'MINUTES',
-    doc: 'stop before a run that would end later; the same command goes on from there',
-    default: 'none',
-    fromText: Number,
-  },
-  {
-    flag: '--only',
-    key: 'only',
-    value: 'NAMES',
-    doc: 'only runs of these data, tables and methods, with commas: emoji,epochs,xd,sacl_xd',
-  },
-  { flag: '--seeds', key: 'seeds', value: 'N', doc: 'seeds of every run', default: '3', fromText: Number },
-  {
-    flag: '--images',
-    key: 'images',
-    value: 'N',
-    doc: 'images that a run sees; each number has tables of its own',
-    default: '20000',
-    fromText: Number,
-  },
-  { flag: '--adapter', key: 'adapter', value: 'NAME', doc: 'auto, system, lavapipe or swiftshader', default: 'auto' },
-  { flag: '--help', key: 'help', value: '', doc: 'print this' },
-];
+const settings = {
+  timeBudget: number<number | null>(
+    'minutes; stop before a run that would end later, to continue by the same command',
+    null,
+    {
+      above: 0,
+      shown: 'none',
+    },
+  ),
+  only: text('only runs of these data, tables and methods, with commas: emoji,epochs,xd,sacl_xd', '', 'NAMES', {
+    shown: '',
+  }),
+  seeds: integer('seeds of every run', 3, { min: 1, max: 1000 }),
+  images: integer('images that a run sees; each number has tables of its own', 20_000, { min: 1, max: 1e9 }),
+  adapter: text('auto, system, lavapipe or swiftshader', 'auto', 'NAME'),
+  help: toggle('print this', false),
+};
+const flags = flagsOf(settings);
 
 export const help = `usage: npm run experiments -- table [FLAGS]
 
 Trains every method on the emoji and on Fashion-MNIST at a scale of minutes, and
-writes docs/results.md. Runs that experiments/results.jsonl has are not made again.
+writes docs/results.md. Runs in experiments/results.jsonl are not made again.
 
 ${describeFlags(flags)}`;
 
@@ -53,18 +46,25 @@ const known: readonly string[] = [...dataNames, ...tableNames, ...methodNames];
 /** @throws UsageError that names what was expected */
 export function parseOptions(args: readonly string[]): Options {
   const { values, positional } = parseFlags(args, flags);
-  const { only, seeds = 3, images = 20_000, minutes } = values as Partial<Omit<Options, 'only'>> & { only?: string };
-  const rest = { ...values, seeds, images, only: only?.split(',') ?? [] };
-  if (values.help) return rest;
+  const {
+    timeBudget,
+    only,
+    seeds,
+    images,
+    adapter,
+    help: isHelp,
+  } = completeFlags('npm run experiments --', settings, values);
+  const rest: Options = {
+    only: only === '' ? [] : only.split(','),
+    seeds,
+    images,
+    ...(timeBudget !== null && { minutes: timeBudget }),
+    ...(values.adapter !== undefined && { adapter }),
+    ...(isHelp && { help: true }),
+  };
+  if (isHelp) return rest;
   if (positional.length !== 1 || positional[0] !== 'table')
     throw new UsageError(`experiments: expected 'table', got '${positional.join(' ')}'; see --help`);
-  const whole = (flag: string, value: number, most: number) => {
-    if (!(Number.isInteger(value) && value >= 1 && value <= most))
-      throw new UsageError(`${flag}: expected a whole number from 1 to ${most}, got ${value}`);
-  };
-  whole('--seeds', seeds, 1000);
-  whole('--images', images, 1e9);
-  if (minutes !== undefined && !(minutes > 0)) throw new UsageError(`--time-budget: expected minutes, got ${minutes}`);
   for (const name of rest.only)
     if (!known.includes(name)) throw new UsageError(`--only: expected names among ${known.join(', ')}; got '${name}'`);
   return rest;

@@ -3,8 +3,10 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { availableParallelism, loadavg } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { SlimgradError } from '../../src/errors.js';
-import { describeFlags, type Flag, parseFlags, UsageError } from '../../src/node/cli/flags.js';
+import { flagsOf, type Values } from '../../src/config/flags.js';
+import { integer, text, toggle } from '../../src/config/kinds.js';
+import { ConfigError, SlimgradError } from '../../src/errors.js';
+import { completeFlags, describeFlags, parseFlags, UsageError } from '../../src/node/cli/flags.js';
 import { writeFileAtomic } from '../../src/node/system/files.js';
 import { seed as freshSeed, generator } from '../../test/random.js';
 import { geomean, typical } from '../measure.js';
@@ -16,30 +18,18 @@ import type { Answer, Request } from './side.js';
 const sides = ['ours', 'tfjs', 'jax'] as const;
 type SideName = (typeof sides)[number];
 
-const flags: readonly Flag[] = [
-  { flag: '--filter', key: 'filter', value: 'TEXT', doc: 'only the cases with this in their name, e.g. depthwise' },
-  { flag: '--rounds', key: 'rounds', value: 'N', doc: 'rounds at least', default: '5', fromText: Number },
-  { flag: '--core', key: 'core', value: 'N', doc: 'the core that all sides run on', default: '0', fromText: Number },
-  {
-    flag: '--fastest',
-    key: 'fastest',
-    value: '',
-    doc: 'the fastest round, not the median: on a machine that others use',
-  },
-  { flag: '--seed', key: 'seed', value: 'N', doc: 'of inputs and weights; fresh where left out', fromText: Number },
-  { flag: '--json', key: 'json', value: 'FILE', doc: 'also write everything measured as JSON' },
-  { flag: '--help', key: 'help', value: '', doc: 'print this' },
-];
+const flagSettings = {
+  filter: text('only the cases with this in their name, e.g. depthwise', '', 'TEXT', { shown: '' }),
+  rounds: integer('rounds at least', 5, { min: 1 }),
+  core: integer('the core that all sides run on', 0, { min: 0 }),
+  fastest: toggle('the fastest round, not the median: on a machine that others use', false),
+  seed: integer<number | null>('of inputs and weights', null, { min: 0, shown: 'fresh' }),
+  json: text('also write everything measured as JSON', '', 'FILE', { shown: '' }),
+  help: toggle('print this', false),
+};
+const flags = flagsOf(flagSettings);
 
-interface Options {
-  filter?: string;
-  rounds?: number;
-  core?: number;
-  fastest?: boolean;
-  seed?: number;
-  json?: string;
-  help?: boolean;
-}
+type Options = Values<typeof flagSettings>;
 
 /** What one side did on one case. */
 interface Result {
@@ -112,16 +102,12 @@ const span = 300;
 const roundLimit = 25;
 
 async function bench(options: Options): Promise<void> {
-  const { filter = '', rounds = 5, core = 0, fastest, seed = freshSeed, json } = options;
+  const { filter, rounds, core, fastest, json } = options;
+  const seed = options.seed ?? freshSeed;
   const take = fastest ? 'fastest' : 'median';
   const chosen = cases.filter(({ name }) => name.includes(filter));
   if (chosen.length === 0)
     throw new UsageError(`--filter: expected part of ${cases.map(({ name }) => name).join(', ')}; got '${filter}'`);
-  if (!(Number.isInteger(rounds) && rounds > 0))
-    throw new UsageError(`--rounds: expected a whole number above 0, got ${rounds}`);
-  for (const [flag, value] of Object.entries({ core, seed }))
-    if (!(Number.isInteger(value) && value >= 0))
-      throw new UsageError(`--${flag}: expected a whole number of at least 0, got ${value}`);
   const [load] = loadavg();
   console.log(
     `${hasTaskset ? `core ${core} alone` : 'no taskset: all cores'}, LP_NUM_THREADS=1, ` +
@@ -288,11 +274,11 @@ function rms(values: readonly number[]): number {
 try {
   const { values, positional } = parseFlags(process.argv.slice(2), flags);
   if (positional.length > 0) throw new UsageError(`bench:peers: expected flags alone, got '${positional[0]}'`);
-  const options: Options = values;
+  const options = completeFlags('npm run bench:peers --', flagSettings, values);
   if (options.help) console.log(describeFlags(flags));
   else await bench(options);
 } catch (error) {
   if (!(error instanceof SlimgradError)) throw error;
   console.error(error.message);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

@@ -119,10 +119,10 @@ export function integer<T extends number | null = number>(
   return number(doc, standard, { ...options, whole: true });
 }
 
-export function choice<const C extends string>(
+export function choice<const C extends string | null>(
   doc: string,
   standard: Default<NoInfer<C>>,
-  choices: readonly C[],
+  choices: readonly NonNullable<C>[],
   options: Options = {},
 ): Setting<C> {
   return {
@@ -147,7 +147,7 @@ export function text<T extends string | null = string>(
     doc,
     default: standard,
     value,
-    expected: 'a text that is not empty',
+    expected: 'a non-empty string',
     accept: (raw) => (typeof raw === 'string' && raw.trim() !== '' ? (raw as T) : undefined),
     fromText: (given) => given,
   };

@@ -1,4 +1,3 @@
-import { fitsF32 } from '../checks/range.js';
 import { ConfigError } from '../errors.js';
 import { isSmall } from '../ops/augment.js';
 import { adamwDefaults, larsDefaults, sgdDefaults } from '../optim/defaults.js';
@@ -6,6 +5,7 @@ import { ranges, trainerDefaults } from '../train/options.js';
 import { show } from '../train/schedule.js';
 import { dataSettings } from './data.js';
 import { backbone, encoderNames } from './encoders.js';
+import { completeSetting, type Flag, flagOf, flagsOf, type Settings } from './flags.js';
 import {
   blockList,
   choice,
@@ -20,7 +20,7 @@ import {
   toggle,
 } from './kinds.js';
 import { checkMethod, distils, methodSettings } from './method.js';
-import { nearest, unknown } from './names.js';
+import { unknown } from './names.js';
 import { presets } from './presets.js';
 import { slicingSettings } from './slicing.js';
 
@@ -205,7 +205,7 @@ export function parseConfig(raw: unknown): TrainConfig {
     if (!Object.hasOwn(table, key)) throw unknown('setting', key, settingKeys);
   }
   const config: Record<string, unknown> = {};
-  for (const key of settingKeys) config[key] = settle(key, given[key], config);
+  for (const key of settingKeys) config[key] = completed(key, given[key], config);
   const complete = config as Mutable;
   crossCheck(complete);
   return Object.freeze(complete);
@@ -225,7 +225,7 @@ export function changeSettings(base: object, changes: Readonly<Record<string, un
   if (isComplete && Object.keys(changes).some((key) => !isOfPlace(key))) {
     const settled = parseConfig(own) as Readonly<Record<string, unknown>>;
     for (const key of settingKeys)
-      if (rows[key].default !== required && same(settle(key, undefined, settled), settled[key])) delete own[key];
+      if (rows[key].default !== required && same(completed(key, undefined, settled), settled[key])) delete own[key];
   }
   if (changes.steps !== undefined) delete own.epochs;
   if (changes.epochs !== undefined) delete own.steps;
@@ -237,20 +237,7 @@ export const isOfPlace = (key: string) => key === 'out' || key === 'resume' || k
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
-function settle(key: string, value: unknown, above: Settled): unknown {
-  const row = rows[key];
-  if (value === undefined || value === null) {
-    if (row.default === required) throw new ConfigError(`${named(key)}: needed, but not given. ${row.remedy}`);
-    return typeof row.default === 'function' ? row.default(above) : row.default;
-  }
-  const accepted = row.accept(value);
-  if (accepted !== undefined) return accepted;
-  const names = row.value.split('|').filter((name) => name === name.toLowerCase()); // N or DIR stand for something
-  const close = typeof value === 'string' ? nearest(value, names) : undefined;
-  const remedy = close ? `Did you mean '${close}'?` : (row.remedy ?? '');
-  const beyond = Number.isFinite(value) && !fitsF32(value as number) ? ', which is beyond f32' : '';
-  throw new ConfigError(`${named(key)}: expected ${row.expected}, got ${show(value)}${beyond}. ${remedy}`.trim());
-}
+const completed = (key: string, given: unknown, above: Settled) => completeSetting(named(key), rows[key], given, above);
 
 function crossCheck(config: Mutable): void {
   const { data, epochs, steps, warmup } = config;
@@ -306,34 +293,13 @@ export function withPreset(name: string, changes: Readonly<Record<string, unknow
   return { ...Object.fromEntries(Object.entries(preset).filter(([key]) => isApt(key))), ...changes };
 }
 
-/** The flag of a setting: its key in kebab-case. */
-export function flagOf(key: string): string {
-  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-/** What a command line needs to know about a setting. */
-export interface SettingFlag {
-  key: string;
-  flag: string;
-  group: string;
-  doc: string;
-  /** Placeholder of the value; '' for a switch. */
-  value: string;
-  default: string;
-  fromText(text: string): unknown;
-}
-
 /** The settings as flags, in the order of the table. */
-export function settingFlags(): SettingFlag[] {
-  return Object.entries(groups).flatMap(([group, settings]) =>
-    Object.keys(settings).map((key) => {
-      const { doc, value, shown, default: standard, fromText } = rows[key];
-      const printed = shown ?? (standard === required ? 'needed' : String(standard));
-      return { key, flag: flagOf(key), group, doc, value, default: printed, fromText };
-    }),
-  );
+export function settingFlags(): Flag[] {
+  return Object.entries(groups).flatMap(([group, settings]) => flagsOf(settings as unknown as Settings, group));
 }
 
 function named(key: string): string {
   return `${key} (${flagOf(key)})`;
 }
+
+export { flagOf };

@@ -125,8 +125,8 @@ test('unknown keys are refused with the nearest name', () => {
 test('wrong types, ranges and choices are refused with what was expected and what came', () => {
   refused(null, 'expected an object', 'got null');
   refused([1], 'expected an object');
-  refused({}, 'data (--data): needed', 'emoji');
-  refused({ data: '  ' }, 'data (--data)', 'not empty');
+  refused({}, 'data (--data) is required', 'emoji');
+  refused({ data: '  ' }, 'data (--data)', 'non-empty');
   refused({ data: 'emoji', batch: 1 }, 'batch (--batch): expected a whole number from 2', 'got 1', 'Batchnorm');
   refused({ data: 'emoji', batch: '64' }, 'got "64"');
   refused(
@@ -201,7 +201,7 @@ test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', steps: 10, warmup: 11 }, "at most the run's 10 steps, got 11");
   refused({ data: 'emoji', cropMin: 0.9, cropMax: 0.5 }, 'at most cropMax, 0.5, got 0.9');
   refused({ data: 'photos', protocol: 'paired' }, 'only the emoji have');
-  refused({ data: 'emoji', optimizer: 'sgd', trust: 0.5 }, 'trust (--trust): means something with', 'lars', 'sgd');
+  refused({ data: 'emoji', optimizer: 'sgd', trust: 0.5 }, 'trust (--lars-trust): means something with', 'lars', 'sgd');
   refused({ data: 'emoji', optimizer: 'lars', decayAll: true }, 'decayAll (--decay-all)', 'two or more dimensions');
   refused({ data: 'emoji', nesterov: true }, 'choose sgd');
   refused({ data: 'emoji', imageSize: 8 }, "the encoder's total stride, 16, got 8");
@@ -281,10 +281,10 @@ test('every setting has a flag, a doc and a printed default', () => {
     assert.match(flag, /^--[a-z0-9]+(-[a-z0-9]+)*$/);
     assert.is(flag, flagOf(key));
     assert.ok(doc.length > 0 && doc.length < 76, `${key}: doc of ${doc.length} characters`);
-    assert.not.match(standard, /=>|function|Symbol|null/);
+    assert.not.match(standard ?? 'null', /=>|function|Symbol|null/);
   }
   const named =
-    '--data --encoder --width --ratio --method --alpha --lambda --scale --projector --optimizer --lr --epochs';
+    '--data --encoder --width --ratio --method --alpha --lambda --loss-scale --projector --optimizer --lr --epochs';
   const more = '--steps --batch --seed --checkpoint-every --out --resume';
   for (const flag of `${named} ${more}`.split(' '))
     assert.ok(

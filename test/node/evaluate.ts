@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImageSource, RgbaImage } from '../../src/data/source.js';
-import { csv } from '../../src/node/cli/embed_folder.js';
+import { csv } from '../../src/node/cli/embed.js';
 import { evaluate, pixelBaseline } from '../../src/node/eval/evaluate.js';
 import { evaluationText } from '../../src/node/eval/scores.js';
 

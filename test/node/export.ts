@@ -111,8 +111,8 @@ test('what cannot be exported is refused, and nothing is written', () => {
   const before = readdirSync(root);
   const weights = ['--weights', 'slim.safetensors'];
   for (const [args, code, ...parts] of [
-    [[...weights], 2, '--out: needed'],
-    [['--out', 'x.onnx'], 2, '--weights: needed'],
+    [[...weights], 2, '--out is required'],
+    [['--out', 'x.onnx'], 2, '--weights is required'],
     [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, which the name x.bin'],
     [[...weights, '--out', 'x.onnx', '--format', 'tflite'], 2, "--format: expected onnx or safetensors, got 'tflite'"],
     [[...weights, '--out', 'x.onnx', '--part', 'both'], 2, "--part: expected slim or host, got 'both'"],

@@ -1,14 +1,28 @@
-import { encoderNames } from '../../config/encoders.js';
-import { integer, methodNames, number, type Setting } from '../../config/kinds.js';
-import { flagOf } from '../../config/settings.js';
+import { basename, dirname } from 'node:path';
+import { type EncoderName, encoderNames } from '../../config/encoders.js';
+import { completeSetting, flagOf, flagsOf } from '../../config/flags.js';
+import { choice, integer, methodNames, number, required, text, toggle } from '../../config/kinds.js';
+import { changeSettings, parseConfig } from '../../config/settings.js';
 import { publishedColumn } from '../../cost/published.js';
-import { publishedText, trainingText } from '../../cost/text.js';
+import { runCost } from '../../cost/run.js';
+import { publishedText, runText, trainingText } from '../../cost/text.js';
 import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
-import { ConfigError } from '../../errors.js';
+import { metaDevice } from '../../runtime/meta.js';
+import { stepSeconds } from '../run/pace.js';
+import { readMetrics } from '../run/run_folder.js';
+import { readSettings } from '../run/settings_file.js';
+import { openTeacher } from '../run/teacher_file.js';
 import type { Command } from './command.js';
-import { type Flag, UsageError } from './flags.js';
+import { completeFlags, UsageError } from './flags.js';
 
-const numbers: Readonly<Record<string, Setting<number>>> = {
+const training = {
+  encoder: choice<EncoderName | null>('architecture of the slim encoder', null, encoderNames, { shown: 'required' }),
+  method: choice('what is trained', 'sacl_xd', methodNames),
+  teacher: choice<EncoderName | null>(
+    "the teacher's architecture; required by seed, disco, rekd and oss",
+    null,
+    encoderNames,
+  ),
   width: number('width of the slim encoder against the published network', 1, { min: 1 / 32, max: 16 }),
   ratio: number('K of Kx-1x: the host is K times as wide', 1.5, {
     min: 1,
@@ -22,50 +36,19 @@ const numbers: Readonly<Record<string, Setting<number>>> = {
   batch: integer('images in a step', 256, { min: 2, max: 65536, shown: "the file's" }),
 };
 
-const names: readonly Flag[] = [
-  { flag: '--encoder', key: 'encoder', value: 'NAME', doc: encoderNames.join(', '), default: 'needed' },
-  { flag: '--method', key: 'method', value: 'NAME', doc: methodNames.join(', '), default: 'sacl_xd' },
-  {
-    flag: '--teacher',
-    key: 'teacher',
-    value: 'NAME',
-    doc: "the teacher's architecture; needed by seed, disco, rekd and oss",
-  },
-];
-
-const flags: readonly Flag[] = [
-  ...names.map((flag) => ({ ...flag, group: 'Training' })),
-  ...Object.entries(numbers).map(([key, { doc, value, fromText, shown, default: standard }]) => ({
-    flag: flagOf(key),
-    key,
-    group: 'Training',
-    value,
-    doc,
-    fromText,
-    default: shown ?? String(standard),
-  })),
-  {
-    flag: '--config',
-    key: 'config',
-    group: 'Instead',
-    value: 'FILE',
-    doc: "a run's settings: count its own step, part by part; flags given beside it win",
-  },
-  {
-    flag: '--published',
-    key: 'published',
-    group: 'Instead',
-    value: '',
-    doc: 'the published costs beside what is counted here',
-  },
-];
+const instead = {
+  config: text<string | null>(
+    "a run's settings: count its own step, part by part; flags on the command line win",
+    null,
+    'FILE',
+  ),
+  published: toggle('the published costs compared with what is counted here', false),
+};
 
 export const costCommand: Command = {
-  name: 'cost',
-  summary: 'count the FLOPs of a training; needs no adapter',
   usage: 'cost --encoder NAME [FLAGS]',
   positional: [],
-  flags,
+  flags: [...flagsOf(training, 'Training'), ...flagsOf(instead, 'Instead')],
   examples: [
     ['slimgrad cost --encoder mobilenet_v3_large --method xd', 'as published costs are counted: 3.600e17 FLOPs'],
     ['slimgrad cost --encoder efficientnet_b0 --method seed --teacher resnet50', 'with its teacher'],
@@ -73,38 +56,48 @@ export const costCommand: Command = {
     ['slimgrad cost --config runs/a/config.json --images 50000', 'a run of your own'],
   ],
   async run({ values }) {
-    const { config, published, ...given } = values;
-    const settings = readNumbers(given);
+    const { config, published } = completeFlags('slimgrad cost', instead, values);
+    const all = completeFlags('slimgrad cost', training, values) as Readonly<Record<string, unknown>>;
+    const given = Object.fromEntries(Object.entries(all).filter(([key]) => values[key] !== undefined));
     if (published) {
-      refuse(given, Object.keys(given), 'takes no part in --published');
-      if (config !== undefined) throw new UsageError('--config: expected one of --config and --published, got both');
+      refuse(given, Object.keys(given), 'cannot be combined with --published');
+      if (config) throw new UsageError('--config: expected one of --config and --published, got both');
       console.log(publishedText(publishedColumn()));
-    } else if (config !== undefined) {
+    } else if (config) {
       refuse(given, ['teacher', 'teacherEpochs'], 'is of published costs; a run names its own teacher in its settings');
-      const { costOfFile } = await import('./cost_file.js');
-      console.log(await costOfFile(String(config), settings));
+      console.log(await costOfFile(config, given));
     } else {
-      refuse(given, ['batch'], 'means something with --config only');
-      if (given.encoder === undefined)
-        throw new UsageError('--encoder: needed, but not given; see slimgrad cost --help');
-      const spec = { method: 'sacl_xd', epochs: 100, ...settings } as TrainingSpec;
+      refuse(given, ['batch'], 'only valid with --config');
+      completeFlags('slimgrad cost', { encoder: { ...training.encoder, default: required } }, values);
+      const spec = { method: 'sacl_xd', epochs: 100, ...given } as TrainingSpec;
       console.log(trainingText(spec, trainingCost(spec)));
     }
     return 0;
   },
 };
 
-/** The values, numbers checked. */
-function readNumbers(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const read = ([key, value]: [string, unknown]) => {
-    const row = numbers[key];
-    const accepted = row ? row.accept(value) : value;
-    if (accepted === undefined) throw new ConfigError(`${flagOf(key)}: expected ${row.expected}, got '${value}'`);
-    return [key, accepted] as const;
-  };
-  return Object.fromEntries(Object.entries(given).map(read));
-}
-
 function refuse(given: Readonly<Record<string, unknown>>, keys: readonly string[], why: string): void {
   for (const key of keys) if (given[key] !== undefined) throw new UsageError(`${flagOf(key)}: ${why}; leave it out`);
+}
+
+const countsEpochs = 'The settings count epochs: give the number of training images.';
+
+/**
+ * What a run with the settings in `file` computes, in words; of a run folder's config.json as it stands, also how fast its
+ * steps were.
+ *
+ * @param given what stands in place of the file's settings, and the number of training images
+ * @throws ConfigError where the settings count epochs, without the number of images
+ */
+export async function costOfFile(
+  file: string,
+  { images, ...given }: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const config = parseConfig(changeSettings(await readSettings(file), given));
+  if (images === undefined && (config.steps === null || config.distilEpochs > 0))
+    completeSetting('images (--images)', { ...training.images, default: required, remedy: countsEpochs }, images);
+  const teacher = await openTeacher(config, metaDevice());
+  const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images), teacher);
+  const isOwn = basename(file) === 'config.json' && Object.keys(given).length === 0;
+  return runText(file, config, cost, isOwn ? stepSeconds(await readMetrics(dirname(file))) : undefined);
 }

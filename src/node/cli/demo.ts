@@ -5,9 +5,7 @@ import { settingsAndConfig, train } from './pretrain.js';
 
 const changeable = ['seed', 'steps', 'alpha', 'out', 'tune', 'resume'];
 
-export const demo: Command = {
-  name: 'demo',
-  summary: 'train on real images in minutes, and show what was learned',
+export const demoCommand: Command = {
   usage: 'demo [FLAGS]',
   positional: [],
   flags: settingsAndConfig

@@ -1,21 +1,25 @@
+import { flagsOf } from '../../config/flags.js';
+import { toggle } from '../../config/kinds.js';
+import { doctor } from '../device/doctor.js';
 import type { Report } from '../device/doctor_report.js';
 import type { Command } from './command.js';
+import { completeFlags } from './flags.js';
+
+const settings = { json: toggle('the report as JSON; docs/api/node.md has its keys, Report', false) };
 
 export const doctorCommand: Command = {
-  name: 'doctor',
-  summary: 'versions, adapters and speed; proves that the adapter computes',
   usage: 'doctor [--json]',
   positional: [],
-  flags: [{ flag: '--json', key: 'json', value: '', doc: 'the report as JSON; docs/api/node.md has its keys, Report' }],
+  flags: flagsOf(settings),
   examples: [
     ['slimgrad doctor', 'the adapter that slimgrad would use'],
     ['SLIMGRAD_ADAPTER=swiftshader slimgrad doctor', 'the embedded software adapter'],
     ['slimgrad doctor --json', 'for programs, and to report a bug with'],
   ],
   async run({ values }) {
-    const { doctor } = await import('../device/doctor.js');
+    const { json } = completeFlags('slimgrad doctor', settings, values);
     const report = await doctor();
-    console.log(values.json ? jsonOf(report) : report.text);
+    console.log(json ? jsonOf(report) : report.text);
     return report.ok ? 0 : 1;
   },
 };

@@ -1,19 +1,32 @@
+import { flagsOf } from '../../config/flags.js';
 import { integer, text } from '../../config/kinds.js';
+import { DataError } from '../../errors.js';
 import { knnDefaults } from '../../metrics/knn.js';
+import type { Dataset } from '../data/dataset.js';
+import { type EvaluateOptions, evaluate } from '../eval/evaluate.js';
+import type { Result } from '../eval/scores.js';
+import {
+  contendersOf,
+  type EvalTarget,
+  openSubject,
+  partOptions,
+  type SubjectOptions,
+  searched,
+} from '../eval/subject.js';
+import { placeOf, publish } from '../run/results.js';
+import { weightsFile } from '../run/weights_file.js';
 import type { Command } from './command.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 
 const settings = {
   ...subjectSettings,
-  k: integer('neighbours of kNN', knnDefaults.k, { min: 1, max: 2 ** 32 - 1 }),
+  k: integer('neighbors of kNN', knnDefaults.k, { min: 1, max: 2 ** 32 - 1 }),
   ...resultSettings,
-  json: text('write the figures there too', '', 'FILE', { shown: '' }),
+  json: text('also write the metrics as JSON', '', 'FILE', { shown: '' }),
 };
 
 export const evalCommand: Command = {
-  name: 'eval',
-  summary: 'measure an encoder: kNN, and cross-style retrieval on emoji',
   usage: 'eval --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: flagsOf(settings),
@@ -22,15 +35,60 @@ export const evalCommand: Command = {
     ['slimgrad eval --weights slim.safetensors --data photos --k 5', 'a labeled folder'],
   ],
   async run({ values }) {
-    const { weights, data, out, report, json, ...options } = settle('eval', settings, values);
+    const {
+      weights: path,
+      part,
+      data,
+      out,
+      report,
+      json,
+      ...options
+    } = completeFlags('slimgrad eval', settings, values);
+    const weights = await weightsFile(path, part);
     const { checkPlace, writeFileAtomic } = await import('../system/files.js');
     if (json) await checkPlace(json);
-    const { placeOf, publish } = await import('../run/results.js');
     const place = await placeOf('eval', weights, data, { out, report });
-    const { evaluateFile } = await import('./evaluate_file.js');
     const result = await evaluateFile(weights, data, given(options));
     await publish(result, place);
     if (json) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
     return 0;
   },
 };
+
+/**
+ * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
+ * Data that come without a split are split by the run's own seed, so that nothing trained on is tested.
+ *
+ * @throws DataError where a file cannot be used, or nothing can be measured on `data`
+ */
+export async function evaluateFile(
+  weights: string,
+  data: string,
+  given: EvaluateOptions & SubjectOptions = {},
+): Promise<Result> {
+  const { subjectOptions, options } = partOptions(given);
+  const { recalibrate } = subjectOptions;
+  const subject = await openSubject(weights, data, measurable, subjectOptions);
+  try {
+    const { part, device, splitSeed: seed } = subject;
+    const evaluation = await evaluate(searched(subject), contendersOf(subject), { ...options, device });
+    const settings = { 'split seed': seed, ...(recalibrate && { recalibrated: true }), ...options };
+    return { ...evaluation, what: 'eval', weights, part, data, adapter: device.name, settings };
+  } finally {
+    subject.dispose();
+  }
+}
+
+function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] {
+  const { name, train, test } = dataset;
+  if (!test || (!test.labels && test.images === 1)) {
+    throw new DataError(
+      `eval: ${name} has no labels to measure by, or nothing is held out of it: expected two sub-folders or more whose names are the labels, or emoji`,
+    );
+  }
+  if (test.images === 1 && new Set(train.labels).size < 2) {
+    throw new DataError(
+      `eval: all of ${name} has one label, which leaves nothing to tell apart: expected two at least`,
+    );
+  }
+}

@@ -1,7 +1,8 @@
+import { flagsOf } from '../../config/flags.js';
 import { toggle } from '../../config/kinds.js';
 import { finetuneDefaults } from '../../eval/finetune.js';
 import type { Command } from './command.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 import { supervisedSettings } from './supervised.js';
 
@@ -13,8 +14,6 @@ const settings = {
 };
 
 export const finetuneCommand: Command = {
-  name: 'finetune',
-  summary: 'train the whole encoder on labeled images, and test it',
   usage: 'finetune --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: flagsOf(settings),
@@ -23,7 +22,9 @@ export const finetuneCommand: Command = {
     ['slimgrad finetune --weights slim.safetensors --data photos --lr 0.01 --scratch', 'beside training from scratch'],
   ],
   async run({ values }) {
-    const { weights, data, out, report, ...options } = settle('finetune', settings, values);
+    const { weights: path, part, data, out, report, ...options } = completeFlags('slimgrad finetune', settings, values);
+    const { weightsFile } = await import('../run/weights_file.js');
+    const weights = await weightsFile(path, part);
     const { classifierPlace, placeOf, publish, writeClassifier } = await import('../run/results.js');
     const place = await placeOf('finetune', weights, data, { out, report });
     const file = await classifierPlace(place);

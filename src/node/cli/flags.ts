@@ -1,25 +1,14 @@
+// How a command line is read, by `parseArgs` of Node; one mechanism for commands, benches and experiments. A flag is declared
+// once, as a setting (../../config/kinds.ts): parsing, checks, help and completion all come from there.
+import { parseArgs } from 'node:util';
+import { completeSetting, type Flag, flagOf, type Settings, type Values } from '../../config/flags.js';
 import { nearest } from '../../config/names.js';
 import { ConfigError } from '../../errors.js';
 
-/** A flag of a command. */
-export interface Flag {
-  /** With its dashes, as `--out`. */
-  flag: string;
-  /** Key of the value among the parsed ones. */
-  key: string;
-  doc: string;
-  /** Placeholder of the value; '' for a switch, which also knows `--no-...` and `=true`, `=false`. */
-  value: string;
-  /** As help prints it; nothing where there is none. */
-  default?: string;
-  group?: string;
-  fromText?(text: string): unknown;
-}
-
-/** What a command line says. */
-export interface Parsed {
-  values: Record<string, unknown>;
-  positional: string[];
+/** What a command line says: values as they were given, unchecked, and what stands without a flag. */
+export interface CommandLine {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly positional: readonly string[];
 }
 
 /** A command line that cannot be understood: exit code 2. */
@@ -32,59 +21,65 @@ export class UsageError extends ConfigError {
  *
  * @throws UsageError for an unknown flag (with the nearest known one), a flag given twice, or a missing value
  */
-export function parseFlags(args: readonly string[], flags: readonly Flag[]): Parsed {
+export function parseFlags(args: readonly string[], flags: readonly Flag[]): CommandLine {
+  const known = new Map<string, Flag>();
+  for (const flag of flags) for (const name of [flag.flag, flag.formerly]) if (name) known.set(name.slice(2), flag);
+  const options = Object.fromEntries(
+    Array.from(known, ([name, { value }]) => [name, { type: value ? ('string' as const) : ('boolean' as const) }]),
+  );
+  const { tokens, positionals } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   const values: Record<string, unknown> = {};
-  const positional: string[] = [];
-  const given = new Set<string>();
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i];
-    if (arg === '--') {
-      positional.push(...args.slice(i + 1));
-      break;
-    }
-    if (!/^--?[a-z]/i.test(arg)) {
-      positional.push(arg);
-      continue;
-    }
-    const equals = arg.indexOf('=');
-    const name = equals < 0 ? arg : arg.slice(0, equals);
-    const negated = name.startsWith('--no-')
-      ? flags.find((f) => f.value === '' && f.flag === `--${name.slice(5)}`)
-      : undefined;
-    const flag = negated ?? flags.find((f) => f.flag === name);
-    if (!flag) throw unknownFlag(name, flags);
-    if (given.has(flag.key)) throw new UsageError(`${flag.flag}: given twice; expected it once`);
-    given.add(flag.key);
-    if (flag.value === '') {
-      if (negated && equals >= 0) throw new UsageError(`${name}: takes no value, got '${arg.slice(equals + 1)}'`);
-      values[flag.key] = switched(flag, negated ? 'false' : equals < 0 ? 'true' : arg.slice(equals + 1));
-      continue;
-    }
-    const text = equals < 0 ? args[++i] : arg.slice(equals + 1);
-    if (text === undefined || (equals < 0 && /^--[a-z]/i.test(text))) {
-      throw new UsageError(`${flag.flag}: expected ${flag.value} after it, got ${text ? `'${text}'` : 'nothing'}`);
-    }
-    if (text === '' && !flag.fromText) throw new UsageError(`${flag.flag}: expected ${flag.value} after it, got ''`);
-    values[flag.key] = flag.fromText ? flag.fromText(text) : text;
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const { name, value, inlineValue } = token;
+    const own = token.rawName.startsWith('--') ? known.get(name) : undefined;
+    const switched = own || !name.startsWith('no-') ? undefined : known.get(name.slice(3));
+    const negated = switched?.value === '' ? switched : undefined;
+    const flag = own ?? negated;
+    if (!flag) throw unknownFlag(args[token.index].split('=')[0], flags);
+    if (Object.hasOwn(values, flag.key)) throw new UsageError(`${flag.flag}: given twice; expected it once`);
+    if (negated && inlineValue) throw new UsageError(`--${name}: takes no value, got '${value}'`);
+    values[flag.key] = flag.value ? readValue(flag, value, inlineValue) : readSwitch(flag, negated ? 'false' : value);
   }
-  return { values, positional };
+  return { values, positional: positionals };
 }
 
-function switched(flag: Flag, text: string): boolean {
-  if (text !== 'true' && text !== 'false') {
+function readValue(flag: Flag, text: string | undefined, inline: boolean | undefined): unknown {
+  if (text === undefined || (!inline && /^--[a-z]/i.test(text)))
+    throw new UsageError(`${flag.flag}: expected ${flag.value} after it, got ${text ? `'${text}'` : 'nothing'}`);
+  return flag.fromText(text);
+}
+
+function readSwitch(flag: Flag, text = 'true'): boolean {
+  if (text !== 'true' && text !== 'false')
     throw new UsageError(`${flag.flag}: expected nothing, =true or =false after it, got '${text}'`);
-  }
   return text === 'true';
 }
 
 function unknownFlag(name: string, flags: readonly Flag[]): UsageError {
-  const close = nearest(
-    name,
-    flags.map((f) => f.flag),
-  );
+  const names = flags.map(({ flag }) => flag);
+  const close = nearest(name, names);
   return new UsageError(
-    `unknown flag '${name}': ${close ? `did you mean '${close}'?` : 'see --help for those there are'}`,
+    `unknown flag '${name}': ${close ? `did you mean '${close}'?` : 'see --help for the available flags'}`,
   );
+}
+
+/**
+ * The values of `settings`, defaults filled in.
+ *
+ * @param help the command line that prints the help, for what is missing
+ * @throws UsageError where one is missing, ConfigError where one is out of range, by the name of its flag
+ */
+export function completeFlags<S extends Settings>(
+  help: string,
+  settings: S,
+  given: Readonly<Record<string, unknown>>,
+): Values<S> {
+  const complete = Object.entries(settings).map(([key, setting]) => {
+    const helped = given[key] === undefined ? { ...setting, remedy: `See ${help} --help.` } : setting;
+    return [key, completeSetting(flagOf(key), helped, given[key], {}, UsageError)] as const;
+  });
+  return Object.fromEntries(complete) as Values<S>;
 }
 
 /** The flags as help text of at most 80 columns, by group. */
@@ -99,8 +94,7 @@ export function describeFlags(flags: readonly Flag[]): string {
     // A switch that is on by default is there to be turned off.
     const name = flag.value === '' && flag.default?.startsWith('true') ? flag.flag.replace('--', '--[no-]') : flag.flag;
     const head = `  ${name}${flag.value ? ` ${flag.value}` : ''}`;
-    const note = flag.default ? `${flag.doc} [${flag.default}]` : flag.doc;
-    const [first, ...rest] = wrap(note, 80 - column);
+    const [first, ...rest] = wrap(`${flag.doc}${noteOf(flag)}`, 80 - column);
     if (head.length < column - 1) lines.push(head.padEnd(column) + first);
     else lines.push(...folded(head, name.length + 3), ' '.repeat(column) + first);
     for (const line of rest) lines.push(' '.repeat(column) + line);
@@ -109,6 +103,12 @@ export function describeFlags(flags: readonly Flag[]): string {
 }
 
 const column = 26;
+
+/** A switch is off where nothing else is said. */
+function noteOf({ value, default: standard }: Flag): string {
+  if (!standard || (value === '' && standard === 'false')) return '';
+  return standard.startsWith('required') ? ` [${standard}]` : ` [default ${standard}]`;
+}
 
 /** A flag whose values, divided by |, are too many for a line of 80 columns; later lines are indented. */
 function folded(head: string, indent: number): string[] {

@@ -1,9 +1,8 @@
+import { flagOf, flagsOf } from '../../config/flags.js';
 import { choice, toggle } from '../../config/kinds.js';
-import { flagOf } from '../../config/settings.js';
 import { linearDefaults } from '../../eval/linear.js';
 import type { Command } from './command.js';
-import { UsageError } from './flags.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags, UsageError } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 import { supervisedSettings } from './supervised.js';
 
@@ -20,8 +19,6 @@ const settings = {
 };
 
 export const linearCommand: Command = {
-  name: 'linear',
-  summary: 'train a linear layer on the frozen encoder, and test it',
   usage: 'linear --weights FILE --data DIR|emoji|... [FLAGS]',
   positional: [],
   flags: flagsOf(settings),
@@ -30,10 +27,12 @@ export const linearCommand: Command = {
     ['slimgrad linear --weights slim.safetensors --data photos --augment --lr 0.1', "the paper's protocol"],
   ],
   async run({ values }) {
-    const { weights, data, out, report, ...options } = settle('linear', settings, values);
+    const { weights: path, part, data, out, report, ...options } = completeFlags('slimgrad linear', settings, values);
+    const { weightsFile } = await import('../run/weights_file.js');
+    const weights = await weightsFile(path, part);
     for (const key of ['cropMin', 'flip'])
       if (values[key] !== undefined && !options.augment)
-        throw new UsageError(`${flagOf(key)}: means something with --augment only; features are of center crops`);
+        throw new UsageError(`${flagOf(key)}: only valid with --augment; features are of center crops`);
     const { classifierPlace, placeOf, publish, writeClassifier } = await import('../run/results.js');
     const place = await placeOf('linear', weights, data, { out, report });
     const file = report ? await classifierPlace(place) : undefined;

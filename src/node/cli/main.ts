@@ -4,40 +4,20 @@ import { SlimgradError } from '../../errors.js';
 import { keepQuiet } from '../device/quiet.js';
 import { exitCodes, Interrupted } from '../run/pretrain.js';
 import { version } from '../system/version.js';
-import { classify } from './classify.js';
-import { type Command, helpOf, readCommand } from './command.js';
-import { costCommand } from './cost.js';
-import { demo } from './demo.js';
-import { doctorCommand } from './doctor.js';
-import { embed } from './embed.js';
-import { evalCommand } from './eval.js';
-import { exportCommand } from './export.js';
-import { finetuneCommand } from './finetune.js';
+import { helpOf, readCommand } from './command.js';
+import { commands } from './commands.js';
 import { UsageError } from './flags.js';
-import { linearCommand } from './linear.js';
-import { pretrainCommand } from './pretrain.js';
-import { recalibrateCommand } from './recalibrate.js';
 
-const commands: readonly Command[] = [
-  pretrainCommand,
-  embed,
-  evalCommand,
-  linearCommand,
-  finetuneCommand,
-  classify,
-  recalibrateCommand,
-  exportCommand,
-  costCommand,
-  doctorCommand,
-  demo,
-];
+const groups = [...new Set(commands.map(({ group }) => group))].map((group) => {
+  const own = commands.filter((command) => command.group === group);
+  return `${group}:\n${own.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`).join('\n')}`;
+});
 
 const overview = `slimgrad ${version}: train small vision encoders without labels, on any GPU.
 
 Usage: slimgrad COMMAND [FLAGS]
 
-Commands:
-${commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`).join('\n')}
+${groups.join('\n\n')}
 
   slimgrad COMMAND --help   flags and examples of a command
   slimgrad --version        ${version}
@@ -56,8 +36,8 @@ async function main(args: readonly string[]): Promise<number> {
     console[name === undefined ? 'error' : 'log'](overview);
     return name === undefined ? 2 : 0;
   }
-  const command = commands.find((c) => c.name === name);
-  if (!command) {
+  const entry = commands.find((c) => c.name === name);
+  if (!entry) {
     const { message } = unknown(
       name.startsWith('-') ? 'flag' : 'command',
       name,
@@ -65,8 +45,9 @@ async function main(args: readonly string[]): Promise<number> {
     );
     throw new UsageError(message);
   }
-  if (rest.includes('--help') || rest.includes('-h')) return say(helpOf(command));
-  return command.run(readCommand(command, rest));
+  const command = await entry.load();
+  if (rest.includes('--help') || rest.includes('-h')) return say(helpOf(entry, command));
+  return command.run(readCommand(name, command, rest));
 }
 
 function say(text: string): 0 {
@@ -74,7 +55,7 @@ function say(text: string): 0 {
   return 0;
 }
 
-/** Tells what went wrong, in a line where it is the user's to mend, and gives the exit code. */
+/** Prints what went wrong, in a line where the user can mend it, and returns the exit code. */
 function codeOf(error: unknown): number {
   if (error instanceof Interrupted) {
     console.error(error.message);

@@ -1,37 +1,43 @@
+import { type Flag, flagsOf } from '../../config/flags.js';
+import { choice, text } from '../../config/kinds.js';
 import { presets } from '../../config/presets.js';
 import { changeSettings, parseConfig, settingFlags, withPreset } from '../../config/settings.js';
 import { evaluationText } from '../eval/scores.js';
 import { pretrain } from '../run/pretrain.js';
 import { readSettings } from '../run/settings_file.js';
 import type { Command } from './command.js';
-import { type Flag, UsageError } from './flags.js';
+import { UsageError } from './flags.js';
 
 /** The flags of all settings, and --config. */
 export const settingsAndConfig: readonly Flag[] = [
   ...settingFlags(),
-  {
-    flag: '--config',
-    key: 'config',
-    group: 'Run',
-    value: 'FILE',
-    doc: 'settings as JSON, keys in camelCase (weightDecay for --weight-decay); flags given beside it win',
-  },
+  ...flagsOf(
+    {
+      config: text<string | null>(
+        'settings as JSON, keys in camelCase (weightDecay for --weight-decay); flags on the command line win',
+        null,
+        'FILE',
+      ),
+    },
+    'Run',
+  ),
 ];
 
-const preset: Flag = {
-  flag: '--preset',
-  key: 'preset',
-  group: 'Run',
-  value: Object.keys(presets).join('|'),
-  doc: 'begin with settings for a first try: small trains four blocks, in minutes on a CPU; flags given beside it win',
-};
+const preset = flagsOf(
+  {
+    preset: choice<string | null>(
+      'settings for a first try: small trains four blocks, in minutes on a CPU; flags on the command line win',
+      null,
+      Object.keys(presets),
+    ),
+  },
+  'Run',
+);
 
 export const pretrainCommand: Command = {
-  name: 'pretrain',
-  summary: 'train a host and its slim encoder without labels',
   usage: 'pretrain --data DIR|emoji|... [FLAGS]',
   positional: [],
-  flags: [...settingsAndConfig, preset],
+  flags: [...settingsAndConfig, ...preset],
   examples: [
     ['slimgrad pretrain --data photos --preset small --epochs 60', 'a first try on a folder of images'],
     ['slimgrad pretrain --data photos --ratio 1.5 --epochs 200', 'SACL+XD with the published network'],

@@ -1,27 +1,70 @@
+import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
+import { eachImage } from '../../data/derived.js';
+import { settled } from '../../eval/supervised.js';
+import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
+import { ImageEncoder } from '../../inference/image_encoder.js';
+import { openDataset } from '../data/datasets.js';
+import { openDevice } from '../device/device.js';
+import { thin } from '../eval/evaluate.js';
+import { type DataChoice, evaluationOptions, mostImages } from '../eval/subject.js';
+import { weightsFile } from '../run/weights_file.js';
+import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
-import { flagsOf, settle } from './settings.js';
+import { completeFlags } from './flags.js';
 import { dataChoice, given, subjectSettings } from './subject.js';
 
 const settings = {
   weights: subjectSettings.weights,
+  part: subjectSettings.part,
   data: text('the images; where they come with a split, the training ones', required, subjectSettings.data.value),
   ...dataChoice,
   out: text('where to write the encoder', required, 'FILE'),
 };
 
 export const recalibrateCommand: Command = {
-  name: 'recalibrate',
-  summary: "take an encoder's batchnorm statistics from other images",
   usage: 'recalibrate --weights FILE --data DIR|emoji|... --out FILE',
   positional: [],
   flags: flagsOf(settings),
   examples: [['slimgrad recalibrate --weights a.safetensors --data photos --out b.safetensors', 'for your own images']],
   async run({ values }) {
-    const { weights, data, out, ...options } = settle('recalibrate', settings, values);
-    const { recalibrateFile } = await import('./recalibrate_file.js');
+    const { weights: path, part, data, out, ...options } = completeFlags('slimgrad recalibrate', settings, values);
+    const weights = await weightsFile(path, part);
     const images = await recalibrateFile(weights, data, out, given(options));
     console.log(`Wrote the encoder with the statistics of ${images} images to ${out}`);
     return 0;
   },
 };
+
+/**
+ * Estimates the running statistics of the encoder in `weights` anew from the training images of `data`, at most 20,000 of them,
+ * and writes the encoder, with its classifier where it has one, to `out`, which may be `weights` itself.
+ *
+ * @returns how many images there were
+ * @throws DataError where a file cannot be used
+ */
+export async function recalibrateFile(
+  weights: string,
+  data: string,
+  out: string,
+  choice: DataChoice = {},
+): Promise<number> {
+  await checkPlace(out);
+  const file = readEncoder(await readBytes(weights), { file: weights });
+  const dataset = await openDataset(data, {
+    ...settled(evaluationOptions(file.config, data), choice),
+    protocol: 'augmented',
+  });
+  for (const note of dataset.notes) console.error(note);
+  const images = thin(eachImage(dataset.train), mostImages);
+  const device = await openDevice();
+  try {
+    const encoder = new ImageEncoder(device, file);
+    await encoder.recalibrate(images);
+    const metadata = { ...file.metadata, recalibrated: data };
+    await writeFileAtomic(out, writeEncoder({ ...file, state: await encoder.state(), metadata }));
+  } finally {
+    device.dispose();
+  }
+  return images.length;
+}

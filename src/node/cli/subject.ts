@@ -1,12 +1,21 @@
 import { dataSettings } from '../../config/data.js';
 import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
+import type { Width } from '../../core/parameters.js';
 import { mapMethods } from '../eval/feature_map.js';
 
 const mostSeed = 2 ** 32 - 1;
 
+/** Which encoder. */
+export const weightsSettings = {
+  weights: text('an encoder: a run folder, or its slim.safetensors', required, 'FILE'),
+  part: choice<Width | null>('which encoder of a run folder; of a file, refuse the other one', null, ['slim', 'host'], {
+    shown: 'slim, or as the file has it',
+  }),
+};
+
 /** What is evaluated, on what: the same for every command that does. */
 export const subjectSettings = {
-  weights: text('an encoder, as slim.safetensors of a run', required, 'FILE'),
+  ...weightsSettings,
   data: text(
     'labeled images; what was held out of them in training is tested',
     required,
@@ -38,7 +47,7 @@ export const resultSettings = {
     max: mostSeed,
     shown: "the run's",
   }),
-  recalibrate: toggle('first estimate batchnorm statistics anew from the training images', false),
+  recalibrate: toggle('first re-estimate batchnorm statistics from the training images', false),
   map: choice('how the report draws the features', 'tsne', [...mapMethods, 'none']),
   out: text('folder of the result, a JSON file, and of the report.html that it extends', '', 'DIR', {
     shown: 'that of the weights',
