@@ -4,9 +4,11 @@ export function meant(given: string, names: readonly string[]): string {
   return close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`;
 }
 
-/** The name among `names` closest to `given` by edit distance, unless none is close. */
+/** The only name among `names` that begins as `given`, or the closest by edit distance, unless none is close. */
 export function nearest(given: string, names: readonly string[]): string | undefined {
   const bare = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '');
+  const begun = names.filter((name) => bare(given).length > 2 && bare(name).startsWith(bare(given)));
+  if (begun.length === 1) return begun[0];
   let best: string | undefined;
   let least = Math.max(2, Math.floor(bare(given).length / 3)) + 1;
   for (const name of names) {

@@ -114,7 +114,11 @@ test('what cannot be exported is refused, and nothing is written', () => {
     [[...weights], 2, '--out is required'],
     [['--out', 'x.onnx'], 2, '--weights is required'],
     [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, which the name x.bin'],
-    [[...weights, '--out', 'x.onnx', '--format', 'tflite'], 2, "--format: expected onnx or safetensors, got 'tflite'"],
+    [
+      [...weights, '--out', 'x.onnx', '--format', 'tflite'],
+      2,
+      '--format: expected one of onnx, safetensors, got "tflite"',
+    ],
     [[...weights, '--out', 'x.onnx', '--part', 'both'], 2, "--part: expected slim or host, got 'both'"],
     [[...weights, '--out', 'x.onnx', '--part', 'host'], 2, 'holds the slim one'],
     [[...weights, '--out', 'folder', '--format', 'onnx'], 1, 'a folder stands in its place'],
