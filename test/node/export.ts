@@ -119,7 +119,7 @@ test('what cannot be exported is refused, and nothing is written', () => {
       2,
       '--format: expected one of onnx, safetensors, got "tflite"',
     ],
-    [[...weights, '--out', 'x.onnx', '--part', 'both'], 2, "--part: expected slim or host, got 'both'"],
+    [[...weights, '--out', 'x.onnx', '--part', 'both'], 2, '--part: expected one of slim, host, got "both"'],
     [[...weights, '--out', 'x.onnx', '--part', 'host'], 2, 'holds the slim one'],
     [[...weights, '--out', 'folder', '--format', 'onnx'], 1, 'a folder stands in its place'],
     [[...weights, '--out', 'none/x.onnx'], 1, 'there is no folder none'],
