@@ -117,7 +117,6 @@ export { type Correlation, correlation } from './metrics/correlation.js';
 export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labeled } from './metrics/knn.js';
 export { type Pca, pca } from './metrics/pca.js';
 export { type RetrievalResult, retrieval } from './metrics/retrieval.js';
-export { type TsneOptions, tsne } from './metrics/tsne.js';
 export {
   type BatchNormLayerOptions,
   batchNormLayer,

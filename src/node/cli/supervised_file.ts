@@ -23,7 +23,7 @@ import {
 
 /** What both commands take beside the settings of the training. */
 interface Common extends SubjectOptions {
-  map?: MapMethod | 'none';
+  map?: MapMethod;
   /** Told of every epoch, and of whom. */
   onProgress?: (name: string, progress: FitProgress) => void;
 }
@@ -70,7 +70,7 @@ const mostPixels = 32; // their side
  */
 export async function linearFile(weights: string, data: string, given: LinearFileOptions = {}): Promise<Learned> {
   const { subjectOptions, options } = partOptions(given);
-  const { controls = true, map = 'tsne', onProgress, ...settings } = options;
+  const { controls = true, map = 'pca', onProgress, ...settings } = options;
   const subject = await openSubject(weights, data, labeled('linear'), subjectOptions);
   const { device, dataset, trained, untrained, config } = subject;
   const pixels = pixelEncoder(device, Math.min(config.imageSize, mostPixels));
@@ -129,7 +129,7 @@ export async function linearFile(weights: string, data: string, given: LinearFil
  */
 export async function finetuneFile(weights: string, data: string, given: FinetuneFileOptions = {}): Promise<Learned> {
   const { subjectOptions, options } = partOptions(given);
-  const { scratch = false, map = 'tsne', onProgress, ...settings } = options;
+  const { scratch = false, map = 'pca', onProgress, ...settings } = options;
   const subject = await openSubject(weights, data, labeled('finetune'), subjectOptions);
   const { device, dataset, trained, untrained, part } = subject;
   try {
@@ -185,7 +185,7 @@ function resultOf(
   names: readonly string[],
   found: readonly SupervisedResult[],
   scores: readonly Score[],
-  map: MapMethod | 'none',
+  map: MapMethod,
   settings: Result['settings'],
 ): Result {
   const [first] = found;
@@ -216,7 +216,7 @@ function resultOf(
       predictions,
     ),
     ...(map !== 'none' && {
-      map: featureMap(`The ${names[0]}`, { data: features, labels }, features.length / labels.length, kinds, map),
+      map: featureMap(`The ${names[0]}`, { data: features, labels }, features.length / labels.length, kinds),
     }),
     settings: { ...settings, 'split seed': splitSeed },
     classes,

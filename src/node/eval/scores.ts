@@ -33,7 +33,6 @@ export interface Confusion {
 export interface FeatureMap {
   /** Whose features, in words. */
   of: string;
-  method: 't-SNE' | 'PCA';
   classes: readonly string[];
   /** Of each image its place and its class. */
   x: readonly number[];
