@@ -53,12 +53,18 @@ export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } f
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
 export * from './errors.js';
+export type {
+  EpochLog,
+  FinetuneResult,
+  FitProgress,
+  RateTrial,
+  SupervisedOptions,
+  SupervisedResult,
+} from './eval/classifier_training.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
-export type { EpochLog } from './eval/fit.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
 export { pixelEncoder } from './eval/raw_pixels.js';
-export type { FinetuneResult, FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
 export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './export/onnx.js';
 export {
   type DType,

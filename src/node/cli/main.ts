@@ -11,11 +11,10 @@ import { doctorCommand } from './doctor.js';
 import { embed } from './embed.js';
 import { evalCommand } from './eval.js';
 import { exportCommand } from './export.js';
-import { finetuneCommand } from './finetune.js';
 import { UsageError } from './flags.js';
-import { linearCommand } from './linear.js';
 import { pretrainCommand } from './pretrain.js';
 import { recalibrateCommand } from './recalibrate.js';
+import { finetuneCommand, linearCommand } from './train_classifier.js';
 
 const commands: readonly Command[] = [
   pretrainCommand,

@@ -1,5 +1,5 @@
 import { eachImage } from '../../data/derived.js';
-import { settled } from '../../eval/supervised.js';
+import { settled } from '../../eval/classifier_training.js';
 import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';

@@ -1,7 +1,6 @@
 import type { Width } from '../../core/parameters.js';
-import type { EpochLog } from '../../eval/fit.js';
+import type { EpochLog, RateTrial } from '../../eval/classifier_training.js';
 import type { ClassCounts } from '../../eval/labels.js';
-import type { RateTrial } from '../../eval/supervised.js';
 import { percent } from '../report/page.js';
 
 /** What an encoder, or raw pixels, score. Shares are from 0 to 1. */

@@ -6,7 +6,7 @@ import { eachImage } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
-import { settled } from '../../eval/supervised.js';
+import { settled } from '../../eval/classifier_training.js';
 import { readEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';

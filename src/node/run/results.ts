@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { type RunEncoderFile, readEncoder, writeEncoder } from '../../inference/encoder_file.js';
-import type { Learned } from '../cli/supervised_file.js';
+import type { Learned } from '../cli/train_classifier_file.js';
 import { type Result, resultText } from '../eval/scores.js';
 import { checkReport, extendReport } from '../report/extend.js';
 import { resultSection } from '../report/result.js';
