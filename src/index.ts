@@ -1,3 +1,4 @@
+// Everything that `slimgrad` exports, file by file. Runs in browsers and in Node alike.
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './config/encoders.js';
 export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
 export { presets } from './config/presets.js';

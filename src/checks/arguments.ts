@@ -37,7 +37,7 @@ export function expectArguments(where: string, given: Readonly<Record<string, un
   for (const [name, value] of Object.entries(given)) expectKind(where, name, value, kinds[name] ?? tensor);
 }
 
-/** The same for tensors alone, whatever they are called. */
+/** The same for tensors only, under any names. */
 export function expectTensors(where: string, given: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(given)) expectKind(where, name, value, tensor);
 }

@@ -1,4 +1,4 @@
-/** What a message says behind a name that is not known: the one that was meant, or all there are. */
+/** The hint after an unknown name: the nearest known one, or the whole list. */
 export function meant(given: string, names: readonly string[]): string {
   const close = nearest(given, names);
   return close ? `did you mean '${close}'?` : `expected one of ${names.join(', ')}`;
@@ -19,7 +19,7 @@ export function nearest(given: string, names: readonly string[]): string | undef
   return best;
 }
 
-/** Levenshtein distance, with a swap of neighbours as one edit. */
+/** Levenshtein distance, with a swap of neighbors as one edit. */
 function editDistance(a: string, b: string): number {
   const distances = [Array.from({ length: b.length + 1 }, (_, j) => j)]; // of the first i letters of a from the first j of b
   for (let i = 1; i <= a.length; i++) {

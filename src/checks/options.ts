@@ -2,7 +2,7 @@ import { ConfigError } from '../errors.js';
 import { meant } from './nearest.js';
 import { textOf } from './text_of.js';
 
-/** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself tells apart. */
+/** What `typeof` says of a value, lists apart; 'any' of one that may be of several kinds, which the function itself checks. */
 type Kind = 'number' | 'boolean' | 'string' | 'object' | 'array' | 'function' | 'any';
 
 type KindOf<V> = V extends number
@@ -21,7 +21,7 @@ type KindOf<V> = V extends number
 export type Kinds<T> = { readonly [K in keyof T]-?: KindOf<NonNullable<T[K]>> | 'any' };
 
 /**
- * Gives the options back where they are some of the known ones; what is undefined counts as left out.
+ * Returns the options if all keys are known and of the right kind; undefined counts as not given.
  *
  * @param where what is called, for the message
  * @throws ConfigError where they are no object, one is not known, or is of another kind: a number where an object belongs, null

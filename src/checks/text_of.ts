@@ -1,4 +1,4 @@
-/** A value as messages show it: of an object what it is. It never throws, whatever the value. */
+/** A value as error messages show it; of an object, its class. Never throws. */
 export function textOf(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return value === '' ? "''" : String(value);

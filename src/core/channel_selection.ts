@@ -1,6 +1,8 @@
+// Which of the host's channels the slim encoder keeps, where they are not the leading ones: index lists in one buffer, chosen by
+// the L1 norms of filters. Knows parameters and no encoders.
 import { DataError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
-import type { Binding } from '../tensor/binding.js';
+import { type Binding, bindingAlignment } from '../tensor/binding.js';
 import type { Channels, Parameter } from './parameter.js';
 import type { Tensors } from './state.js';
 
@@ -9,20 +11,18 @@ export const sliceModes = ['prefix', 'l1'] as const;
 export type SliceMode = (typeof sliceModes)[number];
 
 interface Group {
-  /** What its list is saved under: `kept.` and the name of the first layer that makes its channels. */
+  /** Its name in checkpoints: `kept.` and the first layer that makes its channels. */
   readonly name: string;
   readonly channels: Channels;
-  /** The weights whose rows make its channels, one a channel. */
+  /** The weights whose rows make its channels, one row per channel. */
   readonly writers: readonly Parameter[];
   readonly list: Binding;
   kept: Uint32Array<ArrayBuffer>;
 }
 
-const boundary = 256; // bytes: the largest alignment that a binding's offset may need
-
 /**
  * The keep-lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
- * All lists lie in one buffer that the kernels look channels up in; selecting others writes its contents and nothing else.
+ * All lists are in one buffer that kernels read; a new selection writes its contents and nothing else.
  */
 export class ChannelSelection {
   readonly #device: Device;
@@ -37,12 +37,12 @@ export class ChannelSelection {
     let end = 0;
     const offsets = narrowed.map(({ slim }) => {
       const offset = end;
-      end += Math.ceil((4 * slim) / boundary) * boundary;
+      end += Math.ceil((4 * slim) / bindingAlignment) * bindingAlignment;
       return offset;
     });
     this.#buffer = device.buffer('kept', end);
     const groups = narrowed.map((channels, i): Group => {
-      const writers = parameters.filter(({ dims: [rows], makesChannels: writes }) => writes && rows === channels);
+      const writers = parameters.filter(({ dims: [rows], makesChannels }) => makesChannels && rows === channels);
       if (writers.length === 0)
         throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);
@@ -53,7 +53,7 @@ export class ChannelSelection {
     for (const group of groups) this.#write(group, group.kept);
   }
 
-  /** Where kernels find a group's list; nothing where it keeps all. */
+  /** The binding of a group's list; undefined where all channels are kept. */
   list(channels: Channels): Binding | undefined {
     return this.#groups.get(channels)?.list;
   }
@@ -72,7 +72,7 @@ export class ChannelSelection {
    * Keeps in each group the channels of the largest L1 norm: the sum over all weights that make a channel, whole rows of the host's.
    * Of equal ones the lower number is kept.
    *
-   * @returns how many channels are kept now that were not
+   * @returns how many channels are newly kept
    */
   select(weightsOf: (writer: Parameter) => Float32Array): number {
     let changed = 0;
@@ -103,9 +103,9 @@ export class ChannelSelection {
   }
 
   /**
-   * Takes lists that `read()` gave.
+   * Loads lists that `read()` returned.
    *
-   * @throws DataError where one is none of rising numbers of the host's channels; nothing is taken then
+   * @throws DataError where one is not a rising list of the host's channels; nothing is loaded then
    */
   load(tensors: Tensors): void {
     const lists = [...this.#groups.values()].map((group) => {
@@ -129,7 +129,7 @@ export class ChannelSelection {
   }
 }
 
-/** The numbers of the k largest scores, rising; what is no number counts least. */
+/** The indices of the k largest scores, rising; NaN counts least. */
 function largest(scores: Float64Array, k: number): Uint32Array<ArrayBuffer> {
   const score = (i: number) => (Number.isNaN(scores[i]) ? Number.NEGATIVE_INFINITY : scores[i]);
   const order = Array.from(scores.keys()).sort((a, b) => (score(a) === score(b) ? a - b : score(b) - score(a)));

@@ -4,15 +4,15 @@ import { textOf } from '../checks/text_of.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { shapeText } from '../tensor/tensor.js';
 
-/** Which of the two encoders: the host owns the weights, the slim one uses a slice of them. */
+/** Which encoder: the host, which owns the weights, or the slim one, which uses a slice of them. */
 export type Width = (typeof widths)[number];
 
 export const widths = ['host', 'slim'] as const;
 
 /**
  * A group of channels, and its size in the host and in the slim encoder. The object is the group: what must keep the same
- * channels (a producer and all that a depthwise convolution, batchnorm, excitation or residual add ties to it) holds
- * one and the same object, and groups that are free of each other hold different ones, of whatever sizes.
+ * channels (a producer and all that a depthwise convolution, batchnorm, excitation or residual add ties to it) shares
+ * one object; independent groups have different objects, whatever their sizes.
  */
 export interface Channels {
   readonly host: number;
@@ -22,29 +22,29 @@ export interface Channels {
 /** Draws a number in [0, 1). */
 export type Random = () => number;
 
-/** A side of a parameter: a group of channels, or a length that both encoders share, as a kernel's. */
+/** A dimension of a parameter: a group of channels, or a length that both encoders share, such as a kernel's. */
 export type Dim = Channels | number;
 
 /** A trainable tensor: its shape in the host, that of the slim encoder's slice of it, and how it starts. */
 export interface Parameter {
   readonly name: string;
-  /** (O, I, K, K) of a convolution, say: which groups of channels its rows and columns belong to. */
+  /** E.g. (O, I, K, K) of a convolution: the groups of channels that its rows and columns belong to. */
   readonly dims: readonly Dim[];
-  /** The lengths of `dims` in the host, */
+  /** Shape in the host. */
   readonly shape: readonly number[];
-  /** and in the slim encoder. */
+  /** Shape in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
-  /** Whether its rows make the channels of their group, and so tell which of them matter: of a convolution, not a depthwise one. */
+  /** Whether its rows make the channels of their group, and so decide which of them are selected: of a convolution, not a depthwise one. */
   readonly makesChannels?: boolean;
-  /** Of a batchnorm: where `bn` is private, the slim encoder has one of its own. */
+  /** Of a batchnorm: with `bn: 'private'` the slim encoder has a tensor of its own. */
   readonly affine?: boolean;
 }
 
 /**
- * A parameter of these sides.
+ * Declares a parameter.
  *
- * @throws ShapeError where a side is no whole number of at least 1, or the slim encoder's is longer than the host's
+ * @throws ShapeError where a side is not a whole number of at least 1, or the slim encoder's is longer than the host's
  */
 export function parameter(name: string, sides: readonly Dim[], init: (random: Random) => number): Parameter {
   if (!Array.isArray(sides)) throw new ShapeError(`${name}: expected a list of sides, got ${textOf(sides)}`);
@@ -64,14 +64,14 @@ export function parameter(name: string, sides: readonly Dim[], init: (random: Ra
   return { name, dims: sides, shape, slim, init };
 }
 
-/** @throws ShapeError, in the name of what has them, where something else is given as channels */
+/** @throws ShapeError unless `channels` is { host, slim } */
 export function expectChannels(name: string, channels: unknown): void {
   const { host, slim } = Object(channels);
   if (typeof host !== 'number' || typeof slim !== 'number')
     throw new ShapeError(`${name}: expected channels { host, slim }, a number each, got ${textOf(channels)}`);
 }
 
-/** How long a side is in an encoder. */
+/** The length of a dimension in an encoder. */
 export const lengthOf = (side: Dim, width: Width): number => (typeof side === 'object' ? side[width] : side);
 
 /** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
@@ -81,13 +81,13 @@ export interface Statistic {
   readonly init: number;
 }
 
-/** What a part of a network owns. */
+/** The tensors of a module. */
 export interface ModuleState {
   readonly parameters: readonly Parameter[];
   readonly statistics: readonly Statistic[];
 }
 
-/** @throws ConfigError, in the name of `where`, where something else is given as a part of a network */
+/** @throws ConfigError unless `owned` has lists of parameters and statistics */
 export function expectModuleState(where: string, owned: unknown, what = 'a module'): void {
   const { parameters, statistics } = Object(owned);
   const have = (all: unknown, side: string) =>

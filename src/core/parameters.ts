@@ -1,3 +1,5 @@
+// All weights of a network in one buffer, gradients in a second of the same layout, running statistics in a third; a slim tensor
+// is a view of the host's. This is where a slim weight is cut.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -35,35 +37,35 @@ export type BnMode = (typeof bnModes)[number];
 
 /** How a slim encoder is cut out of its host. */
 export interface Slicing {
-  /** Of a lone encoder, which has one of everything: `shared`. `split` where left out. */
+  /** Default `split`; a single encoder, which has one of everything, uses `shared`. */
   readonly bn?: BnMode;
-  /** `prefix` where left out. */
+  /** Default `prefix`. */
   readonly slice?: SliceMode;
 }
 
 export const slicingOptions: Kinds<Slicing> = { bn: 'string', slice: 'string' };
 
-/** @throws ConfigError, in the name of `where`, where a way to slice is none of the known ones */
+/** @throws ConfigError for an unknown `bn` or `slice` */
 export function expectSlicing(where: string, { bn = 'split', slice = 'prefix' }: Slicing): void {
   expectOneOf(`${where}: bn`, bn, bnModes);
   expectOneOf(`${where}: slice`, slice, sliceModes);
 }
 
-/** Where a pass finds its tensors: the `Parameters`, or others that lie like them. */
+/** Where a pass finds its tensors: the `Parameters`, or another buffer of the same layout. */
 export type ParameterView = Pick<Parameters, 'tensor' | 'statistic'>;
 
 /**
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
  *
  * The host's tensors are the buffers' contents; a slim tensor is a slice of the host's, with the host's strides: the leading
- * block, or the rows and columns that keep-lists name. Nothing is copied to be sliced. What `bn` keeps apart for the slim
- * encoder is stored at host length, under `slim.` and its name.
+ * block, or the rows and columns that keep-lists name. Nothing is copied to be sliced. What `bn` makes the slim
+ * encoder's own is stored at host length, as `slim.` and its name.
  */
 export class Parameters {
   readonly weights: GPUBuffer;
   readonly grads: GPUBuffer;
   readonly stats: GPUBuffer;
-  /** Every trainable tensor in the order of its place. */
+  /** Every trainable tensor, in the order of memory. */
   readonly places: readonly Place[];
   /** Floats in `weights`, padding included. */
   readonly size: number;
@@ -77,7 +79,7 @@ export class Parameters {
 
   readonly #lists: ChannelSelection | undefined;
   readonly #written: Readback | undefined;
-  /** Whether a state is on its way into the buffers. */
+  /** Whether a `loadState` is pending. */
   #loading = false;
 
   constructor(
@@ -94,7 +96,7 @@ export class Parameters {
     for (const { name } of [...parameters, ...statistics])
       if (/^(host|slim)\./.test(name))
         throw new ConfigError(
-          `parameters: expected names that do not begin with host. or slim., which tell an encoder's own, got ${name}; scope it otherwise`,
+          `parameters: expected names that do not begin with host. or slim., which mark an encoder's own tensors, got ${name}; scope it otherwise`,
         );
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
@@ -140,7 +142,7 @@ export class Parameters {
 
   /**
    * Fills weights and running statistics with their first values: those of a network of the host's width. Keep-lists are
-   * selected by them already: beginning with others, the first selection after the warm-up would exchange a third of the channels.
+   * selected by them from the start: otherwise the first selection after the warm-up would exchange a third of the channels.
    */
   initialize(random: Random): void {
     if (typeof random !== 'function')
@@ -164,10 +166,10 @@ export class Parameters {
   }
 
   /**
-   * Selects the channels that the slim encoder keeps anew, by the weights as they are after all work submitted so far. It waits
-   * for that, and allocates nothing; what was recorded goes on with the new channels.
+   * Selects again the channels that the slim encoder keeps, by the weights after all work submitted so far. It waits
+   * for that, and allocates nothing; recorded plans use the new channels from then on.
    *
-   * @returns how many channels are kept now that were not; 0 for a leading block, which stays
+   * @returns how many channels are newly kept; 0 for a leading block, which never changes
    */
   async select(): Promise<number> {
     if (!this.#lists || !this.#written) return 0;
@@ -175,12 +177,12 @@ export class Parameters {
     return this.#lists.select(({ name }) => weights[name]);
   }
 
-  /** The columns of the host's (N, C) that the slim encoder's (N, C') stand for. */
+  /** The columns of the host's (N, C) that correspond to the slim encoder's (N, C'). */
   slice(x: Tensor, channels: Channels): Tensor {
     return selectView(x, [x.shape[0], channels.slim], { columns: this.#lists?.list(channels) });
   }
 
-  /** A trainable tensor as an encoder sees it: the host's whole, or the slim one's slice. */
+  /** A trainable tensor of an encoder: the whole for the host, its slice for the slim one. */
   tensor(name: string, width: Width): Tensor {
     expectOneOf(`${name}: width`, width, widths);
     const key = `${width} ${name}`;
@@ -197,7 +199,7 @@ export class Parameters {
     return found;
   }
 
-  /** A running statistic of one encoder: of the channels that it keeps where it is slim. */
+  /** A running statistic of one encoder; for the slim one, of the channels that it keeps. */
   statistic(name: string, width: Width): Tensor {
     expectOneOf(`${name}: width`, width, widths);
     const { channels } = this.#statistic(name);
@@ -234,7 +236,7 @@ export class Parameters {
     return { kind: parameter ? 'weights' : 'stats', at: placesOf(place, sides.map(kept)) };
   }
 
-  /** The same tensors in a buffer that lies like `weights`: constants, as an average of the weights is to the gradient. */
+  /** The same tensors in another buffer of the layout of `weights`, without gradients: e.g. an average of the weights. */
   withBuffer(weights: GPUBuffer): ParameterView {
     return {
       tensor: (name, width) => {
@@ -257,7 +259,7 @@ export class Parameters {
   }
 
   /**
-   * Writes all that `read()` gave.
+   * Writes what `read()` returned.
    *
    * @param what the name for messages
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite, or where a keep-list is
@@ -271,11 +273,11 @@ export class Parameters {
   }
 
   /**
-   * Writes what `state()` gave of a part of the network back, by the same names: of the slim encoder, into its slice of the host's
-   * tensors. It waits for all work submitted so far; wait for it before more is submitted.
+   * Writes what `state()` returned for a module, by the same names: of the slim encoder, into its slice of the host's
+   * tensors. It waits for all work submitted so far; await it before submitting more.
    *
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
-   * ValidationError where another call is under way
+   * ValidationError where another call is pending
    */
   async loadState(owned: ModuleState, width: Width, state: Tensors): Promise<void> {
     expectModuleState('parameters', owned);
@@ -286,8 +288,7 @@ export class Parameters {
       ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
     ];
     checkFiniteState(state, new Map(shapes), `state of the ${width} encoder`);
-    if (this.#loading)
-      throw new ValidationError('parameters: loadState() while another is under way; await that first');
+    if (this.#loading) throw new ValidationError('parameters: loadState() while another is pending; await it first');
     this.#loading = true;
     const given = new Map([...state].map(([name, { data }]) => [name, Float32Array.from(data)]));
     const whole = await this.#readBuffers().finally(() => {
@@ -341,7 +342,7 @@ export class Parameters {
     };
   }
 
-  /** Where an encoder's tensor begins: in one of its own, or in the one that both share. */
+  /** Where an encoder's tensor begins: its own, or the one that both share. */
   #placeOf(name: string, width: Width): Place {
     return (this.#places.get(`${width}.${name}`) ?? this.#places.get(name)) as Place;
   }

@@ -1,5 +1,6 @@
-// Where tensors lie in a buffer that holds many: one behind the other, and where the elements of a slice of one are.
+// The layout of many tensors in one buffer, and where the elements of a slice lie in it.
 import { ValidationError } from '../errors.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { denseStrides, numel, shapeText } from '../tensor/tensor.js';
 
 /** Where a tensor lies in its buffer: offset and length in floats. */
@@ -10,9 +11,10 @@ export interface Place {
   readonly length: number;
 }
 
-const boundary = 64; // floats: 256 bytes, the largest alignment that a binding's offset may need
+/** Floats: tensors begin at multiples of this, so that each can be bound. */
+export const placeAlignment = bindingAlignment / 4;
 
-/** Places for tensors one behind the other, and the floats that they take, the gaps between them included. */
+/** Lays tensors out one after another; also the total in floats, padding included. */
 export function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
   places: Map<string, Place>;
   size: number;
@@ -27,9 +29,9 @@ export function layOut(tensors: readonly { name: string; shape: readonly number[
       );
     const length = numel(shape);
     places.set(name, { name, shape, offset: size, length });
-    size += Math.ceil(length / boundary) * boundary;
+    size += Math.ceil(length / placeAlignment) * placeAlignment;
   }
-  return { places, size: Math.max(size, boundary) };
+  return { places, size: Math.max(size, placeAlignment) };
 }
 
 export type Indices = ArrayLike<number>;

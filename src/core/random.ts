@@ -45,7 +45,7 @@ export const unit = (word: number): number => (word >>> 8) * 2 ** -24;
 /**
  * The integers below `length` in random order (Fisher-Yates), the same for the same arguments.
  *
- * @param round what tells one shuffle of a seed from the next: the epoch
+ * @param round which shuffle of the seed this is: the epoch
  * @param use the stream to draw from: `stream.order` for epochs, `stream.split` for held-out sets
  */
 export function permutation(
@@ -66,7 +66,7 @@ export function permutation(
   return order;
 }
 
-/** Draws in [0, 1) one after another, the same for the same seed: for `initialize`, so that a run can be made again. */
+/** Draws in [0, 1) one after another, the same for the same seed: for `initialize`, so that a run can be repeated. */
 export const generator = (seed: number): (() => number) => draws(seed, stream.init);
 
 /** Draws in [0, 1) one after another, the same for the same arguments. */

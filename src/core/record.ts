@@ -15,7 +15,7 @@ import type { Numbers } from '../tensor/read_numbers.js';
 import { numel, type Tensor } from '../tensor/tensor.js';
 import { Tape, type TapeOptions, tapeOptions } from './tape.js';
 
-/** What a step gives, by name. */
+/** Outputs of a step, by name. */
 export type Outputs = Readonly<Record<string, Tensor>>;
 
 export interface RecordOptions extends PlanOptions, TapeOptions {
@@ -32,10 +32,10 @@ const recordOptions: Kinds<RecordOptions> = {
 };
 
 /**
- * Records a step and compiles it. Gradients that it adds to begin at zero with every run.
+ * Records a step and compiles it. Gradients start from zero in every run.
  *
- * @param record records ops on the tape, at once; what it returns is kept for `read()`
- * @throws what the ops throw; ValidationError where `record` is async, or an optimizer takes gradients that no backward made before it
+ * @param record records ops on the tape, synchronously; what it returns can be read by `read()`
+ * @throws what the ops throw; ValidationError where `record` is async, or an optimizer uses gradients that no backward recorded before it
  */
 export async function record<Out extends Outputs>(
   device: Device,
@@ -66,7 +66,7 @@ export async function record<Out extends Outputs>(
   }
 }
 
-/** A recorded step: run it as often as you like. */
+/** A recorded step, to be run any number of times. */
 export class Step<Out extends Outputs = Outputs> {
   readonly plan: Plan;
   readonly #outputs: Out;
@@ -81,8 +81,8 @@ export class Step<Out extends Outputs = Outputs> {
   /**
    * Submits the step; does not wait for it.
    *
-   * @param scalars of this run: the learning rate of an optimizer that was not given one, say
-   * @throws ValidationError where a scalar is left out that the step needs
+   * @param scalars of this run: e.g. the learning rate of an optimizer that was recorded without one
+   * @throws ValidationError where a scalar that the step needs is not given
    */
   run(scalars: Partial<StepScalars> = {}): void {
     this.plan.run(scalars);
@@ -90,9 +90,9 @@ export class Step<Out extends Outputs = Outputs> {
   }
 
   /**
-   * The numbers that the last run left, of a tensor that was returned when the step was recorded.
+   * The values after the last run of a tensor that was returned when the step was recorded.
    *
-   * @throws ValidationError where none of that name was, or before the first run
+   * @throws ValidationError for an unknown name, or before the first run
    */
   async read<Name extends keyof Out & string>(name: Name): Promise<Numbers<Out[Name]>> {
     const output = Object.hasOwn(this.#outputs, name) ? this.#outputs[name] : undefined;
@@ -110,7 +110,7 @@ export class Step<Out extends Outputs = Outputs> {
       readback = new Readback(plan.device, name, { numbers: range });
       this.#readbacks.set(name, readback);
     }
-    // a second read before the first has its numbers takes them another way: those of its own moment
+    // a second read before the first is done makes its own copy, of the state at its own call
     return readback.busy ? plan.read(output) : ((await readback.snapshot()).numbers as Numbers<Out[Name]>);
   }
 

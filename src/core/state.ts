@@ -1,4 +1,4 @@
-// Whether tensors are those that are wanted: told as a whole, before any of them is used.
+// Checks that a set of tensors has the expected names, shapes and types, all at once, before any of them is used.
 
 import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
@@ -13,7 +13,7 @@ interface Kind {
   readonly shape: readonly number[];
 }
 
-/** Of a tensor that was found: how many values it has beside. */
+/** A tensor that was found, with its values. */
 interface Found extends Kind {
   readonly data: ArrayLike<unknown>;
 }
@@ -38,7 +38,7 @@ function refuse(what: string, wrong: readonly string[]): void {
 
 /**
  * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
- * So a checkpoint is refused as a whole before any of it is loaded.
+ * So a checkpoint is refused before any of it is loaded.
  */
 export function checkTensors(
   found: ReadonlyMap<string, Found>,

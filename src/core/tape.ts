@@ -1,3 +1,5 @@
+// The autograd tape: ops append how their gradients are computed, `backward` goes through them in reverse and adds up what
+// activations receive. Gradients of parameters are added in place by the kernels.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError, ValidationError } from '../errors.js';
@@ -8,42 +10,42 @@ import { overlap } from '../tensor/binding.js';
 import { isDense, viewText } from '../tensor/footprint.js';
 import { denseStrides, numel, reshapeView, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 
-/** What an op did: its name, what it read and made, and its settings. */
+/** A recorded op: its name, inputs, output and settings. */
 export interface Operation {
   readonly op: string;
   /** Activations and parameters, in the order of the op's own arguments. */
   readonly inputs: readonly Tensor[];
   readonly output: Tensor;
   readonly attributes: Attributes;
-  /** The plan's, while it was recorded. */
+  /** The plan's phase when it was recorded. */
   readonly phase: string;
 }
 
-/** Ops of a weight (O, …): each output is a sum over a row of it. */
+/** Ops with a weight (O, …), each output a sum over one of its rows. */
 export const weightedOps: readonly string[] = ['conv2d', 'depthwise', 'pointwise', 'linear'];
 
-/** Settings of an op, those that have a default among them. */
+/** Settings of an op, defaults included. */
 export type Attributes = Readonly<Record<string, number | string | boolean>>;
 
 /**
- * One gradient per input; null where none flows, and where a kernel added to the parameter's gradient itself. The tape adds what
- * it is given of a parameter.
+ * One gradient per input; null where none flows, or where a kernel added to the parameter's gradient itself. A gradient returned
+ * for a parameter is added to it by the tape.
  */
 type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
-  /** Record no backward: for the frozen passes and for inference. */
+  /** Record no backward, as PyTorch's `no_grad`: for frozen passes and inference. */
   noGrad?: boolean;
   /**
-   * Keep no batchnorm outputs for the backward, but make them again where one is needed: less memory for a little time, and
-   * the same bits.
+   * Activation checkpointing: batchnorm outputs are not kept for the backward but recomputed there. Less memory, a little more
+   * time, the same bits.
    */
   recompute?: boolean;
 }
 
 export const tapeOptions: Kinds<TapeOptions> = { noGrad: 'boolean', recompute: 'boolean' };
 
-/** Records ops into a plan, and their backwards in reverse. It alone adds up gradients of activations. */
+/** Records ops into a plan, and their backwards in reverse. Only the tape adds up gradients of activations. */
 export class Tape {
   readonly plan: Plan;
   readonly noGrad: boolean;
@@ -55,7 +57,7 @@ export class Tape {
   readonly #tracked = new Map<string, Tensor>();
   readonly #leaves = new Set<string>();
   readonly #gradients = new Map<string, Tensor>();
-  /** Outputs that went back already, and tensors that more than one backward reached. */
+  /** Outputs that `backward` was called on, and tensors that more than one backward reached. */
   readonly #spent = new Set<string>();
   readonly #inParts = new Set<string>();
   readonly #recompute: boolean;
@@ -76,20 +78,19 @@ export class Tape {
     return transient(this.plan, label, shape);
   }
 
-  /** An uninitialized tensor for an activation that is made from `x`, and kept as `x` is: in f32 or in f16. */
+  /** An uninitialized tensor of the dtype of `x`, f32 or f16. */
   emptyLike(x: Tensor, label: string, shape: readonly number[]): Tensor {
     expectArguments('activation', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
 
-  /** What was recorded so far, in order: a network's structure, for others to read. */
+  /** The ops recorded so far, in order: e.g. for export. */
   get operations(): readonly Operation[] {
     return this.#operations;
   }
 
   /**
-   * Notes how `output` came about: by which op, and by which settings where it has any. Without a backward it is a constant.
-   * Returns it.
+   * Records that an op made `output`. Without `backward` the output is a constant. Returns `output`.
    */
   record(
     what: string | ({ readonly op: string } & Attributes),
@@ -113,12 +114,12 @@ export class Tape {
     return output;
   }
 
-  /** Notes how `y` can be made once more from what the backward needs anyway: `again` records that, and returns it. */
+  /** Registers how to recompute `y` in the backward from tensors that are kept anyway: `again` records that and returns it. */
   recomputable(y: Tensor, again: () => Tensor): void {
     if (this.#recompute && !this.noGrad) this.#recipes.set(y.storage, again);
   }
 
-  /** An input that the forward saw, for the backward to read; it may have to be made again. */
+  /** An input of the forward, for the backward to read; recomputed where it was not kept. */
   recompute(x: Tensor): Tensor {
     const again = this.#recipes.get(x.storage);
     if (!again) return x;
@@ -127,7 +128,7 @@ export class Tape {
     return { ...x, storage: made.storage };
   }
 
-  /** Marks an input whose gradient is wanted, as tests do. */
+  /** Marks an input as requiring a gradient. Returns it. */
   requireGrad(x: Tensor): Tensor {
     expectArguments('track', { x });
     this.#tracked.set(viewOf(x), x);
@@ -135,23 +136,23 @@ export class Tape {
     return x;
   }
 
-  /** Whether a gradient with respect to `x` will be asked for; where not, an op need not compute dx. */
+  /** Whether `x` requires a gradient; where not, an op need not compute dx. */
   requiresGrad(x: Tensor): boolean {
     return !this.noGrad && !x.detached && (x.grad !== undefined || this.#tracked.has(viewOf(x)));
   }
 
-  /** The parameters to whose gradients the backward passes so far add. */
+  /** The parameters that the backward passes so far add gradients to. */
   get trained(): Iterable<Tensor> {
     return this.#trained;
   }
 
   /**
-   * Appends the backward of all that led to `output`, given its gradient `dy`, ones where left out: of phase P in phase
-   * `backward/P`. Gradients of parameters are added to, as those of `track`ed tensors are where several outputs go back one after
-   * the other.
+   * Appends the backward of all that led to `output`, given its gradient `dy` (default ones): of phase P in phase
+   * `backward/P`. Gradients of parameters accumulate, as do those of tensors marked by `requireGrad` where several outputs are
+   * differentiated one after another.
    *
-   * @throws ValidationError where nothing that led to `output` is tracked, where it went back already, or where something that
-   * the backward reads was overwritten since
+   * @throws ValidationError where nothing that led to `output` requires a gradient, where `backward` was already called on it, or where
+   * something that the backward reads was overwritten since
    */
   backward(output: Tensor, dy = this.#ones(output)): void {
     expectArguments('backward', { output, dy });
@@ -188,7 +189,7 @@ export class Tape {
       const { op, inputs, output: y, phase } = operation;
       const gradient = pending.get(viewOf(y));
       if (!gradient) continue;
-      // made here: what reached it is complete, and where it is a view equal to its input, the input's begins anew
+      // made here: what reached it is complete, and where it is a view equal to its input, the input's starts from zero
       found.set(viewOf(y), gradient);
       pending.delete(viewOf(y));
       const first = plan.position;
@@ -229,19 +230,19 @@ export class Tape {
   /**
    * The gradient of an activation, after `backward()`.
    *
-   * @throws ValidationError where several backwards reached it and it was not `track`ed: there is no one tensor of their sum
+   * @throws ValidationError where several backwards reached it and `requireGrad` was not called on it: their sum is not kept
    */
   gradient(x: Tensor): Tensor | undefined {
     expectArguments('gradient', { x });
     const key = viewOf(x);
     if (this.#inParts.has(key))
       throw new ValidationError(
-        `gradient: expected one backward to reach ${x.label}, got several; track() it for the sum of its gradients`,
+        `gradient: expected one backward to reach ${x.label}, got several; call requireGrad() on it for the sum of its gradients`,
       );
     return this.#gradients.get(key);
   }
 
-  /** Refuses an input that the gradient could not come back to. */
+  /** Refuses an input that a gradient could not be routed to. */
   #checkInput(op: string, x: Tensor): void {
     expectArguments(op, { input: x });
     checkGrad(op, x);
@@ -260,7 +261,7 @@ export class Tape {
       );
   }
 
-  /** Adds to a parameter's gradient what an op that takes activations made of it. */
+  /** Adds dx to a parameter's gradient, for ops that return the gradient of an activation. */
   #addTo(grad: Tensor, dx: Tensor): void {
     const n = numel(dx.shape);
     this.plan.dispatch(add, 'accumulate', {
@@ -275,11 +276,11 @@ export class Tape {
   reshape(x: Tensor, shape: readonly number[]): Tensor {
     expectArguments('reshape', { x });
     const y = reshapeView(x, shape);
-    // a parameter's gradient has the same memory under the new shape, and is added to there
+    // a parameter's gradient is reshaped too and accumulates in place
     return x.grad ? this.record('reshape', [x], y) : this.record('reshape', [x], y, (dy) => [reshapeView(dy, x.shape)]);
   }
 
-  /** a + b, unrecorded: the forward of `add`, and the meeting of two gradients. */
+  /** a + b, not recorded as an op: the forward of `add`, and the sum of two gradients. */
   accumulate(a: Tensor, b: Tensor): Tensor {
     expectArguments('sum', { a, b });
     const y = this.emptyLike(a, 'add.y', a.shape);
@@ -294,7 +295,7 @@ export class Tape {
   }
 }
 
-/** Sees that where an op gives no gradient back, its kernel added to a parameter's. */
+/** Checks that an input without a returned gradient is a parameter, whose gradient the kernel adds to. */
 function checkTaken(op: string, { label, grad }: Tensor): void {
   if (!grad)
     throw new ValidationError(
@@ -303,7 +304,7 @@ function checkTaken(op: string, { label, grad }: Tensor): void {
     );
 }
 
-/** Sees that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */
+/** Checks that a parameter's gradient is the same view as the parameter: kernels add to it by the same strides and lists. */
 function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColumns }: Tensor): void {
   if (!grad) return;
   const alike =
@@ -318,7 +319,7 @@ function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColu
     );
 }
 
-/** Sees that a gradient is one of a tensor of this shape that kernels can read. */
+/** Checks that a gradient is one of a tensor of this shape that kernels can read. */
 function checkGradient(what: string, gradient: Tensor, shape: readonly number[]): void {
   if (shapeText(gradient.shape) === shapeText(shape) && isDense(gradient) && !gradient.half) return;
   throw new ShapeError(
@@ -326,13 +327,13 @@ function checkGradient(what: string, gradient: Tensor, shape: readonly number[])
   );
 }
 
-/** By plan and view, the live tape that made a tensor and can go back from it. */
+/** By plan and view: the live tape that made a tensor. */
 const makers = new WeakMap<Plan, Map<string, Tape>>();
 
 const numbers = new WeakMap<Binding['storage'], number>();
 let count = 0;
 
-/** The same for equal views of the same memory, whichever object tells of them. */
+/** The same for equal views of the same memory, whichever objects describe them. */
 function viewOf({ storage, offset, shape, strides, half = false, keptRows, keptColumns }: Tensor): string {
   const number = numbers.get(storage) ?? count++;
   numbers.set(storage, number);

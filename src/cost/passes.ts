@@ -31,7 +31,7 @@ export const methodPasses = {
   oss: { slim: passes(2), teacher: passes(2) },
 } as const satisfies Record<MethodName, { readonly [R in Role]?: Passes }>;
 
-/** Forwards that a pass is as dear as: one, and where it is trained two more, for the gradients of inputs and of weights. */
+/** The cost of a pass in forwards: one, and where it is trained two more, for the gradients of inputs and of weights. */
 export function forwards({ trained, frozen }: Passes): number {
   return 3 * trained + frozen;
 }

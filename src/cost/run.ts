@@ -1,3 +1,4 @@
+// What a run computes, by recording its step on a device of no adapter.
 import { methodOf, trainerOptionsOf } from '../config/run.js';
 import type { TrainConfig } from '../config/settings.js';
 import type { Method } from '../methods/method.js';
@@ -43,7 +44,7 @@ export interface RunCost {
  *
  * @param images training images; of no consequence where the configuration counts steps
  * @param teacher what the method learns from, where it does; of its weights only the shapes matter
- * @param like the device that it is for: which kernels run there, and so what they hand on, differs from one to another
+ * @param like the device that it is for: which kernels run, and so how large their intermediate results are, depends on it
  * @throws ConfigError where there are fewer images than a batch, or no teacher where one is needed; OutOfMemoryError where a
  * tensor is over the limits of `like`
  */
@@ -86,7 +87,7 @@ function record(
   };
 }
 
-/** Images as large as the views; nobody will look at them. */
+/** Placeholder images of the views' size; the meta device never reads them. */
 function unseen(device: Device, { batch, imageSize }: Settled): ImageBatch {
   const bind = (label: string, bytes: number): Binding => ({ storage: device.buffer(label, bytes), offset: 0, bytes });
   return {

@@ -1,3 +1,4 @@
+// Costs as text for a terminal: units, tables.
 import type { TrainConfig } from '../config/settings.js';
 import type { Ledger } from './ledger.js';
 import type { Reproduced } from './published.js';

@@ -1,3 +1,4 @@
+// The cost of a whole training, as published costs are counted: networks, passes, images, epochs.
 import { expectFinite } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { type EncoderName, encoderNames } from '../config/encoders.js';
@@ -11,18 +12,18 @@ import { type PublishedWork, publishedWork } from './work.js';
 export interface TrainingSpec {
   readonly method: MethodName;
   readonly encoder: EncoderName;
-  /** Width of the slim encoder against the published network; 1 where left out. */
+  /** Width of the slim encoder against the published network; default 1. */
   readonly width?: number;
-  /** K: how many times as wide the host is; 1.5 where left out, of methods that slice one. */
+  /** K: how many times as wide the host is; default 1.5 for methods that slice one. */
   readonly ratio?: number;
   readonly epochs: number;
-  /** Images of an epoch: ImageNet's where left out. */
+  /** Images of an epoch; default ImageNet's. */
   readonly images?: number;
-  /** 224 where left out. */
+  /** Default 224. */
   readonly imageSize?: number;
   /** Architecture of the teacher, for methods that have one. */
   readonly teacher?: EncoderName;
-  /** Epochs of the teacher's own training, where that comes first: 800 where left out. */
+  /** Epochs of the teacher's own training, where that comes first; default 800. */
   readonly teacherEpochs?: number;
 }
 
@@ -70,8 +71,8 @@ const beforehand: Passes = { trained: 2, frozen: 0 }; // a teacher's own trainin
 
 /**
  * FLOPs of a training, as the published column counts them: 2 a multiply-add of every forward and 4 of every pass that goes
- * back, of whole networks at their published resolution, heads, losses and updates left out. A teacher counts by its
- * training, along with the method's or before it; what it only tells is left out.
+ * back, of whole networks at their published resolution, without heads, losses and updates. A teacher counts by its
+ * training, along with the method's or before it; its forwards as a frozen teacher do not count.
  *
  * @throws ConfigError for a name that is not known, a teacher where none is used, one that is missing, or a ratio where nothing
  * is sliced

@@ -1,3 +1,4 @@
+// Multiply-adds of one forward pass: recorded on a device of no adapter and added up.
 import { backbone, type EncoderSpec } from '../config/encoders.js';
 import { Parameters, type Width } from '../core/parameters.js';
 import { type Operation, Tape, weightedOps } from '../core/tape.js';
@@ -52,7 +53,7 @@ export interface PublishedWork {
 const classes = 1000; // of ImageNet
 
 /**
- * Counts one image's forward as published training costs do. Of thop's counts, those of poolings are left out: releases
+ * Counts one image's forward as published training costs do. Of thop's counts, poolings are excluded: releases
  * differ in them, and they are under 0.6 %.
  */
 export function publishedWork(spec: EncoderSpec, width: Width, imageSize: number): PublishedWork {

@@ -1,4 +1,4 @@
-// What TypeScript can tell of a kernel from its code, where that is a literal: the names that a dispatch may use. A reader of names
+// What TypeScript infers from a kernel's code, where that is a literal: the names that a dispatch may use. A reader of names
 // alone; it knows no expressions and no scopes, and which entry point uses which buffer is for the reflection to say.
 import type { Buffer, Kernel, Layout, Scalar, Value } from '../runtime/kernel.js';
 

@@ -13,7 +13,7 @@ export interface KernelOptions {
  * A kernel of your own: reads out of WGSL what `plan.dispatch` binds and packs by. Where the code is a literal, a dispatch's entry
  * point, parameters, bindings and constants are checked by their names as it is compiled; in any case they are when it is recorded.
  *
- * @param code WGSL; docs/api/kernels.md says what it must look like
+ * @param code WGSL; docs/api/kernels.md describes its form
  * @throws ValidationError by the kernel's name and the line where the code is not of that form
  */
 export function kernel<Code extends string>(code: Code, options?: KernelOptions): KernelOf<Code>;

@@ -39,7 +39,7 @@ export interface WgslModule {
   readonly entries: readonly { readonly name: string; readonly line: number; readonly uses: readonly string[] }[];
 }
 
-/** @param refuse is told where the code does not parse, with the line where the parser says so */
+/** @param refuse called where the code does not parse, with the line where the parser gives one */
 export function parse(code: string, refuse: (line: number | undefined, what: string) => never): WgslModule {
   const wgsl = read(code, refuse);
   const kinds = [

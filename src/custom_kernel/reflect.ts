@@ -87,7 +87,7 @@ class Reflection {
     return this.#bare.slice(0, index).split('\n').length;
   }
 
-  /** Constants that a dispatch may set: those with a type and a literal for a value. Sees to the aliases beside them. */
+  /** Constants that a dispatch may set: those with a type and a literal for a value. Also collects the aliases. */
   #constants(): Kernel['consts'] {
     const consts: Record<string, Kernel['consts'][string]> = {};
     for (const { index, groups = {} } of this.#scope.matchAll(declarations)) {

@@ -1,4 +1,4 @@
-// Which of some names an entry point's code says, itself or in the functions that it calls. The parser tells this, too, but leaves
+// Which of some names an entry point uses, itself or in the functions that it calls. The parser reports this, too, but leaves
 // some places out: the selector of a switch, the condition of a `break if`, an index behind a member.
 
 /**

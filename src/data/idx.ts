@@ -1,3 +1,4 @@
+// IDX files (MNIST and its relatives), plain or gzipped.
 import { DataError } from '../errors.js';
 import { gunzip } from '../formats/gzip.js';
 import { planarSource } from './derived.js';
@@ -39,7 +40,7 @@ export function parseIdx(bytes: Uint8Array, name: string, isLabels = false): Idx
   const count = shape.reduce((product, size) => product * size, sizes[type]);
   if (bytes.length - start !== count) {
     throw new DataError(
-      `${name}: the IDX header tells ${shape.join(' x ')} = ${count} bytes, the file holds ${bytes.length - start}; ` +
+      `${name}: the IDX header declares ${shape.join(' x ')} = ${count} bytes, the file holds ${bytes.length - start}; ` +
         `it is ${bytes.length - start < count ? 'cut short' : 'followed by something else'}: fetch it again`,
     );
   }

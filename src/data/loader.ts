@@ -1,3 +1,5 @@
+// Batches of a source in GPU memory: the whole data set once where it fits, else batch by batch. Decodes ahead of the step
+// that needs them; knows no files.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { permutation } from '../core/random.js';
@@ -14,7 +16,7 @@ export interface LoaderOptions {
   readonly batch: number;
   /** Seed of the order of every epoch. Without one there are no epochs, and batches are those given to `show()`. */
   readonly seed?: number;
-  /** The most GPU memory for the whole data set, in bytes; one that needs more is streamed. 256 MiB unless told, 0 for none. */
+  /** The most GPU memory for the whole data set, in bytes; a larger one is streamed. Default 256 MiB, 0 for none. */
   readonly budget?: number;
   /** Told of items decoded while opening. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -33,7 +35,7 @@ const batchBytes = 2 ** 27; // of a batch's images: the least that WebGPU promis
 /** The largest images that there is room for. */
 type Bound = NonNullable<ImageSource['bound']>;
 
-/** How large the images of a batch may be: their number alone says, so that no image depends on others. */
+/** How large the images of a batch may be: a function of their number alone, so that no image depends on the others. */
 function roomFor(places: number): Bound {
   const pixels = Math.max(1, Math.floor(batchBytes / 4 / places));
   return { pixels, side: Math.max(1, 2 * Math.floor(Math.sqrt(pixels / 2))) };
@@ -174,7 +176,7 @@ export class Loader implements ImageBatch {
 
   /**
    * Begins to decode a step's batch, or items to show; call it once the batch before is on the GPU. Where another batch is
-   * being decoded it does nothing. Errors are told by `prepare()` or `show()`.
+   * being decoded it does nothing. Errors are thrown by `prepare()` or `show()`.
    */
   prefetch(next: number | ArrayLike<number>): void {
     this.#assertOpen('prefetch()');
@@ -212,7 +214,7 @@ export class Loader implements ImageBatch {
 
   async #fill(call: string, items: Uint32Array): Promise<void> {
     this.#assertOpen(call);
-    if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is under way; await that first`);
+    if (this.#filling) throw new ConfigError(`loader: ${call} while ${this.#filling} is pending; await it first`);
     this.#filling = call;
     this.#awaitBatch(`await ${call}`);
     try {
@@ -258,7 +260,7 @@ export class Loader implements ImageBatch {
   }
 }
 
-/** A batch on its way to the GPU: pixels one image after another, and the table that says where each begins. */
+/** A batch for the GPU: pixels one image after another, and a table of where each begins. */
 class Staging {
   readonly pixels: Uint8Array<ArrayBuffer>;
   readonly table: Uint32Array<ArrayBuffer>;
@@ -312,7 +314,7 @@ async function decodeWithin(
   budget: number,
   onProgress: LoaderOptions['onProgress'],
 ): Promise<Decoded | undefined> {
-  if (!(budget > 0)) return undefined;
+  if (!(budget > 0) || knownBytes(room, source) > budget) return undefined;
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   const table: number[] = [];
   let bytes = 0;
@@ -339,11 +341,24 @@ async function decodeWithin(
   return { blocks, bytes, table, maxSide };
 }
 
+/** Bytes of all images of the source, halved as `loadWithin` does; 0 where sizes are not known. */
+function knownBytes(room: Bound, { sizes = new Uint32Array() }: ImageSource): number {
+  let pixels = 0;
+  for (let at = 0; at < sizes.length; at += 2) {
+    let [width, height] = [sizes[at], sizes[at + 1]];
+    while (isTooLarge(room, width, height)) [width, height] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+    pixels += width * height;
+  }
+  return 4 * pixels;
+}
+
+const isTooLarge = (room: Bound, width: number, height: number) =>
+  Math.max(width, height) > room.side || width * height > room.pixels;
+
 /** An image of the source, halved until there is room for it. */
 async function loadWithin(room: Bound, source: ImageSource, item: number, image: number): Promise<RgbaImage> {
   let loaded = await loadImage(source, item, image as 0 | 1);
-  while (Math.max(loaded.width, loaded.height) > room.side || loaded.width * loaded.height > room.pixels)
-    loaded = halve(loaded);
+  while (isTooLarge(room, loaded.width, loaded.height)) loaded = halve(loaded);
   return loaded;
 }
 

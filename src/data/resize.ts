@@ -141,7 +141,7 @@ function cubic(at: number): number {
   return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-/** Python's rounding, of halves to the even neighbour. */
+/** Python's rounding, of halves to the even neighbor. */
 function halfToEven(value: number): number {
   const below = Math.floor(value);
   return value - below === 0.5 ? below + (below & 1) : Math.round(value);

@@ -31,9 +31,9 @@ export type ImageLike = RgbaImage | ImageDataLike;
 export type Interpolation = 'bicubic' | 'bilinear';
 
 export interface SquareOptions {
-  /** What the shorter side is resized to before the center is cut out: the square's side where left out, never less. */
+  /** What the shorter side is resized to before the center crop; default the square's side, never less. */
   readonly resize?: number | undefined;
-  /** 'bicubic' where left out. */
+  /** Default 'bicubic'. */
   readonly interpolation?: Interpolation | undefined;
 }
 
@@ -50,15 +50,20 @@ export interface ImageSource<P extends ImageLike = ImageLike> {
   readonly labels?: Int32Array;
   /** Names of the classes, by class number. */
   readonly classes?: readonly string[];
-  /** A name for every item that stays its own whatever becomes of the others: a path, a code. */
+  /** A name for every item that does not depend on the other items: a path, a code. */
   readonly names?: readonly string[];
   /** 32 bits of a hash of every item's bytes, where they are known: copies have the same. */
   readonly digests?: Uint32Array;
   /**
    * No image that `load()` gives is larger: pixels of a side, and in all. Memory for batches is then no larger than these
-   * need; where nothing is said, 128 MiB.
+   * need; default 128 MiB.
    */
   readonly bound?: { readonly side: number; readonly pixels: number };
+  /**
+   * Width and height of every image that `load()` gives, where they are known, items in order. A loader then knows without
+   * decoding anything whether all of them fit its budget.
+   */
+  readonly sizes?: Uint32Array;
   /** Rejects with a DataError where the image cannot be had. `image` is 0 where items have one. */
   load(item: number, image: 0 | 1): Promise<P>;
   /**
@@ -68,7 +73,7 @@ export interface ImageSource<P extends ImageLike = ImageLike> {
   square?(item: number, image: 0 | 1, size: number, options?: SquareOptions): Promise<P>;
 }
 
-/** Throws a DataError unless `source` is one: items that are counted and can be loaded, and for each of them what is told of all. */
+/** Throws a DataError unless `source` is one: items that are counted and can be loaded, with lists as long as its items. */
 export function checkSource(source: ImageSource): void {
   const { name, length, images, load } = Object(source) as ImageSource;
   if (!(Number.isInteger(length) && length >= 0 && (images === 1 || images === 2) && typeof load === 'function'))
@@ -81,6 +86,9 @@ export function checkSource(source: ImageSource): void {
     if (count !== undefined && count !== length)
       throw new DataError(`${name}: expected ${key} of ${length} items, got ${count}`);
   }
+  const { sizes } = source;
+  if (sizes && sizes.length !== 2 * length * images)
+    throw new DataError(`${name}: expected sizes of ${2 * length * images} sides, two an image, got ${sizes.length}`);
 }
 
 /** Throws a DataError unless `source` has this item and this image of it. */

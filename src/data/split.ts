@@ -1,3 +1,4 @@
+// Training and test parts, drawn item by item from a hash of its name.
 import { philox, stream, unit } from '../core/random.js';
 import { DataError } from '../errors.js';
 import { subset } from './derived.js';

@@ -1,9 +1,10 @@
+// The items that an encoder was trained on, kept in its file.
 import { DataError } from '../errors.js';
 import { subset } from './derived.js';
 import type { ImageSource } from './source.js';
 
 /**
- * Which items an encoder was trained on, by digests of their bytes, so that an evaluation can leave them out whatever they are
+ * Which items an encoder was trained on, by digests of their bytes, so that an evaluation can leave them out whatever the files are
  * called now. As text it is base64 of the ascending differences, seven bits a byte: about three bytes an item.
  */
 export type Trained = ReadonlySet<number>;

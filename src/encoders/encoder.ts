@@ -1,3 +1,4 @@
+// What an encoder is: a module from images to features, in two widths; and the helpers that every family uses.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectWithin } from '../checks/range.js';
@@ -31,9 +32,9 @@ export function checkEncoder(what: string, encoder: unknown): void {
 
 /** What every encoder can be asked for. */
 export interface EncoderOptions {
-  /** Width of the slim encoder against the published network; 1 where left out. */
+  /** Width of the slim encoder against the published network; default 1. */
   width?: number;
-  /** K: how many times as wide the host is; 1 where left out. */
+  /** K: how many times as wide the host is; default 1. */
   ratio?: number;
   /** Stride of the first convolution: 2 for large images, 1 for 32 pixels. */
   stemStride?: number;
@@ -42,7 +43,7 @@ export interface EncoderOptions {
 export const encoderOptions: Kinds<EncoderOptions> = { width: 'number', ratio: 'number', stemStride: 'number' };
 
 /**
- * Sees that an encoder has one width, its host that of the slim one.
+ * Checks that an encoder has one width, its host that of the slim one.
  *
  * @throws ConfigError that names what has two
  */
@@ -134,7 +135,7 @@ export function slimOf(encoder: Encoder): Encoder {
   const side = (of: Dim) => (typeof of === 'number' ? of : alone(of));
   return {
     ...encoder,
-    parameters: encoder.parameters.map((own) => ({ ...own, sides: own.dims.map(side), shape: own.slim })),
+    parameters: encoder.parameters.map((own) => ({ ...own, dims: own.dims.map(side), shape: own.slim })),
     statistics: encoder.statistics.map((own) => ({ ...own, channels: alone(own.channels) })),
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),

@@ -1,3 +1,4 @@
+// MobileNet-V3-Large: a table of blocks and a loop.
 import { expectOptions } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
 import { convBatchNorm, convLayer } from '../nn/blocks.js';

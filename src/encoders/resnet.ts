@@ -1,3 +1,4 @@
+// ResNet-18, -50, -101 (version 1.5) and the CIFAR ResNet-20: a table of architectures and a loop.
 import { expectOptions } from '../checks/options.js';
 import type { Channels } from '../core/parameters.js';
 import { convBatchNorm, convLayer } from '../nn/blocks.js';

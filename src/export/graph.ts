@@ -1,3 +1,5 @@
+// An encoder's forward as a graph of ops with their settings, traced from a recorded tape; batchnorm folded into convolutions
+// where asked. Knows no file format.
 import { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { type Operation, Tape, weightedOps } from '../core/tape.js';
@@ -9,7 +11,7 @@ import { Plan } from '../runtime/plan.js';
 import { isDense } from '../tensor/footprint.js';
 import { denseStrides, numel, shapeText, type Tensor, transient } from '../tensor/tensor.js';
 
-/** What flows between the nodes of a graph, told apart by identity: an activation, or a parameter by its name. */
+/** What flows between the nodes of a graph, compared by identity: an activation, or a parameter by its name. */
 export type Value = Pick<Tensor, 'label' | 'shape'>;
 
 /** An operation of the tape, or one that took the place of some. */
@@ -29,7 +31,7 @@ export interface Graph {
 
 /**
  * The graph of a lone encoder in use on images of `side` pixels, by its running statistics: its own forward, recorded on a
- * device of no adapter. With `head` also what that makes of the features. It is recorded for two batches, which tells what
+ * device of no adapter. With `head` also what that makes of the features. It is recorded for two batch sizes, which shows what
  * depends on the batch.
  *
  * @param state values of all parameters and statistics, of the host's shapes

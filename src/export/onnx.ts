@@ -1,3 +1,4 @@
+// An encoder as an ONNX model: each op of the graph in ONNX's operators.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import type { Tensors } from '../core/state.js';
@@ -27,7 +28,7 @@ export interface OnnxSource {
   readonly imageSize: number;
   /** A layer behind the encoder, (K, F): the file then also gives `logits` (batch, K). */
   readonly classifier?: { readonly state: Tensors };
-  /** Kept in the file beside `image_size`, `mean` and `std`. */
+  /** Stored in the file's metadata, in addition to `image_size`, `mean` and `std`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -307,7 +308,7 @@ const integers = (writer: Writer, values: readonly number[]) =>
 const turned = (writer: Writer, x: string, name: string) =>
   writer.emit('Transpose', [x], name, { perm: { ints: [1, 0] } });
 
-/** Sums are told their sides by an input, means by an attribute. Of a number that is left alone we make (1), ONNX no side. */
+/** ReduceSum takes its axes as an input, ReduceMean as an attribute. A scalar has shape (1) here and () in ONNX. */
 function reduction(writer: Writer, { op, inputs: [x], output, attributes: { dim, keepdim } }: Node): void {
   const name = writer.name(output);
   const axes = dim === undefined ? [...x.shape.keys()] : [Number(dim)];

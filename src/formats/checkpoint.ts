@@ -1,3 +1,4 @@
+// Checkpoints: named tensors and a JSON configuration in one safetensors file, and the comparison of configurations.
 import { DataError } from '../errors.js';
 import { readSafetensors, type SavedTensor, writeSafetensors } from './safetensors.js';
 

@@ -1,6 +1,6 @@
 /**
  * Protocol buffers, as far as they are written here: a message is its fields in order, each a tag and a value
- * (https://protobuf.dev/programming-guides/encoding). Bytes are kept as they come and joined once, at the end, so that
+ * (https://protobuf.dev/programming-guides/encoding). Bytes are appended and joined once, at the end, so that
  * hundreds of megabytes of weights are copied once.
  */
 export class Message {

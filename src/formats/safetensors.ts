@@ -1,3 +1,4 @@
+// Safetensors files: read lazily, written in the reference implementation's layout.
 import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
 import { fromHalf } from '../tensor/float16.js';
@@ -103,10 +104,10 @@ export function writeSafetensors(
 }
 
 /**
- * Reads a safetensors file: whatever the reference implementation reads, but sizes beyond 2^53. Everything the header says is
+ * Reads a safetensors file: all that the reference implementation reads, except sizes beyond 2^53. Everything in the header is
  * checked against the file: its length, JSON, names, types, shapes, and that the tensors fill the data without overlap or gap.
  * A DataError names `file` (as the user knows it) and what is wrong. Values are copied when they are first asked for, so that
- * tensors that nobody needs take no memory; leave `bytes` as they are until then.
+ * tensors that are not used take no memory; do not change `bytes` until then.
  */
 export function readSafetensors(bytes: Uint8Array, file: string): Safetensors {
   const fail = (what: string, cause?: unknown): never => {
@@ -161,7 +162,7 @@ function isPickle(bytes: Uint8Array): boolean {
   return begins(0x50, 0x4b, 0x03, 0x04) || begins(0x80, 0x02, 0x8a, 0x0a);
 }
 
-/** By code units: the same order whatever the machine's language. */
+/** By code units: the same order in every locale. */
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

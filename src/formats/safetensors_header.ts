@@ -1,5 +1,5 @@
 /**
- * The header of a safetensors file: the types there are, and a check of all that its JSON says of metadata and tensors. Knows
+ * The header of a safetensors file: the types there are, and a check of all metadata and tensors in its JSON. Knows
  * nothing of the data behind it.
  */
 
@@ -93,7 +93,7 @@ function bytesOf(shape: readonly number[], bits: number): number {
 }
 
 /**
- * What is wrong with the JSON of a header that JSON.parse does not tell: a key that stands twice in one object, of which it would
+ * What is wrong with a header that JSON.parse does not report: a duplicate key in one object, of which it would
  * silently keep the last; sizes that are not written as whole numbers; half of a surrogate pair. `text` is valid JSON.
  */
 function findFlaw(text: string): string | undefined {

@@ -1,3 +1,4 @@
+// The file of a trained encoder: written, read, and checked against its network.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
 import type { TrainConfig } from '../config/settings.js';
@@ -33,17 +34,17 @@ export interface EncoderFile {
   /** Which of a run's two encoders it is. */
   readonly part?: Width;
   /**
-   * The settings of a run of the command line, by which the encoder is built anew. Those that do not change what is computed
+   * The settings of a run of the command line, from which the encoder is built again. Those that do not change what is computed
    * (`out`, `checkpointEvery`, …) are not kept. A program's own encoder has none.
    */
   readonly config?: TrainConfig;
   /** The layer behind it, where it was trained with labels. */
   readonly classifier?: Classifier;
-  /** Whatever else the file says of it. */
+  /** Other metadata of the file. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** An encoder of a run of the command line, which its file can tell. */
+/** An encoder of a run of the command line, which its file describes. */
 export interface RunEncoderFile extends EncoderFile {
   readonly part: Width;
   readonly config: TrainConfig;
@@ -53,7 +54,7 @@ export interface RunEncoderFile extends EncoderFile {
 export interface ReadEncoderOptions {
   /** The network that the file is of, at its host's width: needed where it is a program's own. */
   readonly encoder?: Encoder | undefined;
-  /** The file's name for error messages; `encoder` where left out. */
+  /** The file's name for error messages; default `encoder`. */
   readonly file?: string | undefined;
 }
 
@@ -66,7 +67,7 @@ type Fields = { -readonly [K in (typeof fields)[number]]?: string };
 const counter = (name: string) => name.replace(/running_mean$/, 'num_batches_tracked');
 
 /**
- * The bytes of an encoder's file, which `readEncoder` gives back as it was. A model of torchvision without its classifier loads it
+ * The bytes of an encoder's file; `readEncoder` is the inverse. A model of torchvision without its classifier loads it
  * strictly: to that end every batchnorm has its count of batches, `num_batches_tracked`, which is the steps of training.
  *
  * @throws DataError that lists every tensor of the state, or of the classifier, that is missing, extra or of another shape;
@@ -89,7 +90,7 @@ export function tensorsOf(state: Tensors, step: number): [name: string, SavedTen
   });
 }
 
-/** All that a file says of its encoder, as text, by name. */
+/** All metadata of an encoder's file, as text, by name. */
 export function metadataOf(file: EncoderFile): Record<string, string> {
   const all = { ...file.metadata, ...fieldsOf(file) };
   return Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -117,11 +118,11 @@ function checkFile(file: EncoderFile) {
   };
   if (!Number.isSafeInteger(step) || step < 0 || step >= 1e15) refuse('a whole step from 0 to 15 digits', step);
   if (part !== undefined && part !== 'host' && part !== 'slim') refuse('part host or slim', part);
-  if (config && !part) refuse('the part of its run, host or slim, beside a config', part);
+  if (config && !part) refuse('the part of its run, host or slim, with a config', part);
   if (Object.values(Object(metadata)).some((value) => typeof value !== 'string') || Object(metadata) !== metadata)
     refuse('metadata of texts by their names, {} where there is none', textOf(metadata));
   const taken = fields.find((field) => Object.hasOwn(metadata, field));
-  if (taken) refuse('metadata that the other fields do not tell', `"${taken}"; leave it out`);
+  if (taken) refuse('metadata without the keys of other fields', `"${taken}"; remove it`);
   const shapes = shapesOf(encoder);
   const odd = [...shapes.keys()].find((name) => name.startsWith('classifier.'));
   if (odd) refuse('other names than classifier.…, which is the layer behind the encoder', odd);
@@ -166,7 +167,7 @@ export function readEncoderOf(encoder: Encoder, bytes: Uint8Array, file = 'encod
   return encoderFile(readFile(bytes, file, sideOf), encoder, file);
 }
 
-/** What a file says before the network is known. */
+/** What a file's header contains, before the network is known. */
 interface Read {
   readonly tensors: ReadonlyMap<string, SavedTensor>;
   readonly about: About;
@@ -206,7 +207,7 @@ function encoderFile(
   return { encoder, state, ...about, ...(classifier && { classifier }), metadata: Object.fromEntries(rest) };
 }
 
-/** What a file has of a given encoder: all but the classifier and the counters of batches, whatever the names are. */
+/** A file's tensors of a given encoder: all but the classifier and the batch counters, under any naming scheme. */
 function stateOf(encoder: Encoder, tensors: ReadonlyMap<string, SavedTensor>): Tensors {
   const shapes = shapesOf(encoder);
   const counters = new Set([...tensors.keys()].filter((name) => name.endsWith('.running_mean')).map(counter));
@@ -271,7 +272,7 @@ function checkFormat({ format: found, part, step = '0', config, imageSize }: Fie
     );
 }
 
-/** @param ofRun the side of the images where the file says no other */
+/** @param ofRun the side of the images where the file gives none */
 function readFields(
   { part, step = '0', imageSize: side, square: how }: Fields,
   ofRun: number | undefined,

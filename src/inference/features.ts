@@ -1,3 +1,4 @@
+// A trained encoder as evaluation uses it, and the features of a source of images.
 import { expectArguments } from '../checks/arguments.js';
 import type { Parameters } from '../core/parameters.js';
 import { Tape } from '../core/tape.js';
@@ -18,7 +19,7 @@ export interface WeightedEncoder {
   readonly parameters: Parameters;
   /** Side of the squares that images are resized and cropped to. */
   readonly imageSize: number;
-  /** How images become those squares; where left out, the shorter side is resized to `imageSize`, bicubic. */
+  /** How images become those squares; default: the shorter side resized to `imageSize`, bicubic. */
   readonly square?: SquareOptions;
 }
 

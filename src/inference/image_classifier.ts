@@ -1,3 +1,4 @@
+// Classifies images by a trained encoder and its linear classifier.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
@@ -19,7 +20,7 @@ export interface Classified {
   readonly probabilities: Float32Array<ArrayBuffer>;
 }
 
-/** A trained encoder with a linear layer behind it, ready to tell images' classes. Free it by `dispose()`. */
+/** A trained encoder with a linear layer behind it, ready to classify images. Free it by `dispose()`. */
 export class ImageClassifier {
   readonly encoder: ImageEncoder;
   /** Names of the K classes. */

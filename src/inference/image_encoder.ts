@@ -1,3 +1,4 @@
+// Embeds images by a trained encoder, from slimgrad's files and from torchvision's.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
@@ -49,7 +50,7 @@ export class ImageEncoder implements WeightedEncoder {
 
   /**
    * Embeddings (N, F) of N images, row by row: resized, center-cropped, normalized by ImageNet's statistics. An image's
-   * embedding does not depend on those beside it.
+   * embedding does not depend on the others in its batch.
    *
    * @throws DataError where an image cannot be had or its bytes are not what its sides say
    */
@@ -58,7 +59,7 @@ export class ImageEncoder implements WeightedEncoder {
   }
 
   /**
-   * Estimates the running statistics of its batchnorms anew from images, as they look to `embed()`: the means over batches of
+   * Re-estimates the running statistics of its batchnorms from images, as they look to `embed()`: the means over batches of
    * 64 of their statistics (`recalibrate`). Worth it where images differ from those of the training.
    *
    * @throws DataError where there are fewer than two images, or one cannot be had: it then stays as it was
@@ -95,17 +96,17 @@ export function openEncoder(device: Device, bytes: Uint8Array, options: ReadEnco
 /** How a network of torchvision is to be read. */
 export interface TorchvisionOptions {
   encoder: EncoderName;
-  /** Side of the squares that images are resized and cropped to; 224 where left out. */
+  /** Side of the squares that images are resized and cropped to; default 224. */
   imageSize?: number;
-  /** What the shorter side is resized to before the square is cut out of the center; `imageSize` where left out, never less. */
+  /** What the shorter side is resized to before the center crop; default `imageSize`, never less. */
   resize?: number;
-  /** How images are resized; 'bicubic' where left out. torchvision's own weights were tested with 'bilinear'. */
+  /** How images are resized; default 'bicubic'. torchvision's own weights were tested with 'bilinear'. */
   interpolation?: Interpolation;
-  /** Width multiplier; 1 where left out. */
+  /** Width multiplier; default 1. */
   width?: number;
-  /** Stride of the first convolution; 2, as torchvision's, where left out. */
+  /** Stride of the first convolution; default 2, as torchvision's. */
   stemStride?: number;
-  /** What the file's names have before the encoder's, such as `module.encoder_q.`; found where left out. */
+  /** The prefix of the encoder's names in the file, such as `module.encoder_q.`; default: it is found. */
   prefix?: string;
 }
 
@@ -121,8 +122,8 @@ export const torchvisionKinds: Kinds<TorchvisionOptions> = {
 
 /**
  * An encoder from the bytes of a safetensors file with a state dict of torchvision, as
- * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may lie in a larger network, whatever its names
- * begin with (`module.`, `backbone.`, `encoder_q.`); the rest, a classifier or a projector, is left out.
+ * `safetensors.torch.save_file(model.state_dict(), file)` writes it. The encoder may be part of a larger network, whose names may
+ * begin with `module.`, `backbone.`, `encoder_q.` and the like; the rest, a classifier or a projector, is ignored.
  *
  * @param file the name for error messages
  * @throws DataError where the file is damaged, has the encoder's tensors under no prefix or under several, or in other shapes;

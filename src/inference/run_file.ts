@@ -1,4 +1,4 @@
-// What the file of a run's encoder says of its run. Alone knows, of all that reads encoders, settings and the encoders that they name.
+// The settings in the file of a run's encoder. Of all that reads encoders, this file alone knows settings and the encoders that they name.
 
 import { backbone } from '../config/encoders.js';
 import { freeKeys } from '../config/free.js';
@@ -8,7 +8,7 @@ import { type Encoder, slimOf } from '../encoders/encoder.js';
 import { DataError, SlimgradError } from '../errors.js';
 import type { Json } from '../formats/checkpoint.js';
 
-/** Of configurations that were read: a file that is written again keeps its text, whatever settings there are by then. */
+/** The texts of configurations that were read: a file that is written again keeps its text, even where settings were added since. */
 const texts = new WeakMap<TrainConfig, string>();
 
 /** What the weights of a run depend on: a continued run's files equal an uninterrupted one's byte for byte. */

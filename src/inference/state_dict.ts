@@ -1,6 +1,6 @@
 /**
- * Finds an encoder's tensors in a state dict that another program saved: under whatever prefix its wrappers put before the names,
- * and in whatever of the known ways of naming. Knows no files and no device.
+ * Finds an encoder's tensors in a state dict that another program saved: under any prefix that its wrappers put before the names,
+ * and in any of the known naming schemes. Knows no files and no device.
  */
 
 import type { Tensors } from '../core/state.js';
@@ -23,9 +23,9 @@ export interface Naming {
 export interface SearchOptions {
   /** What the network is called in errors. */
   readonly what: string;
-  /** The ways of naming to try beside our own. */
+  /** The naming schemes to try in addition to our own. */
   readonly namings?: readonly Naming[];
-  /** What stands before the encoder's names; where left out, it is found. */
+  /** The prefix of the encoder's names; default: it is found. */
   readonly prefix?: string | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * timm's names for the tensors of encoders that it has under names of its own, and what its networks do otherwise. Its ResNets
+ * timm's names for the tensors of the encoders whose names differ there, and where its networks compute otherwise. Its ResNets
  * have torchvision's names. Knows no files.
  */
 import type { EncoderName } from '../config/encoders.js';
@@ -52,7 +52,7 @@ function tableOf(
   return new Map([...stem, ...parts, ...last]);
 }
 
-/** `features.1`, `features.2`, … in stages of so many blocks. */
+/** `features.1`, `features.2`, … in stages of `lengths` blocks. */
 function inOneRow(counts: readonly number[]): string[][] {
   let n = 0;
   return counts.map((count) => Array.from({ length: count }, () => `features.${++n}`));

@@ -1,3 +1,4 @@
+// State dicts of torchvision and of programs that use its names, for the encoders here.
 import type { EncoderName } from '../config/encoders.js';
 import { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
@@ -8,7 +9,7 @@ import type { Device } from '../runtime/device.js';
 import { type Naming, shapesOf } from './state_dict.js';
 import { timmNaming } from './timm.js';
 
-/** What a state dict holds beside the backbone: its classifier, and counters that nothing here reads. */
+/** Tensors of a state dict that are not the backbone's: its classifier, and counters that are not read here. */
 const notBackbone = /^(classifier(\.\d+)?|fc)\.(weight|bias)$|\.num_batches_tracked$/;
 
 /**
@@ -56,7 +57,7 @@ const counted: Naming = {
   rename: (name) => name.replace(/^[^.]+/, (part) => String(part === 'features' ? 0 : children.indexOf(part))),
 };
 
-/** Ways of naming the tensors of an encoder that other programs have, beside torchvision's. */
+/** Naming schemes of other programs for an encoder's tensors, besides torchvision's. */
 export function namingsOf(encoder: EncoderName): readonly Naming[] {
   const timm = timmNaming(encoder);
   const known = encoder !== 'resnet20' && encoder !== 'mobilenet_v1'; // torchvision has neither

@@ -13,6 +13,7 @@ import {
   type Target,
   type Term,
 } from '../ops/cross_correlation.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type Networks, oneEncoder, type StepOutputs, type Views } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
@@ -78,7 +79,7 @@ export function slicedEncoder(where: string, encoder: Encoder, settings: SlicedS
 
 const row = metricColumns.length;
 const [onAt, offAt, meanAt] = (['on', 'off', 'mean'] as const).map((name) => metricColumns.indexOf(name));
-const featuresAt = 64; // floats: a binding of its own, so a boundary of 256 bytes
+const featuresAt = bindingAlignment / 4; // floats: bound separately
 
 const expectEmbedding = (name: string, given: Embedding | undefined) =>
   expectTensors('minimizeCrossCorrelation', { [`${name}.z`]: given?.z, [`${name}.features`]: given?.features });

@@ -28,7 +28,7 @@ export interface Recipe {
   readonly momentum?: (step: number, steps: number) => number;
   /**
    * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the way back. What
-   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { frozen: true })`.
+   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
    */
   record(tape: Tape, network: Network, views: Views): StepOutputs;
 }

@@ -1,3 +1,4 @@
+// Accuracy of logits against labels, and the confusion matrix.
 import { NonFiniteError, ShapeError } from '../errors.js';
 
 /** How well N images were classified. Shares are from 0 to 1. */

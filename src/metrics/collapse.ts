@@ -1,3 +1,4 @@
+// Signs of collapse in embeddings: standard deviation per dimension and effective rank.
 import { NonFiniteError } from '../errors.js';
 import { rowsOf } from './rows.js';
 
@@ -29,7 +30,7 @@ export function collapse(data: Float32Array, features: number): Collapse {
 
   const total = variance.reduce((sum, v) => sum + v, 0);
   if (!Number.isFinite(total)) {
-    throw new NonFiniteError('collapse: the embeddings hold a NaN or infinity; no rank can be told of them');
+    throw new NonFiniteError('collapse: the embeddings hold a NaN or infinity; they have no rank');
   }
   const std = Float32Array.from(variance, Math.sqrt);
   const meanStd = std.reduce((sum, s) => sum + s, 0) / features;
@@ -61,13 +62,13 @@ export function collapse(data: Float32Array, features: number): Collapse {
 export function symmetricEigenvalues(a: Float64Array, n: number): Float64Array {
   const diagonal = new Float64Array(n);
   const off = new Float64Array(n);
-  tridiagonalise(a, n, diagonal, off);
+  tridiagonalize(a, n, diagonal, off);
   implicitQl(diagonal, off, n);
   return diagonal;
 }
 
-/** Reflects each column k below the diagonal onto its first entry: `diagonal[k]` and `off[k]`, beside it, remain. */
-function tridiagonalise(a: Float64Array, n: number, diagonal: Float64Array, off: Float64Array): void {
+/** Reflects each column k below the diagonal onto its first entry: `diagonal[k]` and `off[k]`, next to it, remain. */
+function tridiagonalize(a: Float64Array, n: number, diagonal: Float64Array, off: Float64Array): void {
   const v = new Float64Array(n);
   const p = new Float64Array(n);
   for (let k = 0; k < n - 1; k++) {

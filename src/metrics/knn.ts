@@ -1,10 +1,11 @@
+// k-nearest-neighbor classification of embeddings, on the CPU and on the device.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError } from '../errors.js';
 import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { tensor, transient } from '../tensor/tensor.js';
-import { fourDots, l2NormalizeLayer, rowsOf } from './rows.js';
+import { fourDots, l2NormalizedRows, rowsOf } from './rows.js';
 
 /** Labeled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
 export interface Labeled {
@@ -18,20 +19,20 @@ export interface KnnResult {
   predictions: Int32Array;
 }
 
-/** What is used where nothing is said. */
+/** Defaults. */
 export const knnDefaults = { k: 20, temperature: 0.07 };
 
 export interface KnnOptions {
-  /** Neighbours that vote; 20 unless told. */
+  /** Neighbors that vote; default 20. */
   k?: number;
-  /** What similarities are divided by, above 0; 0.07 unless told. */
+  /** What similarities are divided by, above 0; default 0.07. */
   temperature?: number;
 }
 
 const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
 
 /**
- * Weighted k-nearest-neighbour classification by cosine similarity: each of the k nearest rows of `bank` votes for its
+ * Weighted k-nearest-neighbor classification by cosine similarity: each of the k nearest rows of `bank` votes for its
  * label with weight exp(similarity / temperature) (DESIGN.md, "Evaluation").
  *
  * @param bank the labeled embeddings to search, (M, F)
@@ -102,8 +103,8 @@ function prepare(bank: Labeled, queries: Labeled, features: number, options: Knn
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   if (!(temperature > 0)) throw new ShapeError(`knn: expected a temperature above 0, got ${temperature}`);
-  const a = l2NormalizeLayer('knn bank', bank.data, features);
-  const b = l2NormalizeLayer('knn queries', queries.data, features);
+  const a = l2NormalizedRows('knn bank', bank.data, features);
+  const b = l2NormalizedRows('knn queries', queries.data, features);
   return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };
 }
 
@@ -146,7 +147,7 @@ function tally(
   let right = 0;
   const predictions = Int32Array.from(nearest, ({ similarity, rows }, n) => {
     votes.fill(0);
-    // Relative to the nearest neighbour, so that a small temperature cannot overflow.
+    // Relative to the nearest neighbor, so that a small temperature cannot overflow.
     rows.forEach((row, i) => {
       votes[labels[row]] += Math.exp((similarity[i] - similarity[0]) / temperature);
     });

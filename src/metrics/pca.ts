@@ -1,3 +1,4 @@
+// Principal components of embeddings.
 import { NonFiniteError, ShapeError } from '../errors.js';
 import { rowsOf } from './rows.js';
 

@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import { fourDots, l2NormalizeLayer, rowsOf } from './rows.js';
+import { fourDots, l2NormalizedRows, rowsOf } from './rows.js';
 
 /** Share of queries whose twin is the nearest (`top1`), or among the five nearest (`top5`), of `count` candidates. */
 export interface RetrievalResult {
@@ -23,8 +23,8 @@ export function retrieval(queries: Float32Array, candidates: Float32Array, featu
   if (count !== others) {
     throw new ShapeError(`retrieval: expected a candidate for each of ${count} queries, got ${others}`);
   }
-  const a = l2NormalizeLayer('retrieval queries', queries, features, true);
-  const b = l2NormalizeLayer('retrieval candidates', candidates, features, true);
+  const a = l2NormalizedRows('retrieval queries', queries, features, true);
+  const b = l2NormalizedRows('retrieval candidates', candidates, features, true);
   const dots = new Float64Array(4 * count);
   let top1 = 0;
   let top5 = 0;

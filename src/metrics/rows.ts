@@ -1,7 +1,8 @@
+// Matrices of embeddings on the CPU, row by row.
 import { NonFiniteError, ShapeError } from '../errors.js';
 
 /** Rows of (N, F) `data` scaled to length 1, as a copy; zeros stay zero. `center` removes the mean over the rows first. */
-export function l2NormalizeLayer(what: string, data: Float32Array, features: number, center = false): Float32Array {
+export function l2NormalizedRows(what: string, data: Float32Array, features: number, center = false): Float32Array {
   const rows = rowsOf(what, data, features);
   const mean = new Float64Array(features);
   if (center) {

@@ -1,3 +1,4 @@
+// The layers that encoders and heads are made of: convolutions, batchnorm, linear.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
 import { type Channels, type Dim, parameter } from '../core/parameters.js';
@@ -9,9 +10,9 @@ import { linear } from '../ops/linear.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
-/** As of `conv2d`, but for the padding: half the kernel where left out. */
+/** As `conv2d`, but padding is half the kernel by default. */
 export interface ConvLayerOptions extends ConvOptions {
-  /** K: 1, or 3 of a depthwise convolution, where left out. */
+  /** K, the kernel side; default 1, of a depthwise convolution 3. */
   kernelSize?: number;
 }
 
@@ -99,7 +100,7 @@ export function linearLayer(name: string, input: Channels, output: Dim): Module 
   };
 }
 
-/** Convolution, batchnorm, activation: ReLU where nothing is said. */
+/** Convolution, batchnorm, activation (default ReLU). */
 export function convBatchNorm(
   conv: Module,
   name: string,

@@ -1,3 +1,4 @@
+// The linear classifier behind an encoder: its layer, its standardization, its logits.
 import { type Parameters, type ParameterView, parameter } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
@@ -14,7 +15,7 @@ const [scale, shift] = ['standardize.weight', 'standardize.bias'];
 const [mean, variance] = ['standardize.running_mean', 'standardize.running_var'];
 const eps = 1e-5;
 
-/** A linear layer that tells classes apart by an encoder's features (N, F). */
+/** A linear classifier of an encoder's features (N, F). */
 export interface Classifier {
   /** Their names, K of them. */
   readonly classes: readonly string[];

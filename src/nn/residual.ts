@@ -4,7 +4,7 @@ import { add } from '../ops/add.js';
 import { expectModule, type Module } from './module.js';
 
 export interface ResidualOptions {
-  /** What brings x to the body's shape; x itself where left out. */
+  /** Brings x to the body's shape; default identity. */
   shortcut?: Module;
   /** Of the sum. */
   activation?: Activation;

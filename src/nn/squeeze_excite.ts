@@ -1,3 +1,4 @@
+// Squeeze-and-excitation (Hu et al., 2018).
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
 import { type Channels, type Parameter, parameter } from '../core/parameters.js';
@@ -35,7 +36,7 @@ export function squeezeExcite(
   return {
     // fc2 makes no channels: it scales those that others make
     parameters: [
-      ...convolution(`${name}.fc1`, channels, squeezed, { writes: true }),
+      ...convolution(`${name}.fc1`, channels, squeezed, { makesChannels: true }),
       ...convolution(`${name}.fc2`, squeezed, channels),
     ],
     statistics: [],
@@ -53,10 +54,10 @@ export function squeezeExcite(
   };
 }
 
-function convolution(name: string, input: Channels, output: Channels, { writes = false } = {}): Parameter[] {
+function convolution(name: string, input: Channels, output: Channels, { makesChannels = false } = {}): Parameter[] {
   expectChannels(name, output);
   return [
-    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels: writes },
+    { ...parameter(`${name}.weight`, [output, input, 1, 1], kaimingNormal(output.host)), makesChannels },
     parameter(`${name}.bias`, [output], constant(0)),
   ];
 }

@@ -1,3 +1,5 @@
+// Views of a batch of images: random augmentations, or the center crop of evaluation. Draws depend on (seed, step, sample,
+// view) alone.
 import { expectArguments, expectMemory } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';

@@ -1,3 +1,4 @@
+// Batch normalization with its activation, forward and backward, by batch or running statistics.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -106,7 +107,7 @@ interface Form extends Variant {
   readonly mapping: number;
 }
 
-/** Where a CPU plays the GPU, cores are few and barriers dear: narrow is four times as fast there. */
+/** On software adapters cores are few and barriers slow: narrow is four times as fast there. */
 function forms(software: boolean): readonly Form[] {
   const narrow: Form = { name: 'narrow', threads: 8, reducing: 8, mapping: 8 };
   const wide: Form = { name: 'wide', threads: 64, reducing: 256, mapping: 1024 };
@@ -218,7 +219,7 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
   else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
 }
 
-/** What a call comes down to: x as (N, C, P), and its options with nothing left out. */
+/** A call in canonical form: x as (N, C, P), and its options with defaults filled in. */
 type Sizes = ReturnType<typeof check>;
 
 function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
@@ -242,7 +243,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
 }
 
 /**
- * The options of the arithmetic, with what is used where nothing is said.
+ * The options of the arithmetic, with defaults filled in.
  *
  * @throws ConfigError where one is out of range
  */

@@ -1,3 +1,4 @@
+// Similarities of queries with their own keys and with a queue: the logits of InfoNCE.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';

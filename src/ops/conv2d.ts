@@ -1,3 +1,4 @@
+// conv2d: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -17,9 +18,9 @@ import { batches } from './split_batch.js';
 
 /** How a kernel moves over the map, in pixels. */
 export interface ConvOptions {
-  /** 1 where left out. */
+  /** Default 1. */
   stride?: number;
-  /** Zeros on every side; 0 where left out. */
+  /** Zeros on every side; default 0. */
   padding?: number;
 }
 

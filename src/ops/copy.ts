@@ -9,7 +9,7 @@ import { copy as kernel } from '../generated/copy.js';
 import type { Plan } from '../runtime/plan.js';
 import { checkExtent, elementBytes, extent, viewText } from '../tensor/footprint.js';
 import { denseStrides, numel, shapeText, type Tensor, transposeView } from '../tensor/tensor.js';
-import { isDense, walk } from './strides.js';
+import { isBindable, walk } from './strides.js';
 
 /**
  * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
@@ -22,12 +22,12 @@ import { isDense, walk } from './strides.js';
  */
 export function contiguous(tape: Tape, x: Tensor): Tensor {
   expectArguments('contiguous', { tape, x });
-  return isDense(x, alignment(tape.plan)) ? x : operand(tape, x);
+  return isBindable(x, alignment(tape.plan)) ? x : operand(tape, x);
 }
 
-/** x as kernels read it that know neither strides nor lists, and whose gradient is made anew instead of added in place. */
+/** x for kernels that take neither strides nor index lists, and that write its gradient instead of adding to it: dense, copied where it is not. */
 export function operand(tape: Tape, x: Tensor): Tensor {
-  const dense = isDense(x, alignment(tape.plan));
+  const dense = isBindable(x, alignment(tape.plan));
   if (dense && !(x.grad && tape.requiresGrad(x))) return x;
   const { grad, ...view } = x;
   const y = dense ? view : gather(tape, 'contiguous', x);
@@ -56,7 +56,7 @@ export function detach(tape: Tape, x: Tensor): Tensor {
  * @param x any shape
  * @param dim the side, counted from 0, or from the last by −1
  * @returns x's shape, with `length` in place of that side
- * @throws ShapeError where x has no such side or not so many positions
+ * @throws ShapeError where x has no such dimension or too few positions
  */
 export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length: number): Tensor {
   expectArguments('narrow', { tape, x });

@@ -1,3 +1,5 @@
+// The cross-correlation loss of Barlow Twins, SACL and XD, in Gram form or directly.
+
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite, expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -8,6 +10,7 @@ import type { DispatchOptions } from '../runtime/commands.js';
 import type { EntryName } from '../runtime/kernel.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Variant } from '../runtime/variants.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { viewText } from '../tensor/footprint.js';
 import { narrowView, numel, shapeText, type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { matmulInto } from './matmul.js';
@@ -15,24 +18,24 @@ import { checkTerms, metricColumns, partner, type Standardized, type Target, typ
 
 export { metricColumns, type Standardized, type Target, type Term };
 
-/** λ, and s for embeddings of length D, where nothing is said: those of the paper. */
+/** Defaults of the paper: λ, and s for embeddings of length D. */
 export const lossDefaults = { lambda: 0.0051, scale: (D: number) => 196 / D };
 
 export interface LossOptions {
-  /** Weight of the off-diagonal part; 0.0051 where left out. */
+  /** Weight of the off-diagonal part; default 0.0051. */
   lambda?: number;
-  /** s: factor of the whole loss; 196 / D where left out. */
+  /** s: factor of the whole loss; default 196 / D. */
   scale?: number;
-  /** How the products are formed; chosen by N and D where left out. */
+  /** How the products are formed; default: by N and D. */
   form?: 'gram' | 'direct';
-  /** Direct form: rows of C made at a time, a multiple of 64; as many as a binding may hold where left out. */
+  /** Direct form: rows of C made at a time, a multiple of 64; default: as many as one binding holds. */
   panelRows?: number;
 }
 
 const lossOptions: Kinds<LossOptions> = { lambda: 'number', scale: 'number', form: 'string', panelRows: 'number' };
 
 const threads = kernel.consts.THREADS.value;
-const partials = 64; // partial sums of a matrix's squares: 256 bytes, so that a panel's can be bound by themselves
+const partials = bindingAlignment / 4; // partial sums of a matrix's squares, bound separately for each panel
 const bindingFloats = 2 ** 25; // 128 MiB, the design floor
 
 const zero = {
@@ -64,7 +67,7 @@ export function standardize(plan: Plan, z: Tensor, options: { eps?: number } = {
   const [N, D] = z.shape;
   if (D > 1 && z.strides[1] !== 1)
     throw new ShapeError(
-      `standardize: expected rows of neighbouring elements, got ${viewText(z)}; copy it by contiguous()`,
+      `standardize: expected rows of neighboring elements, got ${viewText(z)}; copy it by contiguous()`,
     );
   const a = transient(plan, 'standardize.a', [N, D]);
   const r = transient(plan, 'standardize.r', [D]);
@@ -124,7 +127,7 @@ export function crossCorrelationLoss(
 }
 
 /**
- * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and to be read beside it `on`,
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and next to it, to be read, `on`,
  * `off` and `mean`, the other columns of its row (see `crossCorrelationLoss`). The gradient is made along with the loss.
  */
 export function crossCorrelation(
@@ -166,7 +169,7 @@ interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** The workgroups of sums and of passes by columns: narrow where a CPU plays the GPU, which makes barriers dear. */
+/** The workgroups of sums and of passes by columns: narrow on software adapters, where barriers are slow. */
 function forms(software: boolean): readonly Form[] {
   const { COLUMNS, ROWS, THREADS } = kernel.consts;
   const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };

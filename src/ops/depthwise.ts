@@ -1,3 +1,4 @@
+// Depthwise convolution: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';

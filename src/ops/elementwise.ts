@@ -136,7 +136,7 @@ function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], fac
   return reshapeView(total, shape);
 }
 
-/** Sees that the operands are tensors, but for numbers. */
+/** Checks that the operands are tensors, but for numbers. */
 export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Tensor | number): void {
   expectArguments(op, { tape, ...(typeof a !== 'number' && { a }), ...(typeof b !== 'number' && { b }) });
   const divides = op === 'div' && typeof b === 'number';

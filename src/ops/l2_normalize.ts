@@ -1,3 +1,4 @@
+// Rows scaled to length 1.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
@@ -51,7 +52,7 @@ export function l2NormalizeInPlace(plan: Plan, rows: Tensor): void {
   const [N, D] = matrixOf('l2NormalizeInPlace', rows);
   if (D > 1 && rows.strides[1] !== 1)
     throw new ShapeError(
-      `l2NormalizeInPlace: expected rows of neighbouring elements, got ${viewText(rows)}; copy it by contiguous()`,
+      `l2NormalizeInPlace: expected rows of neighboring elements, got ${viewText(rows)}; copy it by contiguous()`,
     );
   plan.choose('l2NormalizeInPlace', rowForms(plan.device.software, D), (form, plan) => {
     const { half, ...common } = overRows(form, N);

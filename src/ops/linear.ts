@@ -1,3 +1,4 @@
+// Linear layer: y = x Wᵀ + b.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';

@@ -1,3 +1,4 @@
+// Products of matrices, any of them a view or transposed.
 import { expectArguments } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -236,7 +237,7 @@ function checkView({ label, shape, strides, offset }: Tensor): void {
     throw new ShapeError(`matmul: expected matrices, none of their sides 0, got ${shapeText(shape)} of ${label}`);
   if (strides[1] !== 1 || strides[0] < shape[1])
     throw new ShapeError(
-      `matmul: expected rows of neighbouring elements, got strides ${shapeText(strides)} of ${label}; copy it by contiguous()`,
+      `matmul: expected rows of neighboring elements, got strides ${shapeText(strides)} of ${label}; copy it by contiguous()`,
     );
   if (offset % 4 !== 0)
     throw new ShapeError(`matmul: expected a view that starts on a multiple of 4 bytes, got ${offset} of ${label}`);

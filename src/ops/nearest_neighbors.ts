@@ -24,7 +24,7 @@ export function nearestNeighborTargets(plan: Plan, similarities: Tensor, options
   if (similarities.shape.length !== 2 || N === 0 || L < 1 + count)
     throw new ShapeError(
       `nearestNeighborTargets: expected similarities (N, 1 + K) with K of at least ${count}, ` +
-        `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbours`,
+        `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbors`,
     );
   const targets = transient(plan, 'nearestNeighborTargets', [N, L]);
   plan.choose('nearestNeighborTargets', rowForms(plan.device.software, L), (form, plan) => {

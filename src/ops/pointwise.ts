@@ -1,3 +1,4 @@
+// 1x1 convolution: shapes, the choice of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
@@ -42,7 +43,7 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
     );
   // a map of one pixel is a row of a matrix, which is f32
   if (H * W === 1 && !x.half) {
-    // a parameter's gradient is a view of its own; the tape has to know of another's
+    // a parameter's gradient is a view of its own; the tape has to route the gradient of any other tensor
     const isMade = !weight.grad && tape.requiresGrad(weight);
     const rows = isMade ? tape.reshape(weight, [O, I]) : squeezeKernel(weight);
     return tape.reshape(linear(tape, tape.reshape(x, [N, I]), rows), [N, O, 1, 1]);

@@ -1,3 +1,4 @@
+// Average and max pooling.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -12,14 +13,14 @@ const lanes = kernel.consts.LANES.value;
 export interface PoolOptions {
   /** Side of the square window. */
   kernelSize: number;
-  /** Step of the window; the kernel size where left out. */
+  /** Step of the window; default the kernel size. */
   stride?: number;
 }
 
 const poolOptions: Kinds<PoolOptions> = { kernelSize: 'number', stride: 'number' };
 
 export interface MaxPoolOptions extends PoolOptions {
-  /** Pixels on every side that never win; half the kernel size at most, 0 where left out. */
+  /** Pixels of −∞ on every side, at most half the kernel size; default 0. */
   padding?: number;
 }
 
@@ -49,7 +50,7 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   });
 }
 
-/** Means over windows, unpadded; rows and columns that fill no window are left out: (N, C, H, W) → (N, C, OH, OW). */
+/** Means over windows, unpadded; rows and columns that do not fill a window are dropped: (N, C, H, W) → (N, C, OH, OW). */
 export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor {
   expectArguments('averagePool', { tape, x });
   const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);

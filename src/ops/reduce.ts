@@ -8,7 +8,7 @@ import { numel, reshapeView, type Tensor } from '../tensor/tensor.js';
 import { operand, sideOf } from './copy.js';
 
 export interface ReduceOptions {
-  /** The side that is summed over, counted from 0, or from the last by −1; all elements where left out. */
+  /** The side that is summed over, counted from 0, or from the last by −1; default all elements. */
   dim?: number;
   /** Leave 1 in place of that side, as broadcasting wants it. Without, it is gone. */
   keepdim?: boolean;

@@ -5,7 +5,7 @@ export interface ReductionWidth extends Variant {
   readonly lanes: number;
 }
 
-/** One lane a plane where planes are small, and where a CPU plays the GPU, which makes barriers dear. */
+/** One lane a plane where planes are small, and on software adapters, where barriers are slow. */
 export function laneForms(software: boolean, pixels: number, lanes: number): readonly ReductionWidth[] {
   const alone: ReductionWidth = { name: 'alone', lanes: 1 };
   const together: ReductionWidth = { name: 'together', lanes };
@@ -28,7 +28,7 @@ export function rowForms(software: boolean, columns: number): readonly RowForm[]
   return columns < 1024 ? [many, workgroup, few, alone] : [workgroup, many, few, alone];
 }
 
-/** Workgroups for so many rows, and the constants and parameters that say how their threads share them. */
+/** Workgroups for `rows` rows, and the constants and parameters that say how their threads share them. */
 export function overRows({ consts }: RowForm, rows: number) {
   return {
     workgroups: Math.ceil((rows * consts.LANES) / consts.THREADS),

@@ -1,3 +1,4 @@
+// Sinkhorn-Knopp: balanced soft assignments of rows to prototypes, by iterations in logarithms.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError } from '../errors.js';
@@ -84,7 +85,7 @@ interface ColumnForm extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** Columns side by side, so that neighbours in a row are read together; shared by several threads where barriers are cheap. */
+/** Columns side by side, so that neighbors in a row are read together; shared by several threads where barriers are cheap. */
 function columnForms(software: boolean): readonly ColumnForm[] {
   const alone: ColumnForm = { name: 'alone', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
   const many: ColumnForm = { name: 'many', consts: { COLUMNS: 16, ROWS: 4, THREADS: 64 } };

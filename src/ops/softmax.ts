@@ -1,3 +1,4 @@
+// softmax and cross-entropy of logits.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { Tape } from '../core/tape.js';

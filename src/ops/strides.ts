@@ -1,6 +1,7 @@
 // How the kernels of elementwise.wgsl and copy.wgsl walk through views: at most four sides, and a stride of each view for each.
 // Knows shapes alone, no memory.
 import { ShapeError } from '../errors.js';
+import { isDense } from '../tensor/footprint.js';
 import { denseStrides, shapeText, type Tensor } from '../tensor/tensor.js';
 
 const most = 4; // sides that the kernels know
@@ -57,9 +58,7 @@ export function broadcastStrides(shape: readonly number[], to: readonly number[]
   return to.map((_, d) => (d < missing || shape[d - missing] === 1 ? 0 : strides[d - missing]));
 }
 
-/** Whether elements follow each other without gaps, from where a binding may begin. */
-export function isDense({ shape, strides, offset, keptRows, keptColumns }: Tensor, alignment: number): boolean {
-  const dense = denseStrides(shape);
-  const inOrder = strides.every((stride, d) => shape[d] === 1 || stride === dense[d]);
-  return inOrder && offset % alignment === 0 && !keptRows && !keptColumns;
+/** Whether a tensor is dense and begins where a binding may. */
+export function isBindable(x: Tensor, alignment: number): boolean {
+  return isDense(x) && x.offset % alignment === 0;
 }

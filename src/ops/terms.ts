@@ -17,7 +17,7 @@ export interface Standardized {
 export interface Term {
   readonly u: Standardized;
   readonly v: Standardized;
-  /** Of this loss in the gradient; 1 where left out. */
+  /** Of this loss in the gradient; default 1. */
   readonly weight?: number;
 }
 
@@ -35,7 +35,7 @@ export function partner({ u, v }: Term, x: Standardized): Standardized | undefin
   return u === x ? v : v === x ? u : undefined;
 }
 
-/** Sees that terms, targets and the row of metrics fit each other. */
+/** Checks that terms, targets and the row of metrics fit each other. */
 export function checkTerms(terms: readonly Term[], targets: readonly Target[], metrics: Tensor): void {
   if (!Array.isArray(terms) || !Array.isArray(targets))
     throw new ConfigError('crossCorrelationLoss: expected a list of terms and one of targets');

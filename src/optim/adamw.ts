@@ -1,3 +1,4 @@
+// AdamW.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { adamw as kernel } from '../generated/adamw.js';
@@ -10,8 +11,8 @@ import {
   type Optimizer,
   type OptimizerOptions,
   optimizerOf,
-  settle,
   type Trainable,
+  withDefaults,
   within,
 } from './optimizer.js';
 
@@ -19,7 +20,7 @@ export interface AdamWOptions extends OptimizerOptions {
   beta1?: number;
   beta2?: number;
   eps?: number;
-  /** Decoupled: w *= 1 − lr·weightDecay; 1e-4 where left out. */
+  /** Decoupled: w *= 1 − lr·weightDecay; default 1e-4. */
   weightDecay?: number;
   /** Decay tensors of one dimension too, that is biases and batchnorm. */
   decayAll?: boolean;
@@ -39,7 +40,7 @@ const adamwOptions: Kinds<AdamWOptions> = {
  * bias corrections follow from the plan's own count of steps.
  */
 export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], options: AdamWOptions = {}): Optimizer {
-  const { beta1, beta2, eps, weightDecay, decayAll } = settle(
+  const { beta1, beta2, eps, weightDecay, decayAll } = withDefaults(
     adamwDefaults,
     expectOptions('adamw', options, adamwOptions),
   );

@@ -10,7 +10,7 @@ import { expectTrainable, spanOf, spans, type Trainable, within } from './optimi
 export type Averaged = Pick<Trainable, 'weights' | 'places' | 'size'>;
 
 export interface EmaOptions {
-  /** m, from 0 up to 1; the step's `ema` where left out, for an m that moves (`emaMomentum`). */
+  /** m, from 0 up to 1; default the step's `ema`, for an m that is scheduled (`emaMomentum`). */
   momentum?: number;
 }
 

@@ -1,3 +1,4 @@
+// LARS: SGD with a rate for each tensor, by the ratio of its norm to its gradient's.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
@@ -9,19 +10,19 @@ import {
   type OptimizerOptions,
   optimizerOf,
   type Span,
-  settle,
   type Trainable,
+  withDefaults,
   within,
 } from './optimizer.js';
 
 export interface LarsOptions extends OptimizerOptions {
-  /** 0.9 where left out. */
+  /** Default 0.9. */
   momentum?: number;
-  /** 1e-4 where left out. */
+  /** Default 1e-4. */
   weightDecay?: number;
-  /** Trust coefficient η; 0.02 where left out. */
+  /** Trust coefficient η; default 0.02. */
   trust?: number;
-  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1); so it is where nothing is said. */
+  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1); default true. */
   clip?: boolean;
 }
 
@@ -40,7 +41,12 @@ const chunkQuads = 4096; // 64 KiB of weights a workgroup
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, trained: Trainable | readonly Tensor[], options: LarsOptions = {}): Optimizer {
-  const { momentum: m, weightDecay, trust, clip } = settle(larsDefaults, expectOptions('lars', options, larsOptions));
+  const {
+    momentum: m,
+    weightDecay,
+    trust,
+    clip,
+  } = withDefaults(larsDefaults, expectOptions('lars', options, larsOptions));
   within('lars', { momentum: m }, 0, 1);
   within('lars', { weightDecay, trust }, 0, Infinity);
   return optimizerOf(plan, 'lars', trained, options, ['momentum'], (span, { weights, grads, momentum }) => {

@@ -1,6 +1,9 @@
+// What optimizers share: which parameters they take, moments, weight decay, checks of options.
+
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { textOf } from '../checks/text_of.js';
 import type { Place } from '../core/parameters.js';
+import { placeAlignment } from '../core/places.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
@@ -27,9 +30,9 @@ export interface Optimizer {
   dispose(): void;
 }
 
-/** What every optimizer is told. */
+/** Options of every optimizer. */
 export interface OptimizerOptions {
-  /** Learning rate of every run; said with each, `run({ lr })`, where left out. */
+  /** Learning rate of every run; where it is not given, each run passes one: `run({ lr })`. */
   lr?: number;
 }
 
@@ -105,7 +108,12 @@ function partsOf(
     const places = [{ name: label, shape, offset: 0, length }];
     return [
       `.${i}`,
-      { weights: bufferOf(x), grads: bufferOf(grad), places, size: Math.ceil(length / 64) * 64 },
+      {
+        weights: bufferOf(x),
+        grads: bufferOf(grad),
+        places,
+        size: Math.ceil(length / placeAlignment) * placeAlignment,
+      },
     ] as const;
   });
 }
@@ -140,18 +148,19 @@ export function spanOf(buffer: GPUBuffer, { offset, size }: Span): Tensor {
   return tensor(buffer, buffer.label, [size], offset * 4);
 }
 
-/** One float for every 64 weights of a span: 1 where the tensor that they belong to decays. */
+/** One float for every `placeAlignment` weights of a span: 1 where the tensor that they belong to decays. */
 export function decayTable(device: Device, { places, offset, size }: Span, decayAll: boolean): Tensor {
-  const table = new Float32Array(size / 64);
+  const table = new Float32Array(size / placeAlignment);
   for (const { shape, offset: at, length } of places)
-    if (decayAll || shape.length > 1) table.fill(1, (at - offset) / 64, Math.ceil((at - offset + length) / 64));
+    if (decayAll || shape.length > 1)
+      table.fill(1, (at - offset) / placeAlignment, Math.ceil((at - offset + length) / placeAlignment));
   const decays = tensor(device.buffer('decays', table.byteLength), 'decays', [table.length]);
   device.write(decays, table);
   return decays;
 }
 
-/** The options over the defaults; what is given as undefined counts as left out. */
-export function settle<T extends object>(defaults: T, options: Partial<T>): T {
+/** The options over the defaults; undefined counts as not given. */
+export function withDefaults<T extends object>(defaults: T, options: Partial<T>): T {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...defaults, ...Object.fromEntries(given) };
 }

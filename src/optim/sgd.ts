@@ -9,18 +9,18 @@ import {
   type Optimizer,
   type OptimizerOptions,
   optimizerOf,
-  settle,
   type Trainable,
+  withDefaults,
   within,
 } from './optimizer.js';
 
 export interface SgdOptions extends OptimizerOptions {
-  /** 0.9 where left out. */
+  /** Default 0.9. */
   momentum?: number;
-  /** 1e-4 where left out. */
+  /** Default 1e-4. */
   weightDecay?: number;
   nesterov?: boolean;
-  /** Decay tensors of one dimension too, that is biases and batchnorm; so it is where nothing is said. */
+  /** Decay tensors of one dimension too, that is biases and batchnorm; default true. */
   decayAll?: boolean;
 }
 
@@ -42,7 +42,7 @@ export function sgd(plan: Plan, trained: Trainable | readonly Tensor[], options:
     weightDecay,
     nesterov,
     decayAll,
-  } = settle(sgdDefaults, expectOptions('sgd', options, sgdOptions));
+  } = withDefaults(sgdDefaults, expectOptions('sgd', options, sgdOptions));
   within('sgd', { momentum: m }, 0, 1);
   within('sgd', { weightDecay }, 0, Infinity);
   if (nesterov && m === 0) throw new ConfigError('sgd: expected a momentum above 0 with nesterov, got 0');

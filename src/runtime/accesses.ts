@@ -1,4 +1,4 @@
-// Which commands of a plan read and write which memory: what tells whether a backward still finds what its forward read.
+// Which commands of a plan read and write which memory: used to check that a backward still finds what its forward read.
 import { ValidationError } from '../errors.js';
 import { type Binding, isBuffer, overlap } from '../tensor/binding.js';
 import type { Device } from './device.js';
@@ -30,7 +30,7 @@ export class Accesses {
     this.#writes.set(storage, writes);
   }
 
-  /** Sees that every buffer that a command uses is there, and has the contents that it waits for. */
+  /** Checks that every buffer that a command uses is there, and is not waiting for its contents. */
   assertUsable(device: Device): void {
     for (const storage of this.#writes.keys()) {
       if (isBuffer(storage)) device.assertUsable(storage);
@@ -38,7 +38,7 @@ export class Accesses {
   }
 
   /**
-   * Sees that gradients are made in this plan before an optimizer reads them.
+   * Checks that gradients are made in this plan before an optimizer reads them.
    *
    * @throws ValidationError where no backward reaches them, or one that is recorded behind the optimizer
    */
@@ -55,8 +55,8 @@ export class Accesses {
   }
 
   /**
-   * Sees that commands read what an op's forward read: that none of `since`, recorded between the two, wrote over it. Memory that
-   * was first used there is new, a gradient perhaps, and may well be read.
+   * Checks that commands read what an op's forward read: that none of `since`, recorded between the two, wrote over it. Memory that
+   * was first used there is new, e.g. a gradient, and may be read.
    *
    * @throws ValidationError by the names of the command, the memory and who wrote it
    */

@@ -5,7 +5,7 @@ const margin = 0.95; // of the standard runner's time, which a winner has to bea
 /** One of several ways to compute the same thing, to be timed. */
 export interface Runner {
   readonly variant: string;
-  /** Milliseconds a run, of so many runs in a row. */
+  /** Milliseconds a run, averaged over `runs` runs in a row. */
   readonly time: (runs: number) => Promise<number>;
 }
 

@@ -13,7 +13,7 @@ export function bindGroup(
   const resourceOf = (name: string): GPUBufferBinding => {
     if (name === 'params') return params;
     const bound = bindings.get(name);
-    // a keep-list that is left out: the layout asks for a buffer, though nothing reads it
+    // an index list that is not bound: the layout requires a buffer, though nothing reads it
     if (name === 'step' || !bound) return { buffer: step };
     return { ...resolve(bound), size: Math.ceil(bound.bytes / 16) * 16 };
   };

@@ -6,7 +6,7 @@ export interface PlanOptions {
   label?: string;
   /** Kernel variants, where the first candidate that runs is not wanted: `add.forward 3`, all `add.forward`, or all `add`. */
   variants?: Readonly<Record<string, string>>;
-  /** What to bind in place of storage that is not the plan's own: a trial writes to nobody's weights. */
+  /** What to bind in place of storage that is not the plan's own: the tuner's trial runs must not write to the weights. */
   substitute?: (binding: Binding) => Binding;
 }
 

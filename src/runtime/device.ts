@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+// A WebGPU device with what slimgrad keeps for it: buffers, compiled pipelines, errors. `openDevice` opens one.
 
 import { expectOptions } from '../checks/options.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
-import { type Binding, bufferOf, type Integer } from '../tensor/binding.js';
+import { type Binding, bindingAlignment, bufferOf, type Integer } from '../tensor/binding.js';
 import {
   type DeviceIntegers,
   type DeviceParameter,
@@ -47,7 +48,7 @@ export class Device {
   readonly software: boolean;
   /** The smallest subgroup that a kernel may count on; 0 where subgroups are missing. */
   readonly subgroupSize: number;
-  /** The most bytes that it may hold in all; Infinity where nobody said. */
+  /** The most bytes that all buffers together may take; default Infinity. */
   readonly memory: number;
   /** The most multiply-adds that one dispatch should take: drivers reset a GPU that one keeps busy for seconds. */
   readonly dispatchMacs: number;
@@ -117,7 +118,7 @@ export class Device {
     return this.#changes;
   }
 
-  /** Has runs that use the buffer refused until it is written; `remedy` says what writes it. */
+  /** Makes runs that use the buffer fail until it is written; `remedy` names what writes it. */
   awaitContents(buffer: GPUBuffer, remedy: string): void {
     this.#awaited.set(buffer, remedy);
     this.#changes++;
@@ -131,9 +132,10 @@ export class Device {
       throw new ValidationError(`${buffer.label}: expected to be filled before a run; ${remedy}`);
   }
 
-  /** A buffer for a tensor of so many elements, on a boundary of 64 of them, as optimizers take parameters. */
+  /** A buffer for a tensor, its length rounded up to 64 elements, as optimizers require. */
   tensorBuffer(label: string, elements: number, elementBytes: number): GPUBuffer {
-    const bytes = Math.ceil(elements / 64) * 64 * elementBytes;
+    const block = bindingAlignment / 4;
+    const bytes = Math.ceil(elements / block) * block * elementBytes;
     this.check(label, bytes);
     const buffer = this.buffer(label, bytes);
     this.#elements.set(buffer, elements);
@@ -164,7 +166,7 @@ export class Device {
    * A dense tensor of these numbers, in memory that the device frees when it is disposed of.
    *
    * @param values one number for all, as many as `shape` has in their order, or what gives the one at a place
-   * @throws ShapeError where there are not so many, or a side is no whole number of at least 1; ConfigError for what is no
+   * @throws ShapeError for another number of values, or a side is no whole number of at least 1; ConfigError for what is no
    * number of the dtype; OutOfMemoryError before anything is allocated where the adapter's limits are too small
    */
   tensor<I extends Integer>(
@@ -202,7 +204,7 @@ export class Device {
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     if (this.allocated + bytes > this.memory)
       throw new OutOfMemoryError(
-        `${label}: needs ${bytes} bytes beside ${this.allocated} in use, but ${this.name} has ${this.memory}; ` +
+        `${label}: needs ${bytes} bytes in addition to ${this.allocated} in use, but ${this.name} has ${this.memory}; ` +
           'use a smaller batch, image size, width or projector',
       );
   }
@@ -219,7 +221,7 @@ export class Device {
       throw new DeviceError(
         this.#freed.has(buffer)
           ? `${buffer.label}: freed a second time`
-          : `${buffer.label}: expected a buffer that this device made to free, got another's; free it where it was made`,
+          : `${buffer.label}: expected a buffer that this device made to free, got one of another device; free it there`,
       );
     this.#freed.add(buffer);
     this.#changes++;
@@ -313,7 +315,7 @@ export class Device {
     } catch (error) {
       this.assertHealthy();
       if (error instanceof SlimgradError) throw error;
-      throw new DeviceError(`device: work was given up: ${(error as Error).message}`, { cause: error });
+      throw new DeviceError(`device: GPU work failed: ${(error as Error).message}`, { cause: error });
     }
   }
 

@@ -71,7 +71,7 @@ export interface GPUBufferBinding {
   size?: number;
 }
 
-/** Each fallback beside WebGPU's own type, for a test that the one describes the other. */
+/** Each fallback paired with WebGPU's own type, for a test that one describes the other. */
 export interface Fallbacks {
   readonly GPU: GpuFallback;
   readonly GPUAdapter: AdapterFallback;

@@ -1,3 +1,4 @@
+// A kernel as reflected from its WGSL: its buffers, uniforms and constants; packing, checks, specialization.
 import { ValidationError } from '../errors.js';
 import { declarations, moduleScope } from './wgsl.js';
 
@@ -16,13 +17,13 @@ export interface Layout {
 export interface Buffer {
   readonly binding: number;
   readonly type: 'uniform' | 'read-only-storage' | 'storage';
-  /** What numbers it holds; left out where they are of several kinds. */
+  /** Element type; undefined where there are several. */
   readonly elements?: Elements;
   /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
   readonly stored?: boolean;
   /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
   readonly strided?: boolean;
-  /** Whether it holds a keep-list, elements `Kept`, and so may be left out: see `listConsts`. */
+  /** Whether it holds a keep-list, elements `Kept`, and so need not be bound: see `listConsts`. */
   readonly kept?: boolean;
 }
 
@@ -86,7 +87,7 @@ export function pack(layout: Layout, values: Readonly<Record<string, number>>, l
 }
 
 /**
- * Sees that a dispatch binds what the entry point declares, and activations all in f32 or all in f16.
+ * Checks that a dispatch binds what the entry point declares, and activations all in f32 or all in f16.
  *
  * @returns whether they are f16
  */

@@ -1,4 +1,5 @@
 import { DeviceError } from '../errors.js';
+import { bindingAlignment } from '../tensor/binding.js';
 import { Device } from './device.js';
 
 /**
@@ -18,7 +19,7 @@ export function metaDevice(like?: Device): Device {
       maxBufferSize: Number.POSITIVE_INFINITY,
       maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
       maxComputeWorkgroupsPerDimension: 65535,
-      minStorageBufferOffsetAlignment: 256,
+      minStorageBufferOffsetAlignment: bindingAlignment,
     },
     lost: new Promise(() => undefined),
     queue: { writeBuffer: () => undefined },

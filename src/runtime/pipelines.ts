@@ -38,7 +38,7 @@ export class PipelineCache {
     return this.#dispatched.size;
   }
 
-  /** What tells pipelines apart. */
+  /** The cache key of a pipeline. */
   static key(kernel: Kernel, entry: string, specialization: Specialization): string {
     return `${moduleKey(kernel, specialization)}.${entry}`;
   }

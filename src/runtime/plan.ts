@@ -1,3 +1,4 @@
+// The plan: dispatches and fills, recorded once and replayed every step.
 import { expectArguments, expectMemory } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { DeviceError, OutOfMemoryError, ValidationError } from '../errors.js';
@@ -124,7 +125,7 @@ export class Plan {
     this.#touch(own, 'clear', 'target', true);
   }
 
-  /** Fills a whole buffer with zeros at the start of every run, as for gradients that a step adds up anew. */
+  /** Fills a whole buffer with zeros at the start of every run, as for gradients, which each step accumulates. */
   clearFirst(buffer: GPUBuffer): void {
     this.#expectRecording('record a command');
     this.device.assertLive(buffer);
@@ -140,13 +141,13 @@ export class Plan {
     return { storage, offset: 0, bytes: values.byteLength };
   }
 
-  /** Declares that every run has to be told these scalars, for `what`: without them it would compute nothing of use. */
+  /** Declares that every run must be given these scalars, which `what` reads. */
   needs(what: string, ...scalars: readonly (keyof StepScalars)[]): void {
     this.#scalars.needs(what, scalars);
   }
 
   /**
-   * Gives a scalar to each run that is not told it, by the number of updates before: an optimizer's corrections, say.
+   * Provides a scalar to runs that do not pass it, from the number of updates so far: e.g. an optimizer's bias corrections.
    *
    * @throws ValidationError where another than `what` gives it already
    */
@@ -159,12 +160,12 @@ export class Plan {
     this.#trained.push([optimizer, grads]);
   }
 
-  /** Sees that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
+  /** Checks that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
   assertReached(): void {
     for (const [optimizer, grads] of this.#trained) this.#accesses.assertReached(optimizer, grads);
   }
 
-  /** Who gives a scalar to runs that are not told it: `sgd of lr 0.1`, say. */
+  /** What provides a scalar to runs that do not pass it: e.g. `sgd of lr 0.1`. */
   sourceOf(scalar: keyof StepScalars): string | undefined {
     return this.#scalars.sourceOf(scalar);
   }
@@ -199,7 +200,7 @@ export class Plan {
   }
 
   /**
-   * Sees that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
+   * Checks that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
    * over it.
    *
    * @throws ValidationError by the names of the memory and who wrote it
@@ -264,7 +265,7 @@ export class Plan {
   /**
    * Encodes and submits the recorded commands; does not wait for them. Steps are counted; `scalars` say what else changes.
    *
-   * @throws ValidationError where a scalar is left out that the plan needs: an optimizer's `lr`, say
+   * @throws ValidationError where a required scalar is not given: e.g. an optimizer's `lr`
    */
   run(scalars: Partial<StepScalars> = {}): void {
     replay(this.device, this.label, this.encoded(scalars));
@@ -290,17 +291,17 @@ export class Plan {
     const found = this.#resolve(binding);
     if (!isBuffer(binding.storage) && this.#lifetimes.get(binding.storage)?.last !== Number.POSITIVE_INFINITY)
       throw new ValidationError(
-        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call keep() before compile()`,
+        `${this.label}: "${binding.storage.label}" was not kept, its memory goes to others; call retain() before compile()`,
       );
     return found;
   }
 
-  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `keep()` was called. */
+  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `retain()` was called. */
   async read<B extends Binding>(binding: B): Promise<Numbers<B>> {
     return readNumbers(this.device, binding, (range) => this.resolve(range));
   }
 
-  /** Fills all transient memory with NaN, so that a value that nobody wrote cannot pass for a result. */
+  /** Fills all transient memory with NaN, so that memory that was never written cannot pass for a result. */
   poison(): void {
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
@@ -441,7 +442,7 @@ export class Plan {
     return this.#encoded;
   }
 
-  /** Sees that nothing that the plan binds was freed; looks only where something was since it last did. */
+  /** Checks that no buffer of the plan was freed; skipped while no buffer has been freed since the last check. */
   #assertAllLive(): void {
     if (this.#checkedAt === this.device.changes) return;
     this.#accesses.assertUsable(this.device);

@@ -1,3 +1,4 @@
+// GPU time of each dispatch of a plan, by timestamps.
 import { DeviceError } from '../errors.js';
 import type { ProfileEntry } from './commands.js';
 import type { Device } from './device.js';

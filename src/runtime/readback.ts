@@ -27,7 +27,7 @@ export class Readback<Name extends string = string> {
     this.#staging = device.buffer(`${label}.readback`, end, usage);
   }
 
-  /** Whether a snapshot is under way. */
+  /** Whether a snapshot is pending. */
   get busy(): boolean {
     return this.#staging.mapState !== 'unmapped';
   }
@@ -35,7 +35,7 @@ export class Readback<Name extends string = string> {
   /** The ranges' contents after all work submitted so far. One snapshot at a time. */
   async snapshot(): Promise<Record<Name, Float32Array<ArrayBuffer>>> {
     const staging = this.#staging;
-    if (this.busy) throw new ValidationError(`${staging.label}: one is under way`);
+    if (this.busy) throw new ValidationError(`${staging.label}: a read is already pending; await it first`);
     const encoder = this.#device.gpu.createCommandEncoder();
     for (const [, { buffer, offset, bytes }, at] of this.#sources)
       encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);

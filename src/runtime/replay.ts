@@ -16,7 +16,7 @@ export type Encoded =
 // Drivers give up on submissions that take seconds. At the dispatches' own bound, forty of them take one or two.
 const dispatchesASubmit = 40;
 
-/** Submits commands in their order, neighbouring dispatches in one pass: at once, but for steps that would take long. */
+/** Submits commands in their order, neighboring dispatches in one pass: at once, but for steps that would take long. */
 export function replay({ gpu, dispatchMacs }: Device, label: string, commands: readonly Encoded[]): void {
   let encoder = gpu.createCommandEncoder({ label });
   let pass: GPUComputePassEncoder | undefined;

@@ -1,3 +1,4 @@
+// The scalars that change from step to step (step, seed, lr, …): who provides each, and their bytes.
 import { ConfigError, ValidationError } from '../errors.js';
 import { type Layout, pack } from './kernel.js';
 
@@ -45,7 +46,7 @@ const fits: Readonly<Record<keyof StepScalars, Range>> = {
 /** Gives a scalar of a step from the number of updates that came before it. */
 type Source = (updates: number) => number;
 
-/** What a plan's steps are told: counted by itself, given by its optimizer, or said with each run. */
+/** The per-step scalars of a plan: counted by the plan, given by its optimizer, or passed to each run. */
 export class Scalars {
   /** The number of the next step, counted from 0. */
   next = 0;
@@ -58,7 +59,7 @@ export class Scalars {
     this.#label = label;
   }
 
-  /** The step that counts as the first update: an optimizer's corrections begin anew there. */
+  /** The step that counts as the first update: an optimizer's bias corrections start there. */
   set first(step: number) {
     checkScalars({ step }, this.#label);
     this.#first = step;
@@ -91,9 +92,9 @@ export class Scalars {
   }
 
   /**
-   * The struct of the next step as the shader reads it; what nobody says is as in a step that changes nothing.
+   * The struct of the next step as the shader reads it; a scalar that is not given has its neutral value.
    *
-   * @throws ValidationError where a scalar is needed and nobody says it; ConfigError where one is unknown or out of range
+   * @throws ValidationError where a required scalar is not given; ConfigError where one is unknown or out of range
    */
   pack(given: Partial<StepScalars>): ArrayBuffer {
     const label = this.#label;

@@ -1,3 +1,4 @@
+// Autotuning: times the variants of every choice of a plan on this adapter and keeps the fastest correct one.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { SlimgradError, ValidationError } from '../errors.js';
@@ -77,7 +78,7 @@ export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Recor
     const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
     const times = new Map(trials.flatMap(({ variant, ms }) => (ms === undefined ? [] : [[variant, ms] as const])));
     const chosen = isKnown ? winners[key] : fastestOf(times, standard);
-    if (times.size > 0) winners[key] = chosen; // what nobody timed is no winner to remember
+    if (times.size > 0) winners[key] = chosen; // a variant that was not timed is not remembered
     for (const { id } of choices) variants[id] = chosen;
     onTuned?.({ problem: sketch.problem, chosen, standard, trials }, ++done, problems.size);
   }

@@ -1,4 +1,4 @@
-// What a dispatch may bind: memory that is there, whole, of its kernel's type, and read as it lies.
+// What a dispatch may bind: live memory, within its bounds, of the kernel's element type and layout.
 import { ShapeError, ValidationError } from '../errors.js';
 import { type Binding, overlap } from '../tensor/binding.js';
 import { checkLayout, checkRange, isShaped } from '../tensor/footprint.js';
@@ -30,7 +30,7 @@ export function checkUses(
 }
 
 /**
- * Sees that a dispatch writes to nothing that it binds a second time: WebGPU takes a buffer either for reading or for writing,
+ * Checks that a dispatch writes to nothing that it binds a second time: WebGPU takes a buffer either for reading or for writing,
  * and lets two written ranges of one lie apart only.
  */
 function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<string, Binding>): void {
@@ -50,7 +50,7 @@ function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<st
   }
 }
 
-/** Sees that a tensor's numbers are what a kernel takes them for: bits of a whole number are no f32's, and the other way round. */
+/** Checks that a tensor's numbers are what a kernel takes them for: bits of a whole number are no f32's, and vice versa. */
 function checkElements(where: string, x: Binding, elements: Elements | undefined): void {
   const { integer, half } = x;
   if (!isShaped(x) || !elements || (integer ?? 'f32') === elements) return;

@@ -1,3 +1,4 @@
+// Kernel variants: the candidates of a choice, and the one that a plan records.
 import { meant } from '../checks/nearest.js';
 import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
@@ -45,7 +46,7 @@ const isNumbered = (key: string) => key.includes(' ');
 
 /**
  * Refuses variants of a kind that no choice is of: a name that is spelled wrong would change nothing. Those of single choices are
- * let be: another version of the library may have made other choices.
+ * not checked: another version of the library may have made other choices.
  */
 export function expectVariants(
   label: string,

@@ -7,21 +7,24 @@ export interface Slot {
   readonly bytes: number;
 }
 
-/** Whole numbers, which kernels read as such: labels, indices. */
+/** Element types of integer tensors: labels, indices. */
 export type Integer = 'i32' | 'u32';
+
+/** Bytes: every offset at a multiple of this can be bound, on any adapter (the most that WebGPU lets one require). */
+export const bindingAlignment = 256;
 
 /** A range of a buffer or of a slot; offset and length in bytes. */
 export interface Binding {
   readonly storage: GPUBuffer | Slot;
   readonly offset: number;
   readonly bytes: number;
-  /** Whether its elements are f16, two bytes each, and not f32. */
+  /** Whether its elements are f16 instead of f32. */
   readonly half?: boolean;
-  /** Whether they are whole numbers, and which, and not f32. */
+  /** Its integer type, where its elements are not f32. */
   readonly integer?: Integer;
 }
 
-/** Tells a buffer from a slot, also where there is no WebGPU to ask for its classes. */
+/** Whether the storage is a buffer and not a slot; works without WebGPU's classes. */
 export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
   return 'destroy' in storage;
 }
@@ -29,7 +32,7 @@ export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
 /**
  * The buffer of a tensor that lies in one, or the buffer itself.
  *
- * @throws ValidationError where it is a plan's slot, which has memory only while the plan runs
+ * @throws ValidationError for a plan's slot, which has memory only within the plan
  */
 export function bufferOf(memory: GPUBuffer | Binding): GPUBuffer {
   const storage = Object(memory).storage ?? memory;

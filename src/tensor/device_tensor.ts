@@ -1,4 +1,4 @@
-// Tensors in memory of the device, which are made, written and read in numbers; views of them are tensors too.
+// Tensors in buffers of their own: made, written and read as numbers; and views of them.
 
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError, ShapeError, ValidationError } from '../errors.js';
@@ -19,20 +19,20 @@ import {
   transposeView,
 } from './tensor.js';
 
-/** Numbers for a tensor: one for all of it, one for each element in order, or what gives that of an element. */
+/** Values for a tensor: one for all elements, one per element in order, or a function of the element's index. */
 export type Values = number | ArrayLike<number> | ((element: number) => number);
 
 export interface TensorOptions {
   /** What error messages call it. */
   label?: string;
-  /** 'f32' where left out; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
+  /** Default 'f32'; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
   dtype?: Precision | Integer;
 }
 
 const tensorOptions: Kinds<TensorOptions> = { label: 'string', dtype: 'string' };
 
 /**
- * A tensor of the device: what ops read, as a dense tensor or as a view of one. `device.tensor` makes one.
+ * A tensor in a buffer of the device, dense or a view. `device.tensor` makes one.
  *
  * Its memory is freed by `dispose()`, or with the device.
  */
@@ -45,7 +45,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   declare readonly bytes: number;
   declare readonly half?: boolean;
   declare readonly integer?: Integer;
-  /** Of a parameter: the same view of what backward passes add to. */
+  /** Of a parameter: the same view of its gradient. */
   declare readonly grad: Gradient;
   declare readonly keptRows?: Binding;
   declare readonly keptColumns?: Binding;
@@ -75,15 +75,15 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
     return made;
   }
 
-  /** Its numbers now, after all work submitted so far, in their order. */
+  /** Its values, after all work submitted so far, in row-major order. */
   async read(): Promise<Numbers<this>> {
     return readNumbers(this.#device, this, (range) => ({ buffer: bufferOf(range), offset: range.offset }));
   }
 
   /**
-   * Writes its numbers, after all work submitted so far.
+   * Writes its values, after all work submitted so far.
    *
-   * @throws ShapeError where there are not as many as it has elements; ConfigError for what is no number; ValidationError for a
+   * @throws ShapeError for another number of values than elements; ConfigError for a value that is not a number; ValidationError for a
    * view by keep-lists, or an f16 view whose rows do not begin at whole words
    */
   write(values: Values): void {
@@ -108,29 +108,29 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
     }
   }
 
-  /** Writes numbers that lie together, from an element of its memory on. */
+  /** Writes contiguous values from an element on. */
   #put(numbers: NumberArray, at: number): void {
     const data = this.half ? toHalf(Float32Array.from(numbers)) : numbers;
     const isWhole = this.#device.elementsOf(this.storage) === numbers.length;
     this.#device.write(this, isWhole ? toWords(data) : data, at * elementBytes(this));
   }
 
-  /** The leading block `shape`, as a slim encoder uses one: the same memory, and of a parameter the same gradient. */
+  /** The leading block `shape`, as a slim encoder uses it: the same memory, and for a parameter the same gradient memory. */
   slice(shape: readonly number[]): DeviceTensor<Gradient> {
     return new DeviceTensor(this.#device, sliceView(this, shape));
   }
 
-  /** The same memory under another shape of as many elements. */
+  /** The same memory under another shape with as many elements. */
   reshape(shape: readonly number[]): DeviceTensor<Gradient> {
     return new DeviceTensor(this.#device, reshapeView(this, shape));
   }
 
-  /** The same memory with the first two sides exchanged, for ops that read strides. */
+  /** The same memory with the first two dimensions swapped, for ops that read strides. */
   transpose(): DeviceTensor<Gradient> {
     return new DeviceTensor(this.#device, transposeView(this));
   }
 
-  /** Frees its memory, that of its gradient, and so that of every view of them. */
+  /** Frees its memory and its gradient's, and thereby every view of them. */
   dispose(): void {
     this.#device.release([this, ...(this.grad ? [this.grad] : [])]);
   }
@@ -148,7 +148,7 @@ export type DeviceIntegers<I extends Integer = Integer> = DeviceTensor & { reado
 
 type NumberArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** The same in whole words of 4 bytes: what overhangs is the padding behind a dense tensor. */
+/** The same, padded to a multiple of 4 bytes. */
 function toWords(data: NumberArray | Uint16Array<ArrayBuffer>): typeof data {
   if (data.byteLength % 4 === 0) return data;
   const words = new Uint16Array(data.length + 1);
@@ -156,7 +156,7 @@ function toWords(data: NumberArray | Uint16Array<ArrayBuffer>): typeof data {
   return words;
 }
 
-/** As many numbers as a shape has elements, whole ones for an integer tensor. */
+/** The values as a typed array, checked against shape and dtype. */
 function numbersOf(label: string, shape: readonly number[], values: Values, integer: Integer | undefined): NumberArray {
   const count = numel(shape);
   const given = typeof values === 'number' || typeof values === 'function' ? undefined : values;

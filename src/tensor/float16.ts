@@ -1,4 +1,4 @@
-/** The numbers that are stored as IEEE half precision, exactly. */
+/** f32 values of IEEE half-precision numbers, exact. */
 export function fromHalf(halves: Uint16Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(halves, (half) => {
     const sign = half & 0x8000 ? -1 : 1;

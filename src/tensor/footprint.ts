@@ -2,7 +2,7 @@
 import { ShapeError, ValidationError } from '../errors.js';
 import { type Binding, isBuffer } from './binding.js';
 
-/** A binding that says how its elements lie. Strides count elements; a keep-list stands in for the stride's own count. */
+/** A binding that says how its elements lie. Strides count elements; an index list replaces the position along its dimension. */
 export interface Shaped extends Binding {
   readonly label: string;
   readonly shape: readonly number[];
@@ -21,7 +21,7 @@ export function elementBytes({ half }: Pick<Binding, 'half'>): 2 | 4 {
   return half ? 2 : 4;
 }
 
-/** Whether elements lie row by row without a gap; where a side of 1 would go on is all the same. */
+/** Whether elements lie row by row without a gap; the stride of a dimension of size 1 does not matter. */
 export function isDense({ shape, strides, keptRows, keptColumns }: Omit<Shaped, keyof Binding | 'label'>): boolean {
   return !keptRows && !keptColumns && strides.length === shape.length && packedFrom(0, shape, strides);
 }
@@ -35,7 +35,7 @@ function packedFrom(first: number, shape: readonly number[], strides: readonly n
   return true;
 }
 
-/** Elements from the first to the last of a view, both included, keep-lists aside. */
+/** The span of a view in elements, from its first to its last, without keep-lists. */
 export function extent(shape: readonly number[], strides: readonly number[]): number {
   return shape.reduce((last, side, d) => last + (side - 1) * strides[d], 1);
 }
@@ -47,8 +47,8 @@ export function viewText({ label, shape, strides, keptRows, keptColumns }: Shape
 }
 
 /**
- * Sees that a tensor can be read as a binding is: densely, unless its kernel declares it `Strided`. Such a kernel finds rows and
- * columns by strides or by keep-lists, which then have to be bound too; what a row or column is made of lies together.
+ * Checks that a kernel can read a tensor: dense, unless the kernel declares it `Strided`. Such a kernel finds rows and columns
+ * by strides or by keep-lists, which must be bound too; the dimensions after the second are contiguous.
  *
  * @param where the entry point and the binding's name
  * @param lists the keep-lists that the same dispatch binds
@@ -70,7 +70,7 @@ export function checkLayout(where: string, x: Binding, strided: boolean, lists: 
       );
 }
 
-/** Sees that an array's numbers are stored as a tensor's are; bytes may be anybody's. */
+/** Checks that a typed array matches the tensor's element type; raw bytes are always accepted. */
 export function checkKind(memory: Binding, data: ArrayBufferView | ArrayBuffer): void {
   const { half, integer } = memory;
   const Own = half ? Uint16Array : { f32: Float32Array, i32: Int32Array, u32: Uint32Array }[integer ?? 'f32'];
@@ -81,7 +81,7 @@ export function checkKind(memory: Binding, data: ArrayBufferView | ArrayBuffer):
   );
 }
 
-/** Sees that a view has a stride a side, and that its memory reaches to its last element. */
+/** Checks that a view has one stride per dimension, and that its memory covers its last element. */
 export function checkExtent(where: string, x: Shaped): void {
   const { label, shape, strides, bytes } = x;
   const whole = [...shape, ...strides].every((n) => Number.isInteger(n) && n >= 0) && shape.every((side) => side > 0);
@@ -95,7 +95,7 @@ export function checkExtent(where: string, x: Shaped): void {
     );
 }
 
-/** Sees that a range lies within its buffer or slot. */
+/** Checks that a range lies within its buffer or slot. */
 export function checkRange(where: string, { storage, offset, bytes }: Binding): void {
   const size = isBuffer(storage) ? storage.size : storage.bytes;
   if (!(Number.isInteger(offset) && offset >= 0 && bytes > 0 && offset + Math.ceil(bytes / 4) * 4 <= size))

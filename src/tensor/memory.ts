@@ -1,9 +1,9 @@
-// Where tensors lie, as far as they ask: a device for its own, a plan for transient ones.
+// What tensors need of the device or plan that holds their memory.
 import type { Binding, Slot } from './binding.js';
 
-/** What a tensor asks of the device that holds it. */
+/** The device, as a tensor needs it. */
 export interface TensorMemory {
-  /** A buffer for a tensor of so many elements. */
+  /** A buffer for a tensor of `elements` elements. */
   tensorBuffer(label: string, elements: number, elementBytes: number): GPUBuffer;
   /** Of a buffer that was made for a tensor, how many elements it has. */
   elementsOf(buffer: GPUBuffer): number | undefined;
@@ -13,7 +13,7 @@ export interface TensorMemory {
   release(memories: Iterable<Binding>): void;
 }
 
-/** What a transient tensor asks of its plan. */
+/** The plan, as a transient tensor needs it. */
 export interface SlotMemory {
   slot(label: string, bytes: number): Slot;
 }

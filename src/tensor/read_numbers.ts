@@ -3,7 +3,7 @@ import { fromHalf } from './float16.js';
 import { checkLayout, isShaped, type Shaped } from './footprint.js';
 import type { TensorMemory } from './memory.js';
 
-/** The numbers of a binding, as far as its type tells: whole ones of an `IntegerTensor`. Read, they are what the binding itself says. */
+/** The typed array that a binding's elements are read into: integers for an `IntegerTensor`, else f32. */
 export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
   ? Uint32Array<ArrayBuffer>
   : B extends { readonly integer: 'i32' }
@@ -12,7 +12,7 @@ export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
 
 const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
 
-/** Copies a binding's numbers back: of a tensor its elements in their order, those that keep-lists name included. */
+/** Reads a binding back: for a tensor, its elements in row-major order, keep-lists applied. */
 export async function readNumbers<B extends Binding>(
   device: TensorMemory,
   binding: B,

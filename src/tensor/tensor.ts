@@ -1,3 +1,4 @@
+// Tensors: views of a buffer or slot by shape, strides and offset; and the functions that make views of views. Nothing is copied.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -14,7 +15,7 @@ export interface Tensor extends Binding {
   readonly strides: readonly number[];
   /** For a parameter: the same view of the gradient buffer. Kernels accumulate into it in place. */
   readonly grad?: Tensor;
-  /** No gradient flows through it, though it is the memory of a tensor that has one: see `detach`. */
+  /** No gradient flows through it: see `detach`. */
   readonly detached?: true;
   /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `selectView`. */
   readonly keptRows?: Binding;
@@ -37,13 +38,13 @@ export function denseStrides(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** How activations are kept in memory. All else is f32, and so is all arithmetic. */
+/** The dtype of activations in memory. Everything else, and all arithmetic, is f32. */
 export type Precision = (typeof precisions)[number];
 
 const precisions = ['f32', 'f16'] as const;
 const integers = ['i32', 'u32'] as const;
 
-/** Bytes of an element. @throws ConfigError where there is no such precision */
+/** Bytes of an element. @throws ConfigError for an unknown dtype */
 export function bytesOf(label: string, precision: Precision | Integer): 2 | 4 {
   expectOneOf(`${label}: precision`, precision, [...precisions, ...integers]);
   return elementBytes({ half: precision === 'f16' });
@@ -82,7 +83,7 @@ export function tensor(
 /**
  * A contiguous, uninitialized tensor in a plan's transient memory.
  *
- * @throws ShapeError where a side is no whole number of at least 1
+ * @throws ShapeError where a side is not a whole number of at least 1
  */
 export function transient<I extends Integer>(
   plan: SlotMemory,
@@ -145,7 +146,7 @@ export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
   };
 }
 
-/** Keep-lists of a tensor's first two dimensions: u32, one number a row or column. Where there is none, the leading ones are kept. */
+/** Keep-lists of a tensor's first two dimensions: u32 indices, one per row or column. Default: the leading ones. */
 export interface Selection {
   readonly rows?: Binding | undefined;
   readonly columns?: Binding | undefined;
@@ -154,8 +155,8 @@ export interface Selection {
 const listKinds: Kinds<Selection> = { rows: 'object', columns: 'object' };
 
 /**
- * The rows and columns of a tensor that lists name: the slice of shape `shape` that a slim encoder uses. Nothing is copied; the
- * kernels look up where a row lies.
+ * The rows and columns of a tensor in the given lists: the slice `shape` that a slim encoder uses. Nothing is copied; kernels
+ * look the indices up.
  *
  * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
  */
@@ -181,7 +182,7 @@ export function selectView(x: Tensor, shape: readonly number[], lists: Selection
   };
 }
 
-/** The same elements with the first two dimensions in each other's place. */
+/** The same elements with the first two dimensions swapped. */
 export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...rest }: Tensor): Tensor {
   if (shape.length < 2)
     throw new ShapeError(`transposeView: expected ${rest.label} of two dimensions or more, got ${shapeText(shape)}`);

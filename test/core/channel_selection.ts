@@ -37,10 +37,10 @@ test('each group keeps its k channels of the largest norm, summed over what make
     { host: 4, slim: 3 },
   ];
   const made = [
-    { ...parameter('a.weight', [group, colors, 1, 1], zero), writes: true },
-    { ...parameter('b.weight', [group, other, 1, 1], zero), writes: true },
+    { ...parameter('a.weight', [group, colors, 1, 1], zero), makesChannels: true },
+    { ...parameter('b.weight', [group, other, 1, 1], zero), makesChannels: true },
     parameter('depthwise.weight', [group, 1, 3, 3], zero),
-    { ...parameter('c.weight', [other, group, 1, 1], zero), writes: true },
+    { ...parameter('c.weight', [other, group, 1, 1], zero), makesChannels: true },
     parameter('d.weight', [7, group], zero),
   ];
   const before = device.allocated;

@@ -72,7 +72,7 @@ test('two states at once are refused, and the first is loaded', async () => {
   await rejects(
     () => parameters.loadState(encoder, 'slim', saved),
     ValidationError,
-    /^parameters: loadState\(\) while another is under way/,
+    /^parameters: loadState\(\) while another is pending/,
   );
   await first;
   assert.equal(plain(await parameters.state(encoder, 'slim')), plain(saved), `seed ${seed}`);

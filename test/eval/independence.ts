@@ -118,7 +118,7 @@ for (const [spec, about] of [
     encoder.dispose();
   });
 
-test('an image of 30 to 1 is embedded as its central square is, however wide its neighbours make a batch', async () => {
+test('an image of 30 to 1 is embedded as its central square is, however wide its neighbors make a batch', async () => {
   const encoder = encoderOf({
     encoder: 'resnet20',
     width: 0.125,
@@ -170,7 +170,7 @@ async function viewsOf(
 }
 
 for (const images of [1, 2] as const)
-  test(`training views are the same whatever the neighbours, cached or streamed: ${images} image(s) an item`, async () => {
+  test(`training views are the same whatever the neighbors, cached or streamed: ${images} image(s) an item`, async () => {
     const before = device.allocated;
     const batch = 2 ** 9; // an image's share is 65,536 pixels, or 32,768, and sides of 362, or 256
     for (const [width, height] of [
@@ -180,15 +180,15 @@ for (const images of [1, 2] as const)
       [7, 210],
     ]) {
       const own = Array.from({ length: images }, () => image(width, height));
-      const neighbours = (side: number) =>
+      const neighbors = (side: number) =>
         [side, side, 4].flatMap((most) =>
           Array.from({ length: images }, () => image(1 + integer(most), 1 + integer(most))),
         );
       const seen: number[][] = [];
       for (const [others, budget] of [
-        [neighbours(20), undefined],
-        [neighbours(600), undefined],
-        [neighbours(600), 0],
+        [neighbors(20), undefined],
+        [neighbors(600), undefined],
+        [neighbors(600), 0],
       ] as const) {
         const all = [...others.slice(0, images), ...own, ...others.slice(images)]; // the same item number
         seen.push(await viewsOf(sourceOf(all, images), 1, batch, budget));

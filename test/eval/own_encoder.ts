@@ -72,7 +72,7 @@ test('it is saved and opened, and embeds and recalibrates as before', async () =
   assert.is(device.allocated, before);
 });
 
-test('neighbours and twins are sought among its embeddings', async () => {
+test('neighbors and twins are sought among its embeddings', async () => {
   using encoder = new ImageEncoder(device, await slimFile());
   await encoder.recalibrate(train);
   const [data, asked] = [await encoder.embed(train), await encoder.embed(held)];

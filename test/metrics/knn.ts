@@ -80,11 +80,11 @@ test('knn votes as its definition does, for any embeddings', () => {
     }),
     { numRuns: 200 },
   );
-  // Neighbours within float32 of each other may trade places.
+  // Neighbors within float32 of each other may trade places.
   assert.ok(agree >= trials - 2, `only ${agree} of ${trials} agree with the float64 reference`);
 });
 
-test('knn weighs votes: one close neighbour outvotes two far ones', () => {
+test('knn weighs votes: one close neighbor outvotes two far ones', () => {
   const bank = { data: Float32Array.of(1, 0.01, 0, 1, 0.1, 1), labels: [2, 1, 1] };
   const { predictions, accuracy } = knn(bank, { data: Float32Array.of(1, 0), labels: [2] }, 2, { k: 3 });
   assert.equal([...predictions], [2]);
@@ -151,7 +151,7 @@ test('on a device the votes are the same, in one block or in many, and all memor
     assert.is(device.allocated, before);
     const expected = knn(bank, queries, F, { k });
     const differ = found.predictions.filter((label, n) => label !== expected.predictions[n]).length;
-    // Neighbours within f32 of each other may trade places.
+    // Neighbors within f32 of each other may trade places.
     assert.ok(differ <= 1, `${differ} of ${N} differ (seed ${seed})`);
     const right = found.predictions.reduce((sum, label, n) => sum + (label === queries.labels[n] ? 1 : 0), 0);
     assert.is(found.accuracy, right / N);

@@ -122,7 +122,7 @@ export const learned: Readonly<Record<string, Door>> = {
   },
   Tape: {
     where: /^tape: /,
-    options: { frozen: flag, recompute: flag },
+    options: { noGrad: flag, recompute: flag },
     call: ({ plan }, options) => new Tape(plan, options),
   },
   record: {
@@ -131,7 +131,7 @@ export const learned: Readonly<Record<string, Door>> = {
       label: text,
       variants: (value) => object(value) && Object.keys(value as object).length === 0,
       substitute: callback,
-      frozen: flag,
+      noGrad: flag,
       recompute: flag,
       onCompile: callback,
     },

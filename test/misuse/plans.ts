@@ -251,7 +251,7 @@ test('what a plan has to be told before it is compiled is refused after', async 
   );
   await plan.compile();
   await rejects(() => plan.retain(y), ValidationError, /^plan: expected a plan that is recording to keep memory/);
-  await rejects(() => plan.read(y), ValidationError, /"add\.y" was not kept, .* call keep\(\) before compile\(\)/);
+  await rejects(() => plan.read(y), ValidationError, /"add\.y" was not kept, .* call retain\(\) before compile\(\)/);
   await rejects(
     () => plan.slot('late', 64),
     ValidationError,

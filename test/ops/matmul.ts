@@ -229,7 +229,7 @@ test('views that do not fit are refused by name', () => {
   assert.throws(() => narrowView(a, 2, 5), /narrowView: expected columns of x \(4, 6\), got 5 from 2 on/);
   refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
   const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
-  refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighbouring elements/);
+  refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighboring elements/);
   refuse(
     { a, b: { ...b, offset: 6 }, out: make([4, 5]) },
     /matmul: expected a view that starts on a multiple of 4 bytes/,

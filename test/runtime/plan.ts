@@ -76,7 +76,7 @@ test('a plan that needs more memory than there is says how much, and takes none'
   const x = tensor(small.buffer('x', 2048), 'x', [512]);
   const tape = new Tape(plan);
   for (const y of [tape.accumulate(x, x), tape.accumulate(x, x)]) plan.retain(y);
-  const message = /^plan: needs 4096 bytes beside 2048 in use, but .* has 4096; use a smaller batch/;
+  const message = /^plan: needs 4096 bytes in addition to 2048 in use, but .* has 4096; use a smaller batch/;
   await rejects(() => plan.compile(), OutOfMemoryError, message);
   assert.is(small.allocated, 2048);
   await small.settled();

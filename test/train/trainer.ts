@@ -265,7 +265,7 @@ test('one step at a time, and no more than there are', async () => {
   await trainer.load(1, saved);
   const last = trainer.train();
   trainer.dispose();
-  await rejects(() => last, DeviceError, /disposed|given up|freed/);
+  await rejects(() => last, DeviceError, /disposed|failed|freed/);
   await rejects(() => trainer.save(), DeviceError, /^save: used after dispose\(\)/);
   await device.settled();
 });

@@ -33,7 +33,7 @@ export function mapFigure({ of, classes, x, y, labels }: FeatureMap): string {
 <div class="legend">${legend.join('')}${more}</div></figure>`;
 }
 
-/** Hues all round; neighbours differ in lightness too, which follows the page's, light or dark. */
+/** Hues all round; neighbors differ in lightness too, which follows the page's, light or dark. */
 function color(i: number, of: number): string {
   return `oklch(var(--dot${i % 2}) .15 ${Math.round((360 * i) / of + 20) % 360})`;
 }
