@@ -28,7 +28,7 @@ export const evalCommand: Command = {
     const { placeOf, publish } = await import('../run/results.js');
     const place = await placeOf('eval', weights, data, { out, report });
     const { evaluateFile } = await import('./evaluate_file.js');
-    const result = await evaluateFile(weights, data, given(options));
+    const result = await evaluateFile(place, data, given(options));
     await publish(result, place);
     if (json) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
     return 0;

@@ -9,24 +9,25 @@ import {
   partOptions,
   type SubjectOptions,
   searched,
+  type WeightsFile,
 } from '../eval/subject.js';
 
 /**
- * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
+ * Measures the encoder of a file on what is held out of `data`, beside the same encoder untrained and raw pixels.
  * Data that come without a split are split by the run's own seed, so that nothing trained on is tested.
  *
  * @throws DataError where a file cannot be used, or nothing can be measured on `data`
  */
 export async function evaluateFile(
-  weights: string,
+  file: WeightsFile,
   data: string,
   given: EvaluateOptions & SubjectOptions = {},
 ): Promise<Result> {
   const { subjectOptions, options } = partOptions(given);
   const { recalibrate } = subjectOptions;
-  const subject = await openSubject(weights, data, measurable, subjectOptions);
+  const subject = await openSubject(file, data, measurable, subjectOptions);
   try {
-    const { part, device, splitSeed: seed } = subject;
+    const { weights, part, device, splitSeed: seed } = subject;
     const evaluation = await evaluate(searched(subject), contendersOf(subject), { ...options, device });
     const settings = { 'split seed': seed, ...(recalibrate && { recalibrated: true }), ...options };
     return { ...evaluation, what: 'eval', weights, part, data, adapter: device.name, settings };

@@ -57,7 +57,7 @@ function trainingCommand(
       const { trainClassifierFile } = await import('./train_classifier_file.js');
       const { fitProgress } = await import('./fit_progress.js');
       const onProgress = fitProgress(process.stderr);
-      const learned = await trainClassifierFile(name, weights, data, { ...given(options), onProgress });
+      const learned = await trainClassifierFile(name, place, data, { ...given(options), onProgress });
       if (file) await writeClassifier(place.encoder, learned, file); // first: it takes the longest to make again
       await publish(learned.result, place);
       return 0;

@@ -20,6 +20,7 @@ import {
   partOptions,
   type SubjectOptions,
   searched,
+  type WeightsFile,
 } from '../eval/subject.js';
 
 export interface TrainingFileOptions extends Omit<LinearOptions, 'onEpoch'>, SubjectOptions {
@@ -61,7 +62,7 @@ interface Row {
 }
 
 /**
- * Trains a classifier on the training part of `data` behind the encoder in `weights`, and tests it on what is held out:
+ * Trains a classifier on the training part of `data` behind the encoder of a file, and tests it on what is held out:
  * a linear layer on the frozen encoder, compared with the same encoder untrained, raw pixels, and kNN; or all of it.
  *
  * @returns the result, the encoder's tensors, and its classifier
@@ -69,14 +70,14 @@ interface Row {
  */
 export async function trainClassifierFile(
   what: Training,
-  weights: string,
+  file: WeightsFile,
   data: string,
   given: TrainingFileOptions = {},
 ): Promise<Learned> {
   const { subjectOptions, options } = partOptions(given);
   const { controls = true, scratch = false, map = 'pca', onProgress, ...settings } = options;
   const isLinear = what === 'linear';
-  const subject = await openSubject(weights, data, labeled(what), subjectOptions);
+  const subject = await openSubject(file, data, labeled(what), subjectOptions);
   const { device, dataset, trained, untrained, config, part } = subject;
   const pixels = pixelEncoder(device, Math.min(config.imageSize, mostPixels));
   try {
