@@ -32,9 +32,11 @@ const flags: readonly Flag[] = [
 ];
 
 export const help = `usage: npm run experiments -- table [FLAGS]
+       npm run experiments -- cost
 
 Trains every method on the emoji and on Fashion-MNIST at a scale of minutes, and
 writes docs/results.md. Runs that experiments/results.jsonl has are not made again.
+'cost' prints the published costs beside what is counted here.
 
 ${describeFlags(flags)}`;
 

@@ -23,7 +23,6 @@ export type { Tensors } from './core/state.js';
 export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
-export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';
 export { type RunCost, runCost } from './cost/run.js';
 export {
   type NetworkCost,
@@ -31,7 +30,7 @@ export {
   type TrainingSpec,
   trainingCost,
 } from './cost/training_cost.js';
-export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
+export { type PublishedWork, type Work, workOf } from './cost/work.js';
 export { openCifar } from './data/cifar.js';
 export { eachImage, oneImage, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';

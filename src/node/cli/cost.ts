@@ -1,8 +1,7 @@
 import { encoderNames } from '../../config/encoders.js';
 import { integer, methodNames, number, type Setting } from '../../config/kinds.js';
 import { flagOf } from '../../config/settings.js';
-import { publishedColumn } from '../../cost/published.js';
-import { publishedText, trainingText } from '../../cost/text.js';
+import { trainingText } from '../../cost/text.js';
 import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
 import { ConfigError } from '../../errors.js';
 import type { Command } from './command.js';
@@ -51,13 +50,6 @@ const flags: readonly Flag[] = [
     value: 'FILE',
     doc: "a run's settings: count its own step, part by part; flags given beside it win",
   },
-  {
-    flag: '--published',
-    key: 'published',
-    group: 'Instead',
-    value: '',
-    doc: 'the published costs beside what is counted here',
-  },
 ];
 
 export const costCommand: Command = {
@@ -69,17 +61,12 @@ export const costCommand: Command = {
   examples: [
     ['slimgrad cost --encoder mobilenet_v3_large --method xd', 'as published costs are counted: 3.600e17 FLOPs'],
     ['slimgrad cost --encoder efficientnet_b0 --method seed --teacher resnet50', 'with its teacher'],
-    ['slimgrad cost --published', 'what was printed, and what comes out here'],
     ['slimgrad cost --config runs/a/config.json --images 50000', 'a run of your own'],
   ],
   async run({ values }) {
-    const { config, published, ...given } = values;
+    const { config, ...given } = values;
     const settings = readNumbers(given);
-    if (published) {
-      refuse(given, Object.keys(given), 'takes no part in --published');
-      if (config !== undefined) throw new UsageError('--config: expected one of --config and --published, got both');
-      console.log(publishedText(publishedColumn()));
-    } else if (config !== undefined) {
+    if (config !== undefined) {
       refuse(given, ['teacher', 'teacherEpochs'], 'is of published costs; a run names its own teacher in its settings');
       const { costOfFile } = await import('./cost_file.js');
       console.log(await costOfFile(String(config), settings));
