@@ -66,7 +66,7 @@ const frozen = { width: 'host', training: false, updateStats: false } as const s
  *
  * @param train labeled images to learn from; of items with two images both count
  * @param test labeled images of the same classes
- * @throws DataError where labels are missing or leave nothing to tell apart, or an image cannot be had; ConfigError where
+ * @throws DataError where labels are missing or are all of one class, or an image cannot be had; ConfigError where
  * an option is out of range, the batch larger than the data, or images smaller than the encoder's stride; NonFiniteError
  * where no learning rate keeps the loss finite
  */

@@ -45,7 +45,7 @@ function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] 
   }
   if (test.images === 1 && new Set(train.labels).size < 2) {
     throw new DataError(
-      `eval: all of ${name} has one label, which leaves nothing to tell apart: expected two at least`,
+      `eval: ${name} has a single class; expected at least two`,
     );
   }
 }
