@@ -1,5 +1,5 @@
 // The labels of training and test images: checks, classes and their counts, and the part to choose settings by.
-import type { ImageSource } from '../data/source.js'; 
+import type { ImageSource } from '../data/source.js';
 import { drawOf, nameOf } from '../data/split.js';
 import { ConfigError, DataError } from '../errors.js';
 
@@ -31,10 +31,7 @@ export function countClasses(what: string, train: ImageSource, test: ImageSource
   };
   const trained = counts(train);
   const present = trained.filter((count) => count > 0).length;
-  if (present < 2)
-    throw new DataError(
-      `${what}: ${train.name} has a single class; expected at least two`,
-    );
+  if (present < 2) throw new DataError(`${what}: ${train.name} has a single class; expected at least two`);
   return { names, train: trained, test: counts(test) };
 }
 

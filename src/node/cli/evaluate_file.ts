@@ -44,8 +44,6 @@ function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] 
     );
   }
   if (test.images === 1 && new Set(train.labels).size < 2) {
-    throw new DataError(
-      `eval: ${name} has a single class; expected at least two`,
-    );
+    throw new DataError(`eval: ${name} has a single class; expected at least two`);
   }
 }
