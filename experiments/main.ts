@@ -2,11 +2,14 @@ import { ConfigError, SlimgradError } from '../src/index.js';
 import { type AdapterChoice, openDevice } from '../src/node.js';
 import { openData, trainingItems } from './data.js';
 import { help, parseOptions } from './options.js';
+import { publishedColumn, publishedText } from './published_cost.js';
 import { makeTable } from './table.js';
 
 try {
-  const options = parseOptions(process.argv.slice(2));
-  if (options.help) console.log(help);
+  const args = process.argv.slice(2);
+  const options = args.join() === 'cost' ? undefined : parseOptions(args);
+  if (!options) console.log(publishedText(publishedColumn()));
+  else if (options.help) console.log(help);
   else {
     const { adapter, ...rest } = options;
     using device = await openDevice({ adapter: adapter as AdapterChoice | undefined });

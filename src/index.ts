@@ -23,7 +23,6 @@ export type { Tensors } from './core/state.js';
 export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
 export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
-export { type PublishedRow, publishedColumn, type Reproduced } from './cost/published.js';
 export { type RunCost, runCost } from './cost/run.js';
 export {
   type NetworkCost,
@@ -31,7 +30,7 @@ export {
   type TrainingSpec,
   trainingCost,
 } from './cost/training_cost.js';
-export { type PublishedWork, publishedWork, type Work, workOf } from './cost/work.js';
+export { type PublishedWork, type Work, workOf } from './cost/work.js';
 export { openCifar } from './data/cifar.js';
 export { eachImage, oneImage, subset } from './data/derived.js';
 export { openIdx } from './data/idx.js';
@@ -54,12 +53,18 @@ export { type Block, type MobilenetV1Options, mobilenetV1, mobilenetV1Blocks } f
 export { mobilenetV3Large } from './encoders/mobilenet_v3.js';
 export { resnet18, resnet20, resnet50, resnet101 } from './encoders/resnet.js';
 export * from './errors.js';
+export type {
+  EpochLog,
+  FinetuneResult,
+  FitProgress,
+  RateTrial,
+  SupervisedOptions,
+  SupervisedResult,
+} from './eval/classifier_training.js';
 export { finetune, finetuneDefaults } from './eval/finetune.js';
-export type { EpochLog } from './eval/fit.js';
 export type { ClassCounts } from './eval/labels.js';
 export { type LinearOptions, linearDefaults, linearEvaluation } from './eval/linear.js';
 export { pixelEncoder } from './eval/raw_pixels.js';
-export type { FinetuneResult, FitProgress, RateTrial, SupervisedOptions, SupervisedResult } from './eval/supervised.js';
 export { exportOnnx, type OnnxOptions, type OnnxSource, onnxOpset } from './export/onnx.js';
 export {
   type DType,
@@ -118,7 +123,6 @@ export { type Correlation, correlation } from './metrics/correlation.js';
 export { deviceKnn, type KnnOptions, type KnnResult, knn, type Labeled } from './metrics/knn.js';
 export { type Pca, pca } from './metrics/pca.js';
 export { type RetrievalResult, retrieval } from './metrics/retrieval.js';
-export { type TsneOptions, tsne } from './metrics/tsne.js';
 export {
   type BatchNormLayerOptions,
   batchNormLayer,

@@ -1,7 +1,6 @@
 // Costs as text for a terminal: units, tables.
 import type { TrainConfig } from '../config/settings.js';
 import type { Ledger } from './ledger.js';
-import type { Reproduced } from './published.js';
 import type { RunCost, StretchCost } from './run.js';
 import type { NetworkCost, TrainingCost, TrainingSpec } from './training_cost.js';
 
@@ -54,31 +53,6 @@ export function trainingText(
     '',
     `${scientific(sum.flops)} FLOPs, batchnorm counted as thop does; ${scientific(sum.macFlops)} without`,
     'times: 6 for each pass of an image that goes back, 2 for each that does not',
-  ].join('\n');
-}
-
-const marks = { yes: 'yes', rounded: '≈', no: 'no' };
-
-/** The published column beside what is counted here, for 80 columns. */
-export function publishedText(rows: readonly Reproduced[]): string {
-  const percent = (off: number) => `${off < 0 ? '−' : '+'}${Math.abs(100 * off).toFixed(Math.abs(off) < 1 ? 1 : 0)} %`;
-  const row = ({ method, encoder, teacher, epochs, printed, computed, off, met }: Reproduced) => [
-    method,
-    encoder,
-    teacher ?? '',
-    `${epochs}`,
-    printed,
-    scientific(computed),
-    percent(off),
-    marks[met],
-  ];
-  const count = (met: Reproduced['met']) => rows.filter((row) => row.met === met).length;
-  const heads = ['method', 'encoder', 'teacher', 'epochs', 'printed', 'computed', 'off', 'met'];
-  return [
-    ...columns([heads, ...rows.map(row)], 3),
-    '',
-    `Met within 1 %: ${count('yes')} of ${rows.length} rows; ≈ in the digits printed: ${count('rounded')}; not met: ${count('no')}.`,
-    'Hosts of sacl_xd are 1.5 times as wide. How it is counted: DESIGN.md, "Ledger".',
   ].join('\n');
 }
 

@@ -1,3 +1,4 @@
+// The labels of training and test images: checks, classes and their counts, and the part to choose settings by.
 import type { ImageSource } from '../data/source.js';
 import { drawOf, nameOf } from '../data/split.js';
 import { ConfigError, DataError } from '../errors.js';
@@ -12,8 +13,8 @@ export interface ClassCounts {
 /**
  * The classes of what is to be trained and tested on.
  *
- * @throws DataError where labels are missing, do not fit, or leave nothing to tell apart. A class that is tested and never
- * trained on is none of these: its count tells
+ * @throws DataError where labels are missing, do not fit, or are all of one class. A class that is tested and never
+ * trained on is allowed: its count is 0
  */
 export function countClasses(what: string, train: ImageSource, test: ImageSource): ClassCounts {
   const [ours, theirs] = [train.classes, test.classes];
@@ -30,14 +31,11 @@ export function countClasses(what: string, train: ImageSource, test: ImageSource
   };
   const trained = counts(train);
   const present = trained.filter((count) => count > 0).length;
-  if (present < 2)
-    throw new DataError(
-      `${what}: all of ${train.name} has one label, which leaves nothing to tell apart: expected two at least`,
-    );
+  if (present < 2) throw new DataError(`${what}: ${train.name} has a single class; expected at least two`);
   return { names, train: trained, test: counts(test) };
 }
 
-/** The names of the classes of labeled images: their numbers where nobody named them. */
+/** The names of the classes of labeled images: their numbers where they have no names. */
 export function classNames(train: ImageSource, test: ImageSource): readonly string[] {
   const count = 1 + Math.max(largest(train), largest(test));
   return train.classes ?? test.classes ?? Array.from({ length: count }, (_, label) => String(label));

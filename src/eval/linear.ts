@@ -1,34 +1,22 @@
+// Linear evaluation: what the training of a classifier needs to know of a frozen encoder.
 import { expectOptions, type Kinds } from '../checks/options.js';
-import { Parameters } from '../core/parameters.js';
-import { draws, stream } from '../core/random.js';
 import { Tape } from '../core/tape.js';
 import { eachImage, subset } from '../data/derived.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError, DataError } from '../errors.js';
 import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
-import {
-  classifier,
-  classifierState,
-  logitsOf,
-  type Moments,
-  momentsOf,
-  setStatistics,
-  together,
-} from '../nn/classifier.js';
+import { classifier, classifierState, type Moments, momentsOf, setStatistics, together } from '../nn/classifier.js';
 import type { Pass } from '../nn/module.js';
 import { learningRate, steppedRate } from '../optim/schedule.js';
 import type { Device } from '../runtime/device.js';
-import { Plan } from '../runtime/plan.js';
-import { cropAndFlip, fit, imageFeed, rowFeed } from './fit.js';
 import {
-  type Attempt,
   type SupervisedOptions,
   type SupervisedResult,
   settled,
-  supervise,
   supervisedOptions,
-  type Trained,
-} from './supervised.js';
+  trainClassifier,
+} from './classifier_training.js';
+import { cropAndFlip, imageFeed, rowFeed } from './feed.js';
 
 export interface LinearOptions extends SupervisedOptions {
   /** A tenth of the learning rate from 60 % of the steps on and a hundredth from 80 %, or half a cosine down to 0. */
@@ -49,7 +37,7 @@ const linearOptions: Kinds<LinearOptions> = {
   cacheBytes: 'number',
 };
 
-/** What is used where nothing is said. */
+/** The defaults of `linearEvaluation`. */
 export const linearDefaults = {
   lr: [0.1, 0.3, 1, 3],
   epochs: 100,
@@ -78,7 +66,7 @@ const frozen = { width: 'host', training: false, updateStats: false } as const s
  *
  * @param train labeled images to learn from; of items with two images both count
  * @param test labeled images of the same classes
- * @throws DataError where labels are missing or leave nothing to tell apart, or an image cannot be had; ConfigError where
+ * @throws DataError where labels are missing or are all of one class, or an image cannot be had; ConfigError where
  * an option is out of range, the batch larger than the data, or images smaller than the encoder's stride; NonFiniteError
  * where no learning rate keeps the loss finite
  */
@@ -90,7 +78,7 @@ export async function linearEvaluation(
   options: LinearOptions = {},
 ): Promise<SupervisedResult> {
   const settings = settled(linearDefaults, expectOptions('linear', options, linearOptions));
-  const { weightDecay, cropMin, flip, seed, epochs, schedule, augment, standardize, cacheBytes } = settings;
+  const { cropMin, flip, schedule, augment, standardize, cacheBytes } = settings;
   const { backbone, imageSize, square, parameters: fixed } = encoder;
   checkSize('linear', encoder);
   if (!['step', 'cosine'].includes(schedule))
@@ -117,49 +105,26 @@ export async function linearEvaluation(
     return moments;
   };
 
-  const attempt = async ({ part, numbers, classes, batch, peak, onEpoch }: Attempt): Promise<Trained> => {
-    const head = classifier(features, classes, { standardize });
-    const parameters = new Parameters(device, head.parameters, head.statistics, { bn: 'shared' });
-    const plan = new Plan(device, { label: 'linear' });
-    try {
-      parameters.initialize(draws(seed, stream.head));
+  return trainClassifier(device, encoder, train, test, settings, {
+    what: 'linear',
+    nesterov: false,
+    rate: (step, run) => (schedule === 'step' ? steppedRate(step, run) : learningRate(step, { ...run, warmup: 0 })),
+    layer: (classes) => classifier(features, classes, { standardize }),
+    initialize: async (parameters) => {
       if (standardize) setStatistics(parameters, await measured());
-      const feed = isCached
-        ? rowFeed(plan, await featuresBy(images), features, numbers, { batch, seed })
-        : await imageFeed(plan, part, augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize, square }, {
-            batch,
-            seed,
-          });
-      try {
-        const still = { ...frozen, parameters: fixed, tape: new Tape(plan, { noGrad: true }) };
-        const x = isCached ? feed.x : backbone.forward(still, feed.x);
-        const tape = new Tape(plan);
-        const logits = head.forward({ ...frozen, parameters, tape }, x);
-        const labels = part.labels as Int32Array;
-        const rate = (step: number, steps: number) =>
-          schedule === 'step' ? steppedRate(step, { steps, peak }) : learningRate(step, { steps, peak, warmup: 0 });
-        const course = { what: 'linear', epochs, seed, rate, onEpoch };
-        const log = await fit(plan, tape, { feed, logits, labels }, parameters, { weightDecay }, course);
-        return {
-          log,
-          classify: async (source) => {
-            const rows = await featuresBy(source);
-            return { features: rows, logits: await logitsOf(device, head, parameters, rows, features) };
-          },
-          state: async () => [await classifierState(parameters), {}],
-          dispose: () => parameters.dispose(),
-        };
-      } finally {
-        feed.dispose();
-      }
-    } catch (error) {
-      parameters.dispose();
-      throw error;
-    } finally {
-      plan.dispose();
-    }
-  };
-  return supervise('linear', train, test, settings, attempt);
+    },
+    feed: async (plan, part, numbers, options) => {
+      if (isCached) return rowFeed(plan, await featuresBy(images), features, numbers, options);
+      const view = augment ? cropAndFlip(imageSize, cropMin, flip) : { size: imageSize, square };
+      return imageFeed(plan, part, view, options);
+    },
+    ...(!isCached && {
+      encode: (plan, x) =>
+        backbone.forward({ ...frozen, parameters: fixed, tape: new Tape(plan, { noGrad: true }) }, x),
+    }),
+    features: (_, source) => featuresBy(source),
+    state: async (parameters) => [await classifierState(parameters), {}],
+  });
 }
 
 /** The moments of the features of more images than are to be kept: of `count` at a time. */

@@ -1,9 +1,9 @@
 // Training costs as published ones are counted.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { publishedColumn, publishedText } from '../../experiments/published_cost.js';
 import type { EncoderName } from '../../src/config/encoders.js';
 import { type MethodName, methodNames } from '../../src/config/kinds.js';
-import { publishedColumn } from '../../src/cost/published.js';
 import { type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
 import { publishedWork } from '../../src/cost/work.js';
 import { ConfigError } from '../../src/errors.js';
@@ -72,6 +72,14 @@ test('of the published column, eleven rows are met within 1 %, one in its printe
     assert.ok(Math.abs(computed / Number(printed) - 1 - off) < 1e-12);
     assert.is(Math.abs(off) <= 0.01, met === 'yes');
   }
+});
+
+test('the published column is printed beside what is counted', () => {
+  const text = publishedText(publishedColumn());
+  for (const line of text.split('\n')) assert.ok([...line].length <= 80, `over 80 columns: ${line}`);
+  assert.match(text, /^seed +mobilenet_v3_large +resnet101 +200 +9\.71e19 +9\.711e19 +\+0\.0 % +yes$/m);
+  assert.match(text, /^sacl_xd +mobilenet_v1 +200 +1\.9e18 +3\.847e18 +\+102 % +no$/m);
+  assert.match(text, 'Met within 1 %: 11 of 14 rows; ≈ in the digits printed: 1; not met: 2.');
 });
 
 test('a cost is the multiplier of its method, times forwards, images and epochs', () => {

@@ -6,7 +6,7 @@ import type { Tensors } from '../../src/core/state.js';
 import { Loader } from '../../src/data/loader.js';
 import type { ImageSource, RgbaImage } from '../../src/data/source.js';
 import { ConfigError, DataError } from '../../src/errors.js';
-import { imageFeed } from '../../src/eval/fit.js';
+import { imageFeed } from '../../src/eval/feed.js';
 import { featuresOf } from '../../src/inference/features.js';
 import { ImageEncoder } from '../../src/inference/image_encoder.js';
 import { augment, defaultViews } from '../../src/ops/augment.js';

@@ -36,7 +36,7 @@ test('labels that cannot be learned are refused by name', async () => {
     [labeled(undefined), good, /^linear: made up has no labels: expected two sub-folders or more/],
     [good, labeled(undefined), /^linear: made up has no labels/],
     [good, labeled([]), /^linear: made up has no images/],
-    [labeled([1, 1]), good, /^linear: all of made up has one label/],
+    [labeled([1, 1]), good, /^linear: made up has a single class/],
     [labeled([0, 1], { length: 3 }), good, /expected a label for each of 3 items, got 2/],
     [labeled([0, -1]), good, /whole numbers from 0 to 65535, got -1/],
     [labeled([0, 2], { classes: ['a', 'b'] }), good, /whole numbers from 0 to 1, got 2/],

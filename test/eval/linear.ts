@@ -312,7 +312,7 @@ frugal('what cannot be learned or is out of range is refused by name', async () 
   for (const [train, test, message] of [
     [unlabeled, good, /^linear: quarters has no labels/],
     [good, unlabeled, /^linear: quarters has no labels/],
-    [one, good, /^linear: all of quarters has one label/],
+    [one, good, /^linear: quarters has a single class/],
     [good, subset(good, []), /^linear: quarters has no images/],
   ] as const)
     await rejects(() => run(train, test), DataError, message);

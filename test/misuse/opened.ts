@@ -13,7 +13,6 @@ import { finetune } from '../../src/eval/finetune.js';
 import { linearEvaluation } from '../../src/eval/linear.js';
 import type { WeightedEncoder } from '../../src/inference/features.js';
 import { deviceKnn, knn } from '../../src/metrics/knn.js';
-import { tsne } from '../../src/metrics/tsne.js';
 import { convLayer } from '../../src/nn/blocks.js';
 import { openDataset } from '../../src/node/data/datasets.js';
 import { openEmoji } from '../../src/node/data/emoji.js';
@@ -169,11 +168,6 @@ export const opened: Readonly<Record<string, Door>> = {
     options: { k: whole(1), temperature: above0, block: anything },
     call: ({ device }, options) => deviceKnn(device, bank, bank, 2, options),
   },
-  tsne: {
-    where: /^tsne: /,
-    options: { perplexity: (value) => value === Number.POSITIVE_INFINITY || above(1)(value), iterations: whole(0) },
-    call: (_, options) => tsne(Float32Array.of(1, 2, 3, 4), 2, options),
-  },
   linearEvaluation: {
     where: /^linear: /,
     options: {
@@ -243,7 +237,7 @@ export const opened: Readonly<Record<string, Door>> = {
       k: whole(1),
       bank: whole(1),
       queries: whole(1),
-      map: oneOf('pca', 'tsne', 'none'),
+      map: oneOf('pca', 'none'),
     },
     call: (_, options) => evaluate({ name: 'd', train: images, notes: [] }, [], options),
   },

@@ -135,7 +135,8 @@ test('host and slim, other data and other commands have sections and files of th
   assert.is(host.code, 0, host.output);
   assert.not.match(host.stdout, 'raw pixels');
   const found = result('run/linear-host-photos.json');
-  assert.equal([found.scores.length, found.map?.method], [1, 'PCA']);
+  assert.is(found.scores.length, 1);
+  assert.ok(found.map && found.map.labels.length > 0);
   const evaluated = slimgrad('eval', ...subject, '--k', '3');
   assert.is(evaluated.code, 0, evaluated.output);
   assert.is(result('run/eval-slim-photos.json').confusion?.of, 'kNN of the slim encoder, trained');
@@ -160,7 +161,7 @@ test('host and slim, other data and other commands have sections and files of th
     '--no-report',
   );
   assert.is(silent.code, 0, silent.output);
-  assert.match(silent.stdout, 'random crops and flips, made anew');
+  assert.match(silent.stdout, 'random crops and flips, drawn again');
   assert.not.match(silent.stdout, 'report.html');
   assert.equal(readdirSync(join(root, 'run')).sort(), before);
   assert.is(report(), page);

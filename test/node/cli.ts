@@ -123,7 +123,8 @@ test('wrong values are refused with what was expected', () => {
     refused([name, ...flags, '--epochs', '0'], 2, '--epochs: expected a whole number of at least 1, got 0');
     refused([name, ...flags, '--batch', '1.5'], 2, '--batch: expected a whole number');
     refused([name, ...flags, '--validation', '1'], 2, '--validation: expected a number above 0 and below 1');
-    refused([name, ...flags, '--map', 'umap'], 2, '--feature-map: expected one of tsne, pca, none, got "umap"');
+    refused([name, ...flags, '--map', 'umap'], 2, '--feature-map: expected one of pca, none, got "umap"');
+    refused([name, ...flags, '--map', 'tsne'], 2, '--feature-map: t-SNE was removed; use pca');
     refused([name, ...flags, '--epoch', '3'], 2, "unknown flag '--epoch'", "did you mean '--epochs'?");
     refused([name, ...flags], 1, 'cannot read x: no such file');
   }

@@ -48,13 +48,6 @@ test('published costs are counted without an adapter', () => {
   assert.match(counted('--encoder', 'resnet20', '--method', 'xd', '--image-size', '32', '--images', '50000'), /32 px/);
 });
 
-test('the published column is printed beside what is counted', () => {
-  const text = counted('--published');
-  assert.match(text, /^seed +mobilenet_v3_large +resnet101 +200 +9\.71e19 +9\.711e19 +\+0\.0 % +yes$/m);
-  assert.match(text, /^sacl_xd +mobilenet_v1 +200 +1\.9e18 +3\.847e18 +\+102 % +no$/m);
-  assert.match(text, 'Met within 1 %: 11 of 14 rows; ≈ in the digits printed: 1; not met: 2.');
-});
-
 test('a run is counted by its settings, and timed by its folder', () => {
   const file = join(root, 'settings.json');
   const settings = { data: 'photos', imageSize: 16, width: 0.25, blocks: '64/1', projector: 32, batch: 8 };
@@ -100,8 +93,6 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
       /at least \d+ pixels a side, the stride of efficientnet_b0, got 8; give a larger --image-size/,
     ],
     [['--encoder', 'mobilenet_v1', '--batch', '8'], /--batch: only valid with --config/],
-    [['--published', '--epochs', '3'], /--epochs: cannot be combined with --published/],
-    [['--published', '--config', settings], /expected one of --config and --published/],
     [['--config', settings], /images \(--images\) is required/],
     [['--config', settings, '--images', '8'], /batch \(--batch\): expected at most the 8 training images/],
     [['--config', settings, '--teacher', 'resnet50'], /--teacher: is of published costs/],

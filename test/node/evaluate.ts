@@ -68,7 +68,7 @@ test('labels give kNN, twins give retrieval, and the notes say what must be said
     columns.filter((column) => column?.some((count) => count > 0)),
     [[6, 6, 6, 6]],
   );
-  assert.equal([result.map?.method, result.map?.labels.length], ['t-SNE', 24]);
+  assert.is(result.map?.labels.length, 24);
   assert.ok([...(result.map?.x ?? []), ...(result.map?.y ?? [])].every((value) => value === 0));
   const plain = await evaluate(dataset, [pixelBaseline(8)], { map: 'none' });
   assert.equal(plain.map, undefined);

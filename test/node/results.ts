@@ -33,7 +33,7 @@ const result: Result = {
       [1, 2],
     ],
   },
-  map: { of: 'Mine', method: 't-SNE', classes: ['<cat>', 'dog'], x: [0, 1, 2], y: [5, 5, 7], labels: [0, 1, 1] },
+  map: { of: 'Mine', classes: ['<cat>', 'dog'], x: [0, 1, 2], y: [5, 5, 7], labels: [0, 1, 1] },
   settings: { epochs: 2, lr: [0.1, 0.3] },
   classes: { names: ['<cat>', 'dog'], train: [12, 8], test: [3, 3] },
   fitted: [
@@ -138,19 +138,17 @@ test('a map draws every image once within its frame, names each class once, and 
     const data = flat ? new Float32Array(N * F).fill(1) : randoms(random, N * F);
     const labels = Array.from({ length: N }, (_, n) => n % K);
     const classes = Array.from({ length: K + 1 }, (_, c) => `class <${c}>`); // the last has no images
-    for (const method of ['tsne', 'pca'] as const) {
-      const map = featureMap('Mine', { data, labels }, F, classes, method);
-      assert.equal(map.labels, labels);
-      const html = mapFigure(map);
-      assert.not.match(html, /NaN|undefined|Infinity|class </);
-      const points = [...html.matchAll(/M([-\d.]+) ([-\d.]+)h0/g)].map(([, x, y]) => [Number(x), Number(y)]);
-      assert.is(points.length, N);
-      for (const [x, y] of points) assert.ok(x >= 0 && x <= 600 && y >= 0 && y <= 460, `${x}, ${y}`);
-      assert.is((html.match(/<text /g) ?? []).length, K > 24 ? 0 : K);
-      assert.is((html.match(/<small>/g) ?? []).length, K);
-    }
+    const map = featureMap('Mine', { data, labels }, F, classes);
+    assert.equal(map.labels, labels);
+    const html = mapFigure(map);
+    assert.not.match(html, /NaN|undefined|Infinity|class </);
+    const points = [...html.matchAll(/M([-\d.]+) ([-\d.]+)h0/g)].map(([, x, y]) => [Number(x), Number(y)]);
+    assert.is(points.length, N);
+    for (const [x, y] of points) assert.ok(x >= 0 && x <= 600 && y >= 0 && y <= 460, `${x}, ${y}`);
+    assert.is((html.match(/<text /g) ?? []).length, K > 24 ? 0 : K);
+    assert.is((html.match(/<small>/g) ?? []).length, K);
   }
-  const many = featureMap('Mine', { data: randoms(random, 1500 * 2), labels: new Int32Array(1500) }, 2, ['a'], 'pca');
+  const many = featureMap('Mine', { data: randoms(random, 1500 * 2), labels: new Int32Array(1500) }, 2, ['a']);
   assert.is(many.x.length, 1000);
 });
 

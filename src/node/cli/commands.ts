@@ -24,13 +24,13 @@ export const commands: readonly CommandEntry[] = [
     name: 'linear',
     group: 'Evaluate',
     summary: 'train a linear layer on the frozen encoder, and test it',
-    load: async () => (await import('./linear.js')).linearCommand,
+    load: async () => (await import('./train_classifier.js')).linearCommand,
   },
   {
     name: 'finetune',
     group: 'Evaluate',
     summary: 'train the whole encoder on labeled images, and test it',
-    load: async () => (await import('./finetune.js')).finetuneCommand,
+    load: async () => (await import('./train_classifier.js')).finetuneCommand,
   },
   {
     name: 'embed',

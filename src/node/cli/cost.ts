@@ -1,11 +1,10 @@
 import { basename, dirname } from 'node:path';
 import { type EncoderName, encoderNames } from '../../config/encoders.js';
 import { completeSetting, flagOf, flagsOf } from '../../config/flags.js';
-import { choice, integer, methodNames, number, required, text, toggle } from '../../config/kinds.js';
+import { choice, integer, methodNames, number, required, text } from '../../config/kinds.js';
 import { changeSettings, parseConfig } from '../../config/settings.js';
-import { publishedColumn } from '../../cost/published.js';
 import { runCost } from '../../cost/run.js';
-import { publishedText, runText, trainingText } from '../../cost/text.js';
+import { runText, trainingText } from '../../cost/text.js';
 import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
 import { metaDevice } from '../../runtime/meta.js';
 import { stepSeconds } from '../run/pace.js';
@@ -42,7 +41,6 @@ const instead = {
     null,
     'FILE',
   ),
-  published: toggle('the published costs compared with what is counted here', false),
 };
 
 export const costCommand: Command = {
@@ -52,18 +50,13 @@ export const costCommand: Command = {
   examples: [
     ['slimgrad cost --encoder mobilenet_v3_large --method xd', 'as published costs are counted: 3.600e17 FLOPs'],
     ['slimgrad cost --encoder efficientnet_b0 --method seed --teacher resnet50', 'with its teacher'],
-    ['slimgrad cost --published', 'what was printed, and what comes out here'],
     ['slimgrad cost --config runs/a/config.json --images 50000', 'a run of your own'],
   ],
   async run({ values }) {
-    const { config, published } = completeFlags('slimgrad cost', instead, values);
+    const { config } = completeFlags('slimgrad cost', instead, values);
     const all = completeFlags('slimgrad cost', training, values) as Readonly<Record<string, unknown>>;
     const given = Object.fromEntries(Object.entries(all).filter(([key]) => values[key] !== undefined));
-    if (published) {
-      refuse(given, Object.keys(given), 'cannot be combined with --published');
-      if (config) throw new UsageError('--config: expected one of --config and --published, got both');
-      console.log(publishedText(publishedColumn()));
-    } else if (config) {
+    if (config) {
       refuse(given, ['teacher', 'teacherEpochs'], 'is of published costs; a run names its own teacher in its settings');
       console.log(await costOfFile(config, given));
     } else {

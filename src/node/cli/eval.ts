@@ -12,6 +12,7 @@ import {
   partOptions,
   type SubjectOptions,
   searched,
+  type WeightsFile,
 } from '../eval/subject.js';
 import { placeOf, publish } from '../run/results.js';
 import { weightsFile } from '../run/weights_file.js';
@@ -48,7 +49,7 @@ export const evalCommand: Command = {
     const { checkPlace, writeFileAtomic } = await import('../system/files.js');
     if (json) await checkPlace(json);
     const place = await placeOf('eval', weights, data, { out, report });
-    const result = await evaluateFile(weights, data, given(options));
+    const result = await evaluateFile(place, data, given(options));
     await publish(result, place);
     if (json) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
     return 0;
@@ -62,15 +63,15 @@ export const evalCommand: Command = {
  * @throws DataError where a file cannot be used, or nothing can be measured on `data`
  */
 export async function evaluateFile(
-  weights: string,
+  file: WeightsFile,
   data: string,
   given: EvaluateOptions & SubjectOptions = {},
 ): Promise<Result> {
   const { subjectOptions, options } = partOptions(given);
   const { recalibrate } = subjectOptions;
-  const subject = await openSubject(weights, data, measurable, subjectOptions);
+  const subject = await openSubject(file, data, measurable, subjectOptions);
   try {
-    const { part, device, splitSeed: seed } = subject;
+    const { weights, part, device, splitSeed: seed } = subject;
     const evaluation = await evaluate(searched(subject), contendersOf(subject), { ...options, device });
     const settings = { 'split seed': seed, ...(recalibrate && { recalibrated: true }), ...options };
     return { ...evaluation, what: 'eval', weights, part, data, adapter: device.name, settings };
@@ -87,8 +88,6 @@ function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] 
     );
   }
   if (test.images === 1 && new Set(train.labels).size < 2) {
-    throw new DataError(
-      `eval: all of ${name} has one label, which leaves nothing to tell apart: expected two at least`,
-    );
+    throw new DataError(`eval: ${name} has a single class; expected at least two`);
   }
 }

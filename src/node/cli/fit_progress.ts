@@ -1,4 +1,4 @@
-import type { FitProgress } from '../../eval/supervised.js';
+import type { FitProgress } from '../../eval/classifier_training.js';
 import { duration, figure, openPrelude, type Terminal } from './progress.js';
 
 const linesEvery = 20_000; // ms, where lines stay

@@ -1,7 +1,7 @@
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
-import { settled } from '../../eval/supervised.js';
+import { settled } from '../../eval/classifier_training.js';
 import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';

@@ -2,6 +2,7 @@ import { dataSettings } from '../../config/data.js';
 import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
 import type { Width } from '../../core/parameters.js';
 import { mapMethods } from '../eval/feature_map.js';
+import { UsageError } from './flags.js';
 
 const mostSeed = 2 ** 32 - 1;
 
@@ -48,7 +49,13 @@ export const resultSettings = {
     shown: "the run's",
   }),
   recalibrate: toggle('first re-estimate batchnorm statistics from the training images', false),
-  map: choice('how the report draws the features', 'tsne', [...mapMethods, 'none']),
+  map: {
+    ...choice('how the report draws the features', 'pca', mapMethods),
+    fromText: (given: string) => {
+      if (given === 'tsne') throw new UsageError('--feature-map: t-SNE was removed; use pca');
+      return given;
+    },
+  },
   out: text('folder of the result, a JSON file, and of the report.html that it extends', '', 'DIR', {
     shown: 'that of the weights',
   }),

@@ -37,8 +37,8 @@ export interface EvaluateOptions {
   queries?: number;
   /** Search on it; on the CPU where none is given. */
   device?: Device;
-  /** How the features of the first contender are drawn in a plane, where images are labeled; not at all by 'none'. */
-  map?: MapMethod | 'none';
+  /** How the features of the first contender are drawn in a plane, where images are labeled; default `pca`. */
+  map?: MapMethod;
 }
 
 const evaluateOptions: Kinds<EvaluateOptions> = {
@@ -68,13 +68,13 @@ export async function evaluate(
     k = knnDefaults.k,
     bank: most = 20_000,
     queries: mostQueries = 4_000,
-    map = 'tsne',
+    map = 'pca',
     device,
   } = expectOptions('evaluate', options, evaluateOptions);
   for (const [name, count] of Object.entries({ k, bank: most, queries: mostQueries }))
     if (!(Number.isInteger(count) && count >= 1))
       throw new ConfigError(`evaluate: expected ${name} to be a whole number of at least 1, got ${count}`);
-  expectOneOf('evaluate: map', map, [...mapMethods, 'none']);
+  expectOneOf('evaluate: map', map, mapMethods);
   const { train, test } = dataset;
   if (!test) return unlabeled(train, contenders, mostQueries);
   const bank = thin(eachImage(train), most);
@@ -95,7 +95,7 @@ export async function evaluate(
       score.knn = accuracy;
       if (scores.length === 0) {
         images.confusion = confusionOf(`kNN of the ${name}`, names, queries.labels, predictions);
-        if (map !== 'none') images.map = featureMap(`The ${name}`, own, features, names, map);
+        if (map !== 'none') images.map = featureMap(`The ${name}`, own, features, names);
       }
     }
     if (test.images === 2) {

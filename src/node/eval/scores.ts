@@ -1,8 +1,7 @@
 // The results of an evaluation and their table.
 import type { Width } from '../../core/parameters.js';
-import type { EpochLog } from '../../eval/fit.js';
+import type { EpochLog, RateTrial } from '../../eval/classifier_training.js';
 import type { ClassCounts } from '../../eval/labels.js';
-import type { RateTrial } from '../../eval/supervised.js';
 import { percent } from '../report/page.js';
 
 /** What an encoder, or raw pixels, score. Shares are from 0 to 1. */
@@ -34,7 +33,6 @@ export interface Confusion {
 export interface FeatureMap {
   /** Whose features, in words. */
   of: string;
-  method: 't-SNE' | 'PCA';
   classes: readonly string[];
   /** Of each image its place and its class. */
   x: readonly number[];

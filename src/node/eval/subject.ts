@@ -7,15 +7,14 @@ import { eachImage } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
-import { settled } from '../../eval/supervised.js';
-import { readEncoder } from '../../inference/encoder_file.js';
+import { settled } from '../../eval/classifier_training.js';
+import type { RunEncoderFile } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';
 import { initialState } from '../../train/initial_state.js';
 import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
-import { readBytes } from '../system/files.js';
 import { type Baseline, pixelBaseline, thin } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
@@ -37,6 +36,12 @@ export function partOptions<T extends SubjectOptions>(
 ): { subjectOptions: SubjectOptions; options: Omit<T, keyof SubjectOptions> } {
   const { splitSeed, recalibrate, trainDir, testDir, holdOut, maxBad, range, ...options } = given;
   return { subjectOptions: { splitSeed, recalibrate, trainDir, testDir, holdOut, maxBad, range }, options };
+}
+
+/** An encoder's file, read once: its path and what is in it. */
+export interface WeightsFile {
+  readonly weights: string;
+  readonly encoder: RunEncoderFile;
 }
 
 /** What an evaluation is of: an encoder from a file, the same untrained, and data to measure them on. */
@@ -65,12 +70,11 @@ export interface EvalTarget {
  * @throws DataError where a file cannot be used
  */
 export async function openSubject(
-  weights: string,
+  { weights, encoder: file }: WeightsFile,
   data: string,
   check: (dataset: Dataset) => asserts dataset is EvalTarget['dataset'],
   { splitSeed: asked, recalibrate = false, ...choice }: SubjectOptions = {},
 ): Promise<EvalTarget> {
-  const file = readEncoder(await readBytes(weights), { file: weights });
   const { config, part, metadata } = file;
   const splitSeed = asked ?? config.seed;
   const seen = readTrained(metadata.trained, weights);

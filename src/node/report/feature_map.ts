@@ -7,7 +7,7 @@ const mostNames = 24;
 const mostInLegend = 100;
 
 /** A map of features: a dot an image, colored by its class; the name of a class stands where its dots are densest. */
-export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): string {
+export function mapFigure({ of, classes, x, y, labels }: FeatureMap): string {
   const present = classes.map((name, label) => ({ name, label, count: labels.filter((l) => l === label).length }));
   const shown = present.filter(({ count }) => count > 0);
   const place = (values: readonly number[], from: number, to: number) => {
@@ -28,12 +28,8 @@ export function mapFigure({ of, method, classes, x, y, labels }: FeatureMap): st
     return `<span><i${round} style="background:${color(i, shown.length)}"></i>${escapeHtml(name)} <small>${count}</small></span>`;
   });
   const more = shown.length > mostInLegend ? `<span>and ${shown.length - mostInLegend} more</span>` : '';
-  const axes =
-    method === 't-SNE'
-      ? 'Near dots have like features; distances further off mean little.'
-      : 'The two directions of the most variance.';
-  return `<figure class="card map"><figcaption><h3>${method} of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out images. ${axes}</p></figcaption>
-<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${method} of the features, by class"><g class="dots">${dots.join('')}</g><g class="names">${names.join('')}</g></svg>
+  return `<figure class="card map"><figcaption><h3>PCA of the features</h3><p>${escapeHtml(of)}, ${labels.length} held-out images. The two directions of the most variance.</p></figcaption>
+<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="PCA of the features, by class"><g class="dots">${dots.join('')}</g><g class="names">${names.join('')}</g></svg>
 <div class="legend">${legend.join('')}${more}</div></figure>`;
 }
 

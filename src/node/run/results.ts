@@ -1,21 +1,31 @@
 // Writes a command's result as text, JSON and a section of the run's report.
 import { basename, dirname, join } from 'node:path';
+import type { Tensors } from '../../core/state.js';
 import { type RunEncoderFile, readEncoder, writeEncoder } from '../../inference/encoder_file.js';
-import type { Learned } from '../cli/supervised_file.js';
+import type { Classifier } from '../../nn/classifier.js';
 import { type Result, resultText } from '../eval/scores.js';
+import type { WeightsFile } from '../eval/subject.js';
 import { checkReport, extendReport } from '../report/extend.js';
 import { resultSection } from '../report/result.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from '../system/files.js';
 
+/** What a training by labels gives. */
+export interface Learned {
+  readonly result: Result;
+  /** The encoder's tensors, and the layer behind it. */
+  readonly state: Tensors;
+  readonly classifier: Classifier;
+  /** The items that encoder or classifier were trained on, as `writeTrained` gives them. */
+  readonly trained: string;
+}
+
 /** Where a result goes. */
-export interface Place {
+export interface Place extends WeightsFile {
   readonly folder: string;
   /** Of its files, without their endings, and of its section of the report. */
   readonly name: string;
   /** Whether the figures are written, or printed only. */
   readonly report: boolean;
-  /** The file of the weights. */
-  readonly encoder: RunEncoderFile;
 }
 
 const report = 'report.html';
@@ -40,7 +50,7 @@ export async function placeOf(
   const folder = out || dirname(weights);
   const stem = basename(weights).replace(/\.safetensors$/i, '');
   const name = [what, stem, dataName(data)].join('-').toLowerCase();
-  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted, encoder };
+  const place = { folder, name: name.replace(/[^\p{L}\p{N}]+/gu, '-'), report: isWanted, weights, encoder };
   if (!isWanted) return place;
   for (const file of [`${place.name}.json`, report]) await checkPlace(join(folder, file));
   const page = await readReport(folder);

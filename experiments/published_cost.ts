@@ -1,8 +1,10 @@
-import type { EncoderName } from '../config/encoders.js';
-import type { MethodName } from '../config/kinds.js';
-import { trainingCost } from './training_cost.js';
+// The published training costs (SACL + XD, NeurIPS 2023), compared with what src/cost counts for the same trainings.
+import type { EncoderName } from '../src/config/encoders.js';
+import type { MethodName } from '../src/config/kinds.js';
+import { columns, scientific } from '../src/cost/text.js';
+import { trainingCost } from '../src/cost/training_cost.js';
 
-/** A row of the published training-cost column (SACL + XD, NeurIPS 2023). */
+/** A row of the published column. */
 export interface PublishedRow {
   readonly method: MethodName;
   readonly encoder: EncoderName;
@@ -47,4 +49,29 @@ export function publishedColumn(): Reproduced[] {
     const rounded = Number(computed.toPrecision(digits)) === Number(printed);
     return { ...row, printed, computed, off, met: Math.abs(off) <= 0.01 ? 'yes' : rounded ? 'rounded' : 'no' };
   });
+}
+
+const marks = { yes: 'yes', rounded: '≈', no: 'no' };
+
+/** The published column beside what is counted here, for 80 columns. */
+export function publishedText(rows: readonly Reproduced[]): string {
+  const percent = (off: number) => `${off < 0 ? '−' : '+'}${Math.abs(100 * off).toFixed(Math.abs(off) < 1 ? 1 : 0)} %`;
+  const row = ({ method, encoder, teacher, epochs, printed, computed, off, met }: Reproduced) => [
+    method,
+    encoder,
+    teacher ?? '',
+    `${epochs}`,
+    printed,
+    scientific(computed),
+    percent(off),
+    marks[met],
+  ];
+  const count = (met: Reproduced['met']) => rows.filter((row) => row.met === met).length;
+  const heads = ['method', 'encoder', 'teacher', 'epochs', 'printed', 'computed', 'off', 'met'];
+  return [
+    ...columns([heads, ...rows.map(row)], 3),
+    '',
+    `Met within 1 %: ${count('yes')} of ${rows.length} rows; ≈ in the digits printed: ${count('rounded')}; not met: ${count('no')}.`,
+    'Hosts of sacl_xd are 1.5 times as wide. How it is counted: DESIGN.md, "Ledger".',
+  ].join('\n');
 }
