@@ -179,14 +179,24 @@ export { type LarsOptions, lars } from './optim/lars.js';
 export type { Optimizer, OptimizerOptions, Trainable } from './optim/optimizer.js';
 export { emaMomentum, learningRate, type Rates, steppedRate } from './optim/schedule.js';
 export { type SgdOptions, sgd } from './optim/sgd.js';
-export type { Dispatch, DispatchOptions, PlanOptions, ProfileEntry } from './runtime/commands.js';
+export type {
+  Clear,
+  Command,
+  Dispatch,
+  DispatchOptions,
+  Encoded,
+  PlanOptions,
+  ProfileEntry,
+  Recorded,
+} from './runtime/commands.js';
+export { Debug } from './runtime/debug.js';
+export { describe } from './runtime/describe.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';
 export type { Lifetime } from './runtime/memory.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';
 export { profile } from './runtime/profile.js';
-export type { Encoded } from './runtime/replay.js';
 export { type PlanStats, statsOf } from './runtime/stats.js';
 export type { StepScalars } from './runtime/step_scalars.js';
 export { type Measurement, type Tuned, type TuneOptions, type TuningCache, tune } from './runtime/tuner.js';

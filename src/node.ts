@@ -6,7 +6,9 @@ export { openDataset } from './node/data/datasets.js';
 export { EMOJI_ATTRIBUTION, type EmojiSource, openEmoji } from './node/data/emoji.js';
 export { type ImageFolder, type ImageFolderOptions, openImageFolder } from './node/data/image_folder.js';
 export { type AdapterChoice, type NodeDeviceOptions, openDevice } from './node/device/device.js';
-export { doctor, type Report } from './node/device/doctor.js';
+export { doctor } from './node/device/doctor.js';
+export type { Chosen, Report, Versions } from './node/device/doctor_report.js';
+export type { Speed } from './node/device/speed.js';
 export {
   type Baseline,
   type EvaluateOptions,

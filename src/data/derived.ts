@@ -49,8 +49,16 @@ function derived<P extends ImageLike>(
   images: 1 | 2,
   origin: (item: number, image: 0 | 1) => readonly [item: number, image: 0 | 1],
 ): ImageSource<P> {
-  const { labels, classes, names, digests, bound } = source;
+  const { labels, classes, names, digests, bound, sizes } = source;
   const items = Array.from({ length }, (_, item) => origin(item, 0)[0]);
+  /** Where width and height of each image lie among the source's sizes. */
+  function* eachOrigin() {
+    for (let i = 0; i < length * images; i++) {
+      const [item, image] = origin(Math.floor(i / images), (i % images) as 0 | 1);
+      const at = 2 * (item * source.images + image);
+      yield* [at, at + 1];
+    }
+  }
   const own: ImageSource<P> = {
     name,
     length,
@@ -60,6 +68,7 @@ function derived<P extends ImageLike>(
     ...(names && { names: items.map((item) => names[item]) }),
     ...(digests && { digests: Uint32Array.from(items, (item) => digests[item]) }),
     ...(bound && { bound }),
+    ...(sizes && { sizes: Uint32Array.from(eachOrigin(), (at) => sizes[at]) }),
     async load(item, image) {
       checkItem(own, item, image);
       return source.load(...origin(item, image));
@@ -92,11 +101,21 @@ export function halve({ width, height, pixels }: RgbaImage): RgbaImage {
   return { width: w, height: h, pixels: half };
 }
 
+/** Widths and heights, pair by pair, halved as `reduced` does. */
+function reducedSizes(sizes: Uint32Array, side: number): Uint32Array {
+  const halved = sizes.slice();
+  for (let at = 0; at < halved.length; at += 2)
+    while (Math.min(halved[at], halved[at + 1]) >= 2 * side)
+      halved.set([Math.ceil(halved[at] / 2), Math.ceil(halved[at + 1] / 2)], at);
+  return halved;
+}
+
 /** The images of `source`, halved while the shorter side is at least twice `side`. */
 export function reduced(source: ImageSource, side: number): ImageSource<RgbaImage> {
-  const { square, ...rest } = source;
+  const { square, sizes, ...rest } = source;
   return {
     ...rest,
+    ...(sizes && { sizes: reducedSizes(sizes, side) }),
     async load(item, image) {
       let loaded = await loadImage(source, item, image);
       while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);

@@ -314,7 +314,7 @@ async function decodeWithin(
   budget: number,
   onProgress: LoaderOptions['onProgress'],
 ): Promise<Decoded | undefined> {
-  if (!(budget > 0)) return undefined;
+  if (!(budget > 0) || knownBytes(room, source) > budget) return undefined;
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   const table: number[] = [];
   let bytes = 0;
@@ -341,11 +341,24 @@ async function decodeWithin(
   return { blocks, bytes, table, maxSide };
 }
 
+/** Bytes of all images of the source, halved as `loadWithin` does; 0 where sizes are not known. */
+function knownBytes(room: Bound, { sizes = new Uint32Array() }: ImageSource): number {
+  let pixels = 0;
+  for (let at = 0; at < sizes.length; at += 2) {
+    let [width, height] = [sizes[at], sizes[at + 1]];
+    while (isTooLarge(room, width, height)) [width, height] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+    pixels += width * height;
+  }
+  return 4 * pixels;
+}
+
+const isTooLarge = (room: Bound, width: number, height: number) =>
+  Math.max(width, height) > room.side || width * height > room.pixels;
+
 /** An image of the source, halved until there is room for it. */
 async function loadWithin(room: Bound, source: ImageSource, item: number, image: number): Promise<RgbaImage> {
   let loaded = await loadImage(source, item, image as 0 | 1);
-  while (Math.max(loaded.width, loaded.height) > room.side || loaded.width * loaded.height > room.pixels)
-    loaded = halve(loaded);
+  while (isTooLarge(room, loaded.width, loaded.height)) loaded = halve(loaded);
   return loaded;
 }
 

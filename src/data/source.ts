@@ -59,6 +59,11 @@ export interface ImageSource<P extends ImageLike = ImageLike> {
    * need; default 128 MiB.
    */
   readonly bound?: { readonly side: number; readonly pixels: number };
+  /**
+   * Width and height of every image that `load()` gives, where they are known, items in order. A loader then knows without
+   * decoding anything whether all of them fit its budget.
+   */
+  readonly sizes?: Uint32Array;
   /** Rejects with a DataError where the image cannot be had. `image` is 0 where items have one. */
   load(item: number, image: 0 | 1): Promise<P>;
   /**
@@ -81,6 +86,9 @@ export function checkSource(source: ImageSource): void {
     if (count !== undefined && count !== length)
       throw new DataError(`${name}: expected ${key} of ${length} items, got ${count}`);
   }
+  const { sizes } = source;
+  if (sizes && sizes.length !== 2 * length * images)
+    throw new DataError(`${name}: expected sizes of ${2 * length * images} sides, two an image, got ${sizes.length}`);
 }
 
 /** Throws a DataError unless `source` has this item and this image of it. */

@@ -1,6 +1,7 @@
 // What a plan records: dispatches and fills, and the options that they are recorded by.
-import type { Binding } from '../tensor/binding.js';
+import type { Binding, Slot } from '../tensor/binding.js';
 import type { BindingName, Consts, EntryName, Kernel, ListName, Params } from './kernel.js';
+import type { Lifetime } from './memory.js';
 
 export interface PlanOptions {
   label?: string;
@@ -30,6 +31,8 @@ export interface Dispatch {
   /** `stem.entry` */
   readonly label: string;
   readonly phase: string;
+  /** The variant of the innermost choice that it was recorded for; '' where there was none. */
+  readonly variant: string;
   readonly kernel: Kernel;
   readonly entry: string;
   readonly params: Readonly<Record<string, number>>;
@@ -50,6 +53,29 @@ export interface Clear {
 }
 
 export type Command = Dispatch | Clear;
+
+/** A recorded command and all that it needs on the GPU. */
+export type Encoded =
+  | {
+      kind: 'dispatch';
+      pipeline: GPUComputePipeline;
+      group: GPUBindGroup;
+      x: number;
+      y: number;
+      z: number;
+      macs: number;
+    }
+  | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number };
+
+/** A plan, as far as it is read by those that count, describe or check what was recorded. */
+export interface Recorded {
+  readonly label: string;
+  readonly commands: readonly Command[];
+  readonly dispatches: readonly Dispatch[];
+  readonly position: number;
+  readonly lifetimes: readonly Lifetime[];
+  memoryOf(slot: Slot): GPUBuffer | undefined;
+}
 
 /** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */
 export interface ProfileEntry {

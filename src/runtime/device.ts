@@ -13,6 +13,7 @@ import {
 } from '../tensor/device_tensor.js';
 import { checkKind } from '../tensor/footprint.js';
 import { isSoftware, requestDevice } from './adapter.js';
+import type { Debug } from './debug.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from './device_options.js';
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './pipelines.js';
@@ -54,6 +55,8 @@ export class Device {
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
   readonly compileDevices: DeviceOptions['compileDevices'];
+  /** What prints and checks what plans do. */
+  readonly debug: Debug | undefined;
   readonly #owned: boolean;
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
@@ -76,7 +79,8 @@ export class Device {
     this.subgroupSize = gpu.features.has('subgroups') ? (info.subgroupMinSize ?? 4) : 0;
     this.dispatchMacs = options.dispatchMacs ?? (this.software ? 64e6 * Math.max(4, this.subgroupSize) : 25e9);
     this.memory = options.memory ?? Number.POSITIVE_INFINITY;
-    this.pipelines = new PipelineCache(gpu);
+    this.debug = options.debug;
+    this.pipelines = new PipelineCache(gpu, options.debug);
     this.compileDevices = options.compileDevices;
     this.#owned = owned;
     this.#isMeta = options.meta ?? false;
@@ -306,10 +310,10 @@ export class Device {
     }
   }
 
-  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words. */
+  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words, and what `debug` found. */
   async wait<T>(pending: Promise<T>): Promise<T> {
     try {
-      const value = await this.#throttle(pending);
+      const value = await this.#throttle(this.debug?.settled(pending) ?? pending);
       this.assertHealthy();
       return value;
     } catch (error) {

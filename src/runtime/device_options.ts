@@ -2,7 +2,9 @@
 
 import { expectOneOf } from '../checks/one_of.js';
 import type { Kinds } from '../checks/options.js';
+import { textOf } from '../checks/text_of.js';
 import { ConfigError, type DeviceLostError } from '../errors.js';
+import type { Debug } from './debug.js';
 
 export interface DeviceOptions {
   /** Nothing is ever run on it, so that plans may name buffers of any device. */
@@ -25,6 +27,8 @@ export interface DeviceOptions {
    * what it compiled: they share that work, and are destroyed after it.
    */
   compileDevices?: () => Promise<readonly GPUDevice[]>;
+  /** Prints and checks what plans do: `new Debug(level)`, of this device alone. */
+  debug?: Debug;
   /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
@@ -39,16 +43,19 @@ export const deviceOptions: Kinds<DeviceOptions> = {
   dispatchMacs: 'number',
   onLost: 'function',
   compileDevices: 'function',
+  debug: 'object',
   throttle: 'function',
 };
 
 /** @throws ConfigError where an option is out of range */
-export function checkDevice({ memory = 0, dispatchMacs = 1, powerPreference }: DeviceOptions): void {
+export function checkDevice({ memory = 0, dispatchMacs = 1, powerPreference, debug }: DeviceOptions): void {
   const expect = (holds: boolean, name: string, least: number, got: number) => {
     if (!holds) throw new ConfigError(`openDevice: expected ${name} of at least ${least}, got ${got}`);
   };
   expect(memory >= 0, 'memory', 0, memory);
   expect(dispatchMacs >= 1, 'dispatchMacs', 1, dispatchMacs);
+  if (debug && !('settled' in debug))
+    throw new ConfigError(`openDevice: expected debug to be a Debug, got ${textOf(debug)}; new Debug(2) makes one`);
   if (powerPreference !== undefined)
     expectOneOf('openDevice: powerPreference', powerPreference, ['low-power', 'high-performance']);
 }

@@ -12,6 +12,11 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
+/** Who is given what is compiled. */
+interface CodeReader {
+  compiles(label: string, code: string): void;
+}
+
 const numbers = new Map<string, number>();
 
 /** Kernels of one code have the same pipelines; those of one name need not. */
@@ -26,11 +31,13 @@ export class PipelineCache {
   /** Keys of those that have been dispatched, where the driver compiles no earlier. */
   readonly #dispatched = new Set<string>();
   readonly #gpu: GPUDevice;
+  readonly #debug: CodeReader | undefined;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
 
-  constructor(gpu: GPUDevice) {
+  constructor(gpu: GPUDevice, debug?: CodeReader) {
     this.#gpu = gpu;
+    this.#debug = debug;
   }
 
   /** How many have been dispatched by `precompile`. */
@@ -57,6 +64,7 @@ export class PipelineCache {
     const label = `${kernel.stem}.${entry}`;
     const key = moduleKey(kernel, specialization);
     const code = specialize(kernel, specialization);
+    this.#debug?.compiles(label, code);
     // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
     this.#gpu.pushErrorScope('validation');
     const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });

@@ -7,13 +7,14 @@ import { checkLayout, checkRange } from '../tensor/footprint.js';
 import { type Numbers, readNumbers } from '../tensor/read_numbers.js';
 import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
-import type { Command, Dispatch, DispatchOptions, PlanOptions } from './commands.js';
+import type { Command, Dispatch, DispatchOptions, Encoded, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
-import { bufferUsage } from './flags.js';
+import { bufferUsage, poisonBits } from './flags.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
+import type { Checks } from './nonfinite.js';
 import type { Pipeline } from './pipelines.js';
-import { type Encoded, replay } from './replay.js';
+import { replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { checkUses } from './uses.js';
 import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './variants.js';
@@ -44,8 +45,10 @@ export class Plan {
   readonly #trained: (readonly [optimizer: string, grads: GPUBuffer])[] = [];
   readonly #scalars: Scalars;
   #phase = '';
+  #variant = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
+  #checks: Checks | undefined;
   #checkedAt = -1; // of the device's changes
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
@@ -80,7 +83,13 @@ export class Plan {
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
     const choice = chooseVariant(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
     this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
-    record(choice.chosen, this);
+    const outer = this.#variant;
+    this.#variant = choice.chosen.name;
+    try {
+      record(choice.chosen, this);
+    } finally {
+      this.#variant = outer;
+    }
   }
 
   /** Appends one dispatch of a kernel's entry point. */
@@ -101,6 +110,7 @@ export class Plan {
       kind: 'dispatch',
       label,
       phase: this.#phase,
+      variant: this.#variant,
       kernel,
       entry,
       params: options.params,
@@ -259,6 +269,7 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
+    if (!this.#substitute) this.#checks = await this.device.debug?.compiled(this, this.device);
     return this;
   }
 
@@ -268,7 +279,9 @@ export class Plan {
    * @throws ValidationError where a required scalar is not given: e.g. an optimizer's `lr`
    */
   run(scalars: Partial<StepScalars> = {}): void {
-    replay(this.device, this.label, this.encoded(scalars));
+    const encoded = this.encoded(scalars);
+    if (this.#checks) this.#checks.run(encoded);
+    else replay(this.device, this.label, encoded);
   }
 
   /**
@@ -305,12 +318,22 @@ export class Plan {
   poison(): void {
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
-        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fc00000));
+        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(poisonBits));
   }
 
   /** When each slot that a command uses is in use. */
   get lifetimes(): readonly Lifetime[] {
     return [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
+  }
+
+  /** All that was recorded, in order. */
+  get commands(): readonly Command[] {
+    return this.#commands;
+  }
+
+  /** The buffer that a slot lies in, once compiled: it may be another's before and after. */
+  memoryOf(slot: Slot): GPUBuffer | undefined {
+    return this.#buffers.get(slot);
   }
 
   /** The recorded dispatches, in order. */
@@ -323,6 +346,7 @@ export class Plan {
     this.#held.clear();
     this.#buffers.clear();
     this.#encoded = undefined;
+    this.#checks?.dispose();
     this.#state = 'disposed';
   }
 

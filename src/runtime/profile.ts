@@ -1,10 +1,9 @@
 // GPU time of each dispatch of a plan, by timestamps.
 import { DeviceError } from '../errors.js';
-import type { ProfileEntry } from './commands.js';
+import type { Encoded, ProfileEntry } from './commands.js';
 import type { Device } from './device.js';
 import { bufferUsage } from './flags.js';
 import type { Plan } from './plan.js';
-import type { Encoded } from './replay.js';
 import type { StepScalars } from './step_scalars.js';
 
 /**

@@ -40,9 +40,13 @@ export class Readback<Name extends string = string> {
     for (const [, { buffer, offset, bytes }, at] of this.#sources)
       encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
-    await this.#device.wait(staging.mapAsync(mapRead));
-    const data = staging.getMappedRange().slice(0);
-    staging.unmap();
+    let data: ArrayBuffer;
+    try {
+      await this.#device.wait(staging.mapAsync(mapRead));
+      data = staging.getMappedRange().slice(0);
+    } finally {
+      staging.unmap();
+    }
     const rows = this.#sources.map(([name, { bytes }, at]) => [name, new Float32Array(data, at, bytes / 4)] as const);
     return Object.fromEntries(rows) as Record<Name, Float32Array<ArrayBuffer>>;
   }

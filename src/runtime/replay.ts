@@ -1,17 +1,5 @@
+import type { Encoded } from './commands.js';
 import type { Device } from './device.js';
-
-/** A recorded command and all that it needs on the GPU. */
-export type Encoded =
-  | {
-      kind: 'dispatch';
-      pipeline: GPUComputePipeline;
-      group: GPUBindGroup;
-      x: number;
-      y: number;
-      z: number;
-      macs: number;
-    }
-  | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number };
 
 // Drivers give up on submissions that take seconds. At the dispatches' own bound, forty of them take one or two.
 const dispatchesASubmit = 40;

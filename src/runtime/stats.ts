@@ -1,6 +1,6 @@
+import type { Recorded } from './commands.js';
 import { assign } from './memory.js';
 import { PipelineCache } from './pipelines.js';
-import type { Plan } from './plan.js';
 
 /** What a plan consists of and holds. */
 export interface PlanStats {
@@ -18,7 +18,7 @@ export interface PlanStats {
 }
 
 /** Counts and bytes of a plan, known once all is recorded. */
-export function statsOf(plan: Plan): PlanStats {
+export function statsOf(plan: Recorded): PlanStats {
   const { dispatches, lifetimes } = plan;
   let peakBytes = 0;
   for (let at = 0; at < plan.position; at++) {

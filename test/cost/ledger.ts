@@ -101,7 +101,7 @@ for (const method of methodNames)
 
 test('whatever a step does, products alone have multiply-adds, and everything moves bytes', () => {
   const isProduct = (label: string) =>
-    /^(conv2d|depthwise|pointwise|matmul|similarities)/.test(label) && !/(_sum|_partials)$/.test(label);
+    /^(conv2d|depthwise|pointwise|matmul|contrastive_logits)/.test(label) && !/(_sum|_partials)$/.test(label);
   for (const method of methodNames) {
     const config = parseConfig({
       data: 'none',

@@ -272,6 +272,22 @@ test('with no budget nothing is decoded on opening', async () => {
   });
 });
 
+test('where sizes are known, images that do not fit are not decoded on opening, those that fit are, once', async () => {
+  const source = randomSource(200, 2);
+  const bytes = source.all.reduce((sum, { pixels }) => sum + pixels.length, 0);
+  const sizes = Uint32Array.from(source.all.flatMap(({ width, height }) => [width, height]));
+  const open = (budget: number) => Loader.open(device, { ...source, sizes }, { batch: 4, seed: 1, budget });
+  using streamed = await open(bytes - 1);
+  assert.equal([streamed.cached, source.loads], [false, 0]);
+  using cached = await open(bytes);
+  assert.equal([cached.cached, source.loads], [true, 400]);
+  await rejects(
+    () => Loader.open(device, { ...source, sizes: sizes.subarray(2) }, { batch: 4 }),
+    DataError,
+    /expected sizes of 800 sides, two an image, got 798/,
+  );
+});
+
 test('two calls at once are refused by name, and the first goes on', async () => {
   for (const budget of [undefined, 0]) {
     const source = randomSource(40);

@@ -60,6 +60,7 @@ test('names, digests and squares go with the items, however they are chosen', as
     ...numbered(6, 2),
     names: ['a', 'b', 'c', 'd', 'e', 'f'],
     digests: Uint32Array.of(10, 11, 12, 13, 14, 15),
+    sizes: Uint32Array.from({ length: 24 }, (_, i) => i),
     square: async (item, image, size) => ({
       width: size,
       height: size,
@@ -74,6 +75,7 @@ test('names, digests and squares go with the items, however they are chosen', as
       [15, 11],
     ],
   );
+  assert.equal([...part.sizes!], [20, 21, 22, 23, 4, 5, 6, 7]);
   assert.is((await part.square!(1, 1, 3)).pixels[35], 11);
   await refuses(part.square!(2, 0, 3), /expected an item from 0 to 1, got 2/);
   const each = eachImage(part);
@@ -84,9 +86,11 @@ test('names, digests and squares go with the items, however they are chosen', as
       [15, 15, 11, 11],
     ],
   );
+  assert.equal([...each.sizes!], [...part.sizes!]);
   assert.is((await each.square!(1, 0, 2)).pixels[0], 51);
   const second = oneImage(part, 1);
   assert.equal([second.images, second.length, second.names], [1, 2, ['f', 'b']]);
+  assert.equal([...second.sizes!], [22, 23, 6, 7]);
   assert.is((await second.square!(1, 0, 2)).pixels[0], 11);
   assert.equal(await contents(second), ['5/1:2', '1/1:1']);
   assert.is(subset(numbered(3, 1), [0]).square, undefined);
@@ -105,6 +109,7 @@ test('images are halved by the means of 2 x 2 pixels while twice as large as nee
     (at(2 * x, 2 * y, c) + at(2 * x + 1, 2 * y, c) + at(2 * x, 2 * y + 1, c) + at(2 * x + 1, 2 * y + 1, c)) / 4;
   const half = await reduced(source, 1).load(0, 0); // 3 x 5, then 2 x 3, then 1 x 2
   assert.equal([half.width, half.height], [1, 2]);
+  assert.equal([...reduced({ ...source, sizes: Uint32Array.of(3, 5) }, 1).sizes!], [1, 2]);
   const once = halve({ width: 3, height: 5, pixels });
   assert.equal([once.width, once.height], [2, 3]);
   for (let y = 0; y < 3; y++)

@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 export async function buildCli(): Promise<{ file: string; remove(): void }> {
   const folder = resolve('build', `cli-${process.pid}`);
   await build({
-    entryPoints: ['src/node/cli/main.ts'],
+    entryPoints: { cli: 'src/node/cli/main.ts' },
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     bundle: true,

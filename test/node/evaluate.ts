@@ -42,7 +42,7 @@ test('without anything held out the rank of the training features is told, and h
   );
   assert.ok((found.scores[0].effectiveRank as number) > 1.5);
   assert.is(found.scores[1].effectiveRank, 0);
-  assert.match(evaluationText(found), /^On 30 training images.*trained .*where sub-folders tell the labels/s);
+  assert.match(evaluationText(found), /^On 30 training images.*trained .*where sub-folders are labels/s);
 });
 
 test('labels give kNN, twins give retrieval, and the notes say what must be said', async () => {

@@ -52,7 +52,7 @@ test('a write that fails halfway tells why, leaves the old file whole, and remov
     // The kernel refuses every byte after the first 8 blocks, in the middle of the write.
     const { code, out } = await runOutside(
       `import { DataError } from '#/errors.js';
-       import { writeFileAtomic } from '#/node/files.js';
+       import { writeFileAtomic } from '#/node/system/files.js';
        await writeFileAtomic('old', new Uint8Array(1e6).fill(7)).catch((error) => {
          console.log(error instanceof DataError, error.message);
          process.exitCode = 3;
@@ -68,7 +68,7 @@ test('a write that fails halfway tells why, leaves the old file whole, and remov
 
 test('a process killed again and again while it writes leaves one whole version', () =>
   inFolder(async (folder) => {
-    const source = `import { writeFileAtomic } from '#/node/files.js';
+    const source = `import { writeFileAtomic } from '#/node/system/files.js';
       for (let i = 0; ; i = (i + 1) % 256) await writeFileAtomic('file', new Uint8Array(300000).fill(i));`;
     for (let round = 0; round < 4; round++) {
       await rm(join(folder, 'file'), { force: true });
@@ -123,7 +123,7 @@ test('a folder without permission is called so, and its file stays', () =>
     // Root may write anywhere, so that the process gives that up first.
     const { code, out } = await runOutside(
       `import { chmodSync } from 'node:fs';
-       import { writeFileAtomic } from '#/node/files.js';
+       import { writeFileAtomic } from '#/node/system/files.js';
        chmodSync('.', 0o555);
        if (process.getuid() === 0) process.setuid(65534);
        await writeFileAtomic('old', 'new').catch((error) => {

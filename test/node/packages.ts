@@ -30,7 +30,7 @@ const own = resolve('build', `packages-${process.pid}`);
 const program = `
 import { loadSharp } from '#/node/data/sharp.js';
 import { openEmoji } from '#/node/data/emoji.js';
-import { findArchive } from '#/node/software.js';
+import { findArchive } from '#/node/device/software.js';
 const tell = (error) => error.message;
 console.log(JSON.stringify({
   sharp: await loadSharp('this test').then((sharp) => sharp.versions.sharp, tell),
@@ -179,7 +179,7 @@ test('without packages of its own it says where it looked, and what installs the
 
 test('without webgpu, openDevice says what installs it; with a broken one, why it cannot be loaded', async () => {
   const opens = `
-import { openDevice } from '#/node/device.js';
+import { openDevice } from '#/node/device/device.js';
 await openDevice().catch((error) => console.log(error.name, error.message));`;
   const { version } = JSON.parse(readFileSync('node_modules/webgpu/package.json', 'utf8'));
   const [line] = /^\d+\.\d+/.exec(version) ?? [];

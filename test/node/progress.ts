@@ -58,6 +58,7 @@ test('a terminal shows one bar, redrawn, with everything on it in 80 columns', (
   assert.is(rows[2], 'loss 106   sacl 124   xd 89.3   mean C_ii 0.280   off-diagonal 1318   lr 0.003');
   assert.equal(rows.slice(3), ['']);
   for (const row of rows) assert.ok(row.length < 80, row);
+  assert.match(stripVTControlCharacters(text).split('\n')[0], /^step {2}1\/60 ━─+ {3}1 %$/);
   assert.match(stripVTControlCharacters(text), /step 15\/60 ━+─+ {2}25 % {2}256 images\/s {2}0:23 left/);
 });
 
@@ -79,6 +80,8 @@ test('elsewhere: plain lines now and then, the first and the last among them', (
   assert.not.match(text, '\x1b');
   const lines = text.trim().split('\n');
   assert.match(lines[0], /^step 1\/400 {2}epoch 1 {2}loss 106 {2}sacl 124 {2}xd 89\.3 {2}mean C_ii 0\.280/);
+  assert.not.match(lines[0], /images\/s|left|–/); // the first step has nothing to judge the others by
+  assert.match(lines[1], /images\/s {2}\d+:\d\d left$/);
   assert.match(lines[lines.length - 1], /^step 400\/400 .*256 images\/s {2}0:00 left$/);
   assert.ok(lines.length >= 8 && lines.length <= 16, `${lines.length} lines in 200 seconds`);
 });

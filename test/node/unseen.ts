@@ -77,10 +77,7 @@ test("the run's own split tests with none of its images; another leaves out thos
   assert.match(own.stdout, `On ${held} held-out images`);
   const other = evaluate('run/slim.safetensors', '--split-seed', '5');
   assert.is(other.code, 0, other.output);
-  const [known, all] = numbers(
-    other.stderr,
-    /was trained on (\d+) of the (\d+) images that there are to test with; they are left out/,
-  );
+  const [known, all] = numbers(other.stderr, /was trained on (\d+) of the (\d+) test images; they are excluded/);
   assert.ok(known > 0 && known < all, other.output);
   assert.match(other.stdout, `On ${all - known} held-out images`);
 });
@@ -105,7 +102,7 @@ test('what fine-tuning trained on is known, too', () => {
   assert.is(again.code, 0, again.output); // the encoder's own are left out
   const own = evaluate(file); // fine-tuning saw most of those
   assert.is(own.code, 0, own.output);
-  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) images/);
+  const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) test images/);
   assert.ok(known > 0 && known < all, own.output);
 });
 

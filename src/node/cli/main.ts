@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { unknown } from '../../config/names.js';
 import { SlimgradError } from '../../errors.js';
+import { keepQuiet } from '../device/quiet.js';
 import { exitCodes, Interrupted } from '../run/pretrain.js';
 import { version } from '../system/version.js';
 import { classify } from './classify.js';
@@ -42,7 +43,8 @@ ${commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`).join('\
   slimgrad --version        ${version}
 
 The environment's SLIMGRAD_ADAPTER (auto, system, lavapipe, swiftshader) chooses
-the adapter; NO_COLOR keeps the output plain.`;
+the adapter; SLIMGRAD_DEBUG=1 prints plans, 2 also looks for NaN, 3 also prints
+WGSL; NO_COLOR keeps the output plain.`;
 
 /** Runs a command line; the code is the process's exit code. */
 async function main(args: readonly string[]): Promise<number> {
@@ -94,4 +96,5 @@ process.stdout.once('error', (error: NodeJS.ErrnoException) => {
   if (!isGone) console.error(`slimgrad: cannot write to the standard output: ${error.message}`);
   if (!process.emit('SIGPIPE')) process.exit(isGone ? 0 : 1);
 });
+keepQuiet();
 process.exitCode = await main(process.argv.slice(2)).catch(codeOf);

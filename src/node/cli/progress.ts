@@ -92,8 +92,7 @@ export function openProgress(screen: Terminal, options: ProgressOptions): Progre
       `epoch ${last.epoch + 1}`,
       ...values(last).map(([k, v]) => `${k} ${v}`),
     ];
-    const right = [`${figure(rate.perSecond * batch)} images/s`, `${duration(secondsLeft(last, steps, rate))} left`];
-    screen.write(`${[...left, ...right].join('  ')}\n`);
+    screen.write(`${[...left, ...pace(last, steps, batch, rate)].join('  ')}\n`);
     drawn = now();
   };
 
@@ -145,8 +144,8 @@ class Rate {
     this.#marks.push({ at, step });
     while (this.#marks.length > 2 && at - this.#marks[1].at > 10_000) this.#marks.shift();
     const [first] = this.#marks;
-    // The first step of all carries the compilation.
-    const base = this.#marks.length > 2 && first.at === this.#start ? this.#marks[1] : first;
+    // the first step of all carries the compilation: what it took says nothing of the others
+    const base = first.at === this.#start ? this.#marks[1] : first;
     if (at > base.at) this.perSecond = ((step - base.step) * 1000) / (at - base.at);
   }
 
@@ -155,17 +154,18 @@ class Rate {
   }
 }
 
-function secondsLeft(metrics: StepMetrics, steps: number, rate: Rate): number {
-  return rate.perSecond > 0 ? (steps - metrics.step) / rate.perSecond : Number.NaN;
+/** Images a second, and how long the rest will take; neither before there is a step to judge by. */
+function pace({ step }: StepMetrics, steps: number, batch: number, { perSecond }: Rate): string[] {
+  if (perSecond === 0) return [];
+  return [`${figure(perSecond * batch)} images/s`, `${duration((steps - step) / perSecond)} left`];
 }
 
 /** `step 34/118 ━━━━━━━╸━━━━━━  29 %  412 images/s  0:48 left` */
 function barLine(m: StepMetrics, steps: number, batch: number, rate: Rate, width: number, paint: Paint): string {
   const share = Math.min(1, m.step / steps);
   const head = `step ${String(m.step).padStart(String(steps).length)}/${steps} `;
-  const speed = rate.perSecond * batch;
   const percent = String(Math.floor(share * 100)).padStart(3);
-  const tail = ` ${percent} %  ${figure(speed)} images/s  ${duration(secondsLeft(m, steps, rate))} left`;
+  const tail = [` ${percent} %`, ...pace(m, steps, batch, rate)].join('  ');
   const room = Math.max(4, width - head.length - tail.length);
   const full = Math.round(share * room);
   const line = `${head}${paint('cyan', '━'.repeat(full))}${paint('dim', '─'.repeat(room - full))}${tail}`;

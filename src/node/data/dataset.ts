@@ -12,7 +12,7 @@ export interface Dataset {
   readonly test?: ImageSource;
   /** Whether `test` was held out of the same images, and is no part that came with them. */
   readonly isDrawn?: boolean;
-  /** What the user should be told: how it was split, what was left out, whose images these are. */
+  /** Notes for the user: how it was split, what was left out, whose images these are. */
   readonly notes: readonly string[];
   /** The files that it was made of. */
   readonly record?: DataRecord;
@@ -22,20 +22,20 @@ export interface DatasetOptions extends ImageFileOptions {
   /** Emoji: 'paired' gives the two drawings of an emoji as the two views, 'augmented' every drawing as an item. */
   readonly protocol?: 'paired' | 'augmented';
   /**
-   * Side of the squares that the encoder sees. Drawings of emoji come no larger than need be, their own 64 unless told; images
+   * Side of the squares that the encoder sees. Drawings of emoji are reduced to this, default their own 64; images
    * of a folder are reduced to no less.
    */
   readonly imageSize?: number;
   /** Draws the split of data that come without one. */
   readonly seed?: number;
-  /** Share of the items held out of such data; 0.2 unless told, 0 for none. */
+  /** Share of the items held out of such data; default 0.2, 0 for none. */
   readonly holdOut?: number;
   /** false takes no labels from sub-folders: all images are trained on together. */
   readonly labels?: boolean;
-  /** The folder to train on and the one to test with, below that of the data, where their names do not tell; '.' is all of it. */
+  /** The folder to train on and the one to test with, below that of the data, where the names do not show which; '.' is all of it. */
   readonly trainDir?: string | null;
   readonly testDir?: string | null;
-  /** What the data were before: where names or sizes differ, a DataError tells how, before any image is decoded. */
+  /** The data of an earlier run: where names or sizes differ, a DataError lists the differences, before any image is decoded. */
   readonly known?: DataRecord;
 }
 

@@ -1,3 +1,4 @@
+// Opens what `--data` names: emoji, Fashion-MNIST, IDX and CIFAR files, or a folder of images.
 import { join } from 'node:path';
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions } from '../../checks/options.js';
@@ -29,8 +30,8 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
 /**
  * Opens what `--data` names: 'emoji', 'fashion-mnist' (Debian's copy) or 'fashion-mnist:DIR', 'idx:DIR' (the four files
  * of MNIST, plain or .gz), 'cifar10:DIR' and 'cifar100:DIR' (binary version), or a folder of images.
- * Which sub-folders are parts and which are classes, docs/data.md tells; labeled folders without a part to test with and the emoji are
- * split by `seed`, item by item. A ConfigError tells of a name that is none of these, a DataError of data that cannot be used.
+ * docs/data.md defines which sub-folders are parts and which are classes; labeled folders without a part to test with and the emoji are
+ * split by `seed`, item by item. @throws ConfigError for a name that is none of these, DataError for data that cannot be used
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
   checkImageFiles('openDataset', expectOptions('openDataset', options, datasetOptions));

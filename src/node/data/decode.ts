@@ -27,7 +27,7 @@ export class UnreadFormat extends DataError {
 }
 
 /**
- * Reduced copies for evaluation are at least so many times larger than the square, and the original less than so many times
+ * Reduced copies for evaluation are at least this many times larger than the square, and the original less than this many times
  * larger than they. Resizing them once more then differs from resizing the original by a level or two: the decoder's kernel
  * sees every pixel. Past the second it would first average whole pixels and round, or read fewer of a JPEG, which shifts it.
  */
@@ -109,7 +109,7 @@ export async function probe(given: string | Uint8Array): Promise<void> {
     try {
       const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
       const path = file.toString();
-      // A name that is no UTF-8 cannot be told to the decoder.
+      // The decoder cannot open a name that is not UTF-8.
       const isText = typeof file === 'string' || Buffer.from(path).equals(file);
       await openImage(isText ? path : await handle.readFile(), buffer.subarray(0, bytesRead));
     } finally {
@@ -142,7 +142,7 @@ async function openImage(
   if (head.length === 0) throw new DataError('is empty (0 bytes)');
   const format = formatByContent(head);
   if (!format) throw new DataError('is no image: expected the content of a JPEG, PNG, WebP, GIF, TIFF or AVIF file');
-  // Both lie in the same container, and which it is may be told behind the head.
+  // Both use the same container; which one it is may be known only after the head.
   const isHeif = format === 'avif' || format === 'heic';
   if (!isRead(format) && !isHeif) throw new UnreadFormat(format);
   const sharp = await loadSharp('decoding images');
@@ -166,7 +166,7 @@ function isNarrow({ depth, space }: Metadata): boolean {
   return depth === 'uchar' || !['b-w', 'grey16', 'srgb', 'rgb16', 'scrgb', 'multiband'].includes(space);
 }
 
-/** Reads what `image` was told to make. */
+/** Runs the pipeline of `image` and returns its pixels. */
 async function readPixels({ image, about }: Opened, { range }: DecodeOptions): Promise<RgbaImage> {
   if (isNarrow(about)) {
     image.flatten({ background: MID_GRAY }).toColourspace('srgb').ensureAlpha().raw({ depth: 'uchar' });

@@ -1,3 +1,4 @@
+// Emoji as images: Google's and Twitter's drawings of the same code points, from two npm packages.
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions } from '../../checks/options.js';
 import { fnv1a } from '../../data/fnv1a.js';

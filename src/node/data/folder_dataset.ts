@@ -1,3 +1,4 @@
+// A folder of images as a data set: its parts, its classes, what was held out, what was left out.
 import { isAbsolute, relative } from 'node:path';
 import { subset } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
@@ -53,8 +54,8 @@ export async function openFolder(folder: string, options: DatasetOptions): Promi
       ...files.skipped,
     ],
   };
-  const told = notes.filter((note) => typeof note === 'string').map((note) => `${folder}: ${note}`);
-  return { name: folder, train, ...(test && { test, isDrawn: !given }), notes: told, record };
+  const sentences = notes.filter((note) => typeof note === 'string').map((note) => `${folder}: ${note}`);
+  return { name: folder, train, ...(test && { test, isDrawn: !given }), notes: sentences, record };
 }
 
 function layoutOptions(folder: string, { labels, trainDir, testDir }: DatasetOptions): LayoutOptions {
@@ -77,12 +78,12 @@ function within(folder: string, dir: string): string {
 function refuseLoose(folder: string, { train, loose, classes = [] }: Layout): void {
   if (loose <= train.items.length) return;
   throw new DataError(
-    `${folder}: ${loose} images lie beside the sub-folders that would be their classes (${classes.slice(0, 5).join(', ')}), which hold ` +
+    `${folder}: ${loose} images lie next to the sub-folders that would be their classes (${classes.slice(0, 5).join(', ')}), which hold ` +
       `${train.items.length}: give --no-labels to train on all of them, or move them into sub-folders`,
   );
 }
 
-/** Names and sizes tell most changes before anything is decoded. */
+/** Names and sizes show most changes before anything is decoded. */
 function refuseChanges(
   folder: string,
   known: DataRecord,

@@ -57,7 +57,7 @@ export function endingOf(name: string): string {
   return /[^/]\.([^./\\]{1,12})$/.exec(name)?.[1].toLowerCase() ?? '';
 }
 
-/** The format that a name's ending stands for, 'other' where it is no image's, undefined where it tells nothing. */
+/** The format of a name's extension; 'other' for one that is not an image's, undefined for an unknown one. */
 export function formatByName(name: string): ReadFormat | UnreadFormat | 'other' | undefined {
   const ending = endingOf(name);
   return Object.hasOwn(extensions, ending) ? extensions[ending] : undefined;

@@ -1,3 +1,4 @@
+// The image files of a folder, checked and decoded once; what fits in memory is kept. Knows no parts and no classes.
 import { availableParallelism } from 'node:os';
 import { expectOneOf } from '../../checks/one_of.js';
 import type { Kinds } from '../../checks/options.js';
@@ -17,7 +18,7 @@ import type { FoundImage } from './scan.js';
 
 export interface ImageFileOptions {
   /**
-   * Larger images are reduced while decoding until their shorter side has so many pixels, or the longer twice as many; default
+   * Larger images are reduced while decoding until their shorter side has `side` pixels, or the longer one twice as many; default
    * 256.
    */
   readonly side?: number;
@@ -62,6 +63,8 @@ export function checkImageFiles(where: string, { side = leastSide, verify, cache
 interface Checked {
   /** Why it cannot be used. */
   readonly reason?: string;
+  /** Width and height as decoded to be trained on. */
+  readonly size?: readonly [width: number, height: number];
   /** Where it is an image of a format that is not decoded here. */
   readonly format?: string;
   /** Of its content (`contentDigest`), where all of it was read. */
@@ -150,11 +153,13 @@ export class ImageFiles {
     const { side = leastSide } = this.#options;
     const files = good.map((item) => this.path(item));
     const digests = good.map((item) => this.digest(item));
+    const sizes = good.map((item) => this.#checked.get(item)?.size);
     const source: ReturnType<ImageFiles['source']> = {
       name,
       length: good.length,
       images: 1,
       bound: { side: 2 * side, pixels: 2 * side * side },
+      ...(sizes.every((size) => size !== undefined) && { sizes: Uint32Array.from(sizes.flat()) }),
       files,
       names: files,
       ...(digests.every((digest) => digest !== undefined) && {
@@ -183,8 +188,8 @@ export class ImageFiles {
       }
       const bytes = await readBytes(file);
       digest = contentDigest(bytes);
-      await this.#decode(item, bytes, this.#options.square);
-      return { digest };
+      const { width, height } = await this.#decode(item, bytes, this.#options.square);
+      return { digest, ...(!this.#options.square && { size: [width, height] }) };
     } catch (error) {
       if (error instanceof ConfigError) throw error;
       const known = digest !== undefined && { digest };

@@ -1,3 +1,4 @@
+// A folder of images as a source, without parts.
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import type { ImageSource, RgbaImage } from '../../data/source.js';
 import { DataError } from '../../errors.js';
@@ -10,7 +11,7 @@ import { loadSharp } from './sharp.js';
 export interface ImageFolderOptions extends ImageFileOptions {
   /**
    * Whether sub-folders are labels. By default they are, and a folder with parts (train, test) is refused; true takes all sub-folders as labels,
-   * whatever they are called; false gives all images together, unlabeled.
+   * whatever the files are called; false gives all images together, unlabeled.
    */
   readonly labels?: boolean;
 }
@@ -25,16 +26,16 @@ export interface ImageFolder extends ImageSource<RgbaImage> {
   readonly skipped: readonly Skipped[];
   /** What else is left out: folders of systems, files that are no images, formats that are not read. */
   readonly leftOut: readonly LeftOut[];
-  /** What is left out, in a line; '' where nothing is. */
+  /** What is left out, as one line; '' where nothing is. */
   readonly leftOutText: string;
 }
 
 /**
- * Opens a folder of images: PNG, JPEG, WebP, GIF, TIFF and AVIF, told by their content. The label of an image is the sub-folder that it
+ * Opens a folder of images: PNG, JPEG, WebP, GIF, TIFF and AVIF, recognized by their content. The label of an image is the sub-folder that it
  * lies in, at any depth (docs/data.md); where there are none, and where `labels` is false, images are unlabeled. Links are followed. Items
  * are sorted by path and labels by name.
  *
- * What cannot be used is left out and listed. A DataError tells of a folder that is missing, has no images, holds parts to train on and to
+ * What cannot be used is left out and listed. Throws a DataError for a folder that is missing, has no images, holds parts to train on and to
  * test with (`openDataset` opens both), or too many bad images: more than half, or more than 5 that are over a tenth.
  */
 export async function openImageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {

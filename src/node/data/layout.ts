@@ -1,3 +1,4 @@
+// The rule of docs/data.md: which folders of a tree are parts, which are classes. Knows names only, no file system.
 import { DataError } from '../../errors.js';
 import { some } from '../../eval/labels.js';
 
@@ -45,7 +46,7 @@ export interface Layout {
   readonly classes?: readonly string[];
   /** Names of all folders that are parts, used or not. */
   readonly parts: readonly string[];
-  /** Images of the train part that lie beside the folders of its classes, and so are in none. */
+  /** Images of the train part that lie next to its class folders, and so have no class. */
   readonly loose: number;
   readonly unused: readonly Unused[];
 }
@@ -239,9 +240,9 @@ class Rule {
     const others = [...folders].filter(([name]) => name === undefined || !roleOf(name));
     this.#checkTrain(trains, tests);
     if (tests.length === 0 && others.length > 0) {
-      const beside = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
+      const siblings = others.map(([name]) => (name === undefined ? 'images' : `'${name}'`));
       throw this.#stop(
-        `'${trains[0]}' lies beside ${some(beside)} and no part to test with, so that its name would become a class`,
+        `'${trains[0]}' lies next to ${some(siblings)} and no part to test with, so that its name would become a class`,
         `if it is the part to train on, give --train-dir ${trains[0]}`,
       );
     }
@@ -356,7 +357,7 @@ class Rule {
     const labeled = (part: Found): Part => {
       const items = part.items.filter((i) => this.#classOf(part, i) !== undefined);
       const loose = part.items.length - items.length;
-      this.#leaveOut(part.name || 'the folder itself', loose, 'beside the sub-folders that are the classes');
+      this.#leaveOut(part.name || 'the folder itself', loose, 'next to the sub-folders that are the classes');
       const labels = Int32Array.from(items, (i) => numbers.get(this.#classOf(part, i) as string) as number);
       return { name: part.name, items, labels };
     };

@@ -1,4 +1,4 @@
-/** What is left out of a folder of images, and how that is told in one line. Knows no file system. */
+// What is left out of a folder of images, and its summary in one line. Knows no file system.
 import { endingOf } from './formats.js';
 
 /** A file that cannot be used, and why. */
@@ -17,7 +17,7 @@ export interface LeftOut {
   readonly images: number;
 }
 
-/** Reasons that the line tells apart, and that no system gives. */
+/** Reasons that the line distinguishes and that are not the system's. */
 export const reasons = {
   system: 'a folder of a system or a server',
   hiddenFolder: 'a hidden folder',
@@ -41,15 +41,15 @@ export function leftOutText(leftOut: readonly LeftOut[]): string {
     if (group) group.push(entry);
     else groups.set(key, [entry]);
   }
-  const told = [...groups.values()]
+  const summaries = [...groups.values()]
     .map((entries) => ({ entries, weight: weightOf(entries), text: shown(textOf(entries)) }))
     .sort((a, b) => b.weight - a.weight || (a.text < b.text ? -1 : 1));
-  const rest = told.slice(shownGroups).reduce((sum, { entries }) => sum + entries.length, 0);
-  const texts = told.slice(0, shownGroups).map(({ text }) => text);
+  const rest = summaries.slice(shownGroups).reduce((sum, { entries }) => sum + entries.length, 0);
+  const texts = summaries.slice(0, shownGroups).map(({ text }) => text);
   return texts.join(', ') + (rest > 0 ? ` and ${count(rest)} more` : '');
 }
 
-/** What entries have in common that are told together. */
+/** The key of entries that are summarized together. */
 function alike({ kind, reason, path }: LeftOut): string[] {
   if (kind === 'system' || reason === reasons.hiddenFolder) return [kind, nameOf(path)];
   if (kind === 'format') return [kind, reason, endingOf(nameOf(path))];

@@ -1,3 +1,4 @@
+// data.json: every file of a run's data and its digest, and the comparison with the data of a continued run.
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { DataError } from '../../errors.js';

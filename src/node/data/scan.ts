@@ -1,5 +1,5 @@
 /**
- * Walks a folder and finds the files that are images as far as names and first bytes tell, and what is left out of them. Decodes
+ * Walks a folder and finds the files that are images by their names and first bytes, and lists what is left out. Decodes
  * nothing, and knows nothing of parts and classes.
  */
 import type { Dirent } from 'node:fs';
@@ -11,7 +11,7 @@ import { type LeftOut, reasons } from './left_out.js';
 
 export { type LeftOut, leftOutText } from './left_out.js';
 
-/** A file that is an image as far as name and first bytes tell. */
+/** A file that is an image by its name and first bytes. */
 export interface FoundImage {
   /**
    * Names of its folders below the one that was scanned and its own, in Unicode's composed form (NFC); bytes that are no UTF-8
@@ -37,11 +37,11 @@ interface Folder {
   readonly path: Buffer;
   /** Its path without links. */
   readonly real: Buffer;
-  /** Why all below it is left out, and only counted. */
+  /** Why everything below it is left out and only counted. */
   readonly closed?: 'system' | 'hidden';
   /** Images in it, at any depth once the walk is over. */
   images: number;
-  /** Whether something in it is left out: it is no wonder then that it has no images. */
+  /** Whether something in it is left out: explains why it has no images. */
   isExplained: boolean;
   isUnreadable?: boolean;
   parts?: readonly string[];
@@ -74,8 +74,8 @@ const isSystem = (name: string) =>
   systemNames.has(name.toLowerCase()) || /^(found\.\d{3,}|[._]?thumb(s|nails?)?|.*\.lrdata)$/is.test(name);
 
 /**
- * Finds the images in a folder and all below it. Links are followed, but not in circles; what is left out is told with the
- * reason. A DataError tells of a folder that cannot be listed.
+ * Finds the images in a folder and all below it. Links are followed, but not in circles; what is left out is listed with the
+ * reason. Throws a DataError for a folder that cannot be listed.
  */
 export async function scanFolder(folder: string): Promise<Scan> {
   const path = Buffer.from(folder);
@@ -265,10 +265,10 @@ async function headOf(path: Buffer): Promise<{ bytes: Uint8Array; size: number }
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  return (code && told[code]) ?? message;
+  return (code && systemReasons[code]) ?? message;
 }
 
-const told: Readonly<Record<string, string>> = {
+const systemReasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'the system does not permit it',
   ENAMETOOLONG: 'its path is too long',
@@ -291,7 +291,7 @@ function join(folder: Buffer, name: Buffer): Buffer {
   return Buffer.concat(isEnded ? [folder, name] : [folder, Buffer.from(sep), name]);
 }
 
-/** By the parts, one after another: what code units give, whatever the file system and the language. */
+/** Part by part, by code units: the same order on every file system and in every locale. */
 function compare(a: readonly string[], b: readonly string[]): number {
   const n = Math.min(a.length, b.length);
   for (let i = 0; i < n; i++) if (a[i] !== b[i]) return a[i] < b[i] ? -1 : 1;

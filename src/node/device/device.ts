@@ -1,12 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { ConfigError, DeviceError } from '../../errors.js';
 import { isSoftware, requestDevice } from '../../runtime/adapter.js';
+import { Debug } from '../../runtime/debug.js';
 import { type Device, openDevice as openOn } from '../../runtime/device.js';
 import { checkDevice, type DeviceOptions, deviceOptions } from '../../runtime/device_options.js';
-import { loadSoftware, noAdapterError } from './software.js';
+import { driverLines } from './dawn_lines.js';
+import { quietly } from './quiet.js';
+import { loadSoftware, NoAdapterError, noAdapterError } from './software.js';
 import { throttle } from './throttle.js';
 
 const choices = ['auto', 'system', 'lavapipe', 'swiftshader', 'software'] as const;
@@ -18,9 +22,11 @@ const choices = ['auto', 'system', 'lavapipe', 'swiftshader', 'software'] as con
  */
 export type AdapterChoice = (typeof choices)[number];
 
-export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter'> {
+export interface NodeDeviceOptions extends Omit<DeviceOptions, 'adapter' | 'debug'> {
   /** Which adapter, or the caller's own; the environment's SLIMGRAD_ADAPTER where nothing is given, else `auto`. */
   readonly adapter?: AdapterChoice | GPUAdapter;
+  /** Prints and checks what plans do; default `new Debug(level)` of the environment's SLIMGRAD_DEBUG, where that is 1, 2 or 3. */
+  readonly debug?: DeviceOptions['debug'];
   /** Told in one line that the embedded adapter stands in for a missing one; `console.error` where nothing is given. */
   readonly onNotice?: (line: string) => void;
 }
@@ -112,9 +118,11 @@ async function request(
 ): Promise<FoundAdapter | undefined> {
   const { create } = await dawn();
   const pending = withDriver(manifest, () => {
-    const instance = instances.get(driver) ?? create(dawnFlags);
+    const known = instances.get(driver);
+    const instance = known ?? create(dawnFlags);
     instances.set(driver, instance);
-    return instance.requestAdapter({ powerPreference });
+    const ask = () => instance.requestAdapter({ powerPreference });
+    return known ? ask() : quietly(ask); // it looks for adapters once
   });
   const adapter = await pending;
   return adapter ? { adapter, driver } : undefined;
@@ -125,7 +133,7 @@ export async function systemAdapters(): Promise<string[]> {
   const { create } = await dawn();
   try {
     // Dawn lists its adapters only when it is asked for one by a name that it does not find.
-    await create(['adapter=(none of this name)']).requestAdapter();
+    await quietly(() => create(['adapter=(none of this name)']).requestAdapter());
     return [];
   } catch (error) {
     return [...String(error).matchAll(/backend: '([^']*)', name: '([^']*)'/g)].map(
@@ -135,8 +143,8 @@ export async function systemAdapters(): Promise<string[]> {
 }
 
 /**
- * The adapter that `choice` names. Throws ConfigError for an unknown choice, and DeviceError naming the remedies where
- * there is no such adapter.
+ * The adapter that `choice` names. Throws ConfigError for an unknown choice, and DeviceError naming the remedies, and what
+ * Dawn and the drivers print, where there is no such adapter.
  */
 export async function findAdapter(
   choice: AdapterChoice = 'auto',
@@ -145,6 +153,25 @@ export async function findAdapter(
   if (!choices.includes(choice)) {
     throw new ConfigError(`adapter: expected one of ${choices.join(', ')}, got '${choice}'`);
   }
+  try {
+    return await find(choice, powerPreference);
+  } catch (error) {
+    if (!(error instanceof NoAdapterError)) throw error;
+    const printed = await printedFor(choice);
+    if (printed.length === 0) throw error;
+    throw new NoAdapterError(
+      [error.message, 'Dawn and the drivers print:', ...printed.map((l) => `    ${l}`)].join('\n'),
+    );
+  }
+}
+
+/** What Dawn and the drivers print where they look for an adapter of this choice. */
+export async function printedFor(choice: AdapterChoice): Promise<string[]> {
+  if (choice === 'lavapipe') return driverLines({ manifest: lavapipeManifest() });
+  return driverLines(choice === 'swiftshader' || choice === 'software' ? loadSoftware() : {});
+}
+
+async function find(choice: AdapterChoice, powerPreference?: GPUPowerPreference): Promise<FoundAdapter> {
   if (choice === 'lavapipe') {
     const manifest = lavapipeManifest();
     const found = manifest && (await request('lavapipe', manifest, powerPreference));
@@ -170,11 +197,24 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   const { adapter: wanted, onNotice = console.error, ...rest } = expectOptions('openDevice', options, nodeOptions);
   checkDevice(rest);
   if (!('GPUBufferUsage' in globalThis)) await dawn();
-  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...rest });
+  const debug = rest.debug ?? debugOf(process.env.SLIMGRAD_DEBUG);
+  const given = { ...rest, ...(debug && { debug }) };
+  if (rest.device) return openOn({ ...traitsOf(rest.device.adapterInfo), ...given });
   const { adapter, driver } = await chooseAdapter(wanted, rest, onNotice);
-  const device = await openOn({ ...traitsOf(adapter.info), ...sparesOf(adapter.info, driver), ...rest, adapter });
+  const device = await openOn({
+    ...traitsOf(adapter.info),
+    ...sparesOf(adapter.info, driver),
+    ...given,
+    adapter,
+  });
   destroyAtExit(device.gpu);
   return device;
+}
+
+/** What the environment's SLIMGRAD_DEBUG asks for; nothing at 0. @throws ConfigError where it is none of the levels */
+function debugOf(text = ''): Debug | undefined {
+  expectOneOf('SLIMGRAD_DEBUG', text || '0', ['0', '1', '2', '3']);
+  return Number(text) ? new Debug(Number(text) as 1 | 2 | 3) : undefined;
 }
 
 function destroyAtExit(gpu: GPUDevice): void {
@@ -201,6 +241,11 @@ function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): 
   return { compileDevices: async () => (await Promise.all(Array.from({ length: count }, spare))).flat() };
 }
 
+/** What the environment's SLIMGRAD_ADAPTER says, else `auto`. */
+export function choiceOfEnvironment(): AdapterChoice {
+  return (process.env.SLIMGRAD_ADAPTER || 'auto') as AdapterChoice;
+}
+
 async function chooseAdapter(
   wanted: NodeDeviceOptions['adapter'],
   { gpu, powerPreference }: DeviceOptions,
@@ -212,7 +257,7 @@ async function chooseAdapter(
     if (!adapter) throw noAdapterError('the GPU object that was given offers none');
     return { adapter };
   }
-  const choice = wanted ?? ((process.env.SLIMGRAD_ADAPTER || 'auto') as AdapterChoice);
+  const choice = wanted ?? choiceOfEnvironment();
   const found = await findAdapter(choice, powerPreference);
   if (choice === 'auto' && found.driver === 'swiftshader') {
     onNotice('No usable GPU driver: computing on the CPU with the embedded software adapter (SwiftShader).');

@@ -36,9 +36,12 @@ const remedies = [
   '    apt install -t bookworm-backports mesa-vulkan-drivers',
 ].join('\n');
 
+/** A machine has no adapter: a DeviceError. */
+export class NoAdapterError extends DeviceError {}
+
 /** What to tell someone whose machine has no adapter: both ways out, as commands. */
-export function noAdapterError(reason: string): DeviceError {
-  return new DeviceError(`No usable GPU adapter: ${reason}.\n${remedies}`);
+export function noAdapterError(reason: string): NoAdapterError {
+  return new NoAdapterError(`No usable GPU adapter: ${reason}.\n${remedies}`);
 }
 
 /**
@@ -164,7 +167,8 @@ function message(error: unknown): string {
 export interface SoftwareDriver {
   /** The Vulkan manifest: what VK_DRIVER_FILES must name while Dawn looks for adapters. */
   readonly manifest: string;
-  readonly folder: string;
+  /** The Vulkan loader's file. */
+  readonly loader: string;
 }
 
 /**
@@ -191,5 +195,5 @@ export function loadSoftware(): SoftwareDriver {
       );
     }
   }
-  return { manifest: join(folder, manifest), folder };
+  return { manifest: join(folder, manifest), loader: library };
 }

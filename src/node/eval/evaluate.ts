@@ -1,3 +1,4 @@
+// Evaluates encoders and baselines on a data set: kNN, retrieval, collapse, confusion, a map of the features.
 import { expectOneOf } from '../../checks/one_of.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { eachImage, oneImage, subset } from '../../data/derived.js';
@@ -115,7 +116,7 @@ export async function evaluate(
   };
 }
 
-/** How many directions the features of the training images take: one where the encoder tells no image from another. */
+/** The effective rank of the training images' features: 1 where the encoder maps all images alike. */
 async function unlabeled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
   const images = thin(eachImage(train), most);
   const scores: Score[] = [];
@@ -124,8 +125,7 @@ async function unlabeled(train: ImageSource, contenders: readonly Baseline[], mo
     const features = await embedder.embed(images);
     scores.push({ name, effectiveRank: collapse(features, features.length / images.length).effectiveRank });
   }
-  const note =
-    'Accuracy is measured where sub-folders tell the labels: a fifth of the images is then held out of training.';
+  const note = 'Accuracy is measured where sub-folders are labels: a fifth of the images is then held out of training.';
   return { on: `${images.length} training images, none being held out`, scores, notes: [note] };
 }
 
@@ -150,14 +150,14 @@ export function thin(source: ImageSource, most: number): ImageSource {
   );
 }
 
-/** What must be said beside the figures: where raw pixels are still ahead, and what pairing knows. */
+/** Notes on the metrics: where raw pixels are still ahead, and what pairing knows. */
 function remarks({ train }: Dataset, scores: readonly Score[]): string[] {
   const notes = aheadNotes(scores, [
     ['kNN', 'knn'],
     ['retrieval', 'top1'],
   ]);
   if (train.images === 2)
-    notes.push('Protocol paired: training was told which drawings are twins; the test emoji were held out.');
+    notes.push('Protocol paired: training knew which drawings are twins; the test emoji were held out.');
   return notes;
 }
 

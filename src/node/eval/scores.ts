@@ -1,3 +1,4 @@
+// The results of an evaluation and their table.
 import type { Width } from '../../core/parameters.js';
 import type { EpochLog } from '../../eval/fit.js';
 import type { ClassCounts } from '../../eval/labels.js';
@@ -82,7 +83,7 @@ export interface Measure {
   /** Its heading on a page, and the shorter one of plain text. */
   readonly name: string;
   readonly short: string;
-  /** Not a share, which it is where nothing is said. */
+  /** Not a share, which is the default. */
   readonly plain?: true;
 }
 

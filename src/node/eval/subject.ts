@@ -1,3 +1,4 @@
+// What a command evaluates: an encoder's file and the data to evaluate it on.
 import { resolve } from 'node:path';
 import { methodOf } from '../../config/run.js';
 import type { TrainConfig } from '../../config/settings.js';
@@ -20,13 +21,13 @@ import { type Baseline, pixelBaseline, thin } from './evaluate.js';
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
 export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
 
-/** Beyond so many images, batchnorm statistics hardly change. */
+/** Beyond this many images, batchnorm statistics hardly change. */
 export const mostImages = 20_000;
 
 export interface SubjectOptions extends DataChoice {
-  /** Of the split of data that come without one; the run's own unless told. */
+  /** Seed of the split of data that come without one; default the run's own. */
   splitSeed?: number;
-  /** First estimate both encoders' running statistics anew from the training images. */
+  /** Re-estimate both encoders' running statistics from the training images first. */
   recalibrate?: boolean;
 }
 
@@ -46,7 +47,7 @@ export interface EvalTarget {
   readonly splitSeed: number;
   /** Twins are images of one item here. */
   readonly dataset: Dataset & { readonly test: NonNullable<Dataset['test']> };
-  /** Whether training was told which drawings are twins. */
+  /** Whether training knew which drawings are twins. */
   readonly isPaired: boolean;
   readonly device: Device;
   readonly trained: ImageEncoder;
@@ -130,7 +131,7 @@ function unseen({ test, isDrawn }: EvalTarget['dataset'], seen: Trained, weights
       `${test.name}: ${weights} was trained on all of the ${known} images that there are to test with; give others`,
     );
   console.error(
-    `${test.name}: ${weights} was trained on ${known} of the ${test.length} images that there are to test with; they are left out`,
+    `${test.name}: ${weights} was trained on ${known} of the ${test.length} test images; they are excluded`,
   );
   return fresh;
 }
@@ -144,7 +145,7 @@ export function contendersOf({ part, trained, untrained, config }: EvalTarget): 
   ];
 }
 
-/** The data as kNN and retrieval see them: an encoder of other data was not told which drawings are twins. */
+/** The data as kNN and retrieval see them: an encoder of other data did not know which drawings are twins. */
 export function searched({ dataset, isPaired }: EvalTarget): Dataset {
   return isPaired ? dataset : { ...dataset, train: eachImage(dataset.train) };
 }

@@ -1,3 +1,4 @@
+// A run of `slimgrad pretrain`: the loop around a trainer, with checkpoints, logs, signals and the report.
 import type { TrainConfig } from '../../config/settings.js';
 import type { RunCost } from '../../cost/run.js';
 import { readTrained, type Trained, trainedOn, writeTrained } from '../../data/trained.js';

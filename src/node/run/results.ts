@@ -1,3 +1,4 @@
+// Writes a command's result as text, JSON and a section of the run's report.
 import { basename, dirname, join } from 'node:path';
 import { type RunEncoderFile, readEncoder, writeEncoder } from '../../inference/encoder_file.js';
 import type { Learned } from '../cli/supervised_file.js';
@@ -23,7 +24,7 @@ const report = 'report.html';
 export type Wanted = Readonly<{ out: string; report: boolean }>;
 
 /**
- * Where the result of a command goes: `out`, or the folder of the weights. Its name tells it from those of other weights and
+ * Where the result of a command goes: `out`, or the folder of the weights. Its name distinguishes it from those of other weights and
  * other data.
  *
  * @throws DataError where weights are unusable, or files could not be written there, for want of a folder or because the
@@ -74,7 +75,7 @@ export async function classifierPlace({ folder, name }: Place): Promise<string> 
 }
 
 /**
- * Writes an encoder with its classifier (`classifier.weight`, `classifier.bias`; the classes' names are in the metadata, beside
+ * Writes an encoder with its classifier (`classifier.weight`, `classifier.bias`; the classes' names are in the metadata, next to
  * that of the encoder it was). Whatever reads an encoder reads it.
  */
 export async function writeClassifier(

@@ -1,3 +1,4 @@
+// A run's folder: its files, its lock, writing them atomically.
 import { constants, readFileSync, rmSync } from 'node:fs';
 import { type FileHandle, link, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -60,7 +61,7 @@ export class RunFolder {
   }
 
   /**
-   * Takes hold of `path` for a run with `config`, making it where it is missing.
+   * Acquires `path` for a run with `config`, making it where it is missing.
    *
    * @throws DataError when the folder holds something and `resume` is false, holds no run, or one of another config, or
    * is in use by another process
@@ -122,9 +123,9 @@ export class RunFolder {
       if (typeof adapter === 'string' && Object.values(variants).every((name) => typeof name === 'string'))
         return { adapter, variants };
     } catch {
-      // told below, as for any other contents
+      // reported below, as for any other contents
     }
-    throw new DataError(`${file}: expected {"adapter": NAME, "variants": {CHOICE: NAME}}; remove it to choose anew`);
+    throw new DataError(`${file}: expected {"adapter": NAME, "variants": {CHOICE: NAME}}; remove it to choose again`);
   }
 
   /** Keeps what the run computes with, for a continuation before the first checkpoint to use again. */
@@ -222,7 +223,7 @@ export class RunFolder {
 }
 
 /**
- * Whether a run goes on longer than it was meant to. A DataError tells where it cannot go on with another config: all but free settings
+ * Whether a run is extended beyond its configured length. Throws a DataError where it cannot continue with another config: all but free settings
  * must be the same.
  */
 function checkContinued(before: TrainConfig, config: TrainConfig, file: string): boolean {

@@ -1,3 +1,4 @@
+// Opens device, data and trainer for a run.
 import { methodOf, trainerOptionsOf } from '../../config/run.js';
 import type { Tensors } from '../../core/state.js';
 import { runCost } from '../../cost/run.js';

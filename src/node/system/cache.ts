@@ -1,3 +1,4 @@
+// Folders and files that slimgrad keeps between runs, in the user's cache.
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -23,7 +24,7 @@ import { dirname, isAbsolute, join } from 'node:path';
  * to the user alone. What they hold is not known here.
  */
 
-// Windows has neither these flags nor owners and modes that Node tells of; a user's own folders are closed there by default.
+// Windows has neither these flags nor owners and modes in Node; a user's own folders are closed there by default.
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOFOLLOW ?? 0);
 const hasModes = process.geteuid !== undefined;
 
@@ -41,7 +42,7 @@ export function cacheFolders(env = process.env, home = homedir, temporary = tmpd
   ];
 }
 
-/** Empty where there is none: Node throws where neither HOME nor the system's list of users tells. */
+/** Empty where there is none: Node throws where neither HOME nor the user database has one. */
 function homeOf(home: () => string): string {
   try {
     return home();
@@ -61,7 +62,7 @@ export function closeFolder(path: string): void {
   try {
     chmodSync(path, 0o700);
   } catch {
-    // In a file system that nobody can write, it may be closed enough as it is.
+    // On a read-only file system it may be private enough as it is.
   }
   if (othersMayWrite(ownFolder(path))) throw new Error(`${path} can be written by other users`);
 }

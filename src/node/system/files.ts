@@ -1,16 +1,17 @@
+// Files, read and written with messages that name them.
 import { randomBytes } from 'node:crypto';
 import { constants, type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError } from '../../errors.js';
 
-// Without O_NONBLOCK (which Windows has not), opening a pipe that nobody writes to would wait for ever.
+// Without O_NONBLOCK (which Windows has not), opening a pipe without a writer would wait forever.
 export const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const PARTIAL = /^\..+\.[0-9a-f]{12}\.partial$/;
 
 /**
- * Writes a file so that, whatever happens and whenever, `path` holds either its old contents or all of `bytes`:
- * a temporary file beside it is written and forced to disk, then takes its name. Where `path` is a link, the file that it
- * leads to is replaced. A DataError tells why it failed; the old file is intact then and the temporary one removed. Only a
+ * Writes a file atomically: at any moment `path` holds either its old contents or all of `bytes`;
+ * a temporary file next to it is written and forced to disk, then takes its name. Where `path` is a link, the file that it
+ * leads to is replaced. Throws a DataError with the reason; the old file is intact then and the temporary one removed. Only a
  * killed process leaves one: see `removePartials`.
  *
  * @param bytes the contents, or their pieces in order
@@ -65,7 +66,7 @@ export async function removePartials(folder: string): Promise<void> {
   }
 }
 
-/** The contents of a regular file (never of a pipe, which might not end). A DataError tells why it failed. */
+/** The contents of a regular file (never of a pipe, which might not end). Throws a DataError with the reason. */
 export async function readBytes(path: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   let handle: FileHandle | undefined;
   try {
@@ -82,7 +83,7 @@ export async function readBytes(path: string | Uint8Array): Promise<Uint8Array<A
   }
 }
 
-/** Names in a folder, sorted by code units. A DataError tells why it failed. */
+/** Names in a folder, sorted by code units. Throws a DataError with the reason. */
 export async function listFolder(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).sort();
@@ -91,7 +92,7 @@ export async function listFolder(folder: string): Promise<string[]> {
   }
 }
 
-/** Makes a folder and those above it where they are missing. A DataError tells why it failed. */
+/** Makes a folder and those above it where they are missing. Throws a DataError with the reason. */
 export async function makeFolder(folder: string): Promise<void> {
   try {
     await makeMissing(folder);

@@ -1,3 +1,4 @@
+// Optional packages, loaded from the project that installed slimgrad.
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';

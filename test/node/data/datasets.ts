@@ -200,7 +200,7 @@ test('it stops where the name of a part would become a class, and says what to g
     const remedies = /--no-labels/;
     await stops(
       ['cat/1.png', 'train/2.png', 'bus/3.png'],
-      /'train' lies beside 'bus', 'cat' .* --train-dir train; .*--train-dir \./,
+      /'train' lies next to 'bus', 'cat' .* --train-dir train; .*--train-dir \./,
     );
     await stops(['cat/1.png', 'train/2.png', 'bus/3.png'], remedies);
     await stops(
@@ -239,7 +239,7 @@ test('it stops where the name of a part would become a class, and says what to g
     await tree(set, ...numbers(9, (i) => `${i}.png`), 'album/1.png', 'other/1.png');
     await refuses(
       openDataset(set),
-      /9 images lie beside the sub-folders that would be their classes \(album, other\), which hold 2: give --no-labels/,
+      /9 images lie next to the sub-folders that would be their classes \(album, other\), which hold 2: give --no-labels/,
     );
   }));
 

@@ -142,6 +142,7 @@ test('large images are reduced, small ones are not enlarged, turned ones are set
       [64, 96],
       [64, 96],
     ]);
+    assert.equal([...source.sizes!], sizes.flat());
   }));
 
 test('images that cannot be decoded are named, skipped and counted; labels of the others do not move', () =>
@@ -175,7 +176,7 @@ test('images that cannot be decoded are named, skipped and counted; labels of th
     const [drawing] = source.leftOut.filter(({ kind }) => kind === 'format');
     assert.is(drawing.path, 'even/c-svg.png');
     assert.match(drawing.reason, /is SVG, a drawing of lines/);
-    assert.match(source.leftOutText, /1 in the folder itself \(beside the sub-folders that are the classes\)/);
+    assert.match(source.leftOutText, /1 in the folder itself \(next to the sub-folders that are the classes\)/);
     assert.match(source.leftOutText, /2 that cannot be decoded: even\/a-empty.png \(is empty/);
     const reasons = source.skipped.map(({ reason }) => reason);
     assert.match(reasons[0], /is empty \(0 bytes\)/);
