@@ -65,6 +65,15 @@ test('the page tells what the run computes, where that is known', () => {
   assert.not.match(renderReport(data()), 'FLOP');
 });
 
+test('every table scrolls in a region that the keyboard reaches, and no header cell is empty', () => {
+  const page = renderReport(data({ cost: runCost(parseConfig({ ...presets.demo, steps: 900 }), 1525) }));
+  const tables = page.match(/<table/g) ?? [];
+  const regions = page.match(/<div class="scroll" role="region" aria-label="[^"]+" tabindex="0"><table/g) ?? [];
+  assert.is(tables.length, 2);
+  assert.is(regions.length, tables.length);
+  assert.not.match(page, /<th[^>]*>\s*<\/th>/);
+});
+
 test('the page tells scores, times, settings and whose images these are', () => {
   const page = renderReport(data());
   for (const part of [

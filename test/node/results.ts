@@ -62,7 +62,7 @@ test('a section tells all of a result, and escapes what it is given', () => {
     '83.3 %',
     'a/slim.safetensors; epochs 2, lr 0.1/0.3; adapter &#38; co.',
     '0.1\u00a025.0\u00a0%, 0.3\u00a050.0\u00a0%, 9\u00a0diverged',
-    '<b>1</b> of 3 <em>dog</em> taken for <em>&#60;cat&#62;</em>',
+    '<b>1</b> of 3 <em>dog</em> predicted as <em>&#60;cat&#62;</em>',
     'points="',
   ])
     assert.ok(section.includes(part), part);
@@ -86,9 +86,9 @@ test('a small confusion matrix is a table: counts, shares of the row, and what i
   assert.equal(
     cells.map(([, kind, share, title, text]) => [kind, share, title, text]),
     [
-      ['right', '1.000', '&#60;cat&#62; taken for &#60;cat&#62;: 3 of 3', '3'],
-      ['wrong', '0.333', 'dog taken for &#60;cat&#62;: 1 of 3', '1'],
-      ['right', '0.667', 'dog taken for dog: 2 of 3', '2'],
+      ['right', '1.000', '&#60;cat&#62; predicted as &#60;cat&#62;: 3 of 3', '3'],
+      ['wrong', '0.333', 'dog predicted as &#60;cat&#62;: 1 of 3', '1'],
+      ['right', '0.667', 'dog predicted as dog: 2 of 3', '2'],
     ],
   );
   assert.equal(
@@ -103,7 +103,7 @@ test('a small confusion matrix is a table: counts, shares of the row, and what i
       [0, 4],
     ],
   });
-  assert.match(none, 'No image was taken for another class');
+  assert.match(none, 'Every image was predicted correctly');
   assert.match(none, 'class="recall">–<');
 });
 

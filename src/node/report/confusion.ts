@@ -1,5 +1,6 @@
+// The confusion matrix of a classifier, as a section of a report.
 import type { Confusion } from '../eval/scores.js';
-import { escapeHtml, percent } from './page.js';
+import { escapeHtml, percent, scrollTable } from './page.js';
 import { encodePng } from './png.js';
 
 /** More classes than this are drawn as an image, without their counts. */
@@ -10,31 +11,30 @@ const mostPairs = 8;
 export function confusionFigure(confusion: Confusion): string {
   const { of, classes } = confusion;
   const matrix = classes.length > mostInTable ? image(confusion) : table(confusion);
-  return `<figure class="card confusion"><figcaption><h3>Confusion</h3><p>${escapeHtml(of)}: each row is a class,
-each column what its images were taken for, darker for a larger share of the row.</p></figcaption>
+  return `<figure class="card confusion"><figcaption><h3>Confusion</h3><p>${escapeHtml(of)}: rows are true classes,
+columns are predicted classes; darker is a larger share of the row.</p></figcaption>
 ${matrix}${pairs(confusion)}</figure>`;
 }
 
 function table({ classes, counts }: Confusion): string {
-  const heads = classes.map((name) => `<th scope="col"><span>${escapeHtml(name)}</span></th>`);
+  const heads = [...classes.map(escapeHtml), 'recall'].map((name) => `<span>${name}</span>`);
   const rows = counts.map((row, i) => {
     const total = sum(row);
     const cells = row.map((count, j) => {
       const share = count / (total || 1);
-      const title = `${classes[i]} taken for ${classes[j]}: ${count} of ${total}`;
+      const title = `${classes[i]} predicted as ${classes[j]}: ${count} of ${total}`;
       const kind = i === j ? 'right' : 'wrong';
       return count === 0
         ? `<td title="${escapeHtml(title)}"></td>`
         : `<td class="${kind}" style="--share:${share.toFixed(3)}" title="${escapeHtml(title)}">${count}</td>`;
     });
-    const right = total === 0 ? '–' : percent(row[i] / total);
-    return `<tr><th scope="row">${escapeHtml(classes[i])}</th>${cells.join('')}<td class="recall">${right}</td></tr>`;
+    const recall = total === 0 ? '–' : percent(row[i] / total);
+    return `<tr><th scope="row">${escapeHtml(classes[i])}</th>${cells.join('')}<td class="recall">${recall}</td></tr>`;
   });
-  return `<div class="scroll"><table><thead><tr><th></th>${heads.join('')}<th scope="col"><span>right</span></th></tr></thead>
-<tbody>${rows.join('')}</tbody></table></div>`;
+  return scrollTable('Confusion matrix', '', ['class', ...heads], rows);
 }
 
-/** One pixel a cell, enlarged: red off the diagonal, green on it, more opaque for a larger share of its row. */
+/** One pixel for each cell, enlarged: red off the diagonal, green on it, more opaque for a larger share of its row. */
 function image({ classes, counts }: Confusion): string {
   const K = classes.length;
   const pixels = new Uint8Array(K * K * 4);
@@ -57,10 +57,10 @@ function pairs({ classes, counts }: Confusion): string {
     return row.flatMap((count, j) => (count > 0 && i !== j ? [{ i, j, count, total }] : []));
   });
   found.sort((a, b) => b.count - a.count || a.i - b.i || a.j - b.j);
-  if (found.length === 0) return '<p>No image was taken for another class.</p>';
+  if (found.length === 0) return '<p>Every image was predicted correctly.</p>';
   const lines = found.slice(0, mostPairs).map(({ i, j, count, total }) => {
-    const [is, taken] = [escapeHtml(classes[i]), escapeHtml(classes[j])];
-    return `<li><b>${count}</b> of ${total} <em>${is}</em> taken for <em>${taken}</em></li>`;
+    const [is, predicted] = [escapeHtml(classes[i]), escapeHtml(classes[j])];
+    return `<li><b>${count}</b> of ${total} <em>${is}</em> predicted as <em>${predicted}</em></li>`;
   });
   return `<ol class="pairs">${lines.join('')}</ol>`;
 }

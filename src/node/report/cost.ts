@@ -1,13 +1,12 @@
 import type { LedgerPart } from '../../cost/ledger.js';
 import type { RunCost, StretchCost } from '../../cost/run.js';
 import { flopText } from '../../cost/text.js';
-import { escapeHtml, percent } from './page.js';
+import { escapeHtml, percent, scrollTable } from './page.js';
 
-/** What a step computes, part by part; `seconds` of a step where they are known. */
+/** FLOPs of a step, part by part, and FLOPs per second where the `seconds` of a step are known. */
 export function costSection({ stretches, steps, flops, batch }: RunCost, seconds?: number): string {
   const { step } = stretches.at(-1) as StretchCost;
   const pace = seconds ? ` At the median step that is ${flopText(step.flops / seconds)} a second.` : '';
-  const heads = ['forward', 'backward', 'sum', 'share'].map((head) => `<th scope="col">${head}</th>`);
   const row = ({ name, forward, backward }: LedgerPart) => {
     const share = percent((forward + backward) / step.flops);
     const cells = [forward, backward, forward + backward].map((value) => (value > 0 ? flopText(value) : '–'));
@@ -15,8 +14,7 @@ export function costSection({ stretches, steps, flops, batch }: RunCost, seconds
 <td class="bar"><span style="width:${share.replace(' ', '')}"></span><b>${share}</b></td></tr>`;
   };
   return `<section><h2>Compute</h2>
-<p>${flopText(step.flops)} a step, ${flopText(step.flops / batch)} an image, ${flopText(flops)} in all ${steps.toLocaleString('en')} steps.${pace}</p>
-<div class="scroll"><table><thead><tr><th></th>${heads.join('')}</tr></thead>
-<tbody>${step.parts.map(row).join('')}</tbody></table></div>
-<p class="note">Two a multiply-add of convolutions, linear layers and products of matrices; all else is not counted.</p></section>`;
+<p>${flopText(step.flops)} a step, ${flopText(step.flops / batch)} an image, ${flopText(flops)} in ${steps.toLocaleString('en')} steps.${pace}</p>
+${scrollTable('Compute of a step', '', ['part of the step', 'forward', 'backward', 'sum', 'share'], step.parts.map(row))}
+<p class="note">2 FLOPs for each multiply-add of convolutions, linear layers and matrix products; other operations are not counted.</p></section>`;
 }

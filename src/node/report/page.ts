@@ -1,4 +1,7 @@
-/** What every page of slimgrad is made of. */
+// The frame of every report: one HTML file with its style and script inside, which loads nothing from the network. What the
+// sections show is not known here; they come as HTML.
+
+/** The parts of a page. */
 export interface Page {
   title: string;
   /** The line above the heading. */
@@ -8,10 +11,10 @@ export interface Page {
   main: string;
 }
 
-/** Where the sections of later evaluations go in a page. */
+/** Marks where sections of later evaluations are inserted. */
 export const resultsHere = '<!-- results -->';
 
-/** A page in one file that asks the network for nothing. The title is escaped already. */
+/** A page in one file that loads nothing from the network. `title` must be escaped already. */
 export function renderPage({ title, kicker, lead, main }: Page): string {
   return `<!doctype html>
 <html lang="en">
@@ -43,6 +46,17 @@ export function percent(share: number): string {
 
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+/**
+ * A table that scrolls by itself where the page is narrower, by keyboard too. Like all header cells, the first must not be empty.
+ *
+ * @param label escaped already; names the region and the table to screen readers
+ */
+export function scrollTable(label: string, kind: string, heads: readonly string[], rows: readonly string[]): string {
+  return `<div class="scroll" role="region" aria-label="${label}" tabindex="0"><table${kind && ` class="${kind}"`}>
+<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join('')}</tr></thead>
+<tbody>${rows.join('')}</tbody></table></div>`;
 }
 
 export const style = `

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { type Result, trialsText } from '../eval/scores.js';
 import { type Chart, renderChart } from './chart.js';
-import { escapeHtml, percent } from './page.js';
+import { escapeHtml, percent, scrollTable } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
 
 const titles: Record<Result['what'], string> = {
@@ -10,7 +10,7 @@ const titles: Record<Result['what'], string> = {
   finetune: 'Fine-tuning of',
 };
 
-/** A result as a section of a report. */
+/** The section of a report that shows a result. */
 export function resultSection(result: Result): string {
   const { what, part, data, weights, on, notes, adapter, settings } = result;
   const given = Object.entries(settings).map(([key, value]) => `${key} ${text(value)}`);
@@ -23,12 +23,12 @@ function text(value: unknown): string {
   return Array.isArray(value) ? value.map(text).join('/') : String(value);
 }
 
-/** How classifiers came about: the course of their training, their learning rates, and what there was to learn from. */
+/** How classifiers were trained: their loss by epoch, their learning rates, and the number of items of each class. */
 function fitting({ fitted = [], classes }: Result): string {
   if (fitted.length === 0) return '';
   const chart: Chart = {
     title: 'Cross-entropy',
-    caption: 'Mean over the batches of an epoch, of the run that is reported.',
+    caption: 'Mean over the batches of an epoch, at the learning rate that was selected.',
     xLabel: 'epoch',
     series: fitted.map(({ name, log }) => ({
       name: escapeHtml(name),
@@ -40,8 +40,8 @@ function fitting({ fitted = [], classes }: Result): string {
   const tried = fitted.some(({ trials }) => trials.length > 0);
   const heads = [
     'learning rate',
-    ...(tried ? ['tried, by accuracy on a part of the training images'] : []),
-    'mean accuracy of a class',
+    ...(tried ? ['rates tried: accuracy on held-out training images'] : []),
+    'mean accuracy per class',
   ];
   const rows = fitted.map(({ name, lr, trials, meanPerClass }) => [
     escapeHtml(name),
@@ -49,10 +49,11 @@ function fitting({ fitted = [], classes }: Result): string {
     ...(tried ? [trialsText(trials).replaceAll(' ', '\u00a0').replaceAll(',\u00a0', ', ')] : []),
     percent(meanPerClass),
   ]);
-  const rates = plainTable(['', ...heads], rows);
+  const rates = plainTable('Training of classifiers', ['encoder', ...heads], rows);
   const counts = classes
     ? plainTable(
-        ['', 'to train on', 'to test on'],
+        'Items of each class',
+        ['class', 'training', 'test'],
         classes.names.map((name, c) => [escapeHtml(name), String(classes.train[c]), String(classes.test[c])]),
       )
     : '';
@@ -60,16 +61,15 @@ function fitting({ fitted = [], classes }: Result): string {
 <details><summary>Items of each class</summary>${counts}</details></div></div>`;
 }
 
-function plainTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const head = heads.map((text) => `<th scope="col">${text}</th>`).join('');
+function plainTable(label: string, heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const body = rows.map(
     ([name, ...cells]) =>
       `<tr><th scope="row">${name}</th>${cells.map((cell) => `<td class="number">${cell}</td>`).join('')}</tr>`,
   );
-  return `<div class="scroll"><table class="plain"><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+  return scrollTable(label, 'plain', heads, body);
 }
 
-/** A file with the folder that it is in. */
+/** The file's name with that of its folder. */
 function nameOf(weights: string): string {
   return join(basename(dirname(weights)), basename(weights));
 }

@@ -2,12 +2,11 @@ import { figure } from '../cli/progress.js';
 import { type Evaluation, measured } from '../eval/scores.js';
 import { confusionFigure } from './confusion.js';
 import { mapFigure } from './feature_map.js';
-import { escapeHtml, percent } from './page.js';
+import { escapeHtml, percent, scrollTable } from './page.js';
 
 /** The scores of an evaluation as a table with bars. */
 export function scoreTable({ scores }: Pick<Evaluation, 'scores'>): string {
   const used = measured(scores);
-  const heads = used.map(({ name }) => `<th scope="col">${name}</th>`);
   const rows = scores.map((score, i) => {
     const cells = used.map(({ key, plain }) => {
       const value = score[key];
@@ -17,18 +16,16 @@ export function scoreTable({ scores }: Pick<Evaluation, 'scores'>): string {
     });
     return `<tr class="${i === 0 ? 'first' : ''}"><th scope="row">${escapeHtml(score.name)}</th>${cells.join('')}</tr>`;
   });
-  return `<div class="scroll"><table class="scores">
-<thead><tr><th></th>${heads.join('')}</tr></thead>
-<tbody>${rows.join('')}</tbody></table></div>`;
+  return scrollTable('Scores', 'scores', ['encoder', ...used.map(({ name }) => name)], rows);
 }
 
-/** What else an evaluation has to show: its confusion matrix and its map of features. */
+/** The figures of an evaluation: its confusion matrix and its map of features. */
 export function figures({ confusion, map }: Evaluation): string {
   if (!confusion && !map) return '';
   return `<div class="figures">${map ? mapFigure(map) : ''}${confusion ? confusionFigure(confusion) : ''}</div>`;
 }
 
-/** What is said below a table. */
+/** The notes below a table. */
 export function noteLines(notes: readonly string[]): string {
   return notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('');
 }
