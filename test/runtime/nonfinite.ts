@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../src/core/tape.js';
 import { NonFiniteError } from '../../src/errors.js';
+import { nonfinite as kernel } from '../../src/generated/nonfinite.js';
 import { metaDevice } from '../../src/index.js';
 import { div, log, mul } from '../../src/ops/elementwise.js';
 import { Debug } from '../../src/runtime/debug.js';
@@ -117,6 +118,13 @@ test('poison, padding and a gradient that was bad before are no alarm', async ()
   await rejects(() => readback.snapshot(), NonFiniteError, /1 NaN of 5 numbers, the first at \(4\)/);
   assert.ok(Number.isNaN((await readback.snapshot()).y[4])); // the staging buffer is free again
   readback.dispose();
+  plan.dispose();
+});
+
+test('what a plan is poisoned with is the mark of the checks', async () => {
+  const { plan, y } = await record((tape) => mul(tape, device.tensor([4], 1), 2));
+  const { buffer } = plan.resolve(y);
+  assert.equal(new Uint32Array(await device.read(buffer)), new Uint32Array(4).fill(kernel.consts.MARK.value));
   plan.dispose();
 });
 
