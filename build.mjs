@@ -1,18 +1,20 @@
 // Builds everything that is not written by hand.
 //
 //   node build.mjs             kernels → src/generated, library → dist (JavaScript and types)
-//   node build.mjs kernels     kernels → src/generated
+//   node build.mjs kernels     shared blocks → kernels, kernels → src/generated
 //   node build.mjs test [PATH…] kernels, then test/PATH.ts → build/test/PATH.mjs (all tests where none is named)
 //   node build.mjs bench       kernels, then bench/*.ts → build/bench
 //   node build.mjs experiments kernels, then experiments/*.ts → build/experiments
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { finishDeclarations } from './declarations.mjs';
 import { squeezed } from './kernels/comments.mjs';
+import { writeShared } from './kernels/shared.mjs';
+import { isNewer } from './test/runner/files.mjs';
 
 const [target = 'library', ...paths] = process.argv.slice(2);
 
@@ -40,7 +42,17 @@ function kernelModule(reflect, name, path) {
   ].join('\n');
 }
 
+const generated = 'build/kernels.stamp'; // written after src/generated
+
 async function generateKernels() {
+  // a chosen test is to start at once
+  if (
+    paths.length > 0 &&
+    existsSync('src/generated') &&
+    isNewer(generated, ['kernels', 'src/custom_kernel', 'build.mjs'])
+  )
+    return;
+  writeShared();
   const { reflect } = await importReflection();
   mkdirSync('src/generated', { recursive: true });
   const stems = readdirSync('kernels').filter((file) => file.endsWith('.wgsl'));
@@ -59,6 +71,7 @@ async function generateKernels() {
   // a chosen test need not wait for a kernel that it does not use
   if (failures.length > 0 && paths.length === 0) throw new Error(failures.join('\n'));
   for (const failure of failures) console.warn(failure);
+  if (failures.length === 0) writeFileSync(generated, '');
 }
 
 function writeIfChanged(path, text) {
@@ -122,6 +135,15 @@ async function buildParser() {
   });
 }
 
+/** Has tests import test/runner/uvu.mjs, which runs those that are asked for, in the place of uvu. */
+const filteredTests = {
+  name: 'filtered tests',
+  setup({ onResolve }) {
+    const path = resolve('test/runner/uvu.mjs');
+    onResolve({ filter: /^uvu$/ }, ({ importer }) => (importer === path ? undefined : { path }));
+  },
+};
+
 async function buildScripts(folder, names) {
   const all = readdirSync(folder, { recursive: true })
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith('peers'))
@@ -136,6 +158,7 @@ async function buildScripts(folder, names) {
     outExtension: { '.js': '.mjs' },
     packages: 'external',
     platform: 'node',
+    plugins: folder === 'test' ? [filteredTests] : [],
   });
 }
 

@@ -18,7 +18,7 @@ export interface Row {
   readonly pass: string;
   /** The kernel variants that the plan chose for it, where there is a choice. */
   readonly variant: string;
-  /** The worst over the shares of max |a − b| / max |b|, over sampled elements. */
+  /** The worst over the shares of max |a − b| / max |b|, over sampled elements; NaN where none could be compared. */
   readonly error: number;
   readonly wrong: boolean;
   /** Dense first. */
@@ -159,7 +159,10 @@ function record(
   for (const [name, weight] of Object.entries(parameters)) {
     const before = gather(values[`before.${name}`], weight, kept[name]);
     const added = element(`d${name}`);
-    const expected = (index: number) => before[index] + (added(index) ?? Number.NaN);
+    const expected = (index: number) => {
+      const sum = added(index);
+      return sum === undefined ? undefined : before[index] + sum;
+    };
     outputs.push({
       pass: layer.joint ? 'backward' : 'backward_weight',
       tensor: weight.grad as Tensor,
@@ -219,5 +222,5 @@ async function sampledError(
     wanted.push(value);
     found.push(data[index]);
   }
-  return error(found, wanted);
+  return found.length > 0 ? error(found, wanted) : Number.NaN;
 }

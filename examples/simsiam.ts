@@ -2,19 +2,9 @@
 //
 //   node simsiam.ts [FOLDER]    of images; `photos` where none is named (Node 24 on)
 
-import { add, detach, mean, mul, l2Normalize, scale, sum } from 'slimgrad/node';
-import {
-  embedder,
-  minimize,
-  mlp,
-  mobilenetV1,
-  batchNormLayer,
-  oneEncoder,
-  sequential,
-  sgd,
-  Trainer,
-} from 'slimgrad/node';
-import { type Encoder, type Method, openDevice, openImageFolder, type Tape, type Tensor } from 'slimgrad/node';
+import { add, batchNormLayer, detach, embedder, type Encoder, l2Normalize, mean, type Method } from 'slimgrad/node';
+import { minimize, mlp, mobilenetV1, mul, oneEncoder, openDevice, openImageFolder, scale } from 'slimgrad/node';
+import { sequential, sgd, sum, type Tape, type Tensor, Trainer } from 'slimgrad/node';
 
 /** −(1/N) Σ_n cos(p_n, z_n), z a constant. */
 function negativeCosine(tape: Tape, p: Tensor, z: Tensor): Tensor {

@@ -2,18 +2,8 @@
 //
 //   node supervised.ts [FOLDER]    with a sub-folder of images a class; `labeled` where none is named (Node 24 on)
 
-import {
-  adamw,
-  add,
-  augment,
-  defaultViews,
-  linearLayer,
-  Loader,
-  mobilenetV1,
-  openDataset,
-  openDevice,
-} from 'slimgrad/node';
-import { generator, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
+import { adamw, add, augment, defaultViews, generator, linearLayer, Loader, mobilenetV1 } from 'slimgrad/node';
+import { openDataset, openDevice, Parameters, record, sequential, softmaxCrossEntropy } from 'slimgrad/node';
 
 const device = await openDevice();
 const { train } = await openDataset(process.argv[2] ?? 'labeled', { imageSize: 32 });

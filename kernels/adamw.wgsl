@@ -1,15 +1,20 @@
 // AdamW over all parameters at once (decoupled weight decay, bias-corrected moments):
-//   w *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g²;  w -= lr (m / bias1) / (sqrt(v / bias2) + eps)
-// bias1 = 1 - b1^t and bias2 = 1 - b2^t come with the step. Parameters, gradients and moments lie alike, tensors on
-// 64-float boundaries; what lies between them is zero and stays so.
+//   w *= 1 - lr wd;   m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g²;   w -= lr (m / bias1) / (sqrt(v / bias2) + eps)
+// bias1 = 1 - b1^t and bias2 = 1 - b2^t come with the step.
+// Buffers have one layout: all parameters in a row, each tensor padded to a multiple of 64 floats. The padding is zero and
+// stays zero. Threads: one per quad of four elements, so nothing races.
 
 const THREADS: u32 = 64;
 
+// <shared step>
+// What changes from step to step; the runtime fills it in (src/runtime/step_scalars.ts).
 struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, ema: f32, pad0: f32, pad1: f32 }
+// </shared>
+
 struct Params {
   quads: u32,
   beta2: f32,
-  rest1: f32,  // 1 - beta1 and 1 - beta2, as rounded from f64: in f32 the subtraction would cost 1e-5
+  rest1: f32,  // 1 - beta1 and 1 - beta2, rounded from f64: the subtraction in f32 is off by 1e-5
   rest2: f32,
   eps: f32,
   weight_decay: f32,
@@ -21,13 +26,18 @@ struct Params {
 @group(0) @binding(3) var<storage, read> grads: array<vec4f>;          // (quads)
 @group(0) @binding(4) var<storage, read_write> first: array<vec4f>;    // (quads): m
 @group(0) @binding(5) var<storage, read_write> second: array<vec4f>;   // (quads): v
-@group(0) @binding(6) var<storage, read> decays: array<f32>;           // (quads / 16): 1 where a 64-float block decays
+@group(0) @binding(6) var<storage, read> decays: array<f32>;           // (quads / 16): 1 where 64 floats decay
 
-// One thread per quad, which no other reads or writes.
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
+
+// One thread per quad (four elements); no other thread reads or writes it.
 @compute @workgroup_size(THREADS)
 fn update(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-          @builtin(local_invocation_index) lane: u32) {
-  let i = (wid.x + wid.y * num.x) * THREADS + lane;
+          @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i >= params.quads) { return; }
   let g = grads[i];
   let m = first[i] + params.rest1 * (g - first[i]);

@@ -1,29 +1,31 @@
-// Augmentation: a view x (N,3,S,S) f32 of N stored 8-bit pictures, in the order
-//   random resized crop, horizontal flip, colour jitter, grayscale, Gaussian blur, solarise, normalise,
-// or, with random = 0, resize, centre crop and normalise. Dispatches, each reading what the one before wrote:
+// Augmentation: one view x (N, 3, side, side) of N stored 8-bit images, in the order
+//   RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale, GaussianBlur, Solarize, Normalize,
+// or, with random = 0, Resize, CenterCrop, Normalize; named and defined as in torchvision. Dispatches, each of which reads
+// what the one before wrote:
 //   draw_words -> draw -> crop_rows -> crop_columns -> tone_finish                          without blur
 //                                                      tone -> blur_rows -> blur_finish     with blur
-// N batch, S side of x, W H a stored picture's sides, R rows that `rows` can hold for a picture (R >= H, R >= S).
+// N batch, W H sides of a stored image, R rows that `rows` can hold for an image (R >= H, R >= side).
 //
-// Colours are f32 in 0..1, unrounded; resizing clamps after either direction, as Pillow's does by storing bytes.
+// Colors are f32 in 0..1, unrounded; resizing clamps after either direction, as Pillow's does by storing bytes.
 //
-// A view is a function of (seed, step, sample, view) alone, with sample the picture's number in the data set, so that
-// it does not depend on who shares the batch or on which machine computes it. The draws of such a counter, i-th word
-// of philox((seed, step, sample, view), (i / 4, 0)):
-//    0 flip?   1 jitter?      2 grayscale?   3 blur?     4 solarise?   5 blur sigma   6 order of jitter   7 -
+// A view is a function of (seed, step, sample, view) alone, with sample the image's number in the data set, so that it
+// depends neither on the rest of the batch nor on the machine. Its random draws are the i-th words of
+// philox((seed, step, sample, view), (i / 4, 0)):
+//    0 flip?   1 jitter?      2 grayscale?   3 blur?     4 solarize?   5 blur sigma   6 order of jitter   7 -
 //    8 brightness   9 contrast   10 saturation   11 hue  12 crop left  13 crop top    14 -                15 -
 //   16 + 2t, 17 + 2t: area and log aspect ratio of the crop's try t, t = 0..9
+// Threads: each entry point says what a thread or a workgroup writes; nothing else writes it, so nothing races.
 
-const BLOCKS: u32 = 9; // of four draws
+const BLOCKS: u32 = 9; // blocks of four random words per image
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32; // activations in memory: f16 with precision 'f16'
 
 struct Params {
-  N: u32, S: u32, R: u32,
-  first: u32,                                // these N pictures are first.. of the batch
+  N: u32, side: u32, R: u32,
+  first: u32,                                // index in the batch of the first of these N images
   view: u32,                                 // 0 or 1
   tries: u32,                                // of a crop: at most 2 (BLOCKS - 4)
-  random: u32,                               // 0: resize the shorter side to `resize`, take the centre
+  random: u32,                               // 0: resize the shorter side to `resize`, crop the center
   resize: u32,
   scale_min: f32, scale_max: f32,            // of the crop's area
   ratio_min: f32, ratio_max: f32,            // of the crop's width to its height
@@ -35,18 +37,21 @@ struct Params {
   std_r: f32, std_g: f32, std_b: f32,
 }
 
+// <shared step>
+// What changes from step to step; the runtime fills it in (src/runtime/step_scalars.ts).
 struct Step { step: u32, seed: u32, lr: f32, bias1: f32, bias2: f32, ema: f32, pad0: f32, pad1: f32 }
+// </shared>
 
-// What becomes of one picture.
+// The transformations of one image.
 struct Draw {
   origin: u32,               // pixel index of the window's top left corner
   pitch: u32,                // pixels from row to row
-  left: u32, top: u32,       // the window within the picture; nothing outside of it is seen
+  left: u32, top: u32,       // the crop window; nothing outside of it is read
   width: u32, height: u32,
-  whole_x: u32, whole_y: u32, // what the window is resized to
-  part_x: u32, part_y: u32,  // where the view's corner lies in that
+  whole_x: u32, whole_y: u32, // size that the window is resized to
+  part_x: u32, part_y: u32,  // top left corner of the view in that
   flip: u32,
-  jitters: u32,              // how many: 4, or 0
+  jitters: u32,              // 4, or 0
   order: u32,                // of the four jitters, two bits each, first lowest
   contrast_at: u32, hue_at: u32, // their places in the order
   brightness: f32, contrast: f32, saturation: f32, hue: f32,
@@ -59,19 +64,19 @@ struct Draw {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> pixels: array<u32>;            // RGBA, 8 bits each, red lowest; alpha is ignored
-@group(0) @binding(3) var<storage, read> table: array<vec4u>;           // a stored picture: first pixel, W, H, -
-@group(0) @binding(4) var<storage, read> batch: array<vec4u>;           // a place in the batch: sample, entry of view 0, of view 1, -
+@group(0) @binding(3) var<storage, read> table: array<vec4u>;           // of a stored image: first pixel, W, H, -
+@group(0) @binding(4) var<storage, read> batch: array<vec4u>;           // per image of the batch: sample, entries of view 0 and view 1, -
 @group(0) @binding(5) var<storage, read> draws: array<Draw>;            // (N)
-@group(0) @binding(6) var<storage, read_write> drawn: array<Draw>;      // (N), the same memory in `draw`
+@group(0) @binding(6) var<storage, read_write> drawn: array<Draw>;      // (N): draws, written
 @group(0) @binding(7) var<storage, read_write> words: array<vec4u>;     // (N, BLOCKS)
-@group(0) @binding(13) var<storage, read> given: array<vec4u>;          // (N, BLOCKS), the same memory in `draw`
-@group(0) @binding(8) var<storage, read> rows: array<vec4f>;            // (N,R,S)
-@group(0) @binding(9) var<storage, read_write> new_rows: array<vec4f>;  // (N,R,S)
-@group(0) @binding(10) var<storage, read> image: array<vec4f>;          // (N,S,S)
-@group(0) @binding(11) var<storage, read_write> new_image: array<vec4f>; // (N,S,S)
-@group(0) @binding(12) var<storage, read_write> x: array<Stored>;       // (N,3,S,S)
+@group(0) @binding(13) var<storage, read> given: array<vec4u>;          // (N, BLOCKS): words, read only
+@group(0) @binding(8) var<storage, read> rows: array<vec4f>;            // (N, R, side)
+@group(0) @binding(9) var<storage, read_write> new_rows: array<vec4f>;  // (N, R, side)
+@group(0) @binding(10) var<storage, read> image: array<vec4f>;          // (N, side, side)
+@group(0) @binding(11) var<storage, read_write> new_image: array<vec4f>; // (N, side, side)
+@group(0) @binding(12) var<storage, read_write> x: array<Stored>;       // (N, 3, side, side)
 
-// --- draws
+// ---- Random numbers: Philox
 
 // Upper 32 bits of a product.
 fn multiply_high(a: u32, b: u32) -> u32 {
@@ -84,7 +89,7 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   return a1 * b1 + (middle >> 16u) + carry;
 }
 
-// Philox4x32-10; the twin of src/core/random.ts.
+// Philox4x32-10, as in src/core/random.ts.
 fn philox(counter: vec4u, quad: u32) -> vec4u {
   var c = counter;
   var key = vec2u(quad, 0u);
@@ -102,10 +107,10 @@ fn counter(n: u32) -> vec4u {
   return vec4u(step.seed, step.step, batch[params.first + n].x, params.view);
 }
 
-// Words as numbers in [0, 1): their upper 24 bits by 2^-24.
+// Words as numbers in [0, 1): their upper 24 bits times 2^-24.
 fn unit(random: vec4u) -> vec4f { return vec4f(random >> vec4u(8u)) * 5.9604644775390625e-8; }
 
-// The index-th order of four things, two bits each.
+// The index-th permutation of 0..3, two bits each.
 fn order_of_four(index: u32) -> u32 {
   var rest = index;
   var pool = 0xe4u; // 3, 2, 1, 0
@@ -120,7 +125,7 @@ fn order_of_four(index: u32) -> u32 {
   return order;
 }
 
-// Where `item` stands in an order.
+// Position of `item` in an order.
 fn place_of(item: u32, order: u32) -> u32 {
   for (var i = 0u; i < 3u; i++) {
     if (((order >> (2u * i)) & 3u) == item) { return i; }
@@ -128,9 +133,11 @@ fn place_of(item: u32, order: u32) -> u32 {
   return 3u;
 }
 
+// ---- RandomResizedCrop, Resize and CenterCrop: the window
+
 struct Window { left: u32, top: u32, width: u32, height: u32 }
 
-// torchvision's RandomResizedCrop: the first of ten tries that fits, else the largest centre crop of a legal ratio.
+// RandomResizedCrop: the first of `tries` tries that fits, else the largest center crop of an allowed ratio.
 fn random_window(at: u32, size: vec2u) -> Window {
   let extent = vec2f(size);
   let log_ratio = log(vec2f(params.ratio_min, params.ratio_max));
@@ -154,7 +161,9 @@ fn random_window(at: u32, size: vec2u) -> Window {
   return Window(corner.x, corner.y, side.x, side.y);
 }
 
-// A factor around 1.
+// ---- Draws of all transformations
+
+// A factor in 1 ± strength, from u in [0, 1).
 fn around_one(strength: f32, u: f32) -> f32 { return mix(max(0.0, 1.0 - strength), 1.0 + strength, u); }
 
 fn random_draw(n: u32, entry: vec4u) -> Draw {
@@ -172,8 +181,8 @@ fn random_draw(n: u32, entry: vec4u) -> Draw {
   draw.top = window.top;
   draw.width = window.width;
   draw.height = window.height;
-  draw.whole_x = params.S;
-  draw.whole_y = params.S;
+  draw.whole_x = params.side;
+  draw.whole_y = params.side;
   draw.flip = u32(happens.x);
   draw.jitters = select(0u, 4u, happens.y);
   draw.order = order_of_four(multiply_high(second.z, 24u));
@@ -189,12 +198,12 @@ fn random_draw(n: u32, entry: vec4u) -> Draw {
   return draw;
 }
 
-// torchvision's Resize(resize), then CenterCrop(S).
-fn centre_draw(entry: vec4u) -> Draw {
+// Resize(resize), then CenterCrop(side).
+fn center_draw(entry: vec4u) -> Draw {
   let size = entry.yz;
   let shorter = min(size.x, size.y);
   let resized = size * params.resize / shorter;
-  let corner = vec2u(round(vec2f(resized - params.S) / 2.0));
+  let corner = vec2u(round(vec2f(resized - params.side) / 2.0));
   var draw: Draw;
   draw.origin = entry.x;
   draw.pitch = entry.y;
@@ -207,7 +216,7 @@ fn centre_draw(entry: vec4u) -> Draw {
   return draw;
 }
 
-// One thread a picture.
+// One thread per image.
 @compute @workgroup_size(64)
 fn draw(@builtin(global_invocation_id) id: vec3u) {
   let n = id.x;
@@ -215,66 +224,68 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   let place = batch[params.first + n];
   let entry = table[select(place.y, place.z, params.view == 1u)];
   var draw: Draw;
-  if (params.random == 1u) { draw = random_draw(n, entry); } else { draw = centre_draw(entry); }
+  if (params.random == 1u) { draw = random_draw(n, entry); } else { draw = center_draw(entry); }
   drawn[n] = draw;
 }
 
-// One thread a block of four draws: the raw words behind `draw`.
+// One thread per block of four random words, which `draw` reads.
 @compute @workgroup_size(64)
 fn draw_words(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.N * BLOCKS) { return; }
   words[id.x] = philox(counter(id.x / BLOCKS), id.x % BLOCKS);
 }
 
-// --- colours
+// ---- ColorJitter
 
-fn grey(colour: vec3f) -> f32 { return dot(colour, vec3f(0.2989, 0.587, 0.114)); }
+fn gray(color: vec3f) -> f32 { return dot(color, vec3f(0.2989, 0.587, 0.114)); }
 
-fn blend(colour: vec3f, other: vec3f, factor: f32) -> vec3f {
-  return saturate(factor * colour + (1.0 - factor) * other);
+fn blend(color: vec3f, other: vec3f, factor: f32) -> vec3f {
+  return saturate(factor * color + (1.0 - factor) * other);
 }
 
-// Turns the hue by `turn` of a full circle, through HSV.
-fn turn_hue(colour: vec3f, turn: f32) -> vec3f {
-  let high = max(colour.r, max(colour.g, colour.b));
-  let low = min(colour.r, min(colour.g, colour.b));
+// Rotates the hue by `turn` of a full circle, through HSV.
+fn turn_hue(color: vec3f, turn: f32) -> vec3f {
+  let high = max(color.r, max(color.g, color.b));
+  let low = min(color.r, min(color.g, color.b));
   let chroma = high - low;
-  let d = (vec3f(high) - colour) / select(chroma, 1.0, chroma == 0.0);
-  var hue = select(4.0 + d.g - d.r, 2.0 + d.r - d.b, high == colour.g);
-  hue = fract(select(hue, d.b - d.g, high == colour.r) / 6.0 + 1.0 + turn);
+  let d = (vec3f(high) - color) / select(chroma, 1.0, chroma == 0.0);
+  var hue = select(4.0 + d.g - d.r, 2.0 + d.r - d.b, high == color.g);
+  hue = fract(select(hue, d.b - d.g, high == color.r) / 6.0 + 1.0 + turn);
   // f(n) = V - V S max(0, min(k, 4 - k, 1)), k = (n + 6 H) mod 6, for n = 5, 3, 1; V S is the chroma
   let k = fract((vec3f(5.0, 3.0, 1.0) + 6.0 * hue) / 6.0) * 6.0;
   return saturate(vec3f(high) - chroma * saturate(min(k, vec3f(4.0) - k)));
 }
 
-// The i-th jitter in the picture's order, if it is one of the blends: brightness 0, contrast 1, saturation 2.
+// The i-th jitter in the image's order, where it is a blend: brightness 0, contrast 1, saturation 2.
 fn jitter_blend(c: vec3f, draw: Draw, i: u32, mean: f32) -> vec3f {
   let what = (draw.order >> (2u * i)) & 3u;
-  let other = select(select(0.0, grey(c), what == 2u), mean, what == 1u);
+  let other = select(select(0.0, gray(c), what == 2u), mean, what == 1u);
   return blend(c, vec3f(other), select(select(draw.brightness, draw.saturation, what == 2u), draw.contrast, what == 1u));
 }
 
-// The picture's jitters before its end-th; `mean` is the grey mean that contrast blends with. A loop of one turn for
-// the hue, between two of blends: a software adapter computes both sides of a branch, but skips an empty loop.
-fn jitter(colour: vec3f, draw: Draw, end: u32, mean: f32) -> vec3f {
-  var c = colour;
+// The image's first `end` jitters; `mean` is the gray mean that contrast blends with. The hue is a loop of one iteration
+// between two loops of blends: a software adapter computes both sides of a branch, but skips an empty loop.
+fn jitter(color: vec3f, draw: Draw, end: u32, mean: f32) -> vec3f {
+  var c = color;
   for (var i = 0u; i < min(draw.hue_at, end); i++) { c = jitter_blend(c, draw, i, mean); }
   for (var i = draw.hue_at; i < min(draw.hue_at + 1u, end); i++) { c = turn_hue(c, draw.hue); }
   for (var i = draw.hue_at + 1u; i < end; i++) { c = jitter_blend(c, draw, i, mean); }
   return c;
 }
 
-// Solarises, normalises and stores pixel p of picture n.
-fn finish(n: u32, p: u32, colour: vec3f, solarize: bool) {
-  let c = select(colour, 1.0 - colour, vec3<bool>(solarize) & (colour >= vec3f(0.5)));
-  let plane = params.S * params.S;
+// ---- Solarize and Normalize
+
+// Stores pixel p of image n.
+fn finish(n: u32, p: u32, color: vec3f, solarize: bool) {
+  let c = select(color, 1.0 - color, vec3<bool>(solarize) & (color >= vec3f(0.5)));
+  let plane = params.side * params.side;
   let at = (params.first + n) * 3u * plane + p;
   x[at] = Stored((c.r - params.mean_r) / params.std_r);
   x[at + plane] = Stored((c.g - params.mean_g) / params.std_g);
   x[at + 2u * plane] = Stored((c.b - params.mean_b) / params.std_b);
 }
 
-// --- resizing: bicubic, a = -1/2, widened by the step where it shrinks the picture (antialias), taps inside the window
+// ---- Resizing and RandomHorizontalFlip: bicubic, a = -1/2, antialias (wider where it shrinks), taps inside the window
 
 fn cubic(distance: f32) -> f32 {
   let d = abs(distance);
@@ -283,15 +294,15 @@ fn cubic(distance: f32) -> f32 {
   return select(select(0.0, far, d < 2.0), near, d < 1.0);
 }
 
-// Taps begin.. before end around `pixel` + `inside` (0 to 1), both in pixels of the window.
+// Taps from begin up to end around `pixel` + `inside` (0 to 1), in pixels of the window.
 struct Taps { begin: u32, end: u32, pixel: i32, inside: f32, shrink: f32 }
 
-// The taps of the at-th of `whole` pixels that `length` pixels are resized to. The centre is a fraction of integers:
-// its place is as precise at the far end of a large picture as at the near one.
+// Taps of pixel `at` of the `whole` pixels that `length` pixels are resized to. The center is a quotient of integers, as
+// precise at the far end of a large image as at the near end.
 fn taps(at: u32, whole: u32, length: u32) -> Taps {
-  let centre = (2u * at + 1u) * length;
-  let pixel = i32(centre / (2u * whole));
-  let inside = f32(centre % (2u * whole)) / f32(2u * whole);
+  let center = (2u * at + 1u) * length;
+  let pixel = i32(center / (2u * whole));
+  let inside = f32(center % (2u * whole)) / f32(2u * whole);
   let width = max(f32(length) / f32(whole), 1.0);
   let begin = clamp(pixel + i32(floor(inside - 2.0 * width + 0.5)), 0, i32(length) - 1);
   let end = clamp(pixel + i32(floor(inside + 2.0 * width + 0.5)), 1, i32(length));
@@ -300,19 +311,19 @@ fn taps(at: u32, whole: u32, length: u32) -> Taps {
 
 fn weight_of(tap: u32, t: Taps) -> f32 { return cubic((f32(i32(tap) - t.pixel) + 0.5 - t.inside) * t.shrink); }
 
-// What a thread makes at once: pixels that share their weights. Named accumulators, so the number stays four.
+// Pixels of a thread, which share their weights. Accumulators are named, so the number is fixed at four.
 const ROWS: u32 = 4;    // of crop_rows
 const COLUMNS: u32 = 4; // of crop_columns
 
-// One thread per (column of x, ROWS rows of the window); the grid's y counts pictures.
+// One thread per column of x x ROWS rows of the window; the dispatch's y is the image.
 @compute @workgroup_size(64)
 fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
   let n = group.y;
   let draw = draws[n];
-  let column = id.x % params.S;
-  let row = id.x / params.S * ROWS;
+  let column = id.x % params.side;
+  let row = id.x / params.side * ROWS;
   if (row >= draw.height) { return; }
-  let t = taps(draw.part_x + select(column, params.S - 1u - column, draw.flip == 1u), draw.whole_x, draw.width);
+  let t = taps(draw.part_x + select(column, params.side - 1u - column, draw.flip == 1u), draw.whole_x, draw.width);
   let last = draw.height - 1u;
   let row0 = draw.origin + row * draw.pitch;
   let row1 = draw.origin + min(row + 1u, last) * draw.pitch;
@@ -331,25 +342,25 @@ fn crop_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
     c2 += weight * unpack4x8unorm(pixels[row2 + i]);
     c3 += weight * unpack4x8unorm(pixels[row3 + i]);
   }
-  let to = (n * params.R + row) * params.S + column;
+  let to = (n * params.R + row) * params.side + column;
   new_rows[to] = saturate(c0 / total);
-  if (row + 1u <= last) { new_rows[to + params.S] = saturate(c1 / total); }
-  if (row + 2u <= last) { new_rows[to + 2u * params.S] = saturate(c2 / total); }
-  if (row + 3u <= last) { new_rows[to + 3u * params.S] = saturate(c3 / total); }
+  if (row + 1u <= last) { new_rows[to + params.side] = saturate(c1 / total); }
+  if (row + 2u <= last) { new_rows[to + 2u * params.side] = saturate(c2 / total); }
+  if (row + 3u <= last) { new_rows[to + 3u * params.side] = saturate(c3 / total); }
 }
 
-// One thread per (row of x, COLUMNS of its columns); the grid's y counts pictures.
+// One thread per row of x x COLUMNS of its columns; the dispatch's y is the image.
 @compute @workgroup_size(64)
 fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
   let n = group.y;
   let draw = draws[n];
-  let across = (params.S + COLUMNS - 1u) / COLUMNS;
+  let across = (params.side + COLUMNS - 1u) / COLUMNS;
   let row = id.x / across;
   let column = id.x % across * COLUMNS;
-  if (row >= params.S) { return; }
+  if (row >= params.side) { return; }
   let t = taps(draw.part_y + row, draw.whole_y, draw.height);
-  let last = params.S - 1u;
-  let source = n * params.R * params.S;
+  let last = params.side - 1u;
+  let source = n * params.R * params.side;
   let column0 = source + column;
   let column1 = source + min(column + 1u, last);
   let column2 = source + min(column + 2u, last);
@@ -362,70 +373,70 @@ fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id)
   for (var i = t.begin; i < t.end; i++) {
     let weight = weight_of(i, t);
     total += weight;
-    c0 += weight * rows[column0 + i * params.S];
-    c1 += weight * rows[column1 + i * params.S];
-    c2 += weight * rows[column2 + i * params.S];
-    c3 += weight * rows[column3 + i * params.S];
+    c0 += weight * rows[column0 + i * params.side];
+    c1 += weight * rows[column1 + i * params.side];
+    c2 += weight * rows[column2 + i * params.side];
+    c3 += weight * rows[column3 + i * params.side];
   }
-  let to = (n * params.S + row) * params.S + column;
+  let to = (n * params.side + row) * params.side + column;
   new_image[to] = saturate(c0 / total);
   if (column + 1u <= last) { new_image[to + 1u] = saturate(c1 / total); }
   if (column + 2u <= last) { new_image[to + 2u] = saturate(c2 / total); }
   if (column + 3u <= last) { new_image[to + 3u] = saturate(c3 / total); }
 }
 
-// --- colour jitter and grayscale
+// ---- ColorJitter and RandomGrayscale: passes over an image
 
 var<workgroup> sums: array<f32, 64>;
 
-// The mean grey of picture n as the contrast jitter finds it, after the jitters that come before. All threads call it.
-fn contrast_mean(n: u32, lane: u32, draw: Draw) -> f32 {
-  let plane = params.S * params.S;
+// Mean gray of image n after the jitters before contrast: tree reduction in workgroup memory, called by all threads.
+fn contrast_mean(n: u32, lid: u32, draw: Draw) -> f32 {
+  let plane = params.side * params.side;
   var sum = 0.0;
   if (draw.jitters > 0u) {
-    for (var p = lane; p < plane; p += 64u) {
-      sum += grey(jitter(new_image[n * plane + p].rgb, draw, draw.contrast_at, 0.0));
+    for (var p = lid; p < plane; p += 64u) {
+      sum += gray(jitter(new_image[n * plane + p].rgb, draw, draw.contrast_at, 0.0));
     }
   }
-  sums[lane] = sum;
+  sums[lid] = sum;
   for (var half = 32u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { sums[lane] += sums[lane + half]; }
+    if (lid < half) { sums[lid] += sums[lid + half]; }
   }
   workgroupBarrier();
   return sums[0] / f32(plane);
 }
 
-fn toned(colour: vec3f, draw: Draw, mean: f32) -> vec3f {
-  let c = jitter(colour, draw, draw.jitters, mean);
-  return select(c, vec3f(grey(c)), draw.grayscale == 1u);
+fn toned(color: vec3f, draw: Draw, mean: f32) -> vec3f {
+  let c = jitter(color, draw, draw.jitters, mean);
+  return select(c, vec3f(gray(c)), draw.grayscale == 1u);
 }
 
-// One workgroup a picture, in place: a pixel is read and written by one thread.
+// One workgroup per image, in place: a pixel is read and written by one thread.
 @compute @workgroup_size(64)
-fn tone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn tone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lid: u32) {
   let n = group.x;
   let draw = draws[n];
-  let plane = params.S * params.S;
-  let mean = contrast_mean(n, lane, draw);
-  for (var p = lane; p < plane; p += 64u) {
+  let plane = params.side * params.side;
+  let mean = contrast_mean(n, lid, draw);
+  for (var p = lid; p < plane; p += 64u) {
     new_image[n * plane + p] = vec4f(toned(new_image[n * plane + p].rgb, draw, mean), 1.0);
   }
 }
 
-// One workgroup a picture; where no blur follows.
+// One workgroup per image; the last pass where there is no blur.
 @compute @workgroup_size(64)
-fn tone_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn tone_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lid: u32) {
   let n = group.x;
   let draw = draws[n];
-  let plane = params.S * params.S;
-  let mean = contrast_mean(n, lane, draw);
-  for (var p = lane; p < plane; p += 64u) {
+  let plane = params.side * params.side;
+  let mean = contrast_mean(n, lid, draw);
+  for (var p = lid; p < plane; p += 64u) {
     finish(n, p, toned(new_image[n * plane + p].rgb, draw, mean), draw.solarize == 1u);
   }
 }
 
-// --- Gaussian blur: window 2 radius + 1, borders reflected without repeating the edge
+// ---- GaussianBlur: window 2 radius + 1, borders reflected without repeating the edge
 
 fn gauss(distance: u32, sigma: f32) -> f32 {
   let d = f32(distance) / max(sigma, 1e-6);
@@ -433,18 +444,18 @@ fn gauss(distance: u32, sigma: f32) -> f32 {
 }
 
 fn reflect(at: i32) -> u32 {
-  let last = i32(params.S) - 1;
+  let last = i32(params.side) - 1;
   return u32(last - abs(last - abs(at)));
 }
 
-// One thread per pixel; the grid's y counts pictures.
+// One thread per pixel; the dispatch's y is the image.
 @compute @workgroup_size(64)
 fn blur_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
   let n = group.y;
-  if (id.x >= params.S * params.S) { return; }
+  if (id.x >= params.side * params.side) { return; }
   let sigma = draws[n].sigma;
-  let line = n * params.S * params.S + id.x / params.S * params.S;
-  let column = i32(id.x % params.S);
+  let line = n * params.side * params.side + id.x / params.side * params.side;
+  let column = i32(id.x % params.side);
   let radius = select(params.radius, 0u, sigma == 0.0);
   var c = image[line + u32(column)].rgb;
   var total = 1.0;
@@ -453,24 +464,24 @@ fn blur_rows(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) gr
     total += 2.0 * weight;
     c += weight * (image[line + reflect(column - i32(d))].rgb + image[line + reflect(column + i32(d))].rgb);
   }
-  new_rows[(n * params.R + id.x / params.S) * params.S + u32(column)] = vec4f(c / total, 1.0);
+  new_rows[(n * params.R + id.x / params.side) * params.side + u32(column)] = vec4f(c / total, 1.0);
 }
 
-// One thread per pixel of x; the grid's y counts pictures.
+// One thread per pixel of x; the dispatch's y is the image.
 @compute @workgroup_size(64)
 fn blur_finish(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
   let n = group.y;
-  if (id.x >= params.S * params.S) { return; }
+  if (id.x >= params.side * params.side) { return; }
   let draw = draws[n];
-  let column = n * params.R * params.S + id.x % params.S;
-  let row = i32(id.x / params.S);
+  let column = n * params.R * params.side + id.x % params.side;
+  let row = i32(id.x / params.side);
   let radius = select(params.radius, 0u, draw.sigma == 0.0);
-  var c = rows[column + u32(row) * params.S].rgb;
+  var c = rows[column + u32(row) * params.side].rgb;
   var total = 1.0;
   for (var d = 1u; d <= radius; d++) {
     let weight = gauss(d, draw.sigma);
     total += 2.0 * weight;
-    c += weight * (rows[column + reflect(row - i32(d)) * params.S].rgb + rows[column + reflect(row + i32(d)) * params.S].rgb);
+    c += weight * (rows[column + reflect(row - i32(d)) * params.side].rgb + rows[column + reflect(row + i32(d)) * params.side].rgb);
   }
   finish(n, id.x, c / total, draw.solarize == 1u);
 }

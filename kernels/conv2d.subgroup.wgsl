@@ -1,97 +1,151 @@
-// Convolution, NCHW times OIHW, with subgroups: the forms of conv2d.window.wgsl, where each lane loads the operand of
-// one of 8 channels and broadcasts hand it round. See conv2d.wgsl for the formula, the layout and the plain references.
-// LANES 8 needs subgroups of at least 8; with LANES 4 two loads make up the 8 channels.
+// Convolution, NCHW times OIHW, any kernel side and stride, for devices with subgroups: conv2d.window.wgsl, except that each
+// lane loads the operand of one of eight channels, which reaches the others by subgroupBroadcast. Reference: conv2d.wgsl,
+// where the formulas and the letters are. LANES 8 needs subgroups of at least 8; with LANES 4 two loads make the eight.
+// Threads: each writes its own outputs, inputs or partial sums, so nothing races.
 
 enable subgroups;
 
-const LANES: u32 = 8;
-const K: u32 = 3;        // kernel side
+const LANES: u32 = 8;    // lanes that hold an operand
+const k: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
-const THREADS: u32 = 64; // a workgroup
+const THREADS: u32 = 64; // threads of a workgroup
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32; // activations in memory: f16 with precision 'f16'
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_ROWS: bool = false;
-const KEPT_COLUMNS: bool = false;
+// <shared slice_rows_columns>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_ROWS: bool = false;    // true where kept_rows is bound
+const KEPT_COLUMNS: bool = false; // true where kept_columns is bound
+// </shared>
 
+// <shared window_bindings>
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
-  P: u32,
-  ldw: u32,
-  splits: u32,
+  pad: u32,
+  ldw: u32,    // stride of the weight between output channels
+  splits: u32, // backward_weight: parts of the sum over rows of dy
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
-@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (O, I, K, K), ldw between rows
+@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (O, I, k, k), ldw between rows
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
-@group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
-@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
-@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+@group(0) @binding(6) var<storage, read_write> partial: array<f32>; // (splits, O, I, k, k)
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), optional: the kept rows of the weight
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), optional: its kept columns
+// </shared>
 
-// Where an output channel's and an input channel's kernels lie in the host's weight.
+// <shared weight_offsets>
+// Offsets of an output channel's and of an input channel's k x k kernels in the host's weight.
 fn row_at(o: u32) -> u32 {
   if (KEPT_ROWS) { return kept_rows[o] * params.ldw; }
   return o * params.ldw;
 }
 fn column_at(i: u32) -> u32 {
-  if (KEPT_COLUMNS) { return kept_columns[i] * K * K; }
-  return i * K * K;
+  if (KEPT_COLUMNS) { return kept_columns[i] * k * k; }
+  return i * k * k;
 }
+// </shared>
 
-// A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
-fn pixel(row: u32, column: u32, inside: bool) -> f32 {
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// <shared load_x>
+// Pixel of the row of x that starts at offset `row`: zero padding left and right of it (negative columns wrap to large
+// unsigned ones), and where the row itself is outside.
+fn load_x(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
+// </shared>
 
-// The 4 pixels under each of three neighbouring taps, which share pixels where the stride is 1 or 2.
-struct Triple { first: vec4f, second: vec4f, third: vec4f }
-
-fn triple(row: u32, column: u32, inside: bool) -> Triple {
-  var v: Triple;
-  v.first = every_s(row, column, inside);
-  if (S == 1u) {
-    v.second = vec4f(v.first.yzw, pixel(row, column + 4u, inside));
-    v.third = vec4f(v.second.yzw, pixel(row, column + 5u, inside));
-  } else {
-    v.second = every_s(row, column + 1u, inside);
-    if (S == 2u) {
-      v.third = vec4f(v.first.yzw, pixel(row, column + 8u, inside));
-    } else {
-      v.third = every_s(row, column + 2u, inside);
-    }
-  }
-  return v;
+// <shared load_x4>
+// Four pixels of a row of x, S apart.
+fn load_x4(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(load_x(row, column, inside), load_x(row, column + S, inside),
+               load_x(row, column + 2u * S, inside), load_x(row, column + 3u * S, inside));
 }
+// </shared>
 
-fn under(v: Triple, taps: vec3f) -> vec4f {
+// <shared three_taps>
+// Pixels of a row of x under each of three neighboring taps of a kernel row, for four neighboring outputs. With stride 1
+// or 2 the taps share pixels, which are loaded once.
+struct Taps3 { first: vec4f, second: vec4f, third: vec4f }
+
+fn load_taps3(row: u32, column: u32, inside: bool) -> Taps3 {
+  let first = load_x4(row, column, inside);
+  if (S == 1u) {
+    let second = vec4f(first.yzw, load_x(row, column + 4u, inside));
+    return Taps3(first, second, vec4f(second.yzw, load_x(row, column + 5u, inside)));
+  }
+  let second = load_x4(row, column + 1u, inside);
+  if (S == 2u) { return Taps3(first, second, vec4f(first.yzw, load_x(row, column + 8u, inside))); }
+  return Taps3(first, second, load_x4(row, column + 2u, inside));
+}
+// </shared>
+
+// <shared load_dy>
+// Pixel of the row of dy that starts at offset `row`; zero left and right of it, and where the row itself is outside.
+fn load_dy(row: u32, column: u32, inside: bool) -> f32 {
+  return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
+}
+// </shared>
+
+// <shared store_y>
+// Stores up to four neighboring outputs of a row, at least one.
+fn store_y(at: u32, v: vec4f, count: u32) {
+  y[at] = Stored(v.x);
+  if (count > 1u) { y[at + 1u] = Stored(v.y); }
+  if (count > 2u) { y[at + 2u] = Stored(v.z); }
+  if (count > 3u) { y[at + 3u] = Stored(v.w); }
+}
+// </shared>
+
+// <shared store_dx_apart>
+// Stores up to four inputs of a row, S apart, at least one.
+fn store_dx(at: u32, v: vec4f, count: u32) {
+  dx[at] = v.x;
+  if (count > 1u) { dx[at + S] = v.y; }
+  if (count > 2u) { dx[at + 2u * S] = v.z; }
+  if (count > 3u) { dx[at + 3u * S] = v.w; }
+}
+// </shared>
+
+// <shared store_partial3>
+// Stores the partial sums of up to three neighboring taps of a kernel row, at least one.
+fn store_partial(at: u32, first: f32, second: f32, third: f32, taps: u32) {
+  partial[at] = first;
+  if (taps > 1u) { partial[at + 1u] = second; }
+  if (taps > 2u) { partial[at + 2u] = third; }
+}
+// </shared>
+
+// Products of a kernel row and the pixels under it.
+fn under(v: Taps3, taps: vec3f) -> vec4f {
   return taps.x * v.first + taps.y * v.second + taps.z * v.third;
 }
 
-fn every_s(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(pixel(row, column, inside), pixel(row, column + S, inside),
-               pixel(row, column + 2u * S, inside), pixel(row, column + 3u * S, inside));
-}
+// ---- Forward
 
-// Window: one thread 4 neighbouring outputs of a row for 8 output channels. A workgroup has one octet of channels; its
-// threads run over row tiles, rows and images alike, so that maps smaller than a workgroup fill it with further images.
+// One thread per four neighboring outputs of a row x 8 output channels. A workgroup has one octet of channels; its threads
+// run over tiles of a row, rows and images, so that a workgroup larger than a map takes several images.
 @compute @workgroup_size(THREADS)
 fn forward_window(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let octets = (params.O + 7u) / 8u;
   let tiles = (params.OW + 3u) / 4u;
   let o = group % octets * 8u;
   let t = group / octets * THREADS + lid;
   let tile = t % tiles;
-  let p = t / tiles % params.OH;
+  let oh = t / tiles % params.OH;
   let live = t < tiles * params.OH * params.N;
   let n = min(t / (tiles * params.OH), params.N - 1u);
 
@@ -101,18 +155,18 @@ fn forward_window(
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
-  let left = tile * 4u * S - params.P;
-  // One loop over input channels and kernel rows: as two, the inner one is unrolled and takes three times as long to compile.
-  for (var r = 0u; r < params.I * K; r++) {
-    let i = r / K;
-    let ky = r % K;
-    let h = p * S + ky - params.P;
+  let left = tile * 4u * S - params.pad;
+  // One loop over input channels and kernel rows: as two, the inner one is unrolled, which takes three times as long to compile.
+  for (var r = 0u; r < params.I * k; r++) {
+    let i = r / k;
+    let kh = r % k;
+    let h = oh * S + kh - params.pad;
     let inside = h < params.H;
     let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
-    if (K == 3u) {
-      // All three taps at once, so that a sum is fetched and put back once for the three of them.
-      let v = triple(row, left, inside);
-      let tap = column_at(i) + ky * K;
+    if (k == 3u) {
+      // All three taps at once, so that a sum is loaded and stored once for the three of them.
+      let v = load_taps3(row, left, inside);
+      let tap = column_at(i) + kh * k;
       let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
       var b = a;
       if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
@@ -125,20 +179,20 @@ fn forward_window(
       c6 += under(v, subgroupBroadcast(b, 6u % LANES));
       c7 += under(v, subgroupBroadcast(b, 7u % LANES));
     } else {
-      // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
-      for (var phase = 0u; phase < min(S, K); phase++) {
+      // Under taps kw, kw + S, kw + 2S ... the columns move on by one, so each step loads one pixel.
+      for (var phase = 0u; phase < min(S, k); phase++) {
         var column = left + phase;
         var window = vec4f(
           0f,
-          pixel(row, column, inside),
-          pixel(row, column + S, inside),
-          pixel(row, column + 2u * S, inside),
+          load_x(row, column, inside),
+          load_x(row, column + S, inside),
+          load_x(row, column + 2u * S, inside),
         );
         column += 3u * S;
-        for (var kx = phase; kx < K; kx += S) {
-          window = vec4f(window.yzw, pixel(row, column, inside));
+        for (var kw = phase; kw < k; kw += S) {
+          window = vec4f(window.yzw, load_x(row, column, inside));
           column += S;
-          let tap = column_at(i) + ky * K + kx;
+          let tap = column_at(i) + kh * k + kw;
           let a = weight[wa + tap];
           var b = a;
           if (LANES == 4u) { b = weight[wb + tap]; }
@@ -157,9 +211,9 @@ fn forward_window(
 
   if (!live || o >= params.O) { return; }
   let plane = params.OH * params.OW;
-  let q = tile * 4u;
-  let count = min(4u, params.OW - q);
-  var at = ((n * params.O + o) * params.OH + p) * params.OW + q;
+  let ow = tile * 4u;
+  let count = min(4u, params.OW - ow);
+  var at = ((n * params.O + o) * params.OH + oh) * params.OW + ow;
   for (var r = o; r < min(o + 8u, params.O); r++) {
     store_y(at, c0, count);
     at += plane;
@@ -167,26 +221,16 @@ fn forward_window(
   }
 }
 
-fn store_y(at: u32, v: vec4f, count: u32) {
-  y[at] = Stored(v.x);
-  if (count > 1u) { y[at + 1u] = Stored(v.y); }
-  if (count > 2u) { y[at + 2u] = Stored(v.z); }
-  if (count > 3u) { y[at + 3u] = Stored(v.w); }
-}
+// ---- Gradient of the input
 
-// A pixel of the row of dy that starts at `row`; zero beyond its ends and where there is no row.
-fn slope(row: u32, column: u32, inside: bool) -> f32 {
-  return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
-}
-
-// Window: one thread 4 inputs of a row, S apart, for 8 input channels. Inputs S apart see the same taps ky, kx of
+// One thread per four inputs of a row, S apart, x 8 input channels. Inputs S apart are under the same taps kh, kw of
 // different outputs, so rows and columns fall into S x S phases; a workgroup has one phase and one octet of channels.
 @compute @workgroup_size(THREADS)
 fn backward_input_window(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let octets = (params.I + 7u) / 8u;
   let rows = (params.H + S - 1u) / S;
   let tiles = ((params.W + S - 1u) / S + 3u) / 4u;
@@ -205,27 +249,27 @@ fn backward_input_window(
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
   var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
 
-  // The output under tap (ky0, kx0) of the tile's first input; each further tap of the phase is one output up or left.
-  let ky0 = (down + params.P) % S;
-  let kx0 = (right + params.P) % S;
-  let p0 = (down + params.P) / S + strip;
-  let q0 = (right + params.P) / S + tile * 4u;
+  // The output whose tap (kh0, kw0) is over the tile's first input; each next tap of the phase is one output up or left.
+  let kh0 = (down + params.pad) % S;
+  let kw0 = (right + params.pad) % S;
+  let oh0 = (down + params.pad) / S + strip;
+  let ow0 = (right + params.pad) / S + tile * 4u;
   for (var o = 0u; o < params.O; o++) {
-    for (var ky = ky0; ky < K; ky += S) {
-      let p = p0 - ky / S;
-      let inside = p < params.OH;
-      let row = ((n * params.O + o) * params.OH + min(p, params.OH - 1u)) * params.OW;
-      if (K == 3u && S == 1u) {
-        var v: Triple;
+    for (var kh = kh0; kh < k; kh += S) {
+      let oh = oh0 - kh / S;
+      let inside = oh < params.OH;
+      let row = ((n * params.O + o) * params.OH + min(oh, params.OH - 1u)) * params.OW;
+      if (k == 3u && S == 1u) {
+        var v: Taps3;
         v.third = vec4f(
-          slope(row, q0 - 2u, inside),
-          slope(row, q0 - 1u, inside),
-          slope(row, q0, inside),
-          slope(row, q0 + 1u, inside),
+          load_dy(row, ow0 - 2u, inside),
+          load_dy(row, ow0 - 1u, inside),
+          load_dy(row, ow0, inside),
+          load_dy(row, ow0 + 1u, inside),
         );
-        v.second = vec4f(v.third.yzw, slope(row, q0 + 2u, inside));
-        v.first = vec4f(v.second.yzw, slope(row, q0 + 3u, inside));
-        let tap = row_at(o) + ky * K;
+        v.second = vec4f(v.third.yzw, load_dy(row, ow0 + 2u, inside));
+        v.first = vec4f(v.second.yzw, load_dy(row, ow0 + 3u, inside));
+        let tap = row_at(o) + kh * k;
         let a = vec3f(weight[wa + tap], weight[wa + tap + 1u], weight[wa + tap + 2u]);
         var b = a;
         if (LANES == 4u) { b = vec3f(weight[wb + tap], weight[wb + tap + 1u], weight[wb + tap + 2u]); }
@@ -238,10 +282,10 @@ fn backward_input_window(
         c6 += under(v, subgroupBroadcast(b, 6u % LANES));
         c7 += under(v, subgroupBroadcast(b, 7u % LANES));
       } else {
-        var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
-        for (var kx = kx0; kx < K; kx += S) {
-          window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
-          let tap = row_at(o) + ky * K + kx;
+        var window = vec4f(load_dy(row, ow0 + 1u, inside), load_dy(row, ow0 + 2u, inside), load_dy(row, ow0 + 3u, inside), 0f);
+        for (var kw = kw0; kw < k; kw += S) {
+          window = vec4f(load_dy(row, ow0 - kw / S, inside), window.xyz);
+          let tap = row_at(o) + kh * k + kw;
           let a = weight[wa + tap];
           var b = a;
           if (LANES == 4u) { b = weight[wb + tap]; }
@@ -275,14 +319,9 @@ fn backward_input_window(
   if (octet > 7u) { store_dx(at + 7u * plane, c7, count); }
 }
 
-fn store_dx(at: u32, v: vec4f, count: u32) {
-  dx[at] = v.x;
-  if (count > 1u) { dx[at + S] = v.y; }
-  if (count > 2u) { dx[at + 2u * S] = v.z; }
-  if (count > 3u) { dx[at + 3u * S] = v.w; }
-}
+// ---- Gradient of the weight: split reduction
 
-// What the first four of 8 channels' lanes hold, and the last four.
+// Values of the first four of eight channels, and of the last four.
 fn lower(u: f32) -> vec4f {
   return vec4f(subgroupBroadcast(u, 0u), subgroupBroadcast(u, 1u), subgroupBroadcast(u, 2u), subgroupBroadcast(u, 3u));
 }
@@ -291,24 +330,24 @@ fn upper(w: f32) -> vec4f {
                subgroupBroadcast(w, 6u % LANES), subgroupBroadcast(w, 7u % LANES));
 }
 
-// Window: one thread up to 3 neighbouring taps of a kernel row for 8 output channels and one input channel, over one
-// share of the rows of dy. A workgroup has one octet of output channels and one split, so its threads read the same dy.
-// Each thread writes partials of its own; backward_weight_sum adds them up.
+// One thread per up to three neighboring taps of a kernel row x 8 output channels x one input channel, over one split of the
+// rows of dy. A workgroup has one octet of output channels and one split, so its threads read the same dy. Each thread
+// writes partial sums of its own; backward_weight_sum of conv2d.wgsl adds them up.
 @compute @workgroup_size(THREADS)
 fn backward_weight_window(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let group = wid.x + wid.y * num.x;
-  let triples = (K + 2u) / 3u;
-  let threads = params.I * K * triples;
+  let group = workgroup_index(wid, num);
+  let triples = (k + 2u) / 3u;
+  let threads = params.I * k * triples;
   let groups = (threads + THREADS - 1u) / THREADS;
   let octets = (params.O + 7u) / 8u;
   let t = group % groups * THREADS + lid;
   let live = t < threads;
-  let kx = t % triples * 3u;
-  let ky = t / triples % K;
-  let i = min(t / (triples * K), params.I - 1u);
+  let kw = t % triples * 3u;
+  let kh = t / triples % k;
+  let i = min(t / (triples * k), params.I - 1u);
   let o = group / groups % octets * 8u;
   let split = group / (groups * octets);
 
@@ -323,24 +362,24 @@ fn backward_weight_window(
   let share = (rows + params.splits - 1u) / params.splits;
   for (var r = split * share; r < min((split + 1u) * share, rows); r++) {
     let n = r / params.OH;
-    let p = r % params.OH;
-    let h = p * S + ky - params.P;
+    let oh = r % params.OH;
+    let h = oh * S + kh - params.pad;
     let inside = h < params.H;
     let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
-    let base = n * params.O * plane + p * params.OW;
-    for (var q = 0u; q < params.OW; q += 4u) {
-      let v = triple(row, q * S + kx - params.P, inside);
-      // Where the tile overhangs its row, dy counts as zero.
-      let overhang = vec4u(q, q + 1u, q + 2u, q + 3u) >= vec4u(params.OW);
-      let q1 = min(q + 1u, params.OW - 1u);
-      let q2 = min(q + 2u, params.OW - 1u);
-      let q3 = min(q + 3u, params.OW - 1u);
+    let base = n * params.O * plane + oh * params.OW;
+    for (var ow = 0u; ow < params.OW; ow += 4u) {
+      let v = load_taps3(row, ow * S + kw - params.pad, inside);
+      // Beyond the end of the row dy is zero.
+      let overhang = vec4u(ow, ow + 1u, ow + 2u, ow + 3u) >= vec4u(params.OW);
+      let ow1 = min(ow + 1u, params.OW - 1u);
+      let ow2 = min(ow + 2u, params.OW - 1u);
+      let ow3 = min(ow + 3u, params.OW - 1u);
       let ua = base + da;
-      let u = select(vec4f(dy[ua + q], dy[ua + q1], dy[ua + q2], dy[ua + q3]), vec4f(), overhang);
+      let u = select(vec4f(dy[ua + ow], dy[ua + ow1], dy[ua + ow2], dy[ua + ow3]), vec4f(), overhang);
       var w = u;
       if (LANES == 4u) {
         let va = base + db;
-        w = select(vec4f(dy[va + q], dy[va + q1], dy[va + q2], dy[va + q3]), vec4f(), overhang);
+        w = select(vec4f(dy[va + ow], dy[va + ow1], dy[va + ow2], dy[va + ow3]), vec4f(), overhang);
       }
       var d = lower(u.x);
       var e = upper(w.x);
@@ -377,11 +416,11 @@ fn backward_weight_window(
     }
   }
 
-  let at = ((split * params.O + o) * params.I + i) * K * K + ky * K + kx;
-  let stride = params.I * K * K;
+  let at = ((split * params.O + o) * params.I + i) * k * k + kh * k + kw;
+  let stride = params.I * k * k;
   let octet = min(8u, params.O - min(o, params.O));
   if (!live || split >= params.splits) { return; }
-  let taps = min(3u, K - kx);
+  let taps = min(3u, k - kw);
   if (octet > 0u) { store_partial(at, a0.x, a1.x, a2.x, taps); }
   if (octet > 1u) { store_partial(at + stride, a0.y, a1.y, a2.y, taps); }
   if (octet > 2u) { store_partial(at + 2u * stride, a0.z, a1.z, a2.z, taps); }
@@ -390,10 +429,4 @@ fn backward_weight_window(
   if (octet > 5u) { store_partial(at + 5u * stride, b0.y, b1.y, b2.y, taps); }
   if (octet > 6u) { store_partial(at + 6u * stride, b0.z, b1.z, b2.z, taps); }
   if (octet > 7u) { store_partial(at + 7u * stride, b0.w, b1.w, b2.w, taps); }
-}
-
-fn store_partial(at: u32, first: f32, second: f32, third: f32, taps: u32) {
-  partial[at] = first;
-  if (taps > 1u) { partial[at + 1u] = second; }
-  if (taps > 2u) { partial[at + 2u] = third; }
 }

@@ -1,6 +1,8 @@
-// Convolution with a 3x3 kernel, NCHW times OIHW, with subgroups: tiles of two rows of 4 pixels and up to 16 channels a
-// thread. Each lane loads the weights of one or two channels, and broadcasts hand them round; a row of pixels that two
-// outputs need is loaded once. See conv2d.wgsl for the formula, the layout and the plain references.
+// 3x3 convolution, NCHW times OIHW, for devices with subgroups: register tile of two rows of four pixels and up to 16
+// channels. Each lane loads the weights of one or two channels, which reach the others by subgroupBroadcast; a row of
+// pixels that two outputs need is loaded once. Reference: forward and backward_input of conv2d.wgsl, where the formulas
+// and the letters are.
+// Threads: one per register tile, which it alone writes, so nothing races.
 
 enable subgroups;
 
@@ -9,22 +11,24 @@ const CHANNELS: u32 = 16;
 // Lanes that hold the channels' weights: 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
 const S: u32 = 1;       // stride of forward_tile, 1 or 2
-const THREADS: u32 = 8; // a workgroup
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+const THREADS: u32 = 8; // threads of a workgroup
+alias Stored = f32;    // activations in memory: f16 with precision 'f16'
 alias Stored4 = vec4f;
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_ROWS: bool = false;
-const KEPT_COLUMNS: bool = false;
+// <shared slice_rows_columns>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_ROWS: bool = false;    // true where kept_rows is bound
+const KEPT_COLUMNS: bool = false; // true where kept_columns is bound
+// </shared>
 
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
-  P: u32,
+  pad: u32,
   row: u32, column: u32, // strides of the weight: per output channel, per input channel
-  turn: u32,             // 1: the kernel turned by 180 degrees
-  channels: u32,         // CHANNELS, where it must not be a constant
+  turn: u32,             // 1: the kernel rotated by 180 degrees
+  channels: u32,         // CHANNELS as a uniform, so that the loop over them is not unrolled
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,11 +37,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>; // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;       // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (N, I, H, W)
-@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>; // y by fours, where OW is a multiple of 4
-@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
-@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>; // (N, O, OH, OW / 4), where OW is a multiple of 4
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (O), optional: the kept rows of the weight
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (I), optional: its kept columns
 
-// Where an output channel's and an input channel's kernels lie in the host's weight.
+// <shared strided_weight_offsets>
+// Offsets of output channels (rows) and of an input channel (column) in the host's weight.
 fn row_at(o: u32) -> u32 {
   if (KEPT_ROWS) { return kept_rows[o] * params.row; }
   return o * params.row;
@@ -50,30 +55,59 @@ fn column_at(i: u32) -> u32 {
   if (KEPT_COLUMNS) { return kept_columns[i] * params.column; }
   return i * params.column;
 }
+// </shared>
 
-// A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
-fn pixel(row: u32, column: u32, inside: bool) -> f32 {
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// <shared load_x>
+// Pixel of the row of x that starts at offset `row`: zero padding left and right of it (negative columns wrap to large
+// unsigned ones), and where the row itself is outside.
+fn load_x(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
+// </shared>
 
-// The pixels of a row under each of the three taps of a kernel row, for 4 neighbouring outputs.
-struct Window { first: vec4f, second: vec4f, third: vec4f }
-
-fn window(n: u32, i: u32, h: u32, left: u32) -> Window {
-  let inside = h < params.H;
-  let row = ((n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W;
-  let a = vec4f(pixel(row, left, inside), pixel(row, left + S, inside),
-                pixel(row, left + 2u * S, inside), pixel(row, left + 3u * S, inside));
-  if (S == 1u) {
-    let b = vec4f(a.yzw, pixel(row, left + 4u, inside));
-    return Window(a, b, vec4f(b.yzw, pixel(row, left + 5u, inside)));
-  }
-  let b = vec4f(pixel(row, left + 1u, inside), pixel(row, left + S + 1u, inside),
-                pixel(row, left + 2u * S + 1u, inside), pixel(row, left + 3u * S + 1u, inside));
-  return Window(a, b, vec4f(a.yzw, pixel(row, left + 8u, inside)));
+// <shared load_x4>
+// Four pixels of a row of x, S apart.
+fn load_x4(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(load_x(row, column, inside), load_x(row, column + S, inside),
+               load_x(row, column + 2u * S, inside), load_x(row, column + 3u * S, inside));
 }
+// </shared>
 
-// Two rows of 4 outputs of a channel.
+// <shared three_taps>
+// Pixels of a row of x under each of three neighboring taps of a kernel row, for four neighboring outputs. With stride 1
+// or 2 the taps share pixels, which are loaded once.
+struct Taps3 { first: vec4f, second: vec4f, third: vec4f }
+
+fn load_taps3(row: u32, column: u32, inside: bool) -> Taps3 {
+  let first = load_x4(row, column, inside);
+  if (S == 1u) {
+    let second = vec4f(first.yzw, load_x(row, column + 4u, inside));
+    return Taps3(first, second, vec4f(second.yzw, load_x(row, column + 5u, inside)));
+  }
+  let second = load_x4(row, column + 1u, inside);
+  if (S == 2u) { return Taps3(first, second, vec4f(first.yzw, load_x(row, column + 8u, inside))); }
+  return Taps3(first, second, load_x4(row, column + 2u, inside));
+}
+// </shared>
+
+// <shared store_y>
+// Stores up to four neighboring outputs of a row, at least one.
+fn store_y(at: u32, v: vec4f, count: u32) {
+  y[at] = Stored(v.x);
+  if (count > 1u) { y[at + 1u] = Stored(v.y); }
+  if (count > 2u) { y[at + 2u] = Stored(v.z); }
+  if (count > 3u) { y[at + 3u] = Stored(v.w); }
+}
+// </shared>
+
+// ---- Forward: register tile
+
+// Two rows of four outputs of a channel.
 struct Pair { upper: vec4f, lower: vec4f }
 
 // Named members, not an array: SwiftShader runs arrays several times slower.
@@ -82,14 +116,14 @@ struct Tile {
   c8: Pair, c9: Pair, c10: Pair, c11: Pair, c12: Pair, c13: Pair, c14: Pair, c15: Pair,
 }
 
-// Adds a row of the kernel, all three taps at once, so that a sum is fetched and put back once for the three of them.
-fn add(pair: Pair, taps: vec3f, upper: Window, lower: Window) -> Pair {
+// Adds a row of the kernel: all three taps at once, so that a sum is loaded and stored once for the three of them.
+fn add(pair: Pair, taps: vec3f, upper: Taps3, lower: Taps3) -> Pair {
   return Pair(pair.upper + (taps.x * upper.first + taps.y * upper.second + taps.z * upper.third),
               pair.lower + (taps.x * lower.first + taps.y * lower.second + taps.z * lower.third));
 }
 
-// Brings the next channel into c0. Channels are stored in a loop that no compiler can unroll: a store for each would
-// take lavapipe seconds to compile.
+// Moves the next channel into c0. Channels are stored in a loop whose bound is a uniform, so that it is not unrolled:
+// separate stores would take lavapipe seconds to compile.
 fn shift(tile: ptr<function, Tile>) {
   (*tile).c0 = (*tile).c1;
   (*tile).c1 = (*tile).c2;
@@ -110,7 +144,7 @@ fn shift(tile: ptr<function, Tile>) {
   }
 }
 
-// The taps of a kernel row, in the order in which they are met.
+// Taps of a kernel row, from left to right of the pixels under it.
 fn taps(at: u32) -> vec3f {
   let turned = params.turn == 1u;
   let first = weight[select(at, at + 2u, turned)];
@@ -118,8 +152,8 @@ fn taps(at: u32) -> vec3f {
   return vec3f(first, weight[at + 1u], third);
 }
 
-// Which outputs a thread has: channels from o on, rows p and p + 1, columns q to q + 3 of image n.
-struct Place { o: u32, n: u32, p: u32, q: u32, live: bool }
+// Outputs of a thread: channels from o on, rows oh and oh + 1, columns ow to ow + 3 of image n.
+struct Place { o: u32, n: u32, oh: u32, ow: u32, live: bool }
 
 fn place(group: u32, lid: u32) -> Place {
   let groups = (params.O + CHANNELS - 1u) / CHANNELS;
@@ -130,22 +164,24 @@ fn place(group: u32, lid: u32) -> Place {
   return Place(group % groups * CHANNELS, min(n, params.N - 1u), t / tiles % pairs * 2u, t % tiles * 4u, n < params.N);
 }
 
+// The tile's sums over all input channels.
 fn correlate(at: Place, lane: u32, tile: ptr<function, Tile>) {
   let held_at = rows_at(min(at.o + lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u), vec4u(params.O - 1u)));
-  let left = at.q * S - params.P;
-  var before: Window;
-  var upper: Window;
-  var lower: Window;
-  // One loop over channels and rows, and one place that loads: otherwise compilers unroll, and take seconds.
+  let left = at.ow * S - params.pad;
+  var before: Taps3;
+  var upper: Taps3;
+  var lower: Taps3;
+  // One loop over channels and rows, with one load: otherwise compilers unroll it and take seconds.
   for (var step = 0u; step < params.I * (S + 3u); step++) {
     let i = step / (S + 3u);
     let r = step % (S + 3u);
     if (S == 1u) { upper = lower; } else { upper = before; }
     before = lower;
-    lower = window(at.n, i, at.p * S + r - params.P, left);
+    let h = at.oh * S + r - params.pad;
+    lower = load_taps3(((at.n * params.I + i) * params.H + min(h, params.H - 1u)) * params.W, left, h < params.H);
     if (r < S) { continue; }
-    let ky = r - S;
-    let row = held_at + column_at(i) + 3u * select(ky, 2u - ky, params.turn == 1u);
+    let kh = r - S;
+    let row = held_at + column_at(i) + 3u * select(kh, 2u - kh, params.turn == 1u);
     var held = mat4x3f();
     held[0] = taps(row.x);
     if (CHANNELS > SHARE) { held[1] = taps(row.y); }
@@ -174,76 +210,87 @@ fn correlate(at: Place, lane: u32, tile: ptr<function, Tile>) {
   }
 }
 
-// One thread per two rows x 4 outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
-// run over row tiles, pairs of rows and images alike, so that maps smaller than a workgroup fill it with further
-// images. Also computes backward_input at stride 1, which is a correlation of dy with the turned kernel: bind x = dy, y = dx,
-// swap the channels and the maps, and let 2 - P take the place of P.
+// One thread per two rows x four outputs x CHANNELS output channels. A workgroup has one group of channels; its threads
+// run over tiles of a row, pairs of rows and images, so that a workgroup larger than a map takes several images.
+// Also computes backward_input at stride 1, a correlation of dy with the rotated kernel: bind x = dy, y = dx, swap I and O,
+// (H, W) and (OH, OW), and use pad = 2 - pad.
 @compute @workgroup_size(THREADS)
 fn forward_tile(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let at = place(wid.x + wid.y * num.x, lid);
+  let at = place(workgroup_index(wid, num), lid);
   var tile: Tile;
   correlate(at, lane, &tile);
   if (!at.live) { return; }
-  let count = min(4u, params.OW - at.q);
-  var to = ((at.n * params.O + at.o) * params.OH + at.p) * params.OW + at.q;
+  let count = min(4u, params.OW - at.ow);
+  var to = ((at.n * params.O + at.o) * params.OH + at.oh) * params.OW + at.ow;
   for (var c = 0u; c < min(params.channels, params.O - at.o); c++) {
     store_y(to, tile.c0.upper, count);
-    if (at.p + 1u < params.OH) { store_y(to + params.OW, tile.c0.lower, count); }
+    if (at.oh + 1u < params.OH) { store_y(to + params.OW, tile.c0.lower, count); }
     to += params.OH * params.OW;
     shift(&tile);
   }
 }
 
-fn store_y(at: u32, v: vec4f, count: u32) {
-  y[at] = Stored(v.x);
-  if (count > 1u) { y[at + 1u] = Stored(v.y); }
-  if (count > 2u) { y[at + 2u] = Stored(v.z); }
-  if (count > 3u) { y[at + 3u] = Stored(v.w); }
-}
-
-// As forward_tile, for rows of y that are whole vectors: where there are few channels to sum, stores are half of the time.
+// forward_tile for OW % 4 == 0, with vector stores: with few input channels, stores are half of the time.
 @compute @workgroup_size(THREADS)
 fn forward_tile4(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let at = place(wid.x + wid.y * num.x, lid);
+  let at = place(workgroup_index(wid, num), lid);
   var tile: Tile;
   correlate(at, lane, &tile);
   if (!at.live) { return; }
   let row = params.OW / 4u;
-  var to = ((at.n * params.O + at.o) * params.OH + at.p) * row + at.q / 4u;
+  var to = ((at.n * params.O + at.o) * params.OH + at.oh) * row + at.ow / 4u;
   for (var c = 0u; c < min(params.channels, params.O - at.o); c++) {
     y4[to] = Stored4(tile.c0.upper);
-    if (at.p + 1u < params.OH) { y4[to + row] = Stored4(tile.c0.lower); }
+    if (at.oh + 1u < params.OH) { y4[to + row] = Stored4(tile.c0.lower); }
     to += params.OH * row;
     shift(&tile);
   }
 }
 
-// A pixel of the row of dy that starts at `row`; zero beyond its end and where there is no row.
-fn slope(row: u32, column: u32, inside: bool) -> f32 {
+// ---- Backward of stride 2: register tile
+
+// <shared load_dy>
+// Pixel of the row of dy that starts at offset `row`; zero left and right of it, and where the row itself is outside.
+fn load_dy(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
 }
+// </shared>
 
-// Four pixels of dy, and those to their right.
-struct Slopes { here: vec4f, right: vec4f }
+// <shared store_dx_interleaved>
+// Stores up to eight neighboring inputs of a row, at least one: even columns and odd columns interleaved.
+fn store_dx(at: u32, even: vec4f, odd: vec4f, count: u32) {
+  dx[at] = even.x;
+  if (count > 1u) { dx[at + 1u] = odd.x; }
+  if (count > 2u) { dx[at + 2u] = even.y; }
+  if (count > 3u) { dx[at + 3u] = odd.y; }
+  if (count > 4u) { dx[at + 4u] = even.z; }
+  if (count > 5u) { dx[at + 5u] = odd.z; }
+  if (count > 6u) { dx[at + 6u] = even.w; }
+  if (count > 7u) { dx[at + 7u] = odd.w; }
+}
+// </shared>
 
-fn slopes(n: u32, o: u32, p: u32, q: u32) -> Slopes {
-  let inside = p < params.OH;
-  let row = ((n * params.O + o) * params.OH + min(p, params.OH - 1u)) * params.OW;
-  let here = vec4f(slope(row, q, inside), slope(row, q + 1u, inside),
-                   slope(row, q + 2u, inside), slope(row, q + 3u, inside));
-  return Slopes(here, vec4f(here.yzw, slope(row, q + 4u, inside)));
+// Four pixels of dy, and their neighbors to the right.
+struct DyPair { here: vec4f, right: vec4f }
+
+fn load_dy_pair(n: u32, o: u32, oh: u32, ow: u32) -> DyPair {
+  let inside = oh < params.OH;
+  let row = ((n * params.O + o) * params.OH + min(oh, params.OH - 1u)) * params.OW;
+  let here = vec4f(load_dy(row, ow, inside), load_dy(row, ow + 1u, inside),
+                   load_dy(row, ow + 2u, inside), load_dy(row, ow + 3u, inside));
+  return DyPair(here, vec4f(here.yzw, load_dy(row, ow + 4u, inside)));
 }
 
-// Two rows of 8 inputs of a channel, even columns and odd ones apart: which taps an input is under depends on that.
+// Two rows of eight inputs of a channel, by even and odd columns, which are under different taps.
 struct Block { even: vec4f, odd: vec4f, even_below: vec4f, odd_below: vec4f }
 
-// The taps of a kernel, by rows.
+// Taps of a kernel, by rows.
 struct Taps { k0: vec3f, k1: vec3f, k2: vec3f }
 
 fn kernel(at: u32) -> Taps {
@@ -252,28 +299,28 @@ fn kernel(at: u32) -> Taps {
               vec3f(weight[at + 6u], weight[at + 7u], weight[at + 8u]));
 }
 
-// Adds what outputs of one channel give back through the kernel.
-fn give(sums: Block, k0: vec3f, k1: vec3f, k2: vec3f, at: Slopes, below: Slopes) -> Block {
+// Adds the gradient that one output channel passes back through its kernel.
+fn give(sums: Block, k0: vec3f, k1: vec3f, k2: vec3f, at: DyPair, below: DyPair) -> Block {
   return Block(sums.even + k1.y * at.here,
                sums.odd + (k1.z * at.here + k1.x * at.right),
                sums.even_below + (k2.y * at.here + k0.y * below.here),
                sums.odd_below + (k2.z * at.here + k2.x * at.right + k0.z * below.here + k0.x * below.right));
 }
 
-// Stride 2, padding 1: one thread per 2 x 8 inputs x 8 input channels, fed by 2 x 5 outputs. Workgroups as above.
+// Stride 2, padding 1: one thread per 2 x 8 inputs x 8 input channels, from 2 x 5 outputs. Workgroups as in forward_tile.
 @compute @workgroup_size(THREADS)
 fn backward_input_tile2(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let groups = (params.I + 7u) / 8u;
   let tiles = (params.W + 7u) / 8u;
   let pairs = (params.H + 1u) / 2u;
   let i = group % groups * 8u;
   let t = group / groups * THREADS + lid;
-  let q = t % tiles * 4u;
-  let p = t / tiles % pairs;
+  let ow = t % tiles * 4u;
+  let oh = t / tiles % pairs;
   let live = t < tiles * pairs * params.N;
   let n = min(t / (tiles * pairs), params.N - 1u);
 
@@ -283,8 +330,8 @@ fn backward_input_tile2(
   var c0: Block; var c1: Block; var c2: Block; var c3: Block;
   var c4: Block; var c5: Block; var c6: Block; var c7: Block;
   for (var o = 0u; o < params.O; o++) {
-    let at = slopes(n, o, p, q);
-    let below = slopes(n, o, p + 1u, q);
+    let at = load_dy_pair(n, o, oh, ow);
+    let below = load_dy_pair(n, o, oh + 1u, ow);
     let row = row_at(o);
     let a = kernel(wa + row);
     var b = a;
@@ -308,24 +355,13 @@ fn backward_input_tile2(
   }
 
   if (!live) { return; }
-  let right = min(8u, params.W - 2u * q);
-  let below = select(0u, right, 2u * p + 1u < params.H);
-  var to = ((n * params.I + i) * params.H + 2u * p) * params.W + 2u * q;
+  let right = min(8u, params.W - 2u * ow);
+  let below = select(0u, right, 2u * oh + 1u < params.H);
+  var to = ((n * params.I + i) * params.H + 2u * oh) * params.W + 2u * ow;
   for (var c = 0u; c < min(params.channels, params.I - i); c++) {
     store_dx(to, c0.even, c0.odd, right);
-    store_dx(to + params.W, c0.even_below, c0.odd_below, below);
+    if (below > 0u) { store_dx(to + params.W, c0.even_below, c0.odd_below, below); }
     to += params.H * params.W;
     c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7;
   }
-}
-
-fn store_dx(at: u32, even: vec4f, odd: vec4f, count: u32) {
-  if (count > 0u) { dx[at] = even.x; }
-  if (count > 1u) { dx[at + 1u] = odd.x; }
-  if (count > 2u) { dx[at + 2u] = even.y; }
-  if (count > 3u) { dx[at + 3u] = odd.y; }
-  if (count > 4u) { dx[at + 4u] = even.z; }
-  if (count > 5u) { dx[at + 5u] = odd.z; }
-  if (count > 6u) { dx[at + 6u] = even.w; }
-  if (count > 7u) { dx[at + 7u] = odd.w; }
 }

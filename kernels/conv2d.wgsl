@@ -1,75 +1,90 @@
-// Convolution, NCHW times OIHW, no bias; any kernel size, stride and padding.
+// Convolution, NCHW times OIHW, no bias; any kernel side, stride and padding.
 //
-//   y[n,o,p,q] = sum over i, ky, kx of x[n, i, p*S + ky - P, q*S + kx - P] * weight[o,i,ky,kx]
+//   y[n,o,oh,ow]  = Σ_i,kh,kw x[n, i, oh S + kh - pad, ow S + kw - pad] weight[o,i,kh,kw]
+//   dx[n,i,h,w]   = Σ_o,kh,kw dy[n, o, (h + pad - kh) / S, (w + pad - kw) / S] weight[o,i,kh,kw], where the divisions are exact
+//   dweight[o,i,kh,kw] += Σ_n,oh,ow x[n, i, oh S + kh - pad, ow S + kw - pad] dy[n,o,oh,ow]
 //
-// N batch, I input channels, O output channels, H W input, OH OW output, K kernel side, S stride, P padding.
-// The weight may be a slice of a wider host's: ldw is the host's distance between output channels.
+// N batch, I input and O output channels, (H, W) → (OH, OW), k kernel side, S stride, pad padding.
+// The weight may be a slice of a wider host's: ldw is the host's stride between output channels.
 //
-// Here: one thread a result, the reference and the documentation of the faster forms in conv2d.window.wgsl and
-// conv2d.subgroup.wgsl; and the sum of partial weight gradients, which those share. In all forms a thread owns what it
-// writes, so nothing races.
+// This file is the reference: one thread per result. Its variants are
+//   conv2d.window.wgsl    register tile: four pixels of a row for eight channels; any k and S
+//   conv2d.subgroup.wgsl  the same with subgroupBroadcast
+//   conv2d.tile.wgsl      3x3, subgroups: two rows of four pixels for up to 16 channels; forward and backward_input
+//   conv2d.weight.wgsl    3x3, subgroups: backward_weight with nine taps in registers
+// It also has backward_weight_sum, the second pass of their split reductions.
+// Threads: in all variants a thread writes only its own results, so nothing races; backward_input gathers.
 
-const K: u32 = 3;        // kernel side
+const k: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
-const THREADS: u32 = 64; // a workgroup
+const THREADS: u32 = 64; // threads of a workgroup
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32; // activations in memory: f16 with precision 'f16'
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_ROWS: bool = false;
-const KEPT_COLUMNS: bool = false;
+// <shared slice_rows_columns>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_ROWS: bool = false;    // true where kept_rows is bound
+const KEPT_COLUMNS: bool = false; // true where kept_columns is bound
+// </shared>
 
 struct Params {
   N: u32, I: u32, O: u32,
   H: u32, W: u32, OH: u32, OW: u32,
-  P: u32,
-  ldw: u32,
-  splits: u32,
+  pad: u32,
+  ldw: u32,    // stride of the weight between output channels
+  splits: u32, // backward_weight_sum: partial sums of a weight
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, I, H, W)
-@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (O, I, K, K), ldw between rows
+@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (O, I, k, k), ldw between rows
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, O, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, O, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, I, H, W)
-@group(0) @binding(6) var<storage, read_write> dweight: array<Strided>; // (O, I, K, K), ldw as above; added to
-@group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, O, I, K, K)
-@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (O), where the weight's rows are kept by a list
-@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+@group(0) @binding(6) var<storage, read_write> dweight: array<Strided>; // (O, I, k, k), ldw between rows; added to
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, O, I, k, k)
+@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (O), optional: the kept rows of the weight
+@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (I), optional: its kept columns
 
-// Where an output channel's and an input channel's kernels lie in the host's weight.
+// <shared weight_offsets>
+// Offsets of an output channel's and of an input channel's k x k kernels in the host's weight.
 fn row_at(o: u32) -> u32 {
   if (KEPT_ROWS) { return kept_rows[o] * params.ldw; }
   return o * params.ldw;
 }
 fn column_at(i: u32) -> u32 {
-  if (KEPT_COLUMNS) { return kept_columns[i] * K * K; }
-  return i * K * K;
+  if (KEPT_COLUMNS) { return kept_columns[i] * k * k; }
+  return i * k * k;
 }
+// </shared>
 
-// Plain: one thread an output pixel.
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
+
+// One thread per output pixel.
 @compute @workgroup_size(THREADS)
 fn forward(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   if (t >= params.N * params.O * params.OH * params.OW) { return; }
-  let q = t % params.OW;
-  let p = t / params.OW % params.OH;
+  let ow = t % params.OW;
+  let oh = t / params.OW % params.OH;
   let o = t / (params.OW * params.OH) % params.O;
   let n = t / (params.OW * params.OH * params.O);
 
   var sum = 0f;
   for (var i = 0u; i < params.I; i++) {
-    for (var ky = 0u; ky < K; ky++) {
-      for (var kx = 0u; kx < K; kx++) {
-        // Unsigned: a tap above or left of the image wraps round and fails the same test as one below or right of it.
-        let h = p * S + ky - params.P;
-        let w = q * S + kx - params.P;
+    for (var kh = 0u; kh < k; kh++) {
+      for (var kw = 0u; kw < k; kw++) {
+        // Unsigned: a tap above or left of the image wraps to a large number and fails the same test.
+        let h = oh * S + kh - params.pad;
+        let w = ow * S + kw - params.pad;
         if (h < params.H && w < params.W) {
-          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w]) * weight[row_at(o) + column_at(i) + ky * K + kx];
+          sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w]) * weight[row_at(o) + column_at(i) + kh * k + kw];
         }
       }
     }
@@ -77,12 +92,12 @@ fn forward(
   y[t] = Stored(sum);
 }
 
-// Plain: one thread an input pixel, which gathers every output that saw it, so nothing races.
+// One thread per input pixel: gathers dy of every output that read it.
 @compute @workgroup_size(THREADS)
 fn backward_input(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   if (t >= params.N * params.I * params.H * params.W) { return; }
   let w = t % params.W;
   let h = t / params.W % params.H;
@@ -91,14 +106,14 @@ fn backward_input(
 
   var sum = 0f;
   for (var o = 0u; o < params.O; o++) {
-    for (var ky = 0u; ky < K; ky++) {
-      for (var kx = 0u; kx < K; kx++) {
-        let down = h + params.P - ky;
-        let right = w + params.P - kx;
-        // A wrapped (negative) distance is huge, and stays beyond OH or OW after the division.
+    for (var kh = 0u; kh < k; kh++) {
+      for (var kw = 0u; kw < k; kw++) {
+        let down = h + params.pad - kh;
+        let right = w + params.pad - kw;
+        // A negative distance wraps to a large number, which is still beyond OH or OW after the division.
         if (down % S == 0u && right % S == 0u && down / S < params.OH && right / S < params.OW) {
           sum += dy[((n * params.O + o) * params.OH + down / S) * params.OW + right / S]
-            * weight[row_at(o) + column_at(i) + ky * K + kx];
+            * weight[row_at(o) + column_at(i) + kh * k + kw];
         }
       }
     }
@@ -106,45 +121,45 @@ fn backward_input(
   dx[t] = sum;
 }
 
-// Plain: one thread a weight, over the whole batch.
+// One thread per weight, over the whole batch.
 @compute @workgroup_size(THREADS)
 fn backward_weight(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
-  let row = params.I * K * K;
+  let t = thread_index(wid, num, lid);
+  let row = params.I * k * k;
   if (t >= params.O * row) { return; }
-  let kx = t % K;
-  let ky = t / K % K;
-  let i = t / (K * K) % params.I;
+  let kw = t % k;
+  let kh = t / k % k;
+  let i = t / (k * k) % params.I;
   let o = t / row;
 
   var sum = 0f;
   for (var n = 0u; n < params.N; n++) {
-    for (var p = 0u; p < params.OH; p++) {
-      for (var q = 0u; q < params.OW; q++) {
-        let h = p * S + ky - params.P;
-        let w = q * S + kx - params.P;
+    for (var oh = 0u; oh < params.OH; oh++) {
+      for (var ow = 0u; ow < params.OW; ow++) {
+        let h = oh * S + kh - params.pad;
+        let w = ow * S + kw - params.pad;
         if (h < params.H && w < params.W) {
           sum += f32(x[((n * params.I + i) * params.H + h) * params.W + w])
-            * dy[((n * params.O + o) * params.OH + p) * params.OW + q];
+            * dy[((n * params.O + o) * params.OH + oh) * params.OW + ow];
         }
       }
     }
   }
-  dweight[row_at(o) + column_at(i) + t % (K * K)] += sum;
+  dweight[row_at(o) + column_at(i) + t % (k * k)] += sum;
 }
 
-// One thread a weight: adds its partials to the gradient, in the order of the splits.
+// Second pass of a split reduction, one thread per weight: adds the partial sums to the gradient, in the order of the splits.
 @compute @workgroup_size(THREADS)
 fn backward_weight_sum(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
-  let row = params.I * K * K;
+  let t = thread_index(wid, num, lid);
+  let row = params.I * k * k;
   let count = params.O * row;
   if (t >= count) { return; }
   var sum = 0f;
   for (var split = 0u; split < params.splits; split++) { sum += partial[split * count + t]; }
-  dweight[row_at(t / row) + column_at(t % row / (K * K)) + t % (K * K)] += sum;
+  dweight[row_at(t / row) + column_at(t % row / (k * k)) + t % (k * k)] += sum;
 }

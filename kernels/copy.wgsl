@@ -1,22 +1,24 @@
-// Copies between a dense block and a view that is part of something larger: of a matrix's columns, a transposed one, a slice of a
-// host's weight by strides or by keep-lists.
+// Copy between a dense tensor and a view of a larger one: columns of a matrix, a transpose, a slice of a host's weight by
+// strides or by lists of kept channels.
+//   gather: dense[i] = view[offset(i)]        scatter: view[offset(i)] = dense[i], or += with ACCUMULATE
 //
-// An element of the block has four indices, of sides (n / (n1 n2 n3), n1, n2, n3); the view has a stride for each, and lists, where
-// they are bound, say which rows (index 0) and columns (index 1) of the host it keeps.
+// An element of the dense tensor (n / (n1 n2 n3), n1, n2, n3) has four indices; the view has a stride for each, and the
+// lists, where bound, give the host's row for index 0 and the host's column for index 1.
+// Threads: one per element of the dense tensor. No two elements of a view have the same offset, so nothing races.
 
 const THREADS: u32 = 64;
-const ACCUMULATE: bool = false; // add to the view
-const KEPT_ROWS: bool = false;
-const KEPT_COLUMNS: bool = false;
+const ACCUMULATE: bool = false;   // add to the view
+const KEPT_ROWS: bool = false;    // true where kept_rows is bound
+const KEPT_COLUMNS: bool = false; // true where kept_columns is bound
 
-alias Stored = f32; // how activations are kept: f16 where precision is f16
-alias Kept = u32;   // elements of a keep-list
+alias Stored = f32; // activations in memory: f16 with precision 'f16'
+alias Kept = u32;   // number of a kept channel in the host
 
 struct Params {
-  n: u32, // elements of the block
+  n: u32, // elements of the dense tensor
   n1: u32, n2: u32, n3: u32,
   s0: u32, s1: u32, s2: u32, s3: u32, // strides of the view
-  first: u32, // where it begins
+  first: u32, // offset of its first element
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,10 +29,13 @@ struct Params {
 @group(0) @binding(5) var<storage, read> kept_rows: array<Kept>;
 @group(0) @binding(6) var<storage, read> kept_columns: array<Kept>;
 
-fn thread(wid: vec3u, num: vec3u, lane: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lane; }
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
 
-// Where element i of the block lies in the view.
-fn place(i: u32) -> u32 {
+// Offset in the view of element i of the dense tensor.
+fn offset(i: u32) -> u32 {
   let above = i / params.n3;
   let blocks = above / params.n2;
   var row = blocks / params.n1;
@@ -40,21 +45,21 @@ fn place(i: u32) -> u32 {
   return params.first + row * params.s0 + column * params.s1 + above % params.n2 * params.s2 + i % params.n3 * params.s3;
 }
 
-// One thread per element of the block, which it writes.
+// One thread per element of the dense tensor, which it writes.
 @compute @workgroup_size(THREADS)
 fn gather(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-          @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+          @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i >= params.n) { return; }
-  dense_out[i] = view[place(i)];
+  dense_out[i] = view[offset(i)];
 }
 
-// One thread per element of the block; no two elements of a view lie in one place, so each thread alone writes its own.
+// One thread per element of the dense tensor, which it writes or adds to the view.
 @compute @workgroup_size(THREADS)
 fn scatter(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+           @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i >= params.n) { return; }
-  let at = place(i);
+  let at = offset(i);
   if (ACCUMULATE) { view_out[at] += dense[i]; } else { view_out[at] = dense[i]; }
 }

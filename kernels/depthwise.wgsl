@@ -1,81 +1,101 @@
-// Depthwise convolution, NCHW, no bias: channel c of y sees only channel c of x. Any kernel size, stride and padding.
+// Depthwise convolution, NCHW, no bias: channel c of y depends on channel c of x alone. Any kernel side, stride and padding.
 //
-//   y[n,c,p,q] = sum over ky, kx of x[n, c, p*S + ky - P, q*S + kx - P] * weight[c,ky,kx]
+//   y[n,c,oh,ow] = Σ_kh,kw x[n, c, oh S + kh - pad, ow S + kw - pad] weight[c,kh,kw]
+//   dx[n,c,h,w]  = Σ_kh,kw dy[n, c, (h + pad - kh) / S, (w + pad - kw) / S] weight[c,kh,kw], where the divisions are exact
+//   dweight[c,kh,kw] += Σ_n,oh,ow x[n, c, oh S + kh - pad, ow S + kw - pad] dy[n,c,oh,ow]
 //
-// N batch, C channels, H W input, OH OW output, K kernel side, S stride, P padding. A slim encoder's weight are C
-// of the host's channels; ldw is the distance between these.
+// N batch, C channels, (H, W) → (OH, OW), k kernel side, S stride, pad padding. The weight may be C of a wider host's
+// channels: ldw is the host's stride between channels.
 //
-// Each pass has a plain form (one thread a result: the reference and the documentation) and a row form for any K and S,
-// where 4 pixels of a row slide under the kernel. For K = 3 and 5 see depthwise.strip3.wgsl, depthwise.strip5.wgsl and
-// depthwise.subgroup.wgsl.
-// In all forms a thread owns what it writes, so nothing races.
+// forward, backward_input and backward_weight are the reference: one thread per result. The _row variants, for any k and S,
+// slide four pixels of a row under the kernel. Further variants are
+//   depthwise.strip3.wgsl    k = 3, S = 1 or 2: a thread walks down a strip of four columns
+//   depthwise.strip5.wgsl    k = 5, S = 1 or 2: the same
+//   depthwise.subgroup.wgsl  k = 3, S = 1, pad = 1, subgroups: strips whose edge pixels come by subgroupShuffle
+// Threads: in all variants a thread writes only its own results, so nothing races; backward_input gathers.
 
-const K: u32 = 3;        // kernel side
+const k: u32 = 3;        // kernel side
 const S: u32 = 1;        // stride
-const THREADS: u32 = 64; // a workgroup
+const THREADS: u32 = 64; // threads of a workgroup
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32; // activations in memory: f16 with precision 'f16'
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
-const KEPT: bool = false;
+// <shared slice_channels>
+alias Strided = f32;       // element of a slice: strides or a list of kept channels say where it lies
+alias Kept = u32;          // number of a kept channel in the host
+const KEPT: bool = false;  // true where `kept` is bound
+// </shared>
 
 struct Params {
   N: u32, C: u32,
   H: u32, W: u32, OH: u32, OW: u32,
-  P: u32,
-  ldw: u32,
-  splits: u32,
+  pad: u32,
+  ldw: u32,    // stride of the weight between channels
+  splits: u32, // _row: parts of the sum over images and rows
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;          // (N, C, H, W)
-@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (C, 1, K, K), ldw between channels
+@group(0) @binding(2) var<storage, read> weight: array<Strided>;    // (C, 1, k, k), ldw between channels
 @group(0) @binding(3) var<storage, read_write> y: array<Stored>;    // (N, C, OH, OW)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // (N, C, OH, OW)
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // (N, C, H, W)
-@group(0) @binding(6) var<storage, read_write> dweight: array<Strided>; // (C, 1, K, K), ldw as above; added to
-@group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, C, K, K)
-@group(0) @binding(8) var<storage, read> kept: array<Kept>;        // (C), where the channels are kept by a list
+@group(0) @binding(6) var<storage, read_write> dweight: array<Strided>; // (C, 1, k, k), ldw between channels; added to
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>; // (splits, C, k, k)
+@group(0) @binding(8) var<storage, read> kept: array<Kept>;         // (C), optional: the kept channels
 
-// Where a channel's kernel lies in the host's weight.
+// <shared channel_offset>
+// Offset of a channel's k x k kernel in the host's weight.
 fn channel_at(c: u32) -> u32 {
   if (KEPT) { return kept[c] * params.ldw; }
   return c * params.ldw;
 }
+// </shared>
 
-// Plain: one thread an output pixel.
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
+
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// ---- Reference
+
+// One thread per output pixel.
 @compute @workgroup_size(THREADS)
 fn forward(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   if (t >= params.N * params.C * params.OH * params.OW) { return; }
-  let q = t % params.OW;
-  let p = t / params.OW % params.OH;
+  let ow = t % params.OW;
+  let oh = t / params.OW % params.OH;
   let nc = t / (params.OW * params.OH);
   let c = nc % params.C;
 
   var sum = 0f;
-  for (var ky = 0u; ky < K; ky++) {
-    for (var kx = 0u; kx < K; kx++) {
-      // Unsigned: a tap above or left of the image wraps round and fails the same test as one below or right of it.
-      let h = p * S + ky - params.P;
-      let w = q * S + kx - params.P;
+  for (var kh = 0u; kh < k; kh++) {
+    for (var kw = 0u; kw < k; kw++) {
+      // Unsigned: a tap above or left of the image wraps to a large number and fails the same test.
+      let h = oh * S + kh - params.pad;
+      let w = ow * S + kw - params.pad;
       if (h < params.H && w < params.W) {
-        sum += f32(x[(nc * params.H + h) * params.W + w]) * weight[channel_at(c) + ky * K + kx];
+        sum += f32(x[(nc * params.H + h) * params.W + w]) * weight[channel_at(c) + kh * k + kw];
       }
     }
   }
   y[t] = Stored(sum);
 }
 
-// Plain: one thread an input pixel, which gathers every output that saw it, so nothing races.
+// One thread per input pixel: gathers dy of every output that read it.
 @compute @workgroup_size(THREADS)
 fn backward_input(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   if (t >= params.N * params.C * params.H * params.W) { return; }
   let w = t % params.W;
   let h = t / params.W % params.H;
@@ -83,128 +103,135 @@ fn backward_input(
   let c = nc % params.C;
 
   var sum = 0f;
-  for (var ky = 0u; ky < K; ky++) {
-    for (var kx = 0u; kx < K; kx++) {
-      let down = h + params.P - ky;
-      let right = w + params.P - kx;
-      // A wrapped (negative) distance is huge, and stays beyond OH or OW after the division.
+  for (var kh = 0u; kh < k; kh++) {
+    for (var kw = 0u; kw < k; kw++) {
+      let down = h + params.pad - kh;
+      let right = w + params.pad - kw;
+      // A negative distance wraps to a large number, which is still beyond OH or OW after the division.
       if (down % S == 0u && right % S == 0u && down / S < params.OH && right / S < params.OW) {
-        sum += dy[(nc * params.OH + down / S) * params.OW + right / S] * weight[channel_at(c) + ky * K + kx];
+        sum += dy[(nc * params.OH + down / S) * params.OW + right / S] * weight[channel_at(c) + kh * k + kw];
       }
     }
   }
   dx[t] = sum;
 }
 
-// Plain: one thread a weight, over the whole batch.
+// One thread per weight, over the whole batch.
 @compute @workgroup_size(THREADS)
 fn backward_weight(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
-  if (t >= params.C * K * K) { return; }
-  let kx = t % K;
-  let ky = t / K % K;
-  let c = t / (K * K);
+  let t = thread_index(wid, num, lid);
+  if (t >= params.C * k * k) { return; }
+  let kw = t % k;
+  let kh = t / k % k;
+  let c = t / (k * k);
 
   var sum = 0f;
   for (var n = 0u; n < params.N; n++) {
-    for (var p = 0u; p < params.OH; p++) {
-      for (var q = 0u; q < params.OW; q++) {
-        let h = p * S + ky - params.P;
-        let w = q * S + kx - params.P;
+    for (var oh = 0u; oh < params.OH; oh++) {
+      for (var ow = 0u; ow < params.OW; ow++) {
+        let h = oh * S + kh - params.pad;
+        let w = ow * S + kw - params.pad;
         if (h < params.H && w < params.W) {
           let nc = n * params.C + c;
-          sum += f32(x[(nc * params.H + h) * params.W + w]) * dy[(nc * params.OH + p) * params.OW + q];
+          sum += f32(x[(nc * params.H + h) * params.W + w]) * dy[(nc * params.OH + oh) * params.OW + ow];
         }
       }
     }
   }
-  dweight[channel_at(c) + ky * K + kx] += sum;
+  dweight[channel_at(c) + kh * k + kw] += sum;
 }
 
-// A pixel of the row of x that starts at `row`; zero beyond its ends (negative columns wrap) and where there is no row.
-fn pixel(row: u32, column: u32, inside: bool) -> f32 {
+// ---- Rows: register tile of four pixels
+
+// <shared load_x>
+// Pixel of the row of x that starts at offset `row`: zero padding left and right of it (negative columns wrap to large
+// unsigned ones), and where the row itself is outside.
+fn load_x(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, f32(x[row + min(column, params.W - 1u)]), inside && column < params.W);
 }
+// </shared>
 
-// 4 of them, S apart.
-fn pixels(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    pixel(row, column, inside),
-    pixel(row, column + S, inside),
-    pixel(row, column + 2u * S, inside),
-    pixel(row, column + 3u * S, inside),
-  );
+// <shared load_x4>
+// Four pixels of a row of x, S apart.
+fn load_x4(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(load_x(row, column, inside), load_x(row, column + S, inside),
+               load_x(row, column + 2u * S, inside), load_x(row, column + 3u * S, inside));
 }
+// </shared>
 
-// The same of dy.
-fn slope(row: u32, column: u32, inside: bool) -> f32 {
+// <shared load_dy>
+// Pixel of the row of dy that starts at offset `row`; zero left and right of it, and where the row itself is outside.
+fn load_dy(row: u32, column: u32, inside: bool) -> f32 {
   return select(0f, dy[row + min(column, params.OW - 1u)], inside && column < params.OW);
 }
+// </shared>
 
-fn slopes(row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(
-    slope(row, column, inside),
-    slope(row, column + 1u, inside),
-    slope(row, column + 2u, inside),
-    slope(row, column + 3u, inside),
-  );
+// <shared load_dy4>
+// Four neighboring pixels of a row of dy.
+fn load_dy4(row: u32, column: u32, inside: bool) -> vec4f {
+  return vec4f(load_dy(row, column, inside), load_dy(row, column + 1u, inside),
+               load_dy(row, column + 2u, inside), load_dy(row, column + 3u, inside));
 }
+// </shared>
 
+// <shared store_y>
+// Stores up to four neighboring outputs of a row, at least one.
 fn store_y(at: u32, v: vec4f, count: u32) {
   y[at] = Stored(v.x);
   if (count > 1u) { y[at + 1u] = Stored(v.y); }
   if (count > 2u) { y[at + 2u] = Stored(v.z); }
   if (count > 3u) { y[at + 3u] = Stored(v.w); }
 }
+// </shared>
 
-// Row: one thread 4 neighbouring outputs of a row.
+// One thread per four neighboring outputs of a row.
 @compute @workgroup_size(THREADS)
 fn forward_row(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   let tiles = (params.OW + 3u) / 4u;
   if (t >= params.N * params.C * params.OH * tiles) { return; }
-  let q = t % tiles * 4u;
-  let p = t / tiles % params.OH;
+  let ow = t % tiles * 4u;
+  let oh = t / tiles % params.OH;
   let nc = t / (tiles * params.OH);
   let taps = channel_at(nc % params.C);
 
   var sum = vec4f();
-  let left = q * S - params.P;
-  for (var ky = 0u; ky < K; ky++) {
-    let h = p * S + ky - params.P;
+  let left = ow * S - params.pad;
+  for (var kh = 0u; kh < k; kh++) {
+    let h = oh * S + kh - params.pad;
     let inside = h < params.H;
     let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
-    // Columns S apart follow one another under kx, kx + S, kx + 2S ...: one new pixel a step.
-    for (var phase = 0u; phase < min(S, K); phase++) {
+    // Under taps kw, kw + S, kw + 2S ... the columns move on by one, so each step loads one pixel.
+    for (var phase = 0u; phase < min(S, k); phase++) {
       var column = left + phase;
       var window = vec4f(
         0f,
-        pixel(row, column, inside),
-        pixel(row, column + S, inside),
-        pixel(row, column + 2u * S, inside),
+        load_x(row, column, inside),
+        load_x(row, column + S, inside),
+        load_x(row, column + 2u * S, inside),
       );
       column += 3u * S;
-      for (var kx = phase; kx < K; kx += S) {
-        window = vec4f(window.yzw, pixel(row, column, inside));
+      for (var kw = phase; kw < k; kw += S) {
+        window = vec4f(window.yzw, load_x(row, column, inside));
         column += S;
-        sum += weight[taps + ky * K + kx] * window;
+        sum += weight[taps + kh * k + kw] * window;
       }
     }
   }
-  store_y((nc * params.OH + p) * params.OW + q, sum, params.OW - q);
+  store_y((nc * params.OH + oh) * params.OW + ow, sum, params.OW - ow);
 }
 
-// Row: one thread 4 inputs of a row, S apart. Inputs S apart see the same taps of different outputs, so a row falls
+// One thread per four inputs of a row, S apart. Inputs S apart are under the same taps of different outputs, so a row falls
 // into S phases.
 @compute @workgroup_size(THREADS)
 fn backward_input_row(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
+  let t = thread_index(wid, num, lid);
   let tiles = ((params.W + S - 1u) / S + 3u) / 4u;
   if (t >= params.N * params.C * params.H * S * tiles) { return; }
   let right = t / tiles % S;
@@ -214,15 +241,15 @@ fn backward_input_row(
   let taps = channel_at(nc % params.C);
 
   var sum = vec4f();
-  let q0 = (w + params.P) / S;
-  for (var ky = (h + params.P) % S; ky < K; ky += S) {
-    let p = (h + params.P) / S - ky / S;
-    let inside = p < params.OH;
-    let row = (nc * params.OH + min(p, params.OH - 1u)) * params.OW;
-    var window = vec4f(slope(row, q0 + 1u, inside), slope(row, q0 + 2u, inside), slope(row, q0 + 3u, inside), 0f);
-    for (var kx = (right + params.P) % S; kx < K; kx += S) {
-      window = vec4f(slope(row, q0 - kx / S, inside), window.xyz);
-      sum += weight[taps + ky * K + kx] * window;
+  let ow0 = (w + params.pad) / S;
+  for (var kh = (h + params.pad) % S; kh < k; kh += S) {
+    let oh = (h + params.pad) / S - kh / S;
+    let inside = oh < params.OH;
+    let row = (nc * params.OH + min(oh, params.OH - 1u)) * params.OW;
+    var window = vec4f(load_dy(row, ow0 + 1u, inside), load_dy(row, ow0 + 2u, inside), load_dy(row, ow0 + 3u, inside), 0f);
+    for (var kw = (right + params.pad) % S; kw < k; kw += S) {
+      window = vec4f(load_dy(row, ow0 - kw / S, inside), window.xyz);
+      sum += weight[taps + kh * k + kw] * window;
     }
   }
   if (w >= params.W) { return; }
@@ -233,74 +260,76 @@ fn backward_input_row(
   if (w + 3u * S < params.W) { dx[at + 3u * S] = sum.w; }
 }
 
-// Partials of a workgroup's threads, by thread and tap.
+// ---- Rows: split reduction of the weight's gradient
+
+// Partial sums of a workgroup's threads, by thread and tap.
 var<workgroup> shares: array<f32, THREADS * 7u>;
 
-// The pixels of x under the next tap, from those under the tap S before it: they move on by one.
+// Pixels under the next tap, from those under the tap S before it: they move on by one.
 fn slide(previous: vec4f, row: u32, column: u32, inside: bool) -> vec4f {
-  return vec4f(previous.yzw, pixel(row, column + 3u * S, inside));
+  return vec4f(previous.yzw, load_x(row, column + 3u * S, inside));
 }
 
-// Row: one workgroup a channel, a split, and up to 7 neighbouring taps of a kernel row. Its threads take tiles of 4
-// outputs in turn; then each tap's sums are added up in the order of the threads.
+// One workgroup per channel, split, and up to seven neighboring taps of a kernel row. Each thread takes every THREADS-th
+// tile of four outputs; then the threads' sums of each tap are added up in the order of the threads.
 @compute @workgroup_size(THREADS)
 fn backward_weight_row(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let group = wid.x + wid.y * num.x;
-  let parts = (K + 6u) / 7u;
-  let kx = group % parts * 7u;
-  let ky = group / parts % K;
-  let c = group / (parts * K) % params.C;
-  let split = group / (parts * K * params.C);
+  let group = workgroup_index(wid, num);
+  let parts = (k + 6u) / 7u;
+  let kw = group % parts * 7u;
+  let kh = group / parts % k;
+  let c = group / (parts * k) % params.C;
+  let split = group / (parts * k * params.C);
   let tiles = (params.OW + 3u) / 4u;
   let items = select(0u, params.N * params.OH * tiles, split < params.splits);
 
   var a0 = 0f; var a1 = 0f; var a2 = 0f; var a3 = 0f; var a4 = 0f; var a5 = 0f; var a6 = 0f;
   for (var item = split * THREADS + lid; item < items; item += params.splits * THREADS) {
-    let q = item % tiles * 4u;
-    let p = item / tiles % params.OH;
+    let ow = item % tiles * 4u;
+    let oh = item / tiles % params.OH;
     let nc = item / (tiles * params.OH) * params.C + c;
-    let d = slopes((nc * params.OH + p) * params.OW, q, true);
-    let h = p * S + ky - params.P;
+    let d = load_dy4((nc * params.OH + oh) * params.OW, ow, true);
+    let h = oh * S + kh - params.pad;
     let inside = h < params.H;
     let row = (nc * params.H + min(h, params.H - 1u)) * params.W;
-    let left = q * S + kx - params.P;
-    let x0 = pixels(row, left, inside);
+    let left = ow * S + kw - params.pad;
+    let x0 = load_x4(row, left, inside);
     a0 += dot(d, x0);
-    if (K > 1u) {
+    if (k > 1u) {
       var x1: vec4f;
-      if (S == 1u) { x1 = slide(x0, row, left + 1u, inside); } else { x1 = pixels(row, left + 1u, inside); }
+      if (S == 1u) { x1 = slide(x0, row, left + 1u, inside); } else { x1 = load_x4(row, left + 1u, inside); }
       a1 += dot(d, x1);
-      if (K > 2u) {
+      if (k > 2u) {
         var x2: vec4f;
         if (S == 1u) { x2 = slide(x1, row, left + 2u, inside); }
         else if (S == 2u) { x2 = slide(x0, row, left + 2u, inside); }
-        else { x2 = pixels(row, left + 2u, inside); }
+        else { x2 = load_x4(row, left + 2u, inside); }
         a2 += dot(d, x2);
-        if (K > 3u) {
+        if (k > 3u) {
           var x3: vec4f;
           if (S == 1u) { x3 = slide(x2, row, left + 3u, inside); }
           else if (S == 2u) { x3 = slide(x1, row, left + 3u, inside); }
-          else { x3 = pixels(row, left + 3u, inside); }
+          else { x3 = load_x4(row, left + 3u, inside); }
           a3 += dot(d, x3);
-          if (K > 4u) {
+          if (k > 4u) {
             var x4: vec4f;
             if (S == 1u) { x4 = slide(x3, row, left + 4u, inside); }
             else if (S == 2u) { x4 = slide(x2, row, left + 4u, inside); }
-            else { x4 = pixels(row, left + 4u, inside); }
+            else { x4 = load_x4(row, left + 4u, inside); }
             a4 += dot(d, x4);
-            if (K > 5u) {
+            if (k > 5u) {
               var x5: vec4f;
               if (S == 1u) { x5 = slide(x4, row, left + 5u, inside); }
               else if (S == 2u) { x5 = slide(x3, row, left + 5u, inside); }
-              else { x5 = pixels(row, left + 5u, inside); }
+              else { x5 = load_x4(row, left + 5u, inside); }
               a5 += dot(d, x5);
-              if (K > 6u) {
+              if (k > 6u) {
                 var x6: vec4f;
                 if (S == 1u) { x6 = slide(x5, row, left + 6u, inside); }
                 else if (S == 2u) { x6 = slide(x4, row, left + 6u, inside); }
-                else { x6 = pixels(row, left + 6u, inside); }
+                else { x6 = load_x4(row, left + 6u, inside); }
                 a6 += dot(d, x6);
               }
             }
@@ -315,22 +344,22 @@ fn backward_weight_row(
   shares[mine + 4u] = a4; shares[mine + 5u] = a5; shares[mine + 6u] = a6;
   workgroupBarrier();
   if (split >= params.splits) { return; }
-  for (var tap = lid; tap < min(7u, K - kx); tap += THREADS) {
+  for (var tap = lid; tap < min(7u, k - kw); tap += THREADS) {
     var sum = 0f;
     for (var thread = 0u; thread < THREADS; thread++) { sum += shares[thread * 7u + tap]; }
-    partial[((split * params.C + c) * K + ky) * K + kx + tap] = sum;
+    partial[((split * params.C + c) * k + kh) * k + kw + tap] = sum;
   }
 }
 
-// One thread a weight: adds its partials to the gradient, in the order of the splits.
+// Second pass of all split reductions, one thread per weight: adds the partial sums to the gradient, in the order of the splits.
 @compute @workgroup_size(THREADS)
 fn backward_weight_sum(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,
 ) {
-  let t = (wid.x + wid.y * num.x) * THREADS + lid;
-  let count = params.C * K * K;
+  let t = thread_index(wid, num, lid);
+  let count = params.C * k * k;
   if (t >= count) { return; }
   var sum = 0f;
   for (var split = 0u; split < params.splits; split++) { sum += partial[split * count + t]; }
-  dweight[channel_at(t / (K * K)) + t % (K * K)] += sum;
+  dweight[channel_at(t / (k * k)) + t % (k * k)] += sum;
 }

@@ -1,7 +1,7 @@
-// Arithmetic element by element, of two tensors that are broadcast to one shape, or of one tensor; and its gradients.
-// The gradient of an operand that is broadcast is made here at every element of the output; reduce.wgsl sums it.
+// Elementwise arithmetic of two tensors, broadcast to one shape, or of one tensor, and its gradients. The gradient of a
+// broadcast operand is made at every element of the output; reduce.wgsl sums it.
 //
-//   OP   forward      map                  gradients of forward, over dy     slope of map, over dy
+//   OP   forward      map                  gradients of forward, over dy     derivative of map
 //   0    a + b        factor x + shift     1, 1                              factor
 //   1    a - b        exp x                1, -1                             exp x
 //   2    a b          log x                b, a                              1 / x
@@ -9,37 +9,37 @@
 //   4                 x²                                                     2 x
 //   5                 factor / x                                             -factor / x²
 //
-// Tensors are dense and padded to 16 bytes. Where both operands have the output's shape all go by fours, and the last four may
-// overhang. Else an element has four indices, of sides (n / (n1 n2 n3), n1, n2, n3), and an operand a stride for each, 0 where it
-// is repeated.
+// Tensors are dense and padded to 16 bytes. Where both operands have the output's shape, a thread takes four elements; the
+// last four may reach into the padding. Otherwise an element has four indices in (n / (n1 n2 n3), n1, n2, n3), and an
+// operand has a stride for each, 0 where it is broadcast. Threads: each writes its own elements, so nothing races.
 
 const THREADS: u32 = 64;
 const OP: u32 = 0;
-const SIDE: u32 = 0; // whose gradient: 0 a's, 1 b's
+const SIDE: u32 = 0; // operand whose gradient is computed: 0 a, 1 b
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32;    // activations in memory: f16 with precision 'f16'
 alias Stored4 = vec4f;
 
 struct Params {
   n: u32, // elements of the output
   n1: u32, n2: u32, n3: u32,
   a0: u32, a1: u32, a2: u32, a3: u32, // strides of a
-  b0: u32, b1: u32, b2: u32, b3: u32, // and of b
+  b0: u32, b1: u32, b2: u32, b3: u32, // strides of b
   factor: f32, shift: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<Stored>;
 @group(0) @binding(2) var<storage, read> b: array<Stored>;
-@group(0) @binding(3) var<storage, read> a4: array<Stored4>;       // (n) by fours
-@group(0) @binding(4) var<storage, read> b4: array<Stored4>;       // (n) by fours
-@group(0) @binding(5) var<storage, read> x4: array<Stored4>;       // (n) by fours
+@group(0) @binding(3) var<storage, read> a4: array<Stored4>;       // (n / 4)
+@group(0) @binding(4) var<storage, read> b4: array<Stored4>;       // (n / 4)
+@group(0) @binding(5) var<storage, read> x4: array<Stored4>;       // (n / 4)
 @group(0) @binding(6) var<storage, read_write> y: array<Stored>;   // (n)
-@group(0) @binding(7) var<storage, read_write> y4: array<Stored4>; // (n) by fours
+@group(0) @binding(7) var<storage, read_write> y4: array<Stored4>; // (n / 4)
 @group(0) @binding(8) var<storage, read> dy: array<f32>;           // (n)
-@group(0) @binding(9) var<storage, read> dy4: array<vec4f>;        // (n) by fours
+@group(0) @binding(9) var<storage, read> dy4: array<vec4f>;        // (n / 4)
 @group(0) @binding(10) var<storage, read_write> dx: array<f32>;    // (n)
-@group(0) @binding(11) var<storage, read_write> dx4: array<vec4f>; // (n) by fours
+@group(0) @binding(11) var<storage, read_write> dx4: array<vec4f>; // (n / 4)
 
 fn combine(u: vec4f, v: vec4f) -> vec4f {
   if (OP == 0u) { return u + v; }
@@ -65,7 +65,7 @@ fn value(v: vec4f) -> vec4f {
 }
 
 // d value / d v.
-fn slope(v: vec4f) -> vec4f {
+fn derivative(v: vec4f) -> vec4f {
   if (OP == 0u) { return vec4f(params.factor); }
   if (OP == 1u) { return exp(v); }
   if (OP == 2u) { return 1.0 / v; }
@@ -74,13 +74,16 @@ fn slope(v: vec4f) -> vec4f {
   return -(params.factor / v) / v;
 }
 
-fn thread(wid: vec3u, num: vec3u, lane: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lane; }
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
 
 // The four indices of element i of the output.
 fn indices(i: u32) -> vec4u {
   let rows = i / params.n3;
   let column = i - rows * params.n3;
-  if (params.n == params.n2 * params.n3) { return vec4u(0u, 0u, rows, column); } // divisions are slow on a CPU
+  if (params.n == params.n2 * params.n3) { return vec4u(0u, 0u, rows, column); } // divisions are slow on software adapters
   let blocks = rows / params.n2;
   return vec4u(blocks / params.n1, blocks % params.n1, rows % params.n2, column);
 }
@@ -92,11 +95,11 @@ fn offset(at: vec4u, s0: u32, s1: u32, s2: u32, s3: u32) -> u32 {
 fn element_of_a(at: vec4u) -> f32 { return f32(a[offset(at, params.a0, params.a1, params.a2, params.a3)]); }
 fn element_of_b(at: vec4u) -> f32 { return f32(b[offset(at, params.b0, params.b1, params.b2, params.b3)]); }
 
-// One thread per 4 elements of the output, which both operands have.
+// One thread per four elements of the output, whose shape both operands have.
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+           @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i * 4u >= params.n) { return; }
   y4[i] = Stored4(combine(vec4f(a4[i]), vec4f(b4[i])));
 }
@@ -104,46 +107,46 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
 // One thread per element of the output.
 @compute @workgroup_size(THREADS)
 fn forward_broadcast(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                     @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+                     @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i >= params.n) { return; }
   let at = indices(i);
   y[i] = Stored(combine(vec4f(element_of_a(at)), vec4f(element_of_b(at))).x);
 }
 
-// One thread per 4 elements of the output, which both operands have.
+// One thread per four elements of the output, whose shape both operands have.
 @compute @workgroup_size(THREADS)
-fn backward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-            @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+fn backward_input(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                  @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i * 4u >= params.n) { return; }
   dx4[i] = dy4[i] * share(vec4f(a4[i]), vec4f(b4[i]));
 }
 
 // One thread per element of the output.
 @compute @workgroup_size(THREADS)
-fn backward_broadcast(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                      @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+fn backward_input_broadcast(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                            @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i >= params.n) { return; }
   let at = indices(i);
   dx[i] = dy[i] * share(vec4f(element_of_a(at)), vec4f(element_of_b(at))).x;
 }
 
-// One thread per 4 elements.
+// One thread per four elements.
 @compute @workgroup_size(THREADS)
-fn map(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-       @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+fn forward_map(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+               @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i * 4u >= params.n) { return; }
   y4[i] = Stored4(value(vec4f(x4[i])));
 }
 
-// One thread per 4 elements; the slope is computed anew from x.
+// One thread per four elements; the derivative is recomputed from x.
 @compute @workgroup_size(THREADS)
-fn map_backward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                @builtin(local_invocation_index) lane: u32) {
-  let i = thread(wid, num, lane);
+fn backward_input_map(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                      @builtin(local_invocation_index) lid: u32) {
+  let i = thread_index(wid, num, lid);
   if (i * 4u >= params.n) { return; }
-  dx4[i] = dy4[i] * slope(vec4f(x4[i]));
+  dx4[i] = dy4[i] * derivative(vec4f(x4[i]));
 }

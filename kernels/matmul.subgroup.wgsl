@@ -1,52 +1,55 @@
-// Matrix product for devices with subgroups: the tiles of matmul.wgsl, with the rows of op(A) that all threads need
-// alike loaded once a subgroup, a row a lane, and passed round by subgroupBroadcast.
-// C = scale op(A) op(B), or C += the same; op(A) (M, K), op(B) (K, N), C (M, N).
+// Matrix product for devices with subgroups: C = scale op(A) op(B), or C += the same; op(A) (M, K), op(B) (K, N), C (M, N).
+// Reference: forward of matmul.wgsl, where splits are explained.
 //
-// What the entry points read beyond the last column is never stored; beyond the last k, it counts as 0. No two threads
-// write the same element, and every sum runs in one fixed order.
+// Register tiles as in matmul.wgsl, with the rows of op(A) that all threads need loaded once per subgroup, a row per lane,
+// and passed on by subgroupBroadcast. Columns beyond the last are computed and not stored; beyond the last k, elements
+// count as 0. Threads: each writes its own elements, so nothing races; every sum has one fixed order.
 
 enable subgroups;
 
 // Rows of a tile: 16, or 8 where 16 would leave much of it empty.
 const ROWS: u32 = 8;
-// Lanes that hold rows of the shared operand: 8, or 4 where subgroups are that small.
+// Lanes that hold rows of op(A): 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
 // Threads of a workgroup.
 const COLUMNS: u32 = 8;
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Strided4 = vec4f;
-alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_K: bool = false;
+// <shared slice_matrices>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_K: bool = false;       // true where kept_k is bound; the others likewise
 const KEPT_N: bool = false;
 const KEPT_ROWS: bool = false;
 const KEPT_COLUMNS: bool = false;
+// </shared>
+alias Strided4 = vec4f;
 
 struct Params {
   M: u32, N: u32, K: u32,
   am: u32, ak: u32, // strides of op(A): of a row, of a column
   bk: u32, bn: u32, // strides of op(B)
   ldc: u32,         // row stride of C
-  a0: u32, b0: u32, c0: u32, // first elements, for bindings start on boundaries only
+  a0: u32, b0: u32, c0: u32, // offsets of the first elements: bindings are aligned to 256 bytes
   splits: u32,      // parts of the sum over k
-  steps: u32,       // its length in each part, a multiple of 4
-  accumulate: u32,  // 1 adds to what is in C
+  steps: u32,       // length of a part, a multiple of 4
+  accumulate: u32,  // 1: C +=
   scale: f32,
-  rows: u32,        // ROWS, where it must not be a constant
+  rows: u32,        // ROWS as a uniform, so that the loop over them is not unrolled
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<Strided>;   // op(A) (M, K), strides am and ak
-@group(0) @binding(2) var<storage, read> a4: array<Strided4>; // the same, by fours along k
+@group(0) @binding(2) var<storage, read> a4: array<Strided4>; // a in vectors of four along k
 @group(0) @binding(3) var<storage, read> b: array<Strided>;   // op(B) (K, N), strides bk and bn
-@group(0) @binding(4) var<storage, read> b4: array<Strided4>; // the same, by fours along n or k
+@group(0) @binding(4) var<storage, read> b4: array<Strided4>; // b in vectors of four along n or k
 @group(0) @binding(5) var<storage, read_write> c: array<Strided>; // (M, N), row stride ldc; or (splits, M, N)
-@group(0) @binding(6) var<storage, read> kept_k: array<Kept>;       // (K), where op(B) keeps its rows by a list
-@group(0) @binding(7) var<storage, read> kept_n: array<Kept>;       // (N), its columns likewise
-@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (M), where C keeps its rows by a list
-@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (N), its columns likewise
+@group(0) @binding(6) var<storage, read> kept_k: array<Kept>;       // (K), optional: the kept rows of op(B)
+@group(0) @binding(7) var<storage, read> kept_n: array<Kept>;       // (N), optional: its kept columns
+@group(0) @binding(8) var<storage, read> kept_rows: array<Kept>;    // (M), optional: the kept rows of C
+@group(0) @binding(9) var<storage, read> kept_columns: array<Kept>; // (N), optional: its kept columns
 
-// Where rows and columns of op(B), and rows of C, lie.
+// <shared matrix_offsets>
+// Offsets of rows and columns of op(B), and of rows and columns of C.
 fn k_at(k: u32) -> u32 {
   if (KEPT_K) { return kept_k[k] * params.bk; }
   return k * params.bk;
@@ -63,9 +66,24 @@ fn column_at(n: u32) -> u32 {
   if (KEPT_COLUMNS) { return kept_columns[n]; }
   return n;
 }
+// </shared>
 
-// ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
-// arrays: SwiftShader runs arrays several times slower.
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// <shared gather_operands>
+// Elements at four offsets of op(A) and of op(B).
+fn gather_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
+fn gather_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
+// </shared>
+
+// ---- Register tile
+
+// <shared subgroup_tile>
+// A thread's tile: ROWS rows of two vectors of four columns. Where ROWS is 8, r8 to r15 are unused and compiled away.
+// Named members, not arrays: SwiftShader runs arrays several times slower.
 struct Row { left: vec4f, right: vec4f }
 
 struct Tile {
@@ -73,7 +91,7 @@ struct Tile {
   r8: Row, r9: Row, r10: Row, r11: Row, r12: Row, r13: Row, r14: Row, r15: Row,
 }
 
-// Two steps of the sum over the columns of a row: u0 and v0, then u1 and v1, left and right.
+// Operands of two steps of the reduction: left and right columns u0 and v0 of the first, u1 and v1 of the second.
 struct Two { u0: vec4f, v0: vec4f, u1: vec4f, v1: vec4f }
 
 fn add2(row: Row, w: vec2f, by: Two) -> Row {
@@ -81,8 +99,8 @@ fn add2(row: Row, w: vec2f, by: Two) -> Row {
              fma(vec4f(w.y), by.v1, fma(vec4f(w.x), by.v0, row.right)));
 }
 
-// Adds the products of two columns of ROWS and two rows of eight. Row r is held[r / SHARE] of lane r % SHARE. A row
-// takes both at once, so that its sums are fetched and put back half as often.
+// Adds two outer products, each of a column of ROWS and a row of eight. Row r is held[r / SHARE] of lane r % SHARE and
+// reaches all lanes by subgroupBroadcast. Two steps at once load and store the tile's sums half as often.
 fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
   (*tile).r0 = add2((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), by);
   (*tile).r1 = add2((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), by);
@@ -104,13 +122,13 @@ fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
   }
 }
 
-// Four steps of the sum over the left columns alone.
+// Four steps of the reduction, of the left columns only.
 fn add4(row: Row, w: vec4f, v: mat4x4f) -> Row {
   let half = fma(vec4f(w.y), v[1], fma(vec4f(w.x), v[0], row.left));
   return Row(fma(vec4f(w.w), v[3], fma(vec4f(w.z), v[2], half)), row.right);
 }
 
-// Adds the product of four columns of ROWS and four rows of four. Row r is held[r / SHARE] of lane r % SHARE.
+// Adds four outer products, each of a column of ROWS and a row of four. Rows are held as in multiply2.
 fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
   (*tile).r0 = add4((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), v);
   (*tile).r1 = add4((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), v);
@@ -132,8 +150,8 @@ fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
   }
 }
 
-// Brings the next row into r0. Rows are stored in a loop that no compiler can unroll: a store for each would take
-// lavapipe seconds to compile.
+// Moves the next row into r0. Rows are stored in a loop whose bound is a uniform, so that it is not unrolled: separate
+// stores of the rows would take lavapipe seconds to compile.
 fn shift(tile: ptr<function, Tile>) {
   (*tile).r0 = (*tile).r1;
   (*tile).r1 = (*tile).r2;
@@ -154,23 +172,24 @@ fn shift(tile: ptr<function, Tile>) {
   }
 }
 
-// The rows that a lane holds; the second needs ROWS > SHARE, the last two ROWS > 2 SHARE.
+// Rows that a lane holds: the second exists where ROWS > SHARE, the last two where ROWS > 2 SHARE.
 fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u); }
+// </shared>
 
-// Where a workgroup's tile lies, and its part of the sum: k from begin up to end.
+// A workgroup's tile: its first row, its first column, its split, and the split's k from begin up to end.
 struct Place { m: u32, block: u32, split: u32, begin: u32, end: u32 }
 
-// Where these rows of op(A) start.
+// Offsets of the rows of op(A) that a lane holds.
 fn rows_at(at: Place, lane: u32) -> vec4u {
   return params.a0 + min(at.m + rows_of(lane), vec4u(params.M - 1u)) * params.am;
 }
 
-// Where four columns of op(B) start, COLUMNS apart from n on.
+// Offsets of four columns of op(B), COLUMNS apart from n on.
 fn columns_at(n: u32) -> vec4u {
   return n_at(min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)));
 }
 
-// Among tiles that are `width` columns wide.
+// The workgroup's tile among tiles of `width` columns.
 fn place(group: u32, width: u32) -> Place {
   let rows = (params.M + ROWS - 1u) / ROWS;
   let columns = (params.N + width - 1u) / width;
@@ -180,7 +199,7 @@ fn place(group: u32, width: u32) -> Place {
                begin + min(params.steps, params.K - begin));
 }
 
-// The rows of op(A) that a lane holds, at two neighbouring k; the second is nothing where it is beyond the end.
+// The rows of op(A) that a lane holds, at k and k + next; next is 0 at the end, and the second then counts as 0.
 fn two_of_a(at: vec4u, next: u32) -> mat4x2f {
   let more = f32(next);
   let beyond = at + next * params.ak;
@@ -194,13 +213,15 @@ fn two_of_a(at: vec4u, next: u32) -> mat4x2f {
   return held;
 }
 
-// One thread per ROWS rows x two groups of 4 neighbouring columns x split; a workgroup's threads share the rows. Reads
-// four neighbours of a row of op(B) at once: bn = 1 and bk % 4 == b0 % 4 == 0.
+// ---- Entry points, by how op(B) is read
+
+// One thread per ROWS rows x two groups of 4 neighboring columns x split; a workgroup's threads share the rows. Vector
+// loads along n: bn = 1 and bk % 4 == b0 % 4 == 0.
 @compute @workgroup_size(COLUMNS)
-fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
-  let n = tile_at.block + 4u * li;
+fn forward_along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                   @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(workgroup_index(wid, num), 8u * COLUMNS);
+  let n = tile_at.block + 4u * lid;
   let ldb = params.bk / 4u;
   var row = rows_at(tile_at, lane) + tile_at.begin * params.ak;
   var at = (params.b0 + min(n + vec2u(0u, 4u * COLUMNS), vec2u(params.N - 1u))) / 4u + tile_at.begin * ldb;
@@ -215,12 +236,12 @@ fn along_n(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   store_tile(tile_at, n, 1u, true, &tile);
 }
 
-// One thread per ROWS rows x 8 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Any strides.
+// One thread per ROWS rows x 8 columns, COLUMNS apart, x split; a workgroup's threads share the rows. Any strides.
 @compute @workgroup_size(COLUMNS)
-fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-          @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x, 8u * COLUMNS);
-  let n = tile_at.block + li;
+fn forward_any(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+               @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(workgroup_index(wid, num), 8u * COLUMNS);
+  let n = tile_at.block + lid;
   var row = rows_at(tile_at, lane) + tile_at.begin * params.ak;
   let left = columns_at(n);
   let right = columns_at(n + 4u * COLUMNS);
@@ -230,28 +251,25 @@ fn scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
     let at = k_at(k);
     let beyond = k_at(k + next);
     multiply2(&tile, two_of_a(row, next),
-              Two(four_of_b(left + at), four_of_b(right + at), four_of_b(left + beyond), four_of_b(right + beyond)));
+              Two(gather_b(left + at), gather_b(right + at), gather_b(left + beyond), gather_b(right + beyond)));
     row += 2u * params.ak;
   }
   store_tile(tile_at, n, COLUMNS, true, &tile);
 }
 
-fn four_of_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
-fn four_of_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
-
-// One thread per ROWS rows x 4 columns (COLUMNS apart) x split; a workgroup's threads share the rows. Reads four
-// neighbours along k at once: ak = bk = 1, and am, a0, bn, b0 multiples of 4.
+// One thread per ROWS rows x 4 columns, COLUMNS apart, x split; a workgroup's threads share the rows. Vector loads along k:
+// ak = bk = 1, and am, a0, bn, b0 multiples of 4.
 @compute @workgroup_size(COLUMNS)
-fn along_k4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
-  let n = tile_at.block + li;
+fn forward_along_k4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                    @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(workgroup_index(wid, num), 4u * COLUMNS);
+  let n = tile_at.block + lid;
   let row = rows_at(tile_at, lane) / 4u;
   let columns = columns_at(n) / 4u;
   let none = vec4f();
   var tile: Tile;
   for (var k = tile_at.begin; k < tile_at.end; k += 4u) {
-    // A row goes on with what is not meant beyond the end.
+    // Beyond the end a row has elements of the next one, which count as 0.
     let inside = k + vec4u(0u, 1u, 2u, 3u) < vec4u(tile_at.end);
     let left = row + k / 4u;
     var held = mat4x4f();
@@ -269,12 +287,12 @@ fn along_k4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   store_tile(tile_at, n, COLUMNS, false, &tile);
 }
 
-// As along_k4, for rows that start anywhere: ak = bk = 1. One k a turn would fetch a line of memory for each.
+// forward_along_k4 for rows that start anywhere: ak = bk = 1. Four k per iteration, as one would load a cache line for each.
 @compute @workgroup_size(COLUMNS)
-fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let tile_at = place(wid.x + wid.y * num.x, 4u * COLUMNS);
-  let n = tile_at.block + li;
+fn forward_along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                   @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile_at = place(workgroup_index(wid, num), 4u * COLUMNS);
+  let n = tile_at.block + lid;
   let row = rows_at(tile_at, lane);
   let columns = columns_at(n);
   let none = vec4f();
@@ -285,20 +303,22 @@ fn along_k(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
     let at = min(each, vec4u(params.K - 1u));
     let b_at = vec4u(k_at(at.x), k_at(at.y), k_at(at.z), k_at(at.w));
     var held = mat4x4f();
-    held[0] = select(none, four_of_a(row.x + at), inside);
-    if (ROWS > SHARE) { held[1] = select(none, four_of_a(row.y + at), inside); }
+    held[0] = select(none, gather_a(row.x + at), inside);
+    if (ROWS > SHARE) { held[1] = select(none, gather_a(row.y + at), inside); }
     if (ROWS > 2u * SHARE) {
-      held[2] = select(none, four_of_a(row.z + at), inside);
-      held[3] = select(none, four_of_a(row.w + at), inside);
+      held[2] = select(none, gather_a(row.z + at), inside);
+      held[3] = select(none, gather_a(row.w + at), inside);
     }
-    let v = transpose(mat4x4f(select(none, four_of_b(columns.x + b_at), inside),
-                              select(none, four_of_b(columns.y + b_at), inside),
-                              select(none, four_of_b(columns.z + b_at), inside),
-                              select(none, four_of_b(columns.w + b_at), inside)));
+    let v = transpose(mat4x4f(select(none, gather_b(columns.x + b_at), inside),
+                              select(none, gather_b(columns.y + b_at), inside),
+                              select(none, gather_b(columns.z + b_at), inside),
+                              select(none, gather_b(columns.w + b_at), inside)));
     multiply4(&tile, held, v);
   }
   store_tile(tile_at, n, COLUMNS, false, &tile);
 }
+
+// ---- Stores
 
 fn store_tile(at: Place, n: u32, apart: u32, both: bool, tile: ptr<function, Tile>) {
   if (at.split >= params.splits) { return; }

@@ -1,37 +1,40 @@
 // Matrix product C = scale op(A) op(B), or C += scale op(A) op(B); op is the identity or the transpose.
-// op(A) is (M, K), op(B) is (K, N), C is (M, N). Strides and a first element say where an element lies, so a transpose or
-// a slice of columns, wherever it starts, is only another set of them.
+// op(A) is (M, K), op(B) is (K, N), C is (M, N), each with strides and an offset: a transpose or a slice of columns is the
+// same memory with other strides.
 //
-// plain is the reference, one thread an output. register_tile gives a thread 8 x 4 outputs; shared_tile, for GPUs, a
-// workgroup SIDE x SIDE outputs through workgroup memory; matmul.subgroup.wgsl has more. Where M and N alone give too
-// few threads, the sum over k falls into splits, whose results add_partials adds up in their order. Nothing races, and
-// every order is fixed.
+// forward is the reference, one thread per element of C. forward_register gives a thread a register tile of 8 x 4;
+// forward_shared, for GPUs, a workgroup a tile of SIDE x SIDE in workgroup memory; matmul.subgroup.wgsl has the variants
+// for subgroups. Split reduction: where M N is too small to occupy the device, k is cut into `splits` parts, whose
+// partial results forward_sum adds up in order.
+// Threads: each writes its own elements, so nothing races; every sum has one fixed order.
 
 const THREADS: u32 = 64;
-// Threads of register_tile.
+// Threads of forward_register.
 const COLUMNS: u32 = 16;
-// Side of shared_tile's tile, and its threads, (SIDE / 4)²: 64 and 256, or 32 and 64 for small matrices.
+// Side of forward_shared's tile, and its threads, (SIDE / 4)²: 64 and 256, or 32 and 64 for small matrices.
 const SIDE: u32 = 64;
 const SQUARES: u32 = 256;
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32; // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_K: bool = false;
+// <shared slice_matrices>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_K: bool = false;       // true where kept_k is bound; the others likewise
 const KEPT_N: bool = false;
 const KEPT_ROWS: bool = false;
 const KEPT_COLUMNS: bool = false;
+// </shared>
 
 struct Params {
   M: u32, N: u32, K: u32,
   am: u32, ak: u32, // strides of op(A): of a row, of a column
   bk: u32, bn: u32, // strides of op(B)
   ldc: u32,         // row stride of C
-  a0: u32, b0: u32, c0: u32, // first elements, for bindings start on boundaries only
+  a0: u32, b0: u32, c0: u32, // offsets of the first elements: bindings are aligned to 256 bytes
   splits: u32,      // parts of the sum over k
-  steps: u32,       // its length in each part, a multiple of 4
-  accumulate: u32,  // 1 adds to what is in C
+  steps: u32,       // length of a part, a multiple of 4
+  accumulate: u32,  // 1: C +=
   scale: f32,
-  rows: u32,        // rows of a tile: 8 for register_tile, where it must not be a constant
+  rows: u32,        // forward_register: 8, its tile's rows, as a uniform so that the loop over them is not unrolled
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,12 +42,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<Strided>;     // op(B) (K, N), strides bk and bn
 @group(0) @binding(3) var<storage, read_write> c: array<Strided>; // (M, N), row stride ldc; or (splits, M, N)
 @group(0) @binding(4) var<storage, read> partials: array<f32>;  // (splits, M, N)
-@group(0) @binding(5) var<storage, read> kept_k: array<Kept>;       // (K), where op(B) keeps its rows by a list
-@group(0) @binding(6) var<storage, read> kept_n: array<Kept>;       // (N), its columns likewise
-@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (M), where C keeps its rows by a list
-@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (N), its columns likewise
+@group(0) @binding(5) var<storage, read> kept_k: array<Kept>;       // (K), optional: the kept rows of op(B)
+@group(0) @binding(6) var<storage, read> kept_n: array<Kept>;       // (N), optional: its kept columns
+@group(0) @binding(7) var<storage, read> kept_rows: array<Kept>;    // (M), optional: the kept rows of C
+@group(0) @binding(8) var<storage, read> kept_columns: array<Kept>; // (N), optional: its kept columns
 
-// Where rows and columns of op(B), and rows of C, lie.
+// <shared matrix_offsets>
+// Offsets of rows and columns of op(B), and of rows and columns of C.
 fn k_at(k: u32) -> u32 {
   if (KEPT_K) { return kept_k[k] * params.bk; }
   return k * params.bk;
@@ -61,6 +65,19 @@ fn column_at(n: u32) -> u32 {
   if (KEPT_COLUMNS) { return kept_columns[n]; }
   return n;
 }
+// </shared>
+
+// <shared thread_index>
+// Linear index of a thread in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn thread_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return (wid.x + wid.y * num.x) * THREADS + lid; }
+// </shared>
+
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// ---- Reference
 
 fn store(split: u32, m: u32, n: u32, v: f32) {
   if (m >= params.M || n >= params.N || split >= params.splits) { return; }
@@ -70,9 +87,9 @@ fn store(split: u32, m: u32, n: u32, v: f32) {
 
 // One thread per element of C.
 @compute @workgroup_size(THREADS)
-fn plain(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-         @builtin(local_invocation_index) li: u32) {
-  let id = (wid.x + wid.y * num.x) * THREADS + li;
+fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+           @builtin(local_invocation_index) lid: u32) {
+  let id = thread_index(wid, num, lid);
   let m = id / params.N;
   let n = id % params.N;
   if (m >= params.M) { return; }
@@ -84,11 +101,11 @@ fn plain(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
   store(0u, m, n, sum);
 }
 
-// One thread per element of C: the parts of its sum in their order.
+// Second pass of a split reduction, one thread per element of C: adds up the partial results in the order of the splits.
 @compute @workgroup_size(THREADS)
-fn add_partials(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                @builtin(local_invocation_index) li: u32) {
-  let id = (wid.x + wid.y * num.x) * THREADS + li;
+fn forward_sum(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+               @builtin(local_invocation_index) lid: u32) {
+  let id = thread_index(wid, num, lid);
   let m = id / params.N;
   if (m >= params.M) { return; }
   var sum = 0f;
@@ -96,10 +113,13 @@ fn add_partials(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num:
   store(0u, m, id % params.N, sum);
 }
 
-// Eight rows of four columns. Named members, not an array: SwiftShader runs arrays several times slower.
+// ---- Register tile
+
+// <shared register_tile>
+// A thread's tile of eight rows and four columns. Named members, not an array: SwiftShader runs arrays several times slower.
 struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
 
-// Adds the product of a column of eight and a row of four.
+// Adds the outer product of a column of eight (lo, hi) and a row of four.
 fn multiply(tile: ptr<function, Tile>, lo: vec4f, hi: vec4f, v: vec4f) {
   (*tile).c0 = fma(vec4f(lo.x), v, (*tile).c0);
   (*tile).c1 = fma(vec4f(lo.y), v, (*tile).c1);
@@ -111,8 +131,8 @@ fn multiply(tile: ptr<function, Tile>, lo: vec4f, hi: vec4f, v: vec4f) {
   (*tile).c7 = fma(vec4f(hi.w), v, (*tile).c7);
 }
 
-// Brings the next row into c0. Rows are stored in a loop that no compiler can unroll: a store for each would take
-// lavapipe long to compile.
+// Moves the next row into c0. Rows are stored in a loop whose bound is a uniform, so that it is not unrolled: eight
+// separate stores would take lavapipe long to compile.
 fn shift(tile: ptr<function, Tile>) {
   (*tile).c0 = (*tile).c1;
   (*tile).c1 = (*tile).c2;
@@ -122,9 +142,13 @@ fn shift(tile: ptr<function, Tile>) {
   (*tile).c5 = (*tile).c6;
   (*tile).c6 = (*tile).c7;
 }
+// </shared>
 
-fn load_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
-fn load_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
+// <shared gather_operands>
+// Elements at four offsets of op(A) and of op(B).
+fn gather_a(at: vec4u) -> vec4f { return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]); }
+fn gather_b(at: vec4u) -> vec4f { return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]); }
+// </shared>
 
 fn store_row(split: u32, m: u32, n: u32, apart: u32, v: vec4f) {
   store(split, m, n, v.x);
@@ -133,15 +157,15 @@ fn store_row(split: u32, m: u32, n: u32, apart: u32, v: vec4f) {
   store(split, m, n + 3u * apart, v.w);
 }
 
-// One thread per 8 rows x 4 columns (COLUMNS apart) x split.
+// One thread per 8 rows x 4 columns, COLUMNS apart, x split.
 @compute @workgroup_size(COLUMNS)
-fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-            @builtin(local_invocation_index) li: u32) {
+fn forward_register(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                    @builtin(local_invocation_index) lid: u32) {
   let rows = (params.M + 7u) / 8u;
   let columns = (params.N + 4u * COLUMNS - 1u) / (4u * COLUMNS);
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let m = group % rows * 8u;
-  let n = group / rows % columns * 4u * COLUMNS + li;
+  let n = group / rows % columns * 4u * COLUMNS + lid;
   let split = group / rows / columns;
 
   let begin = min(split * params.steps, params.K);
@@ -152,7 +176,7 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
   let at = n_at(min(n + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.N - 1u)));
   var tile: Tile;
   for (var k = begin; k < end; k++) {
-    multiply(&tile, load_a(lo), load_a(hi), load_b(at + k_at(k)));
+    multiply(&tile, gather_a(lo), gather_a(hi), gather_b(at + k_at(k)));
     lo += params.ak;
     hi += params.ak;
   }
@@ -163,18 +187,20 @@ fn register_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num
   }
 }
 
-// The operands of one step of a tile: 16 columns of SIDE rows, and 16 rows of SIDE columns, four to a vector.
+// ---- Shared-memory tile
+
+// Operands of one step of a tile: 16 columns of SIDE rows, and 16 rows of SIDE columns, in vectors of four.
 var<workgroup> left: array<vec4f, SIDE * 4u>;
 var<workgroup> right: array<vec4f, SIDE * 4u>;
 
-// One workgroup per SIDE x SIDE elements of C x split; one thread per 4 x 4 of them. Threads load with neighbours along
-// whichever side of an operand is contiguous.
+// One workgroup per SIDE x SIDE elements of C x split; one thread per 4 x 4 of them. Neighboring threads load along
+// whichever dimension of an operand is contiguous.
 @compute @workgroup_size(SQUARES)
-fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-               @builtin(local_invocation_index) li: u32) {
+fn forward_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
+                  @builtin(local_invocation_index) lid: u32) {
   let rows = (params.M + SIDE - 1u) / SIDE;
   let columns = (params.N + SIDE - 1u) / SIDE;
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let m = group % rows * SIDE;
   let n = group / rows % columns * SIDE;
   let split = group / rows / columns;
@@ -182,8 +208,8 @@ fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
   let begin = min(split * params.steps, params.K);
   let end = begin + min(params.steps, params.K - begin);
   let quarter = SIDE / 4u;
-  let fast = li % quarter;
-  let slow = li / quarter;
+  let fast = lid % quarter;
+  let slow = lid / quarter;
   let four = vec4u(0u, 1u, 2u, 3u);
 
   var c0 = vec4f();
@@ -191,17 +217,17 @@ fn shared_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: 
   var c2 = vec4f();
   var c3 = vec4f();
   for (var k = begin; k < end; k += 16u) {
-    for (var e = li; e < 16u * quarter; e += SQUARES) {
+    for (var e = lid; e < 16u * quarter; e += SQUARES) {
       let k_of_a = select(e / quarter, e % 16u, params.ak == 1u);
       let row = select(e % quarter, e / 16u, params.ak == 1u);
       let a_at = min(m + row * 4u + four, vec4u(params.M - 1u)) * params.am;
       let ka = params.a0 + min(k + k_of_a, params.K - 1u) * params.ak;
-      left[k_of_a * quarter + row] = select(vec4f(), load_a(a_at + ka), k + k_of_a < end);
+      left[k_of_a * quarter + row] = select(vec4f(), gather_a(a_at + ka), k + k_of_a < end);
       let k_of_b = select(e / quarter, e % 16u, params.bk == 1u);
       let column = select(e % quarter, e / 16u, params.bk == 1u);
       let b_at = n_at(min(n + column * 4u + four, vec4u(params.N - 1u)));
       let kb = k_at(min(k + k_of_b, params.K - 1u));
-      right[k_of_b * quarter + column] = select(vec4f(), load_b(b_at + kb), k + k_of_b < end);
+      right[k_of_b * quarter + column] = select(vec4f(), gather_b(b_at + kb), k + k_of_b < end);
     }
     workgroupBarrier();
     for (var j = 0u; j < 16u; j++) {

@@ -1,7 +1,7 @@
-// Targets that spread a mass of 1 equally over column 0 of each row of similarities s (N, L) and its `count` largest other
-// columns; of equal ones the leftmost wins.
-// Columns are chosen one after the other: each round takes the first, by value and then from the left, of those that come after
-// the last one chosen. LANES threads share a row, each looks at every LANES-th column; what they found meets in a tree.
+// Targets that give equal mass to column 0 of each row of similarities s (N, L) and to its `count` largest other columns;
+// of equal values the leftmost wins:  targets[n, l] = 1 / (count + 1) where l is chosen, else 0.
+// Columns are chosen one after the other: each round finds the first, by value and then from the left, of those that
+// come after the last one chosen. Threads: LANES per row, each takes every LANES-th column, so nothing races.
 
 const THREADS: u32 = 64;
 const LANES: u32 = 32;
@@ -10,7 +10,7 @@ struct Params {
   N: u32, L: u32,
   count: u32,
   mass: f32, // 1 / (count + 1)
-  half: u32, // LANES / 2: taken from here, the tree's loop stays a loop, which compiles faster
+  half: u32, // LANES / 2, for reduce_row
 }
 
 struct Column { value: f32, index: u32 }
@@ -19,44 +19,51 @@ struct Column { value: f32, index: u32 }
 @group(0) @binding(1) var<storage, read> s: array<f32>;              // (N, L)
 @group(0) @binding(2) var<storage, read_write> targets: array<f32>;  // (N, L)
 
-var<workgroup> tree: array<Column, THREADS>;
-
 fn comes_before(a: Column, b: Column) -> bool {
   return a.value > b.value || (a.value == b.value && a.index < b.index);
 }
 
-fn first_of(a: Column, b: Column) -> Column {
+alias Reduced = Column; // what reduce_row combines
+fn merge(a: Column, b: Column) -> Column {
   if (comes_before(a, b)) { return a; }
   return b;
 }
 
-// What is best among columns that come from left to right, with one more; `open` says whether it comes after the last chosen.
+// The better of `best` and a column to its right; `open`: it comes after the last one chosen.
 fn better(best: Column, value: f32, index: u32, open: bool) -> Column {
   let is = open && value > best.value;
   return Column(select(best.value, value, is), select(best.index, index, is));
 }
 
-// The first of what the threads of a row have; each gets the result.
-fn meet(li: u32, value: Column) -> Column {
+// <shared reduce_row>
+var<workgroup> tree: array<Reduced, THREADS>;
+
+// Tree reduction in workgroup memory over the LANES threads of a row, in a fixed order; every thread gets the result.
+// params.half is LANES / 2 as a uniform, so that compilers do not unroll the loop, which would be slow to compile.
+fn reduce_row(lid: u32, value: Reduced) -> Reduced {
   if (LANES == 1u) { return value; }
-  tree[li] = value;
+  tree[lid] = value;
   workgroupBarrier();
   for (var half = params.half; half > 0u; half /= 2u) {
-    if (li % LANES < half) { tree[li] = first_of(tree[li], tree[li + half]); }
+    if (lid % LANES < half) { tree[lid] = merge(tree[lid], tree[lid + half]); }
     workgroupBarrier();
   }
-  let result = tree[li / LANES * LANES];
-  workgroupBarrier();
-  return result;
+  return tree[lid / LANES * LANES];
 }
+// </shared>
 
-// LANES threads per row, each writes every LANES-th column.
+// <shared row_index>
+// Index of the row that a thread works on: LANES consecutive threads share a row.
+fn row_index(wid: vec3u, num: vec3u, lid: u32) -> u32 { return ((wid.x + wid.y * num.x) * THREADS + lid) / LANES; }
+// </shared>
+
+// LANES threads per row; each writes every LANES-th column.
 @compute @workgroup_size(THREADS)
 fn spread(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-          @builtin(local_invocation_index) li: u32) {
-  let n = ((wid.x + wid.y * num.x) * THREADS + li) / LANES;
+          @builtin(local_invocation_index) lid: u32) {
+  let n = row_index(wid, num, lid);
   let base = min(n, params.N - 1u) * params.L;
-  let begin = select(li % LANES, LANES, li % LANES == 0u); // column 0 is not among them
+  let begin = select(lid % LANES, LANES, lid % LANES == 0u); // column 0 is always chosen
   var last = Column(3.4028234e38, 0u);
   for (var round = 0u; round < params.count; round++) {
     var best = Column(-3.4028234e38, 0xffffffffu);
@@ -70,10 +77,11 @@ fn spread(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u
       best = better(best, v.z, four.z, open.z);
       best = better(best, v.w, four.w, open.w);
     }
-    last = meet(li, best);
+    last = reduce_row(lid, best);
+    if (LANES > 1u) { workgroupBarrier(); } // the next round writes the tree again
   }
   if (n >= params.N) { return; }
-  for (var i = li % LANES; i < params.L; i += LANES) {
+  for (var i = lid % LANES; i < params.L; i += LANES) {
     let beyond = i > 0u && comes_before(last, Column(s[base + i], i));
     targets[base + i] = select(params.mass, 0.0, beyond);
   }

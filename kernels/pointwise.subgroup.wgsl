@@ -1,52 +1,55 @@
-// Pointwise (1x1) convolution, NCHW, for devices with subgroups: the tiles of pointwise.wgsl, with the operand that
-// all threads need alike loaded once a subgroup, a row a lane, and passed round by subgroupBroadcast.
-// N batch, I input channels, O output channels, P pixels of one plane.
+// Pointwise (1x1) convolution, NCHW, for devices with subgroups: register tiles as in pointwise.wgsl, with the operand that
+// all threads need loaded once per subgroup, a row per lane, and passed on by subgroupBroadcast.
+// Reference: forward, backward_input and backward_weight of pointwise.wgsl, where the formulas and the letters are.
 //
 // forward4 and forward also compute backward_input: dx is dy times the transposed weight, so bind x = dy, y = dx and
-// swap I with O and row with column. backward_weight turns round in the same way: x and dy, I and O, row and column
-// change places where that fills more of the tiles. The *4 entry points read four pixels at once and need P % 4 == 0.
-// All sums run in one fixed order; nothing is shared between workgroups.
+// swap I with O and row with column. backward_weight may be transposed in the same way, x and dy, I and O, row and column
+// swapped, where that fills more of the tiles. Entry points ending in 4 load vectors of four pixels and need HW % 4 == 0.
+// Threads: each writes its own results, so nothing races; every sum has one fixed order.
 
 enable subgroups;
 
 // Rows of a tile: 16, or 8 where 16 would leave much of it empty.
 const ROWS: u32 = 8;
-// Lanes that hold rows of the shared operand: 8, or 4 where subgroups are that small.
+// Lanes that hold rows of the operand that all threads need: 8, or 4 where subgroups are that small.
 const SHARE: u32 = 8;
 const THREADS: u32 = 32;
-// Threads of backward_weight; all of them share the same rows.
+// Threads of backward_weight, which share the rows.
 const COLUMNS: u32 = 8;
 
-alias Stored = f32;    // how activations are kept: f16 where precision is f16
+alias Stored = f32;    // activations in memory: f16 with precision 'f16'
 alias Stored4 = vec4f;
 
-alias Strided = f32; // of a view: rows and columns lie where strides or keep-lists say
-alias Kept = u32;      // a channel's number in the host, of a slim encoder's keep-list
-const KEPT_ROWS: bool = false;
-const KEPT_COLUMNS: bool = false;
+// <shared slice_rows_columns>
+alias Strided = f32;              // element of a slice: strides or lists of kept channels say where it lies
+alias Kept = u32;                 // number of a kept channel in the host
+const KEPT_ROWS: bool = false;    // true where kept_rows is bound
+const KEPT_COLUMNS: bool = false; // true where kept_columns is bound
+// </shared>
 
 struct Params {
-  N: u32, I: u32, O: u32, P: u32,
+  N: u32, I: u32, O: u32, HW: u32,
   row: u32, column: u32, // strides of the weight, or of what backward_weight writes: per output, per input channel
   splits: u32,           // backward_weight: parts of the sum over pixels
   steps: u32,            // backward_weight: groups of four pixels in a part
-  accumulate: u32,       // backward_weight: 1 adds to what is there
-  rows: u32,             // ROWS, where it must not be a constant
+  accumulate: u32,       // backward_weight: 1: dweight +=
+  rows: u32,             // ROWS as a uniform, so that the loop over them is not unrolled
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Stored>;         // (N, I, P)
-@group(0) @binding(2) var<storage, read> x4: array<Stored4>;       // (N, I, P / 4)
+@group(0) @binding(1) var<storage, read> x: array<Stored>;         // (N, I, HW)
+@group(0) @binding(2) var<storage, read> x4: array<Stored4>;       // (N, I, HW / 4)
 @group(0) @binding(3) var<storage, read> weight: array<Strided>;   // (O, I), strides row and column
-@group(0) @binding(4) var<storage, read_write> y: array<Stored>;   // (N, O, P)
-@group(0) @binding(5) var<storage, read_write> y4: array<Stored4>; // (N, O, P / 4)
-@group(0) @binding(6) var<storage, read> dy: array<f32>;           // (N, O, P)
-@group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, P / 4)
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;   // (N, O, HW)
+@group(0) @binding(5) var<storage, read_write> y4: array<Stored4>; // (N, O, HW / 4)
+@group(0) @binding(6) var<storage, read> dy: array<f32>;           // (N, O, HW)
+@group(0) @binding(7) var<storage, read> dy4: array<vec4f>;        // (N, O, HW / 4)
 @group(0) @binding(8) var<storage, read_write> dweight: array<Strided>; // (O, I), as the weight; or (splits, O, I)
-@group(0) @binding(9) var<storage, read> kept_rows: array<Kept>;     // (O), where the weight's rows are kept by a list
-@group(0) @binding(10) var<storage, read> kept_columns: array<Kept>; // (I), its columns likewise
+@group(0) @binding(9) var<storage, read> kept_rows: array<Kept>;     // (O), optional: the kept rows of the weight
+@group(0) @binding(10) var<storage, read> kept_columns: array<Kept>; // (I), optional: its kept columns
 
-// Where rows and columns of the weight lie in the host's.
+// <shared strided_weight_offsets>
+// Offsets of output channels (rows) and of an input channel (column) in the host's weight.
 fn row_at(o: u32) -> u32 {
   if (KEPT_ROWS) { return kept_rows[o] * params.row; }
   return o * params.row;
@@ -59,9 +62,32 @@ fn column_at(i: u32) -> u32 {
   if (KEPT_COLUMNS) { return kept_columns[i] * params.column; }
   return i * params.column;
 }
+// </shared>
 
-// ROWS rows of two vectors of columns; of the last eight rows, nothing is left where ROWS is 8. Named members, not
-// arrays: SwiftShader runs arrays several times slower.
+// <shared workgroup_index>
+// Linear index of a workgroup in the dispatch. Workgroups beyond the device's limit on x continue in y, hence num.x.
+fn workgroup_index(wid: vec3u, num: vec3u) -> u32 { return wid.x + wid.y * num.x; }
+// </shared>
+
+// <shared gather_pixels>
+// Pixels at four offsets of x and of dy.
+fn gather_x(at: vec4u) -> vec4f { return vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])); }
+fn gather_dy(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]); }
+// </shared>
+
+// <shared store_weight>
+fn store_weight(row: u32, i: u32, v: f32) {
+  if (i >= params.I) { return; }
+  let at = row + column_at(i);
+  if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
+}
+// </shared>
+
+// ---- Register tile
+
+// <shared subgroup_tile>
+// A thread's tile: ROWS rows of two vectors of four columns. Where ROWS is 8, r8 to r15 are unused and compiled away.
+// Named members, not arrays: SwiftShader runs arrays several times slower.
 struct Row { left: vec4f, right: vec4f }
 
 struct Tile {
@@ -69,7 +95,7 @@ struct Tile {
   r8: Row, r9: Row, r10: Row, r11: Row, r12: Row, r13: Row, r14: Row, r15: Row,
 }
 
-// Two steps of the sum over the columns of a row: u0 and v0, then u1 and v1, left and right.
+// Operands of two steps of the reduction: left and right columns u0 and v0 of the first, u1 and v1 of the second.
 struct Two { u0: vec4f, v0: vec4f, u1: vec4f, v1: vec4f }
 
 fn add2(row: Row, w: vec2f, by: Two) -> Row {
@@ -77,8 +103,8 @@ fn add2(row: Row, w: vec2f, by: Two) -> Row {
              fma(vec4f(w.y), by.v1, fma(vec4f(w.x), by.v0, row.right)));
 }
 
-// Adds the products of two columns of ROWS and two rows of eight. Row r is held[r / SHARE] of lane r % SHARE. A row
-// takes both at once, so that its sums are fetched and put back half as often.
+// Adds two outer products, each of a column of ROWS and a row of eight. Row r is held[r / SHARE] of lane r % SHARE and
+// reaches all lanes by subgroupBroadcast. Two steps at once load and store the tile's sums half as often.
 fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
   (*tile).r0 = add2((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), by);
   (*tile).r1 = add2((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), by);
@@ -100,13 +126,13 @@ fn multiply2(tile: ptr<function, Tile>, held: mat4x2f, by: Two) {
   }
 }
 
-// Four steps of the sum over the left columns alone.
+// Four steps of the reduction, of the left columns only.
 fn add4(row: Row, w: vec4f, v: mat4x4f) -> Row {
   let half = fma(vec4f(w.y), v[1], fma(vec4f(w.x), v[0], row.left));
   return Row(fma(vec4f(w.w), v[3], fma(vec4f(w.z), v[2], half)), row.right);
 }
 
-// Adds the product of four columns of ROWS and four rows of four. Row r is held[r / SHARE] of lane r % SHARE.
+// Adds four outer products, each of a column of ROWS and a row of four. Rows are held as in multiply2.
 fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
   (*tile).r0 = add4((*tile).r0, subgroupBroadcast(held[0u / SHARE], 0u % SHARE), v);
   (*tile).r1 = add4((*tile).r1, subgroupBroadcast(held[1u / SHARE], 1u % SHARE), v);
@@ -128,8 +154,8 @@ fn multiply4(tile: ptr<function, Tile>, held: mat4x4f, v: mat4x4f) {
   }
 }
 
-// Brings the next row into r0. Rows are stored in a loop that no compiler can unroll: a store for each would take
-// lavapipe seconds to compile.
+// Moves the next row into r0. Rows are stored in a loop whose bound is a uniform, so that it is not unrolled: separate
+// stores of the rows would take lavapipe seconds to compile.
 fn shift(tile: ptr<function, Tile>) {
   (*tile).r0 = (*tile).r1;
   (*tile).r1 = (*tile).r2;
@@ -150,11 +176,14 @@ fn shift(tile: ptr<function, Tile>) {
   }
 }
 
-// The rows that a lane holds; the second needs ROWS > SHARE, the last two ROWS > 2 SHARE.
+// Rows that a lane holds: the second exists where ROWS > SHARE, the last two where ROWS > 2 SHARE.
 fn rows_of(lane: u32) -> vec4u { return lane % SHARE + SHARE * vec4u(0u, 1u, 2u, 3u); }
+// </shared>
 
-// The weights of the rows that a lane holds, of input channels i and i + next; nothing of the second where next is 0.
-fn weights(rows: vec4u, i: u32, next: u32) -> mat4x2f {
+// ---- Forward
+
+// Weights of the rows that a lane holds, of input channels i and i + next; where next is 0 the second counts as 0.
+fn weight_rows(rows: vec4u, i: u32, next: u32) -> mat4x2f {
   let more = f32(next);
   let at = rows + column_at(i);
   let beyond = rows + column_at(i + next);
@@ -168,17 +197,17 @@ fn weights(rows: vec4u, i: u32, next: u32) -> mat4x2f {
   return held;
 }
 
-// One thread per ROWS output channels x two groups of 4 neighbouring pixels, THREADS groups apart; a workgroup's
-// threads share the channels. Two input channels a turn.
+// One thread per ROWS output channels x two groups of 4 neighboring pixels, THREADS groups apart; a workgroup's
+// threads share the channels. Two input channels per iteration.
 @compute @workgroup_size(THREADS)
 fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-            @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let plane = params.P / 4u;
+            @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let plane = params.HW / 4u;
   let total = params.N * plane;
   let rows = (params.O + ROWS - 1u) / ROWS;
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let o = group % rows * ROWS;
-  let id = group / rows * 2u * THREADS + li + vec2u(0u, THREADS);
+  let id = group / rows * 2u * THREADS + lid + vec2u(0u, THREADS);
   let n = min(id, vec2u(total - 1u)) / plane;
   let p = min(id, vec2u(total - 1u)) % plane;
 
@@ -188,7 +217,7 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   for (var i = 0u; i < params.I; i += 2u) {
     let next = select(0u, 1u, i + 1u < params.I);
     let beyond = at + next * plane;
-    multiply2(&tile, weights(w, i, next), Two(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[beyond.x]), vec4f(x4[beyond.y])));
+    multiply2(&tile, weight_rows(w, i, next), Two(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[beyond.x]), vec4f(x4[beyond.y])));
     at += 2u * plane;
   }
 
@@ -201,15 +230,15 @@ fn forward4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec
   }
 }
 
-// As forward4, for planes of any size: four pixels are neighbours among the pixels of all images.
+// forward4 for any HW: a group is four neighbors among the pixels of all images.
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-           @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let total = params.N * params.P;
+           @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let total = params.N * params.HW;
   let rows = (params.O + ROWS - 1u) / ROWS;
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let o = group % rows * ROWS;
-  let left = (group / rows * 2u * THREADS + li) * 4u;
+  let left = (group / rows * 2u * THREADS + lid) * 4u;
   let right = left + 4u * THREADS;
 
   let w = rows_at(min(o + rows_of(lane), vec4u(params.O - 1u)));
@@ -218,11 +247,11 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   var tile: Tile;
   for (var i = 0u; i < params.I; i += 2u) {
     let next = select(0u, 1u, i + 1u < params.I);
-    let beyond = next * params.P;
-    multiply2(&tile, weights(w, i, next),
-              Two(pixels(left_at), pixels(right_at), pixels(left_at + beyond), pixels(right_at + beyond)));
-    left_at += 2u * params.P;
-    right_at += 2u * params.P;
+    let beyond = next * params.HW;
+    multiply2(&tile, weight_rows(w, i, next),
+              Two(gather_x(left_at), gather_x(right_at), gather_x(left_at + beyond), gather_x(right_at + beyond)));
+    left_at += 2u * params.HW;
+    right_at += 2u * params.HW;
   }
 
   var left_out = place(left, params.O, o);
@@ -230,17 +259,17 @@ fn forward(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3
   for (var r = 0u; r < min(params.rows, params.O - o); r++) {
     store(left_out, total - min(left, total), tile.r0.left);
     store(right_out, total - min(right, total), tile.r0.right);
-    left_out += params.P;
-    right_out += params.P;
+    left_out += params.HW;
+    right_out += params.HW;
     shift(&tile);
   }
 }
 
-// Where four neighbours among the pixels of all images lie in a tensor of so many channels; the last pixel stands for
-// those beyond it.
+// Offsets of four neighbors among the pixels of all images, in a tensor of so many channels; those beyond the last pixel
+// are clamped to it.
 fn place(pixel: u32, channels: u32, channel: u32) -> vec4u {
-  let each = min(pixel + vec4u(0u, 1u, 2u, 3u), vec4u(params.N * params.P - 1u));
-  return (each / params.P * channels + channel) * params.P + each % params.P;
+  let each = min(pixel + vec4u(0u, 1u, 2u, 3u), vec4u(params.N * params.HW - 1u));
+  return (each / params.HW * channels + channel) * params.HW + each % params.HW;
 }
 
 fn store(at: vec4u, count: u32, v: vec4f) {
@@ -250,10 +279,10 @@ fn store(at: vec4u, count: u32, v: vec4f) {
   if (count > 3u) { y[at.w] = Stored(v.w); }
 }
 
-fn pixels(at: vec4u) -> vec4f { return vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])); }
+// ---- Gradient of the weight: split reduction
 
-// Four pixels of each row that a lane holds.
-fn gradients4(at: vec4u) -> mat4x4f {
+// Four pixels of each row of dy that a lane holds.
+fn dy_rows4(at: vec4u) -> mat4x4f {
   var held = mat4x4f();
   held[0] = dy4[at.x];
   if (ROWS > SHARE) { held[1] = dy4[at.y]; }
@@ -264,18 +293,17 @@ fn gradients4(at: vec4u) -> mat4x4f {
   return held;
 }
 
-// The weight's gradient, or parts of it that pointwise.wgsl adds up: one thread per ROWS output channels x 4 input
-// channels x split; a workgroup's threads share the output channels. Each split sums its own range of the pixels in
-// their order, four at a time.
+// dweight, or partial results that pointwise.wgsl adds up: one thread per ROWS output channels x 4 input channels x split;
+// a workgroup's threads share the output channels. A split sums a range of groups of four pixels in order.
 @compute @workgroup_size(COLUMNS)
 fn backward_weight4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                    @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let plane = params.P / 4u;
+                    @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let plane = params.HW / 4u;
   let rows = (params.O + ROWS - 1u) / ROWS;
   let columns = (params.I + 4u * COLUMNS - 1u) / (4u * COLUMNS);
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let o = group % rows * ROWS;
-  let i = group / rows % columns * 4u * COLUMNS + li;
+  let i = group / rows % columns * 4u * COLUMNS + lid;
   let split = group / rows / columns;
 
   let total = params.N * plane;
@@ -291,7 +319,7 @@ fn backward_weight4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   for (var s = 0u; s < count; s++) {
     let at = x_at + channels;
     let v = transpose(mat4x4f(vec4f(x4[at.x]), vec4f(x4[at.y]), vec4f(x4[at.z]), vec4f(x4[at.w])));
-    multiply4(&tile, gradients4(dy_at + outputs), v);
+    multiply4(&tile, dy_rows4(dy_at + outputs), v);
     p++;
     let wrap = p == plane;
     p = select(p, 0u, wrap);
@@ -301,33 +329,33 @@ fn backward_weight4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   store_tile(split, o, i, &tile);
 }
 
-// As backward_weight4, for planes of any size: a plane's last four pixels are filled up with zeros.
+// backward_weight4 for any HW: a plane's last group is filled up with zeros.
 @compute @workgroup_size(COLUMNS)
 fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u,
-                   @builtin(local_invocation_index) li: u32, @builtin(subgroup_invocation_id) lane: u32) {
-  let plane = (params.P + 3u) / 4u;
+                   @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let plane = (params.HW + 3u) / 4u;
   let rows = (params.O + ROWS - 1u) / ROWS;
   let columns = (params.I + 4u * COLUMNS - 1u) / (4u * COLUMNS);
-  let group = wid.x + wid.y * num.x;
+  let group = workgroup_index(wid, num);
   let o = group % rows * ROWS;
-  let i = group / rows % columns * 4u * COLUMNS + li;
+  let i = group / rows % columns * 4u * COLUMNS + lid;
   let split = group / rows / columns;
 
   let total = params.N * plane;
   let begin = min(split * params.steps, total);
   let count = min(params.steps, total - begin);
-  let outputs = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.P;
-  let channels = min(i + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.I - 1u)) * params.P;
+  let outputs = min(o + rows_of(lane), vec4u(params.O - 1u)) * params.HW;
+  let channels = min(i + COLUMNS * vec4u(0u, 1u, 2u, 3u), vec4u(params.I - 1u)) * params.HW;
   var n = begin / plane;
   var p = begin % plane;
   var tile: Tile;
   for (var s = 0u; s < count; s++) {
     let pixel = 4u * p + vec4u(0u, 1u, 2u, 3u);
-    let inside = pixel < vec4u(params.P);
-    let at = min(pixel, vec4u(params.P - 1u));
-    let xs = channels + n * params.I * params.P;
-    let v = transpose(mat4x4f(pixels(at + xs.x), pixels(at + xs.y), pixels(at + xs.z), pixels(at + xs.w)));
-    multiply4(&tile, gradients(at + n * params.O * params.P, outputs, inside), v);
+    let inside = pixel < vec4u(params.HW);
+    let at = min(pixel, vec4u(params.HW - 1u));
+    let xs = channels + n * params.I * params.HW;
+    let v = transpose(mat4x4f(gather_x(at + xs.x), gather_x(at + xs.y), gather_x(at + xs.z), gather_x(at + xs.w)));
+    multiply4(&tile, dy_rows(at + n * params.O * params.HW, outputs, inside), v);
     p++;
     let wrap = p == plane;
     p = select(p, 0u, wrap);
@@ -336,19 +364,17 @@ fn backward_weight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) n
   store_tile(split, o, i, &tile);
 }
 
-// Four pixels of each row that a lane holds; nothing for those beyond the plane.
-fn gradients(at: vec4u, rows: vec4u, inside: vec4<bool>) -> mat4x4f {
+// Four pixels of each row of dy that a lane holds; 0 for those beyond the plane.
+fn dy_rows(at: vec4u, rows: vec4u, inside: vec4<bool>) -> mat4x4f {
   var held = mat4x4f();
-  held[0] = select(vec4f(), gradient(at + rows.x), inside);
-  if (ROWS > SHARE) { held[1] = select(vec4f(), gradient(at + rows.y), inside); }
+  held[0] = select(vec4f(), gather_dy(at + rows.x), inside);
+  if (ROWS > SHARE) { held[1] = select(vec4f(), gather_dy(at + rows.y), inside); }
   if (ROWS > 2u * SHARE) {
-    held[2] = select(vec4f(), gradient(at + rows.z), inside);
-    held[3] = select(vec4f(), gradient(at + rows.w), inside);
+    held[2] = select(vec4f(), gather_dy(at + rows.z), inside);
+    held[3] = select(vec4f(), gather_dy(at + rows.w), inside);
   }
   return held;
 }
-
-fn gradient(at: vec4u) -> vec4f { return vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]); }
 
 fn store_tile(split: u32, o: u32, i: u32, tile: ptr<function, Tile>) {
   if (split >= params.splits) { return; }
@@ -361,10 +387,4 @@ fn store_tile(split: u32, o: u32, i: u32, tile: ptr<function, Tile>) {
     store_weight(at, i + 3u * COLUMNS, v.w);
     shift(tile);
   }
-}
-
-fn store_weight(row: u32, i: u32, v: f32) {
-  if (i >= params.I) { return; }
-  let at = row + column_at(i);
-  if (params.accumulate == 1u) { dweight[at] += v; } else { dweight[at] = v; }
 }

@@ -28,7 +28,8 @@ export interface OpCase {
   tolerance?: number;
   /**
    * By name as in `reference`: the largest of the terms that a result adds up, where they may cancel. Rounding follows the terms
-   * and not their sum, so the error is measured against them.
+   * and not their sum, so the error is measured against them. A parameter's gradient is added to what was there, which counts
+   * as a term by itself.
    */
   terms?(values: Values): Record<string, number>;
   variants?: Record<string, string>;
@@ -37,6 +38,14 @@ export interface OpCase {
   spread?: number;
   seed?: number;
 }
+
+/** The largest absolute value. */
+export const largest = (values: ArrayLike<number>): number =>
+  Array.prototype.reduce.call(
+    values,
+    (most, value) => Math.max(most as number, Math.abs(value as number)),
+    0,
+  ) as number;
 
 /** max |a − b| / max |b|, or what is larger of that and `terms`; NaN where anything is not a number. */
 export function error(a: ArrayLike<number>, b: ArrayLike<number>, terms = 0): number {
@@ -210,11 +219,13 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
       );
       const weight = weights.find((w) => `d${w.key}` === key);
       let reference = expected[key];
+      let most = terms[key] ?? 0;
       assert.ok(reference, `${name}: the reference gives no ${key}`);
       if (weight) {
         reference = Float64Array.from(weight.before);
         eachOfSlice(weight.host, weight.slim, weight.kept, (h, s) => {
           reference[h] += expected[key][s];
+          most = Math.max(most, Math.abs(weight.before[h]));
         });
         const inside = new Set<number>();
         eachOfSlice(weight.host, weight.slim, weight.kept, (h) => inside.add(h));
@@ -222,7 +233,7 @@ export async function checkOp(device: Device, name: string, op: OpCase): Promise
           if (!inside.has(i))
             assert.is(result[i], weight.before[i], `${name}: ${key}[${i}] is outside the slice (seed ${seed})`);
       }
-      close(result, reference, `${name}: ${key}`, tolerance, terms[key]);
+      close(result, reference, `${name}: ${key}`, tolerance, most);
     }
     return results;
   } finally {

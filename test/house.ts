@@ -66,6 +66,7 @@ const targets = (file: string): string[] =>
     .map((path) => join(dirname(file), path).replace(/\.js$/, '.ts'));
 
 const sources = files('src', '.ts');
+const kernels = files('kernels', '.wgsl').filter((file) => dirname(file) === 'kernels');
 
 test('imports run one way', () => {
   assert.ok(sources.length > 10, `expected the sources of the library, found ${sources.length} files`);
@@ -160,7 +161,7 @@ test('only src/node knows Node', () => {
 
 test('every kernel has an op, a test and a bench row of its name', () => {
   const bench = ['bench/ops.ts', 'bench/losses.ts'].map((file) => readFileSync(file, 'utf8')).join('\n');
-  const stems = new Set(files('kernels', '.wgsl').map((file) => basename(file).split('.')[0]));
+  const stems = new Set(kernels.map((file) => basename(file).split('.')[0]));
   assert.ok(stems.size > 5, `expected the kernels, found ${stems.size}`);
   for (const stem of stems) {
     const home = homes[stem] ?? 'ops';
@@ -170,6 +171,27 @@ test('every kernel has an op, a test and a bench row of its name', () => {
     if (home === 'ops' && stem !== 'augment')
       assert.match(bench, new RegExp(`\\b${stem}\\b`), `bench/ops.ts and bench/losses.ts have no row of ${stem}`);
   }
+});
+
+/** Line comments and documentation comments, and the files that they name: a kernel by its name, all else by its path. */
+const commentsIn = (text: string) => text.match(/(?<=^|\s)\/\/ .*|\/\*\*[\s\S]*?\*\//gm) ?? [];
+const namedFile = /(?<![\w./-])(?:(?:src|test|bench|docs|kernels)\/[\w./-]*\w|[a-z]\w*(?:\.\w+)*\.wgsl)\b/g;
+
+test('every file that a comment of a kernel or of a source names exists', () => {
+  let named = 0;
+  for (const file of [...sources, ...files('kernels', '.wgsl'), ...files('kernels', '.mjs')]) {
+    if (file.startsWith('src/generated')) continue;
+    for (const path of commentsIn(readFileSync(file, 'utf8')).flatMap((text) => text.match(namedFile) ?? [])) {
+      if (path.includes('NAME')) continue; // stands for any
+      const candidates = path.includes('/') ? [path, `${path}.ts`] : [`kernels/${path}`, `kernels/shared/${path}`];
+      assert.ok(
+        candidates.some((each) => existsSync(each)),
+        `${file} names ${path}, which does not exist`,
+      );
+      named++;
+    }
+  }
+  assert.ok(named > 50, `found ${named} names of files in comments`);
 });
 
 test('files stay small', () => {

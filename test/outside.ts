@@ -30,23 +30,21 @@ export async function bundleSource(source: string, outfile: string): Promise<voi
 
 /**
  * Runs `source`, as `bundleSource` takes it, in a Node process of its own whose folder has no packages installed around it.
- * `before` is shell text run first, as in 'ulimit -f 8'.
+ * `before` is text for Bash that is run first, as in 'ulimit -f 8'.
  */
 export async function runOutside(
   source: string,
   folder: string,
-  before = 'true',
+  before?: string,
 ): Promise<{ code: number; out: string }> {
   await bundleSource(source, join(folder, 'outside.mjs'));
+  const [command, args] = before
+    ? ['/bin/bash', ['-c', `${before} && exec "${process.execPath}" outside.mjs`]]
+    : [process.execPath, ['outside.mjs']];
   return new Promise((resolve) => {
-    const command = `${before} && exec "${process.execPath}" outside.mjs`;
-    execFile(
-      '/bin/bash',
-      ['-c', command],
-      { cwd: folder, timeout: 60_000, env: { PATH: process.env.PATH } },
-      (error, out, err) => {
-        resolve({ code: error ? Number(error.code ?? -1) : 0, out: out + err });
-      },
-    );
+    const options = { cwd: folder, timeout: 60_000, env: { PATH: process.env.PATH } };
+    execFile(command, args, options, (error, out, err) => {
+      resolve({ code: error ? Number(error.code ?? -1) : 0, out: out + err });
+    });
   });
 }

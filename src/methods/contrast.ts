@@ -54,7 +54,7 @@ export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Mo
  *
  * @param network of a method that `averages`
  * @param embed makes embeddings (N, D), rows of length 1
- * @param queue (K, D)
+ * @param queue (Q, D)
  * @returns the key (N, D), a constant; the query; its similarities (N, 1 + K); the loss (1)
  * @throws ValidationError where the network keeps no average; ShapeError where queue and embeddings do not fit
  */

@@ -50,7 +50,7 @@ export class Network {
   readonly parameters: Parameters;
   /** An average of all weights over the steps, laid out like them, where the method keeps one. It has no running statistics. */
   readonly average: GPUBuffer | undefined;
-  /** Embeddings of former batches (K, D), by name. */
+  /** Embeddings of former batches (Q, D), by name. */
   readonly queues: Readonly<Record<string, Tensor>>;
   /** Encoders and heads, in the order in which their weights lie and are drawn. */
   readonly modules: readonly Module[];

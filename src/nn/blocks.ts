@@ -28,7 +28,7 @@ function windowOf(name: string, options: ConvLayerOptions, standard: number) {
   return window;
 }
 
-/** A convolution without bias, weight (O, I, K, K) under `name`.weight. The slim encoder uses a slice of it. */
+/** A convolution without bias, weight (O, I, k, k) under `name`.weight. The slim encoder uses a slice of it. */
 export function convLayer(name: string, input: Channels, output: Channels, options: ConvLayerOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 1);
   expectChannels(name, output);
@@ -42,7 +42,7 @@ export function convLayer(name: string, input: Channels, output: Channels, optio
   };
 }
 
-/** A depthwise convolution, weight (C, 1, K, K) under `name`.weight. */
+/** A depthwise convolution, weight (C, 1, k, k) under `name`.weight. */
 export function depthwiseLayer(name: string, channels: Channels, options: ConvLayerOptions = {}): Module {
   const { K, stride, padding } = windowOf(name, options, 3);
   const weight = `${name}.weight`;

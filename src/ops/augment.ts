@@ -198,7 +198,7 @@ const neutral = {
 function shape(images: ImageBatch, view: 0 | 1, { size, mean, std }: CenterCrop) {
   return {
     N: images.batch,
-    S: size,
+    side: size,
     R: Math.max(size, images.maxSide),
     first: 0,
     view,
@@ -218,9 +218,9 @@ const chunkBytes = 64 << 20; // the most that these may take: larger batches go 
 
 function record(plan: Plan, images: ImageBatch, params: Params, blurred: boolean, precision: Precision): Tensor {
   expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);
-  const { N, S, R } = params;
-  const x = transient(plan, `augment.x${params.view}`, [N, 3, S, S], precision);
-  const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * S * pixelBytes))));
+  const { N, side, R } = params;
+  const x = transient(plan, `augment.x${params.view}`, [N, 3, side, side], precision);
+  const part = Math.max(1, Math.min(N, Math.floor(chunkBytes / (R * side * pixelBytes))));
   if (params.random === 1) plan.needs('augment', 'seed');
   plan.phase('augment', () => {
     for (let first = 0; first < N; first += part)
@@ -230,14 +230,14 @@ function record(plan: Plan, images: ImageBatch, params: Params, blurred: boolean
 }
 
 function recordPart(plan: Plan, images: ImageBatch, params: Params, blurred: boolean, x: Tensor): void {
-  const { N, S, R } = params;
+  const { N, side, R } = params;
   const { pixels, table, batch } = images.bindings;
   const draws = whole(plan, 'augment.draws', N * drawBytes);
-  const rows = whole(plan, 'augment.rows', N * R * S * pixelBytes);
-  const image = whole(plan, 'augment.image', N * S * S * pixelBytes);
+  const rows = whole(plan, 'augment.rows', N * R * side * pixelBytes);
+  const image = whole(plan, 'augment.image', N * side * side * pixelBytes);
   const groups = (threads: number) => [Math.ceil(threads / 64), N, 1] as const;
-  const rowGroups = groups(S * Math.ceil(images.maxSide / kernel.consts.ROWS.value));
-  const columnGroups = groups(S * Math.ceil(S / kernel.consts.COLUMNS.value));
+  const rowGroups = groups(side * Math.ceil(images.maxSide / kernel.consts.ROWS.value));
+  const columnGroups = groups(side * Math.ceil(side / kernel.consts.COLUMNS.value));
 
   const words = whole(plan, 'augment.words', N * kernel.consts.BLOCKS.value * blockBytes);
   if (params.random === 1)
@@ -257,13 +257,13 @@ function recordPart(plan: Plan, images: ImageBatch, params: Params, blurred: boo
     params,
     bindings: { pixels, draws, new_rows: rows },
     workgroups: rowGroups,
-    bytes: N * images.maxSide * (4 * images.maxSide + pixelBytes * S),
+    bytes: N * images.maxSide * (4 * images.maxSide + pixelBytes * side),
   });
   plan.dispatch(kernel, 'crop_columns', {
     params,
     bindings: { draws, rows, new_image: image },
     workgroups: columnGroups,
-    bytes: N * S * pixelBytes * (images.maxSide + S),
+    bytes: N * side * pixelBytes * (images.maxSide + side),
   });
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', {
@@ -283,13 +283,13 @@ function recordPart(plan: Plan, images: ImageBatch, params: Params, blurred: boo
   plan.dispatch(kernel, 'blur_rows', {
     params,
     bindings: { draws, image, new_rows: rows },
-    workgroups: groups(S * S),
+    workgroups: groups(side * side),
     bytes: 2 * image.bytes,
   });
   plan.dispatch(kernel, 'blur_finish', {
     params,
     bindings: { draws, rows, x },
-    workgroups: groups(S * S),
+    workgroups: groups(side * side),
     bytes: image.bytes + (3 / 4) * image.bytes,
   });
 }

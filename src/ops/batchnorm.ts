@@ -118,13 +118,13 @@ function forms(software: boolean): readonly Form[] {
 type Work = ReturnType<typeof layOut>;
 
 function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
-  const { N, C, P, training, momentum, eps, activation } = sizes;
-  const planes = P % 4 === 0;
+  const { N, C, HW, training, momentum, eps, activation } = sizes;
+  const planes = HW % 4 === 0;
   const spread = { THREADS: planes ? form.threads : kernel.consts.THREADS.value };
   const activated = { ...spread, ACT: activations[activation] };
-  const reduction = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
-  const mapping = cut(planes, N, C, P, { threads: spread.THREADS, groups: form.mapping, least: planes ? 4 : 16 });
-  const shared = { N, C, P, momentum, eps, update: updateStats ? 1 : 0, inverse: training ? 1 / (N * P) : 0 };
+  const reduction = cut(planes, N, C, HW, { threads: spread.THREADS, groups: form.reducing, least: planes ? 8 : 128 });
+  const mapping = cut(planes, N, C, HW, { threads: spread.THREADS, groups: form.mapping, least: planes ? 4 : 16 });
+  const shared = { N, C, HW, momentum, eps, update: updateStats ? 1 : 0, inverse: training ? 1 / (N * HW) : 0 };
   const reducing = {
     params: { ...shared, ...reduction.params, half: spread.THREADS / 2 },
     workgroups: reduction.workgroups,
@@ -211,15 +211,15 @@ function backwardInput(work: Work, x: Tensor, dy: Tensor, channel: Tensor, sums:
   const { plan, planes, mapped } = work;
   const cost = { bytes: x.bytes + dy.bytes + dx.bytes };
   if (planes)
-    plan.dispatch(kernel, 'backward_planes', {
+    plan.dispatch(kernel, 'backward_input_planes', {
       ...mapped,
       ...cost,
       bindings: { x4: x, dy4: dy, dx4: dx, channel, sums },
     });
-  else plan.dispatch(kernel, 'backward_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
+  else plan.dispatch(kernel, 'backward_input_columns', { ...mapped, ...cost, bindings: { x, dy, dx, channel, sums } });
 }
 
-/** A call in canonical form: x as (N, C, P), and its options with defaults filled in. */
+/** A call in canonical form: x as (N, C, HW), and its options with defaults filled in. */
 type Sizes = ReturnType<typeof check>;
 
 function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOptions) {
@@ -239,7 +239,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
     );
-  return { N, C, P: H * W, training, momentum, eps, activation, kept };
+  return { N, C, HW: H * W, training, momentum, eps, activation, kept };
 }
 
 /**
@@ -269,15 +269,15 @@ interface Cut {
 const longest = 1024; // elements that a thread adds up one after the other: more would show in the sum's last digits
 
 /** Cuts each channel's work into splits. */
-function cut(planes: boolean, N: number, C: number, P: number, { threads, groups, least }: Cut) {
-  const tiles = planes ? 1 : Math.ceil((C * P) / threads);
-  const length = planes ? (N * P) / 4 : N;
+function cut(planes: boolean, N: number, C: number, HW: number, { threads, groups, least }: Cut) {
+  const tiles = planes ? 1 : Math.ceil((C * HW) / threads);
+  const length = planes ? (N * HW) / 4 : N;
   const stride = planes ? threads : 1; // a split begins where the threads' stride does
   const most = Math.floor(length / (least * stride));
   const wanted = Math.max(Math.ceil(groups / (planes ? C : tiles)), Math.ceil(length / (longest * stride)));
   const chunk = Math.ceil(length / Math.max(1, Math.min(wanted, most)) / stride) * stride;
   const splits = Math.ceil(length / chunk);
-  const width = planes ? 1 : P;
+  const width = planes ? 1 : HW;
   return {
     params: { splits, chunk, tiles, width, partials: splits * width },
     workgroups: planes ? ([C, splits, 1] as const) : tiles * splits,

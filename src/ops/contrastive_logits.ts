@@ -14,8 +14,8 @@ import { overRows, rowForms } from './reduction_width.js';
  *
  * @param q (N, D)
  * @param own (N, D), the key of each row, or nothing
- * @param queue (K, D)
- * @returns (N, 1 + K): q_n · own_n, then q_n · queue_k; without `own` (N, K), the latter alone
+ * @param queue (Q, D)
+ * @returns (N, 1 + Q): q_n · own_n, then q_n · queue_j; without `own` (N, Q), the latter alone
  * @throws ShapeError where the shapes do not fit
  */
 export function contrastiveLogits(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
@@ -26,24 +26,24 @@ export function contrastiveLogits(tape: Tape, q: Tensor, own: Tensor | undefined
 
 function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
   const [N, D] = q.shape;
-  const [K] = queue.shape;
+  const [Q] = queue.shape;
   if (q.shape.length !== 2 || N * D === 0)
     throw new ShapeError(`contrastiveLogits: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
   if (own && shapeText(own.shape) !== shapeText(q.shape))
     throw new ShapeError(`contrastiveLogits: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
-  if (queue.shape.length !== 2 || K === 0 || queue.shape[1] !== D)
+  if (queue.shape.length !== 2 || Q === 0 || queue.shape[1] !== D)
     throw new ShapeError(
-      `contrastiveLogits: expected queue (K, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
+      `contrastiveLogits: expected queue (Q, ${D}) for q ${shapeText(q.shape)}, got ${shapeText(queue.shape)}`,
     );
   const { plan } = tape;
   const first = own ? 1 : 0;
-  const ld = first + K;
+  const ld = first + Q;
   const forms = rowForms(plan.device.software, D);
   const work = { macs: N * D, bytes: 8 * N * D };
   const wanted = (x: Tensor, name: string) =>
     tape.requiresGrad(x) ? tape.empty(`contrastive_logits.${name}`, x.shape) : null;
   const logits = tape.empty('contrastive_logits', [N, ld]);
-  matmulInto(plan, { a: q, b: queue, out: narrowView(logits, first, K), transposeB: true });
+  matmulInto(plan, { a: q, b: queue, out: narrowView(logits, first, Q), transposeB: true });
   if (own)
     plan.choose('contrastiveLogits.forward', forms, (form, plan) => {
       const { half, ...common } = overRows(form, N);
@@ -56,10 +56,10 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
       plan.choose('contrastiveLogits.backward', forms, (form, plan) => {
         const { half, ...common } = overRows(form, N);
         const bindings = { own: other, dlogits, dq: dx };
-        plan.dispatch(kernel, 'backward', { ...common, ...work, params: { N, D, ld, half }, bindings });
+        plan.dispatch(kernel, 'backward_input', { ...common, ...work, params: { N, D, ld, half }, bindings });
       });
     const dq = wanted(q, 'dq');
-    const products = narrowView(dlogits, first, K);
+    const products = narrowView(dlogits, first, Q);
     if (dq && own) pairs(tape.recompute(own), dq);
     if (dq) matmulInto(plan, { a: products, b: tape.recompute(queue), out: dq, accumulate: own !== undefined });
     const down = own && wanted(own, 'down');

@@ -27,11 +27,11 @@ export interface ConvOptions {
 export const convOptions: Kinds<ConvOptions> = { stride: 'number', padding: 'number' };
 
 /**
- * Convolution without bias: x (N, I, H, W), weight (O, I, K, K) → (N, O, OH, OW),
- * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
+ * Convolution without bias: x (N, I, H, W), weight (O, I, k, k) → (N, O, OH, OW),
+ * OH = ⌊(H + 2·padding − k) / stride⌋ + 1.
  *
  * The weight may be a slice of a wider host's, the leading (O, I) block or kept by lists; its gradient is added to the same slice.
- * K = 1, stride 1, padding 0 is `pointwise`.
+ * k = 1, stride 1, padding 0 is `pointwise`.
  *
  * @throws ShapeError where the shapes do not fit.
  */
@@ -39,7 +39,7 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, options: ConvOptio
   expectArguments('conv2d', { tape, x, weight });
   const { stride = 1, padding = 0 } = expectOptions('conv2d', options, convOptions);
   const shape = check(x, weight, stride, padding);
-  if (shape.K === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
+  if (shape.k === 1 && stride === 1 && padding === 0) return pointwise(tape, x, weight);
   const y = tape.emptyLike(x, 'conv2d.y', [shape.N, shape.O, shape.OH, shape.OW]);
   const { plan } = tape;
   const macs = macsOf(shape);
@@ -64,46 +64,46 @@ interface Shape {
   readonly W: number;
   readonly OH: number;
   readonly OW: number;
-  readonly K: number;
+  readonly k: number;
   readonly S: number;
-  readonly P: number;
+  readonly pad: number;
   readonly ldw: number;
 }
 
-function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
+function check(x: Tensor, weight: Tensor, S: number, pad: number): Shape {
   if (x.shape.length !== 4) throw new ShapeError(`conv2d: expected x (N, I, H, W), got ${shapeText(x.shape)}`);
   const [N, I, H, W] = x.shape;
-  const [O, , K] = weight.shape;
-  if (weight.shape.length !== 4 || weight.shape[1] !== I || weight.shape[3] !== K || !(O > 0) || !(K > 0))
-    throw new ShapeError(`conv2d: expected weight (O, ${I}, K, K), got ${shapeText(weight.shape)}`);
-  if (weight.strides[1] !== K * K && I > 1)
+  const [O, , k] = weight.shape;
+  if (weight.shape.length !== 4 || weight.shape[1] !== I || weight.shape[3] !== k || !(O > 0) || !(k > 0))
+    throw new ShapeError(`conv2d: expected weight (O, ${I}, k, k), got ${shapeText(weight.shape)}`);
+  if (weight.strides[1] !== k * k && I > 1)
     throw new ShapeError(
       `conv2d: expected a weight whose rows alone lie apart, got a view ${viewText(weight)}; copy it by contiguous()`,
     );
-  const [OH, OW] = outputSize('conv2d', x, K, S, P);
-  return { N, I, O, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
+  const [OH, OW] = outputSize('conv2d', x, k, S, pad);
+  return { N, I, O, H, W, OH, OW, k, S, pad, ldw: weight.strides[0] };
 }
 
 /**
- * Rows and columns of the output of a K x K window that moves over x (…, H, W).
+ * Rows and columns of the output of a k x k window that moves over x (…, H, W).
  *
  * @throws ShapeError, in the op's name.
  */
 export function outputSize(
   op: string,
   x: Tensor,
-  K: number,
+  k: number,
   stride: number,
   padding: number,
 ): [OH: number, OW: number] {
   checkMoves(op, stride, padding);
   const [H, W] = x.shape.slice(-2);
-  if (H + 2 * padding < K || W + 2 * padding < K)
+  if (H + 2 * padding < k || W + 2 * padding < k)
     throw new ShapeError(
-      `${op}: expected a padded map of at least ${K}x${K}, got ${shapeText(x.shape)} with padding ${padding}; ` +
+      `${op}: expected a padded map of at least ${k}x${k}, got ${shapeText(x.shape)} with padding ${padding}; ` +
         'pad more, or use a smaller kernel',
     );
-  return [Math.floor((H + 2 * padding - K) / stride) + 1, Math.floor((W + 2 * padding - K) / stride) + 1];
+  return [Math.floor((H + 2 * padding - k) / stride) + 1, Math.floor((W + 2 * padding - k) / stride) + 1];
 }
 
 /** @throws ShapeError, in the op's name, where one is no whole number or too small */
@@ -114,7 +114,7 @@ export function checkMoves(op: string, stride: number, padding: number): void {
     throw new ShapeError(`${op}: expected a whole padding of at least 0, got ${padding}`);
 }
 
-const macsOf = ({ N, O, OH, OW, I, K }: Shape): number => N * O * OH * OW * I * K * K;
+const macsOf = ({ N, O, OH, OW, I, k }: Shape): number => N * O * OH * OW * I * k * k;
 const octets = (channels: number): number => Math.ceil(channels / 8);
 
 /** Every pass has these forms; the plain one is the reference and never the first choice. */
@@ -142,11 +142,11 @@ function forms({ device }: Plan, tiled: boolean, macs: number): readonly Form[] 
 }
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
-  const { N, O, OH, OW, K, S } = shape;
+  const { N, O, OH, OW, k, S } = shape;
   const cost = { macs: macsOf(shape), bytes: x.bytes + y.bytes + 4 * numel(weight.shape) };
   const common = { params: { ...shape, splits: 1 }, bindings: { x, weight, y, ...lists(weight) }, ...cost };
-  const consts = { K, S, THREADS: 64 };
-  plan.choose('conv2d.forward', forms(plan, K === 3 && S <= 2, cost.macs), (form, plan) => {
+  const consts = { k, S, THREADS: 64 };
+  plan.choose('conv2d.forward', forms(plan, k === 3 && S <= 2, cost.macs), (form, plan) => {
     if ('share' in form) {
       tile(plan, form, { ...shape, turn: 0 }, { x, weight, y }, cost);
     } else if ('kernel' in form) {
@@ -157,15 +157,15 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
-  const { N, I, O, H, W, OH, OW, K, S, P } = shape;
+  const { N, I, O, H, W, OH, OW, k, S, pad } = shape;
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
   const common = { params: { ...shape, splits: 1 }, bindings: { weight, dy, dx, ...lists(weight) }, ...cost };
-  const consts = { K, S, THREADS: 64 };
-  const tiled = K === 3 && (S === 1 ? P < 3 : S === 2 && P === 1);
+  const consts = { k, S, THREADS: 64 };
+  const tiled = k === 3 && (S === 1 ? pad < 3 : S === 2 && pad === 1);
   plan.choose('conv2d.backward_input', forms(plan, tiled, cost.macs), (form, plan) => {
     if ('share' in form) {
       if (S === 1) {
-        const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, P: 2 - P, S, turn: 1 };
+        const turned = { N, I: O, O: I, H: OH, W: OW, OH: H, OW: W, pad: 2 - pad, S, turn: 1 };
         tile(plan, form, turned, { x: dy, weight: transposeView(weight), y: dx }, cost);
         return;
       }
@@ -190,7 +190,7 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
   });
 }
 
-interface TileParams extends Omit<Shape, 'K' | 'ldw'> {
+interface TileParams extends Omit<Shape, 'k' | 'ldw'> {
   readonly turn: number;
 }
 
@@ -221,14 +221,14 @@ function tile(
 const tileThreads = (plan: Plan): number => (plan.device.software ? 8 : 64);
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  plan.choose('conv2d.backward_weight', forms(plan, shape.K === 3, macsOf(shape)), (form, plan) =>
+  plan.choose('conv2d.backward_weight', forms(plan, shape.k === 3, macsOf(shape)), (form, plan) =>
     correlate(plan, form, shape, x, dy, dweight),
   );
 }
 
 function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  const { N, I, O, OH, OW, K, S } = shape;
-  const weights = O * I * K * K;
+  const { N, I, O, OH, OW, k, S } = shape;
+  const weights = O * I * k * k;
   const cost = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
   const tilesPerRow = Math.ceil(OW / 4);
   if (form.name === 'plain') {
@@ -236,7 +236,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
       ...cost,
       params: { ...shape, splits: 1 },
       bindings: { x, dy, dweight, ...lists(dweight) },
-      consts: { K, S, THREADS: 32 },
+      consts: { k, S, THREADS: 32 },
       workgroups: Math.ceil(weights / 32),
     });
     return;
@@ -246,7 +246,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     const few = I <= 4 && S <= 2;
     const groups = few ? Math.ceil(O / (2 * THREADS)) * Math.ceil(I / 3) : Math.ceil(I / THREADS) * octets(O);
     const splits = splitsFor(groups, N * tilesPerRow, OH);
-    const partial = transient(plan, 'conv2d.partial', [splits, O, I, K, K]);
+    const partial = transient(plan, 'conv2d.partial', [splits, O, I, k, k]);
     plan.dispatch(weightKernel, few ? 'backward_weight_few' : 'backward_weight_tile', {
       ...cost,
       params: { ...shape, splits },
@@ -257,30 +257,30 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     addUp(plan, { ...shape, splits }, partial, dweight);
     return;
   }
-  const threads = I * K * Math.ceil(K / 3);
+  const threads = I * k * Math.ceil(k / 3);
   // Whole vectors of lanes, since every lane loads for the others; no more of them than there is work for.
   const lanes = form.name === 'subgroup4' ? 4 : 8;
   const THREADS = Math.min(32, Math.ceil(threads / lanes) * lanes);
   const groups = Math.ceil(threads / THREADS) * octets(O);
   const splits = splitsFor(groups, N * OH, tilesPerRow);
-  const partial = transient(plan, 'conv2d.partial', [splits, O, I, K, K]);
+  const partial = transient(plan, 'conv2d.partial', [splits, O, I, k, k]);
   plan.dispatch(form.kernel, 'backward_weight_window', {
     ...cost,
     params: { ...shape, splits },
     bindings: { x, dy, partial },
-    consts: { K, S, THREADS, ...form.consts },
+    consts: { k, S, THREADS, ...form.consts },
     workgroups: groups * splits,
   });
   addUp(plan, { ...shape, splits }, partial, dweight);
 }
 
 function addUp(plan: Plan, params: Shape & { splits: number }, partial: Tensor, dweight: Tensor): void {
-  const { K, S, splits } = params;
+  const { k, S, splits } = params;
   const weights = numel(dweight.shape);
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight, ...lists(dweight) },
-    consts: { K, S, THREADS: 64 },
+    consts: { k, S, THREADS: 64 },
     workgroups: Math.ceil(weights / 64),
     bytes: 4 * weights * (splits + 2),
   });

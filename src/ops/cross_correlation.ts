@@ -118,7 +118,7 @@ export function crossCorrelationLoss(
   const loss: Loss = { plan, N, D, lambda, scale, terms, targets, metrics };
   const sums = form === 'gram' ? gramForm(loss) : directForm(loss, panelHeight(D, options.panelRows));
   for (const [target, t] of sums) {
-    dispatch(plan, 'gradient', {
+    dispatch(plan, 'backward_input', {
       params: { ...zero, N, D },
       bindings: { a: target.of.a, r: target.of.r, t, dz: target.dz },
       bytes: 20 * N * D,

@@ -13,8 +13,8 @@ import { type ConvOptions, convOptions, outputSize } from './conv2d.js';
 import { batches } from './split_batch.js';
 
 /**
- * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, K, K) → (N, C, OH, OW),
- * OH = ⌊(H + 2·padding − K) / stride⌋ + 1.
+ * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, k, k) → (N, C, OH, OW),
+ * OH = ⌊(H + 2·padding − k) / stride⌋ + 1.
  *
  * The weight may be C channels of a wider host's, the first ones or kept by a list; its gradient is added to the same channels.
  *
@@ -47,55 +47,59 @@ interface Shape {
   readonly W: number;
   readonly OH: number;
   readonly OW: number;
-  readonly K: number;
+  readonly k: number;
   readonly S: number;
-  readonly P: number;
+  readonly pad: number;
   readonly ldw: number;
 }
 
-function check(x: Tensor, weight: Tensor, S: number, P: number): Shape {
+function check(x: Tensor, weight: Tensor, S: number, pad: number): Shape {
   if (x.shape.length !== 4) throw new ShapeError(`depthwise: expected x (N, C, H, W), got ${shapeText(x.shape)}`);
   const [N, C, H, W] = x.shape;
-  const [, , K] = weight.shape;
-  if (weight.shape.length !== 4 || weight.shape[0] !== C || weight.shape[1] !== 1 || weight.shape[3] !== K || !(K > 0))
-    throw new ShapeError(`depthwise: expected weight (${C}, 1, K, K), got ${shapeText(weight.shape)}`);
-  const [OH, OW] = outputSize('depthwise', x, K, S, P);
-  return { N, C, H, W, OH, OW, K, S, P, ldw: weight.strides[0] };
+  const [, , k] = weight.shape;
+  if (weight.shape.length !== 4 || weight.shape[0] !== C || weight.shape[1] !== 1 || weight.shape[3] !== k || !(k > 0))
+    throw new ShapeError(`depthwise: expected weight (${C}, 1, k, k), got ${shapeText(weight.shape)}`);
+  const [OH, OW] = outputSize('depthwise', x, k, S, pad);
+  return { N, C, H, W, OH, OW, k, S, pad, ldw: weight.strides[0] };
 }
 
 type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
 /**
- * The forms of a pass for this shape, the best first. Strips are for K = 3 and 5 with strides 1 and 2. With K = 3,
+ * The forms of a pass for this shape, the best first. Strips are for k = 3 and 5 with strides 1 and 2. With k = 3,
  * stride 1, padding 1 and a power of two of tiles a row, no more than a workgroup has threads, lanes can shuffle each
  * other the edges. The row form takes any shape; plain is the reference.
  */
-function forms({ OW, K, S, P }: Shape, strip: boolean, threads: number): readonly { name: Form; subgroups?: number }[] {
+function forms(
+  { OW, k, S, pad }: Shape,
+  strip: boolean,
+  threads: number,
+): readonly { name: Form; subgroups?: number }[] {
   const tiles = Math.ceil(OW / 4);
   const candidates: { name: Form; subgroups?: number }[] = [{ name: 'row' }, { name: 'plain' }];
   if (strip) candidates.unshift({ name: 'strip' });
-  if (K === 3 && S === 1 && P === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= threads)
+  if (k === 3 && S === 1 && pad === 1 && Number.isInteger(Math.log2(tiles)) && tiles <= threads)
     candidates.unshift({ name: 'shuffle', subgroups: tiles });
   return candidates;
 }
 
-const hasStrips = ({ K, S }: Shape): boolean => (K === 3 || K === 5) && S <= 2;
+const hasStrips = ({ k, S }: Shape): boolean => (k === 3 || k === 5) && S <= 2;
 
 /** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
 function stripRows(plan: Plan, rows: number): number {
   return Math.min(rows, plan.device.software ? 32 : 4);
 }
 
-const macsOf = ({ N, C, OH, OW, K }: Shape): number => N * C * OH * OW * K * K;
+const macsOf = ({ N, C, OH, OW, k }: Shape): number => N * C * OH * OW * k * k;
 const wide = 64; // threads of a workgroup
 /** On a CPU adapter a thread is a lane of one core's vector: a workgroup of one vector wastes none on small maps. */
 const weightThreads = (plan: Plan): number => (plan.device.software ? 8 : wide);
 const groupsOf = (count: number): number => Math.ceil(count / wide);
 
-const stripKernel = (K: number) => (K === 5 ? strip5 : strip3);
+const stripKernel = (k: number) => (k === 5 ? strip5 : strip3);
 
 function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor): void {
-  const { N, C, OH, OW, K, S } = shape;
+  const { N, C, OH, OW, k, S } = shape;
   const rows = stripRows(plan, OH);
   const options = {
     params: { ...shape, rows, turn: 0, splits: 1 },
@@ -103,14 +107,14 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
     macs: macsOf(shape),
     bytes: x.bytes + y.bytes + 4 * numel(weight.shape),
   };
-  const consts = { K, S };
+  const consts = { k, S };
   const tiles = N * C * Math.ceil(OW / 4);
   const strips = groupsOf(tiles * Math.ceil(OH / rows));
   const candidates = forms(shape, hasStrips(shape), wide);
   plan.choose('depthwise.forward', candidates, ({ name }, plan) => {
     if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', { ...options, workgroups: strips });
     if (name === 'strip')
-      plan.dispatch(stripKernel(K), 'forward_strip', { ...options, consts: { S }, workgroups: strips });
+      plan.dispatch(stripKernel(k), 'forward_strip', { ...options, consts: { S }, workgroups: strips });
     if (name === 'row') plan.dispatch(kernel, 'forward_row', { ...options, consts, workgroups: groupsOf(tiles * OH) });
     if (name === 'plain')
       plan.dispatch(kernel, 'forward', { ...options, consts, workgroups: groupsOf(N * C * OH * OW) });
@@ -118,13 +122,13 @@ function forward(plan: Plan, shape: Shape, x: Tensor, weight: Tensor, y: Tensor)
 }
 
 function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx: Tensor): void {
-  const { N, C, H, W, OH, OW, K, S, P } = shape;
+  const { N, C, H, W, OH, OW, k, S, pad } = shape;
   const rows = stripRows(plan, S === 1 ? H : OH);
   const params = { ...shape, rows, turn: 0, splits: 1 };
   const bindings = { weight, dy, dx, kept: weight.keptRows };
   const cost = { macs: macsOf(shape), bytes: dx.bytes + dy.bytes + 4 * numel(weight.shape) };
-  const consts = { K, S };
-  const candidates = forms(shape, hasStrips(shape) && (S === 1 ? P < K : 2 * P === K - 1), wide);
+  const consts = { k, S };
+  const candidates = forms(shape, hasStrips(shape) && (S === 1 ? pad < k : 2 * pad === k - 1), wide);
   plan.choose('depthwise.backward_input', candidates, ({ name }, plan) => {
     if (name === 'plain')
       plan.dispatch(kernel, 'backward_input', {
@@ -140,17 +144,17 @@ function backwardInput(plan: Plan, shape: Shape, weight: Tensor, dy: Tensor, dx:
     }
     if (name === 'strip' && S === 2) {
       const workgroups = groupsOf(N * C * Math.ceil(OH / rows) * Math.ceil(OW / 4));
-      plan.dispatch(stripKernel(K), 'backward_input_strip', { ...cost, params, bindings, consts: { S }, workgroups });
+      plan.dispatch(stripKernel(k), 'backward_input_strip', { ...cost, params, bindings, consts: { S }, workgroups });
     }
     if (name === 'shuffle' || (name === 'strip' && S === 1)) {
       const correlation = {
         ...cost,
-        params: { ...params, H: OH, W: OW, OH: H, OW: W, P: K - 1 - P, turn: 1 },
+        params: { ...params, H: OH, W: OW, OH: H, OW: W, pad: k - 1 - pad, turn: 1 },
         bindings: { x: dy, weight, y: dx, kept: weight.keptRows },
         workgroups: groupsOf(N * C * Math.ceil(H / rows) * Math.ceil(W / 4)),
       };
       if (name === 'shuffle') plan.dispatch(subgroupKernel, 'forward_strip', correlation);
-      else plan.dispatch(stripKernel(K), 'forward_strip', { ...correlation, consts: { S } });
+      else plan.dispatch(stripKernel(k), 'forward_strip', { ...correlation, consts: { S } });
     }
   });
 }
@@ -163,33 +167,33 @@ function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight
 }
 
 function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
-  const { N, C, OH, OW, K, S } = shape;
-  const weights = C * K * K;
+  const { N, C, OH, OW, k, S } = shape;
+  const weights = C * k * k;
   const common = { macs: macsOf(shape), bytes: x.bytes + dy.bytes + 8 * weights };
   if (form === 'plain') {
     plan.dispatch(kernel, 'backward_weight', {
       ...common,
       params: { ...shape, splits: 1 },
       bindings: { x, dy, dweight, kept: dweight.keptRows },
-      consts: { K, S },
+      consts: { k, S },
       workgroups: groupsOf(weights),
     });
     return;
   }
   const THREADS = weightThreads(plan);
   const rows = form === 'row' ? 1 : stripRows(plan, OH);
-  const groups = form === 'row' ? C * K * Math.ceil(K / 7) : C;
+  const groups = form === 'row' ? C * k * Math.ceil(k / 7) : C;
   const splits = splitsFor(groups, (N * Math.ceil(OH / rows) * Math.ceil(OW / 4)) / THREADS);
   const params = { ...shape, rows, turn: 0, splits };
-  const partial = transient(plan, 'depthwise.partial', [splits, C, K, K]);
+  const partial = transient(plan, 'depthwise.partial', [splits, C, k, k]);
   const options = { ...common, params, bindings: { x, dy, partial }, workgroups: groups * splits };
   if (form === 'shuffle') plan.dispatch(subgroupKernel, 'backward_weight_strip', { ...options, consts: { THREADS } });
-  if (form === 'strip') plan.dispatch(stripKernel(K), 'backward_weight_strip', { ...options, consts: { S, THREADS } });
-  if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts: { K, S, THREADS } });
+  if (form === 'strip') plan.dispatch(stripKernel(k), 'backward_weight_strip', { ...options, consts: { S, THREADS } });
+  if (form === 'row') plan.dispatch(kernel, 'backward_weight_row', { ...options, consts: { k, S, THREADS } });
   plan.dispatch(kernel, 'backward_weight_sum', {
     params,
     bindings: { partial, dweight, kept: dweight.keptRows },
-    consts: { K, S },
+    consts: { k, S },
     workgroups: groupsOf(weights),
     bytes: 4 * weights * (splits + 2),
   });

@@ -114,8 +114,8 @@ function ofTwo(tape: Tape, op: keyof typeof binaries, a: Tensor, b: Tensor): Ten
     const consts = { OP: binaries[op], SIDE };
     const backward = { params, workgroups, consts, bytes: a.bytes + b.bytes + dy.bytes + dx.bytes };
     const [u, v] = [tape.recompute(a), tape.recompute(b)];
-    if (whole) plan.dispatch(kernel, 'backward', { ...backward, bindings: { a4: u, b4: v, dy4: dy, dx4: dx } });
-    else plan.dispatch(kernel, 'backward_broadcast', { ...backward, bindings: { a: u, b: v, dy, dx } });
+    if (whole) plan.dispatch(kernel, 'backward_input', { ...backward, bindings: { a4: u, b4: v, dy4: dy, dx4: dx } });
+    else plan.dispatch(kernel, 'backward_input_broadcast', { ...backward, bindings: { a: u, b: v, dy, dx } });
     return repeated ? sumTo(tape, op, dx, x.shape) : reshapeView(dx, x.shape);
   };
   return tape.record(op, [a, b], y, (dy) => [gradient(0, dy), gradient(1, dy)]);
@@ -165,11 +165,11 @@ function apply(
     consts: { OP: functions[op] },
   };
   const y = tape.emptyLike(x, `${op}.y`, x.shape);
-  tape.plan.dispatch(kernel, 'map', { ...common, bindings: { x4: x, y4: y }, bytes: x.bytes + y.bytes });
+  tape.plan.dispatch(kernel, 'forward_map', { ...common, bindings: { x4: x, y4: y }, bytes: x.bytes + y.bytes });
   const what = op === 'scale' || op === 'reciprocal' ? { op, factor, shift } : op;
   return tape.record(what, [x], y, (dy) => {
     const dx = tape.empty(`${op}.dx`, x.shape);
-    tape.plan.dispatch(kernel, 'map_backward', {
+    tape.plan.dispatch(kernel, 'backward_input_map', {
       ...common,
       bindings: { x4: tape.recompute(x), dy4: dy, dx4: dx },
       bytes: x.bytes + dy.bytes + dx.bytes,

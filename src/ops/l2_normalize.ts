@@ -34,7 +34,7 @@ export function l2Normalize(tape: Tape, x: Tensor): Tensor {
       const { half, ...common } = overRows(form, N);
       const params = { N, D, ld: D, eps: shortest, half };
       const bindings = { x: tape.recompute(x), dy, dx };
-      plan.dispatch(kernel, 'backward', { ...common, params, bindings, bytes: 20 * N * D });
+      plan.dispatch(kernel, 'backward_input', { ...common, params, bindings, bytes: 20 * N * D });
     });
     return [dx];
   });

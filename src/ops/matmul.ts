@@ -214,17 +214,17 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulIntoOptio
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
     if (alongK && !opB.keptRows && [am, bn, a0, b0].every((at) => at % 4 === 0))
-      plan.dispatch(subgroupKernel, 'along_k4', { ...subgroup, bindings: { a4: a, b4: b, c, ...kept } });
-    else if (alongK) plan.dispatch(subgroupKernel, 'along_k', { ...subgroup, bindings: { a, b, c, ...kept } });
+      plan.dispatch(subgroupKernel, 'forward_along_k4', { ...subgroup, bindings: { a4: a, b4: b, c, ...kept } });
+    else if (alongK) plan.dispatch(subgroupKernel, 'forward_along_k', { ...subgroup, bindings: { a, b, c, ...kept } });
     else if (inPlace && bn === 1 && bk % 4 === 0 && b0 % 4 === 0)
-      plan.dispatch(subgroupKernel, 'along_n', { ...subgroup, bindings: { a, b4: b, c, ...lists(c) } });
-    else plan.dispatch(subgroupKernel, 'scalar', { ...subgroup, bindings: { a, b, c, ...kept } });
+      plan.dispatch(subgroupKernel, 'forward_along_n', { ...subgroup, bindings: { a, b4: b, c, ...lists(c) } });
+    else plan.dispatch(subgroupKernel, 'forward_any', { ...subgroup, bindings: { a, b, c, ...kept } });
   } else {
-    const entry = form.name === 'plain' ? 'plain' : form.side ? 'shared_tile' : 'register_tile';
+    const entry = form.name === 'plain' ? 'forward' : form.side ? 'forward_shared' : 'forward_register';
     plan.dispatch(kernel, entry, { ...common, params, bindings: { a, b, c, ...kept }, consts: sharedConsts(form) });
   }
   if (!partials) return;
-  plan.dispatch(kernel, 'add_partials', {
+  plan.dispatch(kernel, 'forward_sum', {
     params: whole,
     bindings: { partials, c: out, ...lists(out) },
     workgroups: Math.ceil((M * N) / kernel.consts.THREADS.value),

@@ -10,8 +10,8 @@ import { overRows, rowForms } from './reduction_width.js';
  * Targets that call positive what a teacher finds alike (ReKD): in each row a mass of 1, spread equally over the own key in
  * column 0 and the `count` largest of the other columns, the queue's. Of equal similarities the leftmost is taken.
  *
- * @param similarities (N, 1 + K) of the teacher, as the op of that name gives them
- * @returns (N, 1 + K), a constant
+ * @param similarities (N, L) of the teacher, as the op of that name gives them
+ * @returns (N, L), a constant
  * @throws ShapeError where `similarities` is no matrix, or the queue holds fewer than `count`; ConfigError where `count` is no
  * whole number of at least 1
  */
@@ -23,7 +23,7 @@ export function nearestNeighborTargets(plan: Plan, similarities: Tensor, options
     throw new ConfigError(`nearestNeighborTargets: expected a count that is whole and at least 1, got ${count}`);
   if (similarities.shape.length !== 2 || N === 0 || L < 1 + count)
     throw new ShapeError(
-      `nearestNeighborTargets: expected similarities (N, 1 + K) with K of at least ${count}, ` +
+      `nearestNeighborTargets: expected similarities (N, L) with L of more than ${count}, ` +
         `got ${shapeText(similarities.shape)}; use a longer queue or fewer neighbors`,
     );
   const targets = transient(plan, 'nearestNeighborTargets', [N, L]);

@@ -50,7 +50,7 @@ export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
   }
 
   const { plan } = tape;
-  const sizes = { N, I, O, P: H * W };
+  const sizes = { N, I, O, HW: H * W };
   const y = tape.emptyLike(x, 'pointwise.y', [N, O, H, W]);
   const macs = macsOf(sizes);
   const of = ({ shape: [N] }: Tensor): Sizes => ({ ...sizes, N });
@@ -72,7 +72,7 @@ interface Sizes {
   readonly N: number;
   readonly I: number;
   readonly O: number;
-  readonly P: number;
+  readonly HW: number;
 }
 
 const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
@@ -80,7 +80,7 @@ const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
 /** The strides of a weight, or of what takes its gradient. */
 const view = ({ strides: [row, column] }: Tensor) => ({ row, column });
 
-const macsOf = ({ N, I, O, P }: Sizes): number => N * I * O * P;
+const macsOf = ({ N, I, O, HW }: Sizes): number => N * I * O * HW;
 
 /** Of a pass that reads or writes both activations and the weight once. */
 function cost(sizes: Sizes, x: Tensor, y: Tensor) {
@@ -88,7 +88,7 @@ function cost(sizes: Sizes, x: Tensor, y: Tensor) {
 }
 
 function forward(plan: Plan, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
-  plan.choose('pointwise.forward', productForms(plan.device.software, sizes.O, sizes.N * sizes.P), (form, plan) => {
+  plan.choose('pointwise.forward', productForms(plan.device.software, sizes.O, sizes.N * sizes.HW), (form, plan) => {
     if (form.name === 'plain')
       plan.dispatch(kernel, 'forward', {
         params: { ...sizes, ...view(weight), ...unsplit },
@@ -104,7 +104,7 @@ function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx:
   const turned = { ...sizes, I: sizes.O, O: sizes.I };
   plan.choose(
     'pointwise.backward_input',
-    productForms(plan.device.software, sizes.I, sizes.N * sizes.P),
+    productForms(plan.device.software, sizes.I, sizes.N * sizes.HW),
     (form, plan) => {
       if (form.name === 'plain')
         plan.dispatch(kernel, 'backward_input', {
@@ -120,8 +120,8 @@ function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx:
 
 /** y = weight times every pixel of x, in the given form. */
 function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
-  const { N, O, P } = sizes;
-  const pixels = N * P;
+  const { N, O, HW } = sizes;
+  const pixels = N * HW;
   const rows = tileRows(form, O);
   const params = { ...sizes, ...view(weight), ...unsplit, rows };
   const kept = lists(weight);
@@ -133,7 +133,7 @@ function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor
       consts: { ROWS: rows, SHARE: form.share, THREADS },
       ...cost(sizes, x, y),
     };
-    if (P % 4 === 0)
+    if (HW % 4 === 0)
       plan.dispatch(subgroupKernel, 'forward4', { ...common, bindings: { x4: x, weight, y4: y, ...kept } });
     else plan.dispatch(subgroupKernel, 'forward', { ...common, bindings: { x, weight, y, ...kept } });
     return;
@@ -172,7 +172,7 @@ interface Correlation {
 }
 
 function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlation): void {
-  const { N, I, O, P } = sizes;
+  const { N, I, O, HW } = sizes;
   if (form.name === 'plain') {
     const workgroups = Math.ceil((O * I) / kernel.consts.THREADS.value);
     plan.dispatch(kernel, 'backward_weight', {
@@ -184,7 +184,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlatio
     return;
   }
   const { tiles, rows, columns } = tilesOf(plan, form, O, I);
-  const allSteps = N * Math.ceil(P / 4);
+  const allSteps = N * Math.ceil(HW / 4);
   const steps = Math.ceil(allSteps / splitsFor(plan.device.software, tiles, allSteps, leastSteps));
   const splits = Math.ceil(allSteps / steps);
 
@@ -196,7 +196,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlatio
   if (form.share) {
     const consts = { ROWS: rows, SHARE: form.share, COLUMNS: columns };
     const subgroup = { ...common, params, consts };
-    if (P % 4 === 0)
+    if (HW % 4 === 0)
       plan.dispatch(subgroupKernel, 'backward_weight4', {
         ...subgroup,
         bindings: { x4: x, dy4: dy, dweight: target, ...kept },
@@ -211,7 +211,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlatio
       consts: sharedConsts(form),
     });
   if (!partials) return;
-  plan.dispatch(kernel, 'add_partials', {
+  plan.dispatch(kernel, 'backward_weight_sum', {
     params: { ...params, ...view(dweight) },
     bindings: { partials, dweight, ...lists(dweight) },
     workgroups: Math.ceil((O * I) / kernel.consts.THREADS.value),

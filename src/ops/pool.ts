@@ -30,7 +30,7 @@ const maxPoolOptions: Kinds<MaxPoolOptions> = { ...poolOptions, padding: 'number
 export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   expectArguments('globalAveragePool', { tape, x });
   const [N, C, H, W] = planesOf('globalAveragePool', x);
-  const params = { NC: N * C, H, W, OH: 1, OW: 1, K: 1, stride: 1, padding: 0 };
+  const params = { NC: N * C, H, W, OH: 1, OW: 1, k: 1, S: 1, pad: 0 };
   const forms = laneForms(tape.plan.device.software, H * W, lanes);
   const common = (LANES: number) => ({
     params,
@@ -39,12 +39,16 @@ export function globalAveragePool(tape: Tape, x: Tensor): Tensor {
   });
   const y = tape.empty('pool.y', [N, C]);
   tape.plan.choose('globalAveragePool.forward', forms, ({ lanes }, plan) =>
-    plan.dispatch(kernel, 'global_forward', { ...common(lanes), bindings: { x, pooled: y }, bytes: x.bytes + y.bytes }),
+    plan.dispatch(kernel, 'forward_global', { ...common(lanes), bindings: { x, pooled: y }, bytes: x.bytes + y.bytes }),
   );
   return tape.record('globalAveragePool', [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     tape.plan.choose('globalAveragePool.backward', forms, ({ lanes }, plan) =>
-      plan.dispatch(kernel, 'global_backward', { ...common(lanes), bindings: { dy, dx }, bytes: dy.bytes + dx.bytes }),
+      plan.dispatch(kernel, 'backward_input_global', {
+        ...common(lanes),
+        bindings: { dy, dx },
+        bytes: dy.bytes + dx.bytes,
+      }),
     );
     return [dx];
   });
@@ -56,7 +60,7 @@ export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor
   const { kernelSize, stride = kernelSize } = expectOptions('averagePool', options, poolOptions);
   const { params, shape, flat } = windows('averagePool', x, kernelSize, stride, 0);
   const y = tape.emptyLike(x, 'pool.y', shape);
-  tape.plan.dispatch(kernel, 'average_forward', {
+  tape.plan.dispatch(kernel, 'forward_average', {
     params,
     bindings: { x, y },
     workgroups: flat(shape),
@@ -64,7 +68,7 @@ export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor
   });
   return tape.record({ op: 'averagePool', kernelSize, stride }, [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
-    tape.plan.dispatch(kernel, 'average_backward', {
+    tape.plan.dispatch(kernel, 'backward_input_average', {
       params,
       bindings: { dy, dx },
       workgroups: flat(x.shape),
@@ -84,7 +88,7 @@ export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor 
   const { params, shape, flat } = windows('maxPool', x, kernelSize, stride, padding);
   const y = tape.emptyLike(x, 'pool.y', shape);
   const choice = transient(tape.plan, 'pool.choice', shape, 'u32');
-  tape.plan.dispatch(kernel, 'max_forward', {
+  tape.plan.dispatch(kernel, 'forward_max', {
     params,
     bindings: { x, y, choice },
     workgroups: flat(shape),
@@ -93,7 +97,7 @@ export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor 
   return tape.record({ op: 'maxPool', kernelSize, stride, padding }, [x], y, (dy) => {
     const dx = tape.empty('pool.dx', x.shape);
     const bindings = { dy, chosen: choice, dx };
-    tape.plan.dispatch(kernel, 'max_backward', {
+    tape.plan.dispatch(kernel, 'backward_input_max', {
       params,
       bindings,
       workgroups: flat(x.shape),
@@ -108,19 +112,19 @@ function planesOf(op: string, { shape }: Tensor): readonly number[] {
   return shape;
 }
 
-function windows(op: string, x: Tensor, K: number, stride: number, padding: number) {
+function windows(op: string, x: Tensor, k: number, stride: number, padding: number) {
   const [N, C, H, W] = planesOf(op, x);
-  const whole = [K, stride].every((value) => Number.isInteger(value) && value > 0) && Number.isInteger(padding);
-  if (!whole || padding < 0 || 2 * padding > K)
+  const whole = [k, stride].every((value) => Number.isInteger(value) && value > 0) && Number.isInteger(padding);
+  if (!whole || padding < 0 || 2 * padding > k)
     throw new ShapeError(
       `${op}: expected a whole kernelSize and stride of at least 1 and a padding from 0 to kernelSize / 2, ` +
-        `got ${K}, ${stride} and ${padding}`,
+        `got ${k}, ${stride} and ${padding}`,
     );
-  const [OH, OW] = [H, W].map((side) => Math.floor((side + 2 * padding - K) / stride) + 1);
+  const [OH, OW] = [H, W].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1);
   if (OH < 1 || OW < 1)
-    throw new ShapeError(`${op}: expected x of at least ${K - 2 * padding} pixels a side, got ${shapeText(x.shape)}`);
+    throw new ShapeError(`${op}: expected x of at least ${k - 2 * padding} pixels a side, got ${shapeText(x.shape)}`);
   return {
-    params: { NC: N * C, H, W, OH, OW, K, stride, padding },
+    params: { NC: N * C, H, W, OH, OW, k, S: stride, pad: padding },
     shape: [N, C, OH, OW],
     flat: (shape: readonly number[]) => Math.ceil(numel(shape) / threads),
   };

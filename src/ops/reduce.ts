@@ -39,7 +39,7 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
   const from = operand(tape, x);
   const { shape } = from;
   const d = dim === undefined ? undefined : sideOf(op, shape, dim);
-  const span = d === undefined ? { O: 1, L: numel(shape), I: 1 } : around(shape, d);
+  const span = d === undefined ? { outer: 1, L: numel(shape), inner: 1 } : around(shape, d);
   const left =
     d === undefined
       ? keepdim
@@ -52,8 +52,8 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
   return tape.record({ op, ...attributes }, [from], y, (dy) => {
     const dx = tape.empty(`${op}.dx`, shape);
     const n = numel(shape);
-    tape.plan.dispatch(kernel, 'backward', {
-      params: { ...span, S: 1, factor },
+    tape.plan.dispatch(kernel, 'backward_input', {
+      params: { ...span, splits: 1, factor },
       bindings: { dy, dx },
       workgroups: Math.ceil(n / kernel.consts.THREADS.value),
       bytes: dy.bytes + dx.bytes,
@@ -64,27 +64,27 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
 
 /** A dense tensor as the kernel sees it: sides before, along and behind what is summed over. */
 export interface Span {
-  readonly O: number;
+  readonly outer: number;
   readonly L: number;
-  readonly I: number;
+  readonly inner: number;
 }
 
 /** The span of side d. */
 export function around(shape: readonly number[], d: number): Span {
-  return { O: numel(shape.slice(0, d)), L: shape[d], I: numel(shape.slice(d + 1)) };
+  return { outer: numel(shape.slice(0, d)), L: shape[d], inner: numel(shape.slice(d + 1)) };
 }
 
 const each = 64; // elements that a thread adds up
 
-/** factor Σ_l x[o, l, i] as (O, I), unrecorded, of a dense x. */
-export function sumOver(tape: Tape, op: string, x: Tensor, { O, L, I }: Span, factor = 1): Tensor {
-  const S = Math.ceil(L / each);
-  const y = tape.empty(`${op}.${S > 1 ? 'partials' : 'y'}`, S > 1 ? [O, S, I] : [O, I]);
+/** factor Σ_l x[o, l, i] as (outer, inner), unrecorded, of a dense x. */
+export function sumOver(tape: Tape, op: string, x: Tensor, { outer, L, inner }: Span, factor = 1): Tensor {
+  const splits = Math.ceil(L / each);
+  const y = tape.empty(`${op}.${splits > 1 ? 'partials' : 'y'}`, splits > 1 ? [outer, splits, inner] : [outer, inner]);
   tape.plan.dispatch(kernel, 'forward', {
-    params: { O, L, I, S, factor: S > 1 ? 1 : factor },
+    params: { outer, L, inner, splits, factor: splits > 1 ? 1 : factor },
     bindings: { x, y },
-    workgroups: Math.ceil((O * S * I) / kernel.consts.THREADS.value),
+    workgroups: Math.ceil((outer * splits * inner) / kernel.consts.THREADS.value),
     bytes: x.bytes + y.bytes,
   });
-  return S > 1 ? sumOver(tape, op, y, { O, L: S, I }, factor) : y;
+  return splits > 1 ? sumOver(tape, op, y, { outer, L: splits, inner }, factor) : y;
 }

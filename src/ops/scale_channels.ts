@@ -24,7 +24,7 @@ export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
     );
   const lanes = kernel.consts.LANES.value;
   const common = (LANES: number) => ({
-    params: { NC: N * C, P: H * W },
+    params: { NC: N * C, HW: H * W },
     workgroups: Math.ceil((N * C * LANES) / kernel.consts.THREADS.value),
     consts: { LANES },
   });

@@ -21,11 +21,11 @@ export interface SinkhornOptions {
 const sinkhornOptions: Kinds<SinkhornOptions> = { iterations: 'number', epsilon: 'number' };
 
 /**
- * Codes of a batch, spread evenly over the prototypes (SwAV): exp(scores / ε), its columns scaled to sums of 1/P, then its rows
+ * Codes of a batch, spread evenly over the prototypes (SwAV): exp(scores / ε), its columns scaled to sums of 1/T, then its rows
  * to 1/N, `iterations` times; the rows at last to 1. Computed in logarithms: scores of any size are safe.
  *
- * @param scores (N, P) of N embeddings and P prototypes
- * @returns (N, P), a constant: a distribution for each row
+ * @param scores (N, T) of N embeddings and T prototypes
+ * @returns (N, T), a constant: a distribution for each row
  * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
  */
 export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = {}): Tensor {
@@ -35,9 +35,9 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
     options,
     sinkhornOptions,
   );
-  const [N, P] = scores.shape;
-  if (scores.shape.length !== 2 || N * P === 0)
-    throw new ShapeError(`sinkhorn: expected scores (N, P), none of them 0, got ${shapeText(scores.shape)}`);
+  const [N, T] = scores.shape;
+  if (scores.shape.length !== 2 || N * T === 0)
+    throw new ShapeError(`sinkhorn: expected scores (N, T), none of them 0, got ${shapeText(scores.shape)}`);
   if (!(Number.isInteger(iterations) && iterations >= 1))
     throw new ConfigError(`sinkhorn: expected iterations that are whole and at least 1, got ${iterations}`);
   if (!(epsilon > 0 && Number.isFinite(1 / epsilon)))
@@ -45,37 +45,37 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
   const { software } = plan.device;
   const s = scores;
   const f = transient(plan, 'sinkhorn.f', [N, 2]);
-  const g = transient(plan, 'sinkhorn.g', [P]);
-  const q = transient(plan, 'sinkhorn.q', [N, P]);
-  const sizes = { N, P, inverse: 1 / epsilon };
+  const g = transient(plan, 'sinkhorn.g', [T]);
+  const q = transient(plan, 'sinkhorn.q', [N, T]);
+  const sizes = { N, T, inverse: 1 / epsilon };
   plan.clear(f);
   for (let i = 0; i < iterations; i++) {
     plan.choose('sinkhorn.columns', columnForms(software), ({ consts }, plan) =>
       plan.dispatch(kernel, 'columns', {
         params: { ...sizes, half: 0 },
         bindings: { s, f, g_out: g },
-        workgroups: Math.ceil(P / consts.COLUMNS),
+        workgroups: Math.ceil(T / consts.COLUMNS),
         consts,
-        bytes: 4 * N * P,
+        bytes: 4 * N * T,
       }),
     );
-    plan.choose('sinkhorn.rows', rowForms(software, P), (form, plan) => {
+    plan.choose('sinkhorn.rows', rowForms(software, T), (form, plan) => {
       const { half, ...common } = overRows(form, N);
       plan.dispatch(kernel, 'rows', {
         ...common,
         params: { ...sizes, half },
         bindings: { s, g, f_out: f },
-        bytes: 4 * N * P,
+        bytes: 4 * N * T,
       });
     });
   }
-  plan.choose('sinkhorn.codes', rowForms(software, P), (form, plan) => {
+  plan.choose('sinkhorn.codes', rowForms(software, T), (form, plan) => {
     const { half, ...common } = overRows(form, N);
     plan.dispatch(kernel, 'codes', {
       ...common,
       params: { ...sizes, half },
       bindings: { s, f, g, q },
-      bytes: 8 * N * P,
+      bytes: 8 * N * T,
     });
   });
   return q;

@@ -26,8 +26,8 @@ const crossEntropyOptions: Kinds<CrossEntropyOptions> = { ...softmaxOptions, sca
 /**
  * softmax(logits / τ) by row. A teacher's distribution is made on a frozen tape, or of logits that were `detach`ed.
  *
- * @param logits (N, K)
- * @returns (N, K), rows that add up to 1
+ * @param logits (N, L)
+ * @returns (N, L), rows that add up to 1
  * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
  */
 export function softmax(tape: Tape, logits: Tensor, options: { temperature?: number } = {}): Tensor {
@@ -50,9 +50,9 @@ export function softmax(tape: Tape, logits: Tensor, options: { temperature?: num
  * The mean over the rows of −Σ_k t_nk log softmax(logits / τ)_nk, times `scale`: InfoNCE, distillation of a distribution, or
  * classification. Logits of any size are safe: a row's largest is subtracted first.
  *
- * @param logits (N, K)
- * @param targets constants: (N, K), a distribution for each row; or (N), of i32 or u32, the row's class each; or nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
- * its K counts as one without loss and gets no gradient (the mean is still over N): so a batch may be filled up.
+ * @param logits (N, L)
+ * @param targets constants: (N, L), a distribution for each row; or (N), of i32 or u32, the row's class each; or nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
+ * its L counts as one without loss and gets no gradient (the mean is still over N): so a batch may be filled up.
  * @returns the loss (1)
  * @throws ShapeError where the shapes do not fit, ConfigError where τ is not above 0
  */
@@ -65,12 +65,12 @@ export function softmaxCrossEntropy(
   expectArguments('softmaxCrossEntropy', { tape, logits, ...(targets !== undefined && { targets }) });
   const { temperature = 1, scale = 1 } = expectOptions('softmaxCrossEntropy', options, crossEntropyOptions);
   const rows = { ...rowsOf('softmaxCrossEntropy', logits, temperature), scale };
-  const { N, K } = rows;
+  const { N, L } = rows;
   if (!Number.isFinite(scale)) throw new ConfigError(`softmaxCrossEntropy: expected a finite scale, got ${scale}`);
-  if (targets && ![shapeText([N, K]), shapeText([N])].includes(shapeText(targets.shape)))
+  if (targets && ![shapeText([N, L]), shapeText([N])].includes(shapeText(targets.shape)))
     throw new ShapeError(
-      `softmaxCrossEntropy: expected targets ${shapeText([N, K])} or classes ${shapeText([N])} ` +
-        `for logits ${shapeText([N, K])}, got ${shapeText(targets.shape)}`,
+      `softmaxCrossEntropy: expected targets ${shapeText([N, L])} or classes ${shapeText([N])} ` +
+        `for logits ${shapeText([N, L])}, got ${shapeText(targets.shape)}`,
     );
   const { plan } = tape;
   const given =
@@ -85,26 +85,26 @@ export function softmaxCrossEntropy(
   return tape.record('softmaxCrossEntropy', [logits], loss, (dloss) => {
     const dx = tape.empty('softmaxCrossEntropy.dx', logits.shape);
     const bindings = { x: tape.recompute(logits), sums, dloss, dx };
-    if (given.targets) dispatch(plan, 'gradient_of_targets', rows, { ...bindings, targets: given.targets });
-    else dispatch(plan, 'gradient_of_classes', rows, { ...bindings, classes: given.classes });
+    if (given.targets) dispatch(plan, 'backward_input_targets', rows, { ...bindings, targets: given.targets });
+    else dispatch(plan, 'backward_input_classes', rows, { ...bindings, classes: given.classes });
     return [dx];
   });
 }
 
 interface Rows {
   readonly N: number;
-  readonly K: number;
+  readonly L: number;
   readonly inverse: number;
   readonly scale: number;
 }
 
 function rowsOf(op: string, { shape }: Tensor, temperature: number): Rows {
-  const [N, K] = shape;
-  if (shape.length !== 2 || N * K === 0)
-    throw new ShapeError(`${op}: expected logits (N, K), none of them 0, got ${shapeText(shape)}`);
+  const [N, L] = shape;
+  if (shape.length !== 2 || N * L === 0)
+    throw new ShapeError(`${op}: expected logits (N, L), none of them 0, got ${shapeText(shape)}`);
   if (!(temperature > 0 && Number.isFinite(1 / temperature)))
     throw new ConfigError(`${op}: expected a temperature above 0, got ${temperature}`);
-  return { N, K, inverse: 1 / temperature, scale: 1 };
+  return { N, L, inverse: 1 / temperature, scale: 1 };
 }
 
 /** The rows' classes as the kernel reads them: below 0, an i32 is no class of a row as a u32 either. Class 0 where none are given. */
@@ -122,8 +122,8 @@ function dispatch<E extends EntryName<typeof kernel>>(
   rows: Rows,
   bindings: DispatchOptions<typeof kernel, E>['bindings'],
 ): void {
-  const { N, K } = rows;
-  const [count, columns] = entry === 'mean_loss' ? [1, N] : [N, K];
+  const { N, L } = rows;
+  const [count, columns] = entry === 'mean_loss' ? [1, N] : [N, L];
   const bytes = Object.values<Binding>(bindings).reduce((sum, binding) => sum + binding.bytes, 0);
   plan.choose(`softmax.${entry}`, rowForms(plan.device.software, columns), (form, plan) => {
     const { half, ...common } = overRows(form, count);

@@ -48,7 +48,7 @@ export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: 
     plan.choose('squaredDistance.backward', rowForms(software, chunk), (form, plan) => {
       const { half, ...common } = overRows(form, parts);
       const bindings = { a: tape.recompute(a), t: target, dloss, da };
-      plan.dispatch(kernel, 'backward', { ...common, params: { ...params, half }, bindings, bytes: 12 * n });
+      plan.dispatch(kernel, 'backward_input', { ...common, params: { ...params, half }, bindings, bytes: 12 * n });
     });
     return [da];
   });

@@ -147,20 +147,18 @@ async function openPlain(): Promise<Device> {
   return openDevice({ device });
 }
 
-/** What the page runs. Fixtures come from the address: ?fixture=a&fixture=b. */
+const wanted = new URLSearchParams(location.search);
+const ofFixture = (name: string) => (device: Device) => fixture(device, name);
+
+/** What the page runs. Fixtures come from the address: ?fixture=a&fixture=b&plain=b. */
 const checks: readonly Check[] = [
   { name: 'the adapter computes', run: adapterComputes, open: openDevice },
   { name: 'a plan replays', run: planReplays, open: openDevice },
   { name: 'tuning is remembered', run: tuningIsRemembered, open: openDevice },
   { name: 'ImageData is embedded', run: imageDataIsEmbedded, open: openDevice },
   { name: 'resizing is as in Node', run: resizingIsAsInNode, open: openDevice },
-  ...new URLSearchParams(location.search).getAll('fixture').flatMap((fixtureName): Check[] => {
-    const run = (device: Device) => fixture(device, fixtureName);
-    return [
-      { name: fixtureName, run, open: openDevice },
-      { name: `${fixtureName}, plain device`, run, open: openPlain },
-    ];
-  }),
+  ...wanted.getAll('fixture').map((name) => ({ name, run: ofFixture(name), open: openDevice })),
+  ...wanted.getAll('plain').map((name) => ({ name: `${name}, plain device`, run: ofFixture(name), open: openPlain })),
 ];
 
 async function post(path: string, value?: Result): Promise<void> {

@@ -18,7 +18,7 @@ interface Maps {
   readonly S: number;
 }
 
-/** 3x3, or 1x1, padded so that stride 1 keeps the size; weight (O, I, K, K), or (C, 1, K, K) where `depthwise`. */
+/** 3x3, or 1x1, padded so that stride 1 keeps the size; weight (O, I, k, k), or (C, 1, k, k) where `depthwise`. */
 function convolve(x: Maps, weight: Float64Array, K: number, stride: number, depthwise = false): Maps {
   const { N, C, S, data } = x;
   const I = depthwise ? 1 : C;

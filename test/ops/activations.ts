@@ -23,4 +23,12 @@ export const slope: Record<Activation, (v: number) => number> = {
   sigmoid: (v) => sigmoid(v) * (1 - sigmoid(v)),
 };
 
+/** Where the slope jumps. */
+export const kinks: Partial<Record<Activation, readonly number[]>> = {
+  relu: [0],
+  relu6: [0, 6],
+  hardswish: [-3, 3],
+  hardsigmoid: [-3, 3],
+};
+
 export const names = Object.keys(value) as Activation[];

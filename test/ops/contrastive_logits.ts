@@ -5,7 +5,7 @@ import { ShapeError } from '../../src/errors.js';
 import { contrastiveLogits } from '../../src/ops/contrastive_logits.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { checkOp, close, upload } from '../check.js';
+import { checkOp, close, largest, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator, randoms } from '../random.js';
 import { rejects } from '../rejects.js';
@@ -37,6 +37,9 @@ function reference({ q, own, queue, dy }: Values, D: number): Values {
   return { y, dq, dqueue, ...(own && { down }) };
 }
 
+/** Of one query and two keys, dq is a sum of two. */
+const terms = ({ q, own = q, queue, dy }: Values) => ({ dq: largest(dy) * Math.min(largest(own), largest(queue)) });
+
 const shapes = [
   { N: 1, D: 1, K: 1 },
   { N: 3, D: 7, K: 5 },
@@ -52,6 +55,7 @@ for (const { N, D, K } of shapes) {
         inputs: { q: [N, D], own: [N, D], queue: [K, D] },
         run: (tape, { q, own, queue }) => contrastiveLogits(tape, q, own, queue),
         reference: (values) => reference(values, D),
+        terms,
       });
     });
   test(`queue alone, N ${N}, D ${D}, K ${K}`, async () => {
@@ -155,7 +159,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => contrastiveLogits(tape, make(4, 5), make(4, 5), make(9, 6)),
     ShapeError,
-    /contrastiveLogits: expected queue \(K, 5\) for q \(4, 5\), got \(9, 6\)/,
+    /contrastiveLogits: expected queue \(Q, 5\) for q \(4, 5\), got \(9, 6\)/,
   );
 });
 

@@ -5,7 +5,7 @@ import { l2Normalize, l2NormalizeInPlace } from '../../src/ops/l2_normalize.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { sliceView } from '../../src/tensor/tensor.js';
-import { checkOp, close, upload } from '../check.js';
+import { checkOp, close, largest, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms, seed } from '../random.js';
 
@@ -51,6 +51,8 @@ for (const form of ['alone', 'few', 'many', 'workgroup'])
         inputs: { x: shape },
         run: (tape, { x }) => l2Normalize(tape, x),
         reference: ({ x, dy }) => reference(x, dy, shape[1]),
+        // where dy is nearly along x
+        terms: ({ x, dy }) => ({ dx: largest(dy) / (largest(x) * Math.sqrt(shape[1])) }),
       });
     });
 

@@ -6,7 +6,7 @@ import { linear } from '../../src/ops/linear.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
 import { tensor } from '../../src/tensor/tensor.js';
-import { checkOp, chosen, upload } from '../check.js';
+import { checkOp, chosen, largest, upload } from '../check.js';
 import { openTestDevice, pretend } from '../device.js';
 import { generator } from '../random.js';
 
@@ -38,6 +38,9 @@ function reference([N, I, O]: readonly number[], { x, weight, bias, dy }: Values
   return { y, dx, dweight, ...(bias && { dbias }) };
 }
 
+/** A bias may cancel a product. */
+const terms = ({ bias }: Values) => ({ y: largest(bias) });
+
 interface Case {
   N: number;
   I: number;
@@ -63,6 +66,7 @@ for (const { N, I, O, host = I } of cases) {
       weights: { weight, bias: { host: [O] } },
       run: (tape, tensors) => linear(tape, tensors.x, tensors.weight, tensors.bias),
       reference: (values) => reference([N, I, O], values),
+      terms,
     });
     await checkOp(device, 'linear', {
       inputs: { x: [N, I] },
@@ -97,6 +101,7 @@ for (const { N, I, O, host = I } of cases.filter(({ host }) => host))
           },
           run: (tape, tensors) => linear(tape, tensors.x, tensors.weight, tensors.bias),
           reference: (values) => reference([N, I, O], values),
+          terms,
           variants: { 'matmul.nt': form, 'matmul.nn': form, 'matmul.tn': form },
         });
       }

@@ -54,7 +54,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => nearestNeighborTargets(plan, s),
     ShapeError,
-    /nearestNeighborTargets: expected similarities \(N, 1 \+ K\) with K of at least 5, got \(4, 5\); use a longer queue/,
+    /nearestNeighborTargets: expected similarities \(N, L\) with L of more than 5, got \(4, 5\); use a longer queue/,
   );
   await rejects(
     () => nearestNeighborTargets(plan, s, { count: 1.5 }),

@@ -4,7 +4,7 @@ import { Tape } from '../../src/core/tape.js';
 import { averagePool, globalAveragePool, maxPool } from '../../src/ops/pool.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { checkOp, upload } from '../check.js';
+import { checkOp, largest, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 
 let device: Device;
@@ -95,6 +95,7 @@ for (const [shape, window] of [
       inputs: { x: shape },
       run: (tape, { x }) => averagePool(tape, x, window),
       reference: ({ x, dy }) => averages(shape, window, x, dy),
+      terms: ({ x }) => ({ y: largest(x) / window.kernelSize ** 2 }),
     });
   });
 

@@ -52,7 +52,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => queuePush(plan, make(4), make(1, 4)),
     ShapeError,
-    /queuePush: expected queue \(K, D\), none of them 0, got \(4\)/,
+    /queuePush: expected queue \(Q, D\), none of them 0, got \(4\)/,
   );
   for (const [rows, text] of [
     [make(5, 3), '\\(5, 3\\); use a smaller batch or a longer queue'],
@@ -66,7 +66,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => queuePush(plan, make(2 ** 20, 3), make(2 ** 12, 3)),
     ShapeError,
-    /expected N·K below 2³², got 4096 rows for 1048576; use a shorter queue/,
+    /expected N·Q below 2³², got 4096 rows for 1048576; use a shorter queue/,
   );
 });
 

@@ -116,7 +116,7 @@ test('numbers that stand for variances, norms and sums of exponentials leave no 
       for (const { variant, refused } of trials) assert.is(refused, undefined, `${problem}: ${variant} ${refused}`);
     },
   });
-  for (const key of ['batchnorm.forward', 'softmax.mean_loss', 'softmax.gradient_of_targets', 'sinkhorn.codes'])
+  for (const key of ['batchnorm.forward', 'softmax.mean_loss', 'softmax.backward_input_targets', 'sinkhorn.codes'])
     assert.ok(seen.has(key), `${key} among ${[...seen]}`);
   plan.dispose();
 });

@@ -27,7 +27,11 @@ test('a run is not resumed on other images of the same number, where they can be
   const resume = await trainer.checkpoint();
   trainer.dispose();
   const other = { ...source, digests: Uint32Array.from({ length: 30 }, (_, i) => i + (i === 29 ? 1 : 0)) };
-  await rejects(() => Trainer.open(device, ownMethod(), other, { ...options, resume }), DataError, /images \(there "/);
+  await rejects(
+    () => Trainer.open(device, ownMethod(), other, { ...options, resume }),
+    DataError,
+    /pictures \(there "/,
+  );
   (await Trainer.open(device, ownMethod(), source, { ...options, resume })).dispose();
 });
 

@@ -1,0 +1,33 @@
+// What the runner knows of the tests that take long.
+
+/** Those that take longest, longest first: the others fill the gaps that these leave at the end. */
+export const longest = [
+  'browser/ops bench methods/train ops/pointwise examples train/trainer encoders/training ops/conv2d node/cli node/classify',
+  'encoders/slices ops/folded node/exits encoders/reference ops/linear node/unseen runtime/tuner ops/depthwise',
+  'export/onnx types package ops/matmul node/resume node/cost ops/cross_correlation ops/batchnorm eval/independence',
+].flatMap((line) => line.split(' '));
+
+/**
+ * Long tests in which the adapter plays no role: of what is built of ops, which are tested on each, and of large grids of shapes.
+ * They run on the fastest adapter; on the others only those whose names match.
+ */
+export const once = {
+  'core/channel_selection': 'dense convolution|tuning finds',
+  'cost/ledger': 'lars|one ledger',
+  'cost/run': 'by sgd',
+  'encoders/reference': 'resnet18',
+  'encoders/slices': 'mobilenet_v1|resnet20',
+  'encoders/training': 'f16',
+  'eval/finetune': 'equal, bit for bit',
+  'eval/independence': 'its central square',
+  'eval/linear': 'refused',
+  experiments: 'fails has a line',
+  'export/onnx': 'arithmetic, sums',
+  'methods/train': '^moco_v2',
+  'misuse/made_up': 'every argument',
+  'ops/conv2d': '^(?!.*kept by lists)|^(two channels|stride 2, wide|a CIFAR stem|7x7, stride 2, even).*kept',
+  'ops/folded': 'elementwise|batchnorm|sums|softmax|sgd',
+  'ops/linear': 'bias|refused|needs no gradient|^N(3|16|130) .*kept',
+  'ops/pointwise': 'agrees$|hardware, whose|needs no gradient|refused|^N(3 16|4 24) .*kept',
+  'train/trainer': 'f16|resumed|creates no buffer|is refused|device lost',
+};
