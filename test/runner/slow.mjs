@@ -12,6 +12,7 @@ export const longest = [
  * They run on the fastest adapter; on the others only those whose names match.
  */
 export const once = {
+  bundle: 'one file is all',
   'core/channel_selection': 'dense convolution|tuning finds',
   'cost/ledger': 'lars|one ledger',
   'cost/run': 'by sgd',
@@ -29,5 +30,5 @@ export const once = {
   'ops/folded': 'elementwise|batchnorm|sums|softmax|sgd',
   'ops/linear': 'bias|refused|needs no gradient|^N(3|16|130) .*kept',
   'ops/pointwise': 'agrees$|hardware, whose|needs no gradient|refused|^N(3 16|4 24) .*kept',
-  'train/trainer': 'f16|resumed|creates no buffer|is refused|device lost',
+  'train/trainer': 'f16|resumed.*sgd|creates no buffer|is refused|device lost',
 };
