@@ -31,8 +31,6 @@ export interface Dispatch {
   /** `stem.entry` */
   readonly label: string;
   readonly phase: string;
-  /** The variant of the innermost choice that it was recorded for; '' where there was none. */
-  readonly variant: string;
   readonly kernel: Kernel;
   readonly entry: string;
   readonly params: Readonly<Record<string, number>>;
@@ -73,8 +71,13 @@ export interface Recorded {
   readonly commands: readonly Command[];
   readonly dispatches: readonly Dispatch[];
   readonly position: number;
+  readonly choices: readonly {
+    readonly chosen: { readonly name: string };
+    readonly first: number;
+    readonly end: number;
+  }[];
   readonly lifetimes: readonly Lifetime[];
-  memoryOf(slot: Slot): GPUBuffer | undefined;
+  readonly memory: ReadonlyMap<Slot, GPUBuffer>;
 }
 
 /** One dispatch of a profile: GPU time in milliseconds, from timestamps around a pass of its own. */

@@ -2,9 +2,8 @@
 // and plans know its type alone, so that a program that does not debug does not carry it. src/node reads SLIMGRAD_DEBUG.
 import { expectOneOf } from '../checks/one_of.js';
 import { NonFiniteError } from '../errors.js';
-import type { Recorded } from './commands.js';
 import { describe } from './describe.js';
-import { Checks, type Target } from './nonfinite.js';
+import { Checks, type Compiled } from './nonfinite.js';
 
 /**
  * What a device prints and checks: 1, each plan when it is compiled, as `describe` gives it; 2, also all numbers that dispatches
@@ -28,9 +27,9 @@ export class Debug {
   }
 
   /** Prints a compiled plan; from level 2 on gives what runs it in place of a replay. */
-  async compiled(plan: Recorded, device: Target): Promise<Checks | undefined> {
+  async compiled(plan: Compiled): Promise<Checks | undefined> {
     this.#print(describe(plan));
-    return this.#level > 1 ? Checks.make(plan, device, this) : undefined;
+    return this.#level > 1 ? Checks.make(plan, this) : undefined;
   }
 
   /** Prints the WGSL of a pipeline from level 3 on. */

@@ -13,14 +13,20 @@ export function describe(plan: Recorded): string {
   const { dispatches, pipelines, slots, heldBytes } = statsOf(plan);
   const head = `${plan.label}: ${plan.position} commands, ${dispatches} dispatches of ${pipelines} pipelines, ${slots} slots in ${heldBytes} bytes`;
   const width = String(plan.position - 1).length;
-  const lines = plan.commands.map((command, i) => `  ${String(i).padStart(width)}  ${lineOf(plan, command)}`);
+  const lines = plan.commands.map((command, i) => `  ${String(i).padStart(width)}  ${lineOf(plan, command, i)}`);
   return [head, ...lines].join('\n');
 }
 
-function lineOf(plan: Recorded, command: Command): string {
+/** ` [name]` of the innermost variant that a command was recorded for; '' where there was no choice. */
+export function variantText({ choices }: Recorded, at: number): string {
+  const inner = choices.findLast(({ first, end }) => first <= at && at < end);
+  return inner ? ` [${inner.chosen.name}]` : '';
+}
+
+function lineOf(plan: Recorded, command: Command, at: number): string {
   if (command.kind === 'clear') return `clear  writes ${memoryText(plan, command.target)}`;
-  const { phase, variant, workgroups, half } = command;
-  const title = `${phase && `${phase}  `}${command.label}${variant && ` [${variant}]`}${half ? ' f16' : ''}`;
+  const { phase, workgroups, half } = command;
+  const title = `${phase && `${phase}  `}${command.label}${variantText(plan, at)}${half ? ' f16' : ''}`;
   const parts = [title, `(${workgroups.join(', ')})`];
   for (const [verb, written] of [
     ['reads', false],
@@ -50,7 +56,7 @@ function memoryText(plan: Recorded, binding: Binding): string {
   const kind = half ? 'f16' : (integer ?? '');
   const memory = isBuffer(storage)
     ? `buffer ${storage.label}`
-    : `slot ${storage.label}${plan.memoryOf(storage) ? ` in ${plan.memoryOf(storage)?.label}` : ''}`;
+    : `slot ${storage.label}${plan.memory.get(storage) ? ` in ${plan.memory.get(storage)?.label}` : ''}`;
   const at = offset > 0 ? ` from byte ${offset}` : '';
   return [nameOf(binding), kind, `${bytes} B of ${memory}${at}`].filter(Boolean).join(' ');
 }

@@ -10,9 +10,6 @@ export const bufferUsage = {
   QUERY_RESOLVE: 0x200,
 } as const;
 
-/** A NaN that no arithmetic makes, in f32 and in each of two f16: what transient memory is filled with to find what is not written. */
-export const poisonBits = 0x7fdb7fdb;
-
 /** `GPUMapMode.READ`. */
 export const mapRead = 0x1;
 

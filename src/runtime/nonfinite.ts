@@ -7,8 +7,8 @@ import { nonfinite as kernel } from '../generated/nonfinite.js';
 import { type Binding, isBuffer } from '../tensor/binding.js';
 import { elementBytes, isShaped } from '../tensor/footprint.js';
 import type { Dispatch, Encoded, Recorded } from './commands.js';
-import { bindingsOf, nameOf } from './describe.js';
-import { bufferUsage, mapRead, poisonBits } from './flags.js';
+import { bindingsOf, nameOf, variantText } from './describe.js';
+import { bufferUsage, mapRead } from './flags.js';
 import { buffersOf, type EntryName, pack } from './kernel.js';
 import { pile } from './memory.js';
 import type { Pipeline, PipelineCache } from './pipelines.js';
@@ -17,11 +17,9 @@ const resultWords = 3; // NaNs, infinities, the first
 const none = 0xffffffff;
 const mostWorkgroups = 65535; // of a dimension, on every device
 
-/** The device, as far as checks need it. */
-export interface Target {
-  readonly gpu: GPUDevice;
-  readonly limits: GPUSupportedLimits;
-  readonly pipelines: PipelineCache;
+/** A plan with its device, as far as checks need it. */
+export interface Compiled extends Recorded {
+  readonly device: { readonly gpu: GPUDevice; readonly limits: GPUSupportedLimits; readonly pipelines: PipelineCache };
 }
 
 /** Who keeps what the check of a run finds until somebody waits. */
@@ -88,10 +86,9 @@ export class Checks {
   }
 
   /** Compiles the checks of a compiled plan, and makes their memory. */
-  static async make(plan: Recorded, device: Target, debug: Followers): Promise<Checks> {
-    const { gpu, limits, pipelines } = device;
-    const consts = { MARK: poisonBits };
-    const compile = (entry: Entry) => pipelines.get(kernel, entry, { consts, half: false });
+  static async make(plan: Compiled, debug: Followers): Promise<Checks> {
+    const { gpu, limits, pipelines } = plan.device;
+    const compile = (entry: Entry) => pipelines.get(kernel, entry, { consts: {}, half: false });
     const [inspect, prepare, check] = await Promise.all([compile('inspect'), compile('prepare'), compile('check')]);
     const looks = looksOf(plan);
     const all = looks.flat();
@@ -141,7 +138,7 @@ export class Checks {
    *
    * @throws NonFiniteError where the check of an earlier run found something
    */
-  run(commands: readonly Encoded[]): void {
+  readonly run = (_device: unknown, _label: string, commands: readonly Encoded[]): void => {
     this.#debug.rethrow();
     const gpu = this.#gpu;
     gpu.queue.writeBuffer(
@@ -169,7 +166,7 @@ export class Checks {
       gpu.queue.submit([encoder.finish()]);
     });
     this.#debug.follow(this.#judge());
-  }
+  };
 
   dispose(): void {
     for (const buffer of this.#buffers) buffer.destroy();
@@ -189,7 +186,8 @@ export class Checks {
       const countsAt = (at: number): Counts => ({ nans: words[at], infinities: words[at + 1], first: words[at + 2] });
       this.#around.forEach((each, number) => {
         const bad = each?.looks.find(({ written, at }) => written && countsAt(at + resultWords).first !== none);
-        if (each && bad) throw new NonFiniteError(`${this.#plan.label}: ${verdict(number, each, bad, countsAt)}`);
+        if (each && bad)
+          throw new NonFiniteError(`${this.#plan.label}: ${verdict(this.#plan, number, each, bad, countsAt)}`);
       });
     } finally {
       staging.destroy();
@@ -233,9 +231,15 @@ function copySizes(looks: readonly (readonly Look[])[]): number[] {
   return sizes;
 }
 
-function verdict(number: number, { dispatch, looks }: Around, bad: Look, countsAt: (at: number) => Counts): string {
-  const { label, phase, variant } = dispatch;
-  const name = `command ${number}, ${label}${variant && ` [${variant}]`}${phase && ` in phase ${phase}`}`;
+function verdict(
+  plan: Recorded,
+  number: number,
+  { dispatch, looks }: Around,
+  bad: Look,
+  countsAt: (at: number) => Counts,
+): string {
+  const { label, phase } = dispatch;
+  const name = `command ${number}, ${label}${variantText(plan, number)}${phase && ` in phase ${phase}`}`;
   const inputs = looks
     .filter(({ at, defined }) => defined && countsAt(at).first !== none)
     .map((look) => `${look.name}, ${nameOf(look.binding)}, had ${countText(look, countsAt(look.at))}`);
@@ -268,7 +272,7 @@ function count(binding: Binding): number {
 }
 
 function memoryOf(plan: Recorded, { storage, offset, bytes }: Binding): GPUBufferBinding {
-  const buffer = isBuffer(storage) ? storage : plan.memoryOf(storage);
+  const buffer = isBuffer(storage) ? storage : plan.memory.get(storage);
   if (!buffer) throw new ValidationError(`internal: ${plan.label}: "${storage.label}" has no memory`);
   return { buffer, offset, size: Math.ceil(bytes / 16) * 16 };
 }

@@ -9,7 +9,7 @@ import { Accesses, type Stretch } from './accesses.js';
 import { bindGroup } from './bind_group.js';
 import type { Command, Dispatch, DispatchOptions, Encoded, PlanOptions } from './commands.js';
 import type { Device } from './device.js';
-import { bufferUsage, poisonBits } from './flags.js';
+import { bufferUsage } from './flags.js';
 import { buffersOf, checkBindings, type EntryName, type Kernel, listConsts, pack } from './kernel.js';
 import { assign, type Lifetime, pile } from './memory.js';
 import type { Checks } from './nonfinite.js';
@@ -33,19 +33,20 @@ export class Plan {
   readonly label: string;
   /** The choices made while recording, in order. */
   readonly choices: VariantChoice<Plan>[] = [];
+  /** All that was recorded, in order. */
+  readonly commands: readonly Command[] = [];
+  /** The buffers that slots lie in, once compiled; each may be another slot's before and after. */
+  readonly memory: ReadonlyMap<Slot, GPUBuffer> = new Map();
   readonly #variants: Readonly<Record<string, string>>;
   readonly #substitute: PlanOptions['substitute'];
-  readonly #commands: Command[] = [];
   readonly #accesses = new Accesses();
   readonly #lifetimes = new Map<Slot, Lifetime>();
-  readonly #buffers = new Map<Slot, GPUBuffer>();
   readonly #held = new Set<GPUBuffer>();
   readonly #constants: GPUBuffer[] = [];
   readonly #cleared = new Set<GPUBuffer>();
   readonly #trained: (readonly [optimizer: string, grads: GPUBuffer])[] = [];
   readonly #scalars: Scalars;
   #phase = '';
-  #variant = '';
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
   #checks: Checks | undefined;
@@ -82,14 +83,15 @@ export class Plan {
     this.#expectRecording('record a command');
     const number = this.choices.filter((choice) => choice.key === key).length + 1;
     const choice = chooseVariant(this.device, this.#variants, { key, id: `${key} ${number}` }, candidates);
-    this.choices.push({ ...choice, record: (form, plan) => record(form as C, plan) });
-    const outer = this.#variant;
-    this.#variant = choice.chosen.name;
-    try {
-      record(choice.chosen, this);
-    } finally {
-      this.#variant = outer;
-    }
+    const made = {
+      ...choice,
+      record: (form: Variant, plan: Plan) => record(form as C, plan),
+      first: this.position,
+      end: 0,
+    };
+    this.choices.push(made);
+    record(choice.chosen, this);
+    made.end = this.position;
   }
 
   /** Appends one dispatch of a kernel's entry point. */
@@ -110,7 +112,6 @@ export class Plan {
       kind: 'dispatch',
       label,
       phase: this.#phase,
-      variant: this.#variant,
       kernel,
       entry,
       params: options.params,
@@ -206,7 +207,7 @@ export class Plan {
 
   /** How many commands were recorded so far. */
   get position(): number {
-    return this.#commands.length;
+    return this.commands.length;
   }
 
   /**
@@ -269,7 +270,7 @@ export class Plan {
       );
     if (invalid) throw new ValidationError(`${this.label}: ${invalid.message}`);
     this.#state = 'compiled';
-    if (!this.#substitute) this.#checks = await this.device.debug?.compiled(this, this.device);
+    if (!this.#substitute) this.#checks = await this.device.debug?.compiled(this);
     return this;
   }
 
@@ -279,9 +280,7 @@ export class Plan {
    * @throws ValidationError where a required scalar is not given: e.g. an optimizer's `lr`
    */
   run(scalars: Partial<StepScalars> = {}): void {
-    const encoded = this.encoded(scalars);
-    if (this.#checks) this.#checks.run(encoded);
-    else replay(this.device, this.label, encoded);
+    (this.#checks?.run ?? replay)(this.device, this.label, this.encoded(scalars));
   }
 
   /**
@@ -316,9 +315,10 @@ export class Plan {
 
   /** Fills all transient memory with NaN, so that memory that was never written cannot pass for a result. */
   poison(): void {
+    // a NaN that no arithmetic makes, in f32 and in both halves: the MARK of kernels/nonfinite.wgsl
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
-        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(poisonBits));
+        this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fdb7fdb));
   }
 
   /** When each slot that a command uses is in use. */
@@ -326,25 +326,15 @@ export class Plan {
     return [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
   }
 
-  /** All that was recorded, in order. */
-  get commands(): readonly Command[] {
-    return this.#commands;
-  }
-
-  /** The buffer that a slot lies in, once compiled: it may be another's before and after. */
-  memoryOf(slot: Slot): GPUBuffer | undefined {
-    return this.#buffers.get(slot);
-  }
-
   /** The recorded dispatches, in order. */
   get dispatches(): readonly Dispatch[] {
-    return this.#commands.filter((command) => command.kind === 'dispatch');
+    return this.commands.filter((command) => command.kind === 'dispatch');
   }
 
   dispose(): void {
     for (const buffer of [...this.#held, ...this.#constants.splice(0)]) this.device.free(buffer);
     this.#held.clear();
-    this.#buffers.clear();
+    (this.memory as Map<Slot, GPUBuffer>).clear();
     this.#encoded = undefined;
     this.#checks?.dispose();
     this.#state = 'disposed';
@@ -360,11 +350,11 @@ export class Plan {
 
   #append(command: Command): void {
     this.#expectRecording('record a command');
-    this.#commands.push(command);
+    (this.commands as Command[]).push(command);
   }
 
   #touch(binding: Binding, label: string, name: string, written: boolean): void {
-    const at = this.#commands.length - 1;
+    const at = this.commands.length - 1;
     this.#accesses.note({ at, binding, label, name }, written);
     const lifetime = this.#lifetimes.get(binding.storage as Slot);
     if (!lifetime) return;
@@ -388,7 +378,7 @@ export class Plan {
       this.device.assertLive(storage);
       return { buffer: storage, offset };
     }
-    const buffer = this.#buffers.get(storage);
+    const buffer = this.memory.get(storage);
     if (!buffer)
       throw new ValidationError(
         `${this.label}: "${storage.label}" has no memory: no command uses it, or the plan is ${this.#state}`,
@@ -398,7 +388,7 @@ export class Plan {
 
   async #compilePipelines(onProgress?: (done: number, total: number) => void): Promise<Map<Command, Pipeline>> {
     const pending = new Map<Command, Promise<Pipeline>>();
-    for (const command of this.#commands)
+    for (const command of this.commands)
       if (command.kind === 'dispatch')
         pending.set(command, this.device.pipelines.get(command.kernel, command.entry, command));
     const distinct = new Set(pending.values());
@@ -419,7 +409,7 @@ export class Plan {
     this.device.checkSum(this.label, sizes);
     const buffers = sizes.map((bytes, i) => this.#hold(this.device.buffer(`${this.label}.memory${i}`, bytes)));
     slots.forEach(([slot], i) => {
-      this.#buffers.set(slot, buffers[places[i]]);
+      (this.memory as Map<Slot, GPUBuffer>).set(slot, buffers[places[i]]);
     });
   }
 
@@ -438,7 +428,7 @@ export class Plan {
     const cleared = [...this.#cleared].map(
       (buffer): Encoded => ({ kind: 'clear', buffer, offset: 0, bytes: buffer.size }),
     );
-    const commands = this.#commands.map((command): Encoded => {
+    const commands = this.commands.map((command): Encoded => {
       if (command.kind === 'clear') {
         const { buffer, offset } = this.#resolve(command.target);
         return { kind: 'clear', buffer, offset, bytes: command.target.bytes };

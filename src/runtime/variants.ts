@@ -20,6 +20,9 @@ export interface VariantChoice<P = never, C extends Variant = Variant> {
   readonly chosen: C;
   /** Records a candidate into any plan. */
   readonly record: (form: C, plan: P) => void;
+  /** The commands of the plan that were recorded for it: from `first` on, and before `end`. */
+  readonly first: number;
+  readonly end: number;
 }
 
 /** The candidate that `variants` names by the choice's id, its key or the key's stem; else the first that runs on the device. */
@@ -28,7 +31,7 @@ export function chooseVariant<C extends Variant>(
   variants: Readonly<Record<string, string>>,
   { key, id }: Pick<VariantChoice, 'key' | 'id'>,
   candidates: readonly C[],
-): Omit<VariantChoice<never, C>, 'record'> {
+): Omit<VariantChoice<never, C>, 'record' | 'first' | 'end'> {
   const running = candidates.filter(({ subgroups = 0 }) => subgroups <= device.subgroupSize);
   const [stem] = key.split('.');
   const wanted = variants[id] ?? variants[key] ?? variants[stem];
