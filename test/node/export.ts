@@ -123,7 +123,7 @@ test('what cannot be exported is refused, and nothing is written', () => {
     [[...weights, '--out', 'x.onnx', '--part', 'host'], 2, 'holds the slim one'],
     [[...weights, '--out', 'folder', '--format', 'onnx'], 1, 'a folder stands in its place'],
     [[...weights, '--out', 'none/x.onnx'], 1, 'there is no folder none'],
-    [['--weights', 'folder', '--out', 'kept.onnx'], 1, 'it is a folder'],
+    [['--weights', 'folder', '--out', 'kept.onnx'], 1, 'but it has no weights'],
     [['--weights', 'none', '--out', 'kept.onnx'], 1, 'no such file'],
     [['--weights', 'cut.safetensors', '--out', 'kept.onnx'], 1, 'not a usable safetensors file'],
     [
