@@ -107,7 +107,7 @@ export async function evaluate(
     scores.push(score);
   }
   const by = classes > 1 ? `; kNN over ${classes} classes by ${bank.length} training images` : '';
-  const twins = test.images === 2 ? `; each twin sought among ${test.length}` : '';
+  const twins = test.images === 2 ? `; retrieval: 1 match among ${test.length}` : '';
   return {
     on: `${queries.length} held-out images${by}${twins}`,
     scores,
