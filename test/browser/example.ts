@@ -1,29 +1,10 @@
 // The example for browsers, as a user opens it: images are picked, an encoder is trained on them in a worker, pairs are shown.
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { generator } from '../random.js';
 import { launchChromium } from './chromium.js';
-
-const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript' };
-
-/** Serves the package's own folder on 127.0.0.1, as any server of files does. */
-async function serveFiles() {
-  const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://page');
-    const path = join('.', normalize(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
-    await readFile(path).then(
-      (body) => response.writeHead(200, { 'content-type': types[extname(path)] ?? 'text/plain' }).end(body),
-      () => response.writeHead(404).end(),
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/examples/browser/`, server };
-}
+import { serveFiles } from './serve_files.js';
 
 test('images are picked, trained on in a worker, and shown beside the most alike', async () => {
   const random = generator();
@@ -39,14 +20,14 @@ test('images are picked, trained on in a worker, and shown beside the most alike
       .png()
       .toBuffer(),
   });
-  const { url, server } = await serveFiles();
+  const files = await serveFiles();
   const browser = await launchChromium();
   try {
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    await page.goto(url);
+    await page.goto(files.url);
     await page.setInputFiles('#files', await Promise.all([1, 2, 3].map(image)));
     assert.match((await page.textContent('#status')) ?? '', /8 images or more, not 3/);
     const images = await Promise.all(Array.from({ length: 9 }, (_, i) => image(i)));
@@ -69,8 +50,7 @@ test('images are picked, trained on in a worker, and shown beside the most alike
     if (process.env.SLIMGRAD_SCREENSHOT) await page.screenshot({ path: process.env.SLIMGRAD_SCREENSHOT });
   } finally {
     await browser.close();
-    server.close();
-    server.closeAllConnections();
+    files.close();
   }
 });
 
