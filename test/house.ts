@@ -31,7 +31,7 @@ const budget: Record<string, number> = {
   bench: 400,
   experiments: 400,
   'src/runtime/plan.ts': 480,
-  'src/train/trainer.ts': 405,
+  'src/train/trainer.ts': 406,
 };
 
 /** Kernels that belong to another folder than ops. */
@@ -192,6 +192,18 @@ test('every file that a comment of a kernel or of a source names exists', () => 
     }
   }
   assert.ok(named > 50, `found ${named} names of files in comments`);
+});
+
+test('a file of over 60 lines says first what it is', () => {
+  for (const file of sources.filter((path) => !path.startsWith('src/generated'))) {
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    const [first, second] = lines;
+    const opening = /^(#!|\/\/\/ <reference)/.test(first) ? second : first;
+    assert.ok(
+      lines.length <= 60 || /^(\/\/|\/\*\*?)/.test(opening),
+      `${file}: ${lines.length} lines, no opening comment`,
+    );
+  }
 });
 
 test('files stay small', () => {

@@ -1,3 +1,4 @@
+// The kinds of settings (numbers, choices, switches, …): how each is read from text, checked and described.
 import { fitsF32, isWithin, type Range, rangeText } from '../checks/range.js';
 import type { SliceMode } from '../core/channel_selection.js';
 import type { Block } from '../encoders/mobilenet_v1.js';

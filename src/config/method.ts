@@ -1,3 +1,4 @@
+// The settings of methods: which method has which, defaults, and the checks across several of them.
 import { byolDefaults } from '../methods/byol.js';
 import { contrastDefaults } from '../methods/contrast.js';
 import { correlationDefaults } from '../methods/cross_correlation.js';
@@ -140,7 +141,7 @@ function unitsOf(above: Settled): number {
   return own[above.method as MethodName] ?? correlationDefaults.projector;
 }
 
-/** What a method does where nothing is said; of a number that it has no use for, what most do. */
+/** Defaults of each method; of a number that it does not use, that of most. */
 function of({ method }: Settled): typeof contrastDefaults {
   const own: Partial<Record<MethodName, object>> = {
     byol: byolDefaults,

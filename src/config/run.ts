@@ -1,3 +1,4 @@
+// Turns settings into what a trainer takes: the method, its encoders, the options.
 import { barlowTwins } from '../methods/barlow_twins.js';
 import { byol } from '../methods/byol.js';
 import { disco } from '../methods/disco.js';

@@ -1,3 +1,4 @@
+// The table of all settings of a run, and the parsing of a configuration.
 import { ConfigError } from '../errors.js';
 import { isSmall } from '../ops/augment.js';
 import { adamwDefaults, larsDefaults, sgdDefaults } from '../optim/defaults.js';
@@ -213,7 +214,7 @@ export function parseConfig(raw: unknown): TrainConfig {
 
 /**
  * Settings with others in place of some of them. Where `base` has every setting, as what a run writes has, those that merely
- * follow from others there follow anew; and a run's length is told by epochs or steps, whichever `changes` has.
+ * follow from others there are computed again; and a run's length is told by epochs or steps, whichever `changes` has.
  *
  * @throws ConfigError where `base` has every setting, but not a usable value for each
  */

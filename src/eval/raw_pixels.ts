@@ -1,3 +1,4 @@
+// Raw pixels as a baseline: images as embeddings of themselves.
 import { Parameters } from '../core/parameters.js';
 import { loadImage } from '../data/rgba_image.js';
 import type { ImageSource, RgbaImage } from '../data/source.js';

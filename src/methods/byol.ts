@@ -1,3 +1,4 @@
+// BYOL: a predictor learns the embeddings of the averaged weights.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { batchNormLayer } from '../nn/blocks.js';
@@ -16,7 +17,7 @@ import { expectSettings, type Kinds } from './settings.js';
 export const byolDefaults = { projector: 4096, embedding: 256, ema: 0.996 };
 
 export interface ByolSettings extends HeadSettings {
-  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. 0.996 where left out. */
+  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. Default 0.996. */
   readonly ema?: number;
 }
 

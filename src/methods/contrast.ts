@@ -1,3 +1,4 @@
+// What the contrastive methods share: settings, heads, InfoNCE with a queue.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { Tape } from '../core/tape.js';
@@ -11,14 +12,14 @@ import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** What the methods that compare embeddings do where nothing is said, but for those that say otherwise. */
+/** Defaults of the contrastive methods, where they have no others. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
 
 /** What the methods are told that put a head of two layers behind an encoder. */
 export interface HeadSettings {
-  /** Units of the hidden layer; the method's own where left out. */
+  /** Units of the hidden layer; the default is the method's. */
   readonly projector?: number;
-  /** D, the length of an embedding; 128 where left out, 256 of `byol`. */
+  /** D, the length of an embedding; default 128, `byol` 256. */
   readonly embedding?: number;
 }
 
@@ -26,11 +27,11 @@ export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 
 
 /** What the methods are told that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
-  /** τ, what similarities are divided by; 0.2 where left out, 0.1 of `sslSmall`. */
+  /** τ, what similarities are divided by; default 0.2, `sslSmall` 0.1. */
   readonly temperature?: number;
-  /** K, how many embeddings of former batches are kept, at least a batch: 4096 where left out, which is for small images. */
+  /** K, how many embeddings of former batches are kept, at least a batch; default 4096, which is for small images. */
   readonly queue?: number;
-  /** The share of the averaged weights that a step leaves; 0.999 where left out. */
+  /** The share of the averaged weights that a step leaves; default 0.999. */
   readonly ema?: number;
 }
 

@@ -1,3 +1,4 @@
+// What SACL, XD and Barlow Twins share: settings, projected encoders, the recorded loss.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectSlicing, type Slicing, slicingOptions } from '../core/parameters.js';
@@ -24,17 +25,17 @@ export const correlationDefaults = { alpha: 0.95, projector: 2048 };
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
-  /** α; 0.95 where left out. */
+  /** α; default 0.95. */
   readonly alpha?: number;
-  /** λ, the weight of the off-diagonal part; 0.0051 where left out. */
+  /** λ, the weight of the off-diagonal part; default 0.0051. */
   readonly lambda?: number;
-  /** s, the factor of the whole loss; 196 / D where left out. */
+  /** s, the factor of the whole loss; default 196 / D. */
   readonly scale?: number;
 }
 
 /** What the methods of this loss are told. */
 export interface CorrelationSettings extends LossSettings {
-  /** D, the width of the projector's three layers; 2048 where left out. */
+  /** D, the width of the projector's three layers; default 2048. */
   readonly projector?: number;
 }
 

@@ -1,3 +1,4 @@
+// DisCo: MoCo-V2, and a frozen teacher's embeddings as targets.
 import type { Encoder } from '../encoders/encoder.js';
 import { l2NormalizeLayer, linearNoBias } from '../nn/mlp.js';
 import { sequential } from '../nn/module.js';

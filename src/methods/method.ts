@@ -1,3 +1,4 @@
+// What a method is: its networks, and how it records a step.
 import type { Tape } from '../core/tape.js';
 import { checkEncoder, checkOneWidth, type Encoder } from '../encoders/encoder.js';
 import { expectModule, type Module } from '../nn/module.js';

@@ -8,7 +8,7 @@ import { expectSettings } from './settings.js';
 
 /**
  * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the images of former batches, by InfoNCE. Its head's
- * hidden layer is as wide as the features where nothing is said.
+ * hidden layer is as wide as the features by default.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {
   expectSettings('mocoV2', encoder, settings, contrastKinds);

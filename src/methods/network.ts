@@ -1,3 +1,4 @@
+// The memory of a method: parameters of its encoders and heads, averaged weights, queues.
 import { expectArguments } from '../checks/arguments.js';
 import { textOf } from '../checks/text_of.js';
 import { Parameters, type Random, type Slicing, type Width } from '../core/parameters.js';

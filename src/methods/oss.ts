@@ -1,3 +1,4 @@
+// OSS: a wide host learns by SwAV, the slim encoder by its assignments.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { linearNoBias } from '../nn/mlp.js';
@@ -16,11 +17,11 @@ import { expectSettings, expectWide, type Kinds } from './settings.js';
 export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
 
 export interface OssSettings extends HeadSettings {
-  /** τ of the scores of prototypes; 0.1 where left out. */
+  /** τ of the scores of prototypes; default 0.1. */
   readonly temperature?: number;
-  /** Directions that embeddings are assigned to; 300 where left out. */
+  /** Directions that embeddings are assigned to; default 300. */
   readonly prototypes?: number;
-  /** ε of the assignment, and the iterations that even it out over the prototypes: those of `sinkhorn` where left out. */
+  /** ε of the assignment, and the iterations that even it out over the prototypes; default those of `sinkhorn`. */
   readonly epsilon?: number;
   readonly sinkhorn?: number;
 }

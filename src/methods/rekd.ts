@@ -1,3 +1,4 @@
+// ReKD: a host learns by MoCo-V2, the slim encoder by its nearest neighbors too.
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { prefixed } from '../nn/module.js';
@@ -14,7 +15,7 @@ import { expectSettings, expectWide, type Kinds } from './settings.js';
 export const rekdDefaults = { neighbours: 5 };
 
 export interface RekdSettings extends ContrastSettings {
-  /** How many of the teacher's nearest in the queue count as the same image; 5 where left out. */
+  /** How many of the teacher's nearest in the queue count as the same image; default 5. */
   readonly neighbours?: number;
 }
 
@@ -26,7 +27,7 @@ const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' 
  *
  *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
  *
- * The heads' hidden layers are as wide as the small encoder's features where nothing is said.
+ * The heads' hidden layers are as wide as the small encoder's features by default.
  *
  * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */

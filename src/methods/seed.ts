@@ -1,3 +1,4 @@
+// SEED: the similarities of a frozen teacher as targets.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { contrastiveLogits } from '../ops/contrastive_logits.js';
@@ -15,7 +16,7 @@ export const seedDefaults = { teacherTemperature: 0.01 };
 export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
   /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
   readonly teacher?: Teacher;
-  /** τ of the teacher's similarities; 0.01 where left out. */
+  /** τ of the teacher's similarities; default 0.01. */
   readonly teacherTemperature?: number;
 }
 
@@ -30,7 +31,7 @@ export const seedKinds: Kinds<SeedSettings> = {
 /**
  * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former images what a frozen
  * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
- * its own features where nothing is said.
+ * its own features by default.
  *
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */

@@ -1,3 +1,4 @@
+// SSL-Small: MoCo-V2 with settings for small encoders, after epochs of SEED where there is a teacher.
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import type { ContrastSettings } from './contrast.js';
@@ -10,7 +11,7 @@ import { expectSettings, type Kinds } from './settings.js';
 export const sslSmallDefaults = { temperature: 0.1, distilEpochs: 5, projector: (features: number) => 2 * features };
 
 export interface SslSmallSettings extends ContrastSettings, SeedSettings {
-  /** Epochs of distillation before the method begins; 5 where left out, none without a teacher. */
+  /** Epochs of distillation before the method begins; default 5, none without a teacher. */
   readonly distilEpochs?: number;
 }
 

@@ -1,3 +1,4 @@
+// SGD with momentum and weight decay.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';

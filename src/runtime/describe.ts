@@ -1,3 +1,4 @@
+// A plan as text: each command with its variant, and what it reads and writes.
 import { type Binding, isBuffer } from '../tensor/binding.js';
 import { isShaped } from '../tensor/footprint.js';
 import type { Command, Dispatch, Recorded } from './commands.js';

@@ -1,3 +1,4 @@
+// What decides a run's bits, kept in its checkpoint and compared when it is resumed.
 import type { Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
@@ -11,7 +12,7 @@ import type { Stretch } from './stage.js';
 type Facts = Checkpoint['config'];
 
 const what = 'checkpoint';
-const remedy = 'open the trainer as it was, or begin anew without resume';
+const remedy = 'open the trainer as it was, or start again without resume';
 
 /** What decides a run's bits beside its method and optimizer, by name. */
 export function factsOf(
@@ -69,7 +70,7 @@ interface Run {
   readonly step: number;
   readonly facts: Facts;
   readonly recompute: boolean;
-  /** Of the step under way. */
+  /** Of the current step. */
   readonly plan: Plan;
   readonly variants: Checkpoint['variants'];
   readonly tensors: Tensors;
@@ -99,7 +100,7 @@ export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
 }
 
 /**
- * Sees that a step is recorded as that of a checkpoint was. Of another adapter, where kernels differ, it cannot be told; where
+ * Checks that a step is recorded as that of a checkpoint was. On another adapter, where kernels differ, it cannot be checked; where
  * outputs are made again that were kept, or the other way round, which leaves all bits as they are, by the forward alone.
  *
  * @throws DataError that names the phases that differ

@@ -35,7 +35,7 @@ export function layOut(device: Device, method: Method, source: ImageSource, give
   return { stretches, options, facts, variants, before };
 }
 
-/** Sees that a method is one, and that options go with it. */
+/** Checks that a method is one, and that options go with it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
   expectMethod('Trainer', method);
   const { encoders, sliced, before } = method;

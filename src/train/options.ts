@@ -1,3 +1,4 @@
+// The options of a trainer, their defaults and ranges.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { isWithin, type Range, rangeText } from '../checks/range.js';
 import type { Parameters } from '../core/parameters.js';
@@ -11,31 +12,31 @@ import { defaultEpochs, mostSteps, show } from './schedule.js';
 
 /** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small images. */
 export interface TrainerOptions {
-  /** Images in a step, 256 where left out; a last partial batch of an epoch is dropped. */
+  /** Images in a step, default 256; a last partial batch of an epoch is dropped. */
   readonly batch?: number;
   /** Passes over the images: 100 where neither these nor `steps` are given. */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
   readonly steps?: number;
-  /** Steps of linear warm-up; 10 epochs, at most 10 % of the steps, where left out. */
+  /** Steps of linear warm-up; default 10 epochs, at most 10 % of the steps. */
   readonly warmup?: number;
-  /** Records the update of all weights, once into every plan of a step: `lars` where left out. */
+  /** Records the update of all weights, once into every plan of a step; default `lars`. */
   readonly optimizer?: (plan: Plan, parameters: Parameters) => Optimizer;
-  /** Peak learning rate for a batch of 256, scaled by batch / 256: 0.3 for `lars` where left out, and needed with another optimizer. */
+  /** Peak learning rate for a batch of 256, scaled by batch / 256; default 0.3 for `lars`, required with another optimizer. */
   readonly lr?: number;
-  /** Side of the views in pixels, 32 where left out; of `views`, that of the first. */
+  /** Side of the views in pixels, default 32; of `views`, that of the first. */
   readonly imageSize?: number;
-  /** The random transformations of view A and view B; `defaultViews(imageSize)` where left out. */
+  /** The random transformations of view A and view B; default `defaultViews(imageSize)`. */
   readonly views?: readonly [Augmentation, Augmentation];
-  /** How the encoders' activations are kept, all else being f32: f32 where left out. */
+  /** How the encoders' activations are kept, all else being f32; default f32. */
   readonly precision?: Precision;
   /** Make batchnorm outputs again in the backward, where less memory is worth the time; the bits are the same. */
   readonly recompute?: boolean;
-  /** Of first weights, the order of the images and the views' chance; 0 where left out. */
+  /** Of first weights, the order of the images and the views' chance; default 0. */
   readonly seed?: number;
-  /** Of a method that slices by keep-lists: steps between selections of channels, 1000 where left out, */
+  /** Of a method that slices by keep-lists: steps between selections of channels, default 1000, */
   readonly sliceEvery?: number;
-  /** and steps before the first selection by trained weights; the warm-up where left out. */
+  /** and steps before the first selection by trained weights; default the warm-up. */
   readonly sliceWarmup?: number;
   /** Kernel variants to use, as a checkpoint names them. */
   readonly variants?: Readonly<Record<string, string>>;
@@ -50,7 +51,7 @@ export interface TrainerOptions {
   readonly resume?: Uint8Array;
 }
 
-/** What is used where nothing is said. */
+/** Defaults. */
 export const trainerDefaults = { batch: 256, epochs: defaultEpochs, lr: 0.3, imageSize: 32, seed: 0, sliceEvery: 1000 };
 
 /** What numbers may be. */

@@ -1,3 +1,4 @@
+// Re-estimates batchnorm statistics from images, as PyTorch with momentum None.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Parameters, Width } from '../core/parameters.js';
 import { Tape } from '../core/tape.js';
@@ -27,7 +28,7 @@ export interface RecalibrateOptions {
 const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square: 'object' };
 
 /**
- * Estimates running statistics anew from images: each becomes the mean, over batches of the same size, of the batch's mean or
+ * Re-estimates running statistics from images: each becomes the mean, over batches of the same size, of the batch's mean or
  * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
  * Images are resized and center-cropped, as for an embedding; those that fill no batch are left out. Of items with several
  * images the first counts: `eachImage()` makes an item of each.

@@ -1,3 +1,4 @@
+// The length of a run and the course of its learning rate.
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Rates } from '../optim/schedule.js';
@@ -21,7 +22,7 @@ export interface Length {
   readonly batch: number;
   readonly epochs?: number | null;
   readonly steps?: number | null;
-  /** 10 epochs, at most 10 % of the steps, where nothing is said. */
+  /** Default 10 epochs, at most 10 % of the steps. */
   readonly warmup?: number | null;
   /** For a batch of 256. */
   readonly lr: number;

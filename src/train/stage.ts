@@ -1,3 +1,4 @@
+// A recorded training step: views, the method's passes and loss, the optimizer, what is read back.
 import { Tape } from '../core/tape.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError, ShapeError } from '../errors.js';
@@ -155,7 +156,7 @@ export class Stage {
   }
 }
 
-/** Sees that an average that a method keeps is moved by each step, and by how much. */
+/** Checks that an average that a method keeps is moved by each step, and by how much. */
 function checkAverage(plan: Plan, { average }: Network, { momentum }: Recipe): void {
   if (!average) return;
   const moves = plan.dispatches.some(({ label }) => label === 'ema.update');

@@ -1,3 +1,4 @@
+// All tensors of a run's state, saved and loaded by name.
 import type { Tensors } from '../core/state.js';
 import { DataError } from '../errors.js';
 import { checkState } from '../formats/checkpoint.js';

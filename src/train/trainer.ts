@@ -1,3 +1,4 @@
+// The trainer: opens a run, trains step by step, makes and resumes checkpoints, gives the encoders.
 import { expectArguments } from '../checks/arguments.js';
 import type { Width } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
@@ -58,7 +59,7 @@ export class Trainer {
   readonly #options: Settled;
   /** What a checkpoint of this run has in common with it. */
   readonly #facts: Checkpoint['config'];
-  /** Whether the slim encoder's channels are selected anew as training goes on. */
+  /** Whether the slim encoder's channels are selected again during training. */
   readonly #selects: boolean;
   #stage: Stage | undefined;
   /** The kernel variants of all stretches that are known so far. */
@@ -66,7 +67,7 @@ export class Trainer {
   /** What tells the teacher from another. */
   #teacher: Float32Array | undefined;
   #step = 0;
-  /** What is under way that others must wait for. */
+  /** Name of the pending async call, for re-entrancy errors. */
   #under: string | undefined;
   #disposed = false;
 
@@ -121,7 +122,7 @@ export class Trainer {
     await this.load(before.step, toTensors(before.tensors, 'checkpoint'));
   }
 
-  /** The stage of a step, counted from 0: the one under way, or another in its place; after the last step, that of the last. */
+  /** The stage of a step, counted from 0; after the last step, that of the last. */
   async #enter(step: number): Promise<Stage> {
     if (this.#disposed) throw new DeviceError('train: used after dispose()');
     const stretch = this.#stretches.findLast(({ first }) => first <= step) as Stretch;
@@ -174,7 +175,7 @@ export class Trainer {
     }
   }
 
-  /** The plan of the step under way, or of the next. */
+  /** The plan of the current step, or of the next. */
   get plan(): Plan {
     return this.#current.plan;
   }
@@ -204,7 +205,7 @@ export class Trainer {
    * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
    * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
    *
-   * @throws ConfigError where the step before, or a save or load, is still under way, or all steps are done; DeviceLostError
+   * @throws ConfigError where the step before, or a save or load, is still pending, or all steps are done; DeviceLostError
    * where the device went away: open another, and `load()` what was saved last
    */
   async train(): Promise<StepMetrics> {
@@ -235,7 +236,7 @@ export class Trainer {
   /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
   async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
     if (this.#disposed) throw new DeviceError(`${what}: used after dispose()`);
-    if (this.#under !== undefined) throw new ConfigError(`${what}: ${this.#under} is under way; await it first`);
+    if (this.#under !== undefined) throw new ConfigError(`${what}: ${this.#under} is pending; await it first`);
     this.#under = what === 'train' ? `step ${this.#step + 1}` : `${what}()`;
     try {
       return await work();
@@ -260,7 +261,7 @@ export class Trainer {
     return { step: this.#step, epoch, lr, ...summary, ...collapsing, ...selection };
   }
 
-  /** Whether the slim encoder's channels are selected anew before a step, by the weights that the step before it left. */
+  /** Whether the slim encoder's channels are selected again before a step, by the weights that the step before it left. */
   #reselects(step: number): boolean {
     const { sliceEvery, sliceWarmup = this.schedule.warmup } = this.#options;
     const after = step - sliceWarmup;
@@ -270,7 +271,7 @@ export class Trainer {
   /**
    * Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async save(): Promise<Tensors> {
     return this.#alone('save', () => saveState(this.#device, this.network, this.#held));
@@ -280,7 +281,7 @@ export class Trainer {
    * All of the run as it stands, a safetensors file: `Trainer.open(device, method, source, { resume })` goes on from there bit for
    * bit, given the same method, images and options. On another adapter it goes on too, but its last bits are others.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async checkpoint(): Promise<Uint8Array<ArrayBuffer>> {
     return this.#alone('checkpoint', async () => {
@@ -299,7 +300,7 @@ export class Trainer {
    * Continues from what `save()` gave at `step`.
    *
    * @throws DataError for a step that the run does not have, or one that lists every tensor that is missing, extra or of
-   * another shape, or says that the teacher is another, before any is taken; ConfigError where a step is under way
+   * another shape, or says that the teacher is another, before any is taken; ConfigError where a step is pending
    */
   async load(step: number, tensors: Tensors): Promise<void> {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
@@ -315,7 +316,7 @@ export class Trainer {
   /**
    * One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async encoderState(width: Width): Promise<Tensors> {
     return this.#alone('encoderState', () => this.network.encoderState(width));
@@ -324,7 +325,7 @@ export class Trainer {
   /**
    * One encoder as it is now, by itself: what `writeEncoder` keeps, and `ImageEncoder` and `exportOnnx` take.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async encoder(width: Width): Promise<TrainedEncoder> {
     return this.#alone('encoder', async () => {
@@ -341,10 +342,10 @@ export class Trainer {
   }
 
   /**
-   * Estimates the running statistics of one encoder's backbone anew from images (`recalibrate`). They are part of the run: what is
+   * Re-estimates the running statistics of one encoder's backbone from images (`recalibrate`). They are part of the run: what is
    * saved afterwards holds them. With `bn` shared they are the other encoder's too.
    *
-   * @throws ConfigError where a step is under way; DataError as `recalibrate`
+   * @throws ConfigError where a step is pending; DataError as `recalibrate`
    */
   async recalibrate(width: Width, images: ImageSource, options: RecalibrateOptions = {}): Promise<void> {
     await this.#alone('recalibrate', () =>
@@ -355,7 +356,7 @@ export class Trainer {
   /**
    * The first tensor that holds a NaN or infinity, in the order in which the step computes them.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async firstNonFinite(): Promise<string | undefined> {
     return this.#alone('firstNonFinite', () => this.#firstNonFinite());
@@ -376,7 +377,7 @@ export class Trainer {
   /**
    * C of (z^A, z^B) of the last step, its first 256 rows and columns at most.
    *
-   * @throws ConfigError where a step is under way
+   * @throws ConfigError where a step is pending
    */
   async correlation(): Promise<Correlation> {
     return this.#alone('correlation', () => this.#current.correlation());

@@ -242,21 +242,21 @@ test('a trainer that was disposed of says so, and its device goes on', async () 
 test('one step at a time, and no more than there are', async () => {
   const trainer = await openTrainer(device, parseConfig({ ...small, steps: 2, seed }), images(40));
   const first = trainer.train();
-  await rejects(() => trainer.train(), ConfigError, /^train: step 1 is under way; await it first/);
-  await rejects(() => trainer.save(), ConfigError, /^save: step 1 is under way/);
-  await rejects(() => trainer.load(0, new Map()), ConfigError, /^load: step 1 is under way/);
-  await rejects(() => trainer.recalibrate('slim', images(4)), ConfigError, /^recalibrate: step 1 is under way/);
+  await rejects(() => trainer.train(), ConfigError, /^train: step 1 is pending; await it first/);
+  await rejects(() => trainer.save(), ConfigError, /^save: step 1 is pending/);
+  await rejects(() => trainer.load(0, new Map()), ConfigError, /^load: step 1 is pending/);
+  await rejects(() => trainer.recalibrate('slim', images(4)), ConfigError, /^recalibrate: step 1 is pending/);
   // weights of one step and statistics of the next would be an encoder that never was
-  await rejects(() => trainer.encoderState('slim'), ConfigError, /^encoderState: step 1 is under way/);
-  await rejects(() => trainer.correlation(), ConfigError, /^correlation: step 1 is under way/);
-  await rejects(() => trainer.firstNonFinite(), ConfigError, /^firstNonFinite: step 1 is under way/);
+  await rejects(() => trainer.encoderState('slim'), ConfigError, /^encoderState: step 1 is pending/);
+  await rejects(() => trainer.correlation(), ConfigError, /^correlation: step 1 is pending/);
+  await rejects(() => trainer.firstNonFinite(), ConfigError, /^firstNonFinite: step 1 is pending/);
   assert.is((await first).step, 1);
   const reading = trainer.correlation();
-  await rejects(() => trainer.correlation(), ConfigError, /^correlation: correlation\(\) is under way/);
-  await rejects(() => trainer.train(), ConfigError, /^train: correlation\(\) is under way/);
+  await rejects(() => trainer.correlation(), ConfigError, /^correlation: correlation\(\) is pending/);
+  await rejects(() => trainer.train(), ConfigError, /^train: correlation\(\) is pending/);
   await reading;
   const saving = trainer.save();
-  await rejects(() => trainer.train(), ConfigError, /^train: save\(\) is under way/);
+  await rejects(() => trainer.train(), ConfigError, /^train: save\(\) is pending/);
   await saving;
   await trainer.train();
   await rejects(() => trainer.train(), ConfigError, /all 2 steps of the run are done/);

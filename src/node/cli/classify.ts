@@ -1,3 +1,4 @@
+// `slimgrad classify`: the classes of the images in a folder, as CSV.
 import { dataSettings } from '../../config/data.js';
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';

@@ -1,3 +1,4 @@
+// The commands of the command line, by group; each is loaded when it is called.
 import type { CommandEntry } from './command.js';
 
 /** Every command, by group; what one does is loaded when it is called. */

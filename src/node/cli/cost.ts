@@ -1,3 +1,4 @@
+// `slimgrad cost`: the FLOPs of a training, or of a run's own step.
 import { basename, dirname } from 'node:path';
 import { type EncoderName, encoderNames } from '../../config/encoders.js';
 import { completeSetting, flagOf, flagsOf } from '../../config/flags.js';

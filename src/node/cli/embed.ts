@@ -1,3 +1,4 @@
+// `slimgrad embed`: the embeddings of the images in a folder, as safetensors or CSV.
 import { dataSettings } from '../../config/data.js';
 import { type EncoderName, encoderNames } from '../../config/encoders.js';
 import { flagOf, flagsOf } from '../../config/flags.js';

@@ -1,3 +1,4 @@
+// `slimgrad eval`: kNN accuracy and retrieval of an encoder, compared with baselines.
 import { flagsOf } from '../../config/flags.js';
 import { integer, text } from '../../config/kinds.js';
 import { DataError } from '../../errors.js';

@@ -1,3 +1,4 @@
+// `slimgrad export`: an encoder as ONNX or safetensors.
 import { flagsOf } from '../../config/flags.js';
 import { choice, required, text, toggle } from '../../config/kinds.js';
 import { ConfigError } from '../../errors.js';
@@ -44,7 +45,7 @@ export const exportCommand: Command = {
 };
 
 export interface ExportFileOptions {
-  /** By the ending of the file's name where left out. */
+  /** Default: by the extension of the file's name. */
   format?: ExportFormat;
   /** Take every batchnorm into the weights of the layer before it. */
   fold?: boolean;

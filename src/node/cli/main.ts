@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+// The command line: finds the command, runs it, reports errors, sets the exit code.
+
 import { unknown } from '../../config/names.js';
 import { SlimgradError } from '../../errors.js';
 import { keepQuiet } from '../device/quiet.js';

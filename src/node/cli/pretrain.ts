@@ -1,3 +1,4 @@
+// `slimgrad pretrain`: the flags of a run. Its loop is ../run/pretrain.ts.
 import { type Flag, flagsOf } from '../../config/flags.js';
 import { choice, text } from '../../config/kinds.js';
 import { presets } from '../../config/presets.js';

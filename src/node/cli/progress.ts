@@ -1,3 +1,4 @@
+// Progress on a terminal or in a log: steps, rates, time left.
 import type { StepMetrics } from '../../train/trainer.js';
 
 /** Where progress is shown: a terminal's stream, or anything with `write`. */

@@ -1,3 +1,4 @@
+// `slimgrad recalibrate`: batchnorm statistics of other images.
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
@@ -37,7 +38,7 @@ export const recalibrateCommand: Command = {
 };
 
 /**
- * Estimates the running statistics of the encoder in `weights` anew from the training images of `data`, at most 20,000 of them,
+ * Re-estimates the running statistics of the encoder in `weights` from the training images of `data`, at most 20,000 of them,
  * and writes the encoder, with its classifier where it has one, to `out`, which may be `weights` itself.
  *
  * @returns how many images there were

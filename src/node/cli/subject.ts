@@ -1,3 +1,4 @@
+// The settings that every evaluating command has: the weights, the data, where the result goes.
 import { dataSettings } from '../../config/data.js';
 import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
 import type { Width } from '../../core/parameters.js';

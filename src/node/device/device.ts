@@ -1,3 +1,4 @@
+// Opens a device in Node by Dawn: the system's adapter, lavapipe, or the embedded one.
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';

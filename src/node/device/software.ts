@@ -1,3 +1,4 @@
+// The embedded software adapter: SwiftShader out of an npm package, checked by hash and unpacked to the user's cache.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';

@@ -19,7 +19,9 @@ export function tuning(note: (line: string) => void): (plan: Plan) => Promise<Re
       if (chosen !== standard) changed++;
       if (done < total) return;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      note(`Tuned ${total} kernels, ${tried} anew in ${seconds} s; ${changed} are not the default. Kept in ${file}`);
+      note(
+        `Tuned ${total} kernels, ${tried} of them now, in ${seconds} s; ${changed} are not the default. Kept in ${file}`,
+      );
     },
   };
   return (plan) => tune(plan, options);

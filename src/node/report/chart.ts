@@ -1,3 +1,4 @@
+// Line charts as SVG.
 import { figure } from '../cli/progress.js';
 
 /** A line of a chart: y over x, both of one length. */

@@ -1,3 +1,4 @@
+// The cross-correlation matrix of the embeddings, as an image and by its diagonal.
 import { figure } from '../cli/progress.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';

@@ -1,3 +1,4 @@
+// A map of the features as SVG: a dot per image, colored by class.
 import type { FeatureMap } from '../eval/scores.js';
 import { escapeHtml } from './page.js';
 

@@ -1,3 +1,4 @@
+// The section of a report that shows the result of a command.
 import { basename, dirname, join } from 'node:path';
 import { type Result, trialsText } from '../eval/scores.js';
 import { type Chart, renderChart } from './chart.js';

@@ -1,3 +1,4 @@
+// report.html of a run.
 import { type SettingKey, type TrainConfig, usedKeys } from '../../config/settings.js';
 import { flopsOf, type RunCost } from '../../cost/run.js';
 import { flopText } from '../../cost/text.js';

@@ -10,7 +10,7 @@ type Metrics = Readonly<Record<string, number | string>>;
 export const isEventFile = (name: string) => name.startsWith('events.out.tfevents.');
 
 /**
- * metrics.jsonl once more, for TensorBoard. The file is made anew from the steps so far whenever a run goes on, so it holds
+ * metrics.jsonl in TensorBoard's format. The file is regenerated from the steps so far each time a run resumes, so it holds
  * every step once; it gets a new name then, for a TensorBoard that runs keeps on reading the file that it knows.
  */
 export class EventLog {

@@ -1,3 +1,4 @@
+// Opens an encoder or classifier from a file, with a device of its own where none is given.
 import { expectArguments } from '../../checks/arguments.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { textOf } from '../../checks/text_of.js';
@@ -38,7 +39,7 @@ export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'enc
 
 /** How an encoder's file is opened. */
 export interface LoadOptions extends Pick<ReadEncoderOptions, 'encoder'> {
-  /** Where it is to lie: a device of its own where left out, which `dispose()` frees with it. */
+  /** The device to use; default one of its own, which `dispose()` frees with it. */
   readonly device?: Device | undefined;
 }
 
