@@ -74,11 +74,12 @@ export function trainerOptionsOf(config: TrainConfig): TrainerOptions {
 
 function optimizerOf(config: TrainConfig): NonNullable<TrainerOptions['optimizer']> {
   const { momentum, weightDecay, nesterov, decayAll, trust, clip, beta1, beta2, eps } = config;
-  if (config.optimizer === 'lars')
-    return (plan, parameters) => lars(plan, parameters, { momentum, weightDecay, trust, clip });
-  if (config.optimizer === 'adamw')
-    return (plan, parameters) => adamw(plan, parameters, { beta1, beta2, eps, weightDecay });
-  return (plan, parameters) => sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll });
+  const all: Record<TrainConfig['optimizer'], NonNullable<TrainerOptions['optimizer']>> = {
+    lars: (plan, parameters) => lars(plan, parameters, { momentum, weightDecay, trust, clip }),
+    sgd: (plan, parameters) => sgd(plan, parameters, { momentum, weightDecay, nesterov, decayAll }),
+    adamw: (plan, parameters) => adamw(plan, parameters, { beta1, beta2, eps, weightDecay }),
+  };
+  return all[config.optimizer];
 }
 
 /** The random transformations of views A and B that a configuration asks for. */

@@ -25,7 +25,7 @@ import { unknown } from './names.js';
 import { presets } from './presets.js';
 import { slicingSettings } from './slicing.js';
 
-const rates = { lars: trainerDefaults.lr, sgd: 0.005, adamw: 0.002 };
+const rates: Record<(typeof optimizers)[number], number> = { lars: trainerDefaults.lr, sgd: 0.005, adamw: 0.002 };
 
 const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
 const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
