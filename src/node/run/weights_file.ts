@@ -23,7 +23,7 @@ export async function weightsFile(path: string, part?: Width | null): Promise<st
   const { part: held } = readEncoder(await readBytes(path), { file: path });
   if (held === part) return path;
   throw new ConfigError(
-    `--part: expected the ${part} encoder, but ${path} holds the ${held} one; give the ${part}.safetensors beside it`,
+    `--part: expected the ${part} encoder, but ${path} holds the ${held} one; give ${part}.safetensors of the same run`,
   );
 }
 
