@@ -5,7 +5,7 @@
 
     from pytorch import load
     model, about = load("runs/photos/slim.safetensors")
-    features = model(pictures)                  # (N, 3, S, S), normalised by ImageNet's statistics, to (N, F)
+    features = model(images)                  # (N, 3, S, S), normalised by ImageNet's statistics, to (N, F)
 
 Needs torch and torchvision, and nothing to read the file with. The models are torchvision's own with the classifier left
 out; the few that it does not have (MobileNet-V1, ResNet-20, other widths of ResNets) are built below from its blocks.
@@ -61,7 +61,7 @@ def build(config, part):
         return ResNet(name, width, stride)
     if name.startswith("resnet"):
         model.fc = nn.Identity()
-        if stride == 1:  # small pictures
+        if stride == 1:  # small images
             model.conv1.stride, model.maxpool = (1, 1), nn.Identity()
     else:
         model.classifier = nn.Identity()
@@ -133,9 +133,9 @@ def main(path, check=None):
         return
     tensors, _ = read(check)
     with torch.no_grad():
-        features = model(tensors["pictures"])
+        features = model(tensors["images"])
     error = float((features - tensors["features"]).abs().max() / tensors["features"].abs().max())
-    print(f"features of {len(features)} pictures: largest difference {error:.1e} of the largest feature")
+    print(f"features of {len(features)} images: largest difference {error:.1e} of the largest feature")
     if not error <= 1e-4:
         sys.exit("the features differ: expected 1e-4 at most")
 

@@ -46,7 +46,7 @@ export const methodSettings = {
     remedy: 'The slim encoder is a slice of the host, which cannot be the narrower one: give 1.5, say.',
   }),
   teacher: text<string | null>('a trained encoder to learn from: a run folder, or its slim.safetensors', null, 'FILE', {
-    shown: 'needed by seed and disco',
+    shown: 'required by seed and disco',
     ...onlyFor(taught),
   }),
   distilEpochs: integer(
@@ -175,7 +175,7 @@ export function checkMethod(config: MethodConfig, refuse: (key: keyof MethodConf
     refuse('alpha', `${why}. Leave it out, or use --method ${method === 'sacl' ? 'sacl_xd' : 'xd'}.`);
   }
   if ((method === 'seed' || method === 'disco') && teacher === null) {
-    const why = `needed by method ${method}, which learns from a trained encoder, but not given`;
+    const why = `required by method ${method}, which learns from a trained encoder`;
     refuse('teacher', `${why}. Give the folder of a finished run, or its slim.safetensors or host.safetensors.`);
   }
   if (distilEpochs > 0 && teacher === null) {

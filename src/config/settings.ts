@@ -249,7 +249,7 @@ function crossCheck(config: Mutable): void {
     const { only, default: standard, remedy } = rows[key];
     if (!only || (only.values as readonly string[]).includes(config[only.key])) continue;
     if (config[key] === (typeof standard === 'function' ? standard(config) : standard)) continue;
-    const meaning = `means something with ${named(only.key)} ${only.values.join(' or ')} only`;
+    const meaning = `only valid with ${named(only.key)} ${only.values.join(' or ')}`;
     const advice = remedy ?? `Leave it out, or choose ${only.values[0]}.`;
     refuse(key, `${meaning}, got ${show(config[key])} with ${config[only.key]}. ${advice}`);
   }

@@ -177,15 +177,15 @@ test('every method has its own defaults', () => {
 
 test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', method: 'xd', ratio: 1.5 }, 'host is its slim encoder', '--method sacl_xd');
-  refused({ data: 'emoji', method: 'xd', bn: 'private' }, 'bn (--bn): means something with method', 'is no slice');
+  refused({ data: 'emoji', method: 'xd', bn: 'private' }, 'bn (--bn): only valid with method', 'is no slice');
   refused({ data: 'emoji', method: 'barlow_twins', ratio: 2 }, 'ratio (--ratio): expected 1');
   refused({ data: 'emoji', method: 'sacl', alpha: 0.9 }, 'alpha (--alpha): expected 1', '--method sacl_xd');
   refused({ data: 'emoji', method: 'barlow_twins', alpha: 0.9 }, '--method xd');
   refused({ data: 'emoji', method: 'moco_v2', ratio: 1.5 }, 'ratio (--ratio): expected 1 with method moco_v2');
-  refused({ data: 'emoji', method: 'moco_v2', lambda: 0.1 }, 'lambda (--lambda): means something with method', 'xd');
-  refused({ data: 'emoji', queue: 100 }, 'queue (--queue): means something with method', 'moco_v2', 'sacl_xd');
-  refused({ data: 'emoji', method: 'seed' }, 'teacher (--teacher): needed by method seed', 'slim.safetensors');
-  refused({ data: 'emoji', method: 'xd', teacher: 'runs/a' }, 'teacher (--teacher): means something', 'seed');
+  refused({ data: 'emoji', method: 'moco_v2', lambda: 0.1 }, 'lambda (--lambda): only valid with method', 'xd');
+  refused({ data: 'emoji', queue: 100 }, 'queue (--queue): only valid with method', 'moco_v2', 'sacl_xd');
+  refused({ data: 'emoji', method: 'seed' }, 'teacher (--teacher): required by method seed', 'slim.safetensors');
+  refused({ data: 'emoji', method: 'xd', teacher: 'runs/a' }, 'teacher (--teacher): only valid with', 'seed');
   refused(
     { data: 'emoji', method: 'ssl_small', distilEpochs: 3 },
     'distilEpochs (--distil-epochs): expected 0',
@@ -201,7 +201,7 @@ test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', steps: 10, warmup: 11 }, "at most the run's 10 steps, got 11");
   refused({ data: 'emoji', cropMin: 0.9, cropMax: 0.5 }, 'at most cropMax, 0.5, got 0.9');
   refused({ data: 'photos', protocol: 'paired' }, 'only the emoji have');
-  refused({ data: 'emoji', optimizer: 'sgd', trust: 0.5 }, 'trust (--lars-trust): means something with', 'lars', 'sgd');
+  refused({ data: 'emoji', optimizer: 'sgd', trust: 0.5 }, 'trust (--lars-trust): only valid with', 'lars', 'sgd');
   refused({ data: 'emoji', optimizer: 'lars', decayAll: true }, 'decayAll (--decay-all)', 'two or more dimensions');
   refused({ data: 'emoji', nesterov: true }, 'choose sgd');
   refused({ data: 'emoji', imageSize: 8 }, "the encoder's total stride, 16, got 8");

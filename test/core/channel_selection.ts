@@ -301,9 +301,9 @@ test('settings of lists are refused where they mean nothing', () => {
       () => parseConfig({ data: 'emoji', ...settings }),
       (error: Error) => error instanceof ConfigError && pattern.test(error.message),
     );
-  refuse({ method: 'xd', slice: 'l1' }, /^slice \(--slice\): means something with method .*use --method sacl_xd/);
-  refuse({ sliceEvery: 7 }, /^sliceEvery \(--slice-every\): means something with slice \(--slice\) l1 only, got 7/);
-  refuse({ sliceWarmup: 0 }, /^sliceWarmup \(--slice-warmup\): means something with slice/);
+  refuse({ method: 'xd', slice: 'l1' }, /^slice \(--slice\): only valid with method .*use --method sacl_xd/);
+  refuse({ sliceEvery: 7 }, /^sliceEvery \(--slice-every\): only valid with slice \(--slice\) l1, got 7/);
+  refuse({ sliceWarmup: 0 }, /^sliceWarmup \(--slice-warmup\): only valid with slice/);
   refuse({ slice: 'l1', sliceEvery: 0 }, /sliceEvery .* whole number of at least 1, got 0/);
   refuse({ slice: 'random' }, /slice \(--slice\): expected one of prefix, l1, got "random"/);
 });
