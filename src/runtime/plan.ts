@@ -17,7 +17,7 @@ import type { Pipeline } from './pipelines.js';
 import { replay } from './replay.js';
 import { Scalars, type StepScalars, scalarBytes } from './step_scalars.js';
 import { checkUses } from './uses.js';
-import { chooseVariant, expectVariants, type Variant, type VariantChoice } from './variants.js';
+import { chooseVariant, expectVariantNames, expectVariants, type Variant, type VariantChoice } from './variants.js';
 import { fold } from './workgroups.js';
 
 const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', substitute: 'function' };
@@ -58,6 +58,7 @@ export class Plan {
     this.device = device;
     this.label = expectOptions('plan', options, planOptions).label ?? 'plan';
     this.#variants = options.variants ?? {};
+    expectVariantNames(this.#variants);
     this.#substitute = options.substitute;
     this.#scalars = new Scalars(this.label);
   }

@@ -1,5 +1,6 @@
 // Kernel variants: the candidates of a choice, and the one that a plan records.
 import { meant } from '../checks/nearest.js';
+import { textOf } from '../checks/text_of.js';
 import { ConfigError, DeviceError } from '../errors.js';
 import type { Device } from './device.js';
 
@@ -47,6 +48,13 @@ export function chooseVariant<C extends Variant>(
 /** Whether a key is one that `tune` gives, of a single choice, and not one of a kind that somebody wrote. */
 const isNumbered = (key: string) => key.includes(' ');
 
+/** Refuses variants that are no names of candidates. */
+export function expectVariantNames(variants: Readonly<Record<string, unknown>>): void {
+  for (const [key, name] of Object.entries(variants))
+    if (typeof name !== 'string')
+      throw new ConfigError(`plan: variants: expected the name of a variant for '${key}', got ${textOf(name)}`);
+}
+
 /**
  * Refuses variants of a kind that no choice is of: a name that is spelled wrong would change nothing. Those of single choices are
  * not checked: another version of the library may have made other choices.
@@ -59,8 +67,7 @@ export function expectVariants(
   const kinds = new Set(choices.flatMap(({ key }) => [key, key.split('.')[0]]));
   for (const key of Object.keys(variants)) {
     if (isNumbered(key) || kinds.has(key)) continue;
-    throw new ConfigError(
-      `${label}: variants: nothing that was recorded chooses by '${key}': ${meant(key, [...kinds])}`,
-    );
+    const remedy = kinds.size ? meant(key, [...kinds]) : 'it has no op with variants';
+    throw new ConfigError(`${label}: variants: nothing that was recorded chooses by '${key}': ${remedy}`);
   }
 }

@@ -36,6 +36,8 @@ export const anything: Fits = () => true;
 export const never: Fits = () => false;
 export const text: Fits = (value) => typeof value === 'string';
 export const object: Fits = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** An object of texts. */
+export const names: Fits = (value) => object(value) && Object.values(value as object).every(text);
 export const callback: Fits = (value) => typeof value === 'function';
 export const activation = oneOf('none', 'relu', 'relu6', 'silu', 'sigmoid', 'hardswish', 'hardsigmoid');
 

@@ -126,7 +126,7 @@ export const learned: Readonly<Record<string, Door>> = {
     call: ({ plan }, options) => new Tape(plan, options),
   },
   record: {
-    where: /^(record|plan): /,
+    where: /^(record|plan): |: variants: /, // which is known when the plan is compiled, by its label
     options: {
       label: text,
       variants: (value) => object(value) && Object.keys(value as object).length === 0,

@@ -34,6 +34,7 @@ import {
   type Door,
   flag,
   given,
+  names,
   never,
   number,
   object,
@@ -89,7 +90,7 @@ export const opened: Readonly<Record<string, Door>> = {
   resnet20: { where: /^(resnet|encoder): /, options: width, call: (_, options) => resnet20(options) },
   Plan: {
     where: /^plan: /,
-    options: { label: (value) => typeof value === 'string', variants: object, substitute: callback },
+    options: { label: (value) => typeof value === 'string', variants: names, substitute: callback },
     call: ({ device }, options) => new Plan(device, options),
   },
   Parameters: {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Parameters, parameter } from '../../src/core/parameters.js';
+import { record } from '../../src/core/record.js';
 import { Tape } from '../../src/core/tape.js';
 import { openCifar } from '../../src/data/cifar.js';
 import { holdOut } from '../../src/data/split.js';
@@ -150,6 +151,16 @@ test('variants of a kind that nothing chooses by are refused when the plan is co
     () => compiled({ sinkhorn: 'plain' }),
     ConfigError,
     /'sinkhorn': expected one of conv2d\.forward, conv2d/,
+  );
+  await rejects(
+    () => compiled({ conv2d: 3 as unknown as string }),
+    ConfigError,
+    /^plan: variants: expected the name of a variant for 'conv2d', got 3/,
+  );
+  await rejects(
+    () => record(device, () => undefined, { variants: { add: 'plain' } }),
+    ConfigError,
+    /^step: variants: nothing that was recorded chooses by 'add': it has no op with variants$/,
   );
   for (const right of ['conv2d', 'conv2d.forward', 'conv2d.forward 1', 'of another version 7'])
     await compiled({ [right]: 'plain' });
