@@ -4,7 +4,7 @@ import type { EncoderName } from '../src/config/encoders.js';
 import { presets } from '../src/config/presets.js';
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../src/config/settings.js';
-import { type Ledger, ledgerOf } from '../src/cost/ledger.js';
+import { type Ledger, ledgerOf } from '../src/runtime/ledger.js';
 import { runCost } from '../src/cost/run.js';
 import { stepText } from '../src/cost/text.js';
 import { planarSource } from '../src/data/derived.js';

@@ -21,7 +21,6 @@ export { generator } from './core/random.js';
 export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
 export type { Tensors } from './core/state.js';
 export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
-export { type Ledger, type LedgerPart, ledgerOf } from './cost/ledger.js';
 export type { Passes, Role } from './cost/passes.js';
 export { type RunCost, runCost } from './cost/run.js';
 export {
@@ -197,6 +196,7 @@ export { Debug } from './runtime/debug.js';
 export { describe } from './runtime/describe.js';
 export { Device, openDevice } from './runtime/device.js';
 export type { DeviceOptions } from './runtime/device_options.js';
+export { type Ledger, type LedgerPart, ledgerOf } from './runtime/ledger.js';
 export type { Lifetime } from './runtime/memory.js';
 export { metaDevice } from './runtime/meta.js';
 export { Plan } from './runtime/plan.js';

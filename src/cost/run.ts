@@ -6,13 +6,13 @@ import { Network } from '../methods/network.js';
 import type { Teacher } from '../methods/teacher.js';
 import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
+import { type Ledger, ledgerOf } from '../runtime/ledger.js';
 import { metaDevice } from '../runtime/meta.js';
 import { Plan } from '../runtime/plan.js';
 import { statsOf } from '../runtime/stats.js';
 import type { Binding } from '../tensor/binding.js';
 import { type Settled, settleOptions } from '../train/options.js';
-import { Stage, type Stretch, stretchesOf } from '../train/stage.js';
-import { type Ledger, ledgerOf } from './ledger.js';
+import { Stage, type Stretch, stretchesOf } from '../train/step.js';
 
 /** What a stretch of a run takes, as its steps will be recorded. */
 export interface StretchCost {

@@ -1,6 +1,6 @@
 // Costs as text for a terminal: units, tables.
 import type { TrainConfig } from '../config/settings.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger } from '../runtime/ledger.js';
 import type { RunCost, StretchCost } from './run.js';
 import type { NetworkCost, TrainingCost, TrainingSpec } from './training_cost.js';
 

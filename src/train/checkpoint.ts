@@ -7,7 +7,7 @@ import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpo
 import { f32 } from '../formats/safetensors.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Settled } from './options.js';
-import type { Stretch } from './stage.js';
+import type { Stretch } from './step.js';
 
 type Facts = Checkpoint['config'];
 

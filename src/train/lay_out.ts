@@ -5,7 +5,7 @@ import { expectMethod, type Method } from '../methods/method.js';
 import type { Device } from '../runtime/device.js';
 import { factsOf, readRun } from './checkpoint.js';
 import { type Settled, settleOptions, type TrainerOptions } from './options.js';
-import { type Stretch, stretchesOf } from './stage.js';
+import { type Stretch, stretchesOf } from './step.js';
 
 /** What is known of a run before anything of it is on the device. */
 export interface Laid {

@@ -20,8 +20,8 @@ import { type Laid, layOut } from './lay_out.js';
 import type { Settled, TrainerOptions } from './options.js';
 import { type RecalibrateOptions, recalibrate } from './recalibrate.js';
 import type { Schedule } from './schedule.js';
-import { Stage, type Stretch } from './stage.js';
 import { checkLoad, type Held, loadState, saveState } from './state.js';
+import { Stage, type Stretch } from './step.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {

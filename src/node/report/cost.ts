@@ -1,6 +1,6 @@
-import type { LedgerPart } from '../../cost/ledger.js';
 import type { RunCost, StretchCost } from '../../cost/run.js';
 import { flopText } from '../../cost/text.js';
+import type { LedgerPart } from '../../runtime/ledger.js';
 import { escapeHtml, percent, scrollTable } from './page.js';
 
 /** FLOPs of a step, part by part, and FLOPs per second where the `seconds` of a step are known. */

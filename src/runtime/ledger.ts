@@ -1,4 +1,4 @@
-import type { Dispatch } from '../runtime/commands.js';
+import type { Dispatch } from './commands.js';
 
 /** A phase of a step, as a network's pass or the loss, in FLOPs: two a multiply-add. */
 export interface LedgerPart {
