@@ -63,7 +63,7 @@ fn copy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, 
   y[i] = x[i];
 }
 
-// One thread per four elements, 64 apart: neighbours read neighbours, as memory systems of GPUs like it.
+// One thread per four elements, 64 apart: neighbors read neighbors, as memory systems of GPUs like it.
 @compute @workgroup_size(64)
 fn copy_apart(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (wid.x + wid.y * num.x) * 256u + lane;

@@ -12,8 +12,8 @@ function simclr(encoder: Encoder, { hidden = 256, output = 64, temperature = 0.5
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head),
-    record(tape, network, { a, b }) {
-      const [A, B] = [a, b].map((view) => embed(network.pass(tape), view));
+    record(tape, network, views) {
+      const [A, B] = [views.a(), views.b()].map((view) => embed(network.pass(tape), view));
       const z = concat(tape, [A.z, B.z]); // (2N, D), rows of length 1
       const [rows] = z.shape;
       const { device } = tape.plan;

@@ -21,9 +21,9 @@ function simsiam(encoder: Encoder, D = 128): Method {
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head, predictor),
-    record(tape, network, { a, b }) {
+    record(tape, network, views) {
       const pass = network.pass(tape);
-      const [A, B] = [a, b].map((view) => embed(pass, view));
+      const [A, B] = [views.a(), views.b()].map((view) => embed(pass, view));
       const [pA, pB] = [A, B].map(({ z }) => predictor.forward(pass, z));
       const both = add(tape, negativeCosine(tape, pA, B.z), negativeCosine(tape, pB, A.z));
       return minimize(

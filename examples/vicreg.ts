@@ -12,8 +12,8 @@ function vicreg(encoder: Encoder, D = 128): Method {
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head),
-    record(tape, network, { a, b }) {
-      const [A, B] = [a, b].map((view) => embed(network.pass(tape), view));
+    record(tape, network, views) {
+      const [A, B] = [views.a(), views.b()].map((view) => embed(network.pass(tape), view));
       const [N] = A.z.shape;
       const beside = tape.plan.device.tensor([D, D], (i) => (i % (D + 1) === 0 ? 0 : 1)); // the diagonal
       const [first, second] = [A.z, B.z].map((z) => {

@@ -1,5 +1,4 @@
-import { type MethodName, methodNames } from '../src/config/kinds.js';
-import { slicing } from '../src/config/method.js';
+import { methodNames, methods } from '../src/config/methods.js';
 import { type TableName, untrained } from './rows.js';
 import type { DataName } from './settings.js';
 
@@ -58,7 +57,7 @@ export const claims: readonly Claim[] = [
     text: `${name} is ahead of its untrained encoder, at equal epochs`,
     published: false,
     ahead: ['epochs', name] as const,
-    behind: ['epochs', slicing.includes(name as MethodName) ? untrained.slice : untrained.lone] as const,
+    behind: ['epochs', methods[name].networks === 'sliced' ? untrained.slice : untrained.lone] as const,
     data: both,
   })),
 ];

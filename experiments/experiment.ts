@@ -19,7 +19,9 @@ export interface Experiment {
   readonly config: TrainConfig;
   /** What is trained first, for the run to learn from; `config.teacher` is its file. */
   readonly teacher?: Experiment;
-  /** FLOPs of its steps, those of a teacher's training not among them. */
+  /** What is trained first, for the run to start from; `config.init` is its file. */
+  readonly start?: Experiment;
+  /** FLOPs of its steps and of those of what it starts from, those of a teacher's training not among them. */
   readonly flops: number;
 }
 
@@ -32,7 +34,7 @@ export function isRefused(planned: Experiment | Refused): planned is Refused {
   return 'error' in planned;
 }
 
-/** How long a run is: its steps, those of distillation among them, or its FLOPs, those of its teacher's training aside. */
+/** How long a run is: its steps or its FLOPs, with those of what it starts from, without those of its teacher's training. */
 export type Budget = { readonly steps: number } | { readonly flops: number };
 
 /**
@@ -40,38 +42,47 @@ export type Budget = { readonly steps: number } | { readonly flops: number };
  *
  * @param items training images
  */
-export function experimentOf(settings: Settings, budget: Budget, items: number, teacher?: Experiment): Experiment {
-  const { before, step } = costOf(parseConfig({ ...settings, steps: 1 }), items, teacher);
+export function experimentOf(
+  settings: Settings,
+  budget: Budget,
+  items: number,
+  { teacher, start }: Pick<Experiment, 'teacher' | 'start'> = {},
+): Experiment {
+  const step = flopsOf(parseConfig({ ...settings, steps: 1 }), items, teacher);
+  const before = { steps: start?.config.steps ?? 0, flops: start?.flops ?? 0 };
   const left = 'steps' in budget ? budget.steps - before.steps : (budget.flops - before.flops) / step;
   const steps = Math.max(1, Math.round(left));
-  const flops = before.flops + steps * step;
-  return { subject: 'trained', config: parseConfig({ ...settings, steps }), flops, ...(teacher && { teacher }) };
+  return {
+    subject: 'trained',
+    config: parseConfig({ ...settings, steps }),
+    flops: before.flops + steps * step,
+    ...(teacher && { teacher }),
+    ...(start && { start }),
+  };
 }
 
-/** FLOPs of a step, and what comes before the first. */
-interface StepCost {
-  readonly step: number;
-  readonly before: { readonly steps: number; readonly flops: number };
+/** What is spent on a run's teacher, or on that of what it starts from. */
+export function teacherOf({ teacher, start }: Experiment): Experiment | undefined {
+  return teacher ?? (start && teacherOf(start));
 }
 
-const costs = new Map<string, StepCost>();
+const costs = new Map<string, number>();
 
-/** Recorded once for all runs whose steps compute the same. */
-function costOf(config: TrainConfig, items: number, teacher?: Experiment): StepCost {
+/** FLOPs of a step, recorded once for all runs whose steps compute the same. */
+function flopsOf(config: TrainConfig, items: number, teacher?: Experiment): number {
   const alike = {
     ...identity(config),
     seed: 0,
     lr: 0,
+    init: null,
     teacher: teacher && { ...identity(teacher.config), seed: 0 },
   };
   const key = JSON.stringify([alike, items]);
   const known = costs.get(key);
   if (known) return known;
-  const { stretches, steps, flops } = runCost(config, items, teacher && shapesOf(teacher.config));
-  const { step } = stretches[stretches.length - 1];
-  const cost = { step: step.flops, before: { steps: steps - 1, flops: flops - step.flops } };
-  costs.set(key, cost);
-  return cost;
+  const { step } = runCost(config, items, teacher && shapesOf(teacher.config));
+  costs.set(key, step.flops);
+  return step.flops;
 }
 
 /** The experiment, or why the library refuses it. */

@@ -13,10 +13,11 @@ import {
   type WeightedEncoder,
   writeEncoder,
 } from '../src/index.js';
+import { readInit } from '../src/node/run/init_file.js';
 import { openTeacher } from '../src/node/run/teacher_file.js';
 import { makeFolder, writeFileAtomic } from '../src/node/system/files.js';
 import { type Baseline, type Dataset, evaluate, pixelBaseline } from '../src/node.js';
-import type { Experiment } from './experiment.js';
+import { type Experiment, teacherOf } from './experiment.js';
 import type { Line } from './results.js';
 import { linearOptions } from './settings.js';
 
@@ -36,12 +37,13 @@ export interface Surroundings {
 }
 
 /**
- * Makes an experiment: trains, then measures what the slim encoder is worth. Its teacher's file is there.
+ * Makes an experiment: trains, then measures what the slim encoder is worth. The files of what it learns and starts from are there.
  *
  * @throws OutOfTime after the deadline; SlimgradError where the run cannot be made, or the loss does not stay finite
  */
 export async function measure(experiment: Experiment, around: Surroundings): Promise<Measured> {
-  const { subject, config, flops, teacher } = experiment;
+  const { subject, config, flops, start } = experiment;
+  const teacher = teacherOf(experiment);
   const { device } = around;
   const { imageSize, seed } = config;
   if (subject === 'raw pixels') {
@@ -56,13 +58,18 @@ export async function measure(experiment: Experiment, around: Surroundings): Pro
   using encoder = new ImageEncoder(device, { encoder: slimOf(backbone(config)), state, imageSize });
   const scored = await score(around, { name: 'slim encoder', embedder: encoder, ranked: true }, encoder, seed);
   const spent = teacher ? { teacherFlops: teacher.flops } : {};
-  return { images, flops, ...spent, ...(pace && { imagesPerSecond: pace }), ...scored };
+  const before = (start?.config.steps ?? 0) * config.batch;
+  return { images: before + images, flops, ...spent, ...(pace && { imagesPerSecond: pace }), ...scored };
 }
 
 async function train({ subject, config }: Experiment, { device, dataset, deadline, keep }: Surroundings) {
   const teacher = await openTeacher(config, device);
   try {
-    const trainer = await Trainer.open(device, methodOf(config, teacher), dataset.train, trainerOptionsOf(config));
+    const init = await readInit(config);
+    const trainer = await Trainer.open(device, methodOf(config, teacher), dataset.train, {
+      ...trainerOptionsOf(config),
+      ...(init && { init }),
+    });
     try {
       const times: number[] = [];
       while (subject === 'trained' && trainer.step < trainer.steps) {

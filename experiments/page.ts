@@ -111,7 +111,7 @@ the tables as what is seen here, not as a ranking of methods.
   number at which they have. Teachers have the demo's.
 - FLOPs are the recorded steps' own: two a multiply-add of convolutions, linear layers and products. \`seed\`, \`disco\` and
   \`ssl_small\` learn from a teacher, trained before by \`${teacherMethod}\` on the same images, ${ratio} times as wide; its FLOPs are
-  the second figure, and at equal FLOPs it has half of them. \`ssl_small\` distils for ${100 * distilled} % of its images, in whole epochs, one at least. In
+  the second figure, and at equal FLOPs it has half of them. \`ssl_small\` starts from an encoder that \`seed\` trained on ${100 * distilled} % of its images, in whole epochs, one at least. In
   \`rekd\` and \`oss\` the teacher is trained along, ${ratio} times as wide too.
 - Emoji: two artists' drawings of one emoji are the two views, so training knows which are twins; a fifth of the emoji, by the
   seed, is held out (drawn by number up to 2026-11-25, by name since). Classes are the 9 categories; *retrieval*: is the twin the nearest of all held-out drawings in the other

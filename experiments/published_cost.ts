@@ -1,6 +1,6 @@
 // The published training costs (SACL + XD, NeurIPS 2023), compared with what src/cost counts for the same trainings.
 import type { EncoderName } from '../src/config/encoders.js';
-import type { MethodName } from '../src/config/kinds.js';
+import type { MethodName } from '../src/config/methods.js';
 import { columns, scientific } from '../src/cost/text.js';
 import { trainingCost } from '../src/cost/training_cost.js';
 

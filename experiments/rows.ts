@@ -208,11 +208,21 @@ class Planner {
   #make(method: string, seed: number, budget: Budget, ofTeacher: Budget, change: Settings): Experiment {
     const settings = this.#settings(method, seed, change);
     if (!taught.includes(method)) return experimentOf(settings, budget, this.#items);
+    if (method === 'ssl_small')
+      return this.#distilled(settings, budget, this.#make('seed', seed, this.#part, ofTeacher, change));
     const teacher = this.teacher(seed, ofTeacher);
-    const file = { teacher: teacherFile(this.#scale.cache, teacher) };
-    const epochs = Math.round((distilled * this.steps * this.#batch) / this.#items);
-    const before = method === 'ssl_small' && { distilEpochs: Math.max(1, epochs) };
-    return experimentOf({ ...settings, ...file, ...before }, budget, this.#items, teacher);
+    const file = { teacher: fileOf(this.#scale.cache, teacher) };
+    return experimentOf({ ...settings, ...file }, budget, this.#items, { teacher });
+  }
+
+  #distilled(settings: Settings, budget: Budget, start: Experiment): Experiment {
+    return experimentOf({ ...settings, init: fileOf(this.#scale.cache, start) }, budget, this.#items, { start });
+  }
+
+  /** What SSL-Small spends on distillation, in whole epochs. */
+  get #part(): Budget {
+    const epochs = Math.max(1, Math.round((distilled * this.steps * this.#batch) / this.#items));
+    return { steps: epochs * Math.floor(this.#items / this.#batch) };
   }
 
   #settings(method: string, seed: number, change: Settings = {}): Settings {
@@ -226,8 +236,8 @@ class Planner {
   }
 }
 
-/** Where a teacher is kept between the runs that learn from it. */
-export function teacherFile(cache: string, { config }: Experiment): string {
+/** Where an encoder is kept between the runs that learn or start from it. */
+function fileOf(cache: string, { config }: Experiment): string {
   const { data, method, width, steps, seed } = config;
   return `${cache}/${data}-${method}-${width}-${steps}-${seed}.safetensors`;
 }

@@ -52,12 +52,8 @@ class Runner {
     let [done, failed] = [0, 0];
     try {
       for (const experiment of this.#missing()) {
-        const { teacher, config } = experiment;
-        if (this.#isKnown(experiment)) continue; // as another's teacher, since
-        if (teacher && config.teacher !== null && !(await isKept(teacher, config.teacher))) {
-          await this.#make(teacher, config.teacher);
-          done++;
-        }
+        if (this.#isKnown(experiment)) continue; // as what another needs, since
+        done += await this.#prepare(experiment);
         if ((await this.#make(experiment, this.#keptAs(experiment))).error !== undefined) failed++;
         done++;
       }
@@ -66,6 +62,18 @@ class Runner {
       note('The time is up; the same command goes on from here.');
     }
     return { done, left: this.#missing().length, failed };
+  }
+
+  /** Makes what an experiment learns or starts from, where there is no file of it yet; how many that were. */
+  async #prepare(experiment: Experiment): Promise<number> {
+    let made = 0;
+    for (const [needed, file] of needs(experiment)) {
+      if (await isKept(needed, file)) continue;
+      made += await this.#prepare(needed);
+      await this.#make(needed, file);
+      made++;
+    }
+    return made;
   }
 
   /** Those without a line, or with one that says why there is no result: perhaps there is one now. */
@@ -78,10 +86,10 @@ class Runner {
     return line !== undefined && line.error === undefined;
   }
 
-  /** The file that those who learn from it look for, if any do. */
+  /** The file that those who learn or start from it look for, if any do. */
   #keptAs(experiment: Experiment): string | undefined {
     const key = keyOf(experiment);
-    return this.#queue.find(({ teacher }) => teacher && keyOf(teacher) === key)?.config.teacher ?? undefined;
+    return this.#queue.flatMap(needs).find(([needed]) => keyOf(needed) === key)?.[1];
   }
 
   async #make(experiment: Experiment, keep?: string): Promise<Line> {
@@ -134,6 +142,14 @@ class Runner {
     );
     return longest.sort((a, b) => a - b)[longest.length >> 1] ?? 0;
   }
+}
+
+/** What an experiment learns and starts from, with the files of these. */
+function needs({ teacher, start, config }: Experiment): [Experiment, string][] {
+  return [
+    ...(teacher && config.teacher !== null ? [[teacher, config.teacher] as [Experiment, string]] : []),
+    ...(start && config.init !== null ? [[start, config.init] as [Experiment, string]] : []),
+  ];
 }
 
 /** Whether the encoder that an experiment gives is in a file; a file of the same name may be of other settings. */

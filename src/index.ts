@@ -1,6 +1,7 @@
 // Everything that `slimgrad` exports, file by file. Runs in browsers and in Node alike.
 export { backbone, type EncoderName, type EncoderSpec, encoderNames } from './config/encoders.js';
-export { type Blocks, type MethodName, methodNames } from './config/kinds.js';
+export type { Blocks } from './config/kinds.js';
+export { type MethodName, methodNames, methods } from './config/methods.js';
 export { presets } from './config/presets.js';
 export { methodOf, trainerOptionsOf } from './config/run.js';
 export { parseConfig, type TrainConfig } from './config/settings.js';
@@ -21,8 +22,7 @@ export { generator } from './core/random.js';
 export { type Outputs, type RecordOptions, record, type Step } from './core/record.js';
 export type { Tensors } from './core/state.js';
 export { type Attributes, type Operation, Tape, type TapeOptions } from './core/tape.js';
-export type { Passes, Role } from './cost/passes.js';
-export { type RunCost, runCost } from './cost/run.js';
+export { runCost } from './cost/run.js';
 export {
   type NetworkCost,
   type TrainingCost,
@@ -99,7 +99,6 @@ export {
   type Method,
   type Networks,
   oneEncoder,
-  type Recipe,
   type StepOutputs,
   type Summary,
   twoEncoders,
@@ -113,7 +112,8 @@ export { type RekdSettings, rekd } from './methods/rekd.js';
 export { sacl } from './methods/sacl.js';
 export { saclXd } from './methods/sacl_xd.js';
 export { type SeedSettings, seed } from './methods/seed.js';
-export { type SslSmallSettings, sslSmall } from './methods/ssl_small.js';
+export type { Default, MethodSetting, MethodSpec, Passes, Role } from './methods/settings.js';
+export { sslSmall } from './methods/ssl_small.js';
 export { type Teacher, teacherFeatures } from './methods/teacher.js';
 export { xd } from './methods/xd.js';
 export { type Classification, classification, confusionMatrix } from './metrics/classification.js';
@@ -223,6 +223,7 @@ export {
   tensor,
   transient,
 } from './tensor/tensor.js';
+export type { RunCost } from './train/cost.js';
 export { initialState } from './train/initial_state.js';
 export type { TrainerOptions } from './train/options.js';
 export { type Recalibrated, type RecalibrateOptions, recalibrate } from './train/recalibrate.js';

@@ -1,8 +1,8 @@
 // A setting that is left out is the same in a program as on the command line: both record the same work.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type MethodName, methodNames, optimizers } from '../src/config/kinds.js';
-import * as method from '../src/config/method.js';
+import { optimizers } from '../src/config/kinds.js';
+import { type MethodName, methodNames, methods } from '../src/config/methods.js';
 import { methodOf, trainerOptionsOf, viewsOf } from '../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../src/config/settings.js';
 import { Parameters } from '../src/core/parameters.js';
@@ -113,37 +113,36 @@ const bare: Readonly<Record<MethodName, () => Method>> = {
   barlow_twins: () => barlowTwins(small),
   moco_v2: () => mocoV2(small),
   byol: () => byol(small),
-  ssl_small: () => sslSmall(small, { teacher }),
+  ssl_small: () => sslSmall(small),
   seed: () => seed(small, { teacher }),
   disco: () => disco(small, { teacher }),
   rekd: () => rekd(small, wide),
   oss: () => oss(small, wide),
 };
 
-/** What a method declares and what its step and the stretch before it record. */
+/** What a method declares and what its step records. */
 function declared(method: Method) {
-  const { averages = false, queues = {}, sliced, before } = method;
-  const steps = [method, ...(before ? [before] : [])].map((recipe) =>
-    recorded((plan) => {
-      const [a, b] = ['a', 'b'].map((view) => transient(plan, view, [4, 3, 16, 16]));
-      recipe.record(new Tape(plan), new Network(plan.device, method), { a, b });
-    }),
-  );
+  const { averages = false, queues = {}, sliced } = method;
+  const step = recorded((plan) => {
+    const [a, b] = ['a', 'b'].map((view) => transient(plan, view, [4, 3, 16, 16]));
+    method.record(new Tape(plan), new Network(plan.device, method), { a: () => a, b: () => b });
+  });
   const momenta = [0, 3, 9].map((step) => method.momentum?.(step, 10));
-  return { averages, queues, sliced, epochs: before?.epochs, momenta, steps };
+  return { averages, queues, sliced, momenta, step };
 }
 
 for (const name of methodNames)
   test(`the settings of ${name}`, () => {
-    const learning = method.taught.includes(name) ? { teacher: 'a file' } : {};
+    const learning = methods[name].teacher ? { teacher: 'a file' } : {};
     const settings = config({ method: name, width: 0.25, stemStride: 1, blocks: '64/2', ...learning });
     const left = declared(bare[name]());
     const own = declared(methodOf(settings, teacher));
-    assert.equal(own.steps, left.steps);
-    if (method.slicing.includes(name)) assert.equal([own.sliced, left.sliced], [{ bn: 'split', slice: 'prefix' }, {}]); // the same, said
+    assert.equal(own.step, left.step);
+    if (methods[name].networks === 'sliced')
+      assert.equal([own.sliced, left.sliced], [{ bn: 'split', slice: 'prefix' }, {}]); // the same, said
     assert.equal({ ...own, sliced: 0 }, { ...left, sliced: 0 });
     const other = { ...settings, projector: settings.projector + 1 };
-    assert.not.equal(declared(methodOf(other, teacher)).steps, left.steps, 'a difference is seen');
+    assert.not.equal(declared(methodOf(other, teacher)).step, left.step, 'a difference is seen');
   });
 
 test('the options of a trainer', () => {

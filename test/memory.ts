@@ -28,7 +28,7 @@ function record(recompute: boolean) {
   const plan = new Plan(device);
   const shape = [256, 3, 32, 32];
   const views = { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) };
-  method.record(new Tape(plan, { recompute }), network, views);
+  method.record(new Tape(plan, { recompute }), network, { a: () => views.a, b: () => views.b });
   const optimizer = lars(plan, network.parameters, { weightDecay: 1e-4, trust: 0.02, clip: true, momentum: 0.9 });
   const stats = statsOf(plan);
   const all = stats.heldBytes + device.allocated - before;

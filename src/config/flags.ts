@@ -35,8 +35,10 @@ const longer: Readonly<Record<string, string>> = {
   clip: '--lars-clip',
   scale: '--loss-scale',
   map: '--feature-map',
-  neighbours: '--neighbors',
 };
+
+/** Other spellings that flags had. */
+const former: Readonly<Record<string, string>> = { neighbors: '--neighbours' };
 
 const kebab = (key: string) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
@@ -53,7 +55,7 @@ export function flagsOf(settings: Settings, group?: string): Flag[] {
     return {
       key,
       flag: flagOf(key),
-      ...(Object.hasOwn(longer, key) && { formerly: kebab(key) }),
+      ...(Object.hasOwn(longer, key) ? { formerly: kebab(key) } : former[key] && { formerly: former[key] }),
       ...(group && { group }),
       doc,
       value,

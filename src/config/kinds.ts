@@ -3,6 +3,7 @@ import { fitsF32, isWithin, type Range, rangeText } from '../checks/range.js';
 import type { SliceMode } from '../core/channel_selection.js';
 import type { Block } from '../encoders/mobilenet_v1.js';
 import type { EncoderName } from './encoders.js';
+import type { MethodName } from './methods.js';
 
 /** Everything that is known about a setting: a row of the table in ../config.ts. */
 export interface Setting<T> extends Options {
@@ -38,21 +39,6 @@ export interface Choices {
 }
 
 export const required = Symbol('required');
-/** Every method, by the name that settings use. */
-export const methodNames = [
-  'sacl_xd',
-  'sacl',
-  'xd',
-  'barlow_twins',
-  'moco_v2',
-  'byol',
-  'ssl_small',
-  'seed',
-  'disco',
-  'rekd',
-  'oss',
-] as const;
-export type MethodName = (typeof methodNames)[number];
 export const optimizers = ['lars', 'sgd', 'adamw'] as const;
 
 export function number<T extends number | null = number>(

@@ -9,6 +9,7 @@ import { rekd } from '../methods/rekd.js';
 import { sacl } from '../methods/sacl.js';
 import { saclXd } from '../methods/sacl_xd.js';
 import { seed } from '../methods/seed.js';
+import type { MethodSetting } from '../methods/settings.js';
 import { sslSmall } from '../methods/ssl_small.js';
 import type { Teacher } from '../methods/teacher.js';
 import { xd } from '../methods/xd.js';
@@ -18,9 +19,24 @@ import { lars } from '../optim/lars.js';
 import { sgd } from '../optim/sgd.js';
 import type { TrainerOptions } from '../train/options.js';
 import { backbone } from './encoders.js';
-import { type MethodName, methodNames } from './kinds.js';
+import { type MethodName, methodNames, methods } from './methods.js';
 import { unknown } from './names.js';
 import type { TrainConfig } from './settings.js';
+
+/** The functions of the methods: of one encoder, or of a small and a wide one, and of the numbers that their specs name. */
+const makers = {
+  sacl_xd: saclXd,
+  sacl,
+  xd,
+  barlow_twins: barlowTwins,
+  moco_v2: mocoV2,
+  byol,
+  ssl_small: sslSmall,
+  seed,
+  disco,
+  rekd,
+  oss,
+} satisfies Record<MethodName, unknown>;
 
 /**
  * The method that a configuration names, of the encoder that it describes.
@@ -29,28 +45,19 @@ import type { TrainConfig } from './settings.js';
  * @throws ConfigError where there is no such method or encoder
  */
 export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
-  const { projector, embedding, alpha, lambda, scale, temperature, teacherTemperature, queue, ema, bn, slice } = config;
-  const { neighbours, prototypes, epsilon, sinkhorn, distilEpochs } = config;
-  const small = () => backbone({ ...config, ratio: 1 });
-  const wide = () => backbone(config);
-  const correlation = { projector, lambda, scale };
-  const contrast = { projector, embedding, temperature, queue, ema };
-  const learning = { teacherTemperature, ...(teacher && { teacher }) };
-  const makers: Readonly<Record<MethodName, () => Method>> = {
-    sacl_xd: () => saclXd(wide(), { ...correlation, alpha, bn, slice }),
-    sacl: () => sacl(wide(), { ...correlation, bn, slice }),
-    xd: () => xd(small(), { ...correlation, alpha }),
-    barlow_twins: () => barlowTwins(small(), correlation),
-    moco_v2: () => mocoV2(small(), contrast),
-    byol: () => byol(small(), { projector, embedding, ema }),
-    ssl_small: () => sslSmall(small(), { ...contrast, ...learning, distilEpochs }),
-    seed: () => seed(small(), { projector, embedding, temperature, queue, ...learning }),
-    disco: () => disco(small(), { ...contrast, ...(teacher && { teacher }) }),
-    rekd: () => rekd(small(), wide(), { ...contrast, neighbours }),
-    oss: () => oss(small(), wide(), { projector, embedding, temperature, prototypes, epsilon, sinkhorn }),
+  const { method: name, bn, slice } = config;
+  if (!Object.hasOwn(makers, name)) throw unknown('method', name, methodNames);
+  const { networks, defaults, teacher: learns } = methods[name];
+  const encoders = [
+    ...(networks === 'sliced' ? [] : [{ ...config, ratio: 1 }]),
+    ...(networks === 'one' ? [] : [config]),
+  ];
+  const settings = {
+    ...Object.fromEntries(Object.keys(defaults).map((key) => [key, config[key as MethodSetting]])),
+    ...(networks === 'sliced' && { bn, slice }),
+    ...(learns && teacher && { teacher }),
   };
-  if (!Object.hasOwn(makers, config.method)) throw unknown('method', config.method, methodNames);
-  return makers[config.method]();
+  return (makers[name] as (...given: unknown[]) => Method)(...encoders.map(backbone), settings);
 }
 
 /** What a configuration says of a `Trainer`, but for `tune`, which says whether rather than how. */

@@ -7,6 +7,7 @@ import { show } from '../train/schedule.js';
 import { dataSettings } from './data.js';
 import { backbone, encoderNames } from './encoders.js';
 import { completeSetting, type Flag, flagOf, flagsOf, type Settings } from './flags.js';
+import { bringUpToDate } from './former.js';
 import {
   blockList,
   choice,
@@ -20,7 +21,7 @@ import {
   text,
   toggle,
 } from './kinds.js';
-import { checkMethod, distils, methodSettings } from './method.js';
+import { checkMethod, methodSettings } from './method.js';
 import { unknown } from './names.js';
 import { presets } from './presets.js';
 import { slicingSettings } from './slicing.js';
@@ -201,7 +202,7 @@ export function parseConfig(raw: unknown): TrainConfig {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
     throw new ConfigError(`configuration: expected an object of settings such as {"data": "emoji"}, got ${show(raw)}`);
   }
-  const given = raw as Record<string, unknown>;
+  const given = bringUpToDate(raw as Record<string, unknown>);
   for (const key of Object.keys(given)) {
     if (!Object.hasOwn(table, key)) throw unknown('setting', key, settingKeys);
   }
@@ -286,7 +287,6 @@ export function withPreset(name: string, changes: Readonly<Record<string, unknow
   const preset: Readonly<Record<string, unknown>> = known[name];
   const all: Readonly<Record<string, unknown>> = { encoder: 'mobilenet_v1', method: 'sacl_xd', ...preset, ...changes };
   const isApt = (key: string) => {
-    if (key === 'alpha') return distils(all);
     if (key === 'lr') return all.optimizer === preset.optimizer;
     const { only } = rows[key];
     return !only || (only.values as readonly unknown[]).includes(all[only.key]);

@@ -2,10 +2,10 @@ import { sliceModes } from '../core/channel_selection.js';
 import { bnModes } from '../core/parameters.js';
 import { ranges, trainerDefaults } from '../train/options.js';
 import { choice, integer } from './kinds.js';
-import { slicing } from './method.js';
+import { methodsWhere } from './methods.js';
 
 const forSlices = {
-  only: { key: 'method', values: slicing },
+  only: { key: 'method', values: methodsWhere(({ networks }) => networks === 'sliced') },
   remedy: 'Its slim encoder is no slice of a host: leave it out, or use --method sacl_xd.',
 } as const;
 const forLists = { only: { key: 'slice', values: ['l1'] } } as const;

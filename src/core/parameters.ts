@@ -276,10 +276,11 @@ export class Parameters {
    * Writes what `state()` returned for a module, by the same names: of the slim encoder, into its slice of the host's
    * tensors. It waits for all work submitted so far; await it before submitting more.
    *
+   * @param what the name for messages
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite; nothing is written then.
    * ValidationError where another call is pending
    */
-  async loadState(owned: ModuleState, width: Width, state: Tensors): Promise<void> {
+  async loadState(owned: ModuleState, width: Width, state: Tensors, what?: string): Promise<void> {
     expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
     const { parameters, statistics } = owned;
@@ -287,7 +288,7 @@ export class Parameters {
       ...parameters.map(({ name, shape, slim }) => [name, width === 'host' ? shape : slim] as const),
       ...statistics.map(({ name, channels }) => [name, [channels[width]]] as const),
     ];
-    checkFiniteState(state, new Map(shapes), `state of the ${width} encoder`);
+    checkFiniteState(state, new Map(shapes), what ?? `state of the ${width} encoder`);
     if (this.#loading) throw new ValidationError('parameters: loadState() while another is pending; await it first');
     this.#loading = true;
     const given = new Map([...state].map(([name, { data }]) => [name, Float32Array.from(data)]));

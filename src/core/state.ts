@@ -7,6 +7,17 @@ import { numel } from '../tensor/tensor.js';
 /** Tensors on the CPU, by the names they are saved under. */
 export type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
+/** Two numbers of 24 bits that tell tensors from others by their bits (FNV-1a, in two halves), exact in f32. */
+export function digestOf(tensors: Tensors): readonly [number, number] {
+  let [a, b] = [0x811c9dc5, 0x01000193];
+  for (const { data } of tensors.values())
+    for (const word of new Uint32Array(data.buffer, data.byteOffset, data.length)) {
+      a = Math.imul(a ^ word, 0x01000193);
+      b = Math.imul(b ^ word, 0x85ebca6b) ^ (b >>> 15);
+    }
+  return [a >>> 8, b >>> 8];
+}
+
 /** A tensor's type, as safetensors names it, and its shape. */
 interface Kind {
   readonly dtype: string;
@@ -65,9 +76,12 @@ export function checkFiniteState(state: Tensors, shapes: ReadonlyMap<string, rea
 function expectState(state: Tensors, file: string): Tensors {
   if (!((state as unknown) instanceof Map))
     throw new DataError(`${file}: expected a Map of tensors by name, as state() gives one, got ${textOf(state)}`);
-  for (const [name, tensor] of state)
+  for (const [name, tensor] of state) {
+    if (typeof (name as unknown) !== 'string')
+      throw new DataError(`${file}: expected tensors by names that are strings, got ${textOf(name)}`);
     if (!Array.isArray(tensor?.shape) || typeof Object(tensor.data).length !== 'number')
       throw new DataError(`${file}: expected ${name} to be { shape, data }, got ${textOf(tensor)}`);
+  }
   return state;
 }
 

@@ -1,7 +1,7 @@
 // Costs as text for a terminal: units, tables.
 import type { TrainConfig } from '../config/settings.js';
 import type { Ledger } from '../runtime/ledger.js';
-import type { RunCost, StretchCost } from './run.js';
+import type { RunCost } from '../train/cost.js';
 import type { NetworkCost, TrainingCost, TrainingSpec } from './training_cost.js';
 
 const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
@@ -76,8 +76,7 @@ export function ledgerLines({ parts, flops }: Ledger): string[] {
 /** A run's cost as `slimgrad cost --config` prints it, for 80 columns; `seconds` of a step where they were measured. */
 export function runText(name: string, config: TrainConfig, cost: RunCost, seconds?: number): string {
   const { method, encoder, width, ratio, imageSize } = config;
-  const { stretches, steps, batch, flops, memory } = cost;
-  const { step } = stretches.at(-1) as StretchCost;
+  const { step, steps, batch, flops, memory } = cost;
   const host = ratio > 1 ? `, host ${ratio} times as wide` : '';
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const facts = [
@@ -92,11 +91,8 @@ export function runText(name: string, config: TrainConfig, cost: RunCost, second
   return [
     name,
     `${method}, ${encoder} of width ${width}${host}; batch ${batch}, ${imageSize} px`,
-    ...stretches.flatMap(({ name, steps, step }) => [
-      '',
-      ...(name ? [`First ${steps} steps, ${name}:`] : []),
-      ...ledgerLines(step),
-    ]),
+    '',
+    ...ledgerLines(step),
     '',
     ...columns(facts, 2),
   ].join('\n');
@@ -116,7 +112,6 @@ export function stepText({ parts, flops }: Ledger): string {
 }
 
 /** What a step and all of a run's take, in two lines of at most 80 columns. */
-export function costNote({ stretches, steps, flops }: Pick<RunCost, 'stretches' | 'steps' | 'flops'>): string {
-  const { step } = stretches.at(-1) as StretchCost;
+export function costNote({ step, steps, flops }: Pick<RunCost, 'step' | 'steps' | 'flops'>): string {
   return `A step takes ${stepText(step)}.\n${steps.toLocaleString('en')} steps take ${flopText(flops)}.`;
 }

@@ -2,11 +2,11 @@
 import { expectFinite } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { type EncoderName, encoderNames } from '../config/encoders.js';
-import { type MethodName, methodNames } from '../config/kinds.js';
+import { type MethodName, methodNames, methods } from '../config/methods.js';
 import { unknown } from '../config/names.js';
 import { ConfigError } from '../errors.js';
+import type { Passes, Role } from '../methods/settings.js';
 import { isSmall } from '../ops/augment.js';
-import { forwards, methodPasses, type Passes, type Role } from './passes.js';
 import { type PublishedWork, publishedWork } from './work.js';
 
 export interface TrainingSpec {
@@ -67,7 +67,7 @@ export interface TrainingCost {
 export const imagenetImages = 1_281_167;
 
 const roles: readonly Role[] = ['host', 'slim', 'teacher'];
-const beforehand: Passes = { trained: 2, frozen: 0 }; // a teacher's own training: both views
+const beforehand: Passes = { trained: 2 }; // a teacher's own training: both views
 
 /**
  * FLOPs of a training, as the published column counts them: 2 a multiply-add of every forward and 4 of every pass that goes
@@ -85,13 +85,13 @@ export function trainingCost(spec: TrainingSpec): TrainingCost {
   if (!Number.isInteger(imageSize))
     throw new ConfigError(`cost: expected an imageSize of whole pixels, got ${imageSize}`);
   const ratio = check(spec);
-  const used: { readonly [R in Role]?: Passes } = methodPasses[method];
+  const used = methods[method].passes;
   const shares = roles.flatMap((role): NetworkCost[] => {
     const passes = used[role];
     if (!passes) return [];
     if (role === 'teacher') {
-      const along = passes.trained > 0;
-      const counted = along ? { trained: passes.trained, frozen: 0 } : beforehand;
+      const along = passes.trained !== undefined;
+      const counted = along ? { trained: passes.trained } : beforehand;
       const network = { role, encoder: spec.teacher as EncoderName, width: 1, ratio: 1 };
       return [share(network, counted, { epochs: along ? epochs : teacherEpochs, images, imageSize })];
     }
@@ -99,6 +99,11 @@ export function trainingCost(spec: TrainingSpec): TrainingCost {
   });
   const sum = (of: (share: NetworkCost) => number) => shares.reduce((total, share) => total + of(share), 0);
   return { images, imageSize, shares, flops: sum(({ flops }) => flops), macFlops: sum(({ macFlops }) => macFlops) };
+}
+
+/** The cost of a pass in forwards: one, and where it is trained two more, for the gradients of inputs and of weights. */
+export function forwards({ trained = 0, frozen = 0 }: Passes): number {
+  return 3 * trained + frozen;
 }
 
 function share(
@@ -120,14 +125,14 @@ function check({ method, encoder, ratio, teacher, teacherEpochs }: TrainingSpec)
   if (!methodNames.includes(method)) throw unknown('method', method, methodNames);
   if (!encoderNames.includes(encoder)) throw unknown('encoder', encoder, encoderNames);
   if (teacher !== undefined && !encoderNames.includes(teacher)) throw unknown('teacher', teacher, encoderNames);
-  const used: { readonly [R in Role]?: Passes } = methodPasses[method];
+  const used = methods[method].passes;
   if (used.teacher && teacher === undefined)
     throw new ConfigError(`cost: ${method} learns from a teacher; name its architecture, as by --teacher resnet50`);
   if (!used.teacher && teacher !== undefined)
     throw new ConfigError(
       `cost: ${method} is counted without a teacher, got ${teacher}; leave it out, or choose seed, disco, rekd or oss`,
     );
-  if (teacherEpochs !== undefined && !(used.teacher && used.teacher.trained === 0))
+  if (teacherEpochs !== undefined && !(used.teacher && used.teacher.trained === undefined))
     throw new ConfigError(`cost: ${method} has no teacher that is trained beforehand; leave out teacherEpochs`);
   if (!used.host && ratio !== undefined && ratio !== 1)
     throw new ConfigError(

@@ -1,6 +1,7 @@
 // The settings in the file of a run's encoder. Of all that reads encoders, this file alone knows settings and the encoders that they name.
 
 import { backbone } from '../config/encoders.js';
+import { withoutDistillation } from '../config/former.js';
 import { freeKeys } from '../config/free.js';
 import { parseConfig, type TrainConfig } from '../config/settings.js';
 import type { Width } from '../core/parameters.js';
@@ -30,7 +31,7 @@ export function readConfig(text: string, file: string): TrainConfig {
     throw new DataError(`${file}: its configuration is not JSON`, { cause });
   }
   try {
-    const config = parseConfig(raw);
+    const config = parseConfig(isObject(raw) ? withoutDistillation(raw) : raw);
     texts.set(config, text);
     return config;
   } catch (cause) {
@@ -39,6 +40,9 @@ export function readConfig(text: string, file: string): TrainConfig {
       : cause;
   }
 }
+
+const isObject = (raw: unknown): raw is Record<string, unknown> =>
+  typeof raw === 'object' && raw !== null && !Array.isArray(raw);
 
 /** The encoder of a run whose file it is. */
 export function encoderOf(config: TrainConfig, part: Width): Encoder {

@@ -8,20 +8,23 @@ import { l2Normalize } from '../ops/l2_normalize.js';
 import { squaredDistance } from '../ops/squared_distance.js';
 import { emaMomentum } from '../optim/schedule.js';
 import type { HeadSettings } from './contrast.js';
-import { headKinds } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, type Kinds } from './settings.js';
+import { type MethodSpec, settle } from './settings.js';
 
-export const byolDefaults = { projector: 4096, embedding: 256, ema: 0.996 };
+export const byolSpec = {
+  title: 'BYOL',
+  networks: 'one',
+  passes: { slim: { trained: 2, frozen: 2 } },
+  compared: ['predicted', 'averaged encoder'],
+  defaults: { projector: 4096, embedding: 256, ema: 0.996 },
+} as const satisfies MethodSpec;
 
 export interface ByolSettings extends HeadSettings {
   /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. Default 0.996. */
   readonly ema?: number;
 }
-
-const byolKinds: Kinds<ByolSettings> = { ...headKinds, ema: 'number' };
 
 /**
  * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
@@ -34,10 +37,8 @@ const byolKinds: Kinds<ByolSettings> = { ...headKinds, ema: 'number' };
  * same, and without their mean taken away a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
-  expectSettings('byol', encoder, settings, byolKinds);
-  const { projector: hidden = byolDefaults.projector, embedding = byolDefaults.embedding } = settings;
-  const { ema = byolDefaults.ema } = settings;
-  const layers = { hidden, output: embedding, batchnorm: true };
+  const { projector, embedding, ema } = settle('byol', encoder, settings, byolSpec);
+  const layers = { hidden: projector, output: embedding, batchnorm: true };
   const units = { host: embedding, slim: embedding };
   const head = sequential(mlp('projector', encoder.features, layers), batchNormLayer('projector.4', units));
   const predictor = sequential(mlp('predictor', units, layers), l2NormalizeLayer);
@@ -46,8 +47,9 @@ export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
     ...oneEncoder(encoder, head, predictor),
     averages: true,
     momentum: (step, steps) => emaMomentum(step, { steps, base: ema }),
-    record(tape, network, { a, b }) {
+    record(tape, network, views) {
       const { plan } = tape;
+      const [a, b] = [views.a(), views.b()];
       const still = new Tape(plan, { noGrad: true });
       const targets = plan.phase('average', () =>
         [a, b].map((x) => l2Normalize(still, embed(network.averagedPass(still), x).z)),

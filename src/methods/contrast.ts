@@ -1,6 +1,6 @@
 // What the contrastive methods share: settings, heads, InfoNCE with a queue.
 import { expectArguments } from '../checks/arguments.js';
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions } from '../checks/options.js';
 import { Tape } from '../core/tape.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { l2NormalizeLayer, type MlpOptions, mlp } from '../nn/mlp.js';
@@ -11,6 +11,9 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';
+
+/** The length of the encoder's features, for heads whose hidden layer is as wide. */
+export const asFeatures = ({ features }: { readonly features: number }) => features;
 
 /** Defaults of the contrastive methods, where they have no others. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
@@ -23,8 +26,6 @@ export interface HeadSettings {
   readonly embedding?: number;
 }
 
-export const headKinds: Kinds<HeadSettings> = { projector: 'number', embedding: 'number' };
-
 /** What the methods are told that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
   /** τ, what similarities are divided by; default 0.2, `sslSmall` 0.1. */
@@ -34,13 +35,6 @@ export interface ContrastSettings extends HeadSettings {
   /** The share of the averaged weights that a step leaves; default 0.999. */
   readonly ema?: number;
 }
-
-export const contrastKinds: Kinds<ContrastSettings> = {
-  ...headKinds,
-  temperature: 'number',
-  queue: 'number',
-  ema: 'number',
-};
 
 /** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
 export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Module {
@@ -63,7 +57,7 @@ export function infoNce(
   tape: Tape,
   network: Network,
   embed: Embedder,
-  { a, b }: Views,
+  views: Views,
   queue: Tensor,
   options: { temperature?: number } = {},
 ): { key: Tensor; query: Embedding; logits: Tensor; loss: Tensor } {
@@ -71,6 +65,7 @@ export function infoNce(
   const { temperature = contrastDefaults.temperature } = expectOptions('infoNce', options, { temperature: 'number' });
   expectNumbers('infoNce', options);
   const { plan } = tape;
+  const [a, b] = [views.a(), views.b()];
   const still = new Tape(plan, { noGrad: true });
   const key = plan.phase('key', () => embed(network.averagedPass(still), b).z);
   const query = plan.phase('encoder A', () => embed(network.pass(tape), a));

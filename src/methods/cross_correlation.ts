@@ -1,7 +1,7 @@
 // What SACL, XD and Barlow Twins share: settings, projected encoders, the recorded loss.
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
-import { expectSlicing, type Slicing, slicingOptions } from '../core/parameters.js';
+import { expectSlicing, type Slicing } from '../core/parameters.js';
 import type { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
@@ -16,12 +16,17 @@ import {
 } from '../ops/cross_correlation.js';
 import { bindingAlignment } from '../tensor/binding.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import { type Networks, oneEncoder, type StepOutputs, type Views } from './method.js';
+import { type Networks, oneEncoder, type StepOutputs } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** α where there are frozen twins, and the units of the projector: those of the paper. */
-export const correlationDefaults = { alpha: 0.95, projector: 2048 };
+/** Defaults of the methods of this loss: α where there are frozen twins, and the units of the projector, are those of the paper. */
+export const correlationDefaults = {
+  projector: 2048,
+  lambda: lossDefaults.lambda,
+  scale: ({ projector }: { readonly projector?: number }) => lossDefaults.scale(projector as number),
+};
+export const distillationDefaults = { alpha: 0.95, ...correlationDefaults };
 
 /** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
@@ -43,8 +48,6 @@ export interface CorrelationSettings extends LossSettings {
 export interface SlicedSettings extends CorrelationSettings, Slicing {}
 
 const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };
-export const correlationKinds: Kinds<CorrelationSettings> = { ...lossKinds, projector: 'number' };
-export const slicedKinds: Kinds<SlicedSettings> = { ...correlationKinds, ...slicingOptions };
 const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {
   ...lossKinds,
   frozen: 'object',
@@ -60,18 +63,19 @@ interface Projected {
 }
 
 /** One encoder for both views, and its projector. */
-export function projectedEncoder(
-  encoder: Encoder,
-  { projector: D = correlationDefaults.projector }: CorrelationSettings,
-): Projected {
+export function projectedEncoder(encoder: Encoder, { projector: D }: { readonly projector: number }): Projected {
   const head = projector(encoder.features, D);
   return { networks: oneEncoder(encoder, head), embed: embedder(encoder, head) };
 }
 
 /** A host, the slim encoder that is a slice of it, and the projector of both. */
-export function slicedEncoder(where: string, encoder: Encoder, settings: SlicedSettings): Projected {
+export function slicedEncoder(
+  where: string,
+  encoder: Encoder,
+  settings: Slicing & { readonly projector: number },
+): Projected {
   expectSlicing(where, settings);
-  const { bn, slice, projector: D = correlationDefaults.projector } = settings;
+  const { bn, slice, projector: D } = settings;
   const head = projector(encoder.features, D);
   const sliced: Slicing = { ...(bn && { bn }), ...(slice && { slice }) };
   const networks = { encoders: { host: encoder, slim: encoder }, sliced, heads: [head] };
@@ -88,7 +92,7 @@ const expectEmbedding = (name: string, given: Embedding | undefined) =>
 /** Of `minimizeCrossCorrelation`. */
 export interface CrossCorrelationOptions extends LossSettings {
   /** Embeddings (N, D) of both views that are constants: what cross distillation compares with. */
-  readonly frozen?: Views;
+  readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
   /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.hostFeatureSlice`). */
   readonly hostFeatureSlice?: (features: Tensor) => Tensor;
 }
@@ -117,7 +121,7 @@ export function minimizeCrossCorrelation(
   const { plan } = tape;
   const { frozen, hostFeatureSlice = (features) => features } = options;
   const { lambda = lossDefaults.lambda, scale = lossDefaults.scale(live.a.z.shape[1]) } = options;
-  const { alpha = frozen ? correlationDefaults.alpha : 1 } = options;
+  const { alpha = frozen ? distillationDefaults.alpha : 1 } = options;
   if (frozen) expectTensors('minimizeCrossCorrelation', { 'frozen.a': frozen.a, 'frozen.b': frozen.b });
   else if (alpha !== 1)
     throw new ConfigError(

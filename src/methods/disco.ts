@@ -5,21 +5,26 @@ import { sequential } from '../nn/module.js';
 import { add } from '../ops/add.js';
 import { queuePush } from '../ops/queue_push.js';
 import { squaredDistance } from '../ops/squared_distance.js';
-import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, type Kinds } from './settings.js';
+import { type MethodSpec, settle } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
-export const discoDefaults = { projector: 2048 };
+export const discoSpec = {
+  title: 'DisCo',
+  networks: 'one',
+  teacher: true,
+  passes: { slim: { trained: 2, frozen: 1 }, teacher: { frozen: 2 } },
+  compared: ['query', 'key'],
+  defaults: { projector: 2048, ...contrastDefaults },
+} as const satisfies MethodSpec;
 
 export interface DiscoSettings extends ContrastSettings {
   /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
   readonly teacher?: Teacher;
 }
-
-const discoKinds: Kinds<DiscoSettings> = { ...contrastKinds, teacher: 'object' };
 
 /**
  * DisCo (Gao et al., 2022): MoCo-V2, and embeddings of both views that are to be a frozen teacher's. Where those are of
@@ -28,11 +33,9 @@ const discoKinds: Kinds<DiscoSettings> = { ...contrastKinds, teacher: 'object' }
  *   L = L_InfoNCE + Σ_n |adapt(z^A_n) − t^A_n|² + Σ_n |adapt(z^B_n) − t^B_n|²,   all rows of length 1
  */
 export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
-  expectSettings('disco', encoder, settings, discoKinds);
-  const { teacher, projector: hidden = discoDefaults.projector, temperature } = settings;
-  const { embedding = contrastDefaults.embedding, queue: length = contrastDefaults.queue } = settings;
-  const { ema = contrastDefaults.ema } = settings;
-  const head = unitHead('head', encoder, { hidden, output: embedding });
+  const settled = settle('disco', encoder, settings, discoSpec);
+  const { teacher, projector, embedding, temperature, queue: length, ema } = settled;
+  const head = unitHead('head', encoder, { hidden: projector, output: embedding });
   const D = teacher?.backbone.features.host ?? embedding;
   const adaptor = D === embedding ? undefined : sequential(linearNoBias('adaptor', embedding, D), l2NormalizeLayer);
   const embed = embedder(encoder, head);
@@ -45,10 +48,10 @@ export function disco(encoder: Encoder, settings: DiscoSettings = {}): Method {
     record(tape, network, views) {
       const { plan } = tape;
       const { queue } = network.queues;
-      const targets = { a: teacherFeatures(tape, teacher, views.a), b: teacherFeatures(tape, teacher, views.b) };
+      const targets = { a: teacherFeatures(tape, teacher, views.a()), b: teacherFeatures(tape, teacher, views.b()) };
       const pass = network.pass(tape);
       const { key, query, loss: contrast } = infoNce(tape, network, embed, views, queue, { temperature });
-      const other = plan.phase('encoder B', () => embed(pass, views.b).z);
+      const other = plan.phase('encoder B', () => embed(pass, views.b()).z);
       const distil = (z: typeof key, target: typeof key) =>
         squaredDistance(tape, adaptor ? adaptor.forward(pass, z) : z, target);
       const distillation = plan.phase('loss', () => add(tape, distil(query.z, targets.a), distil(other, targets.b)));

@@ -6,30 +6,24 @@ import type { Tensor } from '../tensor/tensor.js';
 import { expectParts, type Network, type NetworkParts, noMethod } from './network.js';
 import type { Teacher } from './teacher.js';
 
-/** Both views of a batch, (N, 3, H, W) each. A view is made when it is first asked for. */
+/** Both views of a batch, (N, 3, H, W) each. A view is recorded by its first call, and by that one only. */
 export interface Views {
-  readonly a: Tensor;
-  readonly b: Tensor;
+  readonly a: () => Tensor;
+  readonly b: () => Tensor;
 }
 
 /**
  * A way to train: its networks and what it carries from step to step, declared first; and how a step is recorded, once
  * all of that has its memory.
  */
-export interface Method extends NetworkParts, Recipe {
+export interface Method extends NetworkParts {
   /** The frozen encoder that it learns from, where it does: a run that began with another is not continued. */
   readonly teacher?: Teacher;
-  /** What comes first, for some epochs, on the same networks: with an optimizer and a schedule of its own. */
-  readonly before?: Recipe & { readonly name: string; readonly epochs: number };
-}
-
-/** How a step is recorded. */
-export interface Recipe {
   /** The share of the average of the weights that a step leaves: one of `steps`, counted from 0. */
   readonly momentum?: (step: number, steps: number) => number;
   /**
-   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the way back. What
-   * gets no gradient is recorded on a frozen tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
+   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. What
+   * gets no gradient is recorded on a tape of the same plan without gradients, `new Tape(tape.plan, { noGrad: true })`.
    */
   record(tape: Tape, network: Network, views: Views): StepOutputs;
 }
@@ -78,8 +72,8 @@ export interface StepOutputs {
   readonly metrics: Readonly<Record<string, Tensor>>;
   /** Batches (N, D) by name that the trainer keeps, and watches for collapse. The report correlates zA with zB. */
   readonly embeddings: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
-  /** The frozen twins of zA and zB, where there are any; kept too. */
-  readonly frozen?: Views;
+  /** The constants that zA and zB are distilled from, where there are any; kept too. */
+  readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
   /** Recorded after the weights are updated: averages, queues, prototypes. */
   update?(): void;
   /** The figures in words: `loss`, and its parts. */

@@ -1,20 +1,26 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { queuePush } from '../ops/queue_push.js';
-import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
+import { asFeatures, type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings } from './settings.js';
+import { type MethodSpec, settle } from './settings.js';
+
+export const mocoV2Spec = {
+  title: 'MoCo-V2',
+  networks: 'one',
+  passes: { slim: { trained: 1, frozen: 1 } },
+  compared: ['query', 'key'],
+  defaults: { projector: asFeatures, ...contrastDefaults },
+} as const satisfies MethodSpec;
 
 /**
  * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the images of former batches, by InfoNCE. Its head's
  * hidden layer is as wide as the features by default.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {
-  expectSettings('mocoV2', encoder, settings, contrastKinds);
-  const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding, temperature } = settings;
-  const { queue: length = contrastDefaults.queue, ema = contrastDefaults.ema } = settings;
-  const head = unitHead('head', encoder, { hidden, output: embedding });
+  const { projector, embedding, temperature, queue: length, ema } = settle('mocoV2', encoder, settings, mocoV2Spec);
+  const head = unitHead('head', encoder, { hidden: projector, output: embedding });
   const embed = embedder(encoder, head);
   return {
     ...oneEncoder(encoder, head),

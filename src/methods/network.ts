@@ -92,6 +92,25 @@ export class Network {
     for (const queue of Object.values(this.queues)) this.#device.write(queue, directions(random, queue.shape));
   }
 
+  /**
+   * Writes trained weights into the encoder whose shapes they have, the host or the slim one; of two encoders, into the slim one.
+   * The average becomes a copy of all weights, and channels that are selected by norm are selected again by a host's.
+   *
+   * @param state by the encoder's own names
+   * @param what its name for messages
+   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite
+   */
+  async loadEncoder(state: Tensors, what = 'loadEncoder'): Promise<void> {
+    const { module, width } = this.encoder('slim');
+    const isSlim = module.parameters.every(
+      ({ name, shape, slim }) => String(state.get(name)?.shape ?? slim) === String(width === 'slim' ? slim : shape),
+    );
+    const into = width === 'slim' && !isSlim ? 'host' : width;
+    await this.parameters.loadState(module, into, state, `${what}: tensors of the ${into} encoder`);
+    if (into === 'host') await this.parameters.select();
+    if (this.average) this.#device.copy(this.parameters.weights, this.average);
+  }
+
   /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
   pass(tape: Tape, width: Width = 'host'): Pass {
     return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.noGrad };

@@ -5,16 +5,29 @@ import { linearNoBias } from '../nn/mlp.js';
 import { prefixed } from '../nn/module.js';
 import { add } from '../ops/add.js';
 import { l2NormalizeInPlace } from '../ops/l2_normalize.js';
-import { sinkhorn } from '../ops/sinkhorn.js';
+import { sinkhorn, sinkhornDefaults } from '../ops/sinkhorn.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { contrastDefaults, type HeadSettings, headKinds, unitHead } from './contrast.js';
+import { contrastDefaults, type HeadSettings, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, expectWide, type Kinds } from './settings.js';
+import { expectWide, type MethodSpec, settle } from './settings.js';
 
-export const ossDefaults = { projector: 2048, temperature: 0.1, prototypes: 300 };
+export const ossSpec = {
+  title: 'OSS',
+  networks: 'two',
+  passes: { slim: { trained: 2 }, teacher: { trained: 2 } },
+  compared: ['view A', 'view B'],
+  defaults: {
+    projector: 2048,
+    embedding: contrastDefaults.embedding,
+    temperature: 0.1,
+    prototypes: 300,
+    epsilon: sinkhornDefaults.epsilon,
+    sinkhorn: sinkhornDefaults.iterations,
+  },
+} as const satisfies MethodSpec;
 
 export interface OssSettings extends HeadSettings {
   /** τ of the scores of prototypes; default 0.1. */
@@ -25,14 +38,6 @@ export interface OssSettings extends HeadSettings {
   readonly epsilon?: number;
   readonly sinkhorn?: number;
 }
-
-const ossKinds: Kinds<OssSettings> = {
-  ...headKinds,
-  temperature: 'number',
-  prototypes: 'number',
-  epsilon: 'number',
-  sinkhorn: 'number',
-};
 
 /**
  * OSS (Choi et al., 2021): a wider teacher learns to tell from one view to which prototypes the other is assigned (SwAV), and
@@ -46,11 +51,9 @@ const ossKinds: Kinds<OssSettings> = {
  * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
 export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {}): Method {
-  expectSettings('oss', encoder, settings, ossKinds);
+  const settled = settle('oss', encoder, settings, ossSpec);
+  const { projector: hidden, embedding, temperature, prototypes: count, epsilon, sinkhorn: iterations } = settled;
   expectWide('oss', wide);
-  const { projector: hidden = ossDefaults.projector, embedding = contrastDefaults.embedding } = settings;
-  const { temperature = ossDefaults.temperature, prototypes: count = ossDefaults.prototypes } = settings;
-  const { epsilon, sinkhorn: iterations } = settings;
   const host = prefixed('teacher', wide);
   const layers = { hidden, output: embedding, batchnorm: true };
   const head = unitHead('head', encoder, layers);
@@ -60,8 +63,9 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
   const [embed, embedTeacher] = [embedder(encoder, head), embedder(host, teacherHead)];
   return {
     ...twoEncoders(encoder, host, head, teacherHead, prototypes, teacherPrototypes),
-    record(tape, network, { a, b }) {
+    record(tape, network, views) {
       const { plan } = tape;
+      const [a, b] = [views.a(), views.b()];
       for (const { parameters } of [prototypes, teacherPrototypes])
         l2NormalizeInPlace(plan, network.parameters.tensor(parameters[0].name, 'host'));
       const pass = network.pass(tape);

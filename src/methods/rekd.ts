@@ -6,40 +6,42 @@ import { contrastiveLogits } from '../ops/contrastive_logits.js';
 import { nearestNeighborTargets } from '../ops/nearest_neighbors.js';
 import { queuePush } from '../ops/queue_push.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { type ContrastSettings, contrastDefaults, contrastKinds, infoNce, unitHead } from './contrast.js';
+import { asFeatures, type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectSettings, expectWide, type Kinds } from './settings.js';
+import { expectWide, type MethodSpec, settle } from './settings.js';
 
-export const rekdDefaults = { neighbours: 5 };
+export const rekdSpec = {
+  title: 'ReKD',
+  networks: 'two',
+  passes: { slim: { trained: 1 }, teacher: { trained: 1, frozen: 1 } },
+  compared: ['encoder', "teacher's key"],
+  defaults: { projector: asFeatures, ...contrastDefaults, neighbors: 5 },
+} as const satisfies MethodSpec;
 
 export interface RekdSettings extends ContrastSettings {
   /** How many of the teacher's nearest in the queue count as the same image; default 5. */
-  readonly neighbours?: number;
+  readonly neighbors?: number;
 }
-
-const rekdKinds: Kinds<RekdSettings> = { ...contrastKinds, neighbours: 'number' };
 
 /**
  * ReKD (Zheng et al., 2022): a wider teacher is trained by MoCo-V2, and beside it the small encoder by InfoNCE against the
  * teacher's keys, whose positives are the image's own key and those that the teacher finds nearest in its queue.
  *
- *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbours
+ *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbors
  *
  * The heads' hidden layers are as wide as the small encoder's features by default.
  *
  * @param wide the teacher that is trained beside the encoder; of two widths, its host
  */
 export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {}): Method {
-  expectSettings('rekd', encoder, settings, rekdKinds);
+  const settled = settle('rekd', encoder, settings, rekdSpec);
+  const { projector: hidden, embedding, temperature, queue: length, ema, neighbors } = settled;
   expectWide('rekd', wide);
-  const { projector: hidden = encoder.features.host, embedding = contrastDefaults.embedding } = settings;
-  const { temperature = contrastDefaults.temperature, queue: length = contrastDefaults.queue } = settings;
-  const { ema = contrastDefaults.ema, neighbours = rekdDefaults.neighbours } = settings;
-  if (neighbours > length)
+  if (neighbors > length)
     throw new ConfigError(
-      `rekd: expected neighbours of at most the queue, ${length}, got ${neighbours}; use a longer queue`,
+      `rekd: expected neighbors of at most the queue, ${length}, got ${neighbors}; use a longer queue`,
     );
   const host = prefixed('teacher', wide);
   const head = unitHead('head', encoder, { hidden, output: embedding });
@@ -54,9 +56,9 @@ export function rekd(encoder: Encoder, wide: Encoder, settings: RekdSettings = {
       const { plan } = tape;
       const queue = network.queues['teacher.queue'];
       const taught = plan.phase('host', () => infoNce(tape, network, embedTeacher, views, queue, { temperature }));
-      const { features, z } = plan.phase('slim', () => embed(network.pass(tape), views.a));
+      const { features, z } = plan.phase('slim', () => embed(network.pass(tape), views.a()));
       const distillation = plan.phase('loss', () => {
-        const targets = nearestNeighborTargets(plan, taught.logits, { count: neighbours });
+        const targets = nearestNeighborTargets(plan, taught.logits, { count: neighbors });
         return softmaxCrossEntropy(tape, contrastiveLogits(tape, z, taught.key, queue), targets, { temperature });
       });
       return minimize(

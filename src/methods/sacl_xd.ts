@@ -1,14 +1,22 @@
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import {
+  distillationDefaults,
   lossOf,
   minimizeCrossCorrelation,
   type SlicedSettings,
   slicedEncoder,
-  slicedKinds,
 } from './cross_correlation.js';
 import type { Method } from './method.js';
-import { expectSettings } from './settings.js';
+import { type MethodSpec, settle } from './settings.js';
+
+export const saclXdSpec = {
+  title: 'SACL+XD',
+  networks: 'sliced',
+  passes: { host: { trained: 1, frozen: 1 }, slim: { trained: 1, frozen: 1 } },
+  compared: ['host', 'slim'],
+  defaults: distillationDefaults,
+} as const satisfies MethodSpec;
 
 /**
  * SACL + XD (DESIGN.md, "The loss"): the host sees view A and its slice view B; the frozen passes see the views swapped, through
@@ -21,12 +29,13 @@ import { expectSettings } from './settings.js';
  * @param encoder of two widths, as one of ratio 1.5
  */
 export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method {
-  expectSettings('saclXd', encoder, settings, slicedKinds);
-  const { networks, embed } = slicedEncoder('saclXd', encoder, settings);
+  const settled = settle('saclXd', encoder, settings, saclXdSpec);
+  const { networks, embed } = slicedEncoder('saclXd', encoder, settled);
   return {
     ...networks,
-    record(tape, network, { a, b }) {
+    record(tape, network, views) {
       const { plan } = tape;
+      const [a, b] = [views.a(), views.b()];
       const still = new Tape(plan, { noGrad: true });
       const frozen = {
         a: plan.phase('frozen slim', () => embed(network.pass(still, 'slim'), a).z),
@@ -37,7 +46,7 @@ export function saclXd(encoder: Encoder, settings: SlicedSettings = {}): Method 
         b: plan.phase('slim', () => embed(network.pass(tape, 'slim'), b)),
       };
       const { hostFeatureSlice } = network;
-      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), frozen, hostFeatureSlice });
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settled), frozen, hostFeatureSlice });
     },
   };
 }

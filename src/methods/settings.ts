@@ -1,14 +1,14 @@
-// What methods are told: what each number may be, said once for them and for the command line, and the check of what is given.
+// What a method is called, made of and set by: the spec in each method's file, of which settings, reports and costs are made
+// (src/config/methods.ts), and the check of the settings that a program gives.
 
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions } from '../checks/options.js';
 import { expectWithin, type Range } from '../checks/range.js';
 import { textOf } from '../checks/text_of.js';
+import { slicingOptions } from '../core/parameters.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 
-export type { Kinds };
-
-/** By the names of settings, which mean the same in every method that has them. */
+/** The settings of methods and their ranges; a name means the same in every method that has it. */
 export const settingRanges = {
   projector: { min: 2, max: 65536, whole: true },
   embedding: { min: 2, max: 65536, whole: true },
@@ -19,24 +19,73 @@ export const settingRanges = {
   teacherTemperature: { above: 0 },
   queue: { min: 1, max: 2 ** 20, whole: true },
   ema: { min: 0, below: 1 },
-  neighbours: { min: 1, max: 64, whole: true },
+  neighbors: { min: 1, max: 64, whole: true },
   prototypes: { min: 2, max: 65536, whole: true },
   epsilon: { above: 0 },
   sinkhorn: { min: 1, max: 100, whole: true },
-  distilEpochs: { min: 0, max: 1e6, whole: true },
 } as const satisfies Readonly<Record<string, Range>>;
 
+/** The name of a number that methods are set by. */
+export type MethodSetting = keyof typeof settingRanges;
+
+/** A number, or one that follows from the length F of the encoder's features and from the settings above. */
+export type Default =
+  | number
+  | ((of: { readonly features: number } & Readonly<Partial<Record<MethodSetting, number>>>) => number);
+
+/** A network that a method sends images through; `teacher` is another architecture. */
+export type Role = 'host' | 'slim' | 'teacher';
+
+/** How often an image goes through a network in a step: with a backward, and without. */
+export interface Passes {
+  readonly trained?: number;
+  readonly frozen?: number;
+}
+
+/** A method in data. It holds no functions but defaults: who only reads a run's settings does not load the method's kernels. */
+export interface MethodSpec {
+  /** As its authors write it. */
+  readonly title: string;
+  /** What it trains: one encoder, a host and the slim encoder that is a slice of it, or a small encoder and a wide one. */
+  readonly networks: 'one' | 'sliced' | 'two';
+  /** Whether it learns from a trained encoder. */
+  readonly teacher?: true;
+  /** By network; a method of one encoder trains it at the width of the slim one. */
+  readonly passes: { readonly [R in Role]?: Passes };
+  /** What the embeddings zA and zB are of, whose correlation a report draws. */
+  readonly compared: readonly [zA: string, zB: string];
+  /** The numbers that it has. */
+  readonly defaults: { readonly [K in MethodSetting]?: Default };
+}
+
+/** Settings as a method takes them, with those numbers that it has. */
+type Settled<G, M extends MethodSpec> = G & { readonly [K in keyof M['defaults']]: number };
+
 /**
- * Gives a method's settings back where they are right, and its encoder is one.
+ * A method's settings, checked, and completed by its defaults.
  *
  * @param where the method's name, for the message
- * @throws ConfigError where a setting is not known, of another kind or out of range
+ * @throws ConfigError where the encoder is none, or a setting is not known, of another kind or out of range
  */
-export function expectSettings<T extends object>(where: string, encoder: Encoder, settings: T, kinds: Kinds<T>): T {
+export function settle<G extends object, M extends MethodSpec>(
+  where: string,
+  encoder: Encoder,
+  given: G,
+  { defaults, networks, teacher }: M,
+): Settled<G, M> {
   checkEncoder(where, encoder);
-  expectNumbers(where, expectOptions(where, settings, kinds));
-  if ('teacher' in settings && settings.teacher !== undefined) expectTeacher(where, settings.teacher);
-  return settings;
+  const kinds = {
+    ...Object.fromEntries(Object.keys(defaults).map((name) => [name, 'number' as const])),
+    ...(networks === 'sliced' && slicingOptions),
+    ...(teacher && { teacher: 'object' as const }),
+  };
+  expectNumbers(where, expectOptions<object>(where, given, kinds));
+  if ('teacher' in given && given.teacher !== undefined) expectTeacher(where, given.teacher);
+  const features = encoder.features.slim;
+  const settled: Partial<Record<MethodSetting, number>> = { ...given };
+  for (const [name, standard] of Object.entries(defaults) as [MethodSetting, Default][])
+    settled[name] ??= typeof standard === 'function' ? standard({ ...settled, features }) : standard;
+  return settled as Settled<G, M>;
 }
 
 /** @throws ConfigError where the wide encoder of a method of two is none */

@@ -1,4 +1,5 @@
 import type { Parameters, ParameterView } from '../core/parameters.js';
+import { digestOf } from '../core/state.js';
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
@@ -33,13 +34,7 @@ export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher |
   return plan.phase('teacher', () => l2Normalize(tape, backbone.forward(pass, x)));
 }
 
-/** Numbers that tell a teacher from another: a hash (FNV-1a) of the bits of its weights and running statistics, in two halves. */
+/** Numbers that tell a teacher from another, by its weights and running statistics. */
 export async function fingerprint({ parameters }: Teacher): Promise<Float32Array> {
-  let [a, b] = [0x811c9dc5, 0x01000193];
-  for (const { data } of (await parameters.read()).values())
-    for (const word of new Uint32Array(data.buffer, data.byteOffset, data.length)) {
-      a = Math.imul(a ^ word, 0x01000193);
-      b = Math.imul(b ^ word, 0x85ebca6b) ^ (b >>> 15);
-    }
-  return Float32Array.of(a >>> 8, b >>> 8); // 24 bits each, exact in f32
+  return Float32Array.from(digestOf(await parameters.read()));
 }

@@ -1,30 +1,39 @@
 import type { Encoder } from '../encoders/encoder.js';
 import {
   type CorrelationSettings,
-  correlationKinds,
+  distillationDefaults,
   lossOf,
   minimizeCrossCorrelation,
   projectedEncoder,
 } from './cross_correlation.js';
 import type { Method } from './method.js';
-import { expectSettings } from './settings.js';
+import { type MethodSpec, settle } from './settings.js';
+
+export const xdSpec = {
+  title: 'XD only',
+  networks: 'one',
+  passes: { slim: { trained: 2 } },
+  compared: ['view A', 'view B'],
+  defaults: distillationDefaults,
+} as const satisfies MethodSpec;
 
 /**
  * Cross distillation without slicing: one encoder on both views. Its frozen twins would equal the live embeddings bit for
  * bit, so there are no frozen passes: each view is decorrelated with itself as a constant.
  */
 export function xd(encoder: Encoder, settings: CorrelationSettings = {}): Method {
-  expectSettings('xd', encoder, settings, correlationKinds);
-  const { networks, embed } = projectedEncoder(encoder, settings);
+  const settled = settle('xd', encoder, settings, xdSpec);
+  const { networks, embed } = projectedEncoder(encoder, settled);
   return {
     ...networks,
-    record(tape, network, { a, b }) {
+    record(tape, network, views) {
       const { plan } = tape;
+      const [a, b] = [views.a(), views.b()];
       const live = {
         a: plan.phase('encoder A', () => embed(network.pass(tape), a)),
         b: plan.phase('encoder B', () => embed(network.pass(tape), b)),
       };
-      return minimizeCrossCorrelation(tape, live, { ...lossOf(settings), frozen: { a: live.a.z, b: live.b.z } });
+      return minimizeCrossCorrelation(tape, live, { ...lossOf(settled), frozen: { a: live.a.z, b: live.b.z } });
     },
   };
 }

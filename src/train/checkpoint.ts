@@ -1,5 +1,5 @@
 // What decides a run's bits, kept in its checkpoint and compared when it is resumed.
-import type { Tensors } from '../core/state.js';
+import { digestOf, type Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
 import { DataError } from '../errors.js';
@@ -7,7 +7,10 @@ import { type Checkpoint, differencesOf, type Json, readCheckpoint, writeCheckpo
 import { f32 } from '../formats/safetensors.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Settled } from './options.js';
-import type { Stretch } from './step.js';
+import type { Schedule } from './schedule.js';
+
+/** Of runs of SSL-Small once, in their checkpoints. */
+const before = 'steps that come before';
 
 type Facts = Checkpoint['config'];
 
@@ -17,15 +20,13 @@ const remedy = 'open the trainer as it was, or start again without resume';
 /** What decides a run's bits beside its method and optimizer, by name. */
 export function factsOf(
   { batch, seed, precision, views, sliceEvery, sliceWarmup }: Settled,
-  stretches: readonly [Stretch, ...Stretch[]],
+  { steps, warmup, peak }: Schedule,
   source: Pick<ImageSource, 'length' | 'images' | 'digests' | 'names'>,
+  init: Tensors | undefined,
 ): Facts {
-  const { schedule, first } = stretches[stretches.length - 1];
-  const { steps, warmup, peak } = schedule;
   return {
     batch,
     steps,
-    'steps that come before': first,
     warmup,
     'peak learning rate': peak,
     seed,
@@ -35,6 +36,7 @@ export function factsOf(
     pictures: fingerprintOf(source),
     sliceEvery,
     sliceWarmup: sliceWarmup ?? null,
+    init: init ? digestOf(init).join(' ') : null,
     ...Object.fromEntries(leaves('views', views as unknown as Json)),
   };
 }
@@ -94,8 +96,14 @@ export function writeRun({ step, facts, recompute, plan, variants, tensors }: Ru
  */
 export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
   const checkpoint = readCheckpoint(bytes, what);
-  const { recorded, recompute, ...there } = checkpoint.config;
-  refuse(differencesOf(there, facts), 'the run is another');
+  const { recorded, recompute, [before]: distilled = 0, init = null, ...there } = checkpoint.config;
+  if (distilled !== 0)
+    throw new DataError(
+      `${what}: the run began with ${distilled} steps of distillation, which are a run of their own now: train by seed, then ` +
+        'start this one from its encoder, by init (--init)',
+    );
+  const isSame = facts.init === null || init === facts.init; // not given: as it began
+  refuse(differencesOf({ ...there, init: isSame ? facts.init : init }, facts), 'the run is another');
   return checkpoint;
 }
 

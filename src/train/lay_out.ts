@@ -1,3 +1,4 @@
+import type { Tensors } from '../core/state.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Checkpoint } from '../formats/checkpoint.js';
@@ -5,15 +6,16 @@ import { expectMethod, type Method } from '../methods/method.js';
 import type { Device } from '../runtime/device.js';
 import { factsOf, readRun } from './checkpoint.js';
 import { type Settled, settleOptions, type TrainerOptions } from './options.js';
-import { type Stretch, stretchesOf } from './step.js';
+import { type Schedule, scheduleOf } from './schedule.js';
 
 /** What is known of a run before anything of it is on the device. */
 export interface Laid {
-  readonly stretches: readonly [Stretch, ...Stretch[]];
+  readonly schedule: Schedule;
   readonly options: Settled;
   /** What a checkpoint of it has in common with it. */
   readonly facts: Checkpoint['config'];
-  readonly variants: Readonly<Record<string, string>>;
+  /** The weights that an encoder starts from. */
+  readonly init: Tensors | undefined;
   /** Where it goes on from. */
   readonly before: Checkpoint | undefined;
 }
@@ -25,25 +27,21 @@ export interface Laid {
  * another run
  */
 export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
-  const { resume, ...options } = settleOptions(given); // what was read is not kept
+  const { resume, init, ...options } = settleOptions(given); // what was read is not kept
   checkMethod(method, given, options.imageSize);
-  const stretches = stretchesOf(method, options, source);
-  const facts = factsOf(options, stretches, source);
+  const schedule = scheduleOf(options, source);
+  const facts = factsOf(options, schedule, source, init);
   const before = resume && readRun(resume, facts);
   // another adapter may not have them
   const variants = { ...options.variants, ...(before?.adapter === device.name && before.variants) };
-  return { stretches, options, facts, variants, before };
+  const began = before && { init: before.config.init ?? null }; // resumed without init: as it began
+  return { schedule, options: { ...options, variants }, facts: { ...facts, ...began }, init, before };
 }
 
 /** Checks that a method is one, and that options go with it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
   expectMethod('Trainer', method);
-  const { encoders, sliced, before } = method;
-  if (before && !(Number.isInteger(before.epochs) && before.epochs >= 1))
-    throw new ConfigError(
-      `Trainer: expected epochs before a method that are whole and at least 1, got ${before.epochs}; ` +
-        'leave before out for none',
-    );
+  const { encoders, sliced } = method;
   const stride = Math.max(encoders.host.stride, encoders.slim.stride);
   if (imageSize < stride)
     throw new ConfigError(

@@ -2,6 +2,7 @@
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { isWithin, type Range, rangeText } from '../checks/range.js';
 import type { Parameters } from '../core/parameters.js';
+import type { Tensors } from '../core/state.js';
 import { ConfigError } from '../errors.js';
 import { type Augmentation, defaultViews } from '../ops/augment.js';
 import { lars } from '../optim/lars.js';
@@ -47,6 +48,12 @@ export interface TrainerOptions {
   readonly tune?: (plan: Plan) => Promise<Readonly<Record<string, string>>>;
   /** Called as pipelines are compiled. */
   readonly onCompile?: (done: number, total: number) => void;
+  /**
+   * Weights that an encoder starts from in place of random ones, by its own names: `state` of `readEncoder`, say. Of the host's
+   * shapes they are the host's, of the slim encoder's its slice of the host; with two encoders they are the slim one's. What is
+   * behind it, and running statistics that they do not have, begin as ever. A run that is resumed needs them no more.
+   */
+  readonly init?: Tensors;
   /** What `checkpoint()` gave: the run goes on from there. */
   readonly resume?: Uint8Array;
 }
@@ -112,6 +119,10 @@ const rules = {
   variants: { expected: "an object of kernels' variants by their keys", fits: isObject },
   tune: { expected: 'a function that chooses variants, as tune or (plan) => tune(plan, { cache })', fits: isFunction },
   onCompile: { expected: 'a function', fits: isFunction },
+  init: {
+    expected: 'a Map of tensors by name, as readEncoder(bytes).state',
+    fits: (value) => value instanceof Map,
+  },
   resume: { expected: 'the bytes of a checkpoint, a Uint8Array', fits: (value) => value instanceof Uint8Array },
 } satisfies Record<keyof TrainerOptions, Rule>;
 const known = Object.fromEntries(Object.keys(rules).map((key) => [key, 'any'])) as Kinds<TrainerOptions>;

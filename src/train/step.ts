@@ -1,8 +1,7 @@
 // A recorded training step: views, the method's passes and loss, the optimizer, what is read back.
 import { Tape } from '../core/tape.js';
-import type { ImageSource } from '../data/source.js';
 import { ConfigError, ShapeError } from '../errors.js';
-import type { Method, Recipe, StepOutputs, Summary } from '../methods/method.js';
+import type { Method, StepOutputs, Summary } from '../methods/method.js';
 import type { Network } from '../methods/network.js';
 import { collapse } from '../metrics/collapse.js';
 import { type Correlation, correlation } from '../metrics/correlation.js';
@@ -15,44 +14,21 @@ import { type Range, Readback } from '../runtime/readback.js';
 import { isDense, viewText } from '../tensor/footprint.js';
 import { numel, type Tensor } from '../tensor/tensor.js';
 import type { Settled } from './options.js';
-import { mostSteps, type Schedule, scheduleOf } from './schedule.js';
-import { AugmentedViews } from './views.js';
+import type { Schedule } from './schedule.js';
+import { augmentedViews } from './views.js';
 
-/** A stretch of a run: how its steps are computed, and which they are. */
-export interface Stretch {
-  /** Set before its choices of kernels, to tell them from those of others; '' for what a run is about. */
-  readonly name: string;
-  readonly recipe: Recipe;
+/** What a step is recorded from. */
+interface StepParts {
+  readonly method: Method;
   readonly schedule: Schedule;
-  /** The run's step, counted from 0, that is its first. */
-  readonly first: number;
+  readonly options: Settled;
 }
 
-/** What a run consists of: what the method does, and before it what it lets come first. */
-export function stretchesOf(
-  method: Method,
-  { batch, epochs, steps, warmup, lr }: Settled,
-  images: Pick<ImageSource, 'length' | 'name'>,
-): [Stretch, ...Stretch[]] {
-  const schedule = scheduleOf({ batch, epochs, steps, warmup, lr }, images);
-  const { before } = method;
-  if (!before) return [{ name: '', recipe: method, schedule, first: 0 }];
-  const own = scheduleOf({ batch, epochs: before.epochs, lr }, images);
-  if (own.steps + schedule.steps > mostSteps)
-    throw new ConfigError(
-      `distilEpochs (--distil-epochs): expected at most ${mostSteps} steps in all, got ${own.steps} of distillation and ` +
-        `${schedule.steps} that follow. Give fewer.`,
-    );
-  return [
-    { name: `${before.name} `, recipe: before, schedule: own, first: 0 },
-    { name: '', recipe: method, schedule, first: own.steps },
-  ];
-}
-
-/** A step of a stretch, recorded: one plan from images to updated weights, and what it leaves to be read. */
-export class Stage {
-  readonly stretch: Stretch;
+/** A training step, recorded: one plan from images to updated weights, and what it leaves to be read. */
+export class TrainingStep {
   readonly plan: Plan;
+  readonly #method: Method;
+  readonly #schedule: Schedule;
   readonly #device: Device;
   readonly #seed: number;
   readonly #objective: StepOutputs;
@@ -61,22 +37,18 @@ export class Stage {
   #watched: Readback | undefined;
 
   /** Records a step; `compile()` makes it ready to run. */
-  constructor(
-    { plan, stretch, options }: { plan: Plan; stretch: Stretch; options: Settled },
-    network: Network,
-    images: ImageBatch,
-  ) {
+  constructor(plan: Plan, { method, schedule, options }: StepParts, network: Network, images: ImageBatch) {
     this.#device = plan.device;
     this.#seed = options.seed;
-    this.stretch = stretch;
+    this.#method = method;
+    this.#schedule = schedule;
     this.plan = plan;
-    plan.firstStep = stretch.first;
     const { parameters } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    this.#objective = stretch.recipe.record(
+    this.#objective = method.record(
       new Tape(plan, { recompute: options.recompute }),
       network,
-      new AugmentedViews(plan, images, options),
+      augmentedViews(plan, images, options),
     );
     const { metrics: figures, embeddings: watched } = this.#objective;
     for (const [name, told] of Object.entries({ ...figures, ...watched })) {
@@ -94,7 +66,7 @@ export class Stage {
         `train: expected an optimizer without a learning rate of its own, got ${own}; give lr to the trainer, which has a schedule`,
       );
     plan.phase('update', () => this.#objective.update?.());
-    checkAverage(plan, network, stretch.recipe);
+    checkAverage(plan, network, method);
   }
 
   /** What the optimizer carries from step to step, laid out like the weights. */
@@ -104,8 +76,7 @@ export class Stage {
 
   /** The kernel variants in use, by the key of the choice. */
   get choices(): Record<string, string> {
-    const { name } = this.stretch;
-    return Object.fromEntries(this.plan.choices.map(({ id, chosen }) => [`${name}${id}`, chosen.name]));
+    return Object.fromEntries(this.plan.choices.map(({ id, chosen }) => [id, chosen.name]));
   }
 
   async compile(onCompile?: (done: number, total: number) => void): Promise<void> {
@@ -120,10 +91,8 @@ export class Stage {
 
   /** Submits the run's step, counted from 0. Its rate is known at once, its log when the GPU is done. */
   run(step: number): { lr: number; log: Promise<Summary> } {
-    const { recipe, schedule, first } = this.stretch;
-    const own = step - first;
-    const lr = learningRate(own, schedule);
-    const ema = recipe.momentum?.(own, schedule.steps) ?? 1;
+    const lr = learningRate(step, this.#schedule);
+    const ema = this.#method.momentum?.(step, this.#schedule.steps) ?? 1;
     this.plan.run({ step, seed: this.#seed, lr, ema });
     const figures = (this.#figures as Readback).snapshot();
     return { lr, log: figures.then((values) => this.#objective.summarize(values)) };
@@ -157,7 +126,7 @@ export class Stage {
 }
 
 /** Checks that an average that a method keeps is moved by each step, and by how much. */
-function checkAverage(plan: Plan, { average }: Network, { momentum }: Recipe): void {
+function checkAverage(plan: Plan, { average }: Network, { momentum }: Pick<Method, 'momentum'>): void {
   if (!average) return;
   const moves = plan.dispatches.some(({ label }) => label === 'ema.update');
   if (moves && momentum) return;

@@ -16,12 +16,13 @@ import type { Correlation } from '../metrics/correlation.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 import { checkRecorded, writeRun } from './checkpoint.js';
+import { type RunCost, runCostOf } from './cost.js';
 import { type Laid, layOut } from './lay_out.js';
 import type { Settled, TrainerOptions } from './options.js';
 import { type RecalibrateOptions, recalibrate } from './recalibrate.js';
 import type { Schedule } from './schedule.js';
 import { checkLoad, type Held, loadState, saveState } from './state.js';
-import { Stage, type Stretch } from './step.js';
+import { TrainingStep } from './step.js';
 
 /** What a step tells: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {
@@ -51,36 +52,36 @@ export interface TrainedEncoder {
  */
 export class Trainer {
   readonly network: Network;
-  /** That of the method, without what it lets come before. */
   readonly schedule: Schedule;
   readonly #device: Device;
   readonly #loader: Loader;
-  readonly #stretches: readonly Stretch[];
+  readonly #method: Method;
   readonly #options: Settled;
   /** What a checkpoint of this run has in common with it. */
   readonly #facts: Checkpoint['config'];
   /** Whether the slim encoder's channels are selected again during training. */
   readonly #selects: boolean;
-  #stage: Stage | undefined;
-  /** The kernel variants of all stretches that are known so far. */
-  #variants: Readonly<Record<string, string>>;
   /** What tells the teacher from another. */
   #teacher: Float32Array | undefined;
+  #recorded: TrainingStep | undefined;
+  /** Bytes that last: of the network, and of what the optimizer carries. */
+  #lasting: number;
   #step = 0;
   /** Name of the pending async call, for re-entrancy errors. */
   #under: string | undefined;
   #disposed = false;
 
-  private constructor(device: Device, method: Method, loader: Loader, { stretches, options, facts, variants }: Laid) {
+  private constructor(device: Device, method: Method, loader: Loader, { schedule, options, facts }: Laid) {
     this.#device = device;
-    this.schedule = (stretches.at(-1) as Stretch).schedule;
+    this.#method = method;
     this.#loader = loader;
+    this.schedule = schedule;
     this.#options = options;
     this.#facts = facts;
-    this.#variants = variants;
-    this.#stretches = stretches;
     this.#selects = method.sliced !== false && method.sliced.slice === 'l1';
+    const { allocated } = device;
     this.network = new Network(device, method);
+    this.#lasting = device.allocated - allocated;
     this.network.initialize(draws(options.seed, stream.init));
   }
 
@@ -90,7 +91,7 @@ export class Trainer {
    * @param method what to train and how, as `saclXd(encoder)`, or one of your own
    * @throws ConfigError for an option that is unknown or wrong, images that are fewer than a batch or smaller than the encoder's
    * stride, or where there is no teacher to distil from; DataError for bytes to resume that are those of another run, all that
-   * differs by name; OutOfMemoryError where a tensor is over the adapter's limits, before any activation is allocated
+   * differs by name, or for `init` that does not fit the encoders; OutOfMemoryError where a tensor is over the adapter's limits, before any activation is allocated
    */
   static async open(
     device: Device,
@@ -107,7 +108,8 @@ export class Trainer {
     try {
       trainer = new Trainer(device, method, loader, laid);
       if (method.teacher) trainer.#teacher = await fingerprint(method.teacher);
-      await trainer.#enter(laid.before?.step ?? 0);
+      if (laid.init && !laid.before) await trainer.network.loadEncoder(laid.init, 'init (--init)');
+      await trainer.#open();
       if (laid.before) await trainer.#resume(laid.before);
       return trainer;
     } catch (error) {
@@ -122,67 +124,51 @@ export class Trainer {
     await this.load(before.step, toTensors(before.tensors, 'checkpoint'));
   }
 
-  /** The stage of a step, counted from 0; after the last step, that of the last. */
-  async #enter(step: number): Promise<Stage> {
-    if (this.#disposed) throw new DeviceError('train: used after dispose()');
-    const stretch = this.#stretches.findLast(({ first }) => first <= step) as Stretch;
-    if (this.#stage?.stretch === stretch) return this.#stage;
-    this.#stage?.dispose();
-    this.#stage = undefined;
-    const { tune, onCompile } = this.#options;
-    const variants = this.#variantsOf(stretch);
-    let stage = this.#record(stretch, variants);
+  /** Records the step, tunes it where that is asked for, and compiles it. */
+  async #open(): Promise<void> {
+    const { variants, tune, onCompile } = this.#options;
+    const { allocated } = this.#device;
+    let step = this.#record(variants);
     try {
+      this.#lasting += this.#device.allocated - allocated;
       if (tune && !Object.keys(variants).some(isNumbered)) {
-        const tuned = await tune(stage.plan);
-        stage.dispose();
-        stage = this.#record(stretch, { ...tuned, ...variants });
+        const tuned = await tune(step.plan);
+        step.dispose();
+        step = this.#record({ ...tuned, ...variants });
       }
-      await stage.compile(onCompile);
+      await step.compile(onCompile);
     } catch (error) {
-      stage.dispose();
+      step.dispose();
       throw error;
     }
-    this.#stage = stage;
-    const others = Object.entries(this.#variants).filter(([key]) => !isNumbered(key) || this.#owner(key) !== stretch);
-    this.#variants = { ...Object.fromEntries(others), ...stage.choices };
-    return stage;
+    this.#recorded = step;
   }
 
-  /** The kernel variants of a stretch, as far as they are known: its own choices, and all that name a kind. */
-  #variantsOf(stretch: Stretch): Record<string, string> {
-    const own = Object.entries(this.#variants).flatMap(([key, variant]) => {
-      if (!isNumbered(key)) return [[key, variant]];
-      return this.#owner(key) === stretch ? [[key.slice(stretch.name.length), variant]] : [];
-    });
-    return Object.fromEntries(own);
-  }
-
-  /** The stretch that a choice belongs to, by the beginning of its key. */
-  #owner(key: string): Stretch {
-    const own = this.#stretches.find(({ name }) => name !== '' && key.startsWith(name));
-    return own ?? (this.#stretches.at(-1) as Stretch);
-  }
-
-  /** A stage that is not yet compiled. */
-  #record(stretch: Stretch, variants: Readonly<Record<string, string>>): Stage {
+  /** A step that is not yet compiled. */
+  #record(variants: Readonly<Record<string, string>>): TrainingStep {
     const plan = new Plan(this.#device, { label: 'step', variants });
+    const parts = { method: this.#method, schedule: this.schedule, options: this.#options };
     try {
-      return new Stage({ plan, stretch, options: this.#options }, this.network, this.#loader);
+      return new TrainingStep(plan, parts, this.network, this.#loader);
     } catch (error) {
       plan.dispose();
       throw error;
     }
   }
 
-  /** The plan of the current step, or of the next. */
+  get #current(): TrainingStep {
+    if (!this.#recorded) throw new DeviceError('train: used after dispose()');
+    return this.#recorded;
+  }
+
+  /** The plan of a step. */
   get plan(): Plan {
     return this.#current.plan;
   }
 
-  get #current(): Stage {
-    if (!this.#stage) throw new DeviceError('train: used after dispose(), or after a stage that could not be opened');
-    return this.#stage;
+  /** What the run computes and holds, from its step as it is recorded. */
+  get cost(): RunCost {
+    return runCostOf(this.plan, this.schedule, this.#options, this.#lasting);
   }
 
   /** Steps done. */
@@ -192,13 +178,12 @@ export class Trainer {
 
   /** Steps in all. */
   get steps(): number {
-    const { first, schedule } = this.#stretches.at(-1) as Stretch;
-    return first + schedule.steps;
+    return this.schedule.steps;
   }
 
-  /** The kernel variants that the run computes with, by the key of the choice: those of its stretches that are known so far. */
+  /** The kernel variants that the run computes with, by the key of the choice. */
   get choices(): Record<string, string> {
-    return Object.fromEntries(Object.entries(this.#variants).filter(([key]) => isNumbered(key)));
+    return this.#current.choices;
   }
 
   /**
@@ -246,16 +231,15 @@ export class Trainer {
   }
 
   async #train(step: number): Promise<StepMetrics> {
-    const stage = await this.#enter(step);
+    const recorded = this.#current;
     const changed = this.#reselects(step) ? await this.network.parameters.select() : undefined;
     await this.#loader.prepare(step);
-    const { lr, log } = stage.run(step);
+    const { lr, log } = recorded.run(step);
     if (step + 1 < this.steps) this.#loader.prefetch(step + 1);
     const { stepsPerEpoch } = this.schedule;
     const ends = (step + 1) % stepsPerEpoch === 0 || step + 1 === this.steps;
-    const [summary, collapsing] = await Promise.all([log, ends ? stage.measureCollapse() : undefined]);
+    const [summary, collapsing] = await Promise.all([log, ends ? recorded.measureCollapse() : undefined]);
     this.#step = step + 1;
-    if (this.#step < this.steps) await this.#enter(this.#step); // now, for a checkpoint holds the moments of the next step
     const epoch = Math.floor(step / stepsPerEpoch);
     const selection = changed !== undefined && { channelsChanged: changed };
     return { step: this.#step, epoch, lr, ...summary, ...collapsing, ...selection };
@@ -306,8 +290,7 @@ export class Trainer {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
       throw new DataError(`checkpoint: expected a step from 0 to ${this.steps}, got ${step}`);
     await this.#alone('load', async () => {
-      checkLoad(this.network, this.#held, tensors); // moments have the same names in all stages
-      await this.#enter(Math.min(step, this.steps - 1));
+      checkLoad(this.network, this.#held, tensors);
       await loadState(this.#device, this.network, this.#held, tensors);
       this.#step = step;
     });
@@ -386,8 +369,8 @@ export class Trainer {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#stage?.dispose();
-    this.#stage = undefined;
+    this.#recorded?.dispose();
+    this.#recorded = undefined;
     this.network.dispose();
     this.#loader.dispose();
   }

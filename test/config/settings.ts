@@ -3,7 +3,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { nearest } from '../../src/checks/nearest.js';
 import { freeKeys } from '../../src/config/free.js';
-import { methodNames, optimizers } from '../../src/config/kinds.js';
+import { optimizers } from '../../src/config/kinds.js';
+import { methodNames } from '../../src/config/methods.js';
 import { presets } from '../../src/config/presets.js';
 import {
   changeSettings,
@@ -157,18 +158,17 @@ test('every method has its own defaults', () => {
   const of = (method: string, more = {}) => parseConfig({ data: 'photos', method, width: 0.25, ...more });
   const moco = of('moco_v2');
   assert.equal([moco.projector, moco.embedding, moco.temperature, moco.ema, moco.queue], [256, 128, 0.2, 0.999, 4096]);
-  assert.equal([moco.ratio, moco.alpha, moco.teacher, moco.distilEpochs], [1, 1, null, 0]);
+  assert.equal([moco.ratio, moco.alpha, moco.teacher, moco.init], [1, 1, null, null]);
   assert.is(of('moco_v2', { imageSize: 224 }).queue, 65536);
   const byol = of('byol');
   assert.equal([byol.projector, byol.embedding, byol.ema], [4096, 256, 0.996]);
-  const small = of('ssl_small', { teacher: 'runs/a' });
-  assert.equal([small.temperature, small.projector, small.distilEpochs], [0.1, 512, 5]);
+  const small = of('ssl_small', { init: 'runs/a' });
+  assert.equal([small.temperature, small.projector, small.init], [0.1, 512, 'runs/a']);
   assert.equal([small.brightness, small.contrast, small.saturation, small.hue], [0.8, 0.8, 0.8, 0.2]);
-  assert.equal([of('ssl_small').distilEpochs, of('ssl_small', { teacher: 'x', distilEpochs: 2 }).distilEpochs], [0, 2]);
   const seed = of('seed', { teacher: 'runs/a' });
   assert.equal([seed.temperature, seed.teacherTemperature, seed.projector], [0.2, 0.01, 256]);
   assert.is(of('disco', { teacher: 'runs/a' }).projector, 2048);
-  assert.equal([of('rekd').ratio, of('rekd').neighbours], [1.5, 5]);
+  assert.equal([of('rekd').ratio, of('rekd').neighbors], [1.5, 5]);
   const oss = of('oss');
   assert.equal([oss.ratio, oss.prototypes, oss.epsilon, oss.sinkhorn, oss.temperature], [1.5, 300, 0.05, 3, 0.1]);
   assert.ok(usedKeys(moco).includes('queue') && !usedKeys(moco).includes('lambda'));
@@ -179,24 +179,28 @@ test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', method: 'xd', ratio: 1.5 }, 'host is its slim encoder', '--method sacl_xd');
   refused({ data: 'emoji', method: 'xd', bn: 'private' }, 'bn (--bn): only valid with method', 'is no slice');
   refused({ data: 'emoji', method: 'barlow_twins', ratio: 2 }, 'ratio (--ratio): expected 1');
-  refused({ data: 'emoji', method: 'sacl', alpha: 0.9 }, 'alpha (--alpha): expected 1', '--method sacl_xd');
-  refused({ data: 'emoji', method: 'barlow_twins', alpha: 0.9 }, '--method xd');
+  refused(
+    { data: 'emoji', method: 'sacl', alpha: 0.9 },
+    'alpha (--alpha): only valid with method (--method) sacl_xd or xd',
+    'choose sacl_xd',
+  );
+  refused({ data: 'emoji', method: 'barlow_twins', alpha: 0.9 }, 'sacl_xd or xd');
   refused({ data: 'emoji', method: 'moco_v2', ratio: 1.5 }, 'ratio (--ratio): expected 1 with method moco_v2');
   refused({ data: 'emoji', method: 'moco_v2', lambda: 0.1 }, 'lambda (--lambda): only valid with method', 'xd');
   refused({ data: 'emoji', queue: 100 }, 'queue (--queue): only valid with method', 'moco_v2', 'sacl_xd');
   refused({ data: 'emoji', method: 'seed' }, 'teacher (--teacher): required by method seed', 'slim.safetensors');
   refused({ data: 'emoji', method: 'xd', teacher: 'runs/a' }, 'teacher (--teacher): only valid with', 'seed');
   refused(
-    { data: 'emoji', method: 'ssl_small', distilEpochs: 3 },
-    'distilEpochs (--distil-epochs): expected 0',
-    '--teacher',
+    { data: 'emoji', method: 'ssl_small', teacher: 'runs/a' },
+    'teacher (--teacher): only valid with --method seed or disco',
+    'give its run as --init',
   );
   refused(
     { data: 'emoji', method: 'moco_v2', queue: 100 },
     'queue (--queue): expected at least the batch, 256',
     'got 100',
   );
-  refused({ data: 'emoji', method: 'rekd', batch: 4, queue: 4, neighbours: 5 }, 'neighbours', 'at most the queue, 4');
+  refused({ data: 'emoji', method: 'rekd', batch: 4, queue: 4, neighbors: 5 }, 'neighbors', 'at most the queue, 4');
   refused({ data: 'emoji', epochs: 1, steps: 1 }, 'expected epochs or steps', 'Leave one out');
   refused({ data: 'emoji', steps: 10, warmup: 11 }, "at most the run's 10 steps, got 11");
   refused({ data: 'emoji', cropMin: 0.9, cropMax: 0.5 }, 'at most cropMax, 0.5, got 0.9');

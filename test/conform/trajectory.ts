@@ -55,7 +55,7 @@ export async function trajectory(of: Case): Promise<Check[]> {
   try {
     const views = { a: of.filled('a', [N, C, H, W]), b: of.filled('b', [N, C, H, W]) };
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const objective = method.record(new Tape(plan), network, views);
+    const objective = method.record(new Tape(plan), network, { a: () => views.a, b: () => views.b });
     const rules = { momentum: number('momentum'), weightDecay: number('wd') };
     const isLars = attributes.optimizer === 'lars';
     const optimizer = isLars

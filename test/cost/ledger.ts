@@ -1,14 +1,14 @@
 // What a step computes, as its plan says, against what the encoders' tables predict.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { methodNames } from '../../src/config/kinds.js';
+import { methodNames, methods } from '../../src/config/methods.js';
 import { methodOf } from '../../src/config/run.js';
 import { parseConfig, type TrainConfig } from '../../src/config/settings.js';
 import { Tape } from '../../src/core/tape.js';
-import { methodPasses, type Passes, type Role } from '../../src/cost/passes.js';
 import { workOf } from '../../src/cost/work.js';
 import type { Method } from '../../src/methods/method.js';
 import { Network } from '../../src/methods/network.js';
+import type { Passes, Role } from '../../src/methods/settings.js';
 import type { Teacher } from '../../src/methods/teacher.js';
 import { sequential } from '../../src/nn/module.js';
 import type { Device } from '../../src/runtime/device.js';
@@ -45,7 +45,10 @@ function record(on: Device, config: TrainConfig) {
   const network = new Network(on, method);
   const plan = new Plan(on);
   const shape = [config.batch, 3, config.imageSize, config.imageSize];
-  method.record(new Tape(plan), network, { a: transient(plan, 'a', shape), b: transient(plan, 'b', shape) });
+  method.record(new Tape(plan), network, {
+    a: () => transient(plan, 'a', shape),
+    b: () => transient(plan, 'b', shape),
+  });
   const { dispatches } = plan;
   plan.dispose();
   network.dispose();
@@ -78,7 +81,7 @@ for (const method of methodNames)
       const shape = [N, 3, config.imageSize, config.imageSize];
 
       let [predicted, rule] = [0, 0];
-      for (const [role, { trained, frozen }] of Object.entries(methodPasses[method]) as [Role, Passes][]) {
+      for (const [role, { trained = 0, frozen = 0 }] of Object.entries(methods[method].passes) as [Role, Passes][]) {
         const networks = through(role, recorded, teacher);
         const live = workOf(sequential(...networks.trained), networks.width, shape);
         const still = workOf(sequential(...networks.frozen), networks.width, shape);

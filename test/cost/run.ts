@@ -1,9 +1,9 @@
 // What a run will compute and hold, told without an adapter, against the run itself.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { methodNames } from '../../src/config/kinds.js';
+import { methodNames } from '../../src/config/methods.js';
 import { parseConfig } from '../../src/config/settings.js';
-import { flopsOf, runCost } from '../../src/cost/run.js';
+import { runCost } from '../../src/cost/run.js';
 import { costNote, runText } from '../../src/cost/text.js';
 import { planarSource } from '../../src/data/derived.js';
 import { ConfigError } from '../../src/errors.js';
@@ -38,8 +38,10 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       const cost = runCost(config, 20);
       const before = device.allocated;
       const trainer = await openTrainer(device, config, images(20, 16));
-      const [{ step }] = cost.stretches;
+      const { step } = cost;
       assert.equal(step, ledgerOf(trainer.plan.dispatches));
+      assert.equal(trainer.cost.memory.lasting, cost.memory.lasting);
+      assert.equal({ ...trainer.cost, memory: 0 }, { ...cost, memory: 0 });
       assert.is(cost.steps, trainer.steps);
       assert.is(cost.flops, 6 * step.flops);
       const { heldBytes } = statsOf(trainer.plan);
@@ -52,23 +54,6 @@ for (const optimizer of ['sgd', 'adamw', 'lars'])
       );
       trainer.dispose();
     });
-
-test('a run that begins with distillation is counted by both of its stretches', () => {
-  const config = parseConfig({ ...small, method: 'ssl_small', teacher: 'file', distilEpochs: 2, epochs: 3, queue: 64 });
-  const { stretches, steps, flops } = runCost(config, 16, makeTeacher(metaDevice(), generator()));
-  assert.equal(
-    stretches.map(({ name, steps }) => [name, steps]),
-    [
-      ['distil', 4],
-      ['', 6],
-    ],
-  );
-  assert.is(steps, 10);
-  const [before, after] = stretches.map(({ step }) => step.flops);
-  assert.is(flops, 4 * before + 6 * after);
-  assert.is(flopsOf({ stretches }, 5), 4 * before + after);
-  assert.ok(stretches[0].step.parts.some(({ name }) => name === 'teacher'));
-});
 
 test('what a run tells of its cost fits 80 columns, for every method', () => {
   for (const method of methodNames) {

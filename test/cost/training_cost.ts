@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { publishedColumn, publishedText } from '../../experiments/published_cost.js';
 import type { EncoderName } from '../../src/config/encoders.js';
-import { type MethodName, methodNames } from '../../src/config/kinds.js';
+import { type MethodName, methodNames } from '../../src/config/methods.js';
 import { type TrainingSpec, trainingCost } from '../../src/cost/training_cost.js';
 import { publishedWork } from '../../src/cost/work.js';
 import { ConfigError } from '../../src/errors.js';

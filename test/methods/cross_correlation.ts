@@ -57,7 +57,7 @@ async function gradientsOf(
   };
   const plan = new Plan(device);
   plan.clear({ storage: network.parameters.grads, offset: 0, bytes: network.parameters.size * 4 });
-  const objective = method.record(new Tape(plan), network, views);
+  const objective = method.record(new Tape(plan), network, { a: () => views.a, b: () => views.b });
   await plan.compile();
   plan.poison();
   plan.run();

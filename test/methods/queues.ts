@@ -41,7 +41,10 @@ for (const [name, make] of Object.entries(methods))
     const views = ['a', 'b'].map((view) => upload(device, view, [N, 3, S, S], randoms(random, N * 3 * S * S)));
     const plan = new Plan(device);
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    const { embeddings: watched, update } = method.record(new Tape(plan), network, { a: views[0], b: views[1] });
+    const { embeddings: watched, update } = method.record(new Tape(plan), network, {
+      a: () => views[0],
+      b: () => views[1],
+    });
     const optimizer = sgd(plan, parameters, { momentum: 0, weightDecay: 0 });
     update?.();
     await plan.compile();

@@ -24,11 +24,10 @@ export const settings = {
   teacherTemperature: 0.1,
   queue: 11,
   ema: 0.9,
-  neighbours: 3,
+  neighbors: 3,
   prototypes: 9,
   epsilon: 0.2,
   sinkhorn: 3,
-  distilEpochs: 1,
 } as const;
 
 const { projector, embedding, temperature, teacherTemperature, queue, ema } = settings;
@@ -40,7 +39,7 @@ export const settingsOf = {
   byol: { ...head, ema },
   seed: { ...head, temperature, queue, teacherTemperature },
   disco: contrast,
-  rekd: { ...contrast, neighbours: settings.neighbours },
+  rekd: { ...contrast, neighbors: settings.neighbors },
   oss: {
     ...head,
     temperature,
@@ -48,7 +47,7 @@ export const settingsOf = {
     epsilon: settings.epsilon,
     sinkhorn: settings.sinkhorn,
   },
-  ssl_small: { ...contrast, teacherTemperature, distilEpochs: settings.distilEpochs },
+  ssl_small: contrast,
 } as const;
 
 /** A frozen encoder of another width than the one that learns, with running statistics as a trained one has. */

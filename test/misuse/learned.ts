@@ -78,12 +78,12 @@ export const learned: Readonly<Record<string, Door>> = {
   disco: { where: /^disco: /, options: { ...contrast, teacher: never }, call: (_, options) => disco(tiny, options) },
   sslSmall: {
     where: /^sslSmall: /,
-    options: { ...contrast, ...learning, teacherTemperature: above(0), distilEpochs: whole(0, 1e6) },
+    options: contrast,
     call: (_, options) => sslSmall(tiny, options),
   },
   rekd: {
     where: /^rekd: /,
-    options: { ...contrast, neighbours: whole(1, 64) },
+    options: { ...contrast, neighbors: whole(1, 64) },
     call: (_, options) => rekd(tiny, host, options),
   },
   oss: {
@@ -117,7 +117,7 @@ export const learned: Readonly<Record<string, Door>> = {
       const plan = new Plan(device);
       const x = transient(plan, 'x', [2, 3, 8, 8]);
       const embed = embedder(tiny, method.heads[0]);
-      return infoNce(new Tape(plan), network, embed, { a: x, b: x }, network.queues.queue, options);
+      return infoNce(new Tape(plan), network, embed, { a: () => x, b: () => x }, network.queues.queue, options);
     },
   },
   Tape: {

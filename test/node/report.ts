@@ -52,7 +52,7 @@ test('the page asks the network for nothing, and escapes what it is given', () =
 test('the page tells what the run computes, where that is known', () => {
   const config = parseConfig({ ...presets.demo, steps: 900 });
   const cost = runCost(config, 1525);
-  const [{ step }] = cost.stretches;
+  const { step } = cost;
   const page = renderReport(data({ config, cost }));
   const whole = step.flops / 1e9;
   for (const part of [

@@ -2,7 +2,8 @@
 import { basename, dirname } from 'node:path';
 import { type EncoderName, encoderNames } from '../../config/encoders.js';
 import { completeSetting, flagOf, flagsOf } from '../../config/flags.js';
-import { choice, integer, methodNames, number, required, text } from '../../config/kinds.js';
+import { choice, integer, number, required, text } from '../../config/kinds.js';
+import { methodNames } from '../../config/methods.js';
 import { changeSettings, parseConfig } from '../../config/settings.js';
 import { runCost } from '../../cost/run.js';
 import { runText, trainingText } from '../../cost/text.js';
@@ -88,7 +89,7 @@ export async function costOfFile(
   { images, ...given }: Readonly<Record<string, unknown>>,
 ): Promise<string> {
   const config = parseConfig(changeSettings(await readSettings(file), given));
-  if (images === undefined && (config.steps === null || config.distilEpochs > 0))
+  if (images === undefined && config.steps === null)
     completeSetting('images (--images)', { ...training.images, default: required, remedy: countsEpochs }, images);
   const teacher = await openTeacher(config, metaDevice());
   const cost = runCost(config, images === undefined ? Number.MAX_SAFE_INTEGER : Number(images), teacher);

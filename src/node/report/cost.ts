@@ -1,11 +1,10 @@
-import type { RunCost, StretchCost } from '../../cost/run.js';
 import { flopText } from '../../cost/text.js';
 import type { LedgerPart } from '../../runtime/ledger.js';
+import type { RunCost } from '../../train/cost.js';
 import { escapeHtml, percent, scrollTable } from './page.js';
 
 /** FLOPs of a step, part by part, and FLOPs per second where the `seconds` of a step are known. */
-export function costSection({ stretches, steps, flops, batch }: RunCost, seconds?: number): string {
-  const { step } = stretches.at(-1) as StretchCost;
+export function costSection({ step, steps, flops, batch }: RunCost, seconds?: number): string {
   const pace = seconds ? ` At the median step that is ${flopText(step.flops / seconds)} a second.` : '';
   const row = ({ name, forward, backward }: LedgerPart) => {
     const share = percent((forward + backward) / step.flops);

@@ -1,14 +1,14 @@
 // report.html of a run.
+import { methods } from '../../config/methods.js';
 import { type SettingKey, type TrainConfig, usedKeys } from '../../config/settings.js';
-import { flopsOf, type RunCost } from '../../cost/run.js';
 import { flopText } from '../../cost/text.js';
+import type { RunCost } from '../../train/cost.js';
 import { duration, figure } from '../cli/progress.js';
 import type { Evaluation } from '../eval/scores.js';
 import { stepSeconds } from '../run/pace.js';
 import { type Chart, renderChart, span } from './chart.js';
 import { type Correlation, correlationSection } from './correlation.js';
 import { costSection } from './cost.js';
-import { methodWords } from './methods.js';
 import { escapeHtml, percent, renderPage, resultsHere } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
 
@@ -42,22 +42,32 @@ export function renderReport(data: ReportData): string {
     evaluation ? evaluationSection(evaluation) : '',
     resultsHere,
     `<section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
-    data.correlation ? correlationSection(data.correlation, methodWords[config.method].compared) : '',
+    data.correlation ? correlationSection(data.correlation, methods[config.method].compared) : '',
     data.cost ? costSection(data.cost, stepSeconds(data.metrics)) : '',
     configSection(data),
     config.data === 'emoji' ? attributions : '',
   ];
   return renderPage({
-    title: `${methodWords[config.method].title} on ${escapeHtml(config.data)}`,
+    title: `${methods[config.method].title} on ${escapeHtml(config.data)}`,
     kicker: 'slimgrad run report',
     lead: lead(data),
     main: main.join('\n'),
   });
 }
 
+/** Who is trained. */
+function whoText({ method, ratio, encoder, width, init }: TrainConfig): string {
+  const slim = `${encoder} at width ${figureOf(width)}`;
+  const { networks, teacher } = methods[method];
+  const wide = `a host ${figureOf(ratio)} times as wide; both are trained together`;
+  const start = init === null ? '' : ` Training started from ${escapeHtml(init)}.`;
+  if (networks === 'sliced') return `The slim encoder, ${slim}, is a slice of ${wide}.${start}`;
+  if (networks === 'two') return `The slim encoder, ${slim}, learns from ${wide}.${start}`;
+  return teacher ? `The encoder, ${slim}, learns from a frozen teacher.${start}` : `One encoder, ${slim}.${start}`;
+}
+
 function lead({ config, adapter, images }: ReportData): string {
-  const encoder = `${config.encoder} at width ${figureOf(config.width)}`;
-  const who = methodWords[config.method].who(encoder, figureOf(config.ratio));
+  const who = whoText(config);
   const set = `${images.toLocaleString('en')} ${config.protocol === 'paired' ? 'pairs' : 'images'}`;
   const protocol = config.protocol === 'paired' ? 'paired: two drawings of one emoji are the two views' : 'augmented';
   return `${who} ${set} of ${config.imageSize} x ${config.imageSize} pixels, protocol ${protocol}. Computed on ${escapeHtml(adapter)}.`;
@@ -76,9 +86,8 @@ function tiles({ config, metrics, evaluation, cost }: ReportData): string {
     items.push(['images seen', seen.toLocaleString('en'), `${figure(Number(last.epoch) + 1)} epochs begun`]);
   }
   if (last && cost) {
-    const flops = flopsOf(cost, Number(last.step));
-    const [value, unit] = flopText(flops).split(' ');
-    items.push([`${unit} computed`, value, `${flopText(flops / Number(last.step))} a step`]);
+    const [value, unit] = flopText(Number(last.step) * cost.step.flops).split(' ');
+    items.push([`${unit} computed`, value, `${flopText(cost.step.flops)} a step`]);
   }
   if (seconds) {
     items.push(['images a second', figure(config.batch / seconds), `${figure(seconds * 1000)} ms a step (median)`]);

@@ -1,12 +1,12 @@
 // A run of `slimgrad pretrain`: the loop around a trainer, with checkpoints, logs, signals and the report.
 import type { TrainConfig } from '../../config/settings.js';
-import type { RunCost } from '../../cost/run.js';
 import { readTrained, type Trained, trainedOn, writeTrained } from '../../data/trained.js';
 import { NonFiniteError, SlimgradError } from '../../errors.js';
 import type { Checkpoint } from '../../formats/checkpoint.js';
 import { f32, toTensors } from '../../formats/safetensors.js';
 import { writeEncoder } from '../../inference/encoder_file.js';
 import { encoderOf, identity } from '../../inference/run_file.js';
+import type { RunCost } from '../../train/cost.js';
 import type { Trainer } from '../../train/trainer.js';
 import { openPrelude, openProgress, type Progress, type Terminal } from '../cli/progress.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from '../data/record.js';
@@ -48,11 +48,17 @@ export interface Session {
 
 /**
  * Opens device, data and trainer. `kernels` are a run's choices so far, to be used again on an adapter of that name; where the data
- * are not made of what is `known`, it is an error.
+ * are not made of what is `known`, it is an error. What is `resumed` has weights of its own.
  */
 export type OpenSession = (
   config: TrainConfig,
-  options: { kernels?: Kernels; known?: DataRecord; note(line: string): void; status?(text: string): void },
+  options: {
+    kernels?: Kernels;
+    known?: DataRecord;
+    resumed?: boolean;
+    note(line: string): void;
+    status?(text: string): void;
+  },
 ) => Promise<Session>;
 
 /** The exit codes of a run that a signal ended. SIGHUP: its terminal is closed; SIGPIPE: nobody reads what it prints any more. */
@@ -97,7 +103,7 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: T
   try {
     const before = checkpoint && (await folder.data());
     const known = config.acceptData ? undefined : before;
-    const options = { ...(kernels && { kernels }), ...(known && { known }) };
+    const options = { ...(kernels && { kernels }), ...(known && { known }), resumed: checkpoint !== undefined };
     session = await open(config, { ...options, note, status: prelude.status });
     const { trainer, adapter } = session;
     if (checkpoint) compareData(config, checkpoint, before, session.data, note);

@@ -1,21 +1,22 @@
 // Opens device, data and trainer for a run.
 import { methodOf, trainerOptionsOf } from '../../config/run.js';
 import type { Tensors } from '../../core/state.js';
-import { runCost } from '../../cost/run.js';
 import { costNote } from '../../cost/text.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { encoderOf } from '../../inference/run_file.js';
 import { statsOf } from '../../runtime/stats.js';
+import { initialState } from '../../train/initial_state.js';
 import { Trainer } from '../../train/trainer.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { tuning } from '../device/tuning.js';
 import { evaluate, pixelBaseline } from '../eval/evaluate.js';
+import { readInit } from './init_file.js';
 import type { OpenSession, Session } from './pretrain.js';
 import { openTeacher } from './teacher_file.js';
 
 /** Opens device, data and trainer for a run. */
-export const openSession: OpenSession = async (config, { kernels, known, note, status }): Promise<Session> => {
+export const openSession: OpenSession = async (config, { kernels, known, resumed, note, status }): Promise<Session> => {
   const { data, protocol } = config;
   const dataset = await openDataset(data, {
     ...datasetOptionsOf(config),
@@ -28,31 +29,34 @@ export const openSession: OpenSession = async (config, { kernels, known, note, s
   try {
     const teacher = await openTeacher(config, device);
     if (teacher) note(`Learning from ${config.teacher}, ${teacher.features} features.`);
-    if (config.method === 'ssl_small' && !teacher)
-      note('No --teacher to distil from first: SSL-Small begins from random weights.');
     note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
-    const cost = runCost(config, dataset.train.length, teacher);
-    note(costNote(cost));
+    const init = resumed ? undefined : await readInit(config);
+    if (init) note(`Starting from ${config.init}.`);
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
     const variants = kernels?.adapter === device.name ? kernels.variants : undefined;
-    const trainer = await Trainer.open(device, methodOf(config, teacher), dataset.train, {
+    const method = methodOf(config, teacher);
+    const trainer = await Trainer.open(device, method, dataset.train, {
       ...trainerOptionsOf(config),
+      ...(init && { init }),
       ...(variants && { variants }),
       ...(config.tune && { tune: tuning(note) }),
       onCompile: (done, total) => status?.(`Compiling kernels: ${done} of ${total}`),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     note(`Compiled ${statsOf(trainer.plan).pipelines} kernels in ${seconds} s.`);
+    note(costNote(trainer.cost));
     // Before any checkpoint is loaded: the encoder as the seed made it.
-    const untrained = await trainer.encoderState('slim');
+    const untrained = init
+      ? await initialState(device, method, 'slim', config.seed)
+      : await trainer.encoderState('slim');
     return {
       trainer,
       adapter: device.name,
       images: dataset.train.length,
       ...(dataset.record && { data: dataset.record }),
       ...(dataset.train.digests && { digests: dataset.train.digests }),
-      cost,
+      cost: trainer.cost,
       evaluate: async () => {
         note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
         const states: [string, Tensors][] = [

@@ -1,0 +1,58 @@
+// The weights that a run starts from.
+import { methods } from '../../config/methods.js';
+import type { TrainConfig } from '../../config/settings.js';
+import type { Tensors } from '../../core/state.js';
+import { DataError } from '../../errors.js';
+import { readSafetensors } from '../../formats/safetensors.js';
+import { readEncoder } from '../../inference/encoder_file.js';
+import { encoderOf } from '../../inference/run_file.js';
+import { findState } from '../../inference/state_dict.js';
+import { namingsOf } from '../../inference/torchvision.js';
+import { readBytes } from '../system/files.js';
+import { weightsFile } from './weights_file.js';
+
+/**
+ * The tensors of the encoder that `config.init` names: of a run folder the host's where the method slices one, else the slim one's;
+ * of a file those in it. Undefined where it names none.
+ *
+ * @throws DataError where there is no such file, or it holds no encoder of these settings
+ */
+export async function readInit(config: TrainConfig): Promise<Tensors | undefined> {
+  const { init, method } = config;
+  if (init === null) return undefined;
+  const sliced = methods[method].networks === 'sliced';
+  try {
+    const file = await weightsFile(init, sliced ? 'host' : 'slim');
+    const bytes = await readBytes(file);
+    const { tensors, metadata } = readSafetensors(bytes, file);
+    if (metadata.format?.startsWith('slimgrad')) return readEncoder(bytes, { file }).state;
+    return torchvisionState(config, tensors, file, sliced);
+  } catch (cause) {
+    if (!(cause instanceof DataError)) throw cause;
+    throw new DataError(`init (--init): ${cause.message}`, { cause });
+  }
+}
+
+/** A state dict of torchvision or of a program that uses its names: of the slim encoder's shapes, or of the host's. */
+function torchvisionState(
+  config: TrainConfig,
+  tensors: Parameters<typeof findState>[1],
+  file: string,
+  sliced: boolean,
+): Tensors {
+  const of = (part: 'host' | 'slim') => {
+    const width = config.width * (part === 'host' ? config.ratio : 1);
+    const what = `${config.encoder} of width ${width}`;
+    return findState(encoderOf(config, part), tensors, { what, namings: namingsOf(config.encoder) }, file);
+  };
+  try {
+    return of('slim');
+  } catch (refused) {
+    if (!sliced || config.ratio === 1) throw refused;
+    try {
+      return of('host');
+    } catch {
+      throw refused;
+    }
+  }
+}
