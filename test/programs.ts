@@ -13,7 +13,7 @@ export function blocksOf(file: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
 }
 
-/** Every page of docs. */
+/** Every page of docs, in its folders too: the reference in docs/api, the guides in docs/guides. */
 export function docsPages(): string[] {
   const files = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'));
   return files.map((file) => join('docs', file)).sort();
@@ -34,9 +34,13 @@ export function exampleFiles(): Example[] {
   }));
 }
 
-/** The programs of a page. */
+/** The programs of a page, named by its path: a guide and a page of the reference may have the same name. */
 export function examplesOf(page: string): Example[] {
-  return blocksOf(page, 'ts').map((source, i) => ({ name: `${basename(page, '.md')}_${i + 1}`, source }));
+  const name = page
+    .replace(/^docs\//, '')
+    .replace(/\.md$/, '')
+    .replaceAll('/', '_');
+  return blocksOf(page, 'ts').map((source, i) => ({ name: `${name}_${i + 1}`, source }));
 }
 
 /**
