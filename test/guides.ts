@@ -1,0 +1,107 @@
+// The guides of docs/guides: what they excerpt are lines of the examples that they link to, what they name in code font exists, and
+// docs/api.md lists every one of them. docs.ts checks their links and types, paths.ts the paths that they name, examples.ts runs their programs.
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { blocksOf, docsPages } from './programs.js';
+
+const guides = docsPages().filter((page) => dirname(page) === join('docs', 'guides'));
+const filesIn = (folder: string, ending: RegExp) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => ending.test(file))
+    .map((file) => join(folder, file));
+const examples = filesIn('examples', /\.(ts|js|html)$/);
+const read = (file: string) => readFileSync(file, 'utf8');
+
+/** The files of `examples` that a page links to. */
+const linked = (page: string) =>
+  [...read(page).matchAll(/\]\((?!https?:)([^)#]+)/g)]
+    .map(([, target]) => join(dirname(page), target))
+    .filter((file) => examples.includes(file));
+
+/** Lines without what indents them all. */
+const dedented = (text: string) => {
+  const lines = text.trimEnd().split('\n');
+  const indent = Math.min(...lines.filter(Boolean).map((line) => line.length - line.trimStart().length));
+  return lines.map((line) => line.slice(indent)).join('\n');
+};
+
+/** Whether these lines stand one after another in a file. */
+function isExcerpt(excerpt: string, file: string): boolean {
+  const wanted = dedented(excerpt);
+  const length = wanted.split('\n').length;
+  const lines = read(file).split('\n');
+  return lines.some((_, i) => dedented(lines.slice(i, i + length).join('\n')) === wanted);
+}
+
+const words = (text: string) => text.match(/\w+/g) ?? [];
+/** Every word of the reference's code, of the examples and of the kernels. */
+const known = new Set(
+  [
+    ...docsPages()
+      .filter((page) => dirname(page) === join('docs', 'api'))
+      .flatMap((page) => [...blocksOf(page, 'typescript'), ...blocksOf(page, 'ts'), ...blocksOf(page, 'wgsl')]),
+    ...read('docs/api/training.md').matchAll(/^\| `\w+` \|/gm), // settings
+    ...read('src/node/device/device.ts').matchAll(/process\.env\.\w+/g),
+    ...[...examples, ...filesIn('kernels', /\.wgsl$/)].map(read),
+  ].flatMap((text) => words(String(text))),
+);
+
+/** What a text has in code font that looks like a name or a call and that nothing has; what is of `torch` is PyTorch's. */
+function unknownNames(text: string, own: ReadonlySet<string> = new Set()): string[] {
+  const spans = [...text.replaceAll(/^```.*?^```/gms, '').matchAll(/(?<!`)`([^`]+)`(?!`)/g)].map(([, span]) => span);
+  return spans.filter((span) => {
+    const [, name] = /^([A-Za-z_]\w*(?:\.\w+)*)(?:\(.*\))?$/s.exec(span) ?? [];
+    if (!name || /^torch\./.test(name)) return false;
+    if (/\.(ts|html)$/.test(name)) return !examples.some((file) => basename(file) === name);
+    return name.split('.').some((part) => !known.has(part) && !own.has(part) && !Object.hasOwn(globalThis, part));
+  });
+}
+
+test('names that do not exist are found, and lines that are no excerpt', () => {
+  const text =
+    'Call `record(device, (tape) => {})` and `plan.retain`, `noSuchCall()`, `plan.noSuchMember`, `none.ts`, `torch.x`.';
+  assert.equal(unknownNames(text), ['noSuchCall()', 'plan.noSuchMember', 'none.ts']);
+  assert.is(isExcerpt('  return y;\n}', 'examples/own_kernel.ts'), false);
+  assert.ok(
+    isExcerpt(
+      'const device = await openDevice();\nconst x = device.parameter([numbers.length], numbers);',
+      'examples/own_kernel.ts',
+    ),
+  );
+});
+
+test('there are guides, and docs/api.md links to each', () => {
+  assert.ok(guides.length >= 4, `found ${guides}`);
+  const index = read('docs/api.md');
+  for (const guide of guides) assert.ok(index.includes(`](guides/${basename(guide)})`), guide);
+});
+
+for (const guide of guides) {
+  test(`${guide} names in code font what exists`, () => {
+    const own = new Set(
+      ['ts', 'typescript', 'js', 'wgsl', 'html'].flatMap((language) => words(blocksOf(guide, language).join('\n'))),
+    );
+    assert.equal(unknownNames(read(guide), own), []);
+  });
+
+  test(`${guide} excerpts lines of an example that it links to`, () => {
+    for (const excerpt of ['typescript', 'wgsl'].flatMap((language) => blocksOf(guide, language)))
+      assert.ok(
+        linked(guide).some((file) => isExcerpt(excerpt, file)),
+        `${guide}: no example that it links to has\n${excerpt}`,
+      );
+  });
+}
+
+for (const name of ['own_loop', 'own_kernel', 'own_encoder', 'own_method'])
+  test(`docs/guides/${name}.md is about an example and shows some of it`, () => {
+    const guide = `docs/guides/${name}.md`;
+    assert.ok(linked(guide).length > 0, 'it links to an example');
+    assert.ok(blocksOf(guide, 'typescript').length > 0 && blocksOf(guide, 'ts').length > 0, 'excerpts and a program');
+    const lines = read(guide).split('\n').length;
+    assert.ok(lines <= 125, `${lines} lines`);
+  });
+
+test.run();
