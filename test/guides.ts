@@ -1,12 +1,19 @@
-// The guides of docs/guides: what they excerpt are lines of the examples that they link to, what they name in code font exists, and
-// docs/api.md lists every one of them. docs.ts checks their links and types, paths.ts the paths that they name, examples.ts runs their programs.
+// The guides of docs/guides: their programs run, what they excerpt are lines of the examples that they link to, what they name in code
+// font exists, and docs/api.md lists every one of them. docs.ts checks their links and types, paths.ts the paths that they name.
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { blocksOf, docsPages } from './programs.js';
+import { blocksOf, docsPages, examplesOf, isGuide, Playground } from './programs.js';
 
-const guides = docsPages().filter((page) => dirname(page) === join('docs', 'guides'));
+const guides = docsPages().filter(isGuide);
+const playground = new Playground();
+test.before(async () => {
+  await playground.open();
+  await playground.train();
+});
+test.after(() => playground.close());
+
 const filesIn = (folder: string, ending: RegExp) =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((file) => ending.test(file))
@@ -88,6 +95,8 @@ test('there are guides, and docs/api.md links to each', () => {
   const index = read('docs/api.md');
   for (const guide of guides) assert.ok(index.includes(`](guides/${basename(guide)})`), guide);
 });
+
+for (const { name, source } of guides.flatMap(examplesOf)) test(name, () => playground.program(name, source));
 
 for (const guide of guides) {
   test(`${guide} names in code font what exists`, () => {

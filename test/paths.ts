@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { docsPages } from './programs.js';
+import { docsPages, isGuide } from './programs.js';
 
-const guides = docsPages().filter((page) => dirname(page) === join('docs', 'guides'));
+const guides = docsPages().filter(isGuide);
 const pages = ['README.md', 'DESIGN.md', 'CONTRIBUTING.md', 'SECURITY.md', 'bench/NOTES.md', ...guides];
 const foldersIn = (folder: string) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));

@@ -19,6 +19,9 @@ export function docsPages(): string[] {
   return files.map((file) => join('docs', file)).sort();
 }
 
+/** The guides, which have their programs run by guides.ts. */
+export const isGuide = (page: string): boolean => dirname(page) === join('docs', 'guides');
+
 /** A program and a name of its own. */
 interface Example {
   readonly name: string;
@@ -69,6 +72,13 @@ export class Playground {
   close(): void {
     rmSync(this.folder, { recursive: true, force: true });
     rmSync(this.beside, { recursive: true, force: true });
+  }
+
+  /** Trains on `photos` for two steps, and exports the slim encoder as `slim.onnx`. */
+  async train(): Promise<void> {
+    const quick = '--steps 2 --batch 8 --projector 16 --out runs/photos'.split(' ');
+    await this.command('pretrain', '--data', 'photos', ...quick);
+    await this.command('export', '--weights', 'runs/photos/slim.safetensors', '--out', 'slim.onnx');
   }
 
   /** Runs the built command line; fails unless it succeeds. */
