@@ -1,18 +1,17 @@
-// The examples of docs and of the folder `examples`, run as they stand beside folders of images and a run on them.
+// The examples of docs, but for the guides (guides.ts), and of the folder `examples`, run as they stand beside folders of images and a run on them.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { docsPages, exampleFiles, examplesOf, Playground } from './programs.js';
+import { docsPages, exampleFiles, examplesOf, isGuide, Playground } from './programs.js';
 
 const playground = new Playground();
 test.before(async () => {
   await playground.open();
-  const quick = '--steps 2 --batch 8 --projector 16 --out runs/photos'.split(' ');
-  await playground.command('pretrain', '--data', 'photos', ...quick);
-  await playground.command('export', '--weights', 'runs/photos/slim.safetensors', '--out', 'slim.onnx');
+  await playground.train();
 });
 test.after(() => playground.close());
 
-for (const { name, source } of [...docsPages().flatMap(examplesOf), ...exampleFiles()])
+const pages = docsPages().filter((page) => !isGuide(page));
+for (const { name, source } of [...pages.flatMap(examplesOf), ...exampleFiles()])
   test(name, () => playground.program(name, source));
 
 /** Lines that are neither blank nor comments, nor WGSL. */

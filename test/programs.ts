@@ -13,11 +13,14 @@ export function blocksOf(file: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
 }
 
-/** Every page of docs. */
+/** Every page of docs, in its folders too: the reference in docs/api, the guides in docs/guides. */
 export function docsPages(): string[] {
   const files = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'));
   return files.map((file) => join('docs', file)).sort();
 }
+
+/** The guides, which have their programs run by guides.ts. */
+export const isGuide = (page: string): boolean => dirname(page) === join('docs', 'guides');
 
 /** A program and a name of its own. */
 interface Example {
@@ -34,9 +37,13 @@ export function exampleFiles(): Example[] {
   }));
 }
 
-/** The programs of a page. */
+/** The programs of a page, named by its path: a guide and a page of the reference may have the same name. */
 export function examplesOf(page: string): Example[] {
-  return blocksOf(page, 'ts').map((source, i) => ({ name: `${basename(page, '.md')}_${i + 1}`, source }));
+  const name = page
+    .replace(/^docs\//, '')
+    .replace(/\.md$/, '')
+    .replaceAll('/', '_');
+  return blocksOf(page, 'ts').map((source, i) => ({ name: `${name}_${i + 1}`, source }));
 }
 
 /**
@@ -65,6 +72,13 @@ export class Playground {
   close(): void {
     rmSync(this.folder, { recursive: true, force: true });
     rmSync(this.beside, { recursive: true, force: true });
+  }
+
+  /** Trains on `photos` for two steps, and exports the slim encoder as `slim.onnx`. */
+  async train(): Promise<void> {
+    const quick = '--steps 2 --batch 8 --projector 16 --out runs/photos'.split(' ');
+    await this.command('pretrain', '--data', 'photos', ...quick);
+    await this.command('export', '--weights', 'runs/photos/slim.safetensors', '--out', 'slim.onnx');
   }
 
   /** Runs the built command line; fails unless it succeeds. */
