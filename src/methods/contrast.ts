@@ -12,9 +12,6 @@ import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** The length of the encoder's features, for heads whose hidden layer is as wide. */
-export const asFeatures = ({ features }: { readonly features: number }) => features;
-
 /** Defaults of the contrastive methods, where they have no others. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
 

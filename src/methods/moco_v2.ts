@@ -1,10 +1,10 @@
 import type { Encoder } from '../encoders/encoder.js';
 import { queuePush } from '../ops/queue_push.js';
-import { asFeatures, type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { type MethodSpec, settle } from './settings.js';
+import { asFeatures, type MethodSpec, settle } from './settings.js';
 
 export const mocoV2Spec = {
   title: 'MoCo-V2',

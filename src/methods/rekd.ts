@@ -6,11 +6,11 @@ import { contrastiveLogits } from '../ops/contrastive_logits.js';
 import { nearestNeighborTargets } from '../ops/nearest_neighbors.js';
 import { queuePush } from '../ops/queue_push.js';
 import { softmaxCrossEntropy } from '../ops/softmax.js';
-import { asFeatures, type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, infoNce, unitHead } from './contrast.js';
 import { type Method, twoEncoders } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { expectWide, type MethodSpec, settle } from './settings.js';
+import { asFeatures, expectWide, type MethodSpec, settle } from './settings.js';
 
 export const rekdSpec = {
   title: 'ReKD',

@@ -4,11 +4,11 @@ import type { Encoder } from '../encoders/encoder.js';
 import { contrastiveLogits } from '../ops/contrastive_logits.js';
 import { queuePush } from '../ops/queue_push.js';
 import { softmax, softmaxCrossEntropy } from '../ops/softmax.js';
-import { asFeatures, type ContrastSettings, contrastDefaults, unitHead } from './contrast.js';
+import { type ContrastSettings, contrastDefaults, unitHead } from './contrast.js';
 import { type Method, oneEncoder } from './method.js';
 import { minimize } from './minimize.js';
 import { embedder } from './network.js';
-import { type MethodSpec, settle } from './settings.js';
+import { asFeatures, type MethodSpec, settle } from './settings.js';
 import { type Teacher, teacherFeatures } from './teacher.js';
 
 export const seedSpec = {

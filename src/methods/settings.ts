@@ -33,6 +33,9 @@ export type Default =
   | number
   | ((of: { readonly features: number } & Readonly<Partial<Record<MethodSetting, number>>>) => number);
 
+/** F: the default of a hidden layer that is as wide as the encoder's features. */
+export const asFeatures: Default = ({ features }) => features;
+
 /** A network that a method sends images through; `teacher` is another architecture. */
 export type Role = 'host' | 'slim' | 'teacher';
 

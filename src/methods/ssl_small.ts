@@ -2,7 +2,9 @@ import type { Encoder } from '../encoders/encoder.js';
 import { type ContrastSettings, contrastDefaults } from './contrast.js';
 import type { Method } from './method.js';
 import { mocoV2, mocoV2Spec } from './moco_v2.js';
-import { type MethodSpec, settle } from './settings.js';
+import { type Default, type MethodSpec, settle } from './settings.js';
+
+const twiceFeatures: Default = ({ features }) => 2 * features;
 
 export const sslSmallSpec = {
   title: 'SSL-Small',
@@ -10,7 +12,7 @@ export const sslSmallSpec = {
   passes: mocoV2Spec.passes,
   compared: ['query', 'key'],
   defaults: {
-    projector: ({ features }: { readonly features: number }) => 2 * features,
+    projector: twiceFeatures,
     ...contrastDefaults,
     temperature: 0.1,
   },

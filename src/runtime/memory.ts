@@ -6,6 +6,11 @@ export interface Lifetime {
   last: number;
 }
 
+/** Bytes of all buffers that slots are held in. */
+export function heldBytes(slots: readonly Lifetime[]): number {
+  return assign(slots).sizes.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /**
  * Gives every slot a buffer so that slots in use at the same time never share one.
  * Largest first, each into the smallest buffer that is free during its life: close to the least possible sum.

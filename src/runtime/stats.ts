@@ -1,5 +1,5 @@
 import type { Recorded } from './commands.js';
-import { assign } from './memory.js';
+import { heldBytes } from './memory.js';
 import { PipelineCache } from './pipelines.js';
 
 /** What a plan consists of and holds. */
@@ -33,7 +33,7 @@ export function statsOf(plan: Recorded): PlanStats {
     macs: dispatches.reduce((sum, { macs }) => sum + macs, 0),
     slots: lifetimes.length,
     peakBytes,
-    heldBytes: assign(lifetimes).sizes.reduce((sum, bytes) => sum + bytes, 0),
+    heldBytes: heldBytes(lifetimes),
     largestBinding: bound.reduce((most, { bytes }) => Math.max(most, bytes), 0),
   };
 }

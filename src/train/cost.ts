@@ -1,7 +1,7 @@
 // What a run computes and holds, from its step as it is recorded.
 import { type Ledger, ledgerOf } from '../runtime/ledger.js';
+import { heldBytes } from '../runtime/memory.js';
 import type { Plan } from '../runtime/plan.js';
-import { statsOf } from '../runtime/stats.js';
 import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 
@@ -30,5 +30,5 @@ export function runCostOf(
   lasting: number,
 ): RunCost {
   const step = ledgerOf(plan.dispatches);
-  return { step, batch, steps, flops: steps * step.flops, memory: { lasting, transient: statsOf(plan).heldBytes } };
+  return { step, batch, steps, flops: steps * step.flops, memory: { lasting, transient: heldBytes(plan.lifetimes) } };
 }

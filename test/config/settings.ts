@@ -192,7 +192,7 @@ test('settings that contradict each other are refused with the remedy', () => {
   refused({ data: 'emoji', method: 'xd', teacher: 'runs/a' }, 'teacher (--teacher): only valid with', 'seed');
   refused(
     { data: 'emoji', method: 'ssl_small', teacher: 'runs/a' },
-    'teacher (--teacher): only valid with --method seed or disco',
+    'teacher (--teacher): only valid with method (--method) seed or disco',
     'give its run as --init',
   );
   refused(
@@ -285,7 +285,7 @@ test('every setting has a flag, a doc and a printed default', () => {
     assert.match(flag, /^--[a-z0-9]+(-[a-z0-9]+)*$/);
     assert.is(flag, flagOf(key));
     assert.ok(doc.length > 0 && doc.length < 76, `${key}: doc of ${doc.length} characters`);
-    assert.not.match(standard ?? 'null', /=>|function|Symbol|null/);
+    assert.not.match(standard ?? '', /=>|function|Symbol|null/, key);
   }
   const named =
     '--data --encoder --width --ratio --method --alpha --lambda --loss-scale --projector --optimizer --lr --epochs';
