@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-web';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import * as assert from 'uvu/assert';
 import { backbone } from '../src/config/encoders.js';
 import { exportOnnx } from '../src/export/onnx.js';
@@ -29,7 +29,7 @@ export function writeCode(folder: string, language: string): void {
 type Channels = 1 | 3 | 4;
 
 /** Waves of all lengths and some noise: as photographs have them, most of an image's variation is in the long ones. */
-function drawn(random: () => number, width: number, height: number, channels: Channels): sharp.Sharp {
+function drawn(random: () => number, width: number, height: number, channels: Channels): Sharp {
   const sums = new Float64Array(width * height * channels);
   for (let c = 0; c < channels; c++)
     for (let k = 0; k < 6; k++) {
@@ -48,7 +48,7 @@ function drawn(random: () => number, width: number, height: number, channels: Ch
 export async function writeImages(folder: string, random: () => number): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   const draw = (width: number, height: number, channels: Channels = 3) => drawn(random, width, height, channels);
-  const images: Record<string, sharp.Sharp> = {
+  const images: Record<string, Sharp> = {
     'display_p3.png': draw(70, 90).withIccProfile('p3'),
     'exact.png': draw(size, size),
     'gray.png': draw(64, 81, 1),
