@@ -74,6 +74,18 @@ test('that line makes the embedded adapter work, and the process ends by itself'
   assert.is(out, '11 22 33\n');
 });
 
+test('CommonJS requires it where Node can require ES modules; elsewhere it imports it', async () => {
+  const use = ({ Device, openDevice }: Record<string, unknown>) =>
+    console.log(typeof Device, openDevice?.constructor.name);
+  writeFileSync(join(project, 'required.cjs'), `(${use})(require('slimgrad/node'));`);
+  writeFileSync(join(project, 'imported.cjs'), `import('slimgrad/node').then(${use});`);
+  const isRequired = (process.features as { require_module?: boolean }).require_module === true; // from Node 20.19 and 22.12 on
+  const { code, out, err } = await run('node', ['required.cjs'], project);
+  assert.equal([code, out], isRequired ? [0, 'function AsyncFunction\n'] : [1, ''], err);
+  if (!isRequired) assert.match(err, /ERR_REQUIRE_ESM/);
+  assert.is(await mustRun('node', ['imported.cjs'], project), 'function AsyncFunction\n');
+});
+
 test('kernels of its own need no parser beside the package, which brings the parser’s license', async () => {
   writeFileSync(
     join(project, 'kernel.js'),

@@ -24,6 +24,7 @@ export const once = {
   'eval/linear': 'refused',
   experiments: 'fails has a line',
   'export/onnx': 'arithmetic, sums',
+  'inference/preprocessing': 'in Node',
   'methods/train': '^moco_v2',
   'misuse/made_up': 'every argument',
   'ops/conv2d': '^(?!.*kept by lists)|^(two channels|stride 2, wide|a CIFAR stem|7x7, stride 2, even).*kept',
