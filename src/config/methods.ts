@@ -34,6 +34,7 @@ interface Row extends Omit<MethodSpec, 'defaults'> {
   readonly defaults: { readonly [K in MethodSetting]?: Default };
 }
 
+/** The methods, by name: title, networks, teacher, passes of an image, and the numbers that each has, with their defaults. */
 export const methods: Readonly<Record<MethodName, Row>> = table;
 
 /** Every method, by the name that settings use. */
