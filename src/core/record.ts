@@ -45,10 +45,10 @@ export async function record<Out extends Outputs>(
   expectArguments('record', { device });
   if (typeof record !== 'function')
     throw new ConfigError(`record: expected a function that records ops on a tape, got ${textOf(record)}`);
-  const { onCompile, noGrad: frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
+  const { onCompile, noGrad, recompute, ...options } = expectOptions('record', given, recordOptions);
   const plan = new Plan(device, { label: 'step', ...options });
   try {
-    const tape = new Tape(plan, { ...(frozen && { noGrad: frozen }), ...(recompute && { recompute }) });
+    const tape = new Tape(plan, { ...(noGrad && { noGrad }), ...(recompute && { recompute }) });
     const outputs = plan.phase('', () => record(tape)) ?? ({} as Out);
     if (typeof outputs !== 'object' || 'storage' in outputs)
       throw new ConfigError(

@@ -34,7 +34,7 @@ export type Attributes = Readonly<Record<string, number | string | boolean>>;
 type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
-  /** Record no backward, as PyTorch's `no_grad`: for frozen passes and inference. */
+  /** Record no backward, like PyTorch's `no_grad`: for frozen encoders and inference. */
   noGrad?: boolean;
   /**
    * Activation checkpointing: batchnorm outputs are not kept for the backward but recomputed there. Less memory, a little more
@@ -67,9 +67,9 @@ export class Tape {
 
   constructor(plan: Plan, options: TapeOptions = {}) {
     expectArguments('tape', { plan });
-    const { noGrad: frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
+    const { noGrad = false, recompute = false } = expectOptions('tape', options, tapeOptions);
     this.plan = plan;
-    this.noGrad = frozen;
+    this.noGrad = noGrad;
     this.#recompute = recompute;
   }
 
@@ -80,7 +80,7 @@ export class Tape {
 
   /** An uninitialized tensor of the dtype of `x`, f32 or f16. */
   emptyLike(x: Tensor, label: string, shape: readonly number[]): Tensor {
-    expectArguments('activation', { x });
+    expectArguments('emptyLike', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
 
@@ -130,7 +130,7 @@ export class Tape {
 
   /** Marks an input as requiring a gradient. Returns it. */
   requireGrad(x: Tensor): Tensor {
-    expectArguments('track', { x });
+    expectArguments('requireGrad', { x });
     this.#tracked.set(viewOf(x), x);
     this.#leaves.add(viewOf(x));
     return x;
@@ -159,8 +159,8 @@ export class Tape {
     const key = viewOf(output);
     if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
-        `backward: expected a tensor that this tape made from parameters or tracked tensors, got ${output.label}, ` +
-          `of which nothing is tracked${this.noGrad ? ': the tape is frozen' : ''}`,
+        `backward: expected a tensor that this tape made from tensors that require gradients, got ${output.label}, ` +
+          `which requires none${this.noGrad ? ': the tape was recorded with noGrad' : ''}`,
       );
     if (this.#spent.has(key))
       throw new ValidationError(
@@ -282,7 +282,7 @@ export class Tape {
 
   /** a + b, not recorded as an op: the forward of `add`, and the sum of two gradients. */
   accumulate(a: Tensor, b: Tensor): Tensor {
-    expectArguments('sum', { a, b });
+    expectArguments('accumulate', { a, b });
     const y = this.emptyLike(a, 'add.y', a.shape);
     const n = numel(a.shape);
     this.plan.dispatch(add, 'forward', {
@@ -299,8 +299,8 @@ export class Tape {
 function checkTaken(op: string, { label, grad }: Tensor): void {
   if (!grad)
     throw new ValidationError(
-      `${op}: expected ${label} to be a parameter, or a constant by detach(), got a tensor that the tape made or tracks, to which ` +
-        'this op gives no gradient',
+      `${op}: expected ${label} to be a parameter, or a constant by detach(), got a tensor that requires a gradient, which ` +
+        'this op does not compute',
     );
 }
 
