@@ -199,7 +199,7 @@ test('what a step cannot do is refused by name', async () => {
         tape.backward(linear(tape, x, w));
       },
       ValidationError,
-      /^sgd: expected to be recorded behind the backward/,
+      /^sgd: expected to be recorded after the backward/,
     ],
     [(tape) => sgd(tape.plan, [w, own, w]), ShapeError, /got parameter twice/],
     [
@@ -217,7 +217,7 @@ test('what a step cannot do is refused by name', async () => {
   await rejects(
     () => step.read('z' as 'y'),
     ValidationError,
-    /^step: expected the name of what was returned, y, got z/,
+    /^step: expected the name of a returned tensor, y, got z/,
   );
   await rejects(() => step.read('toString' as 'y'), ValidationError, /expected the name/);
   using needy = await record(device, (tape) => {

@@ -70,7 +70,7 @@ test('an output goes back once, by whichever object it is told', async () => {
   const dy = made('dy', [4, 2]);
   tape.backward(y, dy);
   for (const again of [y, { ...y }])
-    await rejects(() => tape.backward(again, dy), ValidationError, /^backward: linear\.y went back already/);
+    await rejects(() => tape.backward(again, dy), ValidationError, /^backward: already called on linear\.y/);
 });
 
 test('outputs of one trunk go back one after the other, and their gradients add up', async () => {

@@ -113,7 +113,7 @@ test('what cannot be exported is refused, and nothing is written', () => {
   for (const [args, code, ...parts] of [
     [[...weights], 2, '--out is required'],
     [['--out', 'x.onnx'], 2, '--weights is required'],
-    [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, which the name x.bin'],
+    [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, as the file name x.bin'],
     [
       [...weights, '--out', 'x.onnx', '--format', 'tflite'],
       2,

@@ -45,9 +45,9 @@ export const evalCommand: Command = {
       json,
       ...options
     } = completeFlags('slimgrad eval', settings, values);
-    const weights = await readWeights(path, part);
     const { checkPlace, writeFileAtomic } = await import('../system/files.js');
     if (json) await checkPlace(json);
+    const weights = await readWeights(path, part);
     const place = await placeOf('eval', weights, data, { out, report });
     const result = await evaluateFile(place, data, given(options));
     await publish(result, place);

@@ -39,6 +39,7 @@ export const exportCommand: Command = {
   ],
   async run({ values }) {
     const { weights, out, part, format, fold } = completeFlags('slimgrad export', settings, values);
+    await checkPlace(out);
     console.log(await exportFile(await readWeights(weights, part), out, { fold, ...(format && { format }) }));
     return 0;
   },
@@ -63,7 +64,6 @@ async function exportFile(
   options: ExportFileOptions = {},
 ): Promise<string> {
   const { format = formatOf(out), fold = false } = options;
-  await checkPlace(out);
   const bytes = format === 'onnx' ? onnx(file, fold) : safetensors(file, fold);
   await writeFileAtomic(out, bytes);
   return `${headline(file, out, bytes.length, fold)}\n${format === 'onnx' ? ofOnnx(file) : ofSafetensors(file, fold)}`;

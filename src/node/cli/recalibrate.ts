@@ -30,6 +30,7 @@ export const recalibrateCommand: Command = {
   examples: [['slimgrad recalibrate --weights a.safetensors --data photos --out b.safetensors', 'for your own images']],
   async run({ values }) {
     const { weights: path, part, data, out, ...options } = completeFlags('slimgrad recalibrate', settings, values);
+    await checkPlace(out);
     const images = await recalibrateFile(await readWeights(path, part), data, out, given(options));
     console.log(`Wrote the encoder with the statistics of ${images} images to ${out}`);
     return 0;
@@ -49,7 +50,6 @@ async function recalibrateFile(
   out: string,
   choice: DataChoice = {},
 ): Promise<number> {
-  await checkPlace(out);
   const dataset = await openDataset(data, {
     ...settled(evaluationOptions(file.config, data), choice),
     protocol: 'augmented',
