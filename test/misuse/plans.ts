@@ -89,7 +89,7 @@ test('views of views are read as what they are', async () => {
   await rejects(
     () => selectView(selectView(x, [3, 6], { rows }), [2, 6], { rows: again }),
     ShapeError,
-    /^selectView: .* select of the whole/,
+    /^selectView: .* select from the whole tensor/,
   );
   await rejects(
     () => reshapeView(sliceView(x, [4, 3]), [12]),
