@@ -1,5 +1,5 @@
 import { SlimgradError, type TrainConfig } from '../src/index.js';
-import { thin } from '../src/node/eval/evaluate.js';
+import { downsample } from '../src/node/eval/evaluate.js';
 import { type Dataset, openDataset } from '../src/node.js';
 import type { Refused } from './experiment.js';
 import { type DataName, dataNames, fashion, settingsOf } from './settings.js';
@@ -22,7 +22,7 @@ export function openData({
 function reduced(dataset: Dataset): Dataset {
   const { train, test } = dataset;
   if (!test || train.images === 2) return dataset;
-  return { ...dataset, train: thin(train, fashion.train), test: thin(test, fashion.test) };
+  return { ...dataset, train: downsample(train, fashion.train), test: downsample(test, fashion.test) };
 }
 
 /** Training images, or pairs, of each data set; or why it cannot be had. */

@@ -1,12 +1,12 @@
-// Which of the host's channels the slim encoder keeps, where they are not the leading ones: index lists in one buffer, chosen by
-// the L1 norms of filters. Knows parameters and no encoders.
+// Which of the host's channels the slim encoder keeps, when they are not the leading ones: index lists in one buffer, selected
+// by the L1 norms of filters. Knows parameters, not encoders.
 import { DataError, ValidationError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import { type Binding, bindingAlignment } from '../tensor/binding.js';
 import type { Channels, Parameter } from './parameter.js';
 import type { Tensors } from './state.js';
 
-/** Which of the host's channels the slim encoder is made of: the leading ones, or those whose filters have the largest L1 norm. */
+/** Which of the host's channels the slim encoder is made of: the leading ones, or those with the largest L1 norm of their filters. */
 export const sliceModes = ['prefix', 'l1'] as const;
 export type SliceMode = (typeof sliceModes)[number];
 
@@ -21,15 +21,15 @@ interface Group {
 }
 
 /**
- * The keep-lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
- * All lists are in one buffer that kernels read; a new selection writes its contents and nothing else.
+ * The index lists of a network: for each group of channels that is narrower in the slim encoder, which of the host's it keeps.
+ * All lists are in one buffer that kernels read; a new selection only rewrites its contents.
  */
 export class ChannelSelection {
   readonly #device: Device;
   readonly #buffer: GPUBuffer;
   readonly #groups: ReadonlyMap<Channels, Group>;
 
-  /** Begins with the leading channels. */
+  /** Initially selects the leading channels. */
   constructor(device: Device, parameters: readonly Parameter[]) {
     this.#device = device;
     const sides = new Set(parameters.flatMap(({ dims: sides }) => sides));
@@ -44,7 +44,9 @@ export class ChannelSelection {
     const groups = narrowed.map((channels, i): Group => {
       const writers = parameters.filter(({ dims: [rows], makesChannels }) => makesChannels && rows === channels);
       if (writers.length === 0)
-        throw new ValidationError(`keep-lists: a group of ${channels.host} channels that no convolution makes`);
+        throw new ValidationError(
+          `channel selection: a group of ${channels.host} channels that no convolution produces`,
+        );
       const kept = Uint32Array.from({ length: channels.slim }, (_, c) => c);
       const list = { storage: this.#buffer, offset: offsets[i], bytes: 4 * channels.slim };
       return { name: `kept.${writers[0].name.replace(/\.weight$/, '')}`, channels, writers, list, kept };
@@ -53,12 +55,12 @@ export class ChannelSelection {
     for (const group of groups) this.#write(group, group.kept);
   }
 
-  /** The binding of a group's list; undefined where all channels are kept. */
+  /** The binding of a group's list; undefined if all channels are kept. */
   list(channels: Channels): Binding | undefined {
     return this.#groups.get(channels)?.list;
   }
 
-  /** The host's numbers of the channels that a group keeps, rising. */
+  /** The host's indices of the channels that a group keeps, ascending. */
   kept(channels: Channels): Uint32Array {
     return this.#groups.get(channels)?.kept ?? Uint32Array.from({ length: channels.slim }, (_, c) => c);
   }
@@ -69,10 +71,10 @@ export class ChannelSelection {
   }
 
   /**
-   * Keeps in each group the channels of the largest L1 norm: the sum over all weights that make a channel, whole rows of the host's.
-   * Of equal ones the lower number is kept.
+   * Keeps the channels with the largest L1 norm in each group: the sum over all weights that produce a channel, as whole rows of
+   * the host's weights. Ties keep the lower index.
    *
-   * @returns how many channels are newly kept
+   * @returns the number of newly kept channels
    */
   select(weightsOf: (writer: Parameter) => Float32Array): number {
     let changed = 0;
@@ -103,9 +105,9 @@ export class ChannelSelection {
   }
 
   /**
-   * Loads lists that `read()` returned.
+   * Loads the lists that `read()` returned.
    *
-   * @throws DataError where one is not a rising list of the host's channels; nothing is loaded then
+   * @throws DataError where one is not an ascending list of the host's channels; then nothing is loaded
    */
   load(tensors: Tensors): void {
     const lists = [...this.#groups.values()].map((group) => {
@@ -129,7 +131,7 @@ export class ChannelSelection {
   }
 }
 
-/** The indices of the k largest scores, rising; NaN counts least. */
+/** The indices of the k largest scores, ascending; NaN ranks lowest. */
 function largest(scores: Float64Array, k: number): Uint32Array<ArrayBuffer> {
   const score = (i: number) => (Number.isNaN(scores[i]) ? Number.NEGATIVE_INFINITY : scores[i]);
   const order = Array.from(scores.keys()).sort((a, b) => (score(a) === score(b) ? a - b : score(b) - score(a)));

@@ -1,4 +1,4 @@
-// What a network's parts own, by name and shape: the tensors that are trained, and those that are tracked.
+// The state of a network's modules, by name and shape: trained parameters and running statistics.
 
 import { textOf } from '../checks/text_of.js';
 import { ConfigError, ShapeError } from '../errors.js';
@@ -10,9 +10,9 @@ export type Width = (typeof widths)[number];
 export const widths = ['host', 'slim'] as const;
 
 /**
- * A group of channels, and its size in the host and in the slim encoder. The object is the group: what must keep the same
- * channels (a producer and all that a depthwise convolution, batchnorm, excitation or residual add ties to it) shares
- * one object; independent groups have different objects, whatever their sizes.
+ * A group of channels, and its size in the host and in the slim encoder. The object is the group: layers that must keep the
+ * same channels (a producer and everything tied to it by a depthwise convolution, batchnorm, excitation or residual add) share
+ * one object; independent groups have different objects, even when their sizes are equal.
  */
 export interface Channels {
   readonly host: number;
@@ -22,10 +22,10 @@ export interface Channels {
 /** Draws a number in [0, 1). */
 export type Random = () => number;
 
-/** A dimension of a parameter: a group of channels, or a length that both encoders share, such as a kernel's. */
+/** A dimension of a parameter: a group of channels, or a size that both encoders share, such as a kernel's. */
 export type Dim = Channels | number;
 
-/** A trainable tensor: its shape in the host, that of the slim encoder's slice of it, and how it starts. */
+/** A trainable tensor: its shape in the host, the shape of the slim encoder's slice, and its initialization. */
 export interface Parameter {
   readonly name: string;
   /** E.g. (O, I, K, K) of a convolution: the groups of channels that its rows and columns belong to. */
@@ -35,9 +35,9 @@ export interface Parameter {
   /** Shape in the slim encoder. */
   readonly slim: readonly number[];
   readonly init: (random: Random) => number;
-  /** Whether its rows make the channels of their group, and so decide which of them are selected: of a convolution, not a depthwise one. */
+  /** Whether its rows produce the channels of their group and so determine which are selected: true for convolutions, except depthwise ones. */
   readonly makesChannels?: boolean;
-  /** Of a batchnorm: with `bn: 'private'` the slim encoder has a tensor of its own. */
+  /** For batchnorm: with `bn: 'private'` the slim encoder has its own tensor. */
   readonly affine?: boolean;
 }
 
@@ -74,7 +74,7 @@ export function expectChannels(name: string, channels: unknown): void {
 /** The length of a dimension in an encoder. */
 export const lengthOf = (side: Dim, width: Width): number => (typeof side === 'object' ? side[width] : side);
 
-/** A tensor with one value per channel that is tracked, not trained: a running mean or variance. */
+/** A tensor with one value per channel that is updated but not trained: a running mean or variance. */
 export interface Statistic {
   readonly name: string;
   readonly channels: Channels;

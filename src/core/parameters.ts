@@ -1,5 +1,5 @@
 // All weights of a network in one buffer, gradients in a second of the same layout, running statistics in a third; a slim tensor
-// is a view of the host's. This is where a slim weight is cut.
+// is a view of the host's. This file is where the slim encoder's weights are sliced.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -30,14 +30,14 @@ export { parameter };
 
 /**
  * What host and slim encoder share of a batchnorm: the affine tensors as a prefix (`split`), the running statistics too
- * (`shared`), or nothing (`private`). Batch statistics are always a pass's own.
+ * (`shared`), or nothing (`private`). Batch statistics always belong to a single pass.
  */
 export const bnModes = ['split', 'shared', 'private'] as const;
 export type BnMode = (typeof bnModes)[number];
 
-/** How a slim encoder is cut out of its host. */
+/** How a slim encoder is sliced from its host. */
 export interface Slicing {
-  /** Default `split`; a single encoder, which has one of everything, uses `shared`. */
+  /** Default `split`; a single encoder has one of each tensor and uses `shared`. */
   readonly bn?: BnMode;
   /** Default `prefix`. */
   readonly slice?: SliceMode;
@@ -58,8 +58,8 @@ export type ParameterView = Pick<Parameters, 'tensor' | 'statistic'>;
  * All weights in one buffer, all gradients in a second with the same layout, and the running statistics in a third.
  *
  * The host's tensors are the buffers' contents; a slim tensor is a slice of the host's, with the host's strides: the leading
- * block, or the rows and columns that keep-lists name. Nothing is copied to be sliced. What `bn` makes the slim
- * encoder's own is stored at host length, as `slim.` and its name.
+ * block, or the rows and columns in index lists. Slicing copies nothing. Tensors that `bn` makes private to the slim
+ * encoder are stored at host length, named `slim.` and their own name.
  */
 export class Parameters {
   readonly weights: GPUBuffer;
@@ -96,7 +96,7 @@ export class Parameters {
     for (const { name } of [...parameters, ...statistics])
       if (/^(host|slim)\./.test(name))
         throw new ConfigError(
-          `parameters: expected names that do not begin with host. or slim., which mark an encoder's own tensors, got ${name}; scope it otherwise`,
+          `parameters: expected names that do not begin with host. or slim., which are reserved for an encoder's own tensors, got ${name}; use another prefix`,
         );
     const own = bn === 'private' ? parameters.filter(({ affine }) => affine) : [];
     const all = [...parameters, ...own.map((parameter) => ({ ...parameter, name: `slim.${parameter.name}` }))];
@@ -133,7 +133,7 @@ export class Parameters {
     return [...this.#places.keys()];
   }
 
-  /** Shapes of all trainable tensors, running statistics and keep-lists, by the names that `read()` gives. */
+  /** Shapes of all trainable tensors, running statistics and index lists, by the names that `read()` returns. */
   get shapes(): Map<string, readonly number[]> {
     const places = [...this.places, ...this.#statPlaces.values()].map(({ name, shape }) => [name, shape] as const);
     const lists = [...(this.#lists?.read() ?? [])].map(([name, { shape }]) => [name, shape] as const);
@@ -141,8 +141,8 @@ export class Parameters {
   }
 
   /**
-   * Fills weights and running statistics with their first values: those of a network of the host's width. Keep-lists are
-   * selected by them from the start: otherwise the first selection after the warm-up would exchange a third of the channels.
+   * Fills weights and running statistics with the initial values of a network of the host's width. With `l1`, channels are
+   * selected by them immediately: otherwise the first selection after the warm-up would replace a third of the channels.
    */
   initialize(random: Random): void {
     if (typeof random !== 'function')
@@ -166,10 +166,10 @@ export class Parameters {
   }
 
   /**
-   * Selects again the channels that the slim encoder keeps, by the weights after all work submitted so far. It waits
-   * for that, and allocates nothing; recorded plans use the new channels from then on.
+   * Selects the slim encoder's channels again, by the weights after all work submitted so far. It waits for that work and
+   * allocates nothing; recorded plans use the new channels from then on.
    *
-   * @returns how many channels are newly kept; 0 for a leading block, which never changes
+   * @returns the number of newly kept channels; 0 for `prefix`, which never changes
    */
   async select(): Promise<number> {
     if (!this.#lists || !this.#written) return 0;
@@ -207,7 +207,7 @@ export class Parameters {
     return width === 'host' ? host : selectView(host, [channels.slim], { rows: this.#listOf(channels) });
   }
 
-  /** The tensors of a part of the network as one encoder sees them, by their own names; slim ones are cut out of the host's. */
+  /** The tensors of a part of the network as one encoder sees them, by their own names; slim tensors are slices of the host's. */
   async state(owned: ModuleState, width: Width): Promise<Tensors> {
     expectModuleState('parameters', owned);
     expectOneOf('parameters: width', width, widths);
@@ -223,7 +223,7 @@ export class Parameters {
     ]);
   }
 
-  /** Where the elements of a tensor or running statistic, as an encoder sees it, lie in `weights` or `stats`: in floats. */
+  /** The positions in `weights` or `stats`, in floats, of the elements of a tensor or running statistic as an encoder sees it. */
   elements(name: string, width: Width): { kind: 'weights' | 'stats'; at: Uint32Array } {
     expectOneOf(`${name}: width`, width, widths);
     const kept = (side: Dim): Indices =>
@@ -247,7 +247,7 @@ export class Parameters {
     };
   }
 
-  /** Reads all trainable tensors, running statistics and keep-lists back, by name. */
+  /** Reads back all trainable tensors, running statistics and index lists, by name. */
   async read(): Promise<Tensors> {
     const { weights, stats } = await this.#readBuffers();
     const slice =
@@ -262,8 +262,8 @@ export class Parameters {
    * Writes what `read()` returned.
    *
    * @param what the name for messages
-   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite, or where a keep-list is
-   * none; nothing is written then
+   * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite, or of an invalid index
+   * list; then nothing is written
    */
   load(tensors: Tensors, what = 'parameters'): void {
     checkFiniteState(tensors, this.shapes, what);
@@ -273,7 +273,7 @@ export class Parameters {
   }
 
   /**
-   * Writes what `state()` returned for a module, by the same names: of the slim encoder, into its slice of the host's
+   * Writes what `state()` returned for a module, by the same names; for the slim encoder, into its slice of the host's
    * tensors. It waits for all work submitted so far; await it before submitting more.
    *
    * @param what the name for messages
@@ -343,7 +343,7 @@ export class Parameters {
     };
   }
 
-  /** Where an encoder's tensor begins: its own, or the one that both share. */
+  /** Where an encoder's tensor begins: its private one, or the shared one. */
   #placeOf(name: string, width: Width): Place {
     return (this.#places.get(`${width}.${name}`) ?? this.#places.get(name)) as Place;
   }
@@ -356,7 +356,7 @@ export class Parameters {
     const parameter = this.#parameters.get(name);
     if (!parameter)
       throw new ValidationError(
-        `parameters: no parameter "${name}"; declare the module that has it, of a method among its heads`,
+        `parameters: no parameter "${name}"; declare the module that has it (for a method, among its heads)`,
       );
     return parameter;
   }

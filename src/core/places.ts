@@ -1,9 +1,9 @@
-// The layout of many tensors in one buffer, and where the elements of a slice lie in it.
+// The layout of many tensors in one buffer, and the positions of a slice's elements in it.
 import { ValidationError } from '../errors.js';
 import { bindingAlignment } from '../tensor/binding.js';
 import { denseStrides, numel, shapeText } from '../tensor/tensor.js';
 
-/** Where a tensor lies in its buffer: offset and length in floats. */
+/** A tensor's range in its buffer: offset and length in floats. */
 export interface Place {
   readonly name: string;
   readonly shape: readonly number[];
@@ -11,10 +11,10 @@ export interface Place {
   readonly length: number;
 }
 
-/** Floats: tensors begin at multiples of this, so that each can be bound. */
+/** In floats: tensors begin at multiples of this, so that each can be bound. */
 export const placeAlignment = bindingAlignment / 4;
 
-/** Lays tensors out one after another; also the total in floats, padding included. */
+/** Lays out tensors one after another; also returns the total in floats, including padding. */
 export function layOut(tensors: readonly { name: string; shape: readonly number[] }[]): {
   places: Map<string, Place>;
   size: number;
@@ -36,7 +36,7 @@ export function layOut(tensors: readonly { name: string; shape: readonly number[
 
 export type Indices = ArrayLike<number>;
 
-/** Where the elements of a slice of a contiguous tensor lie, given the indices along each side that it is made of. */
+/** The positions of a slice's elements in a contiguous tensor, given the selected indices of each dimension. */
 export function placesOf({ offset, shape }: Place, sides: readonly Indices[]): Uint32Array {
   const strides = denseStrides(shape);
   let at = Uint32Array.of(offset);

@@ -1,9 +1,9 @@
 /**
  * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter-based generator.
- * Four random words are a pure function of (counter, key), so that nothing has to be kept, saved or restored.
+ * Four random words are a pure function of (counter, key), so there is no state to save or restore.
  *
- * Here the counter says what is drawn for, (seed, step or epoch, sample, view), and the key which four of its draws:
- * (block, stream). Draw i of a counter is word i % 4 of block floor(i / 4). `kernels/augment.wgsl` holds the same function.
+ * Here the counter identifies what is drawn for, (seed, step or epoch, sample, view), and the key selects four of its draws,
+ * (block, stream). Draw i of a counter is word i % 4 of block floor(i / 4). `kernels/augment.wgsl` contains the same function.
  */
 export type Words = readonly [number, number, number, number];
 
@@ -35,11 +35,11 @@ export function multiplyHigh(a: number, b: number): number {
   const a1 = a >>> 16;
   const b0 = b & 0xffff;
   const b1 = b >>> 16;
-  const middle = a1 * b0 + ((a0 * b0) >>> 16); // below 2^32: exact, as all here
+  const middle = a1 * b0 + ((a0 * b0) >>> 16); // below 2^32: exact, like everything here
   return (a1 * b1 + Math.floor((a0 * b1 + middle) / 65536)) >>> 0;
 }
 
-/** A random word as a number in [0, 1), exact in f32: its upper 24 bits. */
+/** A random word as a number in [0, 1) that is exact in f32: its upper 24 bits. */
 export const unit = (word: number): number => (word >>> 8) * 2 ** -24;
 
 /**

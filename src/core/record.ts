@@ -34,7 +34,7 @@ const recordOptions: Kinds<RecordOptions> = {
 /**
  * Records a step and compiles it. Gradients start from zero in every run.
  *
- * @param record records ops on the tape, synchronously; what it returns can be read by `read()`
+ * @param record records ops on the tape, synchronously; the tensors that it returns can be read with `read()`
  * @throws what the ops throw; ValidationError where `record` is async, or an optimizer uses gradients that no backward recorded before it
  */
 export async function record<Out extends Outputs>(
@@ -45,10 +45,10 @@ export async function record<Out extends Outputs>(
   expectArguments('record', { device });
   if (typeof record !== 'function')
     throw new ConfigError(`record: expected a function that records ops on a tape, got ${textOf(record)}`);
-  const { onCompile, noGrad: frozen, recompute, ...options } = expectOptions('record', given, recordOptions);
+  const { onCompile, noGrad, recompute, ...options } = expectOptions('record', given, recordOptions);
   const plan = new Plan(device, { label: 'step', ...options });
   try {
-    const tape = new Tape(plan, { ...(frozen && { noGrad: frozen }), ...(recompute && { recompute }) });
+    const tape = new Tape(plan, { ...(noGrad && { noGrad }), ...(recompute && { recompute }) });
     const outputs = plan.phase('', () => record(tape)) ?? ({} as Out);
     if (typeof outputs !== 'object' || 'storage' in outputs)
       throw new ConfigError(
@@ -82,7 +82,7 @@ export class Step<Out extends Outputs = Outputs> {
    * Submits the step; does not wait for it.
    *
    * @param scalars of this run: e.g. the learning rate of an optimizer that was recorded without one
-   * @throws ValidationError where a scalar that the step needs is not given
+   * @throws ValidationError where a required scalar is missing
    */
   run(scalars: Partial<StepScalars> = {}): void {
     this.plan.run(scalars);
@@ -98,7 +98,7 @@ export class Step<Out extends Outputs = Outputs> {
     const output = Object.hasOwn(this.#outputs, name) ? this.#outputs[name] : undefined;
     if (!output)
       throw new ValidationError(
-        `${this.plan.label}: expected the name of what was returned, ${Object.keys(this.#outputs).join(', ') || 'nothing'}, got ${name}`,
+        `${this.plan.label}: expected the name of a returned tensor, ${Object.keys(this.#outputs).join(', ') || 'nothing'}, got ${name}`,
       );
     const { plan } = this;
     if (!this.#ran)
@@ -110,7 +110,7 @@ export class Step<Out extends Outputs = Outputs> {
       readback = new Readback(plan.device, name, { numbers: range });
       this.#readbacks.set(name, readback);
     }
-    // a second read before the first is done makes its own copy, of the state at its own call
+    // a second read while the first is pending copies the state at its own call
     return readback.busy ? plan.read(output) : ((await readback.snapshot()).numbers as Numbers<Out[Name]>);
   }
 

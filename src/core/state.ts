@@ -1,4 +1,4 @@
-// Checks that a set of tensors has the expected names, shapes and types, all at once, before any of them is used.
+// Checks that a set of tensors has the expected names, shapes and types, all together, before any of them is used.
 
 import { textOf } from '../checks/text_of.js';
 import { DataError } from '../errors.js';
@@ -29,7 +29,7 @@ interface Found extends Kind {
   readonly data: ArrayLike<unknown>;
 }
 
-/** What is wrong with the tensors that were found: those missing, extra, or of another shape, type or length. */
+/** The problems of the tensors that were found: missing, extra, or of another shape, type or length. */
 function misfits(found: ReadonlyMap<string, Found>, expected: ReadonlyMap<string, Kind>): string[] {
   const kind = ({ dtype, shape }: Kind) => `${dtype} (${shape.join(', ')})`;
   const wrong: string[] = [];
@@ -49,7 +49,7 @@ function refuse(what: string, wrong: readonly string[]): void {
 
 /**
  * Throws a DataError that lists every tensor that is missing, extra, or of another shape, type or length than `expected`.
- * So a checkpoint is refused before any of it is loaded.
+ * This refuses a checkpoint before any of it is loaded.
  */
 export function checkTensors(
   found: ReadonlyMap<string, Found>,
@@ -64,7 +64,7 @@ export function checkState(state: Tensors, shapes: ReadonlyMap<string, readonly 
   refuse(file, misfitsOfState(expectState(state, file), shapes));
 }
 
-/** The same where a NaN or infinity is wrong too. */
+/** The same, and NaN and infinity are refused too. */
 export function checkFiniteState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>, file: string): void {
   const wrong = misfitsOfState(expectState(state, file), shapes);
   for (const [name, { data }] of state)
@@ -88,7 +88,7 @@ function expectState(state: Tensors, file: string): Tensors {
 function misfitsOfState(state: Tensors, shapes: ReadonlyMap<string, readonly number[]>): string[] {
   const found = [...state].map(([name, { shape, data }]) => {
     const dtype = (data as unknown) instanceof Float32Array ? 'F32' : textOf(data);
-    return [name, { dtype, shape, data }] as const; // what another array holds would be taken for floats bit by bit
+    return [name, { dtype, shape, data }] as const; // other arrays would be reinterpreted bitwise as floats
   });
   return misfits(new Map(found), new Map([...shapes].map(([name, shape]) => [name, { dtype: 'F32', shape }])));
 }

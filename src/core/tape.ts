@@ -1,5 +1,5 @@
-// The autograd tape: ops append how their gradients are computed, `backward` goes through them in reverse and adds up what
-// activations receive. Gradients of parameters are added in place by the kernels.
+// The autograd tape: ops append how their gradients are computed, `backward` goes through them in reverse and sums the gradients of
+// activations. Gradients of parameters are added in place by the kernels.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError, ValidationError } from '../errors.js';
@@ -34,7 +34,7 @@ export type Attributes = Readonly<Record<string, number | string | boolean>>;
 type Backward = (dy: Tensor) => readonly (Tensor | null)[];
 
 export interface TapeOptions {
-  /** Record no backward, as PyTorch's `no_grad`: for frozen passes and inference. */
+  /** Record no backward, like PyTorch's `no_grad`: for frozen encoders and inference. */
   noGrad?: boolean;
   /**
    * Activation checkpointing: batchnorm outputs are not kept for the backward but recomputed there. Less memory, a little more
@@ -53,7 +53,7 @@ export class Tape {
   readonly #backwards = new Map<Operation, Backward>();
   /** Where each operation with a backward ended in the plan. */
   readonly #marks = new Map<Operation, number>();
-  /** By `viewOf`, as all that follows: equal views of the same memory are the same tensor. */
+  /** Keyed by `viewOf`, like the maps below: equal views of the same memory are the same tensor. */
   readonly #tracked = new Map<string, Tensor>();
   readonly #leaves = new Set<string>();
   readonly #gradients = new Map<string, Tensor>();
@@ -67,9 +67,9 @@ export class Tape {
 
   constructor(plan: Plan, options: TapeOptions = {}) {
     expectArguments('tape', { plan });
-    const { noGrad: frozen = false, recompute = false } = expectOptions('tape', options, tapeOptions);
+    const { noGrad = false, recompute = false } = expectOptions('tape', options, tapeOptions);
     this.plan = plan;
-    this.noGrad = frozen;
+    this.noGrad = noGrad;
     this.#recompute = recompute;
   }
 
@@ -80,7 +80,7 @@ export class Tape {
 
   /** An uninitialized tensor of the dtype of `x`, f32 or f16. */
   emptyLike(x: Tensor, label: string, shape: readonly number[]): Tensor {
-    expectArguments('activation', { x });
+    expectArguments('emptyLike', { x });
     return transient(this.plan, label, shape, x.half ? 'f16' : 'f32');
   }
 
@@ -90,7 +90,7 @@ export class Tape {
   }
 
   /**
-   * Records that an op made `output`. Without `backward` the output is a constant. Returns `output`.
+   * Records an op that produced `output`. Without `backward` the output is a constant. Returns `output`.
    */
   record(
     what: string | ({ readonly op: string } & Attributes),
@@ -114,7 +114,7 @@ export class Tape {
     return output;
   }
 
-  /** Registers how to recompute `y` in the backward from tensors that are kept anyway: `again` records that and returns it. */
+  /** Registers how to recompute `y` in the backward from tensors that are kept anyway: `again` records the recomputation and returns its result. */
   recomputable(y: Tensor, again: () => Tensor): void {
     if (this.#recompute && !this.noGrad) this.#recipes.set(y.storage, again);
   }
@@ -130,7 +130,7 @@ export class Tape {
 
   /** Marks an input as requiring a gradient. Returns it. */
   requireGrad(x: Tensor): Tensor {
-    expectArguments('track', { x });
+    expectArguments('requireGrad', { x });
     this.#tracked.set(viewOf(x), x);
     this.#leaves.add(viewOf(x));
     return x;
@@ -147,8 +147,8 @@ export class Tape {
   }
 
   /**
-   * Appends the backward of all that led to `output`, given its gradient `dy` (default ones): of phase P in phase
-   * `backward/P`. Gradients of parameters accumulate, as do those of tensors marked by `requireGrad` where several outputs are
+   * Appends the backward of all ops that led to `output`, given its gradient `dy` (default ones). The backward of phase P is in
+   * phase `backward/P`. Gradients of parameters accumulate, as do those of tensors marked by `requireGrad` when several outputs are
    * differentiated one after another.
    *
    * @throws ValidationError where nothing that led to `output` requires a gradient, where `backward` was already called on it, or where
@@ -159,12 +159,12 @@ export class Tape {
     const key = viewOf(output);
     if (output.detached || !this.#tracked.has(key))
       throw new ValidationError(
-        `backward: expected a tensor that this tape made from parameters or tracked tensors, got ${output.label}, ` +
-          `of which nothing is tracked${this.noGrad ? ': the tape is frozen' : ''}`,
+        `backward: expected a tensor that this tape made from tensors that require gradients, got ${output.label}, ` +
+          `which requires none${this.noGrad ? ': the tape was recorded with noGrad' : ''}`,
       );
     if (this.#spent.has(key))
       throw new ValidationError(
-        `backward: ${output.label} went back already, and gradients would count twice; sum the losses and go back once`,
+        `backward: already called on ${output.label}, so gradients would count twice; sum the losses and call backward once`,
       );
     if (numel(output.shape) !== numel(dy.shape))
       throw new ShapeError(`backward: expected dy ${shapeText(output.shape)}, got ${shapeText(dy.shape)}`);
@@ -189,7 +189,7 @@ export class Tape {
       const { op, inputs, output: y, phase } = operation;
       const gradient = pending.get(viewOf(y));
       if (!gradient) continue;
-      // made here: what reached it is complete, and where it is a view equal to its input, the input's starts from zero
+      // this op produced y, so its gradient is complete; if y is a view equal to its input, the input's gradient starts from zero
       found.set(viewOf(y), gradient);
       pending.delete(viewOf(y));
       const first = plan.position;
@@ -230,7 +230,7 @@ export class Tape {
   /**
    * The gradient of an activation, after `backward()`.
    *
-   * @throws ValidationError where several backwards reached it and `requireGrad` was not called on it: their sum is not kept
+   * @throws ValidationError where several backwards reached it without `requireGrad`: their sum is not kept
    */
   gradient(x: Tensor): Tensor | undefined {
     expectArguments('gradient', { x });
@@ -251,13 +251,13 @@ export class Tape {
     if (maker && maker !== this)
       throw new ValidationError(
         `${op}: expected a tensor of this tape, got ${x.label}, which another tape of the plan made; use one tape, ` +
-          'or detach() it to take it as a constant',
+          'or detach() it to use it as a constant',
       );
     const source = [...this.#tracked.values()].find((y) => y.storage === x.storage && overlap(x, y));
     if (source)
       throw new ShapeError(
         `${op}: expected a tensor of the tape, got ${x.label} ${shapeText(x.shape)}, a view of ${source.label} ` +
-          `${shapeText(source.shape)} that loses its gradient; use the tape's reshape, or an op that makes what you need`,
+          `${shapeText(source.shape)} that loses its gradient; use the tape's reshape, or an op that creates the view`,
       );
   }
 
@@ -282,7 +282,7 @@ export class Tape {
 
   /** a + b, not recorded as an op: the forward of `add`, and the sum of two gradients. */
   accumulate(a: Tensor, b: Tensor): Tensor {
-    expectArguments('sum', { a, b });
+    expectArguments('accumulate', { a, b });
     const y = this.emptyLike(a, 'add.y', a.shape);
     const n = numel(a.shape);
     this.plan.dispatch(add, 'forward', {
@@ -299,8 +299,8 @@ export class Tape {
 function checkTaken(op: string, { label, grad }: Tensor): void {
   if (!grad)
     throw new ValidationError(
-      `${op}: expected ${label} to be a parameter, or a constant by detach(), got a tensor that the tape made or tracks, to which ` +
-        'this op gives no gradient',
+      `${op}: expected ${label} to be a parameter, or a constant by detach(), got a tensor that requires a gradient, which ` +
+        'this op does not compute',
     );
 }
 
@@ -319,7 +319,7 @@ function checkGrad(op: string, { label, shape, strides, grad, keptRows, keptColu
     );
 }
 
-/** Checks that a gradient is one of a tensor of this shape that kernels can read. */
+/** Checks that a gradient has this shape and a layout that kernels can read. */
 function checkGradient(what: string, gradient: Tensor, shape: readonly number[]): void {
   if (shapeText(gradient.shape) === shapeText(shape) && isDense(gradient) && !gradient.half) return;
   throw new ShapeError(
@@ -327,13 +327,13 @@ function checkGradient(what: string, gradient: Tensor, shape: readonly number[])
   );
 }
 
-/** By plan and view: the live tape that made a tensor. */
+/** The tape that produced a tensor, by plan and view. */
 const makers = new WeakMap<Plan, Map<string, Tape>>();
 
 const numbers = new WeakMap<Binding['storage'], number>();
 let count = 0;
 
-/** The same for equal views of the same memory, whichever objects describe them. */
+/** Equal for equal views of the same memory, independent of the objects that describe them. */
 function viewOf({ storage, offset, shape, strides, half = false, keptRows, keptColumns }: Tensor): string {
   const number = numbers.get(storage) ?? count++;
   numbers.set(storage, number);

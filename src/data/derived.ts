@@ -101,11 +101,11 @@ export function halve({ width, height, pixels }: RgbaImage): RgbaImage {
   return { width: w, height: h, pixels: half };
 }
 
-/** Widths and heights, pair by pair, halved as `reduced` does. */
-function reducedSizes(sizes: Uint32Array, side: number): Uint32Array {
+/** Widths and heights, pair by pair; each pair is halved as `halve` does while `isTooLarge`. */
+export function halvedSides(sizes: Uint32Array, isTooLarge: (width: number, height: number) => boolean): Uint32Array {
   const halved = sizes.slice();
   for (let at = 0; at < halved.length; at += 2)
-    while (Math.min(halved[at], halved[at + 1]) >= 2 * side)
+    while (isTooLarge(halved[at], halved[at + 1]))
       halved.set([Math.ceil(halved[at] / 2), Math.ceil(halved[at + 1] / 2)], at);
   return halved;
 }
@@ -113,12 +113,13 @@ function reducedSizes(sizes: Uint32Array, side: number): Uint32Array {
 /** The images of `source`, halved while the shorter side is at least twice `side`. */
 export function reduced(source: ImageSource, side: number): ImageSource<RgbaImage> {
   const { square, sizes, ...rest } = source;
+  const isTooLarge = (width: number, height: number) => Math.min(width, height) >= 2 * side;
   return {
     ...rest,
-    ...(sizes && { sizes: reducedSizes(sizes, side) }),
+    ...(sizes && { sizes: halvedSides(sizes, isTooLarge) }),
     async load(item, image) {
       let loaded = await loadImage(source, item, image);
-      while (Math.min(loaded.width, loaded.height) >= 2 * side) loaded = halve(loaded);
+      while (isTooLarge(loaded.width, loaded.height)) loaded = halve(loaded);
       return loaded;
     },
     ...(square && {

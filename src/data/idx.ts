@@ -8,7 +8,7 @@ import type { ImageSource, RgbaImage } from './source.js';
 const sizes: Readonly<Record<number, number>> = { 8: 1, 9: 1, 11: 2, 12: 4 };
 
 /** An IDX file: sizes of the axes, slowest first, and the values' bytes, big-endian (a view of the file's). */
-export interface Idx {
+interface Idx {
   readonly shape: readonly number[];
   readonly type: number;
   readonly values: Uint8Array;

@@ -7,7 +7,7 @@ import { ConfigError, DataError, DeviceError } from '../errors.js';
 import type { ImageBatch } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { type Binding, bufferOf } from '../tensor/binding.js';
-import { halve } from './derived.js';
+import { halve, halvedSides } from './derived.js';
 import { loadImage } from './rgba_image.js';
 import { checkSource, type ImageSource, type RgbaImage } from './source.js';
 
@@ -343,12 +343,9 @@ async function decodeWithin(
 
 /** Bytes of all images of the source, halved as `loadWithin` does; 0 where sizes are not known. */
 function knownBytes(room: Bound, { sizes = new Uint32Array() }: ImageSource): number {
+  const sides = halvedSides(sizes, (width, height) => isTooLarge(room, width, height));
   let pixels = 0;
-  for (let at = 0; at < sizes.length; at += 2) {
-    let [width, height] = [sizes[at], sizes[at + 1]];
-    while (isTooLarge(room, width, height)) [width, height] = [Math.ceil(width / 2), Math.ceil(height / 2)];
-    pixels += width * height;
-  }
+  for (let at = 0; at < sides.length; at += 2) pixels += sides[at] * sides[at + 1];
   return 4 * pixels;
 }
 

@@ -33,13 +33,13 @@ export function checkSquare(size: number, options: SquareOptions): void {
     throw new ConfigError(`interpolation: expected ${Object.keys(filters).join(' or ')}, got ${interpolation}`);
 }
 
-export interface Sides {
+interface Sides {
   readonly width: number;
   readonly height: number;
 }
 
 /** A part of an image: its sides, and where its first pixel lies. */
-export interface Region extends Sides {
+interface Region extends Sides {
   readonly left: number;
   readonly top: number;
 }

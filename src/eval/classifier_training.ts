@@ -113,7 +113,7 @@ export function settled<D extends object, O extends object>(standard: D, options
 }
 
 /** What differs between the ways to train a classifier behind an encoder. */
-export interface ClassifierSetting<More extends object> {
+interface ClassifierSetting<More extends object> {
   /** For messages. */
   readonly what: string;
   /** What is trained along with the layer, batchnorm by the batch's statistics; nothing where the encoder is frozen. */

@@ -20,7 +20,7 @@ export interface Naming {
 }
 
 /** How a state dict is searched. */
-export interface SearchOptions {
+interface SearchOptions {
   /** What the network is called in errors. */
   readonly what: string;
   /** The naming schemes to try in addition to our own. */

@@ -1,4 +1,4 @@
-// Which commands of a plan read and write which memory: used to check that a backward still finds what its forward read.
+// Which commands of a plan read and write which memory: checks that what a forward read is unchanged when its backward runs.
 import { ValidationError } from '../errors.js';
 import { type Binding, isBuffer, overlap } from '../tensor/binding.js';
 import type { Device } from './device.js';
@@ -7,12 +7,12 @@ interface Access {
   /** The command's place in the plan. */
   readonly at: number;
   readonly binding: Binding;
-  /** What the command is called, and the binding in it. */
+  /** The label of the command, and the name of its binding. */
   readonly label: string;
   readonly name: string;
 }
 
-/** Some commands of a plan: from `first` on, and before `end`. */
+/** A range of a plan's commands: `first` inclusive, `end` exclusive. */
 export interface Stretch {
   readonly first: number;
   readonly end: number;
@@ -30,7 +30,7 @@ export class Accesses {
     this.#writes.set(storage, writes);
   }
 
-  /** Checks that every buffer that a command uses is there, and is not waiting for its contents. */
+  /** Checks that every buffer that a command uses exists and has contents. */
   assertUsable(device: Device): void {
     for (const storage of this.#writes.keys()) {
       if (isBuffer(storage)) device.assertUsable(storage);
@@ -38,9 +38,9 @@ export class Accesses {
   }
 
   /**
-   * Checks that gradients are made in this plan before an optimizer reads them.
+   * Checks that this plan computes gradients before an optimizer reads them.
    *
-   * @throws ValidationError where no backward reaches them, or one that is recorded behind the optimizer
+   * @throws ValidationError where no backward reaches them, or one that is recorded after the optimizer
    */
   assertReached(optimizer: string, grads: GPUBuffer): void {
     const made = this.#writes.get(grads)?.find(({ label }) => label !== 'clear');
@@ -48,15 +48,15 @@ export class Accesses {
     if (made && read && made.at < read.at) return;
     throw new ValidationError(
       made
-        ? `${optimizer}: expected to be recorded behind the backward whose gradients it takes, got it before`
+        ? `${optimizer}: expected to be recorded after the backward whose gradients it uses, but was recorded before it`
         : `${optimizer}: expected a backward of the same step to reach what it trains, got none for "${grads.label}"; ` +
-            'leave out what has no part in the loss',
+            'leave out parameters that do not affect the loss',
     );
   }
 
   /**
-   * Checks that commands read what an op's forward read: that none of `since`, recorded between the two, wrote over it. Memory that
-   * was first used there is new, e.g. a gradient, and may be read.
+   * Checks that commands read what an op's forward read: that none of `since`, recorded in between, overwrote it. Memory
+   * first used by these commands, e.g. a gradient, is new and may be read.
    *
    * @throws ValidationError by the names of the command, the memory and who wrote it
    */

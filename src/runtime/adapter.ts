@@ -1,4 +1,4 @@
-// What is asked of an adapter.
+// What slimgrad requests from an adapter.
 const wantedFeatures: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 const wantedLimits = [
   'maxBufferSize',
@@ -9,7 +9,7 @@ const wantedLimits = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
-/** A device with every feature and limit that slimgrad has a use for and the adapter offers. */
+/** A device with every feature and limit that slimgrad can use and the adapter offers. */
 export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits: Record<string, number> = {};
   for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];

@@ -1,19 +1,19 @@
 const rounds = 5;
-const span = 20; // milliseconds that a round of a runner lasts at least: far above a clock's step, quantized ones too
-const margin = 0.95; // of the standard runner's time, which a winner has to beat twice
+const span = 20; // minimum milliseconds per round: far above the resolution of any clock, including quantized ones
+const margin = 0.95; // of the default runner's time; a winner must be below it twice
 
 /** One of several ways to compute the same thing, to be timed. */
 export interface Runner {
   readonly variant: string;
-  /** Milliseconds a run, averaged over `runs` runs in a row. */
+  /** Milliseconds per run, averaged over `runs` runs in a row. */
   readonly time: (runs: number) => Promise<number>;
 }
 
 /**
- * Times runners in turns: one that is three times as slow as the fastest is not asked again. Whoever then seems faster than the
- * standard one runs against it once more, the two by themselves, until the fastest has: what counts is that it was no chance.
+ * Times runners in turns and drops those three times as slow as the fastest. A runner that seems faster than the default
+ * is then timed against it again, only the two, to rule out chance.
  *
- * @returns milliseconds a run, by variant: a median; of two the one that favors the standard
+ * @returns median milliseconds per run, by variant; of two measurements, the one that favors the default
  */
 export async function benchmark(runners: readonly Runner[], standard: string): Promise<Map<string, number>> {
   const probes = new Map<string, number>();
@@ -37,13 +37,13 @@ export async function benchmark(runners: readonly Runner[], standard: string): P
   return times;
 }
 
-/** The fastest, or the standard one where it is nearly as fast or none was timed. */
+/** The fastest, or the default if it is nearly as fast or none was timed. */
 export function fastestOf(times: ReadonlyMap<string, number>, standard: string): string {
   const [[best, ms] = [standard, 0]] = [...times].sort(([, a], [, b]) => a - b);
   return ms > margin * (times.get(standard) ?? Number.POSITIVE_INFINITY) ? standard : best;
 }
 
-/** Medians of some rounds, given what a run takes about. */
+/** Medians of several rounds, given the approximate time of a run. */
 async function inTurns(runners: readonly Runner[], about: ReadonlyMap<string, number>): Promise<Map<string, number>> {
   const seen = new Map(runners.map(({ variant }) => [variant, [] as number[]]));
   for (let round = 0; round < rounds; round++)

@@ -2,7 +2,7 @@ import type { Binding } from '../tensor/binding.js';
 import type { Dispatch } from './commands.js';
 import { buffersOf } from './kernel.js';
 
-/** The buffers of a dispatch, bound to the numbers that its kernel declares. */
+/** The buffers of a dispatch, bound to the binding numbers that its kernel declares. */
 export function bindGroup(
   gpu: GPUDevice,
   { kernel, entry, label, bindings }: Dispatch,
@@ -13,7 +13,7 @@ export function bindGroup(
   const resourceOf = (name: string): GPUBufferBinding => {
     if (name === 'params') return params;
     const bound = bindings.get(name);
-    // an index list that is not bound: the layout requires a buffer, though nothing reads it
+    // an index list that is not bound: the layout requires a buffer, although nothing reads it
     if (name === 'step' || !bound) return { buffer: step };
     return { ...resolve(bound), size: Math.ceil(bound.bytes / 16) * 16 };
   };

@@ -1,13 +1,13 @@
-// What a plan records: dispatches and fills, and the options that they are recorded by.
+// What a plan records: dispatches and fills, and their options.
 import type { Binding, Slot } from '../tensor/binding.js';
 import type { BindingName, Consts, EntryName, Kernel, ListName, Params } from './kernel.js';
 import type { Lifetime } from './memory.js';
 
 export interface PlanOptions {
   label?: string;
-  /** Kernel variants, where the first candidate that runs is not wanted: `add.forward 3`, all `add.forward`, or all `add`. */
+  /** Kernel variants to use instead of the first one that runs: `add.forward 3`, all `add.forward`, or all `add`. */
   variants?: Readonly<Record<string, string>>;
-  /** What to bind in place of storage that is not the plan's own: the tuner's trial runs must not write to the weights. */
+  /** Storage to bind in place of external buffers: the tuner's trial runs must not write to the weights. */
   substitute?: (binding: Binding) => Binding;
 }
 
@@ -16,10 +16,10 @@ export interface DispatchOptions<K extends Kernel, E extends EntryName<K>> {
   bindings: { readonly [B in Exclude<BindingName<K, E>, ListName<K, E>>]: Binding } & {
     readonly [B in ListName<K, E>]?: Binding | undefined;
   };
-  /** Workgroups: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
+  /** Workgroups: a number is folded into (x, y, 1) if it exceeds the limit of a dimension. */
   workgroups: number | readonly [number, number, number];
   consts?: Consts<K>;
-  /** Bytes that it must move, each once. */
+  /** Bytes that it must move, each counted once. */
   bytes: number;
   /** Multiply-adds of a convolution or a product of matrices; all else counts bytes alone (DESIGN.md, "Ledger"). */
   macs?: number;
@@ -52,7 +52,7 @@ export interface Clear {
 
 export type Command = Dispatch | Clear;
 
-/** A recorded command and all that it needs on the GPU. */
+/** A recorded command with its GPU objects. */
 export type Encoded =
   | {
       kind: 'dispatch';
@@ -65,7 +65,7 @@ export type Encoded =
     }
   | { kind: 'clear'; buffer: GPUBuffer; offset: number; bytes: number };
 
-/** A plan, as far as it is read by those that count, describe or check what was recorded. */
+/** The part of a plan that is read to count, describe or check what was recorded. */
 export interface Recorded {
   readonly label: string;
   readonly commands: readonly Command[];

@@ -1,14 +1,14 @@
-// What a device prints and checks when it is opened with one: plans as text, numbers that are not finite, the WGSL of pipelines. Devices
-// and plans know its type alone, so that a program that does not debug does not carry it. src/node reads SLIMGRAD_DEBUG.
+// Debug output and checks of a device: plans as text, values that are not finite, the WGSL of pipelines. Devices and plans
+// import only its type, so that it is bundled only into programs that use it. src/node reads SLIMGRAD_DEBUG.
 import { expectOneOf } from '../checks/one_of.js';
 import { NonFiniteError } from '../errors.js';
 import { describe } from './describe.js';
 import { Checks, type Compiled } from './nonfinite.js';
 
 /**
- * What a device prints and checks: 1, each plan when it is compiled, as `describe` gives it; 2, also all numbers that dispatches
- * write: the first NaN or infinity of a run is a NonFiniteError of what next waits for the device, or of the next run; 3, also the
- * WGSL of each pipeline, with its constants as they are set.
+ * What a device prints and checks: 1, each plan when it is compiled, as `describe` gives it; 2, also checks all numbers that
+ * dispatches write: the next call that waits for the device, or the next run, throws a NonFiniteError for the first NaN or
+ * infinity; 3, also prints the WGSL of each pipeline with its constants.
  */
 export class Debug {
   readonly #level: number;
@@ -17,8 +17,8 @@ export class Debug {
   #found: NonFiniteError | undefined;
 
   /**
-   * @param print takes what is printed
-   * @throws ConfigError where the level is none of 1, 2 and 3
+   * @param print receives the output
+   * @throws ConfigError where the level is not 1, 2 or 3
    */
   constructor(level: 1 | 2 | 3, print: (text: string) => void = (text) => console.error(text)) {
     expectOneOf('debug: level', level, [1, 2, 3]);
@@ -26,7 +26,7 @@ export class Debug {
     this.#print = print;
   }
 
-  /** Prints a compiled plan; from level 2 on gives what runs it in place of a replay. */
+  /** Prints a compiled plan; from level 2 on, returns what runs it in place of a replay. */
   async compiled(plan: Compiled): Promise<Checks | undefined> {
     this.#print(describe(plan));
     return this.#level > 1 ? Checks.make(plan, this) : undefined;
@@ -41,25 +41,25 @@ export class Debug {
     this.#print([`WGSL of ${label}:`, ...numbered].join('\n'));
   }
 
-  /** Follows the check of a run; the first that fails is thrown by `settled` or `rethrow`. */
+  /** Awaits the check of a run in the background; `settled` or `rethrow` throws the first failure. */
   follow(check: Promise<void>): void {
     const followed = check
       .catch((error: unknown) => {
-        // what else can fail is the device itself, which says so
+        // other failures are the device's, which reports them
         if (error instanceof NonFiniteError) this.#found ??= error;
       })
       .finally(() => this.#pending.delete(followed));
     this.#pending.add(followed);
   }
 
-  /** Awaits GPU work and the checks of all runs that were submitted before. @throws what the first of them found, once */
+  /** Awaits GPU work and the checks of all runs that were submitted before. @throws the first failure, once */
   async settled<T>(pending: Promise<T>): Promise<T> {
     const [value] = await Promise.all([pending, ...this.#pending]);
     this.rethrow();
     return value;
   }
 
-  /** @throws what a check found, once */
+  /** @throws the failure of a check, once */
   rethrow(): void {
     const found = this.#found;
     this.#found = undefined;

@@ -6,9 +6,9 @@ import { buffersOf } from './kernel.js';
 import { statsOf } from './stats.js';
 
 /**
- * A plan as text, a line a command: its number, the phase, `stem.entry`, the variant in brackets, its workgroups, and what it
- * reads and writes: each binding's name, tensor, shape and bytes, and where these lie. A slot lies in the plan's own memory, which
- * is known once the plan is compiled, and which others have before and after.
+ * A plan as text, one line per command: its number, the phase, `stem.entry`, the variant in brackets, its workgroups, and what it
+ * reads and writes: each binding's name, tensor, shape and bytes, and their memory. A slot's buffer is known
+ * once the plan is compiled, and is shared with other slots at other times.
  */
 export function describe(plan: Recorded): string {
   const { dispatches, pipelines, slots, heldBytes } = statsOf(plan);
@@ -18,7 +18,7 @@ export function describe(plan: Recorded): string {
   return [head, ...lines].join('\n');
 }
 
-/** ` [name]` of the innermost variant that a command was recorded for; '' where there was no choice. */
+/** ` [name]` of the innermost variant that a command was recorded for; '' if there was no choice. */
 export function variantText({ choices }: Recorded, at: number): string {
   const inner = choices.findLast(({ first, end }) => first <= at && at < end);
   return inner ? ` [${inner.chosen.name}]` : '';

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// A WebGPU device with what slimgrad keeps for it: buffers, compiled pipelines, errors. `openDevice` opens one.
+// A WebGPU device with its buffers, compiled pipelines and errors. `openDevice` opens one.
 
 import { expectOptions } from '../checks/options.js';
 import { DeviceError, DeviceLostError, OutOfMemoryError, SlimgradError, ValidationError } from '../errors.js';
@@ -18,7 +18,7 @@ import { checkDevice, type DeviceOptions, deviceOptions } from './device_options
 import { bufferUsage, mapRead } from './flags.js';
 import { PipelineCache } from './pipelines.js';
 
-/** Which device made a buffer. */
+/** The device that created a buffer. */
 const makers = new WeakMap<GPUBuffer, GPUDevice>();
 const defaultUsage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
 
@@ -39,31 +39,31 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return new Device(await requestDevice(adapter), adapter.info, options, true);
 }
 
-/** A GPUDevice with what slimgrad knows of it: its buffers, its pipelines, its errors. Free it by `dispose()` or `using`. */
+/** A GPUDevice with its buffers, pipelines and errors. Free it with `dispose()` or `using`. */
 export class Device {
   readonly gpu: GPUDevice;
   readonly info: GPUAdapterInfo;
-  /** The adapter in words, for logs. */
+  /** A description of the adapter, for logs. */
   readonly name: string;
   /** Whether shaders run on the CPU. */
   readonly software: boolean;
-  /** The smallest subgroup that a kernel may count on; 0 where subgroups are missing. */
+  /** The minimum subgroup size; 0 without subgroups. */
   readonly subgroupSize: number;
-  /** The most bytes that all buffers together may take; default Infinity. */
+  /** The limit in bytes on all buffers together; default Infinity. */
   readonly memory: number;
-  /** The most multiply-adds that one dispatch should take: drivers reset a GPU that one keeps busy for seconds. */
+  /** The maximum multiply-adds of one dispatch: drivers reset a GPU that is busy for seconds. */
   readonly dispatchMacs: number;
   readonly pipelines: PipelineCache;
   readonly compileDevices: DeviceOptions['compileDevices'];
-  /** What prints and checks what plans do. */
+  /** Debug output and checks of plans. */
   readonly debug: Debug | undefined;
   readonly #owned: boolean;
   readonly #isMeta: boolean;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #freed = new WeakSet<GPUBuffer>();
-  /** Buffers whose contents come later, and what brings them. */
+  /** Buffers without contents yet, and the calls that fill them. */
   readonly #awaited = new WeakMap<GPUBuffer, string>();
-  /** Of buffers that tensors were made with, how many elements these have. */
+  /** The number of elements of tensors, by buffer. */
   readonly #elements = new WeakMap<GPUBuffer, number>();
   readonly #throttle: <T>(pending: Promise<T>) => Promise<T>;
   #changes = 0;
@@ -110,14 +110,14 @@ export class Device {
     return this.gpu.features;
   }
 
-  /** Bytes held by buffers that were made here and not yet freed. */
+  /** Bytes of all buffers created here and not yet freed. */
   get allocated(): number {
     let bytes = 0;
     for (const buffer of this.#buffers) bytes += buffer.size;
     return bytes;
   }
 
-  /** How often a buffer was freed, or contents were asked to be waited for: as long as it stays, so does what `assertUsable` says. */
+  /** Counts calls that free buffers or await contents: while it is unchanged, so are the results of `assertUsable`. */
   get changes(): number {
     return this.#changes;
   }
@@ -128,7 +128,7 @@ export class Device {
     this.#changes++;
   }
 
-  /** @throws DeviceError where a buffer was freed or is another device's; ValidationError where its contents are still to come */
+  /** @throws DeviceError where a buffer was freed or belongs to another device; ValidationError where its contents are not written yet */
   assertUsable(buffer: GPUBuffer): void {
     this.assertLive(buffer);
     const remedy = this.#awaited.get(buffer);
@@ -146,7 +146,7 @@ export class Device {
     return buffer;
   }
 
-  /** Of a buffer that `tensor` or `parameter` made, how many elements its tensor has. */
+  /** The number of elements of the tensor that `tensor` or `parameter` created with this buffer. */
   elementsOf(buffer: GPUBuffer): number | undefined {
     return this.#elements.get(buffer);
   }
@@ -167,11 +167,11 @@ export class Device {
   }
 
   /**
-   * A dense tensor of these numbers, in memory that the device frees when it is disposed of.
+   * A dense tensor of these numbers, in memory that is freed with the device.
    *
-   * @param values one number for all, as many as `shape` has in their order, or what gives the one at a place
-   * @throws ShapeError for another number of values, or a side is no whole number of at least 1; ConfigError for what is no
-   * number of the dtype; OutOfMemoryError before anything is allocated where the adapter's limits are too small
+   * @param values one number for all elements, an array in row-major order, or a function of the index
+   * @throws ShapeError for another number of values, or a side that is not a whole number of at least 1; ConfigError for values that
+   * the dtype cannot hold; OutOfMemoryError before anything is allocated where the adapter's limits are too small
    */
   tensor<I extends Integer>(
     shape: readonly number[],
@@ -183,14 +183,14 @@ export class Device {
     return DeviceTensor.make(this, shape, values, options);
   }
 
-  /** A tensor that is trained: f32, with a gradient of its own that is zero, to which backward passes add. As `tensor`. */
+  /** A trainable tensor: f32, with a zero gradient to which backward passes add. Otherwise like `tensor`. */
   parameter(shape: readonly number[], values: Values, options: Pick<TensorOptions, 'label'> = {}): DeviceParameter {
     const { label = 'parameter' } = expectOptions('parameter', options, { label: 'string' } as const);
     const weights = DeviceTensor.make(this, shape, values, { label });
     return new DeviceTensor(this, { ...weights, grad: DeviceTensor.make(this, shape, 0, { label: `grad ${label}` }) });
   }
 
-  /** @throws OutOfMemoryError where one binding of `bytes` is more than the adapter can hold. */
+  /** @throws OutOfMemoryError where a binding of `bytes` exceeds the adapter's limits. */
   check(label: string, bytes: number): void {
     this.#fits(label, bytes, Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize));
   }
@@ -203,7 +203,7 @@ export class Device {
       );
   }
 
-  /** @throws OutOfMemoryError where buffers of these sizes are more than there is memory left. */
+  /** @throws OutOfMemoryError where buffers of these sizes exceed the remaining memory. */
   checkSum(label: string, sizes: readonly number[]): void {
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     if (this.allocated + bytes > this.memory)
@@ -214,9 +214,9 @@ export class Device {
   }
 
   /**
-   * Gives the memory of a buffer back, or of a tensor's whole buffer. A plan that binds it can be disposed of, but not run any more.
+   * Frees a buffer, or a tensor's whole buffer. A plan that binds it can no longer run, but can be disposed of.
    *
-   * @throws DeviceError where the buffer is free already, or was not made by this device
+   * @throws DeviceError where the buffer was already freed, or was not created by this device
    */
   free(memory: GPUBuffer | Binding): void {
     if (this.#disposed) return;
@@ -232,12 +232,12 @@ export class Device {
     buffer.destroy();
   }
 
-  /** Frees those of some buffers and tensors that are not free yet: for what may be disposed of twice. */
+  /** Frees the buffers and tensors that are not freed yet, for objects that may be disposed of twice. */
   release(memories: Iterable<GPUBuffer | Binding>): void {
     for (const buffer of [...memories].map(bufferOf)) if (!this.#freed.has(buffer)) this.free(buffer);
   }
 
-  /** @throws DeviceError where a buffer was freed or is another device's: a command that names it would fail all that come after. */
+  /** @throws DeviceError where a buffer was freed or belongs to another device: a command that uses it would invalidate all later ones. */
   assertLive(buffer: GPUBuffer): void {
     if (this.#freed.has(buffer))
       throw new DeviceError(`${buffer.label}: used after it was freed, by dispose() perhaps`);
@@ -245,7 +245,7 @@ export class Device {
       throw new DeviceError(`${buffer.label}: expected a buffer of ${this.name}, got one of another device`);
   }
 
-  /** Refuses a range that does not lie in a buffer, or not on WebGPU's boundary of 4 bytes. */
+  /** Checks that a range is inside a buffer and aligned to WebGPU's 4 bytes. */
   #within(what: string, { label, size }: GPUBuffer, offset: number, bytes: number): void {
     if (!(offset >= 0 && bytes >= 0 && offset % 4 === 0 && bytes % 4 === 0 && offset + bytes <= size))
       throw new ValidationError(
@@ -253,7 +253,7 @@ export class Device {
       );
   }
 
-  /** Writes bytes into a buffer, or a tensor's, from byte `offset` of it on, after all work submitted so far. */
+  /** Writes bytes into a buffer or tensor at byte `offset`, after all work submitted so far. */
   write(memory: GPUBuffer | Binding, data: ArrayBufferView | ArrayBuffer, offset = 0): void {
     const buffer = bufferOf(memory);
     const at = 'storage' in memory ? memory.offset + offset : offset;
@@ -270,7 +270,7 @@ export class Device {
     else this.gpu.queue.writeBuffer(buffer, at, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
-  /** Copies the whole of a buffer to another of its size, after all work submitted so far. */
+  /** Copies a whole buffer to another of the same size, after all work submitted so far. */
   copy(from: GPUBuffer, to: GPUBuffer): void {
     this.assertLive(from);
     this.assertLive(to);
@@ -282,7 +282,7 @@ export class Device {
     this.gpu.queue.submit([encoder.finish()]);
   }
 
-  /** Copies `bytes` of a buffer back, or of a tensor's, after all work submitted so far. For a tensor's numbers see its `read()`. */
+  /** Reads back `bytes` of a buffer or tensor, after all work submitted so far. For a tensor's values, see its `read()`. */
   async read(memory: GPUBuffer | Binding, offset = 0, bytes?: number): Promise<ArrayBuffer> {
     const buffer = bufferOf(memory);
     if ('storage' in memory) return this.read(buffer, memory.offset + offset, bytes ?? memory.bytes - offset);
@@ -310,7 +310,7 @@ export class Device {
     }
   }
 
-  /** Awaits GPU work; a failure of the device that was noticed meanwhile is thrown in its own words, and what `debug` found. */
+  /** Awaits GPU work; throws errors of the device, or of `debug`, that were reported meanwhile. */
   async wait<T>(pending: Promise<T>): Promise<T> {
     try {
       const value = await this.#throttle(this.debug?.settled(pending) ?? pending);
@@ -334,7 +334,7 @@ export class Device {
     if (this.#disposed) throw new DeviceError('device: used after dispose()');
   }
 
-  /** Frees every buffer made here, and the device itself unless it is the caller's own. */
+  /** Frees every buffer created here, and destroys the device unless it is the caller's. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;

@@ -1,4 +1,4 @@
-// What a device is opened with.
+// The options of a device.
 
 import { expectOneOf } from '../checks/one_of.js';
 import type { Kinds } from '../checks/options.js';
@@ -7,29 +7,29 @@ import { ConfigError, type DeviceLostError } from '../errors.js';
 import type { Debug } from './debug.js';
 
 export interface DeviceOptions {
-  /** Nothing is ever run on it, so that plans may name buffers of any device. */
+  /** It never runs anything, so plans may use buffers of any device. */
   meta?: boolean;
   /** An adapter to open a device on. */
   adapter?: GPUAdapter;
   /** The caller's own device; slimgrad uses it and never destroys it. */
   device?: GPUDevice;
-  /** Where adapters come from; `navigator.gpu` where nothing is given. */
+  /** The source of adapters; default `navigator.gpu`. */
   gpu?: GPU;
   powerPreference?: GPUPowerPreference;
-  /** The most bytes to hold in all, where that is known, as for an adapter that computes in the host's memory. */
+  /** The limit on total memory in bytes, if known, as for an adapter that uses the host's memory. */
   memory?: number;
-  /** The most multiply-adds of one dispatch; by default what a slow adapter of its kind does in about a tenth of a second. */
+  /** The maximum multiply-adds of one dispatch; default what a slow adapter of the same type computes in about 0.1 s. */
   dispatchMacs?: number;
   /** Called once if the device is lost for a reason other than `dispose()`. */
   onLost?: (error: DeviceLostError) => void;
   /**
-   * Opens further devices of the same adapter, for a driver that compiles a shader when it is first dispatched and shares
-   * what it compiled: they share that work, and are destroyed after it.
+   * Opens more devices of the same adapter to compile in parallel, for a driver that compiles a shader on its first dispatch
+   * and caches the result across devices. They are destroyed afterward.
    */
   compileDevices?: () => Promise<readonly GPUDevice[]>;
-  /** Prints and checks what plans do: `new Debug(level)`, of this device alone. */
+  /** Debug output and checks of plans: `new Debug(level)`, for this device only. */
   debug?: Debug;
-  /** Awaits pending GPU work; a host that must give way to a software adapter's threads replaces it. */
+  /** Awaits pending GPU work; replaced where the host must yield to a software adapter's threads. */
   throttle?: <T>(pending: Promise<T>) => Promise<T>;
 }
 

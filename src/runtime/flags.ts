@@ -1,4 +1,4 @@
-// WebGPU's flags by their values, which the specification fixes: their globals are missing in Node, and where nothing has a GPU.
+// The values of WebGPU's flags, as fixed by the specification: the globals are missing in Node and in environments without WebGPU.
 
 /** Of `GPUBufferUsage`. */
 export const bufferUsage = {

@@ -1,6 +1,6 @@
-// WebGPU's types for the package's declarations: those that the user's own project knows (lib "dom" of TypeScript 6 and
-// later, or @webgpu/types), and where it knows none the little of them that a program needs to hand such objects on. The
-// library itself is written in WebGPU's names; ../../declarations.mjs puts these in their place when it is built.
+// WebGPU's types for the package's declarations: those of the user's project if it has them (lib "dom" of TypeScript 6
+// and later, or @webgpu/types), otherwise minimal types that suffice to pass such objects on. The library itself uses
+// WebGPU's names; ../../declarations.mjs replaces them by these in the build.
 
 type Known<Name extends string, Fallback> =
   typeof globalThis extends Record<Name, { prototype: infer T }> ? T : Fallback;
@@ -63,7 +63,7 @@ export type GPUComputePipeline = Known<'GPUComputePipeline', Labeled>;
 export type GPUDevice = Known<'GPUDevice', DeviceFallback>;
 export type GPUSupportedLimits = Known<'GPUSupportedLimits', LimitsFallback>;
 
-// No class stands behind these two, so that there is nothing to ask for.
+// These two have no global class to test for.
 export type GPUPowerPreference = 'low-power' | 'high-performance';
 export interface GPUBufferBinding {
   buffer: GPUBuffer;

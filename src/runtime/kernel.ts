@@ -3,7 +3,7 @@ import { ValidationError } from '../errors.js';
 import { declarations, moduleScope } from './wgsl.js';
 
 export type Scalar = 'u32' | 'i32' | 'f32';
-/** What numbers a buffer holds; of activations, f32 stands for f16, too. */
+/** The element type of a buffer; for activations, f32 also stands for f16. */
 export type Elements = Scalar;
 type Fields = Readonly<Record<string, readonly [Scalar, number]>>;
 
@@ -13,46 +13,46 @@ export interface Layout {
   readonly fields: Fields;
 }
 
-/** A buffer of a kernel: its number, and how it is read. */
+/** A buffer of a kernel: its binding number and type. */
 export interface Buffer {
   readonly binding: number;
   readonly type: 'uniform' | 'read-only-storage' | 'storage';
-  /** Element type; undefined where there are several. */
+  /** Element type; undefined if there are several. */
   readonly elements?: Elements;
-  /** Whether it holds activations: elements `Stored`, which are f16 where the bound memory is. */
+  /** Whether it holds activations: elements `Stored`, which are f16 if the bound memory is. */
   readonly stored?: boolean;
-  /** Whether it may be a view with strides or keep-lists of its own: elements `Strided`. All else has to be dense. */
+  /** Whether it may be a view with strides or index lists: elements `Strided`. All others must be dense. */
   readonly strided?: boolean;
-  /** Whether it holds a keep-list, elements `Kept`, and so need not be bound: see `listConsts`. */
+  /** Whether it holds an index list, elements `Kept`, which is optional: see `listConsts`. */
   readonly kept?: boolean;
 }
 
 /** Buffers by their names. */
 export type Buffers = Readonly<Record<string, Buffer>>;
 
-/** What is reflected from WGSL: by the build from a file of kernels (`src/generated`), by `kernel` from a user's code. */
+/** What is reflected from WGSL: by the build from a kernel file (`src/generated`), by `kernel` from a user's code. */
 export interface Kernel {
-  /** Its name, as labels and messages have it. */
+  /** Its name in labels and messages. */
   readonly stem: string;
   readonly code: string;
   readonly consts: Readonly<Record<string, { readonly type: Scalar | 'bool'; readonly value: number | boolean }>>;
   readonly params: Layout;
   readonly step: Layout;
-  /** All that its entry points bind, uniforms among them. */
+  /** All buffers of its entry points, including uniforms. */
   readonly buffers: Buffers;
-  /** Of each entry point, the names of those that it binds. */
+  /** For each entry point, the names of its buffers. */
   readonly entries: Readonly<Record<string, readonly string[]>>;
 }
 
 export type EntryName<K extends Kernel> = keyof K['entries'] & string;
 export type Params<K extends Kernel> = { readonly [F in keyof K['params']['fields']]: number };
 export type Consts<K extends Kernel> = { readonly [C in keyof K['consts']]?: Value<K['consts'][C]['type']> };
-/** What a constant of a type is in JavaScript. */
+/** The JavaScript type of a constant. */
 export type Value<Type> = Type extends 'bool' ? boolean : number;
 /** The storage bindings of an entry point; `params` and `step` are bound by the plan. */
 export type BindingName<K extends Kernel, E extends EntryName<K>> = Exclude<K['entries'][E][number], 'params' | 'step'>;
 
-/** The keep-lists among them, and what may be one: what need not be bound. */
+/** The optional ones: index lists, and buffers that may be index lists. */
 export type ListName<K extends Kernel, E extends EntryName<K>> = {
   [B in BindingName<K, E>]: K['buffers'][B] extends { readonly kept: boolean } ? B : never;
 }[BindingName<K, E>];
@@ -116,7 +116,7 @@ export function checkBindings(
   return halves.length > 0;
 }
 
-/** Of each keep-list that is bound, the constant of its name in capitals: with `KEPT_ROWS`, rows are found by `kept_rows`. */
+/** For each bound index list, the constant with its name in capitals: with `KEPT_ROWS`, rows are looked up in `kept_rows`. */
 export function listConsts(
   kernel: Kernel,
   entry: string,
@@ -126,10 +126,10 @@ export function listConsts(
   return Object.fromEntries(lists.map((name) => [name.toUpperCase(), true as const]));
 }
 
-/** How one pipeline differs from the kernel as its file stands. */
+/** How one pipeline differs from the kernel's source. */
 export interface Specialization {
   readonly consts: Readonly<Record<string, number | boolean | undefined>>;
-  /** Whether activations are kept in f16. */
+  /** Whether activations are stored in f16. */
   readonly half: boolean;
 }
 
@@ -153,7 +153,7 @@ export function specialize(kernel: Kernel, { consts, half }: Specialization): st
       throw new ValidationError(`${kernel.stem}: expected ${type} for ${name}, got ${value}`);
     values.set(name, type === 'f32' && Number.isInteger(value) ? `${value}.0` : `${value}`);
   }
-  // in the first line, so that lines in messages are those of the file
+  // on the first line, so that line numbers in messages match the file
   let [code, at] = [half ? 'enable f16; ' : '', 0];
   for (const { 0: text, index, groups = {} } of moduleScope(kernel.code).matchAll(declarations)) {
     const value = values.get(groups.constant ?? groups.alias);

@@ -12,8 +12,8 @@ export function heldBytes(slots: readonly Lifetime[]): number {
 }
 
 /**
- * Gives every slot a buffer so that slots in use at the same time never share one.
- * Largest first, each into the smallest buffer that is free during its life: close to the least possible sum.
+ * Assigns a buffer to every slot so that slots in use at the same time never share one.
+ * Largest first, each into the smallest buffer that is free during its lifetime: close to the minimum total.
  *
  * @returns for each slot the index of its buffer, and the buffers' sizes in bytes.
  */
@@ -42,9 +42,9 @@ export function assign(slots: readonly Lifetime[]): { places: number[]; sizes: n
 }
 
 /**
- * Puts blocks of bytes into one, each at a multiple of `align`; equal blocks share a place.
+ * Packs blocks of bytes into one, each at a multiple of `align`; equal blocks share an offset.
  *
- * @returns for each block its offset, and the bytes of all.
+ * @returns for each block its offset, and the total in bytes.
  */
 export function pile(
   blocks: readonly ArrayBuffer[],

@@ -3,15 +3,17 @@ import { bindingAlignment } from '../tensor/binding.js';
 import { Device } from './device.js';
 
 /**
- * A device of no adapter, as PyTorch's `meta`: plans are recorded on it to be read, and cannot be compiled. Its buffers have
- * sizes and no data.
+ * A device without an adapter, like PyTorch's `meta`: plans can be recorded on it and inspected, but not compiled. Its buffers
+ * have sizes but no data.
  *
- * @param like whose features and limits it pretends to have, so that plans are recorded as they would be there; without one
- * it refuses no size, has no subgroups, and takes f16
+ * @param like a device whose features and limits it copies, so that plans are recorded as they would be there; without one it
+ * has no size limits, no subgroups, and f16
  */
 export function metaDevice(like?: Device): Device {
   const refuse = () => {
-    throw new DeviceError('device: there is no adapter behind it, plans can only be recorded on it; use openDevice()');
+    throw new DeviceError(
+      'device: a meta device has no adapter, so plans can only be recorded on it; use openDevice()',
+    );
   };
   const gpu = {
     features: like?.features ?? new Set(['shader-f16']),

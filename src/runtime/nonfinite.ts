@@ -1,7 +1,8 @@
-// Runs a plan command by command and looks at every number that a dispatch writes: debug level 2. Slow, and it makes buffers.
+// Runs a plan command by command and checks every number that a dispatch writes: debug level 2. Slow, and it allocates buffers.
 //
-// Before a dispatch every NaN where it may write gets the bits of one that no arithmetic makes, and is copied. What is not finite
-// afterwards and has other bits was written by the dispatch: neither poison, nor padding, nor a neighbour's column is taken for it.
+// Before a dispatch, every NaN in the memory that it may write is replaced by a marker NaN that no arithmetic produces. A
+// value that is not finite afterward and is not the marker was written by the dispatch: poison, padding and neighboring columns
+// are not reported.
 import { NonFiniteError, ValidationError } from '../errors.js';
 import { nonfinite as kernel } from '../generated/nonfinite.js';
 import { type Binding, isBuffer } from '../tensor/binding.js';
@@ -17,28 +18,28 @@ const resultWords = 3; // NaNs, infinities, the first
 const none = 0xffffffff;
 const mostWorkgroups = 65535; // of a dimension, on every device
 
-/** A plan with its device, as far as checks need it. */
+/** The part of a plan and its device that the checks use. */
 export interface Compiled extends Recorded {
   readonly device: { readonly gpu: GPUDevice; readonly limits: GPUSupportedLimits; readonly pipelines: PipelineCache };
 }
 
-/** Who keeps what the check of a run finds until somebody waits. */
+/** Keeps the result of a run's check until a call waits for the device. */
 interface Followers {
   follow(check: Promise<void>): void;
-  /** @throws what an earlier check found */
+  /** @throws the failure of an earlier check */
   rethrow(): void;
 }
 
 type Entry = EntryName<typeof kernel>;
 
-/** A range of memory that is looked at before a dispatch, and after it where it is written. */
+/** A range of memory that is checked before a dispatch, and after it if it is written. */
 interface Look {
   readonly name: string;
   readonly binding: Binding;
   readonly written: boolean;
-  /** Whether anything was there to be read before the dispatch: a slot begins undefined. */
+  /** Whether it had contents before the dispatch: a slot's initial contents are undefined. */
   readonly defined: boolean;
-  /** Where its results begin, in words: those from before, and behind them those of what was written. */
+  /** Offset of its results in words: those from before the dispatch, then those from after it. */
   readonly at: number;
 }
 
@@ -54,7 +55,7 @@ interface Work {
   readonly workgroups: number;
 }
 
-/** What is done before and after a command. */
+/** The checks before and after a command. */
 interface Around {
   readonly dispatch: Dispatch;
   readonly looks: readonly Look[];
@@ -85,7 +86,7 @@ export class Checks {
     this.#found = buffers[0];
   }
 
-  /** Compiles the checks of a compiled plan, and makes their memory. */
+  /** Compiles the checks of a compiled plan, and allocates their memory. */
   static async make(plan: Compiled, debug: Followers): Promise<Checks> {
     const { gpu, limits, pipelines } = plan.device;
     const compile = (entry: Entry) => pipelines.get(kernel, entry, { consts: {}, half: false });
@@ -134,7 +135,7 @@ export class Checks {
   }
 
   /**
-   * Submits a run's commands one by one, each between its checks, and has `debug` follow what they find.
+   * Submits a run's commands one by one, each between its checks, and passes their results to `debug`.
    *
    * @throws NonFiniteError where the check of an earlier run found something
    */
@@ -172,7 +173,7 @@ export class Checks {
     for (const buffer of this.#buffers) buffer.destroy();
   }
 
-  /** @throws NonFiniteError by the name of the first command that wrote a number that is not finite */
+  /** @throws NonFiniteError that names the first command that wrote a value that is not finite */
   async #judge(): Promise<void> {
     const gpu = this.#gpu;
     const { size } = this.#found;
@@ -195,7 +196,7 @@ export class Checks {
   }
 }
 
-/** What is looked at around each command: the floats that it reads, then those that it writes. */
+/** The checked ranges of each command: the floats that it reads, then those that it writes. */
 function looksOf({ commands }: Recorded): Look[][] {
   const used = new Set<Binding['storage']>();
   let at = 0;
@@ -219,7 +220,7 @@ function looksOf({ commands }: Recorded): Look[][] {
   });
 }
 
-/** Bytes of the copies of what is written: those of one dispatch lie apart, those of the next in the same memory. */
+/** Bytes for copies of the written ranges: separate within a dispatch, reused by the next. */
 function copySizes(looks: readonly (readonly Look[])[]): number[] {
   const sizes: number[] = [];
   for (const each of looks)
@@ -254,7 +255,7 @@ function countText({ binding }: Look, { nans, infinities, first }: Counts): stri
   return `${kinds} of ${count(binding)} numbers, the first at ${placeOf(binding, first)}`;
 }
 
-/** The coordinates of an element of a tensor's memory, where they can be told; else its number. */
+/** The coordinates of an element of a tensor's memory, if its layout is known; else its index. */
 function placeOf(binding: Binding, element: number): string {
   if (!isShaped(binding) || binding.keptRows || binding.keptColumns) return `element ${element}`;
   const { shape, strides } = binding;

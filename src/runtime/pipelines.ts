@@ -12,14 +12,14 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-/** Who is given what is compiled. */
+/** Receives what is compiled. */
 interface CodeReader {
   compiles(label: string, code: string): void;
 }
 
 const numbers = new Map<string, number>();
 
-/** Kernels of one code have the same pipelines; those of one name need not. */
+/** Kernels with the same code share pipelines; kernels with the same name may differ. */
 function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): string {
   const number = numbers.get(code) ?? numbers.size;
   numbers.set(code, number);
@@ -28,7 +28,7 @@ function moduleKey({ stem, code }: Kernel, { consts, half }: Specialization): st
 
 /** Compiles each (kernel, constants, entry point) once for a device. */
 export class PipelineCache {
-  /** Keys of those that have been dispatched, where the driver compiles no earlier. */
+  /** Keys of those that have been dispatched, for drivers that compile on the first dispatch. */
   readonly #dispatched = new Set<string>();
   readonly #gpu: GPUDevice;
   readonly #debug: CodeReader | undefined;
@@ -65,7 +65,7 @@ export class PipelineCache {
     const key = moduleKey(kernel, specialization);
     const code = specialize(kernel, specialization);
     this.#debug?.compiles(label, code);
-    // Code that is refused is this pipeline's failure alone: outside a scope it would be the device's.
+    // the scope attributes a compile error to this pipeline; otherwise it would be an error of the device
     this.#gpu.pushErrorScope('validation');
     const module = this.#modules.get(key) ?? this.#gpu.createShaderModule({ label: kernel.stem, code });
     this.#modules.set(key, module);
@@ -92,13 +92,13 @@ export class PipelineCache {
   }
 
   /**
-   * Compiles now, on several threads, what a driver would compile when it is first dispatched.
+   * Forces lazy drivers to compile pipelines now, on several threads.
    *
-   * lavapipe makes machine code of a shader when it is first dispatched, one after the other on a device's only queue, and
-   * keeps it on disk for all. So each shader is dispatched once here, one workgroup of it on scratch memory, on the device
-   * itself or on another of its adapter, whichever is free.
+   * lavapipe compiles a shader to machine code on its first dispatch, one after another on a device's only queue, and caches
+   * the result on disk. So each shader is dispatched once here, one workgroup on scratch memory, on this device or on another
+   * device of the same adapter.
    *
-   * @param compileDevices opens the others; where it is missing, pipelines are compiled when they are made, and nothing is done
+   * @param compileDevices opens the other devices; without it, pipelines are compiled when they are created, and this does nothing
    */
   async precompile(
     dispatches: readonly Dispatch[],
@@ -144,7 +144,7 @@ function scratch(gpu: GPUDevice): Scratch {
   };
 }
 
-/** The dispatch's own sizes bound its loops; what it reads and writes past the scratch memory is the driver's to clamp. */
+/** The dispatch's own sizes bound its loops; the driver clamps accesses beyond the scratch memory. */
 async function dispatchOnce(
   gpu: GPUDevice,
   cache: PipelineCache,

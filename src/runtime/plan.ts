@@ -25,8 +25,8 @@ const planOptions: Kinds<PlanOptions> = { label: 'string', variants: 'object', s
 /**
  * A list of GPU commands, recorded once and replayed every step.
  *
- * Recording notes when each slot is first and last used; `compile()` gives slots buffers by these lifetimes, compiles
- * the pipelines and makes the bind groups; `run()` only encodes and submits, and creates nothing.
+ * Recording tracks the first and last use of each slot; `compile()` assigns buffers to slots by these lifetimes, compiles the
+ * pipelines and creates the bind groups; `run()` only encodes and submits, and creates nothing.
  */
 export class Plan {
   readonly device: Device;
@@ -35,7 +35,7 @@ export class Plan {
   readonly choices: VariantChoice<Plan>[] = [];
   /** All that was recorded, in order. */
   readonly commands: readonly Command[] = [];
-  /** The buffers that slots lie in, once compiled; each may be another slot's before and after. */
+  /** The buffers of slots, once compiled; a buffer may hold other slots before and after. */
   readonly memory: ReadonlyMap<Slot, GPUBuffer> = new Map();
   readonly #variants: Readonly<Record<string, string>>;
   readonly #substitute: PlanOptions['substitute'];
@@ -50,7 +50,7 @@ export class Plan {
   #step: GPUBuffer | undefined;
   #encoded: Encoded[] | undefined;
   #checks: Checks | undefined;
-  #checkedAt = -1; // of the device's changes
+  #checkedAt = -1; // the device's change count
   #state: 'recording' | 'compiling' | 'compiled' | 'disposed' = 'recording';
 
   constructor(device: Device, options: PlanOptions = {}) {
@@ -73,12 +73,12 @@ export class Plan {
   }
 
   /**
-   * Records one of several ways to compute the same thing: the first candidate that runs on this device, or the one that the
-   * plan's options name. Candidates depend on shapes, so one name need not do for a whole network. The last candidate is the
-   * reference that the others are checked against.
+   * Records one of several variants that compute the same result: the first one that runs on this device, or the one named in the
+   * plan's options. Variants depend on shapes, so one name may not apply to a whole network. The last one is the reference
+   * that the others are checked against.
    *
-   * @param record appends a candidate's dispatches to the plan that it is given, and reads no other; it may be called
-   * again, for a trial
+   * @param record appends a variant's dispatches to the given plan, and uses no other plan; it may be called again
+   * for a benchmark
    */
   choose<C extends Variant>(key: string, candidates: readonly C[], record: (form: C, plan: Plan) => void): void {
     this.#expectRecording('record a command');
@@ -101,7 +101,7 @@ export class Plan {
     const label = `${kernel.stem}.${entry}`;
     const declared = buffersOf(kernel, entry);
     const bindings = new Map<string, Binding>();
-    // a trial reads the true keep-lists: numbers in their stead would lie anywhere
+    // a benchmark uses the real index lists: random values would be out of range
     for (const [name, binding] of Object.entries<Binding | undefined>(options.bindings))
       if (binding) bindings.set(name, declared[name]?.kept ? binding : this.#own(binding));
     const half = checkBindings(kernel, entry, bindings);
@@ -137,14 +137,14 @@ export class Plan {
     this.#touch(own, 'clear', 'target', true);
   }
 
-  /** Fills a whole buffer with zeros at the start of every run, as for gradients, which each step accumulates. */
+  /** Fills a whole buffer with zeros at the start of every run, e.g. gradients, which each step accumulates. */
   clearFirst(buffer: GPUBuffer): void {
     this.#expectRecording('record a command');
     this.device.assertLive(buffer);
     this.#cleared.add(buffer);
   }
 
-  /** Memory of the plan's own that holds these numbers for good, as a gradient to begin with. */
+  /** Constant values in memory of the plan, e.g. an initial gradient. */
   constant(label: string, values: Float32Array<ArrayBuffer>): Binding {
     this.#expectRecording('record a command');
     const storage = this.device.buffer(label, values.byteLength);
@@ -153,26 +153,26 @@ export class Plan {
     return { storage, offset: 0, bytes: values.byteLength };
   }
 
-  /** Declares that every run must be given these scalars, which `what` reads. */
+  /** Declares that every run requires these scalars, which `what` reads. */
   needs(what: string, ...scalars: readonly (keyof StepScalars)[]): void {
     this.#scalars.needs(what, scalars);
   }
 
   /**
-   * Provides a scalar to runs that do not pass it, from the number of updates so far: e.g. an optimizer's bias corrections.
+   * Provides a scalar to runs that do not pass it, computed from the number of updates so far: e.g. Adam's bias corrections.
    *
-   * @throws ValidationError where another than `what` gives it already
+   * @throws ValidationError where another source already provides it
    */
   provide(what: string, scalar: keyof StepScalars, of: (updates: number) => number): void {
     this.#scalars.provide(what, scalar, of);
   }
 
-  /** Says that an optimizer takes these gradients: see `assertReached`. */
+  /** Declares that an optimizer reads these gradients: see `assertReached`. */
   trains(optimizer: string, grads: GPUBuffer): void {
     this.#trained.push([optimizer, grads]);
   }
 
-  /** Checks that backwards of this plan make all gradients that its optimizers take, and before they do. @throws ValidationError */
+  /** Checks that backwards of this plan compute all gradients that its optimizers read, before they read them. @throws ValidationError */
   assertReached(): void {
     for (const [optimizer, grads] of this.#trained) this.#accesses.assertReached(optimizer, grads);
   }
@@ -182,7 +182,7 @@ export class Plan {
     return this.#scalars.sourceOf(scalar);
   }
 
-  /** The number of the next run, counted from 0: set it where a training goes on that was begun elsewhere. */
+  /** The number of the next run, counted from 0: set it to resume a training. */
   get step(): number {
     return this.#scalars.next;
   }
@@ -191,12 +191,12 @@ export class Plan {
     this.#scalars.next = step;
   }
 
-  /** The step that is the first to update anything, 0 but for a later stage of a training: what `provide` counts from. */
+  /** The first step that updates weights, 0 except in later phases of a training; `provide` counts from it. */
   set firstStep(step: number) {
     this.#scalars.first = step;
   }
 
-  /** Gives a slot memory of its own, so that it can be written before a run and read after it. Buffers have theirs. */
+  /** Gives a slot its own memory, so that it can be written before a run and read after it. No effect on buffers. */
   retain(binding: Binding): void {
     this.#expectRecording('keep memory');
     this.#checkStorage(binding);
@@ -206,14 +206,14 @@ export class Plan {
     lifetime.last = Number.POSITIVE_INFINITY;
   }
 
-  /** How many commands were recorded so far. */
+  /** The number of commands recorded so far. */
   get position(): number {
     return this.commands.length;
   }
 
   /**
-   * Checks that these commands, an op's backward, read what its forward read: that none of `since`, recorded between the two, wrote
-   * over it.
+   * Checks that these commands, an op's backward, read what its forward read: that none of `since`, recorded in between,
+   * overwrote it.
    *
    * @throws ValidationError by the names of the memory and who wrote it
    */
@@ -221,7 +221,7 @@ export class Plan {
     this.#accesses.assertUnchanged(op, commands, since);
   }
 
-  /** The phase that is being recorded: names from the outermost on, `backward/host`; '' where there is none. */
+  /** The current phase: names from the outermost inward, such as `backward/host`; '' outside all phases. */
   get currentPhase(): string {
     return this.#phase;
   }
@@ -244,7 +244,7 @@ export class Plan {
     }
   }
 
-  /** Compiles all pipelines at once, gives slots their buffers, and makes the bind groups. */
+  /** Compiles all pipelines, assigns buffers to slots, and creates the bind groups. */
   async compile(onProgress?: (done: number, total: number) => void): Promise<this> {
     this.#expectRecording('compile');
     expectVariants(this.label, this.#variants, this.choices);
@@ -276,7 +276,7 @@ export class Plan {
   }
 
   /**
-   * Encodes and submits the recorded commands; does not wait for them. Steps are counted; `scalars` say what else changes.
+   * Encodes and submits the recorded commands; does not wait for them. The plan counts steps; `scalars` are the other per-step values.
    *
    * @throws ValidationError where a required scalar is not given: e.g. an optimizer's `lr`
    */
@@ -285,7 +285,7 @@ export class Plan {
   }
 
   /**
-   * What the next run submits, in order, with these scalars written for it: for who submits it in another way than `run`.
+   * Writes these scalars and returns the commands of the next run, in order, to be submitted otherwise than by `run`.
    *
    * @throws ValidationError as `run`
    */
@@ -298,7 +298,7 @@ export class Plan {
   /**
    * The buffer and offset behind a binding, once compiled.
    *
-   * @throws ValidationError where it is a slot that was not kept: after a run, others' numbers lie there
+   * @throws ValidationError where it is a slot without `retain()`: other slots reuse its memory
    */
   resolve(binding: Binding): { buffer: GPUBuffer; offset: number } {
     const found = this.#resolve(binding);
@@ -309,20 +309,20 @@ export class Plan {
     return found;
   }
 
-  /** Copies a binding's numbers back, those of a tensor in their order; of a slot where `retain()` was called. */
+  /** Reads back a binding's values, in row-major order for a tensor; a slot requires `retain()`. */
   async read<B extends Binding>(binding: B): Promise<Numbers<B>> {
     return readNumbers(this.device, binding, (range) => this.resolve(range));
   }
 
-  /** Fills all transient memory with NaN, so that memory that was never written cannot pass for a result. */
+  /** Fills all transient memory with NaN, so that reads of memory that was never written are detected. */
   poison(): void {
-    // a NaN that no arithmetic makes, in f32 and in both halves: the MARK of kernels/nonfinite.wgsl
+    // a NaN that no arithmetic produces, in f32 and in both halves: the MARK of kernels/nonfinite.wgsl
     for (const buffer of this.#held)
       if (buffer.usage & bufferUsage.STORAGE)
         this.device.write(buffer, new Uint32Array(buffer.size / 4).fill(0x7fdb7fdb));
   }
 
-  /** When each slot that a command uses is in use. */
+  /** The lifetime of each slot. */
   get lifetimes(): readonly Lifetime[] {
     return [...this.#lifetimes.values()].filter(({ last }) => last >= 0);
   }
@@ -363,7 +363,7 @@ export class Plan {
     lifetime.last = Math.max(lifetime.last, at);
   }
 
-  /** Refuses memory that a command of this plan cannot use. */
+  /** Checks that a command of this plan can use the memory. */
   #checkStorage(binding: Binding): void {
     expectMemory(this.label, 'what a command uses', binding);
     const { storage } = binding;

@@ -7,7 +7,7 @@ import type { Plan } from './plan.js';
 import type { StepScalars } from './step_scalars.js';
 
 /**
- * Runs a compiled plan once with a pass and a pair of timestamps a dispatch. For measurement only: it creates a query set.
+ * Runs a compiled plan once with one pass and one pair of timestamps per dispatch. For measurement only: it creates a query set.
  *
  * @throws DeviceError where the adapter has no timestamps; ValidationError as `plan.run`
  */
@@ -18,7 +18,7 @@ export async function profile(plan: Plan, scalars: Partial<StepScalars> = {}): P
 
 const perSet = 2048; // dispatches, two queries each: WebGPU allows 4096 queries a set
 
-/** Submits commands with a pass and a pair of timestamps a dispatch, and gives the milliseconds of each dispatch. */
+/** Submits commands with one pass and one pair of timestamps per dispatch, and returns the milliseconds of each dispatch. */
 async function replayTimed(device: Device, label: string, commands: readonly Encoded[]): Promise<number[]> {
   const { gpu } = device;
   if (!gpu.features.has('timestamp-query'))

@@ -9,7 +9,7 @@ export interface Range {
   readonly bytes: number;
 }
 
-/** Copies a few ranges back, step after step, by a staging buffer that is made once: a steady step creates nothing. */
+/** Reads back a few ranges in every step, through a staging buffer that is created once: a steady step creates nothing. */
 export class Readback<Name extends string = string> {
   readonly #device: Device;
   readonly #sources: readonly (readonly [name: Name, range: Range, at: number])[];

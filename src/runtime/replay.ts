@@ -1,10 +1,10 @@
 import type { Encoded } from './commands.js';
 import type { Device } from './device.js';
 
-// Drivers give up on submissions that take seconds. At the dispatches' own bound, forty of them take one or two.
+// Drivers reset on submissions that take seconds. At the limit per dispatch, forty dispatches take one or two.
 const dispatchesASubmit = 40;
 
-/** Submits commands in their order, neighboring dispatches in one pass: at once, but for steps that would take long. */
+/** Submits commands in order, consecutive dispatches in one pass; long steps are split into several submissions. */
 export function replay({ gpu, dispatchMacs }: Device, label: string, commands: readonly Encoded[]): void {
   let encoder = gpu.createCommandEncoder({ label });
   let pass: GPUComputePassEncoder | undefined;

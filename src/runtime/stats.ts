@@ -2,22 +2,22 @@ import type { Recorded } from './commands.js';
 import { heldBytes } from './memory.js';
 import { PipelineCache } from './pipelines.js';
 
-/** What a plan consists of and holds. */
+/** The commands and memory of a plan. */
 export interface PlanStats {
   readonly dispatches: number;
   readonly pipelines: number;
   /** Multiply-adds of convolutions and products of matrices. */
   readonly macs: number;
   readonly slots: number;
-  /** The most that slots need at once: what they are held in cannot be less. */
+  /** The peak of live slots: a lower bound of their memory. */
   readonly peakBytes: number;
-  /** What slots are held in. */
+  /** The memory of slots. */
   readonly heldBytes: number;
-  /** Of the largest binding. */
+  /** Bytes of the largest binding. */
   readonly largestBinding: number;
 }
 
-/** Counts and bytes of a plan, known once all is recorded. */
+/** Counts and bytes of a plan, once recording is complete. */
 export function statsOf(plan: Recorded): PlanStats {
   const { dispatches, lifetimes } = plan;
   let peakBytes = 0;

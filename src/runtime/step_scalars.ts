@@ -4,18 +4,18 @@ import { type Layout, pack } from './kernel.js';
 
 /** The scalars that change from step to step. Every kernel that reads them declares this struct as `step`. */
 export interface StepScalars {
-  /** Counted from 0; by the plan itself where a run does not say it. */
+  /** Counted from 0; by default counted by the plan. */
   step: number;
   seed: number;
   lr: number;
-  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam, which gives them itself. */
+  /** 1 − β₁ᵗ and 1 − β₂ᵗ of Adam, which provides them itself. */
   bias1: number;
   bias2: number;
   /** m of a moving average of weights, m·average + (1 − m)·weights; 1 leaves the average as it is. */
   ema: number;
 }
 
-/** Where a run writes them. */
+/** Their destination in a run. */
 export const stepLayout: Layout = {
   size: 32,
   fields: {
@@ -43,7 +43,7 @@ const fits: Readonly<Record<keyof StepScalars, Range>> = {
   ema: ['a number from 0 to 1', (value) => value >= 0 && value <= 1],
 };
 
-/** Gives a scalar of a step from the number of updates that came before it. */
+/** Computes a scalar of a step from the number of updates before it. */
 type Source = (updates: number) => number;
 
 /** The per-step scalars of a plan: counted by the plan, given by its optimizer, or passed to each run. */
@@ -65,7 +65,7 @@ export class Scalars {
     this.#first = step;
   }
 
-  /** Declares that a step computes nothing of use without these scalars. */
+  /** Declares these scalars as required. */
   needs(what: string, names: readonly (keyof StepScalars)[]): void {
     for (const name of names) {
       this.#expectOne(name, what, this.#sources.get(name)?.what);
@@ -73,7 +73,7 @@ export class Scalars {
     }
   }
 
-  /** Gives a scalar where a run does not. @throws ValidationError where another gives it otherwise */
+  /** Provides a scalar that a run does not pass. @throws ValidationError where another source provides it */
   provide(what: string, name: keyof StepScalars, of: Source): void {
     this.#expectOne(name, what, this.#sources.get(name)?.what ?? this.#needs.get(name));
     this.#sources.set(name, { what, of });
@@ -82,11 +82,11 @@ export class Scalars {
   #expectOne(name: string, what: string, other: string | undefined): void {
     if (other !== undefined && other !== what)
       throw new ValidationError(
-        `${this.#label}: expected one source of ${name}, got ${other} and ${what}; record them into plans of their own`,
+        `${this.#label}: expected one source of ${name}, got ${other} and ${what}; record them into separate plans`,
       );
   }
 
-  /** Who gives a scalar where a run does not. */
+  /** What provides a scalar that a run does not pass. */
   sourceOf(name: keyof StepScalars): string | undefined {
     return this.#sources.get(name)?.what;
   }
@@ -109,7 +109,7 @@ export class Scalars {
     for (const [name, value] of entriesOf(given)) if (value !== undefined) scalars[name] = value;
     for (const [name, what] of this.#needs)
       if (given[name] === undefined && !this.#sources.has(name))
-        throw new ValidationError(`${label}: expected ${name} for ${what}, got none; say run({ ${name} })`);
+        throw new ValidationError(`${label}: expected ${name} for ${what}, got none; pass it: run({ ${name} })`);
     this.next = step + 1;
     return pack(stepLayout, { ...scalars }, label);
   }

@@ -12,27 +12,27 @@ import type { VariantChoice as ChoiceOf, Variant } from './variants.js';
 
 type Choice<C extends Variant = Variant> = ChoiceOf<Plan, C>;
 
-/** How one candidate did. */
+/** The result of one variant. */
 export interface Measurement {
   readonly variant: string;
-  /** Milliseconds a run, the median of some rounds; none where the candidate was out before it was timed. */
+  /** Median milliseconds per run; absent if the variant was rejected before it was timed. */
   readonly ms?: number;
-  /** Why it is out: it does not compile here, its values are not the reference's, or those are none to compare with. */
+  /** Why it was rejected: it does not compile here, its values differ from the reference's, or the reference's are not finite. */
   readonly refused?: string;
 }
 
-/** What came of one choice. */
+/** The result of one choice. */
 export interface Tuned {
   /** The choice and its sizes: `pointwise.forward N=128 I=24 O=64 P=256`. */
   readonly problem: string;
   readonly chosen: string;
-  /** What is taken where nothing is tuned. */
+  /** The variant that is used without tuning. */
   readonly standard: string;
-  /** None where the cache knew. */
+  /** Empty if the cache had the choice. */
   readonly trials: readonly Measurement[];
 }
 
-/** Remembers, for each adapter, which variant won a problem. */
+/** Stores, for each adapter, the fastest variant of a problem. */
 export interface TuningCache {
   load(adapter: string): Promise<Readonly<Record<string, string>>>;
   save(adapter: string, winners: Readonly<Record<string, string>>): Promise<void>;
@@ -50,10 +50,10 @@ const tolerance = 1e-4; // of the largest value; sums in another order differ by
 const halfTolerance = 2e-3; // two units in the last place of f16
 
 /**
- * Tries the candidates of every choice in a recorded plan, on buffers and numbers of its own: those whose values agree with
- * the reference's are timed in turns. The plan may be compiled or not; it is left as it is.
+ * Runs the variants of every choice in a recorded plan on scratch buffers and random numbers: those whose values match the
+ * reference's are timed in turns. The plan may be compiled or not; it is not modified.
  *
- * @returns variants for the options of another plan that records the same.
+ * @returns variants for the options of another plan with the same recording.
  */
 export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Record<string, string>> {
   const { cache, onTuned } = expectOptions('tune', options, tuneOptions);
@@ -78,7 +78,7 @@ export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Recor
     const trials = isKnown ? [] : await contest(device, choice, sketch.bindings);
     const times = new Map(trials.flatMap(({ variant, ms }) => (ms === undefined ? [] : [[variant, ms] as const])));
     const chosen = isKnown ? winners[key] : fastestOf(times, standard);
-    if (times.size > 0) winners[key] = chosen; // a variant that was not timed is not remembered
+    if (times.size > 0) winners[key] = chosen; // a variant that was not timed is not stored
     for (const { id } of choices) variants[id] = chosen;
     onTuned?.({ problem: sketch.problem, chosen, standard, trials }, ++done, problems.size);
   }
@@ -86,18 +86,18 @@ export async function tune(plan: Plan, options: TuneOptions = {}): Promise<Recor
   return variants;
 }
 
-/** The adapter and its driver, in words. */
+/** A description of the adapter and its driver. */
 function adapterOf({ info, name }: Device): string {
   return [info.vendor, info.architecture, info.device, name].filter(Boolean).join(' ');
 }
 
-/** What a choice is about. */
+/** The problem of a choice. */
 interface Sketch {
-  /** For people. */
+  /** Human-readable. */
   readonly problem: string;
-  /** The same for choices that dispatch the same code on the same sizes, and for no others. */
+  /** Equal exactly for choices that dispatch the same code on the same sizes. */
   readonly key: string;
-  /** All that the candidates bind from outside. */
+  /** All external buffers of the variants. */
   readonly bindings: readonly Binding[];
 }
 
@@ -128,7 +128,7 @@ function sketchOf(device: Device, choice: Choice): Sketch {
 const ids = new WeakMap<object, number>();
 let count = 0;
 
-/** The same for the same range of the same storage. */
+/** Equal for the same range of the same storage. */
 function nameOf({ storage, offset, bytes, half = false }: Binding): string {
   if (!ids.has(storage)) ids.set(storage, count++);
   return `${ids.get(storage)}:${offset}:${bytes}:${half}`;
@@ -155,7 +155,7 @@ function digest(text: string): string {
   return [a, b].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
 }
 
-/** Runs all candidates on the same numbers. */
+/** Runs all variants on the same numbers. */
 async function contest(device: Device, choice: Choice, bindings: readonly Binding[]): Promise<Measurement[]> {
   const stand = await standIns(device, bindings);
   if (!stand) return [];
@@ -193,7 +193,7 @@ async function contest(device: Device, choice: Choice, bindings: readonly Bindin
   }
 }
 
-/** Milliseconds a run. */
+/** Milliseconds per run. */
 async function time(device: Device, plan: Plan, runs: number): Promise<number> {
   const started = performance.now();
   for (let i = 0; i < runs; i++) plan.run();
@@ -201,7 +201,7 @@ async function time(device: Device, plan: Plan, runs: number): Promise<number> {
   return (performance.now() - started) / runs;
 }
 
-/** Compiles a candidate and runs it once on fresh numbers and poisoned scratch memory. */
+/** Compiles a variant and runs it once on fresh numbers and poisoned scratch memory. */
 async function attempt(
   plan: Plan,
   stand: StandIns,
@@ -224,7 +224,7 @@ async function attempt(
   return { values };
 }
 
-/** Why these values will not do in place of the reference's, if they will not. */
+/** How these values differ from the reference's; undefined if they match. */
 function refusal(
   values: readonly Float32Array[],
   reference: readonly Float32Array[],
@@ -258,16 +258,16 @@ function differ(a: Float32Array, b: Float32Array): number {
   return worst / (scale || 1);
 }
 
-/** Buffers in place of a choice's own. */
+/** Scratch buffers that replace a choice's own. */
 interface StandIns {
   readonly of: (binding: Binding) => Binding;
   isHalf(buffer: GPUBuffer): boolean;
-  /** Writes a buffer's first numbers. */
+  /** Writes a buffer's initial numbers. */
   fill(buffer: GPUBuffer): void;
   dispose(): void;
 }
 
-/** Stand-ins for these bindings, or nothing where there is no memory for them. */
+/** Scratch buffers for these bindings; undefined if memory is insufficient. */
 async function standIns(device: Device, bindings: readonly Binding[]): Promise<StandIns | undefined> {
   const buffers = new Map<string, GPUBuffer>();
   const dispose = () => {
@@ -295,7 +295,7 @@ async function standIns(device: Device, bindings: readonly Binding[]): Promise<S
   for (const buffer of buffers.values()) fill(buffer);
   const of = (binding: Binding) => {
     const storage = buffers.get(nameOf(binding));
-    if (!storage) throw new ValidationError(`tune: nothing stands in for "${binding.storage.label}"`);
+    if (!storage) throw new ValidationError(`tune: there is no scratch buffer for "${binding.storage.label}"`);
     return { ...binding, storage, offset: 0 };
   };
   return { of, isHalf, fill, dispose };
@@ -306,10 +306,10 @@ const apart = 7919; // from one buffer's first number to the next one's
 let block: Float32Array<ArrayBuffer> | undefined;
 
 /**
- * Numbers from 0.25 to 1.25: above 0, for some of them stand for variances and for sums of exponentials; their mean is not 0,
- * so that a sum that leaves some out shows.
+ * Numbers from 0.25 to 1.25: above 0, because some are used as variances and sums of exponentials; with a nonzero mean,
+ * so that a sum that omits terms is detected.
  *
- * @param which buffer of a contest they are for: each has others, for where a gradient is its input much cancels
+ * @param the index of the buffer: each has different numbers, because much would cancel if a gradient equaled its input
  */
 function numbers(bytes: number, half: boolean, which: number): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
   if (!block) {

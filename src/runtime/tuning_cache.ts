@@ -1,7 +1,7 @@
 import { DeviceError } from '../errors.js';
 import type { TuningCache } from './tuner.js';
 
-/** Remembers what won for as long as the page or process lives. */
+/** Keeps results in memory, for the lifetime of the page or process. */
 export function memoryTuningCache(): TuningCache {
   const adapters = new Map<string, Readonly<Record<string, string>>>();
   return {
@@ -13,9 +13,9 @@ export function memoryTuningCache(): TuningCache {
 const store = 'winners';
 
 /**
- * Remembers what won in the browser's database `name`, for this origin.
+ * Keeps results in the browser's IndexedDB `name`, for this origin.
  *
- * @throws DeviceError, on use, where there is no database or it cannot be opened, as in private windows of some browsers:
+ * @throws DeviceError, on use, where IndexedDB is missing or cannot be opened, as in private windows of some browsers:
  * use `memoryTuningCache()` there
  */
 export function browserTuningCache(name = 'slimgrad'): TuningCache {

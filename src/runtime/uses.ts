@@ -5,7 +5,7 @@ import { checkLayout, checkRange, isShaped } from '../tensor/footprint.js';
 import type { Device } from './device.js';
 import type { Buffers, Elements } from './kernel.js';
 
-/** Refuses a dispatch that would compute another result than asked for, or none. */
+/** Refuses a dispatch that would fail or compute a wrong result. */
 export function checkUses(
   device: Device,
   label: string,
@@ -23,15 +23,15 @@ export function checkUses(
     if (binding.offset % boundary !== 0)
       throw new ValidationError(
         `${label}: expected "${name}" to begin at a multiple of ${boundary} bytes, got ${binding.offset}; ` +
-          'give it a buffer or a slot of its own',
+          'give it its own buffer or slot',
       );
   }
   checkAliases(label, declared, bindings);
 }
 
 /**
- * Checks that a dispatch writes to nothing that it binds a second time: WebGPU takes a buffer either for reading or for writing,
- * and lets two written ranges of one lie apart only.
+ * Checks that a dispatch binds no written memory twice: WebGPU allows a buffer to be bound either for reading or for writing,
+ * and two written ranges of one buffer only if they do not overlap.
  */
 function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<string, Binding>): void {
   const known = new Map<Binding['storage'], [name: string, binding: Binding][]>();
@@ -42,7 +42,7 @@ function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<st
       const alsoWritten = declared[other].type === 'storage';
       if (written === alsoWritten && (!written || !overlap(binding, range))) continue;
       throw new ValidationError(
-        `${label}: expected "${other}" and "${name}" in memory of their own, for one of them is written, ` +
+        `${label}: expected "${other}" and "${name}" in separate memory, because one of them is written, ` +
           `got "${binding.storage.label}" for both; write to another tensor`,
       );
     }
@@ -50,7 +50,7 @@ function checkAliases(label: string, declared: Buffers, bindings: ReadonlyMap<st
   }
 }
 
-/** Checks that a tensor's numbers are what a kernel takes them for: bits of a whole number are no f32's, and vice versa. */
+/** Checks that a tensor's element type is the kernel's: integers and f32 are not interchangeable. */
 function checkElements(where: string, x: Binding, elements: Elements | undefined): void {
   const { integer, half } = x;
   if (!isShaped(x) || !elements || (integer ?? 'f32') === elements) return;

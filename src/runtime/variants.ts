@@ -1,4 +1,4 @@
-// Kernel variants: the candidates of a choice, and the one that a plan records.
+// Kernel variants: those of a choice, and the one that a plan records.
 import { meant } from '../checks/nearest.js';
 import { textOf } from '../checks/text_of.js';
 import { ConfigError, DeviceError } from '../errors.js';
@@ -11,22 +11,22 @@ export interface Variant {
   readonly subgroups?: number;
 }
 
-/** What was chosen while a plan of type P was recorded, and what might have been. */
+/** A choice made while a plan of type P was recorded, with its alternatives. */
 export interface VariantChoice<P = never, C extends Variant = Variant> {
   readonly key: string;
-  /** The key and the choice's number among those of the key: `pointwise.forward 3`. */
+  /** The key and the index among the choices with that key: `pointwise.forward 3`. */
   readonly id: string;
-  /** Those that run on the device, best guess first. */
+  /** Those that run on the device, ordered by expected speed. */
   readonly variants: readonly C[];
   readonly chosen: C;
-  /** Records a candidate into any plan. */
+  /** Records a variant into any plan. */
   readonly record: (form: C, plan: P) => void;
-  /** The commands of the plan that were recorded for it: from `first` on, and before `end`. */
+  /** The commands recorded for it: `first` inclusive, `end` exclusive. */
   readonly first: number;
   readonly end: number;
 }
 
-/** The candidate that `variants` names by the choice's id, its key or the key's stem; else the first that runs on the device. */
+/** The variant that `variants` names by the choice's id, key or stem of the key; else the first that runs on the device. */
 export function chooseVariant<C extends Variant>(
   device: Device,
   variants: Readonly<Record<string, string>>,
@@ -39,16 +39,16 @@ export function chooseVariant<C extends Variant>(
   const chosen = wanted === undefined ? running[0] : running.find(({ name }) => name === wanted);
   if (!chosen)
     throw new DeviceError(
-      `${key}: expected variant ${wanted ?? 'of any kind'} among those that ${device.name} can run: ` +
+      `${key}: expected variant ${wanted ?? '(any)'} among those that ${device.name} can run: ` +
         running.map(({ name }) => name).join(', '),
     );
   return { key, id, variants: running, chosen };
 }
 
-/** Whether a key is one that `tune` gives, of a single choice, and not one of a kind that somebody wrote. */
+/** Whether a key is of a single choice, as `tune` returns, and not of a group of choices. */
 const isNumbered = (key: string) => key.includes(' ');
 
-/** Refuses variants that are no names of candidates. */
+/** Checks that variants are names. */
 export function expectVariantNames(variants: Readonly<Record<string, unknown>>): void {
   for (const [key, name] of Object.entries(variants))
     if (typeof name !== 'string')
@@ -56,8 +56,8 @@ export function expectVariantNames(variants: Readonly<Record<string, unknown>>):
 }
 
 /**
- * Refuses variants of a kind that no choice is of: a name that is spelled wrong would change nothing. Those of single choices are
- * not checked: another version of the library may have made other choices.
+ * Refuses variants that match no choice, since a misspelled key would have no effect. Keys of single choices are not
+ * checked: another version of the library may make other choices.
  */
 export function expectVariants(
   label: string,
@@ -68,6 +68,6 @@ export function expectVariants(
   for (const key of Object.keys(variants)) {
     if (isNumbered(key) || kinds.has(key)) continue;
     const remedy = kinds.size ? meant(key, [...kinds]) : 'it has no op with variants';
-    throw new ConfigError(`${label}: variants: nothing that was recorded chooses by '${key}': ${remedy}`);
+    throw new ConfigError(`${label}: variants: no recorded choice matches '${key}': ${remedy}`);
   }
 }

@@ -1,6 +1,6 @@
-// What can be read of WGSL without parsing it: comments, and the declarations that a pipeline may change.
+// Reads WGSL without parsing it: comments, and the declarations that a pipeline may change.
 
-/** The code with its comments blanked out: all else stays in its line and column. */
+/** The code with its comments blanked out: everything else keeps its line and column. */
 export function withoutComments(code: string): string {
   let [bare, at, depth] = ['', 0, 0];
   for (;;) {
@@ -18,7 +18,7 @@ export function withoutComments(code: string): string {
   }
 }
 
-/** The code with comments and all that stands in braces blanked out: what is declared for the whole module. */
+/** The code with comments and everything in braces blanked out: the module-scope declarations. */
 export function moduleScope(code: string): string {
   let depth = 0;
   return withoutComments(code).replace(/[{}]|[^{}]+/g, (part) => {
@@ -29,11 +29,11 @@ export function moduleScope(code: string): string {
   });
 }
 
-/** Declarations that a pipeline may change, in what `moduleScope` gives: a constant of a scalar type, an alias. */
+/** Declarations that a pipeline may change, in the result of `moduleScope`: constants of a scalar type, aliases. */
 export const declarations =
   /\b(?:const\s+(?<constant>\w+)\s*:\s*(?<type>u32|i32|f32|bool)|alias\s+(?<alias>\w+))\s*=\s*(?<value>[^;]*[^;\s])\s*;/g;
 
-/** The value of a literal; undefined where the text is none, but an expression. */
+/** The value of a literal; undefined if the text is an expression. */
 export function literal(type: string, text: string): number | boolean | undefined {
   if (type === 'bool') return text === 'true' || (text === 'false' ? false : undefined);
   const [, sign, digits] = /^(-?)(0[xX][\da-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)[iuf]?$/.exec(text) ?? [];

@@ -1,7 +1,7 @@
 import { ValidationError } from '../errors.js';
 import type { Device } from './device.js';
 
-/** Workgroups in three dimensions: a number is folded into (x, y, 1) where it passes the limit of a dimension. */
+/** Workgroups in three dimensions: a number is folded into (x, y, 1) if it exceeds the limit of a dimension. */
 export function fold(
   { limits }: Device,
   label: string,
@@ -10,7 +10,7 @@ export function fold(
   const limit = limits.maxComputeWorkgroupsPerDimension;
   if (typeof workgroups !== 'number') {
     if (workgroups.every((side) => Number.isInteger(side) && side > 0 && side <= limit)) return workgroups;
-    throw new ValidationError(`${label}: expected workgroups from 1 to ${limit} a dimension, got ${workgroups}`);
+    throw new ValidationError(`${label}: expected workgroups from 1 to ${limit} per dimension, got ${workgroups}`);
   }
   if (!(Number.isInteger(workgroups) && workgroups > 0 && workgroups <= limit * limit))
     throw new ValidationError(`${label}: expected from 1 to ${limit ** 2} workgroups, got ${workgroups}`);

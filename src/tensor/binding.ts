@@ -1,7 +1,7 @@
 import { textOf } from '../checks/text_of.js';
 import { ValidationError } from '../errors.js';
 
-/** Transient memory of a plan: it gets a buffer from first to last use, shared with slots that live at other times. */
+/** Transient memory of a plan: it occupies a buffer from first to last use, which other slots reuse at other times. */
 export interface Slot {
   readonly label: string;
   readonly bytes: number;
@@ -10,7 +10,7 @@ export interface Slot {
 /** Element types of integer tensors: labels, indices. */
 export type Integer = 'i32' | 'u32';
 
-/** Bytes: every offset at a multiple of this can be bound, on any adapter (the most that WebGPU lets one require). */
+/** Bytes: an offset that is a multiple of this can be bound on any adapter (the largest alignment that WebGPU permits). */
 export const bindingAlignment = 256;
 
 /** A range of a buffer or of a slot; offset and length in bytes. */
@@ -20,17 +20,17 @@ export interface Binding {
   readonly bytes: number;
   /** Whether its elements are f16 instead of f32. */
   readonly half?: boolean;
-  /** Its integer type, where its elements are not f32. */
+  /** Its integer type, if its elements are integers. */
   readonly integer?: Integer;
 }
 
-/** Whether the storage is a buffer and not a slot; works without WebGPU's classes. */
+/** Whether the storage is a buffer, not a slot; works without WebGPU's classes. */
 export function isBuffer(storage: Binding['storage']): storage is GPUBuffer {
   return 'destroy' in storage;
 }
 
 /**
- * The buffer of a tensor that lies in one, or the buffer itself.
+ * The buffer of a tensor, or the buffer itself.
  *
  * @throws ValidationError for a plan's slot, which has memory only within the plan
  */

@@ -23,9 +23,9 @@ import {
 export type Values = number | ArrayLike<number> | ((element: number) => number);
 
 export interface TensorOptions {
-  /** What error messages call it. */
+  /** Its name in error messages. */
   label?: string;
-  /** Default 'f32'; 'i32' or 'u32' for labels and indices; 'f16' needs an adapter that has it. */
+  /** Default 'f32'; 'i32' or 'u32' for labels and indices; 'f16' requires an adapter with shader-f16. */
   dtype?: Precision | Integer;
 }
 
@@ -84,18 +84,18 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
    * Writes its values, after all work submitted so far.
    *
    * @throws ShapeError for another number of values than elements; ConfigError for a value that is not a number; ValidationError for a
-   * view by keep-lists, or an f16 view whose rows do not begin at whole words
+   * view by index lists, or an f16 view whose rows do not begin at whole words
    */
   write(values: Values): void {
     const { shape, strides, label } = this;
     const numbers = numbersOf(label, shape, values, this.integer);
     if (this.keptRows || this.keptColumns)
-      throw new ValidationError(`write: expected a tensor without keep-lists, got ${viewText(this)}; write the whole`);
+      throw new ValidationError(`write: expected a tensor without index lists, got ${viewText(this)}; write the whole`);
     const dense = isDense(this);
     const inner = dense ? numbers.length : shape[shape.length - 1];
     if (!dense && strides[shape.length - 1] !== 1)
       throw new ValidationError(
-        `write: expected rows that lie together, got ${viewText(this)}; write what ${label} is of`,
+        `write: expected contiguous rows, got ${viewText(this)}; write the tensor that ${label} is a view of`,
       );
     for (let first = 0; first < numbers.length; first += inner) {
       let rest = first;
@@ -130,7 +130,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
     return new DeviceTensor(this.#device, transposeView(this));
   }
 
-  /** Frees its memory and its gradient's, and thereby every view of them. */
+  /** Frees its memory and its gradient's; views of them become invalid. */
   dispose(): void {
     this.#device.release([this, ...(this.grad ? [this.grad] : [])]);
   }
@@ -140,7 +140,7 @@ export class DeviceTensor<Gradient extends Tensor | undefined = undefined> imple
   }
 }
 
-/** A tensor that is trained, or a view of one: its gradient is the same view of the gradient. */
+/** A trained tensor, or a view of one: its gradient is the same view of the gradient buffer. */
 export type DeviceParameter = DeviceTensor<DeviceTensor>;
 
 /** A tensor of whole numbers: labels, indices. No gradient reaches it. */

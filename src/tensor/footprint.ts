@@ -1,8 +1,8 @@
-// How the elements of a view lie in its memory, and the checks of that: strides, extent, range, type.
+// The memory layout of a view's elements, and its checks: strides, extent, range, type.
 import { ShapeError, ValidationError } from '../errors.js';
 import { type Binding, isBuffer } from './binding.js';
 
-/** A binding that says how its elements lie. Strides count elements; an index list replaces the position along its dimension. */
+/** A binding that describes the layout of its elements. Strides count elements; an index list replaces the position along its dimension. */
 export interface Shaped extends Binding {
   readonly label: string;
   readonly shape: readonly number[];
@@ -11,7 +11,7 @@ export interface Shaped extends Binding {
   readonly keptColumns?: Binding;
 }
 
-/** Whether a binding is a tensor, and not a mere range of memory. */
+/** Whether a binding is a tensor, not a plain range of memory. */
 export function isShaped(binding: Binding): binding is Shaped {
   return 'shape' in binding && 'strides' in binding;
 }
@@ -21,7 +21,7 @@ export function elementBytes({ half }: Pick<Binding, 'half'>): 2 | 4 {
   return half ? 2 : 4;
 }
 
-/** Whether elements lie row by row without a gap; the stride of a dimension of size 1 does not matter. */
+/** Whether elements are in row-major order without gaps; the stride of a dimension of size 1 is ignored. */
 export function isDense({ shape, strides, keptRows, keptColumns }: Omit<Shaped, keyof Binding | 'label'>): boolean {
   return !keptRows && !keptColumns && strides.length === shape.length && packedFrom(0, shape, strides);
 }
@@ -35,23 +35,23 @@ function packedFrom(first: number, shape: readonly number[], strides: readonly n
   return true;
 }
 
-/** The span of a view in elements, from its first to its last, without keep-lists. */
+/** The span of a view in elements, from its first to its last, ignoring index lists. */
 export function extent(shape: readonly number[], strides: readonly number[]): number {
   return shape.reduce((last, side, d) => last + (side - 1) * strides[d], 1);
 }
 
 /** A view in words: `x (4, 3) with strides (6, 1)`. */
 export function viewText({ label, shape, strides, keptRows, keptColumns }: Shaped): string {
-  const lists = keptRows || keptColumns ? ' and keep-lists' : '';
+  const lists = keptRows || keptColumns ? ' and index lists' : '';
   return `${label} (${shape.join(', ')}) with strides (${strides.join(', ')})${lists}`;
 }
 
 /**
  * Checks that a kernel can read a tensor: dense, unless the kernel declares it `Strided`. Such a kernel finds rows and columns
- * by strides or by keep-lists, which must be bound too; the dimensions after the second are contiguous.
+ * by strides or by index lists, which must be bound too; the dimensions after the second are contiguous.
  *
  * @param where the entry point and the binding's name
- * @param lists the keep-lists that the same dispatch binds
+ * @param lists the index lists that the same dispatch binds
  */
 export function checkLayout(where: string, x: Binding, strided: boolean, lists: readonly Binding[]): void {
   if (!isShaped(x)) return;
@@ -61,12 +61,12 @@ export function checkLayout(where: string, x: Binding, strided: boolean, lists: 
     throw new ShapeError(`${where}: expected a dense tensor, got a view ${viewText(x)}; copy it by contiguous()`);
   if (!packedFrom(shape.length < 2 ? 0 : 2, shape, strides))
     throw new ShapeError(
-      `${where}: expected a tensor whose rows and columns alone lie apart, got a view ${viewText(x)}; copy it by contiguous()`,
+      `${where}: expected a tensor strided only in its rows and columns, got a view ${viewText(x)}; copy it by contiguous()`,
     );
   for (const list of [x.keptRows, x.keptColumns])
     if (list && !lists.some(({ storage, offset }) => storage === list.storage && offset === list.offset))
       throw new ShapeError(
-        `${where}: expected a tensor without keep-lists, got ${viewText(x)}; copy it by contiguous()`,
+        `${where}: expected a tensor without index lists, got ${viewText(x)}; copy it by contiguous()`,
       );
 }
 
@@ -95,7 +95,7 @@ export function checkExtent(where: string, x: Shaped): void {
     );
 }
 
-/** Checks that a range lies within its buffer or slot. */
+/** Checks that a range is within its buffer or slot. */
 export function checkRange(where: string, { storage, offset, bytes }: Binding): void {
   const size = isBuffer(storage) ? storage.size : storage.bytes;
   if (!(Number.isInteger(offset) && offset >= 0 && bytes > 0 && offset + Math.ceil(bytes / 4) * 4 <= size))

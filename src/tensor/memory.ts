@@ -1,4 +1,4 @@
-// What tensors need of the device or plan that holds their memory.
+// The interfaces that tensors use of the device or plan that holds their memory.
 import type { Binding, Slot } from './binding.js';
 
 /** The device, as a tensor needs it. */
@@ -9,7 +9,7 @@ export interface TensorMemory {
   elementsOf(buffer: GPUBuffer): number | undefined;
   read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer>;
   write(memory: Binding, data: ArrayBufferView, offset: number): void;
-  /** Frees those that are not free yet. */
+  /** Frees those that are not freed yet. */
   release(memories: Iterable<Binding>): void;
 }
 

@@ -12,7 +12,7 @@ export type Numbers<B extends Binding> = B extends { readonly integer: 'u32' }
 
 const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
 
-/** Reads a binding back: for a tensor, its elements in row-major order, keep-lists applied. */
+/** Reads a binding back: for a tensor, its elements in row-major order, index lists applied. */
 export async function readNumbers<B extends Binding>(
   device: TensorMemory,
   binding: B,
@@ -38,7 +38,7 @@ export async function readNumbers<B extends Binding>(
   return gather(binding, held, await Promise.all(lists)) as Numbers<B>;
 }
 
-/** The elements of a view, in order, of all that its binding holds. */
+/** The elements of a view, in order, from all elements of its binding. */
 function gather(
   { shape, strides, integer }: Shaped,
   held: ArrayLike<number>,

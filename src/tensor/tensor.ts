@@ -17,7 +17,7 @@ export interface Tensor extends Binding {
   readonly grad?: Tensor;
   /** No gradient flows through it: see `detach`. */
   readonly detached?: true;
-  /** For a slice by keep-lists: where each of its rows (dimension 0) and columns (1) lies in the host's tensor; see `selectView`. */
+  /** For a slice by index lists: the position of each row (dimension 0) and column (1) in the host's tensor; see `selectView`. */
   readonly keptRows?: Binding;
   readonly keptColumns?: Binding;
 }
@@ -27,7 +27,7 @@ export function numel(shape: readonly number[]): number {
   return shape.reduce((product, side) => product * side, 1);
 }
 
-/** Row-major strides of a dense tensor, whose elements follow each other without gaps. */
+/** Row-major strides of a dense tensor, which has no gaps. */
 export function denseStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -50,7 +50,7 @@ export function bytesOf(label: string, precision: Precision | Integer): 2 | 4 {
   return elementBytes({ half: precision === 'f16' });
 }
 
-/** A tensor of whole numbers: labels, indices. No gradient reaches it. */
+/** A tensor of integers: labels, indices. It has no gradient. */
 export type IntegerTensor<I extends Integer = Integer> = Tensor & { readonly integer: I };
 
 /** A contiguous tensor in a buffer or slot, from `offset` bytes on. */
@@ -124,10 +124,10 @@ export function reshapeView(x: Tensor, shape: readonly number[]): Tensor {
 }
 
 /**
- * The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides stay, and of keep-lists
- * the beginnings.
+ * The leading block `shape` of a tensor: the slice that a slim encoder uses. Nothing is copied; strides are kept, and index lists are
+ * truncated.
  *
- * @throws ShapeError where `shape` is no block of x
+ * @throws ShapeError where `shape` is not a block of x
  */
 export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
   expectTensors('sliceView', { x });
@@ -146,7 +146,7 @@ export function sliceView(x: Tensor, shape: readonly number[]): Tensor {
   };
 }
 
-/** Keep-lists of a tensor's first two dimensions: u32 indices, one per row or column. Default: the leading ones. */
+/** Index lists of a tensor's first two dimensions: u32 indices, one per row or column. Default: the leading ones. */
 export interface Selection {
   readonly rows?: Binding | undefined;
   readonly columns?: Binding | undefined;
@@ -158,7 +158,7 @@ const listKinds: Kinds<Selection> = { rows: 'object', columns: 'object' };
  * The rows and columns of a tensor in the given lists: the slice `shape` that a slim encoder uses. Nothing is copied; kernels
  * look the indices up.
  *
- * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x has a list in its place already
+ * @throws ShapeError where `shape` does not fit x, a list does not fit `shape`, or x already has a list for that dimension
  */
 export function selectView(x: Tensor, shape: readonly number[], lists: Selection): Tensor {
   expectTensors('selectView', { x });
@@ -170,7 +170,7 @@ export function selectView(x: Tensor, shape: readonly number[], lists: Selection
   });
   if ((rows && x.keptRows) || (columns && x.keptColumns))
     throw new ShapeError(
-      `selectView: expected ${x.label} without a keep-list there, got ${viewText(x)}; select of the whole`,
+      `selectView: expected ${x.label} without an index list there, got ${viewText(x)}; select from the whole tensor`,
     );
   const { bytes, grad, ...view } = sliceView(x, shape);
   return {
@@ -197,7 +197,7 @@ export function transposeView({ shape, strides, grad, keptRows, keptColumns, ...
   };
 }
 
-/** `count` columns of a matrix, from column `first` on. Nothing is copied; strides stay. */
+/** `count` columns of a matrix, from column `first` on. Nothing is copied; strides are kept. */
 export function narrowView(x: Tensor, first: number, count: number): Tensor {
   expectTensors('narrowView', { x });
   const { shape, strides, keptRows, keptColumns, grad } = x;

@@ -66,7 +66,7 @@ test('each group keeps its k channels of the largest norm, summed over what make
   assert.equal([...lists.read().keys()], ['kept.a', 'kept.c']);
   lists.dispose();
   assert.is(device.allocated, before);
-  assert.throws(() => new ChannelSelection(device, made.slice(2, 3)), /^keep-lists: .* no convolution makes/);
+  assert.throws(() => new ChannelSelection(device, made.slice(2, 3)), /^channel selection: .* no convolution produces/);
 });
 
 /** An op of a masked dense weight and of the slice that the mask keeps, on the same host-wide input. */

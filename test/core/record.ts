@@ -175,7 +175,7 @@ test('what a step cannot do is refused by name', async () => {
   const own = weights([8, 8]);
   const expectations: [(tape: Tape) => unknown, new (message: string) => Error, RegExp][] = [
     [async () => undefined, ValidationError, /async function/],
-    [(tape) => tape.backward(linear(tape, x, made([3, 4]))), ValidationError, /of which nothing is tracked/],
+    [(tape) => tape.backward(linear(tape, x, made([3, 4]))), ValidationError, /which requires none/],
     [(tape) => sgd(tape.plan, []), ShapeError, /^sgd: expected parameters to train, got none/],
     [
       (tape) => sgd(tape.plan, [own.slice([2, 2])]),
@@ -199,7 +199,7 @@ test('what a step cannot do is refused by name', async () => {
         tape.backward(linear(tape, x, w));
       },
       ValidationError,
-      /^sgd: expected to be recorded behind the backward/,
+      /^sgd: expected to be recorded after the backward/,
     ],
     [(tape) => sgd(tape.plan, [w, own, w]), ShapeError, /got parameter twice/],
     [
@@ -217,7 +217,7 @@ test('what a step cannot do is refused by name', async () => {
   await rejects(
     () => step.read('z' as 'y'),
     ValidationError,
-    /^step: expected the name of what was returned, y, got z/,
+    /^step: expected the name of a returned tensor, y, got z/,
   );
   await rejects(() => step.read('toString' as 'y'), ValidationError, /expected the name/);
   using needy = await record(device, (tape) => {

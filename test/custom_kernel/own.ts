@@ -130,7 +130,7 @@ test('what a kernel reads as dense, or does not know, is refused by name', async
   await rejects(
     () => recordSlice(plan, { ...kept, keptRows: uploadList(device, [0, 1]) }, kept),
     ShapeError,
-    /^scale_slice\.main: y: expected a dense tensor, got a view wide \(2, 2\) with strides \(4, 1\) and keep-lists; /,
+    /^scale_slice\.main: y: expected a dense tensor, got a view wide \(2, 2\) with strides \(4, 1\) and index lists; /,
   );
   await rejects(
     () =>
@@ -141,7 +141,7 @@ test('what a kernel reads as dense, or does not know, is refused by name', async
         bytes: 32,
       }),
     ShapeError,
-    /^scale_slice\.main: w: expected a tensor without keep-lists, got wide/,
+    /^scale_slice\.main: w: expected a tensor without index lists, got wide/,
   );
   const other = { params: { n: 4 }, workgroups: 1, bytes: 32 };
   await rejects(

@@ -151,7 +151,7 @@ export const ops: Readonly<Record<string, Call>> = {
       crossCorrelationLoss(plan, [{ u, v }], [], metrics);
     },
   ),
-  'tape.requireGrad': call('track', { x: rows }, (g) => tape.requireGrad(g.x)),
+  'tape.requireGrad': call('requireGrad', { x: rows }, (g) => tape.requireGrad(g.x)),
   'tape.backward': call('backward', { output: rows }, (g) => tape.backward(g.output)),
   'tape.gradient': call('gradient', { x: rows }, (g) => tape.gradient(g.x)),
   'tape.reshape': call('reshape', { x: rows }, (g) => tape.reshape(g.x, [8, 3])),

@@ -145,7 +145,7 @@ test('variants of a kind that nothing chooses by are refused when the plan is co
   await rejects(
     () => compiled({ 'conv2d.foward': 'plain' }),
     ConfigError,
-    /^plan: variants: nothing that was recorded chooses by 'conv2d\.foward': did you mean 'conv2d\.forward'\?/,
+    /^plan: variants: no recorded choice matches 'conv2d\.foward': did you mean 'conv2d\.forward'\?/,
   );
   await rejects(
     () => compiled({ sinkhorn: 'plain' }),
@@ -160,7 +160,7 @@ test('variants of a kind that nothing chooses by are refused when the plan is co
   await rejects(
     () => record(device, () => undefined, { variants: { add: 'plain' } }),
     ConfigError,
-    /^step: variants: nothing that was recorded chooses by 'add': it has no op with variants$/,
+    /^step: variants: no recorded choice matches 'add': it has no op with variants$/,
   );
   for (const right of ['conv2d', 'conv2d.forward', 'conv2d.forward 1', 'of another version 7'])
     await compiled({ [right]: 'plain' });

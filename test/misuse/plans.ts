@@ -89,7 +89,7 @@ test('views of views are read as what they are', async () => {
   await rejects(
     () => selectView(selectView(x, [3, 6], { rows }), [2, 6], { rows: again }),
     ShapeError,
-    /^selectView: .* select of the whole/,
+    /^selectView: .* select from the whole tensor/,
   );
   await rejects(
     () => reshapeView(sliceView(x, [4, 3]), [12]),
@@ -123,12 +123,12 @@ test('memory is not bound for reading and writing at once', async () => {
   await rejects(
     () => matmulInto(plan, { a, b, out: a }),
     ValidationError,
-    /^matmul.*"a4?" and "c" in memory of their own.*"a"/,
+    /^matmul.*"a4?" and "c" in separate memory.*"a"/,
   );
   await rejects(
     () => matmulInto(plan, { a, b, out: b }),
     ValidationError,
-    /^matmul.*"b4?" and "c" in memory of their own.*"b"/,
+    /^matmul.*"b4?" and "c" in separate memory.*"b"/,
   );
   await rejects(() => queuePush(plan, a, a), ValidationError, /^queue_push\.store: expected "rows" and "queue"/);
   const parameters = new Parameters(device, [parameter('w', [4, 4], () => 1)], []);
@@ -291,7 +291,7 @@ test('a plan is told at every run what its optimizer needs', async () => {
     await rejects(
       () => plan.run(),
       ValidationError,
-      /^plan: expected lr for (sgd|lars|adamw), got none; say run\(\{ lr \}\)/,
+      /^plan: expected lr for (sgd|lars|adamw), got none; pass it: run\(\{ lr \}\)/,
     );
     for (const lr of [Number.NaN, -1, Number.POSITIVE_INFINITY])
       await rejects(() => plan.run({ lr }), ConfigError, /^plan: expected lr to be a number of at least 0, got/);

@@ -51,7 +51,7 @@ test('a reshaped parameter counts once, as an activation and as a weight', async
   assert.equal(await gradientOf(p, (tape) => mul(tape, tape.reshape(p, [1, 4]), 2)), [2, 2, 2, 2]);
 });
 
-test('a tracked tensor under its own shape counts once', async () => {
+test('a tensor that requires a gradient under its own shape counts once', async () => {
   const x = device.tensor([3], [1, 2, 3]);
   using step = await record(device, (tape) => {
     tape.requireGrad(x);

@@ -161,7 +161,7 @@ test('host and slim, other data and other commands have sections and files of th
     '--no-report',
   );
   assert.is(silent.code, 0, silent.output);
-  assert.match(silent.stdout, 'random crops and flips, drawn again');
+  assert.match(silent.stdout, 'random crops and flips, drawn for every epoch');
   assert.not.match(silent.stdout, 'report.html');
   assert.equal(readdirSync(join(root, 'run')).sort(), before);
   assert.is(report(), page);

@@ -95,9 +95,13 @@ test('wrong values are refused with what was expected', () => {
     '--encoder: expected one of',
     "mean 'resnet50'?",
   );
-  refused(['embed', root, '--weights', 'x', '--image-size', '224'], 2, '--image-size: for a torchvision file only');
-  refused(['embed', root, '--weights', 'x', '--prefix', 'module.'], 2, '--prefix: for a torchvision file only');
-  refused(['embed', root, '--weights', 'x', '--resize', '256'], 2, '--resize: for a torchvision file only');
+  refused(
+    ['embed', root, '--weights', 'x', '--image-size', '224'],
+    2,
+    '--image-size: only valid for a torchvision file',
+  );
+  refused(['embed', root, '--weights', 'x', '--prefix', 'module.'], 2, '--prefix: only valid for a torchvision file');
+  refused(['embed', root, '--weights', 'x', '--resize', '256'], 2, '--resize: only valid for a torchvision file');
   refused(
     ['pretrain', '--data', 'emoji', '--lambda', '1e300'],
     2,

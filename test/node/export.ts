@@ -113,14 +113,14 @@ test('what cannot be exported is refused, and nothing is written', () => {
   for (const [args, code, ...parts] of [
     [[...weights], 2, '--out is required'],
     [['--out', 'x.onnx'], 2, '--weights is required'],
-    [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, which the name x.bin'],
+    [[...weights, '--out', 'x.bin'], 2, '--format: expected onnx or safetensors, as the file name x.bin'],
     [
       [...weights, '--out', 'x.onnx', '--format', 'tflite'],
       2,
       '--format: expected one of onnx, safetensors, got "tflite"',
     ],
     [[...weights, '--out', 'x.onnx', '--part', 'both'], 2, '--part: expected one of slim, host, got "both"'],
-    [[...weights, '--out', 'x.onnx', '--part', 'host'], 2, 'holds the slim one'],
+    [[...weights, '--out', 'x.onnx', '--part', 'host'], 2, 'contains the slim one'],
     [[...weights, '--out', 'folder', '--format', 'onnx'], 1, 'a folder stands in its place'],
     [[...weights, '--out', 'none/x.onnx'], 1, 'there is no folder none'],
     [['--weights', 'folder', '--out', 'kept.onnx'], 1, 'but it has no weights'],

@@ -105,6 +105,9 @@ test('a small confusion matrix is a table: counts, shares of the row, and what i
   });
   assert.match(none, 'Every image was predicted correctly');
   assert.match(none, 'class="recall">–<');
+  const empty = confusionFigure({ of: 'x', classes: ['a'], counts: [[0]] });
+  assert.not.match(empty, 'predicted correctly');
+  assert.match(empty, 'class="recall">–<');
 });
 
 test('a large confusion matrix is an image of one pixel a cell', () => {

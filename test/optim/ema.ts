@@ -73,7 +73,7 @@ test('a run that is told no momentum is refused, one of 1 leaves the average as 
   using plan = new Plan(device);
   ema(plan, target.parameters, source.parameters);
   await plan.compile();
-  assert.throws(() => plan.run(), /^plan: expected ema for ema, got none; say run\(\{ ema \}\)/);
+  assert.throws(() => plan.run(), /^plan: expected ema for ema, got none; pass it: run\(\{ ema \}\)/);
   plan.run({ ema: 1 });
   assert.equal(new Float32Array(await device.read(target.parameters.weights)), target.values);
   for (const { parameters } of [source, target]) parameters.dispose();

@@ -43,7 +43,7 @@ test('a tape tells every op: its inputs, its output, its settings and its phase'
 
 test('a plan without an adapter refuses to be compiled, and says why', async () => {
   const { plan } = record();
-  await rejects(() => plan.compile(), DeviceError, /no adapter behind it.*openDevice/);
+  await rejects(() => plan.compile(), DeviceError, /a meta device has no adapter.*openDevice/);
 });
 
 test.run();

@@ -90,7 +90,7 @@ test('a slice is the same memory, for reading and for writing, and its gradient 
 test('a transposed view reads and writes in its own order', async () => {
   const x = device.tensor([2, 3], (i) => i);
   assert.equal([...(await x.transpose().read())], [0, 3, 1, 4, 2, 5]);
-  await rejects(() => x.transpose().write(0), ValidationError, /^write: expected rows that lie together, got tensor/);
+  await rejects(() => x.transpose().write(0), ValidationError, /^write: expected contiguous rows, got tensor/);
 });
 
 test('what is no shape or no number is refused by name', async () => {

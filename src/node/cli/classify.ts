@@ -13,13 +13,13 @@ import { given } from './subject.js';
 
 const settings = {
   weights: text(
-    'an encoder with a classifier: finetune-*.safetensors or linear-*.safetensors of those commands, or a run folder that has one',
+    'an encoder with a classifier: the finetune-*.safetensors or linear-*.safetensors that those commands write, or a run folder with one',
     required,
     'FILE',
   ),
   range: { ...dataSettings.range, shown: "that of the encoder's training" },
   out: text(
-    'where to write: a CSV file of the name, the label and the probability of every class',
+    'where to write: a CSV file with the name, the label and the probability of every class',
     'labels.csv',
     'FILE',
   ),
@@ -31,7 +31,7 @@ export const classifyCommand: Command = {
   flags: flagsOf(settings),
   examples: [
     ['slimgrad classify new --weights runs/photos/finetune-slim-photos.safetensors', 'to labels.csv'],
-    ['slimgrad classify new --weights runs/photos/linear-slim-photos.safetensors --out new.csv', 'by a linear layer'],
+    ['slimgrad classify new --weights linear-slim-photos.safetensors --out new.csv', 'with a linear layer'],
   ],
   async run({ values, positional: [folder] }) {
     const { weights, out, ...options } = completeFlags('slimgrad classify', settings, values);
@@ -44,13 +44,13 @@ export const classifyCommand: Command = {
 };
 
 /**
- * Classifies every usable image of `folder` by the encoder and classifier in `weights`, and writes a line each to `out` as CSV:
- * file, label, and the probability of every class.
+ * Classifies every usable image of `folder` with the encoder and classifier in `weights`, and writes one line per image to `out`
+ * as CSV: file, label, and the probability of every class.
  *
- * @returns how many images were taken for each class, the most frequent first
- * @throws DataError where a file cannot be used or holds an encoder alone
+ * @returns how many images were predicted as each class, the most frequent first
+ * @throws DataError where a file cannot be used or has no classifier
  */
-export async function classifyFolder(
+async function classifyFolder(
   folder: string,
   weights: string,
   out: string,

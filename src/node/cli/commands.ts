@@ -48,13 +48,13 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'recalibrate',
     group: 'Use',
-    summary: "take an encoder's batchnorm statistics from other images",
+    summary: "re-estimate an encoder's batchnorm statistics from images",
     load: async () => (await import('./recalibrate.js')).recalibrateCommand,
   },
   {
     name: 'export',
     group: 'Use',
-    summary: 'write an encoder for other programs: ONNX, or safetensors for torchvision',
+    summary: 'write an encoder as ONNX, or as safetensors for torchvision',
     load: async () => (await import('./export.js')).exportCommand,
   },
   {

@@ -84,10 +84,7 @@ const countsEpochs = 'The settings count epochs: give the number of training ima
  * @param given what stands in place of the file's settings, and the number of training images
  * @throws ConfigError where the settings count epochs, without the number of images
  */
-export async function costOfFile(
-  file: string,
-  { images, ...given }: Readonly<Record<string, unknown>>,
-): Promise<string> {
+async function costOfFile(file: string, { images, ...given }: Readonly<Record<string, unknown>>): Promise<string> {
   const config = parseConfig(changeSettings(await readSettings(file), given));
   if (images === undefined && config.steps === null)
     completeSetting('images (--images)', { ...training.images, default: required, remedy: countsEpochs }, images);

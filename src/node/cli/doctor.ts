@@ -5,7 +5,7 @@ import type { Report } from '../device/doctor_report.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 
-const settings = { json: toggle('the report as JSON; docs/api/node.md has its keys, Report', false) };
+const settings = { json: toggle('the report as JSON; its keys: Report in docs/api/node.md', false) };
 
 export const doctorCommand: Command = {
   usage: 'doctor [--json]',
@@ -14,7 +14,7 @@ export const doctorCommand: Command = {
   examples: [
     ['slimgrad doctor', 'the adapter that slimgrad would use'],
     ['SLIMGRAD_ADAPTER=swiftshader slimgrad doctor', 'the embedded software adapter'],
-    ['slimgrad doctor --json', 'for programs, and to report a bug with'],
+    ['slimgrad doctor --json', 'for programs and bug reports'],
   ],
   async run({ values }) {
     const { json } = completeFlags('slimgrad doctor', settings, values);
@@ -24,32 +24,16 @@ export const doctorCommand: Command = {
   },
 };
 
-/** All but the text, with the same keys whatever was found. */
-function jsonOf({
-  ok,
-  problem,
-  versions,
-  adapters,
-  name,
-  chosen,
-  features,
-  limits,
-  speed,
-  notices,
-  dawn,
-}: Report): string {
+/** The report without its text. It has the same keys whatever was found: null where there is no value. */
+function jsonOf({ text: _, ok, versions, chosen, ...rest }: Report): string {
   const known = {
     ok,
-    problem: problem ?? null,
+    problem: null,
     versions: { ...versions, webgpu: versions.webgpu ?? null },
-    adapters,
-    name: name ?? null,
+    name: null,
     chosen: chosen ? { ...chosen, subgroupSizes: chosen.subgroupSizes ?? null } : null,
-    features,
-    limits,
-    speed: speed ?? null,
-    notices,
-    dawn,
+    speed: null,
+    ...rest,
   };
   return JSON.stringify(known, null, 2);
 }

@@ -4,34 +4,33 @@ import { type EncoderName, encoderNames } from '../../config/encoders.js';
 import { flagOf, flagsOf } from '../../config/flags.js';
 import { choice, integer, number, required, text } from '../../config/kinds.js';
 import { f32, writeSafetensors } from '../../formats/safetensors.js';
-import type { TorchvisionOptions } from '../../inference/image_encoder.js';
 import { type ImageFolder, type ImageFolderOptions, openImageFolder } from '../data/image_folder.js';
-import { loadEncoder, loadTorchvision } from '../run/load_encoder.js';
-import { weightsFile } from '../run/weights_file.js';
+import { type LoadedEncoder, loadTorchvision, openFile } from '../run/load_encoder.js';
+import { readWeights } from '../run/weights_file.js';
 import { checkPlace, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
 import { completeFlags, UsageError } from './flags.js';
 import { given, weightsSettings } from './subject.js';
 
 const torchvisionSettings = {
-  imageSize: integer<number | null>('side in pixels that images are cut to, for a torchvision file', null, {
+  imageSize: integer<number | null>('side of the center crop in pixels, for a torchvision file', null, {
     min: 1,
     shown: '224',
   }),
   resize: integer<number | null>(
-    'what the shorter side is resized to before the square is cut out, for a torchvision file: its own weights want 256 or 232',
+    "length of the shorter side before the center crop, for a torchvision file: torchvision's weights need 256 or 232",
     null,
     { min: 1, shown: 'the image size' },
   ),
   interpolation: choice<'bicubic' | 'bilinear' | null>(
-    "how images are resized, for a torchvision file: torchvision's own weights want bilinear",
+    "how images are resized, for a torchvision file: torchvision's weights need bilinear",
     null,
     ['bicubic', 'bilinear'],
     { shown: 'bicubic' },
   ),
   width: number<number | null>('width multiplier of the network in a torchvision file', null, { above: 0, shown: '1' }),
   prefix: text<string | null>(
-    "what a torchvision file's names have before the network's, as module.encoder_q.; required where it holds several",
+    'prefix of the names in a torchvision file, such as module.encoder_q.; required if several fit',
     null,
     'TEXT',
     { shown: 'found' },
@@ -40,7 +39,7 @@ const torchvisionSettings = {
 
 const settings = {
   weights: text(
-    'an encoder: a run folder, or its slim.safetensors; or a state dict of torchvision, whose --encoder must be named',
+    'an encoder: a run folder, or its slim.safetensors; or a state dict of torchvision, which requires --encoder',
     required,
     'FILE',
   ),
@@ -49,7 +48,7 @@ const settings = {
   range: { ...dataSettings.range, shown: "that of the encoder's training" },
   ...torchvisionSettings,
   out: text(
-    'where to write: .csv for text, else safetensors with `embeddings` (N, F) and the file names as metadata',
+    'where to write: .csv for text, else safetensors with `embeddings` (N, F) and the file names in its metadata',
     'embeddings.safetensors',
     'FILE',
   ),
@@ -61,40 +60,39 @@ export const embedCommand: Command = {
   flags: flagsOf(settings),
   examples: [
     ['slimgrad embed photos --weights runs/demo-0/slim.safetensors', 'to embeddings.safetensors'],
-    ['slimgrad embed photos --weights slim.safetensors --out photos.csv', 'a line an image: file, then numbers'],
-    ['slimgrad embed photos --weights resnet50.safetensors --encoder resnet50', 'by the weights of torchvision'],
+    ['slimgrad embed photos --weights slim.safetensors --out photos.csv', 'one line per image: file, then features'],
+    ['slimgrad embed photos --weights resnet50.safetensors --encoder resnet50', 'with weights from torchvision'],
   ],
   async run({ values, positional: [folder] }) {
     const { weights, part, encoder, range, out, ...options } = completeFlags('slimgrad embed', settings, values);
     const [own] = Object.keys(given(options));
     if (own !== undefined && encoder === null)
-      throw new UsageError(
-        `${flagOf(own)}: for a torchvision file only, whose --encoder must be named; a run has its own`,
-      );
+      throw new UsageError(`${flagOf(own)}: only valid for a torchvision file, with --encoder; a run has its own`);
     if (part && encoder)
       throw new UsageError('--part: cannot be combined with --encoder; a torchvision file has one part');
-    const torchvision = encoder === null ? undefined : { encoder, ...given(options) };
-    const file = torchvision ? weights : await weightsFile(weights, part);
-    const { images, features } = await embedFolder(folder, file, out, { torchvision, ...given({ range }) });
-    console.log(`Wrote ${images} embeddings of ${features} numbers to ${out}`);
+    await checkPlace(out);
+    const opened = await (encoder
+      ? loadTorchvision(weights, { encoder, ...given(options) })
+      : openFile((await readWeights(weights, part)).encoder));
+    const images = await embedFolder(folder, opened, out, range);
+    console.log(`Wrote ${images} embeddings of ${opened.features} dimensions to ${out}`);
     return 0;
   },
 };
 
 /**
- * Embeds every usable image of `folder` with the encoder in `weights`, and writes the rows to `out`: as CSV (file, then
- * F numbers) where its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under
- * `files` of its metadata. With `torchvision`, the weights are a state dict of the network that it names. `range` is for images of more than
- * 8 bits (`ImageFolderOptions`); default that of the encoder's training.
+ * Embeds every usable image of `folder`, disposes of the encoder, and writes the rows to `out`: as CSV (file, then F numbers)
+ * if its name ends in .csv, else as safetensors with `embeddings` (N, F) and the names as JSON under `files` of its metadata.
+ *
+ * @param range of images of more than 8 bits (`ImageFolderOptions`); default that of the encoder's training
+ * @returns how many images there were
  */
-export async function embedFolder(
+async function embedFolder(
   folder: string,
-  weights: string,
+  encoder: LoadedEncoder,
   out: string,
-  { torchvision, range }: { torchvision?: TorchvisionOptions | undefined; range?: ImageFolderOptions['range'] } = {},
-): Promise<{ images: number; features: number }> {
-  await checkPlace(out);
-  const encoder = await (torchvision ? loadTorchvision(weights, torchvision) : loadEncoder(weights));
+  range: ImageFolderOptions['range'] | null,
+): Promise<number> {
   try {
     const { features, imageSize, square } = encoder;
     const images = await usableImages(folder, { size: imageSize, ...square }, range ?? encoder.config?.range);
@@ -105,7 +103,7 @@ export async function embedFolder(
           files: JSON.stringify(images.files),
         });
     await writeFileAtomic(out, bytes);
-    return { images: images.length, features };
+    return images.length;
   } finally {
     encoder.dispose();
   }
@@ -124,7 +122,7 @@ export async function usableImages(
   return images;
 }
 
-/** Lines of text, the first with the columns' names. Numbers have all the digits that f32 tells apart. */
+/** Lines of text, the first with the names of the columns. Values have the 9 digits that identify an f32. */
 export function* csv(files: readonly string[], rows: Float32Array, features: number): Generator<string> {
   const digits = (value: number) => String(Number(value.toPrecision(9)));
   yield `${['file', ...Array.from({ length: features }, (_, f) => `f${f}`)].join(',')}\n`;

@@ -13,10 +13,9 @@ import {
   partOptions,
   type SubjectOptions,
   searched,
-  type WeightsFile,
 } from '../eval/subject.js';
 import { placeOf, publish } from '../run/results.js';
-import { weightsFile } from '../run/weights_file.js';
+import { readWeights, type WeightsFile } from '../run/weights_file.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
@@ -46,9 +45,9 @@ export const evalCommand: Command = {
       json,
       ...options
     } = completeFlags('slimgrad eval', settings, values);
-    const weights = await weightsFile(path, part);
     const { checkPlace, writeFileAtomic } = await import('../system/files.js');
     if (json) await checkPlace(json);
+    const weights = await readWeights(path, part);
     const place = await placeOf('eval', weights, data, { out, report });
     const result = await evaluateFile(place, data, given(options));
     await publish(result, place);
@@ -58,12 +57,12 @@ export const evalCommand: Command = {
 };
 
 /**
- * Measures the encoder in `weights` on what is held out of `data`, beside the same encoder untrained and raw pixels.
- * Data that come without a split are split by the run's own seed, so that nothing trained on is tested.
+ * Measures an encoder on the held-out images of `data`, compared with the same encoder untrained and with raw pixels.
+ * Data without a split of their own are split by the run's seed, so that no training image is tested on.
  *
  * @throws DataError where a file cannot be used, or nothing can be measured on `data`
  */
-export async function evaluateFile(
+async function evaluateFile(
   file: WeightsFile,
   data: string,
   given: EvaluateOptions & SubjectOptions = {},
@@ -85,7 +84,7 @@ function measurable(dataset: Dataset): asserts dataset is EvalTarget['dataset'] 
   const { name, train, test } = dataset;
   if (!test || (!test.labels && test.images === 1)) {
     throw new DataError(
-      `eval: ${name} has no labels to measure by, or nothing is held out of it: expected two sub-folders or more whose names are the labels, or emoji`,
+      `eval: ${name} has no labels or no held-out images: expected at least two sub-folders whose names are the labels, or emoji`,
     );
   }
   if (test.images === 1 && new Set(train.labels).size < 2) {

@@ -6,24 +6,24 @@ import { some } from '../../eval/labels.js';
 import { foldBatchnorm, traceEncoder } from '../../export/graph.js';
 import { exportOnnx, onnxOpset } from '../../export/onnx.js';
 import { f32, writeSafetensors } from '../../formats/safetensors.js';
-import { metadataOf, type RunEncoderFile, readEncoder, tensorsOf } from '../../inference/encoder_file.js';
+import { metadataOf, type RunEncoderFile, tensorsOf } from '../../inference/encoder_file.js';
 import { imagenetStatistics } from '../../ops/augment.js';
 import { numel } from '../../tensor/tensor.js';
-import { weightsFile } from '../run/weights_file.js';
-import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
+import { readWeights, type WeightsFile } from '../run/weights_file.js';
+import { checkPlace, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 import { weightsSettings } from './subject.js';
 
-export const exportFormats = ['onnx', 'safetensors'] as const;
-export type ExportFormat = (typeof exportFormats)[number];
+const exportFormats = ['onnx', 'safetensors'] as const;
+type ExportFormat = (typeof exportFormats)[number];
 
 const settings = {
   ...weightsSettings,
   out: text('where to write', required, 'FILE'),
-  format: choice<ExportFormat | null>('of the file', null, exportFormats, { shown: 'as its name ends' }),
+  format: choice<ExportFormat | null>('file format', null, exportFormats, { shown: 'by the file name' }),
   fold: toggle(
-    'fold every batchnorm into the convolution before it: fewer steps, the same features but for rounding',
+    'fold every batchnorm into the convolution before it: fewer nodes, the same features up to rounding',
     false,
   ),
 };
@@ -39,15 +39,16 @@ export const exportCommand: Command = {
   ],
   async run({ values }) {
     const { weights, out, part, format, fold } = completeFlags('slimgrad export', settings, values);
-    console.log(await exportFile(await weightsFile(weights, part), out, { fold, ...(format && { format }) }));
+    await checkPlace(out);
+    console.log(await exportFile(await readWeights(weights, part), out, { fold, ...(format && { format }) }));
     return 0;
   },
 };
 
-export interface ExportFileOptions {
+interface ExportFileOptions {
   /** Default: by the extension of the file's name. */
   format?: ExportFormat;
-  /** Take every batchnorm into the weights of the layer before it. */
+  /** Fold every batchnorm into the weights of the layer before it. */
   fold?: boolean;
 }
 
@@ -57,10 +58,12 @@ export interface ExportFileOptions {
  * @returns a few lines on what was written, and on how to use it
  * @throws DataError where a file cannot be used; ConfigError where the format is unknown
  */
-export async function exportFile(weights: string, out: string, options: ExportFileOptions = {}): Promise<string> {
+async function exportFile(
+  { encoder: file }: WeightsFile,
+  out: string,
+  options: ExportFileOptions = {},
+): Promise<string> {
   const { format = formatOf(out), fold = false } = options;
-  await checkPlace(out);
-  const file = readEncoder(await readBytes(weights), { file: weights });
   const bytes = format === 'onnx' ? onnx(file, fold) : safetensors(file, fold);
   await writeFileAtomic(out, bytes);
   return `${headline(file, out, bytes.length, fold)}\n${format === 'onnx' ? ofOnnx(file) : ofSafetensors(file, fold)}`;
@@ -69,7 +72,9 @@ export async function exportFile(weights: string, out: string, options: ExportFi
 function formatOf(out: string): ExportFormat {
   const found = exportFormats.find((format) => out.toLowerCase().endsWith(`.${format}`));
   if (!found)
-    throw new ConfigError(`--format: expected ${exportFormats.join(' or ')}, which the name ${out} does not tell`);
+    throw new ConfigError(
+      `--format: expected ${exportFormats.join(' or ')}, as the file name ${out} has neither extension`,
+    );
   return found;
 }
 
@@ -96,7 +101,7 @@ function headline({ config, part, encoder }: RunEncoderFile, out: string, bytes:
 function ofOnnx({ encoder, imageSize: side, classifier }: RunEncoderFile): string {
   const [mean, std] = [imagenetStatistics.mean, imagenetStatistics.std].map((color) => color.join(' '));
   return `Opset ${onnxOpset}; any batch.
-  image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, less ${mean}, over ${std}
+  image     (batch, 3, ${side}, ${side})   RGB from 0 to 1, minus ${mean}, divided by ${std}
   features  (batch, ${encoder.features.host})${classifier ? logits(classifier.classes) : ''}`;
 }
 
@@ -111,6 +116,6 @@ function ofSafetensors({ config, classifier }: RunEncoderFile, fold: boolean): s
 function namesOf(config: RunEncoderFile['config'], fold: boolean): string {
   if (fold) return "torchvision's names; each convolution has a bias in place of its batchnorm.";
   return config.encoder === 'mobilenet_v1' || config.encoder === 'resnet20'
-    ? "Names in torchvision's manner; torchvision itself has no such model."
-    : `torchvision's names: ${config.encoder}() loads it strictly once its classifier is an Identity.`;
+    ? "Names in torchvision's style; torchvision itself has no such model."
+    : `torchvision's names: ${config.encoder}() loads it with strict=True once its classifier is an Identity.`;
 }

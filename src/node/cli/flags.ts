@@ -5,7 +5,7 @@ import { completeSetting, type Flag, flagOf, type Settings, type Values } from '
 import { nearest } from '../../config/names.js';
 import { ConfigError } from '../../errors.js';
 
-/** What a command line says: values as they were given, unchecked, and what stands without a flag. */
+/** A parsed command line: values as they were given, unchecked, and positional arguments. */
 export interface CommandLine {
   readonly values: Readonly<Record<string, unknown>>;
   readonly positional: readonly string[];
@@ -91,10 +91,10 @@ export function describeFlags(flags: readonly Flag[]): string {
       group = flag.group;
       lines.push('', `${group}:`);
     }
-    // A switch that is on by default is there to be turned off.
+    // a switch that is on by default is shown with the form that turns it off
     const name = flag.value === '' && flag.default?.startsWith('true') ? flag.flag.replace('--', '--[no-]') : flag.flag;
     const head = `  ${name}${flag.value ? ` ${flag.value}` : ''}`;
-    const [first, ...rest] = wrap(`${flag.doc}${noteOf(flag)}`, 80 - column);
+    const [first, ...rest] = wrap([...flag.doc.split(' '), ...noteOf(flag)], 80 - column);
     if (head.length < column - 1) lines.push(head.padEnd(column) + first);
     else lines.push(...folded(head, name.length + 3), ' '.repeat(column) + first);
     for (const line of rest) lines.push(' '.repeat(column) + line);
@@ -104,10 +104,11 @@ export function describeFlags(flags: readonly Flag[]): string {
 
 const column = 26;
 
-/** A switch is off where nothing else is said. */
-function noteOf({ value, default: standard }: Flag): string {
-  if (!standard || (value === '' && standard === 'false')) return '';
-  return standard.startsWith('required') ? ` [${standard}]` : ` [default ${standard}]`;
+/** The default in brackets, as one word that is not broken across lines unless it is longer than a line. Switches default to off. */
+function noteOf({ value, default: standard }: Flag): string[] {
+  if (!standard || (value === '' && standard === 'false')) return [];
+  const note = standard.startsWith('required') ? `[${standard}]` : `[default ${standard}]`;
+  return note.length <= 80 - column ? [note] : note.split(' ');
 }
 
 /** A flag whose values, divided by |, are too many for a line of 80 columns; later lines are indented. */
@@ -120,9 +121,9 @@ function folded(head: string, indent: number): string[] {
   return lines;
 }
 
-function wrap(text: string, width: number): string[] {
+function wrap(words: readonly string[], width: number): string[] {
   const lines: string[] = [''];
-  for (const word of text.split(' ')) {
+  for (const word of words) {
     const last = lines.length - 1;
     if (lines[last] === '') lines[last] = word;
     else if (lines[last].length + 1 + word.length <= width) lines[last] += ` ${word}`;

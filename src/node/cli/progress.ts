@@ -8,7 +8,7 @@ export interface Terminal {
   columns?: number;
 }
 
-export interface ProgressOptions {
+interface ProgressOptions {
   /** Steps in all, and done before this process began. */
   steps: number;
   done: number;
@@ -24,15 +24,15 @@ export interface Progress {
   step(metrics: StepMetrics): void;
   /** A line that stays, above the bar. */
   note(line: string): void;
-  /** Leaves the last state on the screen. */
+  /** Stops redrawing and leaves the last state on the screen. */
   close(): void;
 }
 
-/** What is said before the first step. */
-export interface Prelude {
+/** Messages before the first step. */
+interface Prelude {
   /** A line that stays. */
   note(line: string): void;
-  /** How far something has come, on a terminal alone: the next status or line takes its place. */
+  /** A progress line, shown on terminals only; the next status or line replaces it. */
   status(text: string): void;
 }
 
@@ -62,7 +62,7 @@ const redrawEvery = 100;
 const firstLines = 10_000;
 const laterLines = 30_000;
 
-/** Progress on `screen`. Colors only on a terminal, and not where the environment has NO_COLOR or TERM=dumb. */
+/** Progress on `screen`. Colors are used only on a terminal, and not with NO_COLOR or TERM=dumb. */
 export function openProgress(screen: Terminal, options: ProgressOptions): Progress {
   const { steps, done, batch, now = Date.now, env = process.env } = options;
   const terminal = Boolean(screen.isTTY) && env.TERM !== 'dumb';
@@ -73,7 +73,7 @@ export function openProgress(screen: Terminal, options: ProgressOptions): Progre
   let rows = 0;
 
   const erase = () => {
-    // Up over the earlier rows, then clear to the end of the screen.
+    // up over the earlier rows, then clear to the end of the screen
     if (rows > 0) screen.write(`\x1b[${rows}A\r\x1b[J`);
     rows = 0;
   };
@@ -93,7 +93,7 @@ export function openProgress(screen: Terminal, options: ProgressOptions): Progre
       `epoch ${last.epoch + 1}`,
       ...values(last).map(([k, v]) => `${k} ${v}`),
     ];
-    screen.write(`${[...left, ...pace(last, steps, batch, rate)].join('  ')}\n`);
+    screen.write(`${[...left, ...throughput(last, steps, batch, rate)].join('  ')}\n`);
     drawn = now();
   };
 
@@ -130,7 +130,7 @@ function painter(colored: boolean): Paint {
   return (style, text) => (colored ? `\x1b[${styles[style][0]}m${text}\x1b[${styles[style][1]}m` : text);
 }
 
-/** Steps a second over about the last ten seconds, so that compiling at the start does not count for ever. */
+/** Steps per second over about the last ten seconds, so that compilation at the start does not count forever. */
 class Rate {
   perSecond = 0;
   #start: number;
@@ -145,7 +145,7 @@ class Rate {
     this.#marks.push({ at, step });
     while (this.#marks.length > 2 && at - this.#marks[1].at > 10_000) this.#marks.shift();
     const [first] = this.#marks;
-    // the first step of all carries the compilation: what it took says nothing of the others
+    // the first step includes compilation, so its time is not representative
     const base = first.at === this.#start ? this.#marks[1] : first;
     if (at > base.at) this.perSecond = ((step - base.step) * 1000) / (at - base.at);
   }
@@ -155,8 +155,8 @@ class Rate {
   }
 }
 
-/** Images a second, and how long the rest will take; neither before there is a step to judge by. */
-function pace({ step }: StepMetrics, steps: number, batch: number, { perSecond }: Rate): string[] {
+/** Images per second and the remaining time; empty before the first measured step. */
+function throughput({ step }: StepMetrics, steps: number, batch: number, { perSecond }: Rate): string[] {
   if (perSecond === 0) return [];
   return [`${figure(perSecond * batch)} images/s`, `${duration((steps - step) / perSecond)} left`];
 }
@@ -166,14 +166,14 @@ function barLine(m: StepMetrics, steps: number, batch: number, rate: Rate, width
   const share = Math.min(1, m.step / steps);
   const head = `step ${String(m.step).padStart(String(steps).length)}/${steps} `;
   const percent = String(Math.floor(share * 100)).padStart(3);
-  const tail = [` ${percent} %`, ...pace(m, steps, batch, rate)].join('  ');
+  const tail = [` ${percent} %`, ...throughput(m, steps, batch, rate)].join('  ');
   const room = Math.max(4, width - head.length - tail.length);
   const full = Math.round(share * room);
   const line = `${head}${paint('cyan', '━'.repeat(full))}${paint('dim', '─'.repeat(room - full))}${tail}`;
   return head.length + tail.length + 4 > width ? `${head}${tail.trimStart()}`.slice(0, width) : line;
 }
 
-/** The figures below the bar, packed into rows of `width` columns. */
+/** The metrics below the bar, packed into rows of `width` columns. */
 function valueLines(metrics: StepMetrics, width: number, paint: Paint): string[] {
   const rows: { length: number; text: string }[] = [];
   for (const [name, value] of values(metrics)) {
@@ -190,7 +190,7 @@ function valueLines(metrics: StepMetrics, width: number, paint: Paint): string[]
   return rows.map((row) => row.text);
 }
 
-/** What is shown of a step: the loss, its parts, and how diagonal the correlation of the two live views is. */
+/** The metrics that are shown: the loss, its parts, and how diagonal the correlation of the two live views is. */
 function values(metrics: StepMetrics): [string, string][] {
   const pick = (name: string, key: string): [string, string][] =>
     metrics[key] === undefined ? [] : [[name, figure(metrics[key])]];
@@ -207,7 +207,7 @@ function values(metrics: StepMetrics): [string, string][] {
   ];
 }
 
-/** Three or four telling digits: 0.0123, 1.23, 1234, 1.2e-5. */
+/** Three or four significant digits: 0.0123, 1.23, 1234, 1.2e-5. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return value === Number.POSITIVE_INFINITY ? '∞' : '–';
   const size = Math.abs(value);

@@ -1,16 +1,16 @@
-// `slimgrad recalibrate`: batchnorm statistics of other images.
+// `slimgrad recalibrate`: re-estimates batchnorm statistics from other images.
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
 import { settled } from '../../eval/classifier_training.js';
-import { readEncoder, writeEncoder } from '../../inference/encoder_file.js';
+import { writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
-import { thin } from '../eval/evaluate.js';
+import { downsample } from '../eval/evaluate.js';
 import { type DataChoice, evaluationOptions, mostImages } from '../eval/subject.js';
-import { weightsFile } from '../run/weights_file.js';
-import { checkPlace, readBytes, writeFileAtomic } from '../system/files.js';
+import { readWeights, type WeightsFile } from '../run/weights_file.js';
+import { checkPlace, writeFileAtomic } from '../system/files.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 import { dataChoice, given, subjectSettings } from './subject.js';
@@ -18,7 +18,7 @@ import { dataChoice, given, subjectSettings } from './subject.js';
 const settings = {
   weights: subjectSettings.weights,
   part: subjectSettings.part,
-  data: text('the images; where they come with a split, the training ones', required, subjectSettings.data.value),
+  data: text('the images; of data with a split, the training images', required, subjectSettings.data.value),
   ...dataChoice,
   out: text('where to write the encoder', required, 'FILE'),
 };
@@ -30,8 +30,8 @@ export const recalibrateCommand: Command = {
   examples: [['slimgrad recalibrate --weights a.safetensors --data photos --out b.safetensors', 'for your own images']],
   async run({ values }) {
     const { weights: path, part, data, out, ...options } = completeFlags('slimgrad recalibrate', settings, values);
-    const weights = await weightsFile(path, part);
-    const images = await recalibrateFile(weights, data, out, given(options));
+    await checkPlace(out);
+    const images = await recalibrateFile(await readWeights(path, part), data, out, given(options));
     console.log(`Wrote the encoder with the statistics of ${images} images to ${out}`);
     return 0;
   },
@@ -39,25 +39,23 @@ export const recalibrateCommand: Command = {
 
 /**
  * Re-estimates the running statistics of the encoder in `weights` from the training images of `data`, at most 20,000 of them,
- * and writes the encoder, with its classifier where it has one, to `out`, which may be `weights` itself.
+ * and writes the encoder, with its classifier if it has one, to `out`, which may be the file it was read from.
  *
  * @returns how many images there were
  * @throws DataError where a file cannot be used
  */
-export async function recalibrateFile(
-  weights: string,
+async function recalibrateFile(
+  { encoder: file }: WeightsFile,
   data: string,
   out: string,
   choice: DataChoice = {},
 ): Promise<number> {
-  await checkPlace(out);
-  const file = readEncoder(await readBytes(weights), { file: weights });
   const dataset = await openDataset(data, {
     ...settled(evaluationOptions(file.config, data), choice),
     protocol: 'augmented',
   });
   for (const note of dataset.notes) console.error(note);
-  const images = thin(eachImage(dataset.train), mostImages);
+  const images = downsample(eachImage(dataset.train), mostImages);
   const device = await openDevice();
   try {
     const encoder = new ImageEncoder(device, file);

@@ -1,4 +1,4 @@
-// The settings that every evaluating command has: the weights, the data, where the result goes.
+// The settings that all evaluation commands share: the weights, the data, where the result goes.
 import { dataSettings } from '../../config/data.js';
 import { choice, integer, number, required, text, toggle } from '../../config/kinds.js';
 import type { Width } from '../../core/parameters.js';
@@ -10,25 +10,30 @@ const mostSeed = 2 ** 32 - 1;
 /** Which encoder. */
 export const weightsSettings = {
   weights: text('an encoder: a run folder, or its slim.safetensors', required, 'FILE'),
-  part: choice<Width | null>('which encoder of a run folder; of a file, refuse the other one', null, ['slim', 'host'], {
-    shown: 'slim, or as the file has it',
-  }),
+  part: choice<Width | null>(
+    'which encoder of a run folder; a file with the other one is refused',
+    null,
+    ['slim', 'host'],
+    {
+      shown: 'slim, or that of the file',
+    },
+  ),
 };
 
-/** What is evaluated, on what: the same for every command that does. */
+/** What is evaluated, and on which data. */
 export const subjectSettings = {
   ...weightsSettings,
   data: text(
-    'labeled images; what was held out of them in training is tested',
+    'labeled images; those held out of training are tested',
     required,
     'DIR|emoji|fashion-mnist|cifar10:DIR|cifar100:DIR|idx:DIR',
   ),
 };
 
 const { trainDir, testDir, maxBad, range } = dataSettings;
-const own = { shown: "the run's, of its own data" };
+const own = { shown: "the run's, for its own data" };
 
-/** Which images of the data are used, and as what (docs/data.md). */
+/** Which images are for training and which for testing (docs/data.md). */
 export const dataChoice = {
   trainDir: { ...trainDir, ...own },
   testDir: { ...testDir, ...own },
@@ -44,7 +49,7 @@ export const dataChoice = {
 /** How it is evaluated and where the result goes. */
 export const resultSettings = {
   ...dataChoice,
-  splitSeed: integer<number | null>('seed of the split of data that come without one', null, {
+  splitSeed: integer<number | null>('seed of the split, for data without one of their own', null, {
     min: 0,
     max: mostSeed,
     shown: "the run's",
@@ -57,13 +62,13 @@ export const resultSettings = {
       return given;
     },
   },
-  out: text('folder of the result, a JSON file, and of the report.html that it extends', '', 'DIR', {
+  out: text('folder of the JSON file and of the report.html that it extends', '', 'DIR', {
     shown: 'that of the weights',
   }),
   report: toggle('write the JSON file and the section of report.html', true),
 };
 
-/** The settings that are left out where they have no value: defaults are the library's. */
+/** The settings without those that have no value, for which the library's defaults apply. */
 export function given<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== '')) as never;
 }

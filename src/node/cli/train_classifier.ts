@@ -21,16 +21,15 @@ import {
   partOptions,
   type SubjectOptions,
   searched,
-  type WeightsFile,
 } from '../eval/subject.js';
 import { classifierPlace, type Learned, placeOf, publish, writeClassifier } from '../run/results.js';
-import { weightsFile } from '../run/weights_file.js';
+import { readWeights, type WeightsFile } from '../run/weights_file.js';
 import type { Command } from './command.js';
 import { fitProgress } from './fit_progress.js';
 import { completeFlags, UsageError } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';
 
-export interface TrainingFileOptions extends Omit<LinearOptions, 'onEpoch'>, SubjectOptions {
+interface TrainingFileOptions extends Omit<LinearOptions, 'onEpoch'>, SubjectOptions {
   map?: MapMethod;
   /** Called after every epoch, with the name of what is trained. */
   onProgress?: (name: string, progress: FitProgress) => void;
@@ -40,14 +39,14 @@ export interface TrainingFileOptions extends Omit<LinearOptions, 'onEpoch'>, Sub
   scratch?: boolean;
 }
 
-/** What the controls, the untrained encoder and raw pixels, are given so that they show what they can. */
+/** Settings of the controls, the untrained encoder and raw pixels, under which they do best. */
 const controlSettings: readonly LinearOptions[] = [
-  // its features hardly vary about their means
+  // its features hardly vary around their means
   { standardize: true },
-  // they are many and vary together, which wants smaller steps
+  // they are many and correlated, which requires smaller steps
   { standardize: false, lr: [1e-3, 3e-3, 1e-2, 3e-2] },
 ];
-const mostPixels = 32; // their side
+const mostPixels = 32; // side of the images
 
 type Training = 'linear' | 'finetune';
 
@@ -65,7 +64,7 @@ interface Row {
  * @returns the result, the encoder's tensors, and its classifier
  * @throws DataError where a file cannot be used or labels are missing; ConfigError where an option is out of range
  */
-export async function trainClassifierFile(
+async function trainClassifierFile(
   what: Training,
   file: WeightsFile,
   data: string,
@@ -96,7 +95,7 @@ export async function trainClassifierFile(
       : { on: '', scores: rows.map(({ name }): Score => ({ name })), notes: [] };
     const scores = searching.scores.map((score, i): Score => {
       const { top1, top5, classes } = found[i];
-      const isMany = classes.names.length > 5; // else top-5 says nothing
+      const isMany = classes.names.length > 5; // else top-5 is meaningless
       return isLinear
         ? { ...score, linear: top1, ...(isMany && { linearTop5: top5 }) }
         : { ...score, finetuned: top1, ...(isMany && { finetunedTop5: top5 }) };
@@ -133,9 +132,9 @@ export async function trainClassifierFile(
 /** How the linear layers were trained. */
 function protocolNotes(isAugmented: boolean, isControlStandardized: boolean): string[] {
   const how = isAugmented
-    ? 'random crops and flips, drawn again for every epoch'
+    ? 'random crops and flips, drawn for every epoch'
     : 'features of center crops, computed once; --augment trains on random crops and flips, as the paper does';
-  const fair = 'The untrained encoder has its features standardized, of which a linear layer could else learn little.';
+  const fair = 'The untrained encoder has its features standardized, since a linear layer learns little from raw ones.';
   return [`The linear layers were trained on ${how}.`, ...(isControlStandardized ? [fair] : [])];
 }
 
@@ -193,20 +192,23 @@ function resultOf(
   };
 }
 
-/** The settings of a training by labels; their defaults are the library's. */
+/** The settings of supervised training, with the library's defaults. */
 function trainingSettings(standard: typeof linearDefaults | typeof finetuneDefaults) {
   const { lr, epochs, mostBatch, weightDecay, validation, cropMin, flip, seed } = standard;
   return {
-    lr: numbers('peak learning rate for a batch of 256; of several, the best on a part of the training images', lr, {
+    lr: numbers('peak learning rate for a batch of 256; of several, the best on --validation is used', lr, {
       above: 0,
     }),
     epochs: integer('passes over the training images', epochs, { min: 1 }),
-    batch: integer<number | null>('images in a step', null, { min: 1, shown: `${mostBatch}, or all where fewer` }),
+    batch: integer<number | null>('images in a step', null, { min: 1, shown: `${mostBatch}, or all if fewer` }),
     weightDecay: number('weight decay of matrices', weightDecay, { min: 0 }),
-    validation: number('share of the training images to choose a learning rate by', validation, { above: 0, below: 1 }),
-    cropMin: number('least share of the area that a random crop keeps', cropMin, { above: 0, max: 1 }),
+    validation: number('share of the training images that selects the learning rate', validation, {
+      above: 0,
+      below: 1,
+    }),
+    cropMin: number('smallest area of a random crop, as a share of the image', cropMin, { above: 0, max: 1 }),
     flip: probability('a horizontal flip', flip),
-    seed: integer('of first weights, order and augmentation', seed, { min: 0, max: 2 ** 32 - 1 }),
+    seed: integer('seed of initial weights, order and augmentation', seed, { min: 0, max: 2 ** 32 - 1 }),
   };
 }
 
@@ -239,15 +241,15 @@ function trainingCommand(
         report,
         ...options
       } = completeFlags(`slimgrad ${name}`, settings, values);
-      const weights = await weightsFile(path, part);
       for (const key of ['cropMin', 'flip'])
         if (isLinear && values[key] !== undefined && !values.augment)
           throw new UsageError(`${flagOf(key)}: only valid with --augment; features are of center crops`);
+      const weights = await readWeights(path, part);
       const place = await placeOf(name, weights, data, { out, report });
       const file = report || !isLinear ? await classifierPlace(place) : undefined;
       const onProgress = fitProgress(process.stderr);
       const learned = await trainClassifierFile(name, place, data, { ...given(options), onProgress });
-      if (file) await writeClassifier(place.encoder, learned, file); // first: it takes the longest to make again
+      if (file) await writeClassifier(place.encoder, learned, file); // first, as it is the most expensive to recompute
       await publish(learned.result, place);
       return 0;
     },
@@ -264,9 +266,9 @@ export const linearCommand = trainingCommand(
   ],
   linearDefaults,
   {
-    schedule: choice('a tenth of the rate at 60 % and again at 80 %, or half a cosine', schedule, ['step', 'cosine']),
-    augment: toggle('train on random crops and flips, as the paper does: a pass of the encoder a step', augment),
-    standardize: toggle('first center and scale every feature', standardize),
+    schedule: choice('learning rate divided by 10 at 60 % and 80 %, or half a cosine', schedule, ['step', 'cosine']),
+    augment: toggle('train on random crops and flips, as the paper does; runs the encoder in every step', augment),
+    standardize: toggle('standardize every feature first', standardize),
     controls: toggle('train layers on the untrained encoder and on raw pixels too', true),
   },
 );
@@ -281,5 +283,5 @@ export const finetuneCommand = trainingCommand(
     ],
   ],
   finetuneDefaults,
-  { scratch: toggle('train the same network from its first weights too, to compare', false) },
+  { scratch: toggle('also train the same network from initial weights, to compare', false) },
 );

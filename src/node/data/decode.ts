@@ -11,7 +11,7 @@ import { fileError, isMissing } from '../system/files.js';
 import { formatByContent, headBytes, isRead, type UnreadFormat as UnreadName, unreadFormats } from './formats.js';
 import { loadSharp, MID_GRAY } from './sharp.js';
 
-export interface DecodeOptions {
+interface DecodeOptions {
   /** Values that become black and white in images of more than 8 bits; by default the whole range of 16-bit ones. */
   readonly range?: readonly [black: number, white: number];
 }

@@ -4,8 +4,8 @@
  */
 
 /** Formats that are decoded here. */
-export const readFormats = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'] as const;
-export type ReadFormat = (typeof readFormats)[number];
+const readFormats = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'] as const;
+type ReadFormat = (typeof readFormats)[number];
 
 /** Formats of images that are not decoded here, and what to do about them. */
 export const unreadFormats = {

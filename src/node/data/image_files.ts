@@ -71,7 +71,7 @@ interface Checked {
   readonly digest?: string;
 }
 
-export const leastSide = 256;
+const leastSide = 256;
 
 /** The `side` that leaves an encoder of such images all that it can see: more than it needs where they are small. */
 export const sideFor = (imageSize: number) => Math.max(leastSide, imageSize);

@@ -8,7 +8,7 @@ import { some } from '../../eval/labels.js';
  */
 
 /** An image by its path: the names of its folders and its own, in Unicode's composed form. */
-export interface Placed {
+interface Placed {
   readonly parts: readonly string[];
 }
 

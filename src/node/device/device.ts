@@ -37,7 +37,7 @@ export const nodeOptions: Kinds<NodeDeviceOptions> = { ...deviceOptions, adapter
 type Driver = 'system' | 'lavapipe' | 'swiftshader';
 
 /** An adapter that was found, and the driver that offers it. */
-export interface FoundAdapter {
+interface FoundAdapter {
   readonly adapter: GPUAdapter;
   readonly driver: Driver;
 }
@@ -46,7 +46,7 @@ export interface FoundAdapter {
 const instances = new Map<Driver, GPU>();
 
 /** The version of the package webgpu to install, as package.json has it. */
-export const dawnVersion = '0.6';
+const dawnVersion = '0.6';
 
 // Dawn rounds timestamps to 65 µs to keep web pages from spying on each other; in Node they only blur a profile.
 const dawnFlags = ['disable-dawn-features=timestamp_quantization'];

@@ -165,7 +165,7 @@ function message(error: unknown): string {
 }
 
 /** Where the embedded driver lies once its libraries are in the process. */
-export interface SoftwareDriver {
+interface SoftwareDriver {
   /** The Vulkan manifest: what VK_DRIVER_FILES must name while Dawn looks for adapters. */
   readonly manifest: string;
   /** The Vulkan loader's file. */

@@ -77,8 +77,8 @@ export async function evaluate(
   expectOneOf('evaluate: map', map, mapMethods);
   const { train, test } = dataset;
   if (!test) return unlabeled(train, contenders, mostQueries);
-  const bank = thin(eachImage(train), most);
-  const queries = thin(eachImage(test), mostQueries);
+  const bank = downsample(eachImage(train), most);
+  const queries = downsample(eachImage(test), mostQueries);
   const classes = new Set(test.labels && train.labels).size;
   const names = test.labels && train.labels ? classNames(train, test) : [];
   const scores: Score[] = [];
@@ -118,7 +118,7 @@ export async function evaluate(
 
 /** The effective rank of the training images' features: 1 where the encoder maps all images alike. */
 async function unlabeled(train: ImageSource, contenders: readonly Baseline[], most: number): Promise<Evaluation> {
-  const images = thin(eachImage(train), most);
+  const images = downsample(eachImage(train), most);
   const scores: Score[] = [];
   for (const { name, embedder, ranked } of contenders) {
     if (!ranked) continue;
@@ -142,7 +142,7 @@ export function confusionOf(
 }
 
 /** At most `most` items, evenly spaced. */
-export function thin(source: ImageSource, most: number): ImageSource {
+export function downsample(source: ImageSource, most: number): ImageSource {
   if (source.length <= most) return source;
   return subset(
     source,

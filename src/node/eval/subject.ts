@@ -8,14 +8,14 @@ import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
 import { settled } from '../../eval/classifier_training.js';
-import type { RunEncoderFile } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';
 import { initialState } from '../../train/initial_state.js';
 import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
-import { type Baseline, pixelBaseline, thin } from './evaluate.js';
+import type { WeightsFile } from '../run/weights_file.js';
+import { type Baseline, downsample, pixelBaseline } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
 export type DataChoice = Pick<DatasetOptions, 'trainDir' | 'testDir' | 'holdOut' | 'maxBad' | 'range'>;
@@ -38,13 +38,7 @@ export function partOptions<T extends SubjectOptions>(
   return { subjectOptions: { splitSeed, recalibrate, trainDir, testDir, holdOut, maxBad, range }, options };
 }
 
-/** An encoder's file, read once: its path and what is in it. */
-export interface WeightsFile {
-  readonly weights: string;
-  readonly encoder: RunEncoderFile;
-}
-
-/** What an evaluation is of: an encoder from a file, the same untrained, and data to measure them on. */
+/** What an evaluation measures: an encoder from a file, the same encoder untrained, and the data. */
 export interface EvalTarget {
   readonly weights: string;
   readonly config: TrainConfig;
@@ -102,7 +96,7 @@ export async function openSubject(
     });
     encoders.push(untrained);
     if (recalibrate)
-      for (const encoder of encoders) await encoder.recalibrate(thin(eachImage(dataset.train), mostImages));
+      for (const encoder of encoders) await encoder.recalibrate(downsample(eachImage(dataset.train), mostImages));
     return { weights, config, part, splitSeed, dataset, isPaired, device, trained, seen, untrained, dispose };
   } catch (error) {
     dispose();

@@ -2,7 +2,7 @@
 import { figure } from '../cli/progress.js';
 
 /** A line of a chart: y over x, both of one length. */
-export interface Series {
+interface Series {
   name: string;
   x: readonly number[];
   y: readonly number[];
@@ -27,7 +27,7 @@ const mostPoints = 240;
 /** A chart as a figure of inline SVG; colors come from the page's --s0, --s1, ... and currentColor. */
 export function renderChart({ title, caption, xLabel, series, log = false, include = [] }: Chart): string {
   const { width, height, left, right, top, bottom } = frame;
-  const usable = series.map((s) => thin(s, log)).filter((s) => s.x.length > 0);
+  const usable = series.map((s) => downsample(s, log)).filter((s) => s.x.length > 0);
   if (usable.length === 0) return '';
   const x = span(usable.flatMap((s) => s.x));
   const raw = span([...usable.flatMap((s) => s.y), ...include]);
@@ -74,7 +74,7 @@ ${grid.join('')}${across.join('')}
 }
 
 /** The finite points (positive ones on a logarithmic axis), averaged over buckets where there are too many. */
-function thin({ name, x, y }: Series, log: boolean): Series {
+function downsample({ name, x, y }: Series, log: boolean): Series {
   const keep = x.map((_, i) => i).filter((i) => Number.isFinite(y[i]) && (!log || y[i] > 0));
   const size = Math.ceil(keep.length / mostPoints);
   const mean = (values: number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;

@@ -57,7 +57,8 @@ function pairs({ classes, counts }: Confusion): string {
     return row.flatMap((count, j) => (count > 0 && i !== j ? [{ i, j, count, total }] : []));
   });
   found.sort((a, b) => b.count - a.count || a.i - b.i || a.j - b.j);
-  if (found.length === 0) return '<p>Every image was predicted correctly.</p>';
+  if (found.length === 0)
+    return counts.some((row) => sum(row) > 0) ? '<p>Every image was predicted correctly.</p>' : '';
   const lines = found.slice(0, mostPairs).map(({ i, j, count, total }) => {
     const [is, predicted] = [escapeHtml(classes[i]), escapeHtml(classes[j])];
     return `<li><b>${count}</b> of ${total} <em>${is}</em> predicted as <em>${predicted}</em></li>`;

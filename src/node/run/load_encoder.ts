@@ -1,11 +1,11 @@
-// Opens an encoder or classifier from a file, with a device of its own where none is given.
+// Opens an encoder or a classifier from a file, on the given device or on one of its own.
 import { expectArguments } from '../../checks/arguments.js';
 import { expectOptions, type Kinds } from '../../checks/options.js';
 import { textOf } from '../../checks/text_of.js';
 import type { TrainConfig } from '../../config/settings.js';
 import { checkEncoder } from '../../encoders/encoder.js';
 import { ConfigError } from '../../errors.js';
-import { type ReadEncoderOptions, readEncoder } from '../../inference/encoder_file.js';
+import { type EncoderFile, type ReadEncoderOptions, readEncoder } from '../../inference/encoder_file.js';
 import { ImageClassifier, readClassifier } from '../../inference/image_classifier.js';
 import {
   ImageEncoder,
@@ -23,7 +23,7 @@ export interface LoadedEncoder
     ImageEncoder,
     'features' | 'imageSize' | 'square' | 'backbone' | 'parameters' | 'embed' | 'recalibrate' | 'state'
   > {
-  /** The run that it comes from, where it is one of slimgrad's: its `range` is that of images to embed. */
+  /** The settings of the run that trained it, if any; their `range` applies to the images to embed. */
   readonly config?: TrainConfig;
   dispose(): void;
   [Symbol.dispose](): void;
@@ -31,7 +31,7 @@ export interface LoadedEncoder
 
 /** A classifier with the device it was opened on, if that is its own. */
 export interface LoadedClassifier extends Pick<ImageClassifier, 'classes' | 'encoder' | 'classify'> {
-  /** The run that its encoder comes from, where it is of one. */
+  /** The settings of the run that trained its encoder, if any. */
   readonly config?: TrainConfig;
   dispose(): void;
   [Symbol.dispose](): void;
@@ -45,7 +45,7 @@ export interface LoadOptions extends Pick<ReadEncoderOptions, 'encoder'> {
 
 const loadOptions: Kinds<LoadOptions> = { device: 'any', encoder: 'any' };
 
-/** Refuses what is not the path of a file, no device and no encoder, where these are given. */
+/** Checks the path, and the device and the encoder where they are given. */
 function expectFile(where: string, path: string, { device, encoder }: LoadOptions): void {
   if (typeof path !== 'string') throw new ConfigError(`${where}: expected the path of a file, got ${textOf(path)}`);
   if (device !== undefined) expectArguments(where, { device });
@@ -53,15 +53,20 @@ function expectFile(where: string, path: string, { device, encoder }: LoadOption
 }
 
 /**
- * Opens the encoder in `slim.safetensors` or `host.safetensors` of a run, or in a file that `writeEncoder` made of a program's
- * own, which needs `{ encoder }`.
+ * Opens the encoder in `slim.safetensors` or `host.safetensors` of a run, or in a file that a program wrote by
+ * `writeEncoder`, which requires `{ encoder }`.
  *
  * @throws DataError where the file is missing, or as `readEncoder`; DeviceError where there is no adapter
  */
 export async function loadEncoder(path: string, options: LoadOptions = {}): Promise<LoadedEncoder> {
   const { device, encoder } = expectOptions('loadEncoder', options, loadOptions);
   expectFile('loadEncoder', path, options);
-  const file = readEncoder(await readBytes(path), { encoder, file: path }); // before a device is opened for nothing
+  const file = readEncoder(await readBytes(path), { encoder, file: path }); // before a device is opened, as it may fail
+  return openFile(file, device);
+}
+
+/** Opens an encoder whose file was read already. */
+export async function openFile(file: EncoderFile, device?: Device): Promise<LoadedEncoder> {
   const { config } = file;
   return { ...(config && { config }), ...(await encoderOn(device, (chosen) => new ImageEncoder(chosen, file))) };
 }
@@ -69,7 +74,7 @@ export async function loadEncoder(path: string, options: LoadOptions = {}): Prom
 /**
  * Opens a safetensors file with a state dict of torchvision, of the network that `options` name, as `loadEncoder` does.
  *
- * @throws DataError where the file is missing, damaged or another network's, all that does not fit listed; ConfigError where
+ * @throws DataError where the file is missing, damaged, or of another network (the message lists all differences); ConfigError where
  * an option is out of range; DeviceError where there is no adapter
  */
 export async function loadTorchvision(
@@ -85,12 +90,12 @@ export async function loadTorchvision(
 /**
  * Opens the encoder and the classifier in a file that `slimgrad finetune` or `slimgrad linear` wrote, as `loadEncoder` does.
  *
- * @throws DataError where the file is missing, holds an encoder alone, or as `readEncoder`; DeviceError where there is no adapter
+ * @throws DataError where the file is missing or has no classifier, or as `readEncoder`; DeviceError where there is no adapter
  */
 export async function loadClassifier(path: string, options: LoadOptions = {}): Promise<LoadedClassifier> {
   const { device, encoder } = expectOptions('loadClassifier', options, loadOptions);
   expectFile('loadClassifier', path, options);
-  const file = readClassifier(await readBytes(path), { encoder, file: path }); // as above, before a device
+  const file = readClassifier(await readBytes(path), { encoder, file: path }); // before a device is opened, as it may fail
   const { config, classifier } = file;
   const { opened, dispose } = await on(
     device,
@@ -122,7 +127,7 @@ async function encoderOn(device: Device | undefined, open: (device: Device) => I
   };
 }
 
-/** Opens something on `device`, or on one of its own, which is then disposed of with it. */
+/** Opens something on `device`, or on a device of its own, which is then disposed of with it. */
 async function on<T extends { dispose(): void }>(
   device: Device | undefined,
   open: (device: Device) => T,

@@ -1,13 +1,13 @@
 // Writes a command's result as text, JSON and a section of the run's report.
 import { basename, dirname, join } from 'node:path';
 import type { Tensors } from '../../core/state.js';
-import { type RunEncoderFile, readEncoder, writeEncoder } from '../../inference/encoder_file.js';
+import { type RunEncoderFile, writeEncoder } from '../../inference/encoder_file.js';
 import type { Classifier } from '../../nn/classifier.js';
 import { type Result, resultText } from '../eval/scores.js';
-import type { WeightsFile } from '../eval/subject.js';
 import { checkReport, extendReport } from '../report/extend.js';
 import { resultSection } from '../report/result.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from '../system/files.js';
+import type { WeightsFile } from './weights_file.js';
 
 /** What a training by labels gives. */
 export interface Learned {
@@ -31,22 +31,21 @@ export interface Place extends WeightsFile {
 const report = 'report.html';
 
 /** Where the user wants it. */
-export type Wanted = Readonly<{ out: string; report: boolean }>;
+type Wanted = Readonly<{ out: string; report: boolean }>;
 
 /**
  * Where the result of a command goes: `out`, or the folder of the weights. Its name distinguishes it from those of other weights and
  * other data.
  *
- * @throws DataError where weights are unusable, or files could not be written there, for want of a folder or because the
- * report there is none of slimgrad's: before the work, not after it
+ * @throws DataError where files cannot be written there, because the folder is missing or the report there was not written by
+ * slimgrad: before the work, not after it
  */
 export async function placeOf(
   what: Result['what'],
-  weights: string,
+  { weights, encoder }: WeightsFile,
   data: string,
   { out, report: isWanted }: Wanted,
 ): Promise<Place> {
-  const encoder = readEncoder(await readBytes(weights), { file: weights });
   const folder = out || dirname(weights);
   const stem = basename(weights).replace(/\.safetensors$/i, '');
   const name = [what, stem, dataName(data)].join('-').toLowerCase();

@@ -2,33 +2,41 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Width } from '../../core/parameters.js';
 import { ConfigError, DataError } from '../../errors.js';
-import { readEncoder } from '../../inference/encoder_file.js';
+import { type RunEncoderFile, readEncoder } from '../../inference/encoder_file.js';
 import { isFolder, readBytes } from '../system/files.js';
 
-/**
- * The file of weights that `path` names: itself, or where it is a run folder its slim.safetensors.
- *
- * @param part the encoder that is expected: of a folder this one, of a file one of this kind
- * @throws DataError where a folder has no such file, or weights are unusable; ConfigError where a file holds the other encoder
- */
-export async function weightsFile(path: string, part?: Width | null): Promise<string> {
-  if (await isFolder(path)) {
-    const name = `${part ?? 'slim'}.safetensors`;
-    const found = await weightsIn(path);
-    if (found.includes(name)) return join(path, name);
-    const others = found.length > 0 ? `it has ${found.join(', ')}` : 'it has no weights';
-    throw new DataError(`${path}: expected a run folder with ${name}, but ${others}; give a finished run, or a file`);
-  }
-  if (!part) return path;
-  const { part: held } = readEncoder(await readBytes(path), { file: path });
-  if (held === part) return path;
-  throw new ConfigError(
-    `--part: expected the ${part} encoder, but ${path} holds the ${held} one; give ${part}.safetensors of the same run`,
-  );
+/** The file of a run's encoder, read: its path and its contents. */
+export interface WeightsFile {
+  readonly weights: string;
+  readonly encoder: RunEncoderFile;
 }
 
 /**
- * The file of an encoder and its classifier that `path` names: itself, or where it is a run folder the only one in it.
+ * Reads the encoder that `path` names: a file, or a run folder, whose default is slim.safetensors.
+ *
+ * @param part the expected encoder: selects one in a run folder; a file that contains the other one is refused
+ * @throws DataError where a folder has no such file, or weights are unusable; ConfigError where a file contains the other encoder
+ */
+export async function readWeights(path: string, part?: Width | null): Promise<WeightsFile> {
+  const weights = (await isFolder(path)) ? await weightsOf(path, part ?? 'slim') : path;
+  const encoder = readEncoder(await readBytes(weights), { file: weights });
+  if (!part || encoder.part === part) return { weights, encoder };
+  throw new ConfigError(
+    `--part: expected the ${part} encoder, but ${weights} contains the ${encoder.part} one; give ${part}.safetensors of the same run`,
+  );
+}
+
+/** The path of an encoder in a run folder. */
+async function weightsOf(folder: string, part: Width): Promise<string> {
+  const name = `${part}.safetensors`;
+  const found = await weightsIn(folder);
+  if (found.includes(name)) return join(folder, name);
+  const others = found.length > 0 ? `it has ${found.join(', ')}` : 'it has no weights';
+  throw new DataError(`${folder}: expected a run folder with ${name}, but ${others}; give a finished run, or a file`);
+}
+
+/**
+ * The path of the encoder with a classifier that `path` names: itself, or if it is a run folder, the only one in it.
  *
  * @throws DataError where a folder has none, or several
  */
