@@ -9,7 +9,7 @@ import { encoderOf } from '../../inference/run_file.js';
 import { findState } from '../../inference/state_dict.js';
 import { namingsOf } from '../../inference/torchvision.js';
 import { readBytes } from '../system/files.js';
-import { weightsFile } from './weights_file.js';
+import { weightsPath } from './weights_file.js';
 
 /**
  * The tensors of the encoder that `config.init` names: of a run folder the host's where the method slices one, else the slim one's;
@@ -22,7 +22,7 @@ export async function readInit(config: TrainConfig): Promise<Tensors | undefined
   if (init === null) return undefined;
   const sliced = methods[method].networks === 'sliced';
   try {
-    const file = await weightsFile(init, sliced ? 'host' : 'slim');
+    const file = await weightsPath(init, sliced ? 'host' : 'slim');
     const bytes = await readBytes(file);
     const { tensors, metadata } = readSafetensors(bytes, file);
     if (metadata.format?.startsWith('slimgrad')) return readEncoder(bytes, { file }).state;

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import type { TrainConfig } from '../../config/settings.js';
 import { DataError } from '../../errors.js';
 import { type ImageEncoder, openEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';
-import { isFolder, readBytes } from '../system/files.js';
+import { readBytes } from '../system/files.js';
+import { weightsPath } from './weights_file.js';
 
 /**
  * The trained encoder that a run learns from, a file or a run folder, opened on `device`; nothing where it names none.
@@ -12,8 +12,8 @@ import { isFolder, readBytes } from '../system/files.js';
  */
 export async function openTeacher({ teacher }: TrainConfig, device: Device): Promise<ImageEncoder | undefined> {
   if (teacher === null) return undefined;
-  const file = (await isFolder(teacher)) ? join(teacher, 'slim.safetensors') : teacher;
   try {
+    const file = await weightsPath(teacher, 'slim');
     return openEncoder(device, await readBytes(file), { file });
   } catch (cause) {
     if (!(cause instanceof DataError)) throw cause;

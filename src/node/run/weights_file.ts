@@ -18,7 +18,7 @@ export interface WeightsFile {
  * @throws DataError where a folder has no such file, or weights are unusable; ConfigError where a file contains the other encoder
  */
 export async function readWeights(path: string, part?: Width | null): Promise<WeightsFile> {
-  const weights = (await isFolder(path)) ? await weightsOf(path, part ?? 'slim') : path;
+  const weights = await weightsPath(path, part ?? 'slim');
   const encoder = readEncoder(await readBytes(weights), { file: weights });
   if (!part || encoder.part === part) return { weights, encoder };
   throw new ConfigError(
@@ -26,13 +26,18 @@ export async function readWeights(path: string, part?: Width | null): Promise<We
   );
 }
 
-/** The path of an encoder in a run folder. */
-async function weightsOf(folder: string, part: Width): Promise<string> {
+/**
+ * The path of an encoder that `path` names: itself, or that of a run folder.
+ *
+ * @throws DataError where a folder has no such file
+ */
+export async function weightsPath(path: string, part: Width): Promise<string> {
+  if (!(await isFolder(path))) return path;
   const name = `${part}.safetensors`;
-  const found = await weightsIn(folder);
-  if (found.includes(name)) return join(folder, name);
+  const found = await weightsIn(path);
+  if (found.includes(name)) return join(path, name);
   const others = found.length > 0 ? `it has ${found.join(', ')}` : 'it has no weights';
-  throw new DataError(`${folder}: expected a run folder with ${name}, but ${others}; give a finished run, or a file`);
+  throw new DataError(`${path}: expected a run folder with ${name}, but ${others}; give a finished run, or a file`);
 }
 
 /**
