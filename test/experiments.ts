@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Experiment, identity, isRefused, keyOf, keyOfEarlier } from '../experiments/experiment.js';
+import { type Experiment, identity, isRefused, keyOf, keyOfEarlier, teacherOf } from '../experiments/experiment.js';
 import { parseOptions } from '../experiments/options.js';
 import { renderPage } from '../experiments/page.js';
 import { type Line, latest, readLines } from '../experiments/results.js';
@@ -169,7 +169,7 @@ test('a first seed of everything comes first, emoji first; equal runs are made o
   } of rows) {
     if (table !== 'flops' || isRefused(experiment) || experiment.subject !== 'trained' || method === 'teacher')
       continue;
-    const spent = experiment.flops + (experiment.teacher?.flops ?? 0);
+    const spent = experiment.flops + (teacherOf(experiment)?.flops ?? 0);
     assert.ok(Math.abs(spent / whole - 1) < 0.01, `${name} spends ${spent} FLOPs, sacl_xd ${whole}`);
   }
 });

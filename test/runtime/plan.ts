@@ -65,7 +65,7 @@ test('what begins where no binding may is refused by the name of the op', async 
   const { tape } = record();
   const storage = device.buffer('x', 1024);
   const inside = tensor(storage, 'inside', [4], 12);
-  const message = /^add\.forward: expected "b" to begin at a multiple of 256 bytes, got 12; give it a buffer/;
+  const message = /^add\.forward: expected "b" to begin at a multiple of 256 bytes, got 12; give it its own buffer/;
   await rejects(() => tape.accumulate(make([4]), inside), ValidationError, message);
   tape.accumulate(make([4]), tensor(storage, 'second', [4], 256));
 });
