@@ -51,7 +51,9 @@ export const methodSettings = {
     shown: `1.5 for ${methodsWhere(({ networks }) => networks !== 'one').join(', ')}, else 1`,
     remedy: 'The slim encoder is a slice of the host, which cannot be the narrower one: give 1.5, say.',
   }),
-  init: text<string | null>("weights to start from: a run's, or torchvision's as safetensors", null, 'FILE'),
+  init: text<string | null>("weights to start from: a run's, or torchvision's as safetensors", null, 'FILE', {
+    shown: 'random ones',
+  }),
   teacher: text<string | null>('a trained encoder to learn from: a run folder, or its slim.safetensors', null, 'FILE', {
     shown: 'required by seed and disco',
     only: { key: 'method', values: methodsWhere(({ teacher }) => teacher === true) },

@@ -36,10 +36,12 @@ export function factsOf(
     pictures: fingerprintOf(source),
     sliceEvery,
     sliceWarmup: sliceWarmup ?? null,
-    init: init ? digestOf(init).join(' ') : null,
+    init: init ? digestOf(new Map([...init].sort(byName))).join(' ') : null,
     ...Object.fromEntries(leaves('views', views as unknown as Json)),
   };
 }
+
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : 1);
 
 /** Tells images from others, where their bytes or names are known. */
 function fingerprintOf({ digests, names }: Pick<ImageSource, 'digests' | 'names'>): string | null {

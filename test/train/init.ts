@@ -157,7 +157,8 @@ test('a resumed run goes on bit for bit without them, and is refused with others
   await whole.train();
   const resume = await whole.checkpoint();
   while (whole.step < whole.steps) await whole.train();
-  for (const given of [{}, { init }]) {
+  const reversed = new Map([...init].reverse());
+  for (const given of [{}, { init }, { init: reversed }]) {
     const resumed = await open(method(), { ...given, resume });
     assertEqual(toState(await resumed.checkpoint()), toState(resume), 'the checkpoint is the same');
     while (resumed.step < resumed.steps) await resumed.train();
