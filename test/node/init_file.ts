@@ -72,6 +72,11 @@ test("a state dict of another program gives the slim encoder's weights, or the h
 
 test('what is missing or no encoder is refused by the name of the setting', async () => {
   await rejects(() => read(starting(path('none'))), DataError, /^init \(--init\): cannot read .*none/);
+  await rejects(
+    () => read(starting(folder, { width: 0.25 })),
+    DataError,
+    /^init \(--init\): .*host\.safetensors: expected mobilenet_v1 of width 0\.25 or 0\.375, .*, got mobilenet_v1 of width 0\.1875; give/,
+  );
   writeFileSync(path('broken'), 'not an encoder');
   await rejects(() => read(starting(path('broken'))), DataError, /^init \(--init\): .*broken/);
   const own = ownEncoder();

@@ -1,12 +1,14 @@
 // The weights that a run starts from.
 import { methods } from '../../config/methods.js';
 import type { TrainConfig } from '../../config/settings.js';
+import type { Width } from '../../core/parameters.js';
 import type { Tensors } from '../../core/state.js';
+import type { Encoder } from '../../encoders/encoder.js';
 import { DataError } from '../../errors.js';
 import { readSafetensors } from '../../formats/safetensors.js';
-import { readEncoder } from '../../inference/encoder_file.js';
+import { type RunEncoderFile, readEncoder } from '../../inference/encoder_file.js';
 import { encoderOf } from '../../inference/run_file.js';
-import { findState } from '../../inference/state_dict.js';
+import { findState, shapesOf } from '../../inference/state_dict.js';
 import { namingsOf } from '../../inference/torchvision.js';
 import { readBytes } from '../system/files.js';
 import { weightsPath } from './weights_file.js';
@@ -25,12 +27,25 @@ export async function readInit(config: TrainConfig): Promise<Tensors | undefined
     const file = await weightsPath(init, sliced ? 'host' : 'slim');
     const bytes = await readBytes(file);
     const { tensors, metadata } = readSafetensors(bytes, file);
-    if (metadata.format?.startsWith('slimgrad')) return readEncoder(bytes, { file }).state;
+    if (metadata.format?.startsWith('slimgrad')) return stateOf(config, readEncoder(bytes, { file }), file);
     return torchvisionState(config, tensors, file, sliced);
   } catch (cause) {
     if (!(cause instanceof DataError)) throw cause;
     throw new DataError(`init (--init): ${cause.message}`, { cause });
   }
+}
+
+/** The tensors of another run's encoder, where it is that of these settings. */
+function stateOf(config: TrainConfig, { encoder, state, config: other, part }: RunEncoderFile, file: string): Tensors {
+  const shapes = (of: Encoder) => [...shapesOf(of)].sort().join();
+  if ((['slim', 'host'] as const).some((width) => shapes(encoderOf(config, width)) === shapes(encoder))) return state;
+  const width = (of: TrainConfig, which: Width) =>
+    Number((of.width * (which === 'host' ? of.ratio : 1)).toPrecision(6));
+  const wanted = [...new Set([width(config, 'slim'), width(config, 'host')])];
+  throw new DataError(
+    `${file}: expected ${config.encoder} of width ${wanted.join(' or ')}, as the settings have it, got ${other.encoder} of width ` +
+      `${width(other, part)}; give the settings of the encoder (--encoder, --width, --blocks) that it has`,
+  );
 }
 
 /** A state dict of torchvision or of a program that uses its names: of the slim encoder's shapes, or of the host's. */
