@@ -1,6 +1,6 @@
 // AdamW.
 import { expectArguments } from '../checks/arguments.js';
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -12,7 +12,6 @@ import {
   type OptimizerOptions,
   optimizerOf,
   type Trainable,
-  withDefaults,
   within,
 } from './optimizer.js';
 

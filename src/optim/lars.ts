@@ -1,19 +1,11 @@
 // LARS: SGD with a rate for each tensor, by the ratio of its norm to its gradient's.
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { lars as kernel } from '../generated/lars.js';
 import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor, transient } from '../tensor/tensor.js';
 import { larsDefaults } from './defaults.js';
-import {
-  type Optimizer,
-  type OptimizerOptions,
-  optimizerOf,
-  type Span,
-  type Trainable,
-  withDefaults,
-  within,
-} from './optimizer.js';
+import { type Optimizer, type OptimizerOptions, optimizerOf, type Span, type Trainable, within } from './optimizer.js';
 
 export interface LarsOptions extends OptimizerOptions {
   /** Default 0.9. */

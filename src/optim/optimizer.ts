@@ -159,12 +159,6 @@ export function decayTable(device: Device, { places, offset, size }: Span, decay
   return decays;
 }
 
-/** The options over the defaults; undefined counts as not given. */
-export function withDefaults<T extends object>(defaults: T, options: Partial<T>): T {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...defaults, ...Object.fromEntries(given) };
-}
-
 /** Refuses numbers outside [least, most), by name. */
 export function within(optimizer: string, options: Record<string, number>, least: number, most: number): void {
   for (const [name, value] of Object.entries(options))

@@ -1,19 +1,11 @@
 // SGD with momentum and weight decay.
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { sgdDefaults } from './defaults.js';
-import {
-  decayTable,
-  type Optimizer,
-  type OptimizerOptions,
-  optimizerOf,
-  type Trainable,
-  withDefaults,
-  within,
-} from './optimizer.js';
+import { decayTable, type Optimizer, type OptimizerOptions, optimizerOf, type Trainable, within } from './optimizer.js';
 
 export interface SgdOptions extends OptimizerOptions {
   /** Default 0.9. */

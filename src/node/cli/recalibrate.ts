@@ -1,8 +1,9 @@
 // `slimgrad recalibrate`: re-estimates batchnorm statistics from other images.
+
+import { withDefaults } from '../../checks/options.js';
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
-import { settled } from '../../eval/classifier_training.js';
 import { writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';
@@ -51,7 +52,7 @@ async function recalibrateFile(
   choice: DataChoice = {},
 ): Promise<number> {
   const dataset = await openDataset(data, {
-    ...settled(evaluationOptions(file.config, data), choice),
+    ...withDefaults(evaluationOptions(file.config, data), choice),
     protocol: 'augmented',
   });
   for (const note of dataset.notes) console.error(note);
