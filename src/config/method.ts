@@ -1,5 +1,6 @@
 // The settings of methods: their rows, made of the table of methods, and the checks across several of them.
 import { contrastDefaults } from '../methods/contrast.js';
+import type { Distillation } from '../methods/sacl_xd.js';
 import { type Default, type MethodSetting, settingRanges } from '../methods/settings.js';
 import { isSmall } from '../ops/augment.js';
 import { backbone, type EncoderSpec } from './encoders.js';
@@ -66,6 +67,14 @@ export const methodSettings = {
   ),
   embedding: ownNumber('embedding', 'length of the embeddings that are compared'),
   alpha: ownNumber('alpha', 'share of the contrast; the rest, 1 - alpha, is cross distillation', undefined, 1),
+  xd: choice<Distillation>(
+    "distil each encoder from the other one's embeddings, or its own",
+    'cross',
+    ['cross', 'inner'],
+    {
+      only: { key: 'method', values: methodsWhere(({ choices }) => choices?.xd !== undefined) },
+    },
+  ),
   lambda: ownNumber('lambda', 'weight of the off-diagonal correlations'),
   scale: ownNumber('scale', 'factor s of the loss', '196 / projector'),
   temperature: ownNumber('temperature', 'what similarities are divided by'),

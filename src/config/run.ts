@@ -47,13 +47,13 @@ const makers = {
 export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
   const { method: name, bn, slice } = config;
   if (!Object.hasOwn(makers, name)) throw unknown('method', name, methodNames);
-  const { networks, defaults, teacher: learns } = methods[name];
+  const { networks, defaults, choices = {}, teacher: learns } = methods[name];
   const encoders = [
     ...(networks === 'sliced' ? [] : [{ ...config, ratio: 1 }]),
     ...(networks === 'one' ? [] : [config]),
   ];
   const settings = {
-    ...Object.fromEntries(Object.keys(defaults).map((key) => [key, config[key as MethodSetting]])),
+    ...Object.fromEntries(Object.keys({ ...defaults, ...choices }).map((key) => [key, config[key as MethodSetting]])),
     ...(networks === 'sliced' && { bn, slice }),
     ...(learns && teacher && { teacher }),
   };

@@ -1,6 +1,7 @@
 // What a method is called, made of and set by: the spec in each method's file, of which settings, reports and costs are made
 // (src/config/methods.ts), and the check of the settings that a program gives.
 
+import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions } from '../checks/options.js';
 import { expectWithin, type Range } from '../checks/range.js';
 import { textOf } from '../checks/text_of.js';
@@ -57,6 +58,8 @@ export interface MethodSpec {
   readonly passes: { readonly [R in Role]?: Passes };
   /** What the embeddings zA and zB are of, whose correlation a report draws. */
   readonly compared: readonly [zA: string, zB: string];
+  /** What it is set by besides numbers: the values of each, the default first. */
+  readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** The numbers that it has. */
   readonly defaults: { readonly [K in MethodSetting]?: Default };
 }
@@ -74,15 +77,18 @@ export function settle<G extends object, M extends MethodSpec>(
   where: string,
   encoder: Encoder,
   given: G,
-  { defaults, networks, teacher }: M,
+  { defaults, choices = {}, networks, teacher }: M,
 ): Settled<G, M> {
   checkEncoder(where, encoder);
   const kinds = {
     ...Object.fromEntries(Object.keys(defaults).map((name) => [name, 'number' as const])),
+    ...Object.fromEntries(Object.keys(choices).map((name) => [name, 'string' as const])),
     ...(networks === 'sliced' && slicingOptions),
     ...(teacher && { teacher: 'object' as const }),
   };
   expectNumbers(where, expectOptions<object>(where, given, kinds));
+  for (const [name, values] of Object.entries(choices))
+    expectOneOf(`${where}: ${name}`, Reflect.get(given, name) ?? values[0], values);
   if ('teacher' in given && given.teacher !== undefined) expectTeacher(where, given.teacher);
   const features = encoder.features.slim;
   const settled: Partial<Record<MethodSetting, number>> = { ...given };
