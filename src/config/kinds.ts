@@ -5,7 +5,7 @@ import type { Block } from '../encoders/mobilenet_v1.js';
 import type { EncoderName } from './encoders.js';
 import type { MethodName } from './methods.js';
 
-/** Everything that is known about a setting: a row of the table in ../config.ts. */
+/** Everything that is known about a setting: a row of the table in settings.ts. */
 export interface Setting<T> extends Options {
   doc: string;
   default: Default<T>;

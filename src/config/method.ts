@@ -23,7 +23,7 @@ function numberOf(standard: Default, above: Settled): number {
  * A number of the methods that have it, with their own default and range.
  *
  * @param shown the default in words, where it is no number of a method
- * @param otherwise its value with a method that does not have it, which a run's settings name too; default that of the first that does
+ * @param otherwise the value that is stored for methods without it; default that of the first method that has it
  */
 function ownNumber(key: MethodSetting, doc: string, shown?: string, otherwise?: Default): Setting<number> {
   const having = methodsWhere(({ defaults }) => defaults[key] !== undefined);

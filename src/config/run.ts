@@ -52,6 +52,7 @@ export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
     ...(networks === 'sliced' ? [] : [{ ...config, ratio: 1 }]),
     ...(networks === 'one' ? [] : [config]),
   ];
+  // all that the method's spec names, lambda and alpha among them, under the same names
   const settings = {
     ...Object.fromEntries(Object.keys({ ...defaults, ...choices }).map((key) => [key, config[key as MethodSetting]])),
     ...(networks === 'sliced' && { bn, slice }),
@@ -60,7 +61,7 @@ export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
   return (makers[name] as (...given: unknown[]) => Method)(...encoders.map(backbone), settings);
 }
 
-/** What a configuration says of a `Trainer`, but for `tune`, which says whether rather than how. */
+/** The options of a `Trainer` that a configuration has, except `tune`, which is a switch there. */
 export function trainerOptionsOf(config: TrainConfig): TrainerOptions {
   const { batch, epochs, steps, warmup, lr, imageSize, precision, recompute, seed: seeded } = config;
   const { slice, sliceEvery, sliceWarmup } = config;

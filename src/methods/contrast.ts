@@ -15,7 +15,7 @@ import { expectNumbers } from './settings.js';
 /** Defaults of the contrastive methods, where they have no others. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
 
-/** What the methods are told that put a head of two layers behind an encoder. */
+/** Settings of the methods with a head of two layers behind the encoder. */
 export interface HeadSettings {
   /** Units of the hidden layer; the default is the method's. */
   readonly projector?: number;
@@ -23,13 +23,13 @@ export interface HeadSettings {
   readonly embedding?: number;
 }
 
-/** What the methods are told that compare embeddings with those of former batches. */
+/** Settings of the methods that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
   /** τ, what similarities are divided by; default 0.2, `sslSmall` 0.1. */
   readonly temperature?: number;
   /** K, how many embeddings of former batches are kept, at least a batch; default 4096, which is for small images. */
   readonly queue?: number;
-  /** The share of the averaged weights that a step leaves; default 0.999. */
+  /** Momentum of the averaged weights; default 0.999. */
   readonly ema?: number;
 }
 
@@ -63,8 +63,8 @@ export function infoNce(
   expectNumbers('infoNce', options);
   const { plan } = tape;
   const [a, b] = [views.a(), views.b()];
-  const still = new Tape(plan, { noGrad: true });
-  const key = plan.phase('key', () => embed(network.averagedPass(still), b).z);
+  const noGrad = new Tape(plan, { noGrad: true });
+  const key = plan.phase('key', () => embed(network.averagedPass(noGrad), b).z);
   const query = plan.phase('encoder A', () => embed(network.pass(tape), a));
   return plan.phase('loss', () => {
     const logits = contrastiveLogits(tape, query.z, key, queue);

@@ -38,13 +38,13 @@ export interface LossSettings {
   readonly scale?: number;
 }
 
-/** What the methods of this loss are told. */
+/** Settings of the methods of this loss. */
 export interface CorrelationSettings extends LossSettings {
   /** D, the width of the projector's three layers; default 2048. */
   readonly projector?: number;
 }
 
-/** Those that also tell how the slim encoder is cut out of its host. */
+/** And how the slim encoder is sliced out of its host. */
 export interface SlicedSettings extends CorrelationSettings, Slicing {}
 
 const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };
@@ -99,11 +99,11 @@ export interface CrossCorrelationOptions extends LossSettings {
 
 /**
  * Records the loss of the live embeddings, against each other and against their frozen twins, and the backward passes.
- * A twin that is the live embedding itself stands for one that would equal it bit for bit.
+ * Where a frozen pass would give the live embedding bit for bit, as in `xd`, pass the live embedding as its own twin.
  *
- * Told are `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
- * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
- * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
+ * Metrics: `loss`, `sacl`, `xd`, and for each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii; `offDiagonal.PAIR`, the sum of C_ij²
+ * over i ≠ j; `offDiagonalMean.PAIR`, the mean of these; `offDiagonalLoss.PAIR`, λ times the sum. Pairs: `live` (z^A, z^B), `frozenA`
+ * and `frozenB` (an embedding and its frozen twin), `features`.
  *
  * @param live of both views: embeddings (N, D), and the features (N, F) that they are made of
  * @throws ConfigError where α is not from 0 to 1, or weighs frozen twins that are not given; ShapeError where the embeddings are
@@ -150,7 +150,7 @@ export function minimizeCrossCorrelation(
     const [u, v] = [standardize(plan, hostFeatureSlice(live.a.features)), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
-      scale: 1, // told as they are
+      scale: 1, // only logged
     });
   });
   tape.backward(za, da);

@@ -38,15 +38,15 @@ export interface NetworkParts {
   readonly encoders: Readonly<Record<Width, Encoder>>;
   /** How the slim encoder is cut out of the host, where it is a slice of it. */
   readonly sliced: Slicing | false;
-  /** What is trained beside the encoders: projectors, predictors, prototypes. */
+  /** What is trained besides the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
   /** Whether it keeps an average of all weights. */
   readonly averages?: boolean;
-  /** Embeddings of former batches that it keeps: K rows of length D, by name. */
+  /** Queues of embeddings of former batches: K rows of length D, by name. */
   readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
 }
 
-/** The memory of a method: weights, gradients and running statistics of all that it trains, and what it carries beside them. */
+/** The memory of a method: weights, gradients and running statistics of all that it trains, its average and its queues. */
 export class Network {
   readonly parameters: Parameters;
   /** An average of all weights over the steps, laid out like them, where the method keeps one. It has no running statistics. */
@@ -78,7 +78,7 @@ export class Network {
     this.queues = Object.fromEntries(Object.entries(queues).map(queue));
   }
 
-  /** Records the average's step towards the weights, by the momentum of the step. */
+  /** Records the update of the average, by the step's momentum. */
   updateAverage(plan: Plan): void {
     if (!this.average) throw new ValidationError('expected a method that keeps an average');
     const { places, size } = this.parameters;
@@ -111,21 +111,21 @@ export class Network {
     if (this.average) this.#device.copy(this.parameters.weights, this.average);
   }
 
-  /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
+  /** A training pass. On a tape with noGrad it leaves no gradient and does not update running statistics. */
   pass(tape: Tape, width: Width = 'host'): Pass {
     return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.noGrad };
   }
 
-  /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
+  /** A pass through the average of the weights, by batch statistics; on a tape with noGrad. */
   averagedPass(tape: Tape): Pass {
     if (!this.average || !tape.noGrad)
       throw new ValidationError(
-        `averagedPass: expected ${this.average ? 'a frozen tape, for no gradient reaches an average' : 'a method that averages'}`,
+        `averagedPass: expected ${this.average ? 'a tape with noGrad, for no gradient reaches an average' : 'a method that averages'}`,
       );
     return { ...this.pass(tape), parameters: this.parameters.withBuffer(this.average) };
   }
 
-  /** Those of the host's features (N, F) that the features of its slice stand for. */
+  /** The columns of the host's features (N, F) that the slim encoder has too. */
   readonly hostFeatureSlice = (features: Tensor): Tensor =>
     this.parameters.slice(features, this.#method.encoders.slim.features);
 
@@ -173,18 +173,18 @@ function directions(random: Random, [K, D]: readonly number[]): Float32Array<Arr
   return rows;
 }
 
-/** The error for something else than a method. */
-export function noMethod(where: string, given: unknown): ConfigError {
+/** The error for what is not a method. */
+export function notAMethod(where: string, given: unknown): ConfigError {
   return new ConfigError(
     `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(given)}; ` +
       'of a configuration it is methodOf(config)',
   );
 }
 
-/** @throws ConfigError, in the name of `where`, where encoders or heads are none */
+/** @throws ConfigError, in the name of `where`, for encoders that are not encoders or heads that are not modules */
 export function expectParts(where: string, parts: NetworkParts): void {
   const { encoders, heads } = Object(parts) as Partial<NetworkParts>;
-  if (!Array.isArray(heads)) throw noMethod(where, parts);
+  if (!Array.isArray(heads)) throw notAMethod(where, parts);
   for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
   for (const head of heads) expectModule(where, head);
 }

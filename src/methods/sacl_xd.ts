@@ -49,10 +49,10 @@ export function saclXd(encoder: Encoder, settings: SaclXdSettings = {}): Method 
     record(tape, network, views) {
       const { plan } = tape;
       const [a, b] = [views.a(), views.b()];
-      const still = new Tape(plan, { noGrad: true });
+      const noGrad = new Tape(plan, { noGrad: true });
       const crossed = settings.xd !== 'inner' && {
-        a: plan.phase('frozen slim', () => embed(network.pass(still, 'slim'), a).z),
-        b: plan.phase('frozen host', () => embed(network.pass(still, 'host'), b).z),
+        a: plan.phase('frozen slim', () => embed(network.pass(noGrad, 'slim'), a).z),
+        b: plan.phase('frozen host', () => embed(network.pass(noGrad, 'host'), b).z),
       };
       const live = {
         a: plan.phase('host', () => embed(network.pass(tape, 'host'), a)),

@@ -1,5 +1,5 @@
-// What a method is called, made of and set by: the spec in each method's file, of which settings, reports and costs are made
-// (src/config/methods.ts), and the check of the settings that a program gives.
+// MethodSpec: title, networks and settings of a method as data, of which flags, reports and costs are made (src/config/methods.ts);
+// and the check of the settings that a program gives.
 
 import { expectOneOf } from '../checks/one_of.js';
 import { expectOptions } from '../checks/options.js';
@@ -37,7 +37,7 @@ export type Default =
 /** F: the default of a hidden layer that is as wide as the encoder's features. */
 export const asFeatures: Default = ({ features }) => features;
 
-/** A network that a method sends images through; `teacher` is another architecture. */
+/** A network that a method passes images through. `teacher` is a trained encoder, or the wide one that `rekd` and `oss` train along. */
 export type Role = 'host' | 'slim' | 'teacher';
 
 /** How often an image goes through a network in a step: with a backward, and without. */
@@ -46,7 +46,7 @@ export interface Passes {
   readonly frozen?: number;
 }
 
-/** A method in data. It holds no functions but defaults: who only reads a run's settings does not load the method's kernels. */
+/** A method described as data, so that code that only reads settings does not load its kernels. */
 export interface MethodSpec {
   /** As its authors write it. */
   readonly title: string;

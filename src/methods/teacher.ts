@@ -34,7 +34,7 @@ export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher |
   return plan.phase('teacher', () => l2Normalize(tape, backbone.forward(pass, x)));
 }
 
-/** Numbers that tell a teacher from another, by its weights and running statistics. */
+/** A fingerprint of a teacher's weights and running statistics. */
 export async function fingerprint({ parameters }: Teacher): Promise<Float32Array> {
   return Float32Array.from(digestOf(await parameters.read()));
 }

@@ -22,7 +22,7 @@ export interface BatchNormParameters {
 export interface BatchNormOptions {
   /** Normalize by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
   training?: boolean;
-  /** Fold the batch into the running statistics. By default in training, but never on a frozen tape. */
+  /** Fold the batch into the running statistics. Default in training, but not on a tape with noGrad. */
   updateStats?: boolean;
   /** The batch's share in the new running statistics. */
   momentum?: number;

@@ -9,8 +9,8 @@ import type { Plan } from '../runtime/plan.js';
 import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 
-/** Of runs of SSL-Small once, in their checkpoints. */
-const before = 'steps that come before';
+/** A key that checkpoints of older SSL-Small runs have. */
+const distilledSteps = 'steps that come before';
 
 type Facts = Checkpoint['config'];
 
@@ -57,7 +57,7 @@ function leaves(path: string, value: Json): [path: string, value: Json][] {
 
 /**
  * What a step computes, by phase: digests of its dispatches and their parameters, in which the settings of method and optimizer
- * are. The same kernels make the same.
+ * are. Equal kernels and settings have equal digests.
  */
 export function digestsOf(plan: Plan): Facts {
   const phases: Record<string, number> = {};
@@ -98,7 +98,7 @@ export function writeRun({ step, facts, recompute, plan, variants, tensors }: Ru
  */
 export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
   const checkpoint = readCheckpoint(bytes, what);
-  const { recorded, recompute, [before]: distilled = 0, init = null, ...there } = checkpoint.config;
+  const { recorded, recompute, [distilledSteps]: distilled = 0, init = null, ...there } = checkpoint.config;
   if (distilled !== 0)
     throw new DataError(
       `${what}: the run began with ${distilled} steps of distillation, which are a run of their own now: train by seed, then ` +

@@ -8,11 +8,11 @@ import { factsOf, readRun } from './checkpoint.js';
 import { type Settled, settleOptions, type TrainerOptions } from './options.js';
 import { type Schedule, scheduleOf } from './schedule.js';
 
-/** What is known of a run before anything of it is on the device. */
+/** A run as it is set up before anything of it is on the device. */
 export interface Laid {
   readonly schedule: Schedule;
   readonly options: Settled;
-  /** What a checkpoint of it has in common with it. */
+  /** What a checkpoint must match to be resumed by this run. */
   readonly facts: Checkpoint['config'];
   /** The weights that an encoder starts from. */
   readonly init: Tensors | undefined;
@@ -52,7 +52,7 @@ function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions
   for (const [name, value] of Object.entries({ sliceEvery, sliceWarmup }))
     if (value !== undefined && !lists)
       throw new ConfigError(
-        `Trainer: expected ${name} with a method that slices by keep-lists alone, got ${value}; leave it out, or give the ` +
+        `Trainer: expected ${name} with a method of slice 'l1' alone, got ${value}; leave it out, or give the ` +
           "method { slice: 'l1' }",
       );
 }

@@ -3,7 +3,7 @@ import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Rates } from '../optim/schedule.js';
 
-/** What a word of the kernels counts. */
+/** The largest number of a step: a u32 in the kernels. */
 export const mostSteps = 2 ** 32 - 1;
 
 /** How long a run is, and the course of its learning rate, once the number of training images is known. */
@@ -17,7 +17,7 @@ export interface Schedule extends Rates {
   readonly peak: number;
 }
 
-/** What a schedule is made of; a run's length is told by epochs or by steps. */
+/** What a schedule is made of; a run's length is given in epochs or in steps. */
 export interface Length {
   readonly batch: number;
   readonly epochs?: number | null;
@@ -55,7 +55,7 @@ export function scheduleOf(
   return { steps, stepsPerEpoch, warmup, peak: (lr * batch) / 256 };
 }
 
-/** Of a run whose length is told by nothing. */
+/** Of a run whose length is not given. */
 export const defaultEpochs = 100;
 
 /** A value as messages show it. */

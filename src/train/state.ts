@@ -6,16 +6,16 @@ import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Device } from '../runtime/device.js';
 
-/** Buffers that lie like the weights, by what their tensors' names begin with in a checkpoint. */
-function alike({ average }: Network, moments: Optimizer['moments']): [prefix: string, buffer: GPUBuffer][] {
+/** Buffers with the layout of the weights, by the prefix of their tensors' names in a checkpoint. */
+function shapedAsWeights({ average }: Network, moments: Optimizer['moments']): [prefix: string, buffer: GPUBuffer][] {
   return Object.entries({ ...(average && { average }), ...moments });
 }
 
-/** Where a run's state is, beside the network's own. */
+/** State of a run outside its network. */
 export interface Held {
   /** Of the optimizer, laid out like the weights. */
   readonly moments: Optimizer['moments'];
-  /** What tells the teacher from another, where there is one. */
+  /** Fingerprint of the teacher, if there is one. */
   readonly teacher: Float32Array | undefined;
 }
 
@@ -24,7 +24,7 @@ const teacherName = 'teacher.fingerprint';
 /** Every tensor that defines a run: weights, running statistics, what the method carries, and the optimizer's moments. */
 export async function saveState(device: Device, network: Network, { moments, teacher }: Held): Promise<Tensors> {
   const tensors: Tensors = await network.parameters.read();
-  for (const [prefix, buffer] of alike(network, moments)) {
+  for (const [prefix, buffer] of shapedAsWeights(network, moments)) {
     const values = new Float32Array(await device.read(buffer));
     for (const { name, shape, offset, length } of network.parameters.places)
       tensors.set(`${prefix}.${name}`, { shape, data: values.slice(offset, offset + length) });
@@ -41,7 +41,7 @@ export async function saveState(device: Device, network: Network, { moments, tea
 export function checkLoad(network: Network, { moments, teacher }: Held, tensors: Tensors): void {
   const { parameters, queues } = network;
   const { shapes, places } = parameters;
-  const buffers = alike(network, moments);
+  const buffers = shapedAsWeights(network, moments);
   const expected = new Map<string, readonly number[]>([
     ...shapes,
     ...buffers.flatMap(([prefix]) => places.map(({ name, shape }) => [`${prefix}.${name}`, shape] as const)),
@@ -69,7 +69,7 @@ export async function loadState(
   const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
   const own = parameters.shapes;
   parameters.load(new Map([...tensors].filter(([name]) => own.has(name))), 'checkpoint');
-  for (const [prefix, buffer] of alike(network, moments))
+  for (const [prefix, buffer] of shapedAsWeights(network, moments))
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
   for (const [name, queue] of Object.entries(queues)) device.write(queue, saved(name));
   await device.settled();

@@ -24,7 +24,7 @@ import type { Schedule } from './schedule.js';
 import { checkLoad, type Held, loadState, saveState } from './state.js';
 import { TrainingStep } from './step.js';
 
-/** What a step tells: the loss, its parts, and what the method measures besides. */
+/** What is logged of a step: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {
   /** Steps done, this one among them. */
   step: number;
@@ -57,18 +57,18 @@ export class Trainer {
   readonly #loader: Loader;
   readonly #method: Method;
   readonly #options: Settled;
-  /** What a checkpoint of this run has in common with it. */
+  /** What a checkpoint must match to be resumed by this run. */
   readonly #facts: Checkpoint['config'];
   /** Whether the slim encoder's channels are selected again during training. */
   readonly #selects: boolean;
-  /** What tells the teacher from another. */
+  /** Fingerprint of the teacher. */
   #teacher: Float32Array | undefined;
   #recorded: TrainingStep | undefined;
   /** Bytes that last: of the network, and of what the optimizer carries. */
   #lasting: number;
   #step = 0;
   /** Name of the pending async call, for re-entrancy errors. */
-  #under: string | undefined;
+  #pending: string | undefined;
   #disposed = false;
 
   private constructor(device: Device, method: Method, loader: Loader, { schedule, options, facts }: Laid) {
@@ -203,7 +203,7 @@ export class Trainer {
   /**
    * Trains step by step until all are done, or the loop is left; then others may go on where it ended.
    *
-   * @throws NonFiniteError, by the first tensor that is to blame, where the loss of a step is a NaN or infinity
+   * @throws NonFiniteError, naming the first tensor that is not finite, where the loss of a step is a NaN or infinity
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<StepMetrics, void, undefined> {
     while (this.#step < this.steps) {
@@ -218,15 +218,15 @@ export class Trainer {
     }
   }
 
-  /** Runs what moves or copies the run's state while nothing else does: between two of its reads a step would tear it. */
+  /** Runs what moves or copies the run's state while nothing else does: a step in between would make a copy inconsistent. */
   async #alone<T>(what: string, work: () => Promise<T>): Promise<T> {
     if (this.#disposed) throw new DeviceError(`${what}: used after dispose()`);
-    if (this.#under !== undefined) throw new ConfigError(`${what}: ${this.#under} is pending; await it first`);
-    this.#under = what === 'train' ? `step ${this.#step + 1}` : `${what}()`;
+    if (this.#pending !== undefined) throw new ConfigError(`${what}: ${this.#pending} is pending; await it first`);
+    this.#pending = what === 'train' ? `step ${this.#step + 1}` : `${what}()`;
     try {
       return await work();
     } finally {
-      this.#under = undefined;
+      this.#pending = undefined;
     }
   }
 
