@@ -37,6 +37,7 @@ const titles: Record<TableName, string> = {
   alpha: 'contrast against cross distillation',
   slice: 'which channels the slim encoder keeps',
   bn: 'what host and slim encoder share of batchnorm',
+  distilled: "distilled from the other encoder's embeddings, or from one's own",
   rates: 'learning rates, on a seed of their own',
 };
 
