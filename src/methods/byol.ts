@@ -1,4 +1,4 @@
-// BYOL: a predictor learns the embeddings of the averaged weights.
+// BYOL: a predictor regresses the embeddings of the averaged weights.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { batchNormLayer } from '../nn/blocks.js';
@@ -22,19 +22,19 @@ export const byolSpec = {
 } as const satisfies MethodSpec;
 
 export interface ByolSettings extends HeadSettings {
-  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. Default 0.996. */
+  /** EMA momentum of the first step; it rises to 1 over the run. Default 0.996. */
   readonly ema?: number;
 }
 
 /**
- * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
- * image is told apart from another.
+ * BYOL (Grill et al., 2020): a predictor after the encoder regresses the embedding of the other view by the averaged
+ * weights. No negatives are used.
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
- *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
+ *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the fraction of the run that is done
  *
- * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all images is nearly the
- * same, and without their mean taken away a short run learns little more than that.
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: an untrained one maps all images to nearly the same
+ * embedding, and without subtracting the mean a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
   const { projector, embedding, ema } = settle('byol', encoder, settings, byolSpec);

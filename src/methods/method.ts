@@ -6,24 +6,24 @@ import type { Tensor } from '../tensor/tensor.js';
 import { expectParts, type Network, type NetworkParts, noMethod } from './network.js';
 import type { Teacher } from './teacher.js';
 
-/** Both views of a batch, (N, 3, H, W) each. A view is recorded by its first call, and by that one only. */
+/** Both views of a batch, (N, 3, H, W) each. The first call records a view; later calls return the same one. */
 export interface Views {
   readonly a: () => Tensor;
   readonly b: () => Tensor;
 }
 
 /**
- * A way to train: its networks and what it carries from step to step, declared first; and how a step is recorded, once
- * all of that has its memory.
+ * A training method: declares its networks and the state that it carries from step to step, and records a step once all of
+ * that is allocated.
  */
 export interface Method extends NetworkParts {
-  /** The frozen encoder that it learns from, where it does: a run that began with another is not continued. */
+  /** The frozen teacher, if any: a run cannot be resumed with a different one. */
   readonly teacher?: Teacher;
-  /** The share of the average of the weights that a step leaves: one of `steps`, counted from 0. */
+  /** EMA momentum at a step, counted from 0, of a run of `steps`. */
   readonly momentum?: (step: number, steps: number) => number;
   /**
-   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. What
-   * gets no gradient is recorded on a tape of the same plan without gradients, `new Tape(tape.plan, { noGrad: true })`.
+   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. Record what
+   * needs no gradient on a noGrad tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
    */
   record(tape: Tape, network: Network, views: Views): StepOutputs;
 }
@@ -34,7 +34,7 @@ export type Networks = Pick<NetworkParts, 'encoders' | 'sliced' | 'heads'>;
 /**
  * The networks of a method with one encoder, exported as both host and slim.
  *
- * @throws ConfigError where the encoder has two widths, for there is one to train
+ * @throws ConfigError if the encoder has two widths: only one is trained
  */
 export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('oneEncoder', encoder, heads);
@@ -42,11 +42,11 @@ export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Netwo
 }
 
 /**
- * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensors
- * need names of their own (`scoped`).
+ * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensor
+ * names must be distinct (`scoped`).
  *
- * @param wide of two widths, its host
- * @throws ConfigError where the small encoder has two widths
+ * @param wide if of two widths, its host is used
+ * @throws ConfigError if the small encoder has two widths
  */
 export function twoEncoders(encoder: Encoder, wide: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('twoEncoders', encoder, heads);
@@ -60,23 +60,23 @@ function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): 
   for (const head of heads) expectModule(where, head);
 }
 
-/** @throws ConfigError, in the name of `where`, where something else is given as a method */
+/** @throws ConfigError, in the name of `where`, if it is not a method */
 export function expectMethod(where: string, method: Method): void {
   if (typeof Object(method).record !== 'function') throw noMethod(where, method);
   expectParts(where, method);
 }
 
-/** What a method has recorded: a step up to the gradients. */
+/** The outputs of a recorded step, up to the gradients. */
 export interface StepOutputs {
-  /** Small figures of the last step by name, which the trainer keeps and reads back. */
+  /** Scalars of the step by name, which the trainer logs. */
   readonly metrics: Readonly<Record<string, Tensor>>;
-  /** Batches (N, D) by name that the trainer keeps, and watches for collapse. The report correlates zA with zB. */
+  /** Batches (N, D) by name that the trainer retains and monitors for collapse. The report correlates zA with zB. */
   readonly embeddings: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
-  /** The constants that zA and zB are distilled from, where there are any; kept too. */
+  /** The constants that zA and zB are distilled from, if any; retained too. */
   readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
   /** Recorded after the weights are updated: averages, queues, prototypes. */
   update?(): void;
-  /** The figures in words: `loss`, and its parts. */
+  /** Descriptions of the metrics: `loss`, and its parts. */
   summarize(figures: Readonly<Record<string, Float32Array>>): { loss: number; [part: string]: number };
 }
 

@@ -6,11 +6,11 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { StepOutputs } from './method.js';
 
 /**
- * Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`.
+ * Records the backward of the sum of all losses, scalars by name. Each is logged by its name, the sum as `loss`.
  *
  * @param losses (1) each, made on `tape`
- * @param rest what is watched for collapse, (N, D) each, and what is recorded after the weights are updated
- * @throws ValidationError where no parameter led to any of them, as on a frozen tape
+ * @param rest embeddings to monitor for collapse, (N, D) each, and what to record after the weights are updated
+ * @throws ValidationError if none of them depends on a parameter, as on a noGrad tape
  */
 export function minimize(
   tape: Tape,

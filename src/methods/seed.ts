@@ -27,16 +27,16 @@ export const seedSpec = {
 } as const satisfies MethodSpec;
 
 export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
-  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  /** The trained encoder to learn from. Required to record a step. */
   readonly teacher?: Teacher;
-  /** τ of the teacher's similarities; default 0.01. */
+  /** Temperature τ of the teacher's similarities; default 0.01. */
   readonly teacherTemperature?: number;
 }
 
 /**
- * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former images what a frozen
- * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
- * its own features by default.
+ * SEED (Fang et al., 2021): the small encoder matches a frozen teacher's distribution of similarities of one view to itself and to
+ * earlier images. Its embedding is as long as the teacher's features, which fill the queue; its head's hidden layer is by
+ * default as wide as its own features.
  *
  *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
  */

@@ -1,4 +1,4 @@
-// A recorded training step: views, the method's passes and loss, the optimizer, what is read back.
+// A recorded training step: views, the method's passes and loss, the optimizer, metrics.
 import { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Method, StepOutputs, Summary } from '../methods/method.js';
@@ -17,14 +17,14 @@ import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 import { augmentedViews } from './views.js';
 
-/** What a step is recorded from. */
+/** The inputs of the recording. */
 interface StepParts {
   readonly method: Method;
   readonly schedule: Schedule;
   readonly options: Settled;
 }
 
-/** A training step, recorded: one plan from images to updated weights, and what it leaves to be read. */
+/** A recorded training step: one plan from images to updated weights, and its outputs. */
 export class TrainingStep {
   readonly plan: Plan;
   readonly #method: Method;
@@ -69,7 +69,7 @@ export class TrainingStep {
     checkAverage(plan, network, method);
   }
 
-  /** What the optimizer carries from step to step, laid out like the weights. */
+  /** The optimizer's state, laid out like the weights. */
   get moments(): Optimizer['moments'] {
     return this.#optimizer.moments;
   }
@@ -98,12 +98,12 @@ export class TrainingStep {
     return { lr, log: figures.then((values) => this.#objective.summarize(values)) };
   }
 
-  /** Mean standard deviation and effective rank of what is watched, `std.zA` and so on. */
+  /** Mean standard deviation and effective rank of the monitored batches, `std.zA` and so on. */
   async measureCollapse(): Promise<Record<string, number>> {
     const found: Record<string, number> = {};
     const batches = await (this.#watched as Readback).snapshot();
     for (const [name, { shape }] of Object.entries(this.#objective.embeddings)) {
-      if (!batches[name].every(Number.isFinite)) continue; // the loss tells
+      if (!batches[name].every(Number.isFinite)) continue; // the loss shows it
       const { meanStd, effectiveRank } = collapse(batches[name], shape[1]);
       found[`std.${name}`] = meanStd;
       found[`effectiveRank.${name}`] = effectiveRank;
@@ -125,7 +125,7 @@ export class TrainingStep {
   }
 }
 
-/** Checks that an average that a method keeps is moved by each step, and by how much. */
+/** Checks that a method with an average updates it in each step, with a momentum. */
 function checkAverage(plan: Plan, { average }: Network, { momentum }: Pick<Method, 'momentum'>): void {
   if (!average) return;
   const moves = plan.dispatches.some(({ label }) => label === 'ema.update');
