@@ -43,7 +43,7 @@ export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Netwo
 
 /**
  * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensor
- * names must be distinct (`scoped`).
+ * names must be distinct (`prefixed`).
  *
  * @param wide if of two widths, its host is used
  * @throws ConfigError if the small encoder has two widths

@@ -62,9 +62,7 @@ export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions 
   const [left, right] = [a, b].map((x) => (isReadable(x) ? x : operand(tape, x)));
   const sides = [transposeA ? a.shape[1] : a.shape[0], transposeB ? b.shape[0] : b.shape[1]];
   if ([a, b].some(({ shape }) => shape.length !== 2 || numel(shape) === 0))
-    throw new ShapeError(
-      `matmul: expected nonempty matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`,
-    );
+    throw new ShapeError(`matmul: expected nonempty matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`);
   const y = tape.empty('matmul.y', sides);
   matmulInto(plan, { a: left, b: right, out: y, transposeA, transposeB });
   return tape.record({ op: 'matmul', transposeA, transposeB }, [left, right], y, (dy) => {
@@ -137,7 +135,8 @@ export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
   expectArguments('matmul', { plan, a, b, out });
   if (options.scale !== undefined) expectFinite('matmul: scale', options.scale);
   for (const view of [a, b, out]) checkView(view);
-  if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by index lists`);
+  if (a.keptRows || a.keptColumns)
+    throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by index lists`);
   const [[M, K], [am, ak]] = orient(a, transposeA);
   const [[inner, N], [bk, bn]] = orient(b, transposeB);
   if (K !== inner || out.shape[0] !== M || out.shape[1] !== N)

@@ -52,7 +52,7 @@ function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions
   for (const [name, value] of Object.entries({ sliceEvery, sliceWarmup }))
     if (value !== undefined && !lists)
       throw new ConfigError(
-        `Trainer: expected ${name} with a method that slices by keep-lists alone, got ${value}; leave it out, or give the ` +
+        `Trainer: expected ${name} with a method that slices by index lists alone, got ${value}; leave it out, or give the ` +
           "method { slice: 'l1' }",
       );
 }
