@@ -51,7 +51,7 @@ const measures: readonly (readonly [Measure, string])[] = [
   ['effectiveRank', 'eff. rank'],
 ];
 
-/** docs/results.md: all that the results file tells, in Markdown. */
+/** docs/results.md: the contents of the results file, in Markdown. */
 export function renderPage(scales: readonly Scaled[], byKey: ReadonlyMap<string, Line>, lost = 0): string {
   const lines = [...byKey.values()];
   const parts = [opening(scales, byKey, lines, lost)];

@@ -77,7 +77,7 @@ export const methodSettings = {
   ),
   lambda: ownNumber('lambda', 'weight of the off-diagonal correlations'),
   scale: ownNumber('scale', 'factor s of the loss', '196 / projector'),
-  temperature: ownNumber('temperature', 'what similarities are divided by'),
+  temperature: ownNumber('temperature', 'temperature of the similarities'),
   teacherTemperature: ownNumber('teacherTemperature', "temperature of the teacher's similarities"),
   queue: {
     ...ownNumber('queue', 'embeddings of former batches to compare with', '4096 up to 64 px, else 65536'),

@@ -320,7 +320,7 @@ async function descend(
   }
 }
 
-/** The numbers, among a source's images, of those of its items. */
+/** The indices, among a source's images, of its items' images. */
 function imagesOf({ images }: ImageSource, items: readonly number[]): number[] {
   return items.flatMap((item) => Array.from({ length: images }, (_, p) => item * images + p));
 }
