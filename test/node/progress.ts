@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { duration, figure, openPrelude, openProgress } from '../../src/node/cli/progress.js';
+import { duration, figure, openPrelude, openProgress } from '../../src/node/run/progress.js';
 
 const metrics = (step: number) => ({
   step,

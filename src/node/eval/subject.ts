@@ -14,7 +14,7 @@ import { initialState } from '../../train/initial_state.js';
 import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
-import type { WeightsFile } from '../run/weights_file.js';
+import type { WeightsFile } from '../system/weights_file.js';
 import { type Baseline, downsample, pixelBaseline } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */

@@ -1,5 +1,5 @@
-import { figure } from '../cli/progress.js';
 import { type Evaluation, measured } from '../eval/scores.js';
+import { figure } from '../run/progress.js';
 import { confusionFigure } from './confusion.js';
 import { mapFigure } from './feature_map.js';
 import { escapeHtml, percent, scrollTable } from './page.js';

@@ -8,10 +8,10 @@ import { writeEncoder } from '../../inference/encoder_file.js';
 import { encoderOf, identity } from '../../inference/run_file.js';
 import type { RunCost } from '../../train/cost.js';
 import type { Trainer } from '../../train/trainer.js';
-import { openPrelude, openProgress, type Progress, type Terminal } from '../cli/progress.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from '../data/record.js';
 import type { Evaluation } from '../eval/scores.js';
 import { renderReport } from '../report/run_report.js';
+import { openPrelude, openProgress, type Progress, type Terminal } from './progress.js';
 import { type Kernels, RunFolder } from './run_folder.js';
 
 /** The part of a run that computes: what `pretrain` asks of a trainer. */

@@ -7,7 +7,7 @@ import { type Result, resultText } from '../eval/scores.js';
 import { checkReport, extendReport } from '../report/extend.js';
 import { resultSection } from '../report/result.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from '../system/files.js';
-import type { WeightsFile } from './weights_file.js';
+import type { WeightsFile } from '../system/weights_file.js';
 
 /** What a training by labels gives. */
 export interface Learned {
