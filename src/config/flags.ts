@@ -1,8 +1,8 @@
 // A setting as a flag of a command line: its name, the default that help prints, and the check of its value.
 // Independent of commands and of parsing (../node/cli/flags.ts).
 import { fitsF32 } from '../checks/range.js';
+import { show } from '../checks/show.js';
 import { ConfigError } from '../errors.js';
-import { show } from '../train/schedule.js';
 import { required, type Setting, type Settled } from './kinds.js';
 import { nearest } from './names.js';
 

@@ -1,9 +1,10 @@
 // The table of all settings of a run, and the parsing of a configuration.
+
+import { show } from '../checks/show.js';
 import { ConfigError } from '../errors.js';
 import { isSmall } from '../ops/augment.js';
 import { adamwDefaults, larsDefaults, sgdDefaults } from '../optim/defaults.js';
 import { ranges, trainerDefaults } from '../train/options.js';
-import { show } from '../train/schedule.js';
 import { dataSettings } from './data.js';
 import { backbone, encoderNames } from './encoders.js';
 import { completeSetting, type Flag, flagOf, flagsOf, type Settings } from './flags.js';

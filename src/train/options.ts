@@ -1,6 +1,7 @@
 // The options of a trainer, their defaults and ranges.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { isWithin, type Range, rangeText } from '../checks/range.js';
+import { show } from '../checks/show.js';
 import type { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { ConfigError } from '../errors.js';
@@ -9,7 +10,7 @@ import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Precision } from '../tensor/tensor.js';
-import { defaultEpochs, mostSteps, show } from './schedule.js';
+import { defaultEpochs, mostSteps } from './schedule.js';
 
 /** How a `Trainer` trains. All are optional; the defaults are the paper's recipe for small images. */
 export interface TrainerOptions {

@@ -1,4 +1,5 @@
 // The length of a run and its learning rate schedule.
+import { show } from '../checks/show.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Rates } from '../optim/schedule.js';
@@ -57,10 +58,3 @@ export function scheduleOf(
 
 /** Of a run whose length is not given. */
 export const defaultEpochs = 100;
-
-/** Formats a value for messages. */
-export function show(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const json = JSON.stringify(value) ?? typeof value;
-  return json.length > 60 ? `${json.slice(0, 57)}...` : json;
-}

@@ -15,6 +15,7 @@ import { fingerprint } from '../methods/teacher.js';
 import type { Correlation } from '../metrics/correlation.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
+import { isNumbered } from '../runtime/variants.js';
 import { checkRecorded, writeRun } from './checkpoint.js';
 import { type RunCost, runCostOf } from './cost.js';
 import { type Laid, layOut } from './lay_out.js';
@@ -379,6 +380,3 @@ export class Trainer {
     this.dispose();
   }
 }
-
-/** Whether a key names a single variant choice, as those of checkpoints do, rather than all of an op. */
-const isNumbered = (key: string) => / \d+$/.test(key);

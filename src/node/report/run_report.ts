@@ -4,12 +4,12 @@ import { type SettingKey, type TrainConfig, usedKeys } from '../../config/settin
 import { flopText } from '../../cost/text.js';
 import type { RunCost } from '../../train/cost.js';
 import type { Evaluation } from '../eval/scores.js';
-import { duration, figure } from '../run/progress.js';
+import { duration, figure, percent } from '../system/figures.js';
 import { type Chart, renderChart, span } from './chart.js';
 import { type Correlation, correlationSection } from './correlation.js';
 import { costSection } from './cost.js';
 import { stepSeconds } from './pace.js';
-import { escapeHtml, percent, renderPage, resultsHere } from './page.js';
+import { escapeHtml, renderPage, resultsHere } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
 
 export interface ReportData {
