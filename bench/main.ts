@@ -100,7 +100,7 @@ async function benchLayers(
   ceilings: Roofline,
   { take, quick, batch, filter }: { take: Rounds['take']; quick: boolean; batch: number; filter?: string },
 ) {
-  const rounds: Rounds = { take, ...(quick ? { least: 3, span: 0, limit: 0 } : { least: 5, span: 60, limit: 2500 }) };
+  const rounds: Rounds = { take, ...(quick ? { least: 1, span: 0, limit: 0 } : { least: 5, span: 60, limit: 2500 }) };
   const rows: Row[] = [];
   const table = opsTable();
   for (const layer of layers(batch).filter(({ stem }) => filter === undefined || stem === filter))

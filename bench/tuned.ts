@@ -1,4 +1,4 @@
-// A training step with tuned kernels beside one with the default ones, in turns.
+// A training step with tuned kernels and one with the default ones, in turns.
 import { methodOf, trainerOptionsOf } from '../src/config/run.js';
 import type { TrainConfig } from '../src/config/settings.js';
 import type { Device } from '../src/runtime/device.js';

@@ -53,6 +53,7 @@ export const claims: readonly Claim[] = [
   setting('slice', 'slice l1', 'slice prefix'),
   setting('bn', 'bn split', 'bn shared'),
   setting('bn', 'bn split', 'bn private'),
+  setting('distilled', 'xd cross', 'xd inner'),
   ...methodNames.map((name) => ({
     text: `${name} is ahead of its untrained encoder, at equal epochs`,
     published: false,

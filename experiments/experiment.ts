@@ -13,7 +13,7 @@ import {
 } from '../src/index.js';
 import type { Settings } from './settings.js';
 
-/** One run to measure, or a control beside the runs. */
+/** One run to measure, or a control. */
 export interface Experiment {
   readonly subject: 'trained' | 'untrained' | 'raw pixels';
   readonly config: TrainConfig;

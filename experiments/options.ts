@@ -28,7 +28,7 @@ export const help = `usage: npm run experiments -- table [FLAGS]
        npm run experiments -- cost
 
 Trains every method on the emoji and on Fashion-MNIST at a scale of minutes, and
-writes docs/results.md. Runs in experiments/results.jsonl are not made again.
+writes docs/results.md. Runs in experiments/results.jsonl are not repeated.
 'cost' prints the published costs next to what is counted here.
 
 ${describeFlags(flags)}`;

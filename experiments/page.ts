@@ -37,6 +37,7 @@ const titles: Record<TableName, string> = {
   alpha: 'contrast against cross distillation',
   slice: 'which channels the slim encoder keeps',
   bn: 'what host and slim encoder share of batchnorm',
+  distilled: "distilled from the other encoder's embeddings, or from one's own",
   rates: 'learning rates, on a seed of their own',
 };
 
@@ -50,7 +51,7 @@ const measures: readonly (readonly [Measure, string])[] = [
   ['effectiveRank', 'eff. rank'],
 ];
 
-/** docs/results.md: all that the results file tells, in Markdown. */
+/** docs/results.md: the contents of the results file, in Markdown. */
 export function renderPage(scales: readonly Scaled[], byKey: ReadonlyMap<string, Line>, lost = 0): string {
   const lines = [...byKey.values()];
   const parts = [opening(scales, byKey, lines, lost)];

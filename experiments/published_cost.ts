@@ -53,7 +53,7 @@ export function publishedColumn(): Reproduced[] {
 
 const marks = { yes: 'yes', rounded: '≈', no: 'no' };
 
-/** The published column beside what is counted here, for 80 columns. */
+/** Published costs next to those counted here, in 80 columns. */
 export function publishedText(rows: readonly Reproduced[]): string {
   const percent = (off: number) => `${off < 0 ? '−' : '+'}${Math.abs(100 * off).toFixed(Math.abs(off) < 1 ? 1 : 0)} %`;
   const row = ({ method, encoder, teacher, epochs, printed, computed, off, met }: Reproduced) => [

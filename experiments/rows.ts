@@ -13,7 +13,7 @@ import {
   triedRates,
 } from './settings.js';
 
-export const tableNames = ['epochs', 'flops', 'ratio', 'alpha', 'slice', 'bn', 'rates'] as const;
+export const tableNames = ['epochs', 'flops', 'ratio', 'alpha', 'slice', 'bn', 'distilled', 'rates'] as const;
 export type TableName = (typeof tableNames)[number];
 
 /** A row of a table: one experiment a seed. */
@@ -116,6 +116,13 @@ export function rowsOf(scale: Scale): Row[] {
       ...ablation('alpha', 'alpha', [1, 0.95, 0.9, 0.5]),
       ...ablation('slice', 'slice', ['prefix', 'l1']),
       ...ablation('bn', 'bn', ['split', 'shared', 'private']),
+      ...ablation('distilled', 'xd', ['cross', 'inner']),
+      row(
+        'distilled',
+        'xd inner, equal FLOPs',
+        'sacl_xd',
+        over((seed) => plan.equalFlops('sacl_xd', seed, { xd: 'inner' })),
+      ),
       ...methodNames.flatMap((m) =>
         triedRates.map((lr) =>
           row(
@@ -194,9 +201,9 @@ class Planner {
   }
 
   /** As many FLOPs as SACL+XD has at equal epochs. A teacher that is trained before takes half of them. */
-  equalFlops(method: string, seed: number): Experiment {
+  equalFlops(method: string, seed: number, change: Settings = {}): Experiment {
     const { flops } = this.equalEpochs('sacl_xd', 0);
-    return this.#make(method, seed, taught.includes(method) ? this.half : { flops }, this.half, {});
+    return this.#make(method, seed, taught.includes(method) ? this.half : { flops }, this.half, change);
   }
 
   teacher(seed: number, budget: Budget): Experiment {

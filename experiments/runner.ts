@@ -130,7 +130,7 @@ class Runner {
     }
   }
 
-  /** Milliseconds that an experiment will take, as far as those of its kind on this adapter tell. */
+  /** Estimated milliseconds of an experiment, from similar ones on this adapter. */
   #expected({ subject, config }: Experiment): number {
     const alike = this.#lines.filter(
       (line) =>

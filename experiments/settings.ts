@@ -31,7 +31,7 @@ const correlation = { lambda, projector };
 // hold each image several times. With OSS's usual ε a short run's codes stay even over the prototypes.
 const contrast = { queue: 512, ema: 0.99 };
 
-/** What a method gets beside the common recipe: its own numbers, as short runs on few images want them. */
+/** Settings of a method on top of the common recipe, tuned for short runs on few images. */
 const own: Record<string, Settings> = {
   sacl_xd: { ...correlation, alpha, ratio },
   sacl: { ...correlation, ratio },

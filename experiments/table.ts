@@ -18,8 +18,8 @@ export interface TableOptions
 }
 
 /**
- * Makes the runs that are missing, and writes the page anew after each of them. First come the learning rates that are tried, where
- * they are asked for; all else uses the best of each method.
+ * Runs what is missing, and rewrites the page after each run. If requested, learning rates are searched first; the other
+ * runs use the best of each method.
  */
 export async function makeTable(options: TableOptions): Promise<Progress> {
   const { images, seeds, only, page, file, note, minutes } = options;

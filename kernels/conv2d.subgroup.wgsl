@@ -332,7 +332,7 @@ fn upper(w: f32) -> vec4f {
 
 // One thread per up to three neighboring taps of a kernel row x 8 output channels x one input channel, over one split of the
 // rows of dy. A workgroup has one octet of output channels and one split, so its threads read the same dy. Each thread
-// writes partial sums of its own; backward_weight_sum of conv2d.wgsl adds them up.
+// writes its own partial sums; backward_weight_sum of conv2d.wgsl adds them up.
 @compute @workgroup_size(THREADS)
 fn backward_weight_window(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) num: vec3u, @builtin(local_invocation_index) lid: u32,

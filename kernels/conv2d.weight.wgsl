@@ -4,7 +4,7 @@
 //
 // A thread walks down columns of four outputs with all nine taps in registers, so that a row of pixels is loaded once for
 // the three rows of the kernel. Rows are loaded in one place in a loop: with three, SwiftShader takes minutes to compile.
-// Threads: each writes partial sums of its own, so nothing races.
+// Threads: each writes its own partial sums, so there are no data races.
 
 enable subgroups;
 

@@ -110,7 +110,7 @@ export { type Embedder, type Embedding, embedder, Network } from './methods/netw
 export { type OssSettings, oss } from './methods/oss.js';
 export { type RekdSettings, rekd } from './methods/rekd.js';
 export { sacl } from './methods/sacl.js';
-export { saclXd } from './methods/sacl_xd.js';
+export { type Distillation, type SaclXdSettings, saclXd } from './methods/sacl_xd.js';
 export { type SeedSettings, seed } from './methods/seed.js';
 export type { Default, MethodSetting, MethodSpec, Passes, Role } from './methods/settings.js';
 export { sslSmall } from './methods/ssl_small.js';

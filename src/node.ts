@@ -1,6 +1,5 @@
 // All of slimgrad with what needs Node beside it, so that a program has one line to import; `openDevice` is Node's own here.
 export * from './index.js';
-export type { Terminal } from './node/cli/progress.js';
 export type { Dataset, DatasetOptions } from './node/data/dataset.js';
 export { openDataset } from './node/data/datasets.js';
 export { EMOJI_ATTRIBUTION, type EmojiSource, openEmoji } from './node/data/emoji.js';
@@ -34,5 +33,6 @@ export {
   type Session,
   type SessionTrainer,
 } from './node/run/pretrain.js';
+export type { Terminal } from './node/run/progress.js';
 export type { Kernels } from './node/run/run_folder.js';
 export { openSession } from './node/run/session.js';

@@ -108,7 +108,7 @@ export function chosen(random: () => number, host: number, slim: number): number
     .sort((a, b) => a - b);
 }
 
-/** A keep-list in a buffer of its own. */
+/** An index list in a buffer of its own. */
 export function uploadList(device: Device, list: readonly number[]): Binding {
   const buffer = device.buffer('list', list.length * 4);
   device.write(buffer, Uint32Array.from(list));

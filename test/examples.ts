@@ -11,7 +11,9 @@ test.before(async () => {
 test.after(() => playground.close());
 
 const pages = docsPages().filter((page) => !isGuide(page));
-for (const { name, source } of [...pages.flatMap(examplesOf), ...exampleFiles()])
+/** All but `supervised`, whose figures a test below judges. */
+const printing = exampleFiles().filter(({ name }) => name !== 'supervised');
+for (const { name, source } of [...pages.flatMap(examplesOf), ...printing])
   test(name, () => playground.program(name, source));
 
 /** Lines that are neither blank nor comments, nor WGSL. */

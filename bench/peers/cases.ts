@@ -5,7 +5,7 @@ import { generator } from '../../test/random.js';
 export type Layer =
   | { readonly kind: 'conv'; readonly name: string; I: number; O: number; K: number; S: number }
   | { readonly kind: 'depthwise'; readonly name: string; C: number; K: number; S: number }
-  /** Training batch normalization, `name`.weight and `name`.bias (C); running statistics are nobody's business here. */
+  /** Training batch normalization, `name`.weight and `name`.bias (C); running statistics are not compared. */
   | { readonly kind: 'norm'; readonly name: string; C: number; relu: boolean }
   /** The mean of each plane: (N, C, H, W) to (N, C). */
   | { readonly kind: 'pool' }
@@ -36,7 +36,7 @@ export const lambda = 0.0051;
 export const lr = 0.1;
 export const momentum = 0.9;
 
-/** What the network's builders are told; `ours.ts` hands it to the library's own MobileNet-V1. */
+/** Options of the network's builders; `ours.ts` hands it to the library's own MobileNet-V1. */
 export const network = {
   /** Channels and stride of each depthwise-separable block. */
   blocks: [

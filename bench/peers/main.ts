@@ -86,7 +86,7 @@ class Process {
       const { value, done } = await this.#lines.next();
       if (done) throw new Error(this.#errors.trim() || 'the process ended without a word');
       if (value.startsWith('{')) return JSON.parse(value);
-      this.#errors += `${value}\n`; // Dawn prints what nobody caught
+      this.#errors += `${value}\n`; // Dawn prints uncaught errors
     }
   }
 
@@ -244,7 +244,7 @@ async function check(
     ]),
   );
   const { values = {} } = await child.ask({ do: 'sample', at });
-  // of a step's weights it is the change that tells: the weights themselves are right to 1 % without any training
+  // compare the change of a step's weights: the weights themselves are right to 1 % without any training
   const before = c.kind === 'step' ? inputsOf(c, seed) : {};
   const change = (name: string, of: ArrayLike<number | null>) => (i: number, k: number) =>
     (of[of === values[name] ? k : i] ?? Number.NaN) - (before[name]?.[i] ?? 0);

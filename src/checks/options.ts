@@ -46,3 +46,9 @@ export function expectOptions<T extends object>(
   }
   return options;
 }
+
+/** Options over defaults; one that is undefined takes its default. */
+export function withDefaults<D extends object, O extends object>(defaults: D, options: O): D & O {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) } as D & O;
+}

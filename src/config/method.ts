@@ -1,5 +1,6 @@
-// The settings of methods: their rows, made of the table of methods, and the checks across several of them.
+// The settings of methods: their rows, derived from the table of methods, and checks of their combinations.
 import { contrastDefaults } from '../methods/contrast.js';
+import type { Distillation } from '../methods/sacl_xd.js';
 import { type Default, type MethodSetting, settingRanges } from '../methods/settings.js';
 import { isSmall } from '../ops/augment.js';
 import { backbone, type EncoderSpec } from './encoders.js';
@@ -22,7 +23,7 @@ function numberOf(standard: Default, above: Settled): number {
  * A number of the methods that have it, with their own default and range.
  *
  * @param shown the default in words, where it is no number of a method
- * @param otherwise its value with a method that does not have it, which a run's settings name too; default that of the first that does
+ * @param otherwise the value that is stored for methods without it; default that of the first method that has it
  */
 function ownNumber(key: MethodSetting, doc: string, shown?: string, otherwise?: Default): Setting<number> {
   const having = methodsWhere(({ defaults }) => defaults[key] !== undefined);
@@ -66,10 +67,18 @@ export const methodSettings = {
   ),
   embedding: ownNumber('embedding', 'length of the embeddings that are compared'),
   alpha: ownNumber('alpha', 'share of the contrast; the rest, 1 - alpha, is cross distillation', undefined, 1),
+  xd: choice<Distillation>(
+    "distil each encoder from the other one's embeddings, or its own",
+    'cross',
+    ['cross', 'inner'],
+    {
+      only: { key: 'method', values: methodsWhere(({ choices }) => choices?.xd !== undefined) },
+    },
+  ),
   lambda: ownNumber('lambda', 'weight of the off-diagonal correlations'),
   scale: ownNumber('scale', 'factor s of the loss', '196 / projector'),
-  temperature: ownNumber('temperature', 'what similarities are divided by'),
-  teacherTemperature: ownNumber('teacherTemperature', "what the teacher's similarities are divided by"),
+  temperature: ownNumber('temperature', 'temperature of the similarities'),
+  teacherTemperature: ownNumber('teacherTemperature', "temperature of the teacher's similarities"),
   queue: {
     ...ownNumber('queue', 'embeddings of former batches to compare with', '4096 up to 64 px, else 65536'),
     default: (above: Settled) => (isSmall(above.imageSize as number) ? contrastDefaults.queue : 65536),
@@ -90,7 +99,7 @@ interface MethodConfig {
   readonly batch: number;
 }
 
-/** Refuses what a method cannot do: names the setting, and says what was expected, what came, and the remedy. */
+/** Rejects what a method cannot do, naming the setting, the expected and the actual value, and the remedy. */
 export function checkMethod(config: MethodConfig, refuse: (key: keyof MethodConfig, message: string) => never): void {
   const { method, ratio, teacher, queue, neighbors, batch } = config;
   const { networks, teacher: learns, defaults } = methods[method];

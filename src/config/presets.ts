@@ -1,4 +1,4 @@
-/** An encoder of four blocks, and a recipe that teaches it something in a minute of a CPU. */
+/** An encoder of four blocks, and a recipe that trains it noticeably in a minute on a CPU. */
 const small = {
   width: 0.25,
   stemStride: 2,
@@ -14,7 +14,7 @@ const small = {
   checkpointEvery: 50,
 } as const;
 
-/** Ready-made settings, to be spread under one's own: `small` for a first try, `demo` is that on emoji. */
+/** Ready-made settings, to be spread under one's own: `small` for a first try, `demo` the same on emoji. */
 export const presets = {
   small,
   demo: {

@@ -199,11 +199,11 @@ class Reflection {
 
   #checkKept({ name, access, line }: Resource): void {
     const constant = name.toUpperCase();
-    if (access !== 'read') this.#fail(line, `expected var<storage, read> for ${name}, a keep-list, got ${access}`);
+    if (access !== 'read') this.#fail(line, `expected var<storage, read> for ${name}, an index list, got ${access}`);
     if (this.#consts[constant]?.value !== false)
       this.#fail(
         line,
-        `expected const ${constant}: bool = false; for the keep-list ${name}; it is true where one is bound`,
+        `expected const ${constant}: bool = false; for the index list ${name}; it is true where one is bound`,
       );
   }
 

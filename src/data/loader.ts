@@ -113,7 +113,7 @@ export class Loader implements ImageBatch {
   /**
    * Decodes the source as far as the budget goes, nothing where that is 0, and makes the buffers.
    *
-   * @throws ConfigError where an option is out of range; DataError where the source is none, where epochs are asked of a source that is
+   * @throws ConfigError where an option is out of range; DataError if the source is invalid, where epochs are asked of a source that is
    * smaller than a batch, and where an image cannot be had or is larger than the source's `bound`.
    */
   static async open(device: Device, source: ImageSource, options: LoaderOptions): Promise<Loader> {

@@ -6,7 +6,7 @@ import type { ImageSource, RgbaImage, SquareOptions } from './source.js';
 /** What pixels that are not opaque are laid on, wherever an image comes from: mid-gray. */
 export const MID_GRAY = { r: 128, g: 128, b: 128 } as const;
 
-/** An image of a source, checked, on mid-gray. Throws a DataError where it is none, or larger than the source says. */
+/** An image of a source, checked, on mid-gray. Throws a DataError if it is invalid, or larger than the source declares. */
 export async function loadImage(source: ImageSource, item: number, image: 0 | 1): Promise<RgbaImage> {
   const loaded = imageOf(await source.load(item, image), placeOf(source, item, image));
   const { bound } = source;

@@ -106,12 +106,6 @@ export interface FinetuneResult extends SupervisedResult {
 export type Settled = Required<Omit<SupervisedOptions, 'batch' | 'onEpoch'>> &
   Pick<SupervisedOptions, 'batch' | 'onEpoch'>;
 
-/** Options over defaults; one that is undefined takes its default. */
-export function settled<D extends object, O extends object>(standard: D, options: O): D & O {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...standard, ...Object.fromEntries(given) } as D & O;
-}
-
 /** What differs between the ways to train a classifier behind an encoder. */
 interface ClassifierSetting<More extends object> {
   /** For messages. */
@@ -326,7 +320,7 @@ async function descend(
   }
 }
 
-/** The numbers, among a source's images, of those of its items. */
+/** The indices, among a source's images, of its items' images. */
 function imagesOf({ images }: ImageSource, items: readonly number[]): number[] {
   return items.flatMap((item) => Array.from({ length: images }, (_, p) => item * images + p));
 }

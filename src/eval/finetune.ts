@@ -1,5 +1,5 @@
 // Fine-tuning: what the training of a classifier needs to know where all weights are trained.
-import { expectOptions } from '../checks/options.js';
+import { expectOptions, withDefaults } from '../checks/options.js';
 import type { Tensors } from '../core/state.js';
 import type { ImageSource } from '../data/source.js';
 import { checkSize, featuresOf, type WeightedEncoder } from '../inference/features.js';
@@ -9,7 +9,6 @@ import type { Device } from '../runtime/device.js';
 import {
   type FinetuneResult,
   type SupervisedOptions,
-  settled,
   supervisedOptions,
   trainClassifier,
 } from './classifier_training.js';
@@ -44,7 +43,7 @@ export async function finetune(
   test: ImageSource,
   options: SupervisedOptions = {},
 ): Promise<FinetuneResult> {
-  const settings = settled(finetuneDefaults, expectOptions('finetune', options, supervisedOptions));
+  const settings = withDefaults(finetuneDefaults, expectOptions('finetune', options, supervisedOptions));
   const { cropMin, flip } = settings;
   const { backbone, imageSize, square } = encoder;
   checkSize('finetune', encoder);

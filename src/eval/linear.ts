@@ -1,5 +1,5 @@
 // Linear evaluation: what the training of a classifier needs to know of a frozen encoder.
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { Tape } from '../core/tape.js';
 import { eachImage, subset } from '../data/derived.js';
 import type { ImageSource } from '../data/source.js';
@@ -12,7 +12,6 @@ import type { Device } from '../runtime/device.js';
 import {
   type SupervisedOptions,
   type SupervisedResult,
-  settled,
   supervisedOptions,
   trainClassifier,
 } from './classifier_training.js';
@@ -77,7 +76,7 @@ export async function linearEvaluation(
   test: ImageSource,
   options: LinearOptions = {},
 ): Promise<SupervisedResult> {
-  const settings = settled(linearDefaults, expectOptions('linear', options, linearOptions));
+  const settings = withDefaults(linearDefaults, expectOptions('linear', options, linearOptions));
   const { cropMin, flip, schedule, augment, standardize, cacheBytes } = settings;
   const { backbone, imageSize, square, parameters: fixed } = encoder;
   checkSize('linear', encoder);

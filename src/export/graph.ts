@@ -139,7 +139,7 @@ const readersOf = (nodes: readonly Node[], value: Value) =>
   nodes.flatMap((node) => node.inputs.filter((input) => input === value).map(() => node));
 const isOutput = (outputs: Graph['outputs'], value: Value) => [...outputs.values()].includes(value);
 
-/** The name, or it with a number, so that it is none of those that are taken. */
+/** A unique name: the given one, with a number if it is taken. */
 export function unused(name: string, taken: { has(name: string): boolean }): string {
   let found = name;
   for (let i = 2; taken.has(found); i++) found = `${name}_${i}`;

@@ -155,7 +155,7 @@ class Writer {
     this.#names.set(input, 'image');
     const own = new Map(Array.from(outputs, ([name, value]) => [value, name]));
     const names = new Set(parameters.keys());
-    // a layer with parameters is known by their name, all else by what it does
+    // layers with parameters are named after them, others after their op
     for (const node of nodes) {
       const { label = node.op } = node.inputs.find((value) => !this.#names.has(value)) ?? {};
       const name = label.replace(/\.[^.]*$/, '');

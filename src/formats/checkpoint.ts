@@ -13,7 +13,7 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export interface Checkpoint {
   /** Steps done. */
   readonly step: number;
-  /** The run's settings, as they stand in its config.json. */
+  /** What a run must match to be resumed: its settings, as in config.json, or the facts of src/train/checkpoint.ts. */
   readonly config: { readonly [key: string]: Json };
   /** Kernel variant by choice key: another choice gives other last bits. */
   readonly variants: { readonly [key: string]: string };

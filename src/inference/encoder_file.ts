@@ -186,7 +186,7 @@ function readFile<Settings extends Pick<EncoderFile, 'imageSize'>>(
   return { tensors, metadata, config, about: readFields(metadata, config?.imageSize, file) };
 }
 
-/** The side of the images in a run's settings; what is none is refused with that of a file without. */
+/** The image size in a run's settings; an invalid one is rejected like a missing one. */
 function sideOf(text: string): Pick<EncoderFile, 'imageSize'> {
   return { imageSize: Number((parsed(text) as { imageSize?: unknown } | null | undefined)?.imageSize) };
 }

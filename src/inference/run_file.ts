@@ -22,7 +22,7 @@ export function writeConfig(config: TrainConfig): string {
   return texts.get(config) ?? JSON.stringify(identity(config));
 }
 
-/** Back from text. A DataError names `file` where it is none. */
+/** Parses the text; a DataError names `file` if it is invalid. */
 export function readConfig(text: string, file: string): TrainConfig {
   let raw: unknown;
   try {

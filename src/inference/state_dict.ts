@@ -81,7 +81,7 @@ interface Candidate {
   readonly missing: readonly string[];
   /** By our names. */
   readonly misshapen: readonly string[];
-  /** Tensors that lie among the encoder's but are none of it. */
+  /** Tensors next to the encoder's that do not belong to it. */
   readonly extra: readonly string[];
 }
 

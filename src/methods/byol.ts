@@ -1,4 +1,4 @@
-// BYOL: a predictor learns the embeddings of the averaged weights.
+// BYOL: a predictor regresses the embeddings of the averaged weights.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { batchNormLayer } from '../nn/blocks.js';
@@ -22,19 +22,19 @@ export const byolSpec = {
 } as const satisfies MethodSpec;
 
 export interface ByolSettings extends HeadSettings {
-  /** The share of the averaged weights that the first step leaves; it rises to 1 with the last. Default 0.996. */
+  /** Momentum of the averaged weights at the first step, from which it rises to 1; default 0.996. */
   readonly ema?: number;
 }
 
 /**
- * BYOL (Grill et al., 2020): a predictor behind the encoder tells what the averaged weights make of the other view. No
- * image is told apart from another.
+ * BYOL (Grill et al., 2020): a predictor behind the encoder predicts the embedding that the averaged weights give of the other view.
+ * There are no negatives.
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
- *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
+ *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the fraction of the run that is done
  *
- * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all images is nearly the
- * same, and without their mean taken away a short run learns little more than that.
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: an untrained one maps all images to nearly the same
+ * embedding, and without subtracting the mean a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
   const { projector, embedding, ema } = settle('byol', encoder, settings, byolSpec);
@@ -50,9 +50,9 @@ export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
     record(tape, network, views) {
       const { plan } = tape;
       const [a, b] = [views.a(), views.b()];
-      const still = new Tape(plan, { noGrad: true });
+      const noGrad = new Tape(plan, { noGrad: true });
       const targets = plan.phase('average', () =>
-        [a, b].map((x) => l2Normalize(still, embed(network.averagedPass(still), x).z)),
+        [a, b].map((x) => l2Normalize(noGrad, embed(network.averagedPass(noGrad), x).z)),
       );
       const predict = (x: typeof a) => {
         const { features, z } = embed(network.pass(tape), x);

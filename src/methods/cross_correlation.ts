@@ -20,7 +20,7 @@ import { type Networks, oneEncoder, type StepOutputs } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** Defaults of the methods of this loss: α where there are frozen twins, and the units of the projector, are those of the paper. */
+/** Defaults of the methods with this loss: α (with frozen embeddings) and the projector's width are the paper's. */
 export const correlationDefaults = {
   projector: 2048,
   lambda: lossDefaults.lambda,
@@ -28,7 +28,7 @@ export const correlationDefaults = {
 };
 export const distillationDefaults = { alpha: 0.95, ...correlationDefaults };
 
-/** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
+/** The coefficients of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
   /** α; default 0.95. */
   readonly alpha?: number;
@@ -38,13 +38,13 @@ export interface LossSettings {
   readonly scale?: number;
 }
 
-/** What the methods of this loss are told. */
+/** Settings of the methods of this loss. */
 export interface CorrelationSettings extends LossSettings {
   /** D, the width of the projector's three layers; default 2048. */
   readonly projector?: number;
 }
 
-/** Those that also tell how the slim encoder is cut out of its host. */
+/** And how the slim encoder is sliced out of its host. */
 export interface SlicedSettings extends CorrelationSettings, Slicing {}
 
 const lossKinds: Kinds<LossSettings> = { alpha: 'number', lambda: 'number', scale: 'number' };
@@ -54,7 +54,7 @@ const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {
   hostFeatureSlice: 'function',
 };
 
-/** Of a method's settings those of the loss. */
+/** The loss's settings among a method's. */
 export const lossOf = ({ alpha, lambda, scale }: LossSettings): LossSettings => ({ alpha, lambda, scale });
 
 interface Projected {
@@ -91,23 +91,23 @@ const expectEmbedding = (name: string, given: Embedding | undefined) =>
 
 /** Of `minimizeCrossCorrelation`. */
 export interface CrossCorrelationOptions extends LossSettings {
-  /** Embeddings (N, D) of both views that are constants: what cross distillation compares with. */
+  /** Constant embeddings (N, D) of both views: the targets of cross distillation. */
   readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
-  /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.hostFeatureSlice`). */
+  /** The columns of view A's features that correspond to view B's, if their widths differ (`Network.hostFeatureSlice`). */
   readonly hostFeatureSlice?: (features: Tensor) => Tensor;
 }
 
 /**
  * Records the loss of the live embeddings, against each other and against their frozen twins, and the backward passes.
- * A twin that is the live embedding itself stands for one that would equal it bit for bit.
+ * Where a frozen pass would give the live embedding bit for bit, as in `xd`, pass the live embedding as its own twin.
  *
- * Told are `loss`, `sacl`, `xd`, and of each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii, and
- * `offDiagonal.PAIR`, the sum of C_ij² over i ≠ j, with its mean over the pairs (`offDiagonalMean.PAIR`) and λ times it
- * (`offDiagonalLoss.PAIR`). Pairs: `live` (z^A, z^B), `frozenA`, `frozenB` (each with its frozen twin), `features`.
+ * Metrics: `loss`, `sacl`, `xd`, and for each PAIR of batches `onDiagonal.PAIR`, the mean of C_ii; `offDiagonal.PAIR`, the sum of C_ij²
+ * over i ≠ j; `offDiagonalMean.PAIR`, the mean of these; `offDiagonalLoss.PAIR`, λ times the sum. Pairs: `live` (z^A, z^B), `frozenA`
+ * and `frozenB` (an embedding and its frozen twin), `features`.
  *
- * @param live of both views: embeddings (N, D), and the features (N, F) that they are made of
- * @throws ConfigError where α is not from 0 to 1, or weighs frozen twins that are not given; ShapeError where the embeddings are
- * not (N, D) alike, with N > 1
+ * @param live of both views: embeddings (N, D), and the features (N, F) that they are computed from
+ * @throws ConfigError if α is not from 0 to 1, or is below 1 without frozen embeddings; ShapeError if the embeddings are
+ * not all (N, D), with N > 1
  */
 export function minimizeCrossCorrelation(
   tape: Tape,
@@ -150,7 +150,7 @@ export function minimizeCrossCorrelation(
     const [u, v] = [standardize(plan, hostFeatureSlice(live.a.features)), standardize(plan, live.b.features)];
     crossCorrelationLoss(plan, [{ u, v }], [], tensor(slot, 'metrics.features', [1, row], 4 * featuresAt), {
       lambda,
-      scale: 1, // told as they are
+      scale: 1, // only logged
     });
   });
   tape.backward(za, da);

@@ -22,13 +22,13 @@ export const discoSpec = {
 } as const satisfies MethodSpec;
 
 export interface DiscoSettings extends ContrastSettings {
-  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  /** The trained encoder to learn from. Required to record a step. */
   readonly teacher?: Teacher;
 }
 
 /**
- * DisCo (Gao et al., 2022): MoCo-V2, and embeddings of both views that are to be a frozen teacher's. Where those are of
- * another length, an adaptor stands between.
+ * DisCo (Gao et al., 2022): MoCo-V2, with the embeddings of both views regressed onto a frozen teacher's, through a linear layer where
+ * their lengths differ.
  *
  *   L = L_InfoNCE + Σ_n |adapt(z^A_n) − t^A_n|² + Σ_n |adapt(z^B_n) − t^B_n|²,   all rows of length 1
  */

@@ -3,27 +3,27 @@ import type { Tape } from '../core/tape.js';
 import { checkEncoder, checkOneWidth, type Encoder } from '../encoders/encoder.js';
 import { expectModule, type Module } from '../nn/module.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { expectParts, type Network, type NetworkParts, noMethod } from './network.js';
+import { expectParts, type Network, type NetworkParts, notAMethod } from './network.js';
 import type { Teacher } from './teacher.js';
 
-/** Both views of a batch, (N, 3, H, W) each. A view is recorded by its first call, and by that one only. */
+/** Both views of a batch, (N, 3, H, W) each. The first call records a view; later calls return the same tensor. */
 export interface Views {
   readonly a: () => Tensor;
   readonly b: () => Tensor;
 }
 
 /**
- * A way to train: its networks and what it carries from step to step, declared first; and how a step is recorded, once
- * all of that has its memory.
+ * A training method: declares its networks and the state that it carries from step to step, and records a step once all of
+ * that is allocated.
  */
 export interface Method extends NetworkParts {
-  /** The frozen encoder that it learns from, where it does: a run that began with another is not continued. */
+  /** The frozen encoder that it learns from, if it has one. A run is not resumed with a different teacher. */
   readonly teacher?: Teacher;
-  /** The share of the average of the weights that a step leaves: one of `steps`, counted from 0. */
+  /** Momentum m of the averaged weights at a step of `steps`, counted from 0: average ← m · average + (1 − m) · weights. */
   readonly momentum?: (step: number, steps: number) => number;
   /**
-   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. What
-   * gets no gradient is recorded on a tape of the same plan without gradients, `new Tape(tape.plan, { noGrad: true })`.
+   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. Record what
+   * needs no gradient on a noGrad tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
    */
   record(tape: Tape, network: Network, views: Views): StepOutputs;
 }
@@ -34,7 +34,7 @@ export type Networks = Pick<NetworkParts, 'encoders' | 'sliced' | 'heads'>;
 /**
  * The networks of a method with one encoder, exported as both host and slim.
  *
- * @throws ConfigError where the encoder has two widths, for there is one to train
+ * @throws ConfigError if the encoder has two widths: only one is trained
  */
 export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('oneEncoder', encoder, heads);
@@ -43,10 +43,10 @@ export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Netwo
 
 /**
  * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensors
- * need names of their own (`scoped`).
+ * need different names (`prefixed`).
  *
- * @param wide of two widths, its host
- * @throws ConfigError where the small encoder has two widths
+ * @param wide if of two widths, its host is used
+ * @throws ConfigError if the small encoder has two widths
  */
 export function twoEncoders(encoder: Encoder, wide: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('twoEncoders', encoder, heads);
@@ -60,25 +60,25 @@ function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): 
   for (const head of heads) expectModule(where, head);
 }
 
-/** @throws ConfigError, in the name of `where`, where something else is given as a method */
+/** @throws ConfigError, in the name of `where`, if it is not a method */
 export function expectMethod(where: string, method: Method): void {
-  if (typeof Object(method).record !== 'function') throw noMethod(where, method);
+  if (typeof Object(method).record !== 'function') throw notAMethod(where, method);
   expectParts(where, method);
 }
 
-/** What a method has recorded: a step up to the gradients. */
+/** What a method returns when it has recorded a step up to the gradients. */
 export interface StepOutputs {
-  /** Small figures of the last step by name, which the trainer keeps and reads back. */
+  /** Small tensors by name that the trainer reads back after each step. */
   readonly metrics: Readonly<Record<string, Tensor>>;
-  /** Batches (N, D) by name that the trainer keeps, and watches for collapse. The report correlates zA with zB. */
+  /** Batches (N, D) by name whose collapse the trainer measures. The report correlates zA with zB. */
   readonly embeddings: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
-  /** The constants that zA and zB are distilled from, where there are any; kept too. */
+  /** The constants that zA and zB are distilled from, if any; retained too. */
   readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
   /** Recorded after the weights are updated: averages, queues, prototypes. */
   update?(): void;
-  /** The figures in words: `loss`, and its parts. */
-  summarize(figures: Readonly<Record<string, Float32Array>>): { loss: number; [part: string]: number };
+  /** The numbers to log, from the values of `metrics`: `loss` and its parts. */
+  summarize(metrics: Readonly<Record<string, Float32Array>>): { loss: number; [part: string]: number };
 }
 
-/** What is read back of a step, in words. */
+/** The numbers to log of a step. */
 export type Summary = ReturnType<StepOutputs['summarize']>;

@@ -6,11 +6,11 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { StepOutputs } from './method.js';
 
 /**
- * Records the backward of the sum of all losses, scalars by name. Each is told by its name, the sum as `loss`.
+ * Records the backward of the sum of all losses. Each is logged under its name, the sum as `loss`.
  *
  * @param losses (1) each, made on `tape`
- * @param rest what is watched for collapse, (N, D) each, and what is recorded after the weights are updated
- * @throws ValidationError where no parameter led to any of them, as on a frozen tape
+ * @param rest `embeddings`, (N, D) each, and `update`, which records what follows the update of the weights
+ * @throws ValidationError where no parameter led to any of them, as on a tape with noGrad
  */
 export function minimize(
   tape: Tape,
@@ -28,8 +28,8 @@ export function minimize(
   return {
     ...rest,
     metrics: losses,
-    summarize(figures) {
-      const parts = Object.entries(figures).map(([name, [value]]) => [name, value] as const);
+    summarize(metrics) {
+      const parts = Object.entries(metrics).map(([name, [value]]) => [name, value] as const);
       return { ...Object.fromEntries(parts), loss: parts.reduce((sum, [, value]) => sum + value, 0) };
     },
   };

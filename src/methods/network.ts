@@ -13,16 +13,16 @@ import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
-/** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
+/** An encoder's outputs for a view: features h (N, F) of the backbone, and their embedding z (N, D) by its head. */
 export interface Embedding {
   readonly features: Tensor;
   readonly z: Tensor;
 }
 
-/** An encoder with a head behind it. */
+/** An encoder with its head. */
 export type Embedder = (pass: Pass, x: Tensor) => Embedding;
 
-/** The encoder with the head behind it. */
+/** The encoder followed by the head. */
 export function embedder(encoder: Encoder, head: Module): Embedder {
   checkEncoder('embedder', encoder);
   expectModule('embedder', head);
@@ -32,28 +32,28 @@ export function embedder(encoder: Encoder, head: Module): Embedder {
   };
 }
 
-/** What a method trains, and what it carries from step to step. */
+/** The networks that a method trains, and its state between steps. */
 export interface NetworkParts {
-  /** The encoders that a run exports: two widths of one where `sliced`, else two, or the same one twice. */
+  /** The encoders that a run exports: two widths of one if `sliced`, else two, or the same one twice. */
   readonly encoders: Readonly<Record<Width, Encoder>>;
-  /** How the slim encoder is cut out of the host, where it is a slice of it. */
+  /** How the slim encoder is sliced from the host, if it is a slice. */
   readonly sliced: Slicing | false;
-  /** What is trained beside the encoders: projectors, predictors, prototypes. */
+  /** What is trained besides the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
   /** Whether it keeps an average of all weights. */
   readonly averages?: boolean;
-  /** Embeddings of former batches that it keeps: K rows of length D, by name. */
+  /** Queues of embeddings of former batches: K rows of length D, by name. */
   readonly queues?: Readonly<Record<string, readonly [K: number, D: number]>>;
 }
 
-/** The memory of a method: weights, gradients and running statistics of all that it trains, and what it carries beside them. */
+/** The memory of a method: weights, gradients and running statistics of all that it trains, its average and its queues. */
 export class Network {
   readonly parameters: Parameters;
-  /** An average of all weights over the steps, laid out like them, where the method keeps one. It has no running statistics. */
+  /** The EMA of all weights, laid out like them, if the method keeps one. It has no running statistics. */
   readonly average: GPUBuffer | undefined;
-  /** Embeddings of former batches (Q, D), by name. */
+  /** Queues of embeddings of earlier batches (Q, D), by name. */
   readonly queues: Readonly<Record<string, Tensor>>;
-  /** Encoders and heads, in the order in which their weights lie and are drawn. */
+  /** Encoders and heads, in the order in which their weights are stored and initialized. */
   readonly modules: readonly Module[];
   readonly #device: Device;
   readonly #method: NetworkParts;
@@ -78,14 +78,14 @@ export class Network {
     this.queues = Object.fromEntries(Object.entries(queues).map(queue));
   }
 
-  /** Records the average's step towards the weights, by the momentum of the step. */
+  /** Records the update of the average, by the step's momentum. */
   updateAverage(plan: Plan): void {
     if (!this.average) throw new ValidationError('expected a method that keeps an average');
     const { places, size } = this.parameters;
     ema(plan, { weights: this.average, places, size }, this.parameters);
   }
 
-  /** Fills all with first values: the average with those of the weights, queues with random rows of length 1. */
+  /** Initializes everything: the average as a copy of the weights, queues with random rows of length 1. */
   initialize(random: Random): void {
     this.parameters.initialize(random);
     if (this.average) this.#device.copy(this.parameters.weights, this.average);
@@ -93,11 +93,11 @@ export class Network {
   }
 
   /**
-   * Writes trained weights into the encoder whose shapes they have, the host or the slim one; of two encoders, into the slim one.
+   * Writes trained weights into the encoder whose shapes they match, host or slim; with two encoders, into the slim one.
    * The average becomes a copy of all weights, and channels that are selected by norm are selected again by a host's.
    *
    * @param state by the encoder's own names
-   * @param what its name for messages
+   * @param what its name in messages
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite
    */
   async loadEncoder(state: Tensors, what = 'loadEncoder'): Promise<void> {
@@ -111,31 +111,31 @@ export class Network {
     if (this.average) this.#device.copy(this.parameters.weights, this.average);
   }
 
-  /** A training pass. On a frozen tape it leaves no trace: no gradient, no running statistics. */
+  /** A training pass. On a tape with noGrad it leaves no gradient and does not update running statistics. */
   pass(tape: Tape, width: Width = 'host'): Pass {
     return { tape, parameters: this.parameters, width, training: true, updateStats: !tape.noGrad };
   }
 
-  /** A pass through the average of the weights, by batch statistics: on a frozen tape, for nothing there is trained. */
+  /** A pass through the average of the weights, by batch statistics; on a tape with noGrad. */
   averagedPass(tape: Tape): Pass {
     if (!this.average || !tape.noGrad)
       throw new ValidationError(
-        `averagedPass: expected ${this.average ? 'a frozen tape, for no gradient reaches an average' : 'a method that averages'}`,
+        `averagedPass: expected ${this.average ? 'a tape with noGrad, for no gradient reaches an average' : 'a method that averages'}`,
       );
     return { ...this.pass(tape), parameters: this.parameters.withBuffer(this.average) };
   }
 
-  /** Those of the host's features (N, F) that the features of its slice stand for. */
+  /** The columns of the host's features (N, F) that the slim encoder has too. */
   readonly hostFeatureSlice = (features: Tensor): Tensor =>
     this.parameters.slice(features, this.#method.encoders.slim.features);
 
-  /** One encoder's backbone, where it lies and at which width. */
+  /** One encoder's backbone, with its location and width. */
   encoder(width: Width): { module: Encoder; parameters: Parameters; width: Width } {
     const { encoders, sliced } = this.#method;
     return { module: encoders[width], parameters: this.parameters, width: sliced ? width : 'host' };
   }
 
-  /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
+  /** One encoder's backbone as torchvision names and shapes it; slim tensors are slices of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
     const { module, parameters, width: part } = this.encoder(width);
     const state = await parameters.state(module, part);
@@ -149,7 +149,7 @@ export class Network {
   }
 }
 
-/** @throws OutOfMemoryError where a queue is more than one binding of the device can hold */
+/** @throws OutOfMemoryError if a queue exceeds one binding of the device */
 function checkQueue({ limits, name: adapter }: Device, name: string, K: number, D: number): void {
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   if (4 * K * D > most)
@@ -173,18 +173,18 @@ function directions(random: Random, [K, D]: readonly number[]): Float32Array<Arr
   return rows;
 }
 
-/** The error for something else than a method. */
-export function noMethod(where: string, given: unknown): ConfigError {
+/** The error for what is not a method. */
+export function notAMethod(where: string, given: unknown): ConfigError {
   return new ConfigError(
     `${where}: expected a method, as saclXd(encoder) makes one, got ${textOf(given)}; ` +
       'of a configuration it is methodOf(config)',
   );
 }
 
-/** @throws ConfigError, in the name of `where`, where encoders or heads are none */
+/** @throws ConfigError, in the name of `where`, for encoders that are not encoders or heads that are not modules */
 export function expectParts(where: string, parts: NetworkParts): void {
   const { encoders, heads } = Object(parts) as Partial<NetworkParts>;
-  if (!Array.isArray(heads)) throw noMethod(where, parts);
+  if (!Array.isArray(heads)) throw notAMethod(where, parts);
   for (const width of ['host', 'slim'] as const) checkEncoder(`${where}: encoders.${width}`, encoders?.[width]);
   for (const head of heads) expectModule(where, head);
 }

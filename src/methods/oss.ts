@@ -1,4 +1,4 @@
-// OSS: a wide host learns by SwAV, the slim encoder by its assignments.
+// OSS: a wide teacher learns by SwAV, the small encoder by its assignments.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { linearNoBias } from '../nn/mlp.js';
@@ -32,23 +32,23 @@ export const ossSpec = {
 export interface OssSettings extends HeadSettings {
   /** τ of the scores of prototypes; default 0.1. */
   readonly temperature?: number;
-  /** Directions that embeddings are assigned to; default 300. */
+  /** Number of prototypes; default 300. */
   readonly prototypes?: number;
-  /** ε of the assignment, and the iterations that even it out over the prototypes; default those of `sinkhorn`. */
+  /** ε and iterations of the assignment; default those of `sinkhorn`. */
   readonly epsilon?: number;
   readonly sinkhorn?: number;
 }
 
 /**
- * OSS (Choi et al., 2021): a wider teacher learns to tell from one view to which prototypes the other is assigned (SwAV), and
- * beside it the small encoder what the teacher tells.
+ * OSS (Choi et al., 2021): a wider teacher learns to predict from one view to which prototypes the other is assigned (SwAV), and the
+ * small encoder learns the teacher's predictions.
  *
  *   L = ½ CE(Q^B, s^A) + ½ CE(Q^A, s^B) + ½ CE(softmax(s^A/τ), r^A) + ½ CE(softmax(s^B/τ), r^B)
  *   CE(p, s) = −(1/N) Σ_n Σ_k p_nk log softmax_k(s_n/τ),   Q = sinkhorn(s/ε); targets are constants
  *
  * s and r are the scores of the teacher's and of the small encoder's own prototypes, all of length 1.
  *
- * @param wide the teacher that is trained beside the encoder; of two widths, its host
+ * @param wide the teacher, which is trained too; of two widths, its host
  */
 export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {}): Method {
   const settled = settle('oss', encoder, settings, ossSpec);
@@ -76,11 +76,11 @@ export function oss(encoder: Encoder, wide: Encoder, settings: OssSettings = {})
       const losses = plan.phase('loss', () => {
         const scores = taught.map(({ z }) => teacherPrototypes.forward(pass, z));
         const [assignedA, assignedB] = scores.map((s) => sinkhorn(plan, s, { epsilon, iterations }));
-        const still = new Tape(plan, { noGrad: true });
-        const [toldA, toldB] = scores.map((s) => softmax(still, s, { temperature }));
+        const noGrad = new Tape(plan, { noGrad: true });
+        const [predictedA, predictedB] = scores.map((s) => softmax(noGrad, s, { temperature }));
         const [r, q] = small.map(({ z }) => prototypes.forward(pass, z));
         return {
-          distillation: add(tape, half(r, toldA), half(q, toldB)),
+          distillation: add(tape, half(r, predictedA), half(q, predictedB)),
           teacher: add(tape, half(scores[0], assignedB), half(scores[1], assignedA)),
         };
       });

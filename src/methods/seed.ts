@@ -27,18 +27,19 @@ export const seedSpec = {
 } as const satisfies MethodSpec;
 
 export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
-  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  /** The trained encoder to learn from. Required to record a step. */
   readonly teacher?: Teacher;
-  /** τ of the teacher's similarities; default 0.01. */
+  /** Temperature τ of the teacher's similarities; default 0.01. */
   readonly teacherTemperature?: number;
 }
 
 /**
- * SEED (Fang et al., 2021): of one view, the small encoder is to find as similar to itself and to former images what a frozen
- * teacher finds so. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
+ * SEED (Fang et al., 2021): on one view, the small encoder learns the similarities that a frozen teacher finds between the image and
+ * those of a queue. Its embedding is as long as the teacher's features, which are the queue; its head's hidden layer is as wide as
  * its own features by default.
  *
- *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   p = softmax over j of ( · t_n / τ, · queue_j / τ), of the teacher's t_n or the small z_n
+ *   L = −(1/N) Σ_n Σ_j p^T_nj log p^S_nj,   k = (t_n, queue_1, …, queue_K) with the teacher's embedding t_n
+ *   p^T_n = softmax_j(t_n · k_j / τ_T),   p^S_n = softmax_j(z_n · k_j / τ)
  */
 export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
   const settled = settle('seed', encoder, settings, seedSpec);
@@ -57,8 +58,8 @@ export function seed(encoder: Encoder, settings: SeedSettings = {}): Method {
       const target = teacherFeatures(tape, teacher, a);
       const { features, z } = plan.phase('encoder', () => embed(network.pass(tape), a));
       const loss = plan.phase('loss', () => {
-        const still = new Tape(plan, { noGrad: true });
-        const taught = softmax(still, contrastiveLogits(still, target, target, queue), {
+        const noGrad = new Tape(plan, { noGrad: true });
+        const taught = softmax(noGrad, contrastiveLogits(noGrad, target, target, queue), {
           temperature: teacherTemperature,
         });
         return softmaxCrossEntropy(tape, contrastiveLogits(tape, z, target, queue), taught, { temperature });

@@ -57,7 +57,7 @@ export function largestOf(row: Float32Array): number {
 /**
  * Counts (K, K) of true labels (rows) against predicted ones (columns).
  *
- * @throws ShapeError where a label is none of the K classes
+ * @throws ShapeError if a label is not one of the K classes
  */
 export function confusionMatrix(
   labels: ArrayLike<number>,

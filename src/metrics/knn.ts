@@ -25,7 +25,7 @@ export const knnDefaults = { k: 20, temperature: 0.07 };
 export interface KnnOptions {
   /** Neighbors that vote; default 20. */
   k?: number;
-  /** What similarities are divided by, above 0; default 0.07. */
+  /** Temperature of the similarities, above 0; default 0.07. */
   temperature?: number;
 }
 

@@ -1,6 +1,6 @@
 // AdamW.
 import { expectArguments } from '../checks/arguments.js';
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { adamw as kernel } from '../generated/adamw.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -12,7 +12,6 @@ import {
   type OptimizerOptions,
   optimizerOf,
   type Trainable,
-  withDefaults,
   within,
 } from './optimizer.js';
 
@@ -22,7 +21,7 @@ export interface AdamWOptions extends OptimizerOptions {
   eps?: number;
   /** Decoupled: w *= 1 − lr·weightDecay; default 1e-4. */
   weightDecay?: number;
-  /** Decay tensors of one dimension too, that is biases and batchnorm. */
+  /** Also decay one-dimensional tensors, i.e. biases and batchnorm. */
   decayAll?: boolean;
 }
 
@@ -36,8 +35,8 @@ const adamwOptions: Kinds<AdamWOptions> = {
 };
 
 /**
- * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
- * bias corrections follow from the plan's own count of steps.
+ * Records the AdamW update of all weights (Loshchilov and Hutter), in one dispatch if they fit into one binding. The bias
+ * corrections use the plan's step count.
  */
 export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], options: AdamWOptions = {}): Optimizer {
   const { beta1, beta2, eps, weightDecay, decayAll } = withDefaults(

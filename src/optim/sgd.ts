@@ -1,19 +1,11 @@
 // SGD with momentum and weight decay.
-import { expectOptions, type Kinds } from '../checks/options.js';
+import { expectOptions, type Kinds, withDefaults } from '../checks/options.js';
 import { ConfigError } from '../errors.js';
 import { sgd as kernel } from '../generated/sgd.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { sgdDefaults } from './defaults.js';
-import {
-  decayTable,
-  type Optimizer,
-  type OptimizerOptions,
-  optimizerOf,
-  type Trainable,
-  withDefaults,
-  within,
-} from './optimizer.js';
+import { decayTable, type Optimizer, type OptimizerOptions, optimizerOf, type Trainable, within } from './optimizer.js';
 
 export interface SgdOptions extends OptimizerOptions {
   /** Default 0.9. */
@@ -21,7 +13,7 @@ export interface SgdOptions extends OptimizerOptions {
   /** Default 1e-4. */
   weightDecay?: number;
   nesterov?: boolean;
-  /** Decay tensors of one dimension too, that is biases and batchnorm; default true. */
+  /** Also decay one-dimensional tensors, i.e. biases and batchnorm; default true. */
   decayAll?: boolean;
 }
 
@@ -34,8 +26,8 @@ const sgdOptions: Kinds<SgdOptions> = {
 };
 
 /**
- * Records what updates all weights, in one dispatch where they can be bound at once: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
- * w −= lr·(g + m·buf).
+ * Records the update of all weights, in one dispatch if they fit into one binding: g = grad + wd·w; buf = m·buf + g;
+ * w −= lr·buf, or with Nesterov w −= lr·(g + m·buf).
  */
 export function sgd(plan: Plan, trained: Trainable | readonly Tensor[], options: SgdOptions = {}): Optimizer {
   const {

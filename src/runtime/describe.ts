@@ -48,7 +48,7 @@ export function bindingsOf({ kernel, entry, bindings }: Dispatch, written: boole
 /** A binding's tensor and shape, or the label of its memory: `"x" (4, 16)`. */
 export function nameOf(binding: Binding): string {
   if (!isShaped(binding)) return `"${binding.storage.label}"`;
-  const lists = binding.keptRows || binding.keptColumns ? ' by keep-lists' : '';
+  const lists = binding.keptRows || binding.keptColumns ? ' by index lists' : '';
   return `"${binding.label}" (${binding.shape.join(', ')})${lists}`;
 }
 

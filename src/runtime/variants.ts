@@ -46,7 +46,7 @@ export function chooseVariant<C extends Variant>(
 }
 
 /** Whether a key is of a single choice, as `tune` returns, and not of a group of choices. */
-const isNumbered = (key: string) => key.includes(' ');
+export const isNumbered = (key: string) => key.includes(' ');
 
 /** Checks that variants are names. */
 export function expectVariantNames(variants: Readonly<Record<string, unknown>>): void {

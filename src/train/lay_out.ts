@@ -8,37 +8,37 @@ import { factsOf, readRun } from './checkpoint.js';
 import { type Settled, settleOptions, type TrainerOptions } from './options.js';
 import { type Schedule, scheduleOf } from './schedule.js';
 
-/** What is known of a run before anything of it is on the device. */
+/** A run as it is set up before anything of it is on the device. */
 export interface Laid {
   readonly schedule: Schedule;
   readonly options: Settled;
-  /** What a checkpoint of it has in common with it. */
+  /** What a checkpoint must match to be resumed by this run. */
   readonly facts: Checkpoint['config'];
-  /** The weights that an encoder starts from. */
+  /** Initial weights of an encoder. */
   readonly init: Tensors | undefined;
-  /** Where it goes on from. */
+  /** The checkpoint to resume from. */
   readonly before: Checkpoint | undefined;
 }
 
 /**
  * A run of a method on a source of images.
  *
- * @throws ConfigError for options that are wrong or do not go with the method and the images; DataError for a checkpoint of
+ * @throws ConfigError for options that are invalid or do not match the method and the images; DataError for a checkpoint of
  * another run
  */
 export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
-  const { resume, init, ...options } = settleOptions(given); // what was read is not kept
+  const { resume, init, ...options } = settleOptions(given); // so that their bytes can be freed
   checkMethod(method, given, options.imageSize);
   const schedule = scheduleOf(options, source);
   const facts = factsOf(options, schedule, source, init);
   const before = resume && readRun(resume, facts);
-  // another adapter may not have them
+  // another adapter may lack them
   const variants = { ...options.variants, ...(before?.adapter === device.name && before.variants) };
-  const began = before && { init: before.config.init ?? null }; // resumed without init: as it began
+  const began = before && { init: before.config.init ?? null }; // resumed without init: keeps its own
   return { schedule, options: { ...options, variants }, facts: { ...facts, ...began }, init, before };
 }
 
-/** Checks that a method is one, and that options go with it. */
+/** Checks the method, and that the options match it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
   expectMethod('Trainer', method);
   const { encoders, sliced } = method;
@@ -52,7 +52,7 @@ function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions
   for (const [name, value] of Object.entries({ sliceEvery, sliceWarmup }))
     if (value !== undefined && !lists)
       throw new ConfigError(
-        `Trainer: expected ${name} with a method that slices by keep-lists alone, got ${value}; leave it out, or give the ` +
+        `Trainer: expected ${name} with a method of slice 'l1' alone, got ${value}; leave it out, or give the ` +
           "method { slice: 'l1' }",
       );
 }

@@ -1,6 +1,7 @@
 // The options of a trainer, their defaults and ranges.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { isWithin, type Range, rangeText } from '../checks/range.js';
+import { show } from '../checks/show.js';
 import type { Parameters } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { ConfigError } from '../errors.js';
@@ -9,59 +10,59 @@ import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Precision } from '../tensor/tensor.js';
-import { defaultEpochs, mostSteps, show } from './schedule.js';
+import { defaultEpochs, mostSteps } from './schedule.js';
 
-/** How a `Trainer` trains; all may be left out, and then is the paper's recipe for small images. */
+/** How a `Trainer` trains. All are optional; the defaults are the paper's recipe for small images. */
 export interface TrainerOptions {
   /** Images in a step, default 256; a last partial batch of an epoch is dropped. */
   readonly batch?: number;
-  /** Passes over the images: 100 where neither these nor `steps` are given. */
+  /** Passes over the images; default 100, unless `steps` is given. */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
   readonly steps?: number;
   /** Steps of linear warm-up; default 10 epochs, at most 10 % of the steps. */
   readonly warmup?: number;
-  /** Records the update of all weights, once into every plan of a step; default `lars`. */
+  /** Records the update of all weights, once per plan of a step; default `lars`. */
   readonly optimizer?: (plan: Plan, parameters: Parameters) => Optimizer;
   /** Peak learning rate for a batch of 256, scaled by batch / 256; default 0.3 for `lars`, required with another optimizer. */
   readonly lr?: number;
-  /** Side of the views in pixels, default 32; of `views`, that of the first. */
+  /** Side of the views in pixels; default 32, or the size of view A where `views` are given. */
   readonly imageSize?: number;
   /** The random transformations of view A and view B; default `defaultViews(imageSize)`. */
   readonly views?: readonly [Augmentation, Augmentation];
-  /** How the encoders' activations are kept, all else being f32; default f32. */
+  /** Storage of the encoders' activations, everything else is f32; default f32. */
   readonly precision?: Precision;
-  /** Make batchnorm outputs again in the backward, where less memory is worth the time; the bits are the same. */
+  /** Recompute batchnorm outputs in the backward: less memory, more time, the same bits. */
   readonly recompute?: boolean;
-  /** Of first weights, the order of the images and the views' chance; default 0. */
+  /** Seeds the initial weights, the order of the images and the random views; default 0. */
   readonly seed?: number;
-  /** Of a method that slices by keep-lists: steps between selections of channels, default 1000, */
+  /** Steps between selections of channels, for a method with `slice: 'l1'`; default 1000. */
   readonly sliceEvery?: number;
-  /** and steps before the first selection by trained weights; default the warm-up. */
+  /** Steps before channels are first selected by trained weights, for a method with `slice: 'l1'`; default `warmup`. */
   readonly sliceWarmup?: number;
-  /** Kernel variants to use, as a checkpoint names them. */
+  /** Kernel variants to use, by the names in a checkpoint. */
   readonly variants?: Readonly<Record<string, string>>;
   /**
-   * Finds the kernels' variants that are fastest on the adapter, from a step as it is recorded: `tune`, or of your own; `variants`
-   * stand where they name one.
+   * Selects the kernel variants that are fastest on the adapter, from the recorded step: `tune`, or a custom function;
+   * `variants` take precedence.
    */
   readonly tune?: (plan: Plan) => Promise<Readonly<Record<string, string>>>;
   /** Called as pipelines are compiled. */
   readonly onCompile?: (done: number, total: number) => void;
   /**
-   * Weights that an encoder starts from in place of random ones, by its own names: `state` of `readEncoder`, say. Of the host's
-   * shapes they are the host's, of the slim encoder's its slice of the host; with two encoders they are the slim one's. What is
-   * behind it, and running statistics that they do not have, begin as ever. A run that is resumed needs them no more.
+   * Weights to start from instead of random ones, by the encoder's own names, such as `state` of `readEncoder`. They are loaded into
+   * the host or into its slice, whichever has their shapes; with two encoders, into the slim one. Heads start as usual. A resumed
+   * run does not need them.
    */
   readonly init?: Tensors;
-  /** What `checkpoint()` gave: the run goes on from there. */
+  /** The result of `checkpoint()`: the run continues from there. */
   readonly resume?: Uint8Array;
 }
 
 /** Defaults. */
 export const trainerDefaults = { batch: 256, epochs: defaultEpochs, lr: 0.3, imageSize: 32, seed: 0, sliceEvery: 1000 };
 
-/** What numbers may be. */
+/** Ranges of numeric options. */
 export const ranges = {
   batch: { min: 2, max: 65536, whole: true },
   epochs: { min: 1, max: mostSteps, whole: true },
@@ -74,7 +75,7 @@ export const ranges = {
   sliceWarmup: { min: 0, whole: true },
 } as const;
 
-/** Options that were checked, and those that decide what a run computes completed. */
+/** Checked options; those that decide what a run computes are filled in. */
 export type Settled = Omit<TrainerOptions, Completed> & Required<Pick<TrainerOptions, Completed>>;
 
 type Completed =
@@ -128,9 +129,9 @@ const rules = {
 const known = Object.fromEntries(Object.keys(rules).map((key) => [key, 'any'])) as Kinds<TrainerOptions>;
 
 /**
- * Options as they are used, checked and completed.
+ * Options, checked and completed.
  *
- * @throws ConfigError that names one that is unknown, wrong, or goes not with the others
+ * @throws ConfigError naming an option that is unknown, invalid, or incompatible with others
  */
 export function settleOptions(options: TrainerOptions): Settled {
   const refuse = (message: string): never => {

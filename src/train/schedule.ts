@@ -1,12 +1,13 @@
-// The length of a run and the course of its learning rate.
+// The length of a run and its learning rate schedule.
+import { show } from '../checks/show.js';
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Rates } from '../optim/schedule.js';
 
-/** What a word of the kernels counts. */
+/** The largest number of a step: a u32 in the kernels. */
 export const mostSteps = 2 ** 32 - 1;
 
-/** How long a run is, and the course of its learning rate, once the number of training images is known. */
+/** The length of a run and its learning rate schedule, once the number of training images is known. */
 export interface Schedule extends Rates {
   /** Steps in all. */
   readonly steps: number;
@@ -17,7 +18,7 @@ export interface Schedule extends Rates {
   readonly peak: number;
 }
 
-/** What a schedule is made of; a run's length is told by epochs or by steps. */
+/** What a schedule is made of; a run's length is given in epochs or in steps. */
 export interface Length {
   readonly batch: number;
   readonly epochs?: number | null;
@@ -29,9 +30,9 @@ export interface Length {
 }
 
 /**
- * Steps, steps an epoch, warm-up and peak learning rate of a run on `images`; a last partial batch is dropped.
+ * Steps, steps per epoch, warm-up and peak learning rate of a run on `images`; a last partial batch is dropped.
  *
- * @throws ConfigError where there are fewer images than one batch, or the steps are too many, or fewer than the warm-up
+ * @throws ConfigError if there are fewer images than a batch, too many steps, or fewer than the warm-up
  */
 export function scheduleOf(
   { batch, epochs, steps: counted, warmup: asked, lr }: Length,
@@ -55,12 +56,5 @@ export function scheduleOf(
   return { steps, stepsPerEpoch, warmup, peak: (lr * batch) / 256 };
 }
 
-/** Of a run whose length is told by nothing. */
+/** Of a run whose length is not given. */
 export const defaultEpochs = 100;
-
-/** A value as messages show it. */
-export function show(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const json = JSON.stringify(value) ?? typeof value;
-  return json.length > 60 ? `${json.slice(0, 57)}...` : json;
-}

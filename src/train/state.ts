@@ -6,25 +6,25 @@ import type { Network } from '../methods/network.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { Device } from '../runtime/device.js';
 
-/** Buffers that lie like the weights, by what their tensors' names begin with in a checkpoint. */
-function alike({ average }: Network, moments: Optimizer['moments']): [prefix: string, buffer: GPUBuffer][] {
+/** Buffers with the layout of the weights, by the prefix of their tensors' names in a checkpoint. */
+function shapedAsWeights({ average }: Network, moments: Optimizer['moments']): [prefix: string, buffer: GPUBuffer][] {
   return Object.entries({ ...(average && { average }), ...moments });
 }
 
-/** Where a run's state is, beside the network's own. */
+/** State of a run outside its network. */
 export interface Held {
-  /** Of the optimizer, laid out like the weights. */
+  /** The optimizer's, laid out like the weights. */
   readonly moments: Optimizer['moments'];
-  /** What tells the teacher from another, where there is one. */
+  /** Fingerprint of the teacher, if there is one. */
   readonly teacher: Float32Array | undefined;
 }
 
 const teacherName = 'teacher.fingerprint';
 
-/** Every tensor that defines a run: weights, running statistics, what the method carries, and the optimizer's moments. */
+/** Every tensor that defines a run: weights, running statistics, the state of the method, and the optimizer's moments. */
 export async function saveState(device: Device, network: Network, { moments, teacher }: Held): Promise<Tensors> {
   const tensors: Tensors = await network.parameters.read();
-  for (const [prefix, buffer] of alike(network, moments)) {
+  for (const [prefix, buffer] of shapedAsWeights(network, moments)) {
     const values = new Float32Array(await device.read(buffer));
     for (const { name, shape, offset, length } of network.parameters.places)
       tensors.set(`${prefix}.${name}`, { shape, data: values.slice(offset, offset + length) });
@@ -36,12 +36,12 @@ export async function saveState(device: Device, network: Network, { moments, tea
 }
 
 /**
- * @throws DataError that lists every tensor that is missing, extra or of another shape, or says that the teacher is another
+ * @throws DataError listing every tensor that is missing, extra or of another shape, or saying that the teacher differs
  */
 export function checkLoad(network: Network, { moments, teacher }: Held, tensors: Tensors): void {
   const { parameters, queues } = network;
   const { shapes, places } = parameters;
-  const buffers = alike(network, moments);
+  const buffers = shapedAsWeights(network, moments);
   const expected = new Map<string, readonly number[]>([
     ...shapes,
     ...buffers.flatMap(([prefix]) => places.map(({ name, shape }) => [`${prefix}.${name}`, shape] as const)),
@@ -49,7 +49,7 @@ export function checkLoad(network: Network, { moments, teacher }: Held, tensors:
     ...(teacher ? [[teacherName, [teacher.length]] as const] : []),
   ]);
   const taught = tensors.get(teacherName)?.data;
-  // first: one of other features has tensors of other shapes as well, which say less
+  // first: a teacher with other features changes tensor shapes too, and that message would say less
   if (taught && teacher?.some((value, i) => value !== taught[i]))
     throw new DataError(
       'checkpoint: the run learns from another teacher; resume with the encoder (--teacher) that it began with',
@@ -57,7 +57,7 @@ export function checkLoad(network: Network, { moments, teacher }: Held, tensors:
   checkState(tensors, expected, 'checkpoint');
 }
 
-/** Puts what `saveState` gave, and `checkLoad` finds right, in its place. */
+/** Loads the result of `saveState`, after `checkLoad`. */
 export async function loadState(
   device: Device,
   network: Network,
@@ -69,7 +69,7 @@ export async function loadState(
   const saved = (name: string) => (tensors.get(name) as { data: Float32Array }).data;
   const own = parameters.shapes;
   parameters.load(new Map([...tensors].filter(([name]) => own.has(name))), 'checkpoint');
-  for (const [prefix, buffer] of alike(network, moments))
+  for (const [prefix, buffer] of shapedAsWeights(network, moments))
     for (const { name, offset } of places) device.write(buffer, saved(`${prefix}.${name}`), offset * 4);
   for (const [name, queue] of Object.entries(queues)) device.write(queue, saved(name));
   await device.settled();

@@ -1,4 +1,4 @@
-// A recorded training step: views, the method's passes and loss, the optimizer, what is read back.
+// A recorded training step: views, the method's passes and loss, the optimizer, metrics.
 import { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Method, StepOutputs, Summary } from '../methods/method.js';
@@ -17,24 +17,24 @@ import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 import { augmentedViews } from './views.js';
 
-/** What a step is recorded from. */
+/** The inputs of the recording. */
 interface StepParts {
   readonly method: Method;
   readonly schedule: Schedule;
   readonly options: Settled;
 }
 
-/** A training step, recorded: one plan from images to updated weights, and what it leaves to be read. */
+/** A recorded training step: one plan from images to updated weights, and its outputs. */
 export class TrainingStep {
   readonly plan: Plan;
   readonly #method: Method;
   readonly #schedule: Schedule;
   readonly #device: Device;
   readonly #seed: number;
-  readonly #objective: StepOutputs;
+  readonly #outputs: StepOutputs;
   readonly #optimizer: Optimizer;
-  #figures: Readback | undefined;
-  #watched: Readback | undefined;
+  #metrics: Readback | undefined;
+  #embeddings: Readback | undefined;
 
   /** Records a step; `compile()` makes it ready to run. */
   constructor(plan: Plan, { method, schedule, options }: StepParts, network: Network, images: ImageBatch) {
@@ -45,18 +45,18 @@ export class TrainingStep {
     this.plan = plan;
     const { parameters } = network;
     plan.clear({ storage: parameters.grads, offset: 0, bytes: parameters.size * 4 });
-    this.#objective = method.record(
+    this.#outputs = method.record(
       new Tape(plan, { recompute: options.recompute }),
       network,
       augmentedViews(plan, images, options),
     );
-    const { metrics: figures, embeddings: watched } = this.#objective;
-    for (const [name, told] of Object.entries({ ...figures, ...watched })) {
-      if (told.half || told.integer || !isDense(told))
+    const { metrics, embeddings } = this.#outputs;
+    for (const [name, output] of Object.entries({ ...metrics, ...embeddings })) {
+      if (output.half || output.integer || !isDense(output))
         throw new ShapeError(
-          `train: expected ${name} to be a dense f32 tensor, got ${viewText(told)}; copy it by contiguous()`,
+          `train: expected ${name} to be a dense f32 tensor, got ${viewText(output)}; copy it by contiguous()`,
         );
-      plan.retain(told);
+      plan.retain(output);
     }
     this.#optimizer = plan.phase('optimizer', () => options.optimizer(plan, parameters));
     plan.assertReached();
@@ -65,11 +65,11 @@ export class TrainingStep {
       throw new ConfigError(
         `train: expected an optimizer without a learning rate of its own, got ${own}; give lr to the trainer, which has a schedule`,
       );
-    plan.phase('update', () => this.#objective.update?.());
+    plan.phase('update', () => this.#outputs.update?.());
     checkAverage(plan, network, method);
   }
 
-  /** What the optimizer carries from step to step, laid out like the weights. */
+  /** The optimizer's state, laid out like the weights. */
   get moments(): Optimizer['moments'] {
     return this.#optimizer.moments;
   }
@@ -85,8 +85,8 @@ export class TrainingStep {
       Object.fromEntries(
         Object.entries(tensors).map(([name, x]) => [name, { ...this.plan.resolve(x), bytes: numel(x.shape) * 4 }]),
       );
-    this.#figures = new Readback(this.#device, 'figures', ranges(this.#objective.metrics));
-    this.#watched = new Readback(this.#device, 'watched', ranges(this.#objective.embeddings));
+    this.#metrics = new Readback(this.#device, 'metrics', ranges(this.#outputs.metrics));
+    this.#embeddings = new Readback(this.#device, 'embeddings', ranges(this.#outputs.embeddings));
   }
 
   /** Submits the run's step, counted from 0. Its rate is known at once, its log when the GPU is done. */
@@ -94,16 +94,16 @@ export class TrainingStep {
     const lr = learningRate(step, this.#schedule);
     const ema = this.#method.momentum?.(step, this.#schedule.steps) ?? 1;
     this.plan.run({ step, seed: this.#seed, lr, ema });
-    const figures = (this.#figures as Readback).snapshot();
-    return { lr, log: figures.then((values) => this.#objective.summarize(values)) };
+    const metrics = (this.#metrics as Readback).snapshot();
+    return { lr, log: metrics.then((values) => this.#outputs.summarize(values)) };
   }
 
-  /** Mean standard deviation and effective rank of what is watched, `std.zA` and so on. */
+  /** Mean standard deviation and effective rank of the embeddings, `std.zA` and so on. */
   async measureCollapse(): Promise<Record<string, number>> {
     const found: Record<string, number> = {};
-    const batches = await (this.#watched as Readback).snapshot();
-    for (const [name, { shape }] of Object.entries(this.#objective.embeddings)) {
-      if (!batches[name].every(Number.isFinite)) continue; // the loss tells
+    const batches = await (this.#embeddings as Readback).snapshot();
+    for (const [name, { shape }] of Object.entries(this.#outputs.embeddings)) {
+      if (!batches[name].every(Number.isFinite)) continue; // the loss shows it
       const { meanStd, effectiveRank } = collapse(batches[name], shape[1]);
       found[`std.${name}`] = meanStd;
       found[`effectiveRank.${name}`] = effectiveRank;
@@ -113,19 +113,19 @@ export class TrainingStep {
 
   /** C of zA and zB of the last step, its first 256 rows and columns at most. */
   async correlation(): Promise<Correlation> {
-    const { zA, zB } = await (this.#watched as Readback).snapshot();
-    return correlation(zA, zB, this.#objective.embeddings.zA.shape[1], 256);
+    const { zA, zB } = await (this.#embeddings as Readback).snapshot();
+    return correlation(zA, zB, this.#outputs.embeddings.zA.shape[1], 256);
   }
 
   dispose(): void {
-    this.#figures?.dispose();
-    this.#watched?.dispose();
+    this.#metrics?.dispose();
+    this.#embeddings?.dispose();
     this.#optimizer.dispose();
     this.plan.dispose();
   }
 }
 
-/** Checks that an average that a method keeps is moved by each step, and by how much. */
+/** Checks that an average that a method keeps is updated by each step, and has a momentum. */
 function checkAverage(plan: Plan, { average }: Network, { momentum }: Pick<Method, 'momentum'>): void {
   if (!average) return;
   const moves = plan.dispatches.some(({ label }) => label === 'ema.update');

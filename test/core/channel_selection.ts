@@ -1,4 +1,4 @@
-// Slices by keep-lists: which channels are kept, what kernels make of them, and runs that select channels anew.
+// Slices by index lists: which channels are kept, what kernels make of them, and runs that select channels anew.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseConfig } from '../../src/config/settings.js';

@@ -33,7 +33,7 @@ const encoder = mobilenetV1({
 const whole = sequential(encoder, projector(encoder.features, 10));
 const make = (slicing: Slicing = {}) => new Parameters(device, whole.parameters, whole.statistics, slicing);
 
-/** Fills all but the keep-lists anew. */
+/** Fills all but the index lists anew. */
 function fill(parameters: Parameters): void {
   for (const [name, shape] of parameters.shapes)
     if (!name.startsWith('kept.')) parameters.write(name, randoms(random, numel(shape)));
@@ -78,7 +78,7 @@ test('two states at once are refused, and the first is loaded', async () => {
   assert.equal(plain(await parameters.state(encoder, 'slim')), plain(saved), `seed ${seed}`);
 });
 
-test('all that was read is loaded into another network, keep-lists too', async () => {
+test('all that was read is loaded into another network, index lists too', async () => {
   for (const slice of sliceModes) {
     using parameters = make({ slice });
     using other = make({ slice });

@@ -1,4 +1,4 @@
-// Kernels of a user's own on a device: dense tensors, slices by strides and by keep-lists, whole numbers, f16; and code that the
+// Kernels of a user's own on a device: dense tensors, slices by strides and by index lists, whole numbers, f16; and code that the
 // driver refuses.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -76,7 +76,7 @@ function recordSlice(plan: Plan, w: Tensor, y: Tensor): void {
   });
 }
 
-test('a slim slice is read by its strides, and by keep-lists', async () => {
+test('a slim slice is read by its strides, and by index lists', async () => {
   const [R, C, r, c] = [9, 7, 4, 3];
   const host = randoms(random, R * C);
   const whole = upload(device, 'host', [R, C], host);

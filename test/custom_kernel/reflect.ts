@@ -136,13 +136,13 @@ const refused: Record<string, [code: string, message: RegExp]> = {
     `${x}\n${y}\noverride N: u32 = 3;\n${body}`,
     /, line 3: .* override N; declare const N: TYPE = VALUE/,
   ],
-  'a keep-list without its constant': [
+  'an index list without its constant': [
     `alias Kept = u32;\n${x}\n@group(0) @binding(3) var<storage, read> kept: array<Kept>;\n${y}\n${body}`,
-    /, line 3: expected const KEPT: bool = false; for the keep-list kept/,
+    /, line 3: expected const KEPT: bool = false; for the index list kept/,
   ],
-  'a keep-list that is written': [
+  'an index list that is written': [
     `alias Kept = u32;\nconst KEPT: bool = false;\n@group(0) @binding(3) var<storage, read_write> kept: array<Kept>;\n${x}\n${y}\n${body}`,
-    /, line 3: expected var<storage, read> for kept, a keep-list, got read_write$/,
+    /, line 3: expected var<storage, read> for kept, an index list, got read_write$/,
   ],
   'a known alias of another type': [
     `${x}\nalias Stored = vec2f;\n${y}\n${body}`,

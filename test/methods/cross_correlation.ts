@@ -13,14 +13,20 @@ import {
   minimizeCrossCorrelation,
 } from '../../src/methods/cross_correlation.js';
 import type { Method } from '../../src/methods/method.js';
-import { Network } from '../../src/methods/network.js';
+import { minimize } from '../../src/methods/minimize.js';
+import { embedder, Network } from '../../src/methods/network.js';
 import { sacl } from '../../src/methods/sacl.js';
-import { saclXd } from '../../src/methods/sacl_xd.js';
+import { type SaclXdSettings, saclXd } from '../../src/methods/sacl_xd.js';
 import { xd } from '../../src/methods/xd.js';
+import { projector } from '../../src/nn/projector.js';
+import { add } from '../../src/ops/add.js';
+import { detach } from '../../src/ops/copy.js';
+import { crossCorrelation } from '../../src/ops/cross_correlation.js';
+import { scale } from '../../src/ops/elementwise.js';
 import type { Device } from '../../src/runtime/device.js';
 import { metaDevice } from '../../src/runtime/meta.js';
 import { Plan } from '../../src/runtime/plan.js';
-import { transient } from '../../src/tensor/tensor.js';
+import { type Tensor, transient } from '../../src/tensor/tensor.js';
 import { close, upload } from '../check.js';
 import { openTestDevice } from '../device.js';
 import { generator, randoms } from '../random.js';
@@ -80,6 +86,46 @@ test('xd without frozen passes equals the method with them at ratio 1', async ()
     1e-6,
   );
   close(short.gradients, frozen.gradients, 'gradients', 1e-5);
+});
+
+test('with xd inner each encoder is distilled from its own embedding, as a sum of losses on the tape has it', async () => {
+  const inner = (encoder: Encoder, settings: SaclXdSettings) => saclXd(encoder, { ...settings, xd: 'inner' });
+  const settings = { alpha: 0.6, lambda: 0.02, scale: 0.5 };
+  const at1 = await gradientsOf(inner, 1, settings);
+  const lone = await gradientsOf(xd, 1, settings);
+  close(at1.gradients, lone.gradients, 'at ratio 1 it is xd', 1e-5);
+
+  /** The same loss of ops that are tested by themselves. */
+  const summed = (encoder: Encoder, { projector: D = 0, alpha = 0, ...loss }: CorrelationSettings): Method => {
+    const head = projector(encoder.features, D);
+    const embed = embedder(encoder, head);
+    return {
+      encoders: { host: encoder, slim: encoder },
+      sliced: {},
+      heads: [head],
+      record(tape, network, views) {
+        const a = embed(network.pass(tape, 'host'), views.a());
+        const b = embed(network.pass(tape, 'slim'), views.b());
+        const of = (u: Tensor, v: Tensor, weight: number) =>
+          scale(tape, crossCorrelation(tape, u, v, loss).loss, weight);
+        const total = add(
+          tape,
+          of(a.z, b.z, alpha),
+          add(tape, of(a.z, detach(tape, a.z), (1 - alpha) / 2), of(b.z, detach(tape, b.z), (1 - alpha) / 2)),
+        );
+        return minimize(tape, { metrics: total }, { embeddings: { zA: a.z, zB: b.z } });
+      },
+    };
+  };
+  const found = await gradientsOf(inner, 1.5, settings);
+  const expected = await gradientsOf(summed, 1.5, settings);
+  close([found.log.loss], [expected.log.loss], 'loss', 1e-5);
+  close(found.gradients, expected.gradients, 'gradients', 2e-5);
+  const cross = await gradientsOf(saclXd, 1.5, settings);
+  assert.ok(
+    cross.gradients.some((value, i) => Math.abs(value - found.gradients[i]) > 1e-4),
+    'cross is another loss',
+  );
 });
 
 test('barlow_twins is sacl at ratio 1 and alpha 1', async () => {

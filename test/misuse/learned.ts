@@ -62,7 +62,7 @@ const torchvision = {
 export const learned: Readonly<Record<string, Door>> = {
   saclXd: {
     where: /^saclXd: /,
-    options: { ...correlation, ...slicing, alpha: number(0, 1) },
+    options: { xd: oneOf('cross', 'inner'), ...correlation, ...slicing, alpha: number(0, 1) },
     call: (_, options) => saclXd(host, options),
   },
   sacl: { where: /^sacl: /, options: { ...correlation, ...slicing }, call: (_, options) => sacl(host, options) },

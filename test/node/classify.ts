@@ -1,5 +1,4 @@
 // `eval`, `linear`, `finetune` and `classify` from the command line, on a run and a folder of images that the test makes.
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -19,14 +18,17 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { Result } from '../../src/node/eval/scores.js';
 import { generator, seed } from '../random.js';
 import { buildCli } from './build_cli.js';
+import { asker } from './command.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-classify-'));
 const classes = ['blue sky', 'green', 'red & hot'];
 const perClass = 14;
 let cli: Awaited<ReturnType<typeof buildCli>>;
+let ask: ReturnType<typeof asker>;
 
 test.before(async () => {
   cli = await buildCli();
+  ask = asker(cli.file, root);
   const random = generator();
   for (const [c, name] of classes.entries()) {
     mkdirSync(join(root, 'photos', name), { recursive: true });
@@ -40,7 +42,7 @@ test.before(async () => {
       if (c === 0) writeFileSync(join(root, 'same', `${i}.png`), readFileSync(file));
     }
   }
-  const made = slimgrad(
+  const made = await slimgrad(
     ...'pretrain --data photos --image-size 16 --width 0.25 --stem-stride 2'.split(' '),
     ...['--blocks', '64/1 128/2'],
     ...'--projector 16 --batch 8 --steps 3 --ratio 1.5 --out run'.split(' '),
@@ -53,14 +55,7 @@ test.after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function slimgrad(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    timeout: 120_000,
-  });
-  return { code: status, stdout, stderr, output: `slimgrad ${args.join(' ')}\n${stdout}${stderr}` };
-}
+const slimgrad = (...args: string[]) => ask(args);
 
 const result = (file: string): Result & { format: string } => JSON.parse(readFileSync(join(root, file), 'utf8'));
 const report = (folder = 'run') => readFileSync(join(root, folder, 'report.html'), 'utf8');
@@ -68,10 +63,10 @@ const count = (text: string, part: string) => text.split(part).length - 1;
 const held = 13; // of 42, by their names and the run's seed
 const subject = ['--weights', 'run/slim.safetensors', '--data', 'photos'];
 
-test("linear: figures, a JSON file, and a section of the run's report, once however often it runs", () => {
+test("linear: figures, a JSON file, and a section of the run's report, once however often it runs", async () => {
   const before = report();
   const args = ['linear', ...subject, '--epochs', '60', '--lr', '1,10', '--batch', '7', '--recalibrate'];
-  const first = slimgrad(...args);
+  const first = await slimgrad(...args);
   assert.is(first.code, 0, first.output);
   assert.match(first.stdout, /slim encoder, trained +\d+\.\d % +\d+\.\d %/);
   assert.match(first.stdout, /slim encoder, untrained/);
@@ -107,15 +102,15 @@ test("linear: figures, a JSON file, and a section of the run's report, once howe
   const [head, tail] = before.split('<!-- results -->');
   assert.ok(page.startsWith(head) && page.endsWith(tail), 'the rest of the report stays');
 
-  const second = slimgrad(...args);
+  const second = await slimgrad(...args);
   assert.is(second.code, 0, second.output);
   assert.is(second.stdout, first.stdout, 'bit for bit');
   assert.equal(result('run/linear-slim-photos.json'), found);
   assert.is(report(), page);
 });
 
-test('host and slim, other data and other commands have sections and files of their own', () => {
-  const host = slimgrad(
+test('host and slim, other data and other commands have sections and files of their own', async () => {
+  const host = await slimgrad(
     'linear',
     '--weights',
     'run/host.safetensors',
@@ -137,7 +132,7 @@ test('host and slim, other data and other commands have sections and files of th
   const found = result('run/linear-host-photos.json');
   assert.is(found.scores.length, 1);
   assert.ok(found.map && found.map.labels.length > 0);
-  const evaluated = slimgrad('eval', ...subject, '--k', '3');
+  const evaluated = await slimgrad('eval', ...subject, '--k', '3');
   assert.is(evaluated.code, 0, evaluated.output);
   assert.is(result('run/eval-slim-photos.json').confusion?.of, 'kNN of the slim encoder, trained');
   const page = report();
@@ -145,7 +140,7 @@ test('host and slim, other data and other commands have sections and files of th
     assert.is(count(page, `<!-- result ${name} -->`), 1, name);
 
   const before = readdirSync(join(root, 'run')).sort();
-  const silent = slimgrad(
+  const silent = await slimgrad(
     'linear',
     ...subject,
     '--epochs',
@@ -167,9 +162,9 @@ test('host and slim, other data and other commands have sections and files of th
   assert.is(report(), page);
 });
 
-test('finetune: figures, its section, and an encoder that every command reads', () => {
+test('finetune: figures, its section, and an encoder that every command reads', async () => {
   mkdirSync(join(root, 'tuned'));
-  const tuned = slimgrad(
+  const tuned = await slimgrad(
     'finetune',
     ...subject,
     '--epochs',
@@ -207,12 +202,12 @@ test('finetune: figures, its section, and an encoder that every command reads', 
   assert.not.match(page, /(src|href|url|@import)\s*[=(]?\s*["']?(https?:|\/\/)/);
 
   const weights = 'tuned/finetune-slim-photos.safetensors';
-  const again = slimgrad('eval', '--weights', weights, '--data', 'photos', '--map', 'none');
+  const again = await slimgrad('eval', '--weights', weights, '--data', 'photos', '--map', 'none');
   assert.is(again.code, 0, again.output);
   assert.is(count(report('tuned'), '<!-- result '), 2);
   assert.ok(existsSync(join(root, 'tuned', 'eval-finetune-slim-photos-photos.json')));
   writeFileSync(join(root, 'photos', 'loose.png'), readFileSync(join(root, 'same', '0.png')));
-  const embedded = slimgrad('embed', 'photos', '--weights', weights, '--out', 'e.csv');
+  const embedded = await slimgrad('embed', 'photos', '--weights', weights, '--out', 'e.csv');
   unlinkSync(join(root, 'photos', 'loose.png'));
   assert.is(embedded.code, 0, embedded.output);
   const rows = readFileSync(join(root, 'e.csv'), 'utf8').trimEnd().split('\n');
@@ -222,7 +217,7 @@ test('finetune: figures, its section, and an encoder that every command reads', 
   );
   assert.match(embedded.output, `Wrote ${rows.length - 1} embeddings`);
 
-  const recalibrated = slimgrad(
+  const recalibrated = await slimgrad(
     'recalibrate',
     '--weights',
     weights,
@@ -240,9 +235,9 @@ test('finetune: figures, its section, and an encoder that every command reads', 
   assert.not.equal(now.tensors.get('features.0.1.running_mean'), then.tensors.get('features.0.1.running_mean'));
 });
 
-test('classify: a line an image, by what finetune or linear trained, as they had it', () => {
+test('classify: a line an image, by what finetune or linear trained, as they had it', async () => {
   for (const weights of ['tuned/finetune-slim-photos.safetensors', 'run/linear-slim-photos.safetensors']) {
-    const { code, stdout, output } = slimgrad('classify', 'photos', '--weights', weights, '--out', 'labels.csv');
+    const { code, stdout, output } = await slimgrad('classify', 'photos', '--weights', weights, '--out', 'labels.csv');
     assert.is(code, 0, output);
     const [head, ...lines] = readFileSync(join(root, 'labels.csv'), 'utf8').trimEnd().split('\n');
     assert.is(head, 'file,label,blue sky,green,red & hot');
@@ -260,17 +255,23 @@ test('classify: a line an image, by what finetune or linear trained, as they had
     assert.ok(right >= 0.75 * lines.length, `${right} of ${lines.length} by ${weights} (seed ${seed})`);
     for (const [label, count] of counts) assert.match(stdout, new RegExp(`^  ${label} +${count}$`, 'm'));
   }
-  const alone = slimgrad('classify', 'photos', '--weights', 'run/slim.safetensors', '--out', 'none.csv');
+  const alone = await slimgrad('classify', 'photos', '--weights', 'run/slim.safetensors', '--out', 'none.csv');
   assert.is(alone.code, 1, alone.output);
   assert.match(alone.stderr, 'run/slim.safetensors: expected a classifier behind the encoder, got an encoder alone');
   assert.not.ok(existsSync(join(root, 'none.csv')));
 
-  const exported = slimgrad('export', '--weights', 'tuned/finetune-slim-photos.safetensors', '--out', 'tuned.onnx');
+  const exported = await slimgrad(
+    'export',
+    '--weights',
+    'tuned/finetune-slim-photos.safetensors',
+    '--out',
+    'tuned.onnx',
+  );
   assert.is(exported.code, 0, exported.output);
   assert.match(exported.stdout, 'logits    (batch, 3)   of the classes in its metadata: blue sky, green, red & hot');
 });
 
-test('what cannot be evaluated is refused by name, before the work, and leaves no file', () => {
+test('what cannot be evaluated is refused by name, before the work, and leaves no file', async () => {
   mkdirSync(join(root, 'foreign'));
   writeFileSync(join(root, 'foreign', 'report.html'), '<title>my own</title>');
   const before = [readdirSync(join(root, 'run')).sort(), report()];
@@ -287,7 +288,7 @@ test('what cannot be evaluated is refused by name, before the work, and leaves n
     [[...subject, '--out', 'foreign'], 1, join('foreign', 'report.html'), 'expected a report of slimgrad'],
   ] as const)
     for (const command of ['linear', 'finetune']) {
-      const { code: got, stdout, stderr, output } = slimgrad(command, ...args, '--epochs', '1');
+      const { code: got, stdout, stderr, output } = await slimgrad(command, ...args, '--epochs', '1');
       assert.is(got, code, output);
       assert.is(stdout, '', output);
       for (const part of parts) assert.ok(stderr.includes(part), `'${part}' in: ${output}`);
@@ -295,7 +296,7 @@ test('what cannot be evaluated is refused by name, before the work, and leaves n
   mkdirSync(join(root, 'lone', 'one'), { recursive: true });
   for (let i = 0; i < 6; i++)
     writeFileSync(join(root, 'lone', 'one', `${i}.png`), readFileSync(join(root, 'same', `${i}.png`)));
-  const lone = slimgrad('finetune', '--weights', 'run/slim.safetensors', '--data', 'lone');
+  const lone = await slimgrad('finetune', '--weights', 'run/slim.safetensors', '--data', 'lone');
   assert.match(lone.stderr, /finetune: lone has no labels: expected two sub-folders or more/);
   assert.equal([readdirSync(join(root, 'run')).sort(), report()], before);
   assert.not.ok(existsSync(join(root, 'nowhere')));

@@ -1,14 +1,13 @@
 // What the command line answers and refuses. Most of it is asked within this process, which spares a hundred starts of Node; that
 // the process of a user answers the same is asked once for every exit code.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { format } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { runCommandLine } from '../../src/node/cli/command_line.js';
 import { buildCli } from './build_cli.js';
+import { askHere, askProcess } from './command.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-cli-'));
 let cli: Awaited<ReturnType<typeof buildCli>>;
@@ -22,40 +21,8 @@ test.after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-interface Answer {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** What a process of its own answers. */
-function started(...args: string[]): Answer {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { code: status, stdout, stderr };
-}
-
-/** What this process answers, in the same folder. */
-async function slimgrad(...args: string[]): Promise<Answer> {
-  const printed = { log: '', error: '' };
-  const { log, error } = console;
-  const folder = process.cwd();
-  for (const kind of ['log', 'error'] as const)
-    console[kind] = (...parts) => {
-      printed[kind] += `${format(...parts)}\n`;
-    };
-  process.chdir(root);
-  try {
-    const code = await runCommandLine(args);
-    return { code, stdout: printed.log, stderr: printed.error };
-  } finally {
-    process.chdir(folder);
-    Object.assign(console, { log, error });
-  }
-}
+const started = (...args: string[]) => askProcess(cli.file, root, args);
+const slimgrad = (...args: string[]) => askHere(root, args);
 
 /** Fails unless the command is refused with this exit code, a message of these parts, no stack, and no word on stdout. */
 async function refused(args: string[], code: number, ...parts: string[]): Promise<void> {

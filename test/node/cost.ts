@@ -1,16 +1,20 @@
-import { spawnSync } from 'node:child_process';
+// `slimgrad cost`, asked where asking for an adapter would fail.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { buildCli } from './build_cli.js';
+import { asker } from './command.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-cost-'));
 let cli: Awaited<ReturnType<typeof buildCli>>;
+let ask: ReturnType<typeof asker>;
 
 test.before(async () => {
+  process.env.SLIMGRAD_ADAPTER = 'none at all';
   cli = await buildCli();
+  ask = asker(cli.file, root);
 });
 
 test.after(() => {
@@ -18,62 +22,71 @@ test.after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** Runs `slimgrad cost` where asking for an adapter would fail. */
-function cost(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, 'cost', ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    timeout: 60_000,
-    env: { ...process.env, SLIMGRAD_ADAPTER: 'none at all' },
-  });
-  for (const line of stdout.split('\n')) assert.ok([...line].length <= 80, `over 80 columns: ${line}`);
-  return { code: status, stdout, stderr };
+async function cost(...args: string[]) {
+  const answer = await ask(['cost', ...args]);
+  for (const line of answer.stdout.split('\n')) assert.ok([...line].length <= 80, `over 80 columns: ${line}`);
+  return answer;
 }
 
 /** What it prints, where it succeeds. */
-function counted(...args: string[]): string {
-  const { code, stdout, stderr } = cost(...args);
+async function counted(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await cost(...args);
   assert.equal([code, stderr], [0, ''], args.join(' '));
   return stdout;
 }
 
-test('published costs are counted without an adapter', () => {
-  assert.match(counted('--encoder', 'mobilenet_v3_large', '--method', 'xd'), /^3\.600e17 FLOPs/m);
-  const sacl = counted('--encoder', 'mobilenet_v3_large', '--ratio', '1.5', '--epochs', '200');
+test('published costs are counted without an adapter', async () => {
+  assert.match(await counted('--encoder', 'mobilenet_v3_large', '--method', 'xd'), /^3\.600e17 FLOPs/m);
+  const sacl = await counted('--encoder', 'mobilenet_v3_large', '--ratio', '1.5', '--epochs', '200');
   assert.match(sacl, /^host mobilenet_v3_large 1\.5x +481\.0 M +507\.7 M +8 +200 +1\.041e18$/m);
   assert.match(sacl, /^slim mobilenet_v3_large 1x +216\.6 M +234\.2 M +8 +200 +4\.801e17$/m);
   assert.match(sacl, /^1\.521e18 FLOPs, .* 1\.430e18 without$/m);
-  const seed = counted('--encoder', 'efficientnet_b0', '--method', 'seed', '--teacher', 'resnet50', '--epochs', '200');
+  const seed = await counted(
+    '--encoder',
+    'efficientnet_b0',
+    '--method',
+    'seed',
+    '--teacher',
+    'resnet50',
+    '--epochs',
+    '200',
+  );
   assert.match(seed, /^5\.148e19 FLOPs/m);
-  assert.match(counted('--encoder', 'resnet20', '--method', 'xd', '--image-size', '32', '--images', '50000'), /32 px/);
+  assert.match(
+    await counted('--encoder', 'resnet20', '--method', 'xd', '--image-size', '32', '--images', '50000'),
+    /32 px/,
+  );
 });
 
-test('a run is counted by its settings, and timed by its folder', () => {
+test('a run is counted by its settings, and timed by its folder', async () => {
   const file = join(root, 'settings.json');
   const settings = { data: 'photos', imageSize: 16, width: 0.25, blocks: '64/1', projector: 32, batch: 8 };
   writeFileSync(file, JSON.stringify({ ...settings, epochs: 2 }));
-  const text = counted('--config', file, '--images', '100');
+  const text = await counted('--config', file, '--images', '100');
   assert.match(text, /^sacl_xd, mobilenet_v1 of width 0\.25, host 1\.5 times as wide; batch 8, 16 px$/m);
   for (const part of ['frozen slim', 'frozen host', 'host', 'slim', 'loss', 'a step'])
     assert.match(text, new RegExp(`^${part} .* FLOP .* %$`.replace(' FLOP', 'FLOP'), 'm'));
   assert.match(text, /^the run .* in 24 steps$/m);
   assert.not.match(text, /^pace/m);
-  assert.match(counted('--config', file, '--images', '100', '--batch', '50'), /^the run .* in 4 steps$/m);
+  assert.match(await counted('--config', file, '--images', '100', '--batch', '50'), /^the run .* in 4 steps$/m);
   const listed = join(root, 'listed.json');
   writeFileSync(listed, JSON.stringify({ ...settings, epochs: 2, slice: 'l1' }));
-  assert.match(counted('--config', listed, '--images', '100'), /^the run .* in 24 steps$/m);
-  assert.match(counted('--config', file, '--images', '100', '--method', 'xd', '--ratio', '1'), /^encoder A/m);
+  assert.match(await counted('--config', listed, '--images', '100'), /^the run .* in 24 steps$/m);
+  assert.match(await counted('--config', file, '--images', '100', '--method', 'xd', '--ratio', '1'), /^encoder A/m);
 
   const folder = join(root, 'run');
   mkdirSync(folder);
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...settings, steps: 30 }));
   const line = (step: number) => JSON.stringify({ step, loss: 1, time: new Date(500 * step).toISOString() });
   writeFileSync(join(folder, 'metrics.jsonl'), [1, 2, 3, 4].map((step) => `${line(step)}\n`).join(''));
-  assert.match(counted('--config', join(folder, 'config.json')), /^pace +0\.500 s a step \(median\), .*FLOP\/s$/m);
-  assert.not.match(counted('--config', join(folder, 'config.json'), '--batch', '4'), /^pace/m);
+  assert.match(
+    await counted('--config', join(folder, 'config.json')),
+    /^pace +0\.500 s a step \(median\), .*FLOP\/s$/m,
+  );
+  assert.not.match(await counted('--config', join(folder, 'config.json'), '--batch', '4'), /^pace/m);
 });
 
-test('what cannot be counted is refused by name, on stderr alone', () => {
+test('what cannot be counted is refused by name, on stderr alone', async () => {
   const settings = join(root, 'epochs.json');
   writeFileSync(settings, '{"data": "photos", "epochs": 2}');
   const foreign = join(root, 'foreign.json');
@@ -99,7 +112,7 @@ test('what cannot be counted is refused by name, on stderr alone', () => {
     [['--config', foreign], /unknown setting 'name'/],
     [['--config', join(root, 'none.json')], /none\.json: no such file/],
   ] as const) {
-    const { code, stdout, stderr } = cost(...args);
+    const { code, stdout, stderr } = await cost(...args);
     assert.ok(code === 1 || code === 2, `${args.join(' ')}: code ${code}\n${stderr}`);
     assert.is(stdout, '', args.join(' '));
     assert.match(stderr, message);

@@ -1,7 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { duration, figure, openPrelude, openProgress } from '../../src/node/cli/progress.js';
+import { openPrelude, openProgress } from '../../src/node/run/progress.js';
+import { duration, figure } from '../../src/node/system/figures.js';
 
 const metrics = (step: number) => ({
   step,

@@ -1,5 +1,4 @@
 // What weights were trained on is never tested with in silence: `pretrain`, `eval` and `finetune` from the command line.
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,15 +10,18 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { DataRecord } from '../../src/node/data/record.js';
 import { generator } from '../random.js';
 import { buildCli } from './build_cli.js';
+import { asker } from './command.js';
 
 const root = mkdtempSync(join(tmpdir(), 'slimgrad-unseen-'));
 const perClass = 30;
 const settings =
   '--image-size 16 --width 0.25 --stem-stride 2 --blocks 64/1 --projector 16 --batch 8 --steps 2 --checkpoint-every 1';
 let cli: Awaited<ReturnType<typeof buildCli>>;
+let ask: ReturnType<typeof asker>;
 
 test.before(async () => {
   cli = await buildCli();
+  ask = asker(cli.file, root);
   const random = generator();
   for (const [c, name] of ['green', 'red'].entries()) {
     mkdirSync(join(root, 'photos', name), { recursive: true });
@@ -29,7 +31,7 @@ test.before(async () => {
       await sharp(pixels, { raw }).toFile(join(root, 'photos', name, `${i}.png`));
     }
   }
-  for (const more of [['run'], ['all', '--hold-out', '0'], ['bare', '--no-labels']]) train(...more);
+  for (const more of [['run'], ['all', '--hold-out', '0'], ['bare', '--no-labels']]) await train(...more);
 });
 
 test.after(() => {
@@ -37,14 +39,10 @@ test.after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function slimgrad(...args: string[]) {
-  const options = { cwd: root, encoding: 'utf8', timeout: 120_000 } as const;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli.file, ...args], options);
-  return { code: status, stdout, stderr, output: `slimgrad ${args.join(' ')}\n${stdout}${stderr}` };
-}
+const slimgrad = (...args: string[]) => ask(args);
 
-function train(out = 'run', ...more: string[]) {
-  const made = slimgrad('pretrain', '--data', 'photos', ...settings.split(' '), '--out', out, ...more);
+async function train(out = 'run', ...more: string[]) {
+  const made = await slimgrad('pretrain', '--data', 'photos', ...settings.split(' '), '--out', out, ...more);
   assert.is(made.code, 0, made.output);
   return made;
 }
@@ -69,54 +67,54 @@ test('a run records what it trained on, file by file and in its weights', () => 
   assert.is(record('bare').files.filter(({ use }) => use === 'train').length, 2 * perClass);
 });
 
-test("the run's own split tests with none of its images; another leaves out those that were trained on", () => {
-  const own = evaluate('run/slim.safetensors');
+test("the run's own split tests with none of its images; another leaves out those that were trained on", async () => {
+  const own = await evaluate('run/slim.safetensors');
   assert.is(own.code, 0, own.output);
   assert.not.match(own.stderr, 'trained on');
   const held = record('run').files.filter(({ use }) => use === 'test').length;
   assert.match(own.stdout, `On ${held} held-out images`);
-  const other = evaluate('run/slim.safetensors', '--split-seed', '5');
+  const other = await evaluate('run/slim.safetensors', '--split-seed', '5');
   assert.is(other.code, 0, other.output);
   const [known, all] = numbers(other.stderr, /was trained on (\d+) of the (\d+) test images; they are excluded/);
   assert.ok(known > 0 && known < all, other.output);
   assert.match(other.stdout, `On ${all - known} held-out images`);
 });
 
-test('weights that were trained on everything are not evaluated as if they were not', () => {
+test('weights that were trained on everything are not evaluated as if they were not', async () => {
   for (const run of ['all', 'bare']) {
-    const { code, output } = evaluate(`${run}/slim.safetensors`);
+    const { code, output } = await evaluate(`${run}/slim.safetensors`);
     assert.is(code, 1, output);
     assert.match(output, /slim.safetensors was trained on all of the \d+ images that there are to test with/);
   }
 });
 
-test('what fine-tuning trained on is known, too', () => {
-  const tuned = slimgrad(
+test('what fine-tuning trained on is known, too', async () => {
+  const tuned = await slimgrad(
     ...'finetune --weights run/slim.safetensors --data photos --epochs 1 --lr 0.01 --map none --split-seed 5'.split(
       ' ',
     ),
   );
   assert.is(tuned.code, 0, tuned.output);
   const [, file] = /for slimgrad classify: (.*\.safetensors)/.exec(tuned.stdout) ?? [];
-  const again = evaluate(file, '--split-seed', '5');
+  const again = await evaluate(file, '--split-seed', '5');
   assert.is(again.code, 0, again.output); // the encoder's own are left out
-  const own = evaluate(file); // fine-tuning saw most of those
+  const own = await evaluate(file); // fine-tuning saw most of those
   assert.is(own.code, 0, own.output);
   const [known, all] = numbers(own.stderr, /was trained on (\d+) of the (\d+) test images/);
   assert.ok(known > 0 && known < all, own.output);
 });
 
-test('an image that is added moves no other; a run does not go on with it unless that is said', () => {
+test('an image that is added moves no other; a run does not go on with it unless that is said', async () => {
   copyFileSync(join(root, 'photos/red/0.png'), join(root, 'photos/green/000.png'));
   try {
-    const now = evaluate('run/slim.safetensors');
+    const now = await evaluate('run/slim.safetensors');
     assert.is(now.code, 0, now.output);
     assert.not.match(now.stderr, 'was trained on');
     const resume = ['--config', 'run/config.json', '--out', 'run', '--resume', '--steps', '3'];
-    const stopped = slimgrad('pretrain', ...resume);
+    const stopped = await slimgrad('pretrain', ...resume);
     assert.is(stopped.code, 1, stopped.output);
     assert.match(stopped.stderr, /photos: the data are not those .*: 1 added \(green\/000.png\); .*--accept-data/);
-    const goesOn = slimgrad('pretrain', ...resume, '--accept-data');
+    const goesOn = await slimgrad('pretrain', ...resume, '--accept-data');
     assert.is(goesOn.code, 0, goesOn.output);
     assert.match(goesOn.stdout, /Going on with other data than before: 1 added \(green\/000.png\)/);
     assert.match(goesOn.stdout, /step 3\/3/);

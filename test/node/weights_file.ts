@@ -8,7 +8,7 @@ import { ConfigError, DataError } from '../../src/errors.js';
 import { writeEncoder } from '../../src/inference/encoder_file.js';
 import { encoderOf } from '../../src/inference/run_file.js';
 import { shapesOf } from '../../src/inference/state_dict.js';
-import { classifierFile, readWeights } from '../../src/node/run/weights_file.js';
+import { classifierFile, readWeights } from '../../src/node/system/weights_file.js';
 import { numel } from '../../src/tensor/tensor.js';
 import { ofRun } from '../of_run.js';
 import { inFolder } from '../outside.js';

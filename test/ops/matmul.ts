@@ -207,7 +207,7 @@ test('shapes that do not fit on the tape are refused by name', () => {
   const tape = new Tape(new Plan(device));
   const make = (...shape: number[]) => tape.empty('x', shape);
   for (const [a, b, pattern] of [
-    [make(4), make(4, 5), /matmul: expected matrices, none of their sides 0, got \(4\) and \(4, 5\)/],
+    [make(4), make(4, 5), /matmul: expected nonempty matrices, got \(4\) and \(4, 5\)/],
     [make(4, 6), make(5, 6), /matmul: expected op\(A\) \(M, K\), op\(B\) \(K, N\).*got \(4, 6\), \(5, 6\)/],
   ] as const)
     assert.throws(
@@ -227,7 +227,7 @@ test('views that do not fit are refused by name', () => {
   refuse({ a, b, out: make([4, 6]) }, /matmul: expected .* out \(M, N\), got \(4, 6\), \(6, 5\) and \(4, 6\)/);
   refuse({ a, b, out: make([4, 5]), transposeB: true }, /got \(4, 6\), \(5, 6\) and \(4, 5\)/);
   assert.throws(() => narrowView(a, 2, 5), /narrowView: expected columns of x \(4, 6\), got 5 from 2 on/);
-  refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected matrices/);
+  refuse({ a: make([4, 6, 1]), b, out: make([4, 5]) }, /matmul: expected nonempty matrices/);
   const transposed: Tensor = { ...b, shape: [5, 6], strides: [1, 5] };
   refuse({ a, b: transposed, out: make([4, 5]), transposeB: true }, /matmul: expected rows of neighboring elements/);
   refuse(

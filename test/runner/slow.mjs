@@ -8,7 +8,8 @@ export const longest = [
 ].flatMap((line) => line.split(' '));
 
 /**
- * Long tests in which the adapter plays no role: of what is built of ops, which are tested on each, and of large grids of shapes.
+ * Tests in which the adapter plays no role: of what is built of ops, which are tested on each, of what is refused before any work,
+ * of processes that choose their adapter themselves, and of large grids of shapes.
  * They run on the fastest adapter; on the others only those whose names match.
  */
 export const once = {
@@ -18,18 +19,24 @@ export const once = {
   'cost/run': 'by sgd',
   'encoders/reference': 'resnet18',
   'encoders/slices': 'mobilenet_v1|resnet20',
+  'encoders/slim_of': '^mobilenet_v3|of a program',
   'encoders/training': 'f16',
   'eval/finetune': 'equal, bit for bit',
   'eval/independence': 'its central square',
   'eval/linear': 'refused',
+  'eval/own_encoder': 'saved and opened',
   experiments: 'fails has a line',
   'export/onnx': 'arithmetic, sums',
+  'inference/image_encoder': 'by itself|embedded alike',
   'inference/preprocessing': 'in Node',
   'methods/train': '^moco_v2',
   'misuse/made_up': 'every argument',
+  'node/doctor': 'at hand|computes nothing',
+  'node/own_encoder': 'opens it by path',
   'ops/conv2d': '^(?!.*kept by lists)|^(two channels|stride 2, wide|a CIFAR stem|7x7, stride 2, even).*kept',
   'ops/folded': 'elementwise|batchnorm|sums|softmax|sgd',
   'ops/linear': 'bias|refused|needs no gradient|^N(3|16|130) .*kept',
   'ops/pointwise': 'agrees$|hardware, whose|needs no gradient|refused|^N(3 16|4 24) .*kept',
+  'train/own_parts': 'resumed ends bit for bit.*sgd|begun with',
   'train/trainer': 'f16|resumed.*sgd|creates no buffer|is refused|device lost',
 };

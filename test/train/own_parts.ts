@@ -235,7 +235,7 @@ test('options that are unknown or wrong are refused by name', async () => {
     [{ precision: 'f64' }, /expected precision to be f32 or f16, got "f64"/],
     [{ recompute: 1 }, /expected recompute to be true or false, got 1/],
     [{ seed: -1 }, /expected seed .*, got -1/],
-    [{ sliceEvery: 10 }, /expected sliceEvery with a method that slices by keep-lists alone, got 10/],
+    [{ sliceEvery: 10 }, /expected sliceEvery with a method of slice 'l1' alone, got 10/],
     [{ variants: 'fast' }, /expected variants/],
     [{ tune: true }, /expected tune .*, got true/],
     [{ onCompile: {} }, /expected onCompile to be a function/],

@@ -9,7 +9,7 @@ import { runCost } from '../../cost/run.js';
 import { runText, trainingText } from '../../cost/text.js';
 import { imagenetImages, type TrainingSpec, trainingCost } from '../../cost/training_cost.js';
 import { metaDevice } from '../../runtime/meta.js';
-import { stepSeconds } from '../run/pace.js';
+import { stepSeconds } from '../report/pace.js';
 import { readMetrics } from '../run/run_folder.js';
 import { readSettings } from '../run/settings_file.js';
 import { openTeacher } from '../run/teacher_file.js';

@@ -15,7 +15,7 @@ import {
   searched,
 } from '../eval/subject.js';
 import { placeOf, publish } from '../run/results.js';
-import { readWeights, type WeightsFile } from '../run/weights_file.js';
+import { readWeights, type WeightsFile } from '../system/weights_file.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 import { given, resultSettings, subjectSettings } from './subject.js';

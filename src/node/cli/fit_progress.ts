@@ -1,5 +1,6 @@
 import type { FitProgress } from '../../eval/classifier_training.js';
-import { duration, figure, openPrelude, type Terminal } from './progress.js';
+import { openPrelude, type Terminal } from '../run/progress.js';
+import { duration, figure } from '../system/figures.js';
 
 const linesEvery = 20_000; // ms, where lines stay
 

@@ -1,16 +1,17 @@
 // `slimgrad recalibrate`: re-estimates batchnorm statistics from other images.
+
+import { withDefaults } from '../../checks/options.js';
 import { flagsOf } from '../../config/flags.js';
 import { required, text } from '../../config/kinds.js';
 import { eachImage } from '../../data/derived.js';
-import { settled } from '../../eval/classifier_training.js';
 import { writeEncoder } from '../../inference/encoder_file.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import { openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { downsample } from '../eval/evaluate.js';
 import { type DataChoice, evaluationOptions, mostImages } from '../eval/subject.js';
-import { readWeights, type WeightsFile } from '../run/weights_file.js';
 import { checkPlace, writeFileAtomic } from '../system/files.js';
+import { readWeights, type WeightsFile } from '../system/weights_file.js';
 import type { Command } from './command.js';
 import { completeFlags } from './flags.js';
 import { dataChoice, given, subjectSettings } from './subject.js';
@@ -51,7 +52,7 @@ async function recalibrateFile(
   choice: DataChoice = {},
 ): Promise<number> {
   const dataset = await openDataset(data, {
-    ...settled(evaluationOptions(file.config, data), choice),
+    ...withDefaults(evaluationOptions(file.config, data), choice),
     protocol: 'augmented',
   });
   for (const note of dataset.notes) console.error(note);

@@ -23,7 +23,7 @@ import {
   searched,
 } from '../eval/subject.js';
 import { classifierPlace, type Learned, placeOf, publish, writeClassifier } from '../run/results.js';
-import { readWeights, type WeightsFile } from '../run/weights_file.js';
+import { readWeights, type WeightsFile } from '../system/weights_file.js';
 import type { Command } from './command.js';
 import { fitProgress } from './fit_progress.js';
 import { completeFlags, UsageError } from './flags.js';

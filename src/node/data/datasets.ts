@@ -31,7 +31,7 @@ const KNOWN = 'emoji, fashion-mnist, fashion-mnist:DIR, idx:DIR, cifar10:DIR, ci
  * Opens what `--data` names: 'emoji', 'fashion-mnist' (Debian's copy) or 'fashion-mnist:DIR', 'idx:DIR' (the four files
  * of MNIST, plain or .gz), 'cifar10:DIR' and 'cifar100:DIR' (binary version), or a folder of images.
  * docs/data.md defines which sub-folders are parts and which are classes; labeled folders without a part to test with and the emoji are
- * split by `seed`, item by item. @throws ConfigError for a name that is none of these, DataError for data that cannot be used
+ * split by `seed`, item by item. @throws ConfigError for an unknown name, DataError for unusable data
  */
 export async function openDataset(data: string, options: DatasetOptions = {}): Promise<Dataset> {
   checkImageFiles('openDataset', expectOptions('openDataset', options, datasetOptions));

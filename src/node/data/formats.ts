@@ -52,7 +52,7 @@ const extensions: Readonly<Record<string, ReadFormat | UnreadFormat | 'other'>> 
   ),
 );
 
-/** The ending of a name in small letters, without its dot; '' where there is none. */
+/** The extension of a name in lower case, without its dot; '' if there is none. */
 export function endingOf(name: string): string {
   return /[^/]\.([^./\\]{1,12})$/.exec(name)?.[1].toLowerCase() ?? '';
 }

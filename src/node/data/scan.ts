@@ -250,7 +250,7 @@ async function kindOf(path: Buffer): Promise<{ isFile: boolean; isFolder: boolea
   return { isFile: target.isFile(), isFolder: target.isDirectory(), size: target.size };
 }
 
-/** The first bytes of a regular file and its size; undefined where it is none. */
+/** The first bytes of a regular file and its size; undefined if it is not a regular file. */
 async function headOf(path: Buffer): Promise<{ bytes: Uint8Array; size: number } | undefined> {
   const handle = await open(path, READ);
   try {
@@ -302,7 +302,7 @@ const bytesOf = ({ file }: FoundImage) => Buffer.from(file as string);
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The text that bytes are in UTF-8, undefined where they are none. */
+/** Decodes UTF-8; undefined if the bytes are invalid. */
 function decode(bytes: Uint8Array): string | undefined {
   try {
     return utf8.decode(bytes);

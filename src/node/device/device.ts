@@ -212,7 +212,7 @@ export async function openDevice(options: NodeDeviceOptions = {}): Promise<Devic
   return device;
 }
 
-/** What the environment's SLIMGRAD_DEBUG asks for; nothing at 0. @throws ConfigError where it is none of the levels */
+/** The level of the environment variable SLIMGRAD_DEBUG; 0 is off. @throws ConfigError if it is not a level */
 function debugOf(text = ''): Debug | undefined {
   expectOneOf('SLIMGRAD_DEBUG', text || '0', ['0', '1', '2', '3']);
   return Number(text) ? new Debug(Number(text) as 1 | 2 | 3) : undefined;
@@ -227,7 +227,7 @@ function destroyAtExit(gpu: GPUDevice): void {
   });
 }
 
-/** lavapipe's devices share what they compile by Mesa's cache on disk; without that, a spare one would work for nobody. */
+/** lavapipe's devices share compiled pipelines through Mesa's disk cache; without it, further devices would be useless. */
 function sparesOf({ description }: GPUAdapterInfo, driver: Driver | undefined): Pick<DeviceOptions, 'compileDevices'> {
   const count = Math.min(availableParallelism(), 4) - 1;
   const isCached = !/^(1|true|yes|y)$/i.test(process.env.MESA_SHADER_CACHE_DISABLE ?? '');

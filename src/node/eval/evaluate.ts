@@ -12,7 +12,7 @@ import { deviceKnn, knn, knnDefaults } from '../../metrics/knn.js';
 import { retrieval } from '../../metrics/retrieval.js';
 import type { Device } from '../../runtime/device.js';
 import type { Dataset } from '../data/dataset.js';
-import { percent } from '../report/page.js';
+import { percent } from '../system/figures.js';
 import { featureMap, type MapMethod, mapMethods } from './feature_map.js';
 import type { Confusion, Evaluation, Score } from './scores.js';
 

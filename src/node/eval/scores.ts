@@ -2,7 +2,7 @@
 import type { Width } from '../../core/parameters.js';
 import type { EpochLog, RateTrial } from '../../eval/classifier_training.js';
 import type { ClassCounts } from '../../eval/labels.js';
-import { percent } from '../report/page.js';
+import { percent } from '../system/figures.js';
 
 /** What an encoder, or raw pixels, score. Shares are from 0 to 1. */
 export interface Score {

@@ -1,5 +1,6 @@
 // What a command evaluates: an encoder's file and the data to evaluate it on.
 import { resolve } from 'node:path';
+import { withDefaults } from '../../checks/options.js';
 import { methodOf } from '../../config/run.js';
 import type { TrainConfig } from '../../config/settings.js';
 import type { Width } from '../../core/parameters.js';
@@ -7,14 +8,13 @@ import { eachImage } from '../../data/derived.js';
 import type { ImageSource } from '../../data/source.js';
 import { leaveOutTrained, readTrained, type Trained } from '../../data/trained.js';
 import { DataError } from '../../errors.js';
-import { settled } from '../../eval/classifier_training.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';
 import { initialState } from '../../train/initial_state.js';
 import type { Dataset, DatasetOptions } from '../data/dataset.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
-import type { WeightsFile } from '../run/weights_file.js';
+import type { WeightsFile } from '../system/weights_file.js';
 import { type Baseline, downsample, pixelBaseline } from './evaluate.js';
 
 /** Which images of the data are used, and as what, where it is not as in the run that made the weights. */
@@ -73,7 +73,7 @@ export async function openSubject(
   const splitSeed = asked ?? config.seed;
   const seen = readTrained(metadata.trained, weights);
   const opened: Dataset = await openDataset(data, {
-    ...settled(evaluationOptions(config, data), choice),
+    ...withDefaults(evaluationOptions(config, data), choice),
     seed: splitSeed,
     ...(data === 'emoji' && { protocol: 'paired' }),
   });

@@ -1,5 +1,5 @@
 // Line charts as SVG.
-import { figure } from '../cli/progress.js';
+import { figure } from '../system/figures.js';
 
 /** A line of a chart: y over x, both of one length. */
 interface Series {

@@ -1,6 +1,7 @@
 // The confusion matrix of a classifier, as a section of a report.
 import type { Confusion } from '../eval/scores.js';
-import { escapeHtml, percent, scrollTable } from './page.js';
+import { percent } from '../system/figures.js';
+import { escapeHtml, scrollTable } from './page.js';
 import { encodePng } from './png.js';
 
 /** More classes than this are drawn as an image, without their counts. */

@@ -1,5 +1,5 @@
 // The cross-correlation matrix of the embeddings, as an image and by its diagonal.
-import { figure } from '../cli/progress.js';
+import { figure } from '../system/figures.js';
 import { type Chart, renderChart } from './chart.js';
 import { encodePng } from './png.js';
 

@@ -1,7 +1,8 @@
 import { flopText } from '../../cost/text.js';
 import type { LedgerPart } from '../../runtime/ledger.js';
 import type { RunCost } from '../../train/cost.js';
-import { escapeHtml, percent, scrollTable } from './page.js';
+import { percent } from '../system/figures.js';
+import { escapeHtml, scrollTable } from './page.js';
 
 /** FLOPs of a step, part by part, and FLOPs per second where the `seconds` of a step are known. */
 export function costSection({ step, steps, flops, batch }: RunCost, seconds?: number): string {

@@ -17,7 +17,7 @@ export function mapFigure({ of, classes, x, y, labels }: FeatureMap): string {
   };
   const px = place(x, margin, width - margin);
   const py = place(y, height - margin, margin);
-  // A dot is a line of no length with ends: round in one class, square in the next, so that color is not all that tells.
+  // A dot is a line of no length with ends: round in one class, square in the next, so that classes differ by more than color.
   const dots = shown.map(({ label }, i) => {
     const points = labels.flatMap((l, n) => (l === label ? [`M${px[n].toFixed(1)} ${py[n].toFixed(1)}h0`] : []));
     const cap = i % 2 === 0 ? 'round' : 'square';

@@ -1,8 +1,9 @@
 // The section of a report that shows the result of a command.
 import { basename, dirname, join } from 'node:path';
 import { type Result, trialsText } from '../eval/scores.js';
+import { percent } from '../system/figures.js';
 import { type Chart, renderChart } from './chart.js';
-import { escapeHtml, percent, scrollTable } from './page.js';
+import { escapeHtml, scrollTable } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
 
 const titles: Record<Result['what'], string> = {

@@ -3,13 +3,13 @@ import { methods } from '../../config/methods.js';
 import { type SettingKey, type TrainConfig, usedKeys } from '../../config/settings.js';
 import { flopText } from '../../cost/text.js';
 import type { RunCost } from '../../train/cost.js';
-import { duration, figure } from '../cli/progress.js';
 import type { Evaluation } from '../eval/scores.js';
-import { stepSeconds } from '../run/pace.js';
+import { duration, figure, percent } from '../system/figures.js';
 import { type Chart, renderChart, span } from './chart.js';
 import { type Correlation, correlationSection } from './correlation.js';
 import { costSection } from './cost.js';
-import { escapeHtml, percent, renderPage, resultsHere } from './page.js';
+import { stepSeconds } from './pace.js';
+import { escapeHtml, renderPage, resultsHere } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
 
 export interface ReportData {

@@ -1,8 +1,8 @@
-import { figure } from '../cli/progress.js';
 import { type Evaluation, measured } from '../eval/scores.js';
+import { figure, percent } from '../system/figures.js';
 import { confusionFigure } from './confusion.js';
 import { mapFigure } from './feature_map.js';
-import { escapeHtml, percent, scrollTable } from './page.js';
+import { escapeHtml, scrollTable } from './page.js';
 
 /** The scores of an evaluation as a table with bars. */
 export function scoreTable({ scores }: Pick<Evaluation, 'scores'>): string {

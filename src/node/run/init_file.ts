@@ -11,7 +11,7 @@ import { encoderOf } from '../../inference/run_file.js';
 import { findState, shapesOf } from '../../inference/state_dict.js';
 import { namingsOf } from '../../inference/torchvision.js';
 import { readBytes } from '../system/files.js';
-import { weightsPath } from './weights_file.js';
+import { weightsPath } from '../system/weights_file.js';
 
 /**
  * The tensors of the encoder that `config.init` names: of a run folder the host's where the method slices one, else the slim one's;

@@ -8,10 +8,10 @@ import { writeEncoder } from '../../inference/encoder_file.js';
 import { encoderOf, identity } from '../../inference/run_file.js';
 import type { RunCost } from '../../train/cost.js';
 import type { Trainer } from '../../train/trainer.js';
-import { openPrelude, openProgress, type Progress, type Terminal } from '../cli/progress.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from '../data/record.js';
 import type { Evaluation } from '../eval/scores.js';
 import { renderReport } from '../report/run_report.js';
+import { openPrelude, openProgress, type Progress, type Terminal } from './progress.js';
 import { type Kernels, RunFolder } from './run_folder.js';
 
 /** The part of a run that computes: what `pretrain` asks of a trainer. */
@@ -41,7 +41,7 @@ export interface Session {
   digests?: Uint32Array;
   /** What the run computes, where that is known. */
   cost?: RunCost;
-  /** Measures the slim encoder as it is now, beside its untrained self and raw pixels. */
+  /** Evaluates the current slim encoder, the untrained one and raw pixels. */
   evaluate?(): Promise<Evaluation>;
   dispose(): void | Promise<void>;
 }
@@ -61,7 +61,7 @@ export type OpenSession = (
   },
 ) => Promise<Session>;
 
-/** The exit codes of a run that a signal ended. SIGHUP: its terminal is closed; SIGPIPE: nobody reads what it prints any more. */
+/** The exit codes of a run that a signal ended. SIGHUP: its terminal is closed; SIGPIPE: its output is closed. */
 export const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
 
 type Signal = keyof typeof exitCodes;
@@ -294,7 +294,7 @@ class Signals {
 
   constructor(onEnd: (signal: Signal) => void) {
     const listen = (signal: Signal) => () => {
-      // Ctrl-C under npm comes twice, from the terminal and from npm; and every line that nobody reads raises a SIGPIPE.
+      // Ctrl-C under npm comes twice, from the terminal and from npm; and every write to a closed output raises a SIGPIPE.
       const isEcho = signal === 'SIGPIPE' || performance.now() - this.#since < 300;
       if (!this.#deferred || (this.received && !isEcho)) {
         onEnd(signal);

@@ -7,7 +7,7 @@ import { type Result, resultText } from '../eval/scores.js';
 import { checkReport, extendReport } from '../report/extend.js';
 import { resultSection } from '../report/result.js';
 import { checkPlace, isMissing, readBytes, writeFileAtomic } from '../system/files.js';
-import type { WeightsFile } from './weights_file.js';
+import type { WeightsFile } from '../system/weights_file.js';
 
 /** What a training by labels gives. */
 export interface Learned {
@@ -63,7 +63,7 @@ function dataName(data: string): string {
   return `${kind} ${folder.split(/[/\\]+/).findLast((part) => /[^.]/.test(part)) ?? ''}`;
 }
 
-/** Prints a result; writes its JSON file and its section of the report, which is made where there is none. */
+/** Prints a result; writes its JSON file and its section of the report, which is created if missing. */
 export async function publish(result: Result, { folder, name, report: isWanted }: Place): Promise<void> {
   console.log(resultText(result));
   if (!isWanted) return;

@@ -244,7 +244,7 @@ function parsedConfig(found: unknown, file: string): TrainConfig {
   }
 }
 
-/** The lines of a run folder's metrics.jsonl; none where there is none. */
+/** The lines of a run folder's metrics.jsonl; empty if it does not exist. */
 export async function readMetrics(folder: string): Promise<Record<string, number | string>[]> {
   const lines = (await readLines(join(folder, names.metrics))).map(parseLine);
   return lines.filter((line) => line !== undefined);

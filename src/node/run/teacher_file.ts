@@ -3,7 +3,7 @@ import { DataError } from '../../errors.js';
 import { type ImageEncoder, openEncoder } from '../../inference/image_encoder.js';
 import type { Device } from '../../runtime/device.js';
 import { readBytes } from '../system/files.js';
-import { weightsPath } from './weights_file.js';
+import { weightsPath } from '../system/weights_file.js';
 
 /**
  * The trained encoder that a run learns from, a file or a run folder, opened on `device`; nothing where it names none.

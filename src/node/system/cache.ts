@@ -42,7 +42,7 @@ export function cacheFolders(env = process.env, home = homedir, temporary = tmpd
   ];
 }
 
-/** Empty where there is none: Node throws where neither HOME nor the user database has one. */
+/** Empty if there is none: Node throws if neither HOME nor the user database has one. */
 function homeOf(home: () => string): string {
   try {
     return home();
@@ -74,7 +74,7 @@ export function makeClosedFolder(path: string): void {
   closeFolder(path);
 }
 
-/** The contents of a regular file that only this user can change; undefined where there is none. */
+/** The contents of a regular file that only this user can change; undefined if there is none. */
 export function readOwnFile(path: string): Buffer | undefined {
   let file: number | undefined;
   try {

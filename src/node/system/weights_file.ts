@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Width } from '../../core/parameters.js';
 import { ConfigError, DataError } from '../../errors.js';
 import { type RunEncoderFile, readEncoder } from '../../inference/encoder_file.js';
-import { isFolder, readBytes } from '../system/files.js';
+import { isFolder, readBytes } from './files.js';
 
 /** The file of a run's encoder, read: its path and its contents. */
 export interface WeightsFile {
