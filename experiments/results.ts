@@ -67,6 +67,9 @@ function parseLine(text: string, where: string): Line {
     typeof adapter !== 'string'
   )
     throw new DataError(`${where}: expected a result with subject, config, scale and adapter; repair or remove it`);
+  const { scores, tested } = line as Partial<Line>;
+  if (scores && typeof tested?.images !== 'number')
+    throw new DataError(`${where}: expected the number of images that were tested; repair or remove it`);
   return line as Line;
 }
 
