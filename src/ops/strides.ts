@@ -44,7 +44,9 @@ export function broadcastShape(op: string, a: readonly number[], b: readonly num
   return Array.from({ length }, (_, i) => {
     const [of, or] = [a, b].map((shape) => shape[shape.length - length + i] ?? 1);
     if (of !== or && of !== 1 && or !== 1)
-      throw new ShapeError(`${op}: expected shapes that can be broadcast, got ${shapeText(a)} and ${shapeText(b)}`);
+      throw new ShapeError(
+        `${op}: expected shapes that can be broadcast, sides equal or 1, got ${shapeText(a)} and ${shapeText(b)}`,
+      );
     return of === 1 ? or : of;
   });
 }
