@@ -7,6 +7,7 @@ import {
   augment,
   augmentParams,
   centerCrop,
+  cleanView,
   defaultViews,
   imagenetStatistics,
 } from '../../src/ops/augment.js';
@@ -89,6 +90,10 @@ for (const [name, options] of [
   ['crop to an odd size', { ...off, size: 17, crop: all.crop }],
   ['crop with no ratio that fits: the center', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
   ['flip', { ...off, flip: 1 }],
+  ['rotation', { ...off, rotate: { p: 1, degrees: 180 } }],
+  ['rotation of some crops, to an odd size', { ...off, size: 17, crop: all.crop, rotate: { p: 0.5, degrees: 30 } }],
+  ['rotation and flip of crops', { ...off, crop: all.crop, flip: 0.5, rotate: { p: 1, degrees: 180 } }],
+  ['nothing: clean', cleanView(32)],
   ['brightness', { ...off, jitter: { p: 1, brightness: 0.8, contrast: 0, saturation: 0, hue: 0 } }],
   ['contrast', { ...off, jitter: { p: 1, brightness: 0, contrast: 0.8, saturation: 0, hue: 0 } }],
   ['saturation', { ...off, jitter: { p: 1, brightness: 0, contrast: 0, saturation: 0.8, hue: 0 } }],
@@ -101,6 +106,7 @@ for (const [name, options] of [
   ['solarise', { ...off, solarize: 1 }],
   ['solarise after blur', { ...off, solarize: 1, blur: { ...off.blur, p: 1 } }],
   ['everything', { ...all, grayscale: 0.2, solarize: 0.5, blur: { ...off.blur, p: 0.5 } }],
+  ['everything, rotated', { ...all, grayscale: 0.2, blur: { ...off.blur, p: 0.5 }, rotate: { p: 0.8, degrees: 45 } }],
   ['one pixel', { ...all, size: 1, blur: { p: 1, sigma: [1, 1], window: 1 } }],
 ] as [string, Augmentation][]) {
   test(`both views as the reference makes them: ${name}`, () => compare(options, sizes));
@@ -326,6 +332,10 @@ test('options out of range are refused by name', () => {
     [{ ...off, blur: { ...off.blur, window: 4 } }, /blur.window to be an odd number/],
     [{ ...off, blur: { ...off.blur, window: 65 } }, /at most 63, got 65/],
     [{ ...off, std: [1, 0, 1] }, /std/],
+    [{ ...off, rotate: { p: 1.5, degrees: 30 } }, /rotate.p to be a probability, got 1.5/],
+    [{ ...off, rotate: { p: 1, degrees: 181 } }, /rotate.degrees to be a number from 0 to 180, got 181/],
+    [{ ...off, rotate: { p: 1, degrees: -1 } }, /rotate.degrees/],
+    [{ ...off, rotate: { p: 1 } } as Augmentation, /rotate.degrees to be a number from 0 to 180, got undefined/],
   ] as [Augmentation, RegExp][]) {
     assert.throws(
       () => augment(plan, batch, 0, options),

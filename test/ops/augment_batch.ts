@@ -30,13 +30,13 @@ export interface Batch extends ImageBatch {
   free(): void;
 }
 
-/** A batch whose places hold samples of random numbers and, for either view, random images of these sizes. */
+/** A batch whose places hold samples of random numbers and, for either view, these images, or random ones of these sizes. */
 export function uploadBatch(
   device: Device,
-  sizes: readonly (readonly [number, number])[],
-  batch = sizes.length,
+  images: readonly (RgbaImage | readonly [number, number])[],
+  batch = images.length,
 ): Batch {
-  const stored = sizes.map(([width, height]) => randomImage(width, height));
+  const stored = images.map((image) => ('pixels' in image ? image : randomImage(...image)));
   const table = new Uint32Array(stored.length * 4);
   let end = 3; // images need not begin at the first pixel
   stored.forEach(({ width, height }, i) => {
@@ -58,7 +58,7 @@ export function uploadBatch(
   };
   return {
     batch,
-    maxSide: Math.max(...sizes.flat()),
+    maxSide: Math.max(...stored.flatMap(({ width, height }) => [width, height])),
     bindings: { pixels: bind('pixels', pixels), table: bind('table', table), batch: bind('batch', places) },
     samples: Array.from({ length: batch }, (_, n) => places[n * 4]),
     of: (n, view) => stored[places[n * 4 + 1 + view]],
