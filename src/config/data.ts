@@ -1,6 +1,6 @@
 import { number, range, text, toggle } from './kinds.js';
 
-/** Which images of a folder are used, and as what (docs/data.md): for runs and for evaluations. */
+/** Which images of a folder are used, and in which role (docs/data.md): for runs and for evaluations. */
 export const dataSettings = {
   labels: toggle('take sub-folders as labels; without, all images are trained on together', true),
   trainDir: text<string | null>('the folder to train on, below that of the data', null, 'DIR', {

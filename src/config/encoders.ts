@@ -28,22 +28,22 @@ const encoders: Readonly<Record<EncoderName, (options: MobilenetV1Options) => En
   resnet20,
 };
 
-/** What must be known of an encoder to rebuild it; a run's configuration holds it all. */
+/** Everything that is required to rebuild an encoder; part of a run's configuration. */
 export interface EncoderSpec {
   readonly encoder: EncoderName;
-  /** Width of the slim encoder against the published network. */
+  /** Width multiplier of the slim encoder relative to the published network. */
   readonly width: number;
-  /** K: how many times as wide the host is. */
+  /** K: width of the host relative to the slim encoder. */
   readonly ratio: number;
   readonly stemStride: number;
-  /** Of MobileNet-V1 only: its own where null. */
+  /** MobileNet-V1 only; default (null) the published blocks. */
   readonly blocks: readonly Block[] | null;
 }
 
 /**
- * The host's backbone; at ratio 1, that of a lone encoder.
+ * The host's backbone; at ratio 1, that of a single encoder.
  *
- * @throws ConfigError where there is no such encoder, or no slim one of this width and ratio
+ * @throws ConfigError if the encoder is unknown, or impossible at this width and ratio
  */
 export function backbone({ encoder, width, ratio, stemStride, blocks }: EncoderSpec): Encoder {
   if (!Object.hasOwn(encoders, encoder))

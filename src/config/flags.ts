@@ -1,5 +1,5 @@
-// A setting as a flag of a command line: its name, what help prints as its default, and the check of what is given.
-// Knows neither commands nor how a command line is read (../node/cli/flags.ts).
+// A setting as a flag of a command line: its name, the default that help prints, and the check of its value.
+// Independent of commands and of parsing (../node/cli/flags.ts).
 import { fitsF32 } from '../checks/range.js';
 import { ConfigError } from '../errors.js';
 import { show } from '../train/schedule.js';
@@ -9,23 +9,23 @@ import { nearest } from './names.js';
 export type Settings = Readonly<Record<string, Setting<unknown>>>;
 export type Values<S extends Settings> = { -readonly [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
 
-/** What a command line needs to know about a setting. */
+/** A setting as a command line needs it. */
 export interface Flag {
   key: string;
   /** With its dashes, as `--out`. */
   flag: string;
-  /** An earlier spelling, which is read as well. */
+  /** An earlier spelling, also accepted. */
   formerly?: string;
   group?: string;
   doc: string;
   /** Placeholder of the value; '' for a switch, which also has `--no-...`, `=true` and `=false`. */
   value: string;
-  /** As help prints it; nothing where there is none. */
+  /** As help prints it; undefined if there is none. */
   default?: string;
   fromText(text: string): unknown;
 }
 
-/** Flags that say more than their settings' keys do; the keys' own spellings are read as well. */
+/** Flags more descriptive than their settings' keys; the keys' spellings are also accepted. */
 const longer: Readonly<Record<string, string>> = {
   eps: '--adam-eps',
   epsilon: '--sinkhorn-epsilon',
@@ -37,7 +37,7 @@ const longer: Readonly<Record<string, string>> = {
   map: '--feature-map',
 };
 
-/** Other spellings that flags had. */
+/** Earlier spellings of flags. */
 const former: Readonly<Record<string, string>> = { neighbors: '--neighbours' };
 
 const kebab = (key: string) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -72,12 +72,12 @@ function printedDefault({ shown, default: standard }: Setting<unknown>): string 
 }
 
 /**
- * The value of a setting: what is given, checked, or its default.
+ * The value of a setting: the given one, checked, or its default.
  *
- * @param name as messages have it
+ * @param name for messages
  * @param above the values that a computed default depends on
  * @param Missing the kind of error for a value that is required
- * @throws ConfigError where the value is out of range, naming what was expected, what came, and the remedy
+ * @throws ConfigError if the value is invalid, naming the expected and the actual value, and the remedy
  */
 export function completeSetting(
   name: string,

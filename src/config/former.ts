@@ -1,11 +1,10 @@
-// Settings as files of earlier versions have them.
+// Settings in files of earlier versions.
 import { ConfigError } from '../errors.js';
 
 /**
- * Settings by their names of today: those that only had another name are renamed, those that no longer exist are left out where
- * they meant nothing.
+ * Settings by their current names: renamed ones are converted, removed ones are dropped where they had no effect.
  *
- * @throws ConfigError for a setting that no longer exists and decided what was trained
+ * @throws ConfigError for a removed setting that affected training
  */
 export function bringUpToDate(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { neighbours, distilEpochs, ...rest } = given;
@@ -17,7 +16,7 @@ export function bringUpToDate(given: Readonly<Record<string, unknown>>): Record<
   return { ...(neighbours !== undefined && { neighbors: neighbours }), ...rest };
 }
 
-/** Settings of a run that is done, of which only the encoder matters: without those of a distillation that came first. */
+/** Settings of a finished run, of which only the encoder matters: without those of a preceding distillation. */
 export function withoutDistillation(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { distilEpochs, ...rest } = given;
   if (!distilEpochs) return rest;

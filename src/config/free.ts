@@ -1,6 +1,6 @@
 import type { SettingKey } from './settings.js';
 
-/** Settings that leave a run's weights as they are, and so may change between a run and its continuation. */
+/** Settings that do not affect a run's weights, and so may change when it is resumed. */
 export const freeKeys: readonly SettingKey[] = [
   'maxBad',
   'checkpointEvery',

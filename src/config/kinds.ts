@@ -11,25 +11,25 @@ export interface Setting<T> extends Options {
   default: Default<T>;
   /** Placeholder of the value in help text; a switch has none. */
   value: string;
-  /** Plain words for what is accepted, as in "expected ...". */
+  /** Description of accepted values, as in "expected ...". */
   expected: string;
-  /** The value as it is stored, or undefined when `raw` is not acceptable. */
+  /** The stored value, or undefined if `raw` is invalid. */
   accept(raw: unknown): T | undefined;
-  /** The JSON value that a command line's text stands for. */
+  /** The JSON value of a command line's text. */
   fromText(text: string): unknown;
 }
 
 export interface Options {
-  /** Replaces the printed default where that is computed. */
+  /** Replaces a computed default in help. */
   shown?: string;
-  /** What to do about a refused value. */
+  /** What to do about an invalid value. */
   remedy?: string;
-  /** Only these choices of another setting use the setting; given elsewhere it is refused. */
+  /** Only these choices of another setting use the setting; with others it is rejected. */
   only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
 }
 
 type Default<T> = T | typeof required | ((above: Settled) => T);
-/** Values of the settings above the one whose default is computed. */
+/** Values of the settings above, for a computed default. */
 export type Settled = Readonly<Record<string, unknown>>;
 export interface Choices {
   encoder: EncoderName;
@@ -84,7 +84,7 @@ export function numbers(
   };
 }
 
-/** Two numbers that rise or fall, separated by a comma; null where there are none. */
+/** Two different numbers, separated by a comma; default null. */
 export function range(doc: string, value: string, options: Options = {}): Setting<readonly [number, number] | null> {
   const isEnd = (end: unknown) => typeof end === 'number' && fitsF32(end);
   return {

@@ -1,4 +1,4 @@
-// The settings of methods: their rows, made of the table of methods, and the checks across several of them.
+// The settings of methods: their rows, derived from the table of methods, and checks of their combinations.
 import { contrastDefaults } from '../methods/contrast.js';
 import type { Distillation } from '../methods/sacl_xd.js';
 import { type Default, type MethodSetting, settingRanges } from '../methods/settings.js';
@@ -78,7 +78,7 @@ export const methodSettings = {
   lambda: ownNumber('lambda', 'weight of the off-diagonal correlations'),
   scale: ownNumber('scale', 'factor s of the loss', '196 / projector'),
   temperature: ownNumber('temperature', 'what similarities are divided by'),
-  teacherTemperature: ownNumber('teacherTemperature', "what the teacher's similarities are divided by"),
+  teacherTemperature: ownNumber('teacherTemperature', "temperature of the teacher's similarities"),
   queue: {
     ...ownNumber('queue', 'embeddings of former batches to compare with', '4096 up to 64 px, else 65536'),
     default: (above: Settled) => (isSmall(above.imageSize as number) ? contrastDefaults.queue : 65536),
@@ -99,7 +99,7 @@ interface MethodConfig {
   readonly batch: number;
 }
 
-/** Refuses what a method cannot do: names the setting, and says what was expected, what came, and the remedy. */
+/** Rejects what a method cannot do, naming the setting, the expected and the actual value, and the remedy. */
 export function checkMethod(config: MethodConfig, refuse: (key: keyof MethodConfig, message: string) => never): void {
   const { method, ratio, teacher, queue, neighbors, batch } = config;
   const { networks, teacher: learns, defaults } = methods[method];

@@ -29,17 +29,17 @@ const table = {
 
 export type MethodName = keyof typeof table;
 
-/** A method as the table has it: with those settings that it has. */
+/** A row of the table: a method with its settings. */
 interface Row extends Omit<MethodSpec, 'defaults'> {
   readonly defaults: { readonly [K in MethodSetting]?: Default };
 }
 
-/** The methods, by name: title, networks, teacher, passes of an image, and the numbers that each has, with their defaults. */
+/** The methods, by name: title, networks, teacher, passes per image, and numeric settings with their defaults. */
 export const methods: Readonly<Record<MethodName, Row>> = table;
 
 /** Every method, by the name that settings use. */
 export const methodNames = /* @__PURE__ */ Object.keys(table) as MethodName[];
 
-/** The methods that fit. */
+/** The names of matching methods. */
 export const methodsWhere = (fits: (method: Row) => boolean): MethodName[] =>
   methodNames.filter((name) => fits(methods[name]));

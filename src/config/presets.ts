@@ -1,4 +1,4 @@
-/** An encoder of four blocks, and a recipe that teaches it something in a minute of a CPU. */
+/** An encoder of four blocks, and a recipe that trains it noticeably in a minute on a CPU. */
 const small = {
   width: 0.25,
   stemStride: 2,
@@ -36,7 +36,7 @@ const photo = {
 } as const;
 
 /**
- * Ready-made settings, to be spread under one's own: `small` for a first try, `demo` is that on emoji. Views for an encoder that
+ * Ready-made settings, to be spread under one's own: `small` for a first try, `demo` the same on emoji. Views for an encoder that
  * finds edited copies: `photo`; `drawing`, whose colors change less; `any-angle`, for images without an upright, as those of
  * microscopes and from the air.
  */

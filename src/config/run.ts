@@ -1,4 +1,4 @@
-// Turns settings into what a trainer takes: the method, its encoders, the options.
+// Converts settings to the arguments of a trainer: method, encoders, options.
 import { barlowTwins } from '../methods/barlow_twins.js';
 import { byol } from '../methods/byol.js';
 import { disco } from '../methods/disco.js';
@@ -23,7 +23,7 @@ import { type MethodName, methodNames, methods } from './methods.js';
 import { unknown } from './names.js';
 import type { TrainConfig } from './settings.js';
 
-/** The functions of the methods: of one encoder, or of a small and a wide one, and of the numbers that their specs name. */
+/** The functions of the methods, taking one encoder or a small and a wide one, and the numbers that their specs name. */
 const makers = {
   sacl_xd: saclXd,
   sacl,
@@ -39,10 +39,10 @@ const makers = {
 } satisfies Record<MethodName, unknown>;
 
 /**
- * The method that a configuration names, of the encoder that it describes.
+ * The method of a configuration, with its encoder.
  *
- * @param teacher what it learns from, where it does; without, its networks can be laid out but no step recorded
- * @throws ConfigError where there is no such method or encoder
+ * @param teacher the teacher, if the method has one; required to record a step
+ * @throws ConfigError if method or encoder are unknown
  */
 export function methodOf(config: TrainConfig, teacher?: Teacher): Method {
   const { method: name, bn, slice } = config;
@@ -90,7 +90,7 @@ function optimizerOf(config: TrainConfig): NonNullable<TrainerOptions['optimizer
   return all[config.optimizer];
 }
 
-/** The random transformations of views A and B that a configuration asks for. */
+/** The augmentations of views A and B in a configuration. */
 export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
   const [a, b] = defaultViews(config.imageSize);
   const shared = {

@@ -35,7 +35,7 @@ const forBoth = { only: { key: 'views', values: ['both'] } } as const;
 const forAdamw = { only: { key: 'optimizer', values: ['adamw'] } } as const;
 const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as const;
 
-/** Of a jitter: SSL-Small's colors are stronger. */
+/** A strength of jitter: stronger for SSL-Small. */
 const strength = (what: string, [standard, strong]: readonly [number, number], max: number) =>
   number(`strength of the jitter of ${what}`, (above) => (above.method === 'ssl_small' ? strong : standard), {
     min: 0,
@@ -46,7 +46,7 @@ const strength = (what: string, [standard, strong]: readonly [number, number], m
 /**
  * Every setting of a run, in the order of help texts and config.json; flags are the keys in kebab-case. Flags, JSON
  * keys, help, defaults and checks all come from here. Defaults are the small-image recipe of the paper (DESIGN.md)
- * unless they say otherwise; a computed default sees the rows above it.
+ * unless noted otherwise; a computed default depends on the rows above it.
  */
 const groups = {
   Data: {
@@ -122,7 +122,7 @@ const groups = {
       ...ranges.batch,
       remedy: 'Batchnorm and the correlation need two images at least to have a variance.',
     }),
-    precision: choice("how the encoders' activations are kept; all else is f32", 'f32', ['f32', 'f16']),
+    precision: choice("storage of the encoders' activations; everything else is f32", 'f32', ['f32', 'f16']),
     seed: integer('of initial weights, order of the data and augmentations', trainerDefaults.seed, ranges.seed),
   },
   Augmentation: {
@@ -175,7 +175,7 @@ const table = {
 type Table = typeof table;
 type Mutable = { -readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never };
 
-/** A run's settings, complete and checked. What JSON.stringify makes of it parses to an equal one. */
+/** A run's settings, complete and checked. Survives a round trip through JSON. */
 export type TrainConfig = Readonly<Mutable>;
 /** Name of a setting, as JSON configuration files spell it. */
 export type SettingKey = keyof TrainConfig;
@@ -185,7 +185,7 @@ export const settingKeys = Object.keys(table) as SettingKey[];
 
 const rows = table as unknown as Record<string, Setting<unknown>>;
 
-/** Settings that mean something in `config`, those that are not given left out. */
+/** Settings that are used in `config`, without those that are null. */
 export function usedKeys(config: TrainConfig): SettingKey[] {
   const isUsed = ({ only }: Setting<unknown>) => !only || (only.values as readonly string[]).includes(config[only.key]);
   return settingKeys.filter(
@@ -200,9 +200,9 @@ export function shortName(data: string): string {
 }
 
 /**
- * Checks `raw` (an object with the keys of `TrainConfig`, missing or null ones taking their defaults) and completes it.
+ * Checks `raw` (an object with the keys of `TrainConfig`; missing or null ones take defaults) and completes it.
  *
- * @throws ConfigError naming the key, what was expected, what came, and the remedy
+ * @throws ConfigError naming the key, the expected and the actual value, and the remedy
  */
 export function parseConfig(raw: unknown): TrainConfig {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
@@ -220,14 +220,14 @@ export function parseConfig(raw: unknown): TrainConfig {
 }
 
 /**
- * Settings with others in place of some of them. Where `base` has every setting, as what a run writes has, those that merely
- * follow from others there are computed again; and a run's length is told by epochs or steps, whichever `changes` has.
+ * Settings with changes applied. If `base` has every setting, as a run writes them, those that equal their computed defaults
+ * are recomputed; a run's length is given by epochs or steps, whichever `changes` has.
  *
- * @throws ConfigError where `base` has every setting, but not a usable value for each
+ * @throws ConfigError if `base` has every setting, but not a valid value for each
  */
 export function changeSettings(base: object, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const own = { ...base } as Record<string, unknown>;
-  // those that are newer than the run that wrote it have defaults of their own
+  // settings newer than the run take their defaults
   const follows = (key: string) => typeof rows[key].default === 'function' && !isOfPlace(key);
   const isComplete = settingKeys.every((key) => Object.hasOwn(own, key) || !follows(key));
   if (isComplete && Object.keys(changes).some((key) => !isOfPlace(key))) {
@@ -240,7 +240,7 @@ export function changeSettings(base: object, changes: Readonly<Record<string, un
   return { ...own, ...changes };
 }
 
-/** Whether a setting says where a run is and how it is started: what it writes leaves these out, so that it may move. */
+/** Whether a setting only locates or starts a run: omitted from what a run writes, so that its folder can be moved. */
 export const isOfPlace = (key: string) => key === 'out' || key === 'resume' || key === 'acceptData';
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
@@ -286,10 +286,10 @@ function crossCheck(config: Mutable): void {
 }
 
 /**
- * A preset with others in place of some of its settings; those of it that mean nothing with them are left out.
+ * A preset with changes applied; settings that these make unused are dropped.
  *
  * @param name or several, separated by commas, of which a later one wins
- * @throws ConfigError where there is none of that name
+ * @throws ConfigError if a name is unknown
  */
 export function withPreset(name: string, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const known: Record<string, { readonly [K in SettingKey]?: unknown }> = presets;

@@ -10,7 +10,7 @@ const forSlices = {
 } as const;
 const forLists = { only: { key: 'slice', values: ['l1'] } } as const;
 
-/** How the slim encoder is cut out of its host. */
+/** How the slim encoder is sliced from its host. */
 export const slicingSettings = {
   slice: choice('channels of the slim encoder: leading, or of largest L1 norm', 'prefix', sliceModes, forSlices),
   sliceEvery: integer('steps between selections of channels', trainerDefaults.sliceEvery, {

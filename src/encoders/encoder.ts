@@ -1,4 +1,4 @@
-// What an encoder is: a module from images to features, in two widths; and the helpers that every family uses.
+// Encoders: modules from images to features, in two widths; and helpers shared by all families.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectWithin } from '../checks/range.js';
@@ -13,13 +13,13 @@ import { shapeText } from '../tensor/tensor.js';
 /** A backbone: images (N, 3, H, W) to features (N, `features`). */
 export interface Encoder extends Module {
   readonly features: Channels;
-  /** The factor by which it shrinks an image: smaller images are refused. */
+  /** The total stride: smaller images are rejected. */
   readonly stride: number;
-  /** Hidden layers of the published network's classifier, which is no part of the encoder but of published counts. */
+  /** Hidden layers of the published network's classifier: not part of the encoder, but of published parameter counts. */
   readonly hidden?: readonly Channels[];
 }
 
-/** @throws ConfigError, in the name of `what`, where something else is given as an encoder */
+/** @throws ConfigError, in the name of `what`, if it is not an encoder */
 export function checkEncoder(what: string, encoder: unknown): void {
   const { forward, features, stride, parameters, statistics } = Object(encoder) as Partial<Encoder>;
   const isModule = typeof forward === 'function' && Array.isArray(parameters) && Array.isArray(statistics);
@@ -30,11 +30,11 @@ export function checkEncoder(what: string, encoder: unknown): void {
   );
 }
 
-/** What every encoder can be asked for. */
+/** Options of every encoder. */
 export interface EncoderOptions {
-  /** Width of the slim encoder against the published network; default 1. */
+  /** Width multiplier of the slim encoder relative to the published network; default 1. */
   width?: number;
-  /** K: how many times as wide the host is; default 1. */
+  /** K: width of the host relative to the slim encoder; default 1. */
   ratio?: number;
   /** Stride of the first convolution: 2 for large images, 1 for 32 pixels. */
   stemStride?: number;
@@ -43,9 +43,9 @@ export interface EncoderOptions {
 export const encoderOptions: Kinds<EncoderOptions> = { width: 'number', ratio: 'number', stemStride: 'number' };
 
 /**
- * Checks that an encoder has one width, its host that of the slim one.
+ * Checks that an encoder has a single width.
  *
- * @throws ConfigError that names what has two
+ * @throws ConfigError naming what has two
  */
 export function checkOneWidth({ parameters, features }: Encoder): void {
   const wider = parameters.find(({ shape, slim }) => shapeText(shape) !== shapeText(slim));
@@ -62,9 +62,9 @@ export function checkOneWidth({ parameters, features }: Encoder): void {
 export const rgb: Channels = { host: 3, slim: 3 };
 
 /**
- * Groups of channels from those of the published network: times the width, rounded. Each call makes a new group.
+ * Groups of channels from the published network's: times the width, rounded. Each call returns a new group.
  *
- * @throws ConfigError where an option is out of range: a slim encoder wider than its host is no slice of it
+ * @throws ConfigError if an option is out of range, such as a slim encoder wider than its host
  */
 export function widthMultiplier(
   options: EncoderOptions,
@@ -83,19 +83,19 @@ export function widthMultiplier(
   return (channels) => ({ slim: round(channels * width), host: round(channels * width * ratio) });
 }
 
-/** A new group by the same rule for either encoder. */
+/** A new group, with the same mapping applied to both widths. */
 export function mapChannels(channels: Channels, rule: (channels: number) => number): Channels {
   expectChannels('mapChannels', channels);
   return { host: rule(channels.host), slim: rule(channels.slim) };
 }
 
-/** The nearest multiple of 8, but never more than a tenth below: torchvision's rounding of widths. */
+/** The nearest multiple of 8, but at most 10 % below: torchvision's rounding of widths. */
 export function makeDivisible(channels: number): number {
   const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);
   return rounded < 0.9 * channels ? rounded + 8 : rounded;
 }
 
-/** The encoder whose feature maps `body` makes: their means over the pixels are the features. */
+/** An encoder with the feature maps of `body`, averaged over pixels. */
 export function pooledEncoder(body: Module, features: Channels, stride: number, hidden?: readonly Channels[]): Encoder {
   expectModule('pooledEncoder', body);
   for (const channels of [features, ...(hidden ?? [])]) expectChannels('pooledEncoder', channels);
@@ -120,9 +120,9 @@ export function pooledEncoder(body: Module, features: Channels, stride: number, 
 }
 
 /**
- * The slim encoder by itself: a network of one width, of the slim one's shapes, which computes what `encoder` does at that width.
- * Groups of channels that are one there are one here. First values are drawn as for the host: they are for weights that are there
- * already, such as `Trainer.encoderState('slim')` gives.
+ * The standalone slim encoder: a network of one width, with the slim shapes, that computes what `encoder` does at that width.
+ * Shared groups of channels stay shared. Initial values are drawn as for the host; load existing weights, such as those of
+ * `Trainer.encoderState('slim')`.
  */
 export function slimOf(encoder: Encoder): Encoder {
   checkEncoder('slimOf', encoder);
@@ -140,7 +140,7 @@ export function slimOf(encoder: Encoder): Encoder {
     features: alone(encoder.features),
     ...(encoder.hidden && { hidden: encoder.hidden.map(alone) }),
     forward({ parameters, width, ...pass }, x) {
-      // the encoder asks for sides and tensors of its slim width, which are all of these
+      // the encoder requests channels and tensors at its slim width, the only width here
       const weights: ParameterView = {
         tensor: (name) => parameters.tensor(name, width),
         statistic: (name) => parameters.statistic(name, width),

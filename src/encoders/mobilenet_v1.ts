@@ -30,7 +30,7 @@ export interface MobilenetV1Options extends EncoderOptions {
 
 const mobilenetOptions: Kinds<MobilenetV1Options> = { ...encoderOptions, blocks: 'array' };
 
-/** MobileNet-V1, ReLU. A width of w at ratio K has int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
+/** MobileNet-V1, ReLU. Width w at ratio K gives int(channels · w) channels in the slim encoder, int(channels · w · K) in the host. */
 export function mobilenetV1(options: MobilenetV1Options = {}): Encoder {
   const { blocks = mobilenetV1Blocks, ...sizes } = expectOptions('mobilenetV1', options, mobilenetOptions);
   const { stemStride = 2 } = sizes;

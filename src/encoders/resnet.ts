@@ -16,16 +16,16 @@ import {
   widthMultiplier,
 } from './encoder.js';
 
-/** A block without its shortcut, from `input` to `output`; `inner()` makes the groups of channels between its convolutions. */
+/** A block without its shortcut, from `input` to `output`; `inner()` returns the groups of channels between its convolutions. */
 type Body = (name: string, input: Channels, inner: () => Channels, output: Channels, stride: number) => Module;
 
 interface Architecture {
   readonly body: Body;
-  /** Output channels of a block over those of its inner convolutions. */
+  /** Ratio of the output channels of a block to those of its inner convolutions. */
   readonly expansion: number;
-  /** Inner channels and blocks of each stage; all stages but the first halve the side. */
+  /** Inner channels and blocks of each stage; all stages except the first halve height and width. */
   readonly stages: readonly (readonly [channels: number, blocks: number])[];
-  /** Side of the first convolution's kernel. */
+  /** Kernel size of the first convolution. */
   readonly stem: number;
 }
 
@@ -79,7 +79,7 @@ export const resnet101 = (options: EncoderOptions = {}): Encoder => resnet(archi
 /** ResNet-20 for 32-pixel images, shortcuts by 1x1 convolution: 64 features at width 1. */
 export const resnet20 = (options: EncoderOptions = {}): Encoder => resnet(architectures.resnet20, options);
 
-/** A 7x7 stem of stride 2 is followed by max-pooling; with stride 1, for small images, by none. */
+/** A 7x7 stem of stride 2 is followed by max-pooling; one of stride 1, for small images, is not. */
 function resnet({ body, expansion, stages, stem }: Architecture, options: EncoderOptions): Encoder {
   const { stemStride = stem === 7 ? 2 : 1 } = expectOptions('resnet', options, encoderOptions);
   const scale = widthMultiplier(options, makeDivisible);

@@ -1,4 +1,4 @@
-// BYOL: a predictor learns the embeddings of the averaged weights.
+// BYOL: a predictor regresses the embeddings of the averaged weights.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { batchNormLayer } from '../nn/blocks.js';
@@ -31,10 +31,10 @@ export interface ByolSettings extends HeadSettings {
  * There are no negatives.
  *
  *   L = (1/N) Σ_n (2 − 2 cos(p^A_n, z^B_n)) + (1/N) Σ_n (2 − 2 cos(p^B_n, z^A_n)),   z of the averaged weights, constants
- *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the share of the run that is done
+ *   m = 1 − (1 − m₀) (1 + cos(π t)) / 2,   t the fraction of the run that is done
  *
- * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: what an untrained one makes of all images is nearly the
- * same, and without their mean taken away a short run learns little more than that.
+ * The projector ends in batchnorm, as SimSiam's and MoCo-V3's do: an untrained one maps all images to nearly the same
+ * embedding, and without subtracting the mean a short run learns little more than that.
  */
 export function byol(encoder: Encoder, settings: ByolSettings = {}): Method {
   const { projector, embedding, ema } = settle('byol', encoder, settings, byolSpec);

@@ -12,12 +12,12 @@ import type { Views } from './method.js';
 import type { Embedder, Embedding, Network } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** Defaults of the contrastive methods, where they have no others. */
+/** Defaults of the contrastive methods, unless a method has its own. */
 export const contrastDefaults = { embedding: 128, temperature: 0.2, queue: 4096, ema: 0.999 };
 
 /** Settings of the methods with a head of two layers behind the encoder. */
 export interface HeadSettings {
-  /** Units of the hidden layer; the default is the method's. */
+  /** Units of the hidden layer; the default depends on the method. */
   readonly projector?: number;
   /** D, the length of an embedding; default 128, `byol` 256. */
   readonly embedding?: number;
@@ -25,30 +25,30 @@ export interface HeadSettings {
 
 /** Settings of the methods that compare embeddings with those of former batches. */
 export interface ContrastSettings extends HeadSettings {
-  /** τ, what similarities are divided by; default 0.2, `sslSmall` 0.1. */
+  /** Temperature τ; default 0.2, `sslSmall` 0.1. */
   readonly temperature?: number;
-  /** K, how many embeddings of former batches are kept, at least a batch; default 4096, which is for small images. */
+  /** K, the number of embeddings of earlier batches in the queue, at least a batch; default 4096, for small images. */
   readonly queue?: number;
   /** Momentum of the averaged weights; default 0.999. */
   readonly ema?: number;
 }
 
-/** Two layers (`mlp`) behind an encoder's features (N, F), and onto the unit sphere: (N, `output`), rows of length 1. */
+/** Two layers (`mlp`) after an encoder's features (N, F), then L2 normalization: (N, `output`), rows of length 1. */
 export function unitHead(name: string, encoder: Encoder, layers: MlpOptions): Module {
   checkEncoder(name, encoder);
   return sequential(mlp(name, encoder.features, layers), l2NormalizeLayer);
 }
 
 /**
- * InfoNCE (MoCo-V2): the query of view A against the key that the averaged weights make of view B, and against the queue.
+ * InfoNCE (MoCo-V2): the query of view A against the key of view B by the averaged weights, and against the queue.
  *
  *   L = −(1/N) Σ_n log ( exp(q_n · k_n / τ) / (exp(q_n · k_n / τ) + Σ_j exp(q_n · queue_j / τ)) )
  *
  * @param network of a method that `averages`
- * @param embed makes embeddings (N, D), rows of length 1
+ * @param embed returns embeddings (N, D), rows of length 1
  * @param queue (Q, D)
- * @returns the key (N, D), a constant; the query; its similarities (N, 1 + K); the loss (1)
- * @throws ValidationError where the network keeps no average; ShapeError where queue and embeddings do not fit
+ * @returns the key (N, D), a constant; the query; its logits (N, 1 + K); the loss (1)
+ * @throws ValidationError if the network keeps no average; ShapeError if queue and embeddings do not match
  */
 export function infoNce(
   tape: Tape,

@@ -20,7 +20,7 @@ import { type Networks, oneEncoder, type StepOutputs } from './method.js';
 import { type Embedder, type Embedding, embedder } from './network.js';
 import { expectNumbers } from './settings.js';
 
-/** Defaults of the methods of this loss: α where there are frozen twins, and the units of the projector, are those of the paper. */
+/** Defaults of the methods with this loss: α (with frozen embeddings) and the projector's width are the paper's. */
 export const correlationDefaults = {
   projector: 2048,
   lambda: lossDefaults.lambda,
@@ -28,7 +28,7 @@ export const correlationDefaults = {
 };
 export const distillationDefaults = { alpha: 0.95, ...correlationDefaults };
 
-/** The numbers of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
+/** The coefficients of the loss L = α L_BT(z^A, z^B) + (1 − α)/2 (L_BT(z^A, [z^A]) + L_BT(z^B, [z^B])). */
 export interface LossSettings {
   /** α; default 0.95. */
   readonly alpha?: number;
@@ -54,7 +54,7 @@ const crossCorrelationKinds: Kinds<CrossCorrelationOptions> = {
   hostFeatureSlice: 'function',
 };
 
-/** Of a method's settings those of the loss. */
+/** The loss's settings among a method's. */
 export const lossOf = ({ alpha, lambda, scale }: LossSettings): LossSettings => ({ alpha, lambda, scale });
 
 interface Projected {
@@ -91,9 +91,9 @@ const expectEmbedding = (name: string, given: Embedding | undefined) =>
 
 /** Of `minimizeCrossCorrelation`. */
 export interface CrossCorrelationOptions extends LossSettings {
-  /** Embeddings (N, D) of both views that are constants: what cross distillation compares with. */
+  /** Constant embeddings (N, D) of both views: the targets of cross distillation. */
   readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
-  /** The columns of view A's features that those of view B stand for, where they differ in width (`Network.hostFeatureSlice`). */
+  /** The columns of view A's features that correspond to view B's, if their widths differ (`Network.hostFeatureSlice`). */
   readonly hostFeatureSlice?: (features: Tensor) => Tensor;
 }
 
@@ -105,9 +105,9 @@ export interface CrossCorrelationOptions extends LossSettings {
  * over i ≠ j; `offDiagonalMean.PAIR`, the mean of these; `offDiagonalLoss.PAIR`, λ times the sum. Pairs: `live` (z^A, z^B), `frozenA`
  * and `frozenB` (an embedding and its frozen twin), `features`.
  *
- * @param live of both views: embeddings (N, D), and the features (N, F) that they are made of
- * @throws ConfigError where α is not from 0 to 1, or weighs frozen twins that are not given; ShapeError where the embeddings are
- * not (N, D) alike, with N > 1
+ * @param live of both views: embeddings (N, D), and the features (N, F) that they are computed from
+ * @throws ConfigError if α is not from 0 to 1, or is below 1 without frozen embeddings; ShapeError if the embeddings are
+ * not all (N, D), with N > 1
  */
 export function minimizeCrossCorrelation(
   tape: Tape,

@@ -22,7 +22,7 @@ export const discoSpec = {
 } as const satisfies MethodSpec;
 
 export interface DiscoSettings extends ContrastSettings {
-  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  /** The trained encoder to learn from. Required to record a step. */
   readonly teacher?: Teacher;
 }
 

@@ -13,8 +13,8 @@ export interface Views {
 }
 
 /**
- * A way to train: its networks and what it carries from step to step, declared first; and how a step is recorded, once
- * all of that has its memory.
+ * A training method: declares its networks and the state that it carries from step to step, and records a step once all of
+ * that is allocated.
  */
 export interface Method extends NetworkParts {
   /** The frozen encoder that it learns from, if it has one. A run is not resumed with a different teacher. */
@@ -22,8 +22,8 @@ export interface Method extends NetworkParts {
   /** Momentum m of the averaged weights at a step of `steps`, counted from 0: average ← m · average + (1 − m) · weights. */
   readonly momentum?: (step: number, steps: number) => number;
   /**
-   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. What
-   * gets no gradient is recorded on a tape of the same plan without gradients, `new Tape(tape.plan, { noGrad: true })`.
+   * Records the step up to the gradients, which are zero before: passes through `network` on `tape`, a loss, the backward. Record what
+   * needs no gradient on a noGrad tape of the same plan, `new Tape(tape.plan, { noGrad: true })`.
    */
   record(tape: Tape, network: Network, views: Views): StepOutputs;
 }
@@ -34,7 +34,7 @@ export type Networks = Pick<NetworkParts, 'encoders' | 'sliced' | 'heads'>;
 /**
  * The networks of a method with one encoder, exported as both host and slim.
  *
- * @throws ConfigError where the encoder has two widths, for there is one to train
+ * @throws ConfigError if the encoder has two widths: only one is trained
  */
 export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('oneEncoder', encoder, heads);
@@ -45,8 +45,8 @@ export function oneEncoder(encoder: Encoder, ...heads: readonly Module[]): Netwo
  * The networks of a method with a small encoder, exported as the slim one, and a wide one, exported as the host. Their tensors
  * need different names (`prefixed`).
  *
- * @param wide of two widths, its host
- * @throws ConfigError where the small encoder has two widths
+ * @param wide if of two widths, its host is used
+ * @throws ConfigError if the small encoder has two widths
  */
 export function twoEncoders(encoder: Encoder, wide: Encoder, ...heads: readonly Module[]): Networks {
   checkParts('twoEncoders', encoder, heads);
@@ -60,7 +60,7 @@ function checkParts(where: string, encoder: Encoder, heads: readonly Module[]): 
   for (const head of heads) expectModule(where, head);
 }
 
-/** @throws ConfigError, in the name of `where`, where something else is given as a method */
+/** @throws ConfigError, in the name of `where`, if it is not a method */
 export function expectMethod(where: string, method: Method): void {
   if (typeof Object(method).record !== 'function') throw notAMethod(where, method);
   expectParts(where, method);
@@ -72,7 +72,7 @@ export interface StepOutputs {
   readonly metrics: Readonly<Record<string, Tensor>>;
   /** Batches (N, D) by name whose collapse the trainer measures. The report correlates zA with zB. */
   readonly embeddings: { readonly zA: Tensor; readonly zB: Tensor; readonly [name: string]: Tensor };
-  /** The constants that zA and zB are distilled from, where there are any; kept too. */
+  /** The constants that zA and zB are distilled from, if any; retained too. */
   readonly frozen?: { readonly a: Tensor; readonly b: Tensor };
   /** Recorded after the weights are updated: averages, queues, prototypes. */
   update?(): void;

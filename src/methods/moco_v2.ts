@@ -15,7 +15,7 @@ export const mocoV2Spec = {
 } as const satisfies MethodSpec;
 
 /**
- * MoCo-V2 (Chen et al., 2020): one encoder whose views are told apart from the images of former batches, by InfoNCE. Its head's
+ * MoCo-V2 (Chen et al., 2020): one encoder that discriminates an image's views from earlier images by InfoNCE. Its head's
  * hidden layer is as wide as the features by default.
  */
 export function mocoV2(encoder: Encoder, settings: ContrastSettings = {}): Method {

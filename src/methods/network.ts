@@ -13,16 +13,16 @@ import type { Device } from '../runtime/device.js';
 import type { Plan } from '../runtime/plan.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
-/** What an encoder makes of a view: features h (N, F) of the backbone, and their embedding z (N, D) by the head behind it. */
+/** An encoder's outputs for a view: features h (N, F) of the backbone, and their embedding z (N, D) by its head. */
 export interface Embedding {
   readonly features: Tensor;
   readonly z: Tensor;
 }
 
-/** An encoder with a head behind it. */
+/** An encoder with its head. */
 export type Embedder = (pass: Pass, x: Tensor) => Embedding;
 
-/** The encoder with the head behind it. */
+/** The encoder followed by the head. */
 export function embedder(encoder: Encoder, head: Module): Embedder {
   checkEncoder('embedder', encoder);
   expectModule('embedder', head);
@@ -32,11 +32,11 @@ export function embedder(encoder: Encoder, head: Module): Embedder {
   };
 }
 
-/** What a method trains, and what it carries from step to step. */
+/** The networks that a method trains, and its state between steps. */
 export interface NetworkParts {
-  /** The encoders that a run exports: two widths of one where `sliced`, else two, or the same one twice. */
+  /** The encoders that a run exports: two widths of one if `sliced`, else two, or the same one twice. */
   readonly encoders: Readonly<Record<Width, Encoder>>;
-  /** How the slim encoder is cut out of the host, where it is a slice of it. */
+  /** How the slim encoder is sliced from the host, if it is a slice. */
   readonly sliced: Slicing | false;
   /** What is trained besides the encoders: projectors, predictors, prototypes. */
   readonly heads: readonly Module[];
@@ -49,11 +49,11 @@ export interface NetworkParts {
 /** The memory of a method: weights, gradients and running statistics of all that it trains, its average and its queues. */
 export class Network {
   readonly parameters: Parameters;
-  /** An average of all weights over the steps, laid out like them, where the method keeps one. It has no running statistics. */
+  /** The EMA of all weights, laid out like them, if the method keeps one. It has no running statistics. */
   readonly average: GPUBuffer | undefined;
-  /** Embeddings of former batches (Q, D), by name. */
+  /** Queues of embeddings of earlier batches (Q, D), by name. */
   readonly queues: Readonly<Record<string, Tensor>>;
-  /** Encoders and heads, in the order in which their weights lie and are drawn. */
+  /** Encoders and heads, in the order in which their weights are stored and initialized. */
   readonly modules: readonly Module[];
   readonly #device: Device;
   readonly #method: NetworkParts;
@@ -85,7 +85,7 @@ export class Network {
     ema(plan, { weights: this.average, places, size }, this.parameters);
   }
 
-  /** Fills all with first values: the average with those of the weights, queues with random rows of length 1. */
+  /** Initializes everything: the average as a copy of the weights, queues with random rows of length 1. */
   initialize(random: Random): void {
     this.parameters.initialize(random);
     if (this.average) this.#device.copy(this.parameters.weights, this.average);
@@ -93,11 +93,11 @@ export class Network {
   }
 
   /**
-   * Writes trained weights into the encoder whose shapes they have, the host or the slim one; of two encoders, into the slim one.
+   * Writes trained weights into the encoder whose shapes they match, host or slim; with two encoders, into the slim one.
    * The average becomes a copy of all weights, and channels that are selected by norm are selected again by a host's.
    *
    * @param state by the encoder's own names
-   * @param what its name for messages
+   * @param what its name in messages
    * @throws DataError that lists every tensor that is missing, extra, of another shape or not finite
    */
   async loadEncoder(state: Tensors, what = 'loadEncoder'): Promise<void> {
@@ -129,13 +129,13 @@ export class Network {
   readonly hostFeatureSlice = (features: Tensor): Tensor =>
     this.parameters.slice(features, this.#method.encoders.slim.features);
 
-  /** One encoder's backbone, where it lies and at which width. */
+  /** One encoder's backbone, with its location and width. */
   encoder(width: Width): { module: Encoder; parameters: Parameters; width: Width } {
     const { encoders, sliced } = this.#method;
     return { module: encoders[width], parameters: this.parameters, width: sliced ? width : 'host' };
   }
 
-  /** One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's. */
+  /** One encoder's backbone as torchvision names and shapes it; slim tensors are slices of the host's. */
   async encoderState(width: Width): Promise<Tensors> {
     const { module, parameters, width: part } = this.encoder(width);
     const state = await parameters.state(module, part);
@@ -149,7 +149,7 @@ export class Network {
   }
 }
 
-/** @throws OutOfMemoryError where a queue is more than one binding of the device can hold */
+/** @throws OutOfMemoryError if a queue exceeds one binding of the device */
 function checkQueue({ limits, name: adapter }: Device, name: string, K: number, D: number): void {
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   if (4 * K * D > most)

@@ -1,4 +1,4 @@
-// OSS: a wide host learns by SwAV, the slim encoder by its assignments.
+// OSS: a wide teacher learns by SwAV, the small encoder by its assignments.
 import { Tape } from '../core/tape.js';
 import type { Encoder } from '../encoders/encoder.js';
 import { linearNoBias } from '../nn/mlp.js';
@@ -32,9 +32,9 @@ export const ossSpec = {
 export interface OssSettings extends HeadSettings {
   /** τ of the scores of prototypes; default 0.1. */
   readonly temperature?: number;
-  /** Directions that embeddings are assigned to; default 300. */
+  /** Number of prototypes; default 300. */
   readonly prototypes?: number;
-  /** ε of the assignment, and the iterations that even it out over the prototypes; default those of `sinkhorn`. */
+  /** ε and iterations of the assignment; default those of `sinkhorn`. */
   readonly epsilon?: number;
   readonly sinkhorn?: number;
 }

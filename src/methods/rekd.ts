@@ -1,4 +1,4 @@
-// ReKD: a host learns by MoCo-V2, the slim encoder by its nearest neighbors too.
+// ReKD: a wide teacher learns by MoCo-V2, the small encoder also from its nearest neighbors.
 import type { Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 import { prefixed } from '../nn/module.js';
@@ -21,7 +21,7 @@ export const rekdSpec = {
 } as const satisfies MethodSpec;
 
 export interface RekdSettings extends ContrastSettings {
-  /** How many of the teacher's nearest in the queue count as the same image; default 5. */
+  /** Number of the teacher's nearest neighbors in the queue that count as positives; default 5. */
   readonly neighbors?: number;
 }
 
@@ -29,7 +29,7 @@ export interface RekdSettings extends ContrastSettings {
  * ReKD (Zheng et al., 2022): a wider teacher is trained by MoCo-V2, and the small encoder by InfoNCE against the
  * teacher's keys, whose positives are the image's own key and those that the teacher finds nearest in its queue.
  *
- *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p even over the own key and the neighbors
+ *   L = L_InfoNCE(teacher) − (1/N) Σ_n Σ_j p_nj log softmax_j(z_n · k_j / τ),   p uniform over the own key and the neighbors
  *
  * The heads' hidden layers are as wide as the small encoder's features by default.
  *

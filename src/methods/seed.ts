@@ -27,9 +27,9 @@ export const seedSpec = {
 } as const satisfies MethodSpec;
 
 export interface SeedSettings extends Omit<ContrastSettings, 'ema'> {
-  /** The trained encoder to learn from. Without one, the networks can be laid out but no step recorded. */
+  /** The trained encoder to learn from. Required to record a step. */
   readonly teacher?: Teacher;
-  /** τ of the teacher's similarities; default 0.01. */
+  /** Temperature τ of the teacher's similarities; default 0.01. */
   readonly teacherTemperature?: number;
 }
 

@@ -9,7 +9,7 @@ import { slicingOptions } from '../core/parameters.js';
 import { checkEncoder, type Encoder } from '../encoders/encoder.js';
 import { ConfigError } from '../errors.js';
 
-/** The settings of methods and their ranges; a name means the same in every method that has it. */
+/** The settings of methods and their ranges; a name has the same meaning in every method. */
 export const settingRanges = {
   projector: { min: 2, max: 65536, whole: true },
   embedding: { min: 2, max: 65536, whole: true },
@@ -26,10 +26,10 @@ export const settingRanges = {
   sinkhorn: { min: 1, max: 100, whole: true },
 } as const satisfies Readonly<Record<string, Range>>;
 
-/** The name of a number that methods are set by. */
+/** The name of a numeric setting of methods. */
 export type MethodSetting = keyof typeof settingRanges;
 
-/** A number, or one that follows from the length F of the encoder's features and from the settings above. */
+/** A number, or a function of the length F of the encoder's features and the settings above. */
 export type Default =
   | number
   | ((of: { readonly features: number } & Readonly<Partial<Record<MethodSetting, number>>>) => number);
@@ -40,7 +40,7 @@ export const asFeatures: Default = ({ features }) => features;
 /** A network that a method passes images through. `teacher` is a trained encoder, or the wide one that `rekd` and `oss` train along. */
 export type Role = 'host' | 'slim' | 'teacher';
 
-/** How often an image goes through a network in a step: with a backward, and without. */
+/** Passes of an image through a network per step: with a backward, and without. */
 export interface Passes {
   readonly trained?: number;
   readonly frozen?: number;
@@ -48,15 +48,15 @@ export interface Passes {
 
 /** A method described as data, so that code that only reads settings does not load its kernels. */
 export interface MethodSpec {
-  /** As its authors write it. */
+  /** The name that its authors use. */
   readonly title: string;
   /** What it trains: one encoder, a host and the slim encoder that is a slice of it, or a small encoder and a wide one. */
   readonly networks: 'one' | 'sliced' | 'two';
   /** Whether it learns from a trained encoder. */
   readonly teacher?: true;
-  /** By network; a method of one encoder trains it at the width of the slim one. */
+  /** By network; a method with one encoder trains it at the slim width. */
   readonly passes: { readonly [R in Role]?: Passes };
-  /** What the embeddings zA and zB are of, whose correlation a report draws. */
+  /** The source of the embeddings zA and zB, whose correlation a report plots. */
   readonly compared: readonly [zA: string, zB: string];
   /** What it is set by besides numbers: the values of each, the default first. */
   readonly choices?: Readonly<Record<string, readonly string[]>>;
@@ -64,14 +64,14 @@ export interface MethodSpec {
   readonly defaults: { readonly [K in MethodSetting]?: Default };
 }
 
-/** Settings as a method takes them, with those numbers that it has. */
+/** The settings of a method, with its numeric ones. */
 type Settled<G, M extends MethodSpec> = G & { readonly [K in keyof M['defaults']]: number };
 
 /**
- * A method's settings, checked, and completed by its defaults.
+ * A method's settings, checked and completed by defaults.
  *
  * @param where the method's name, for the message
- * @throws ConfigError where the encoder is none, or a setting is not known, of another kind or out of range
+ * @throws ConfigError if the encoder is invalid, or a setting is unknown, of another type or out of range
  */
 export function settle<G extends object, M extends MethodSpec>(
   where: string,
@@ -97,12 +97,12 @@ export function settle<G extends object, M extends MethodSpec>(
   return settled as Settled<G, M>;
 }
 
-/** @throws ConfigError where the wide encoder of a method of two is none */
+/** @throws ConfigError if the wide encoder of a two-encoder method is invalid */
 export function expectWide(where: string, wide: Encoder): void {
   checkEncoder(`${where}: wide`, wide);
 }
 
-/** Refuses numbers that are out of the range that their names have. */
+/** Rejects numbers outside the range of their setting. */
 export function expectNumbers(where: string, settings: object): void {
   for (const [name, range] of Object.entries(settingRanges)) {
     const value: unknown = Reflect.get(settings, name);

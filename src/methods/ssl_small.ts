@@ -19,9 +19,9 @@ export const sslSmallSpec = {
 } as const satisfies MethodSpec;
 
 /**
- * SSL-Small (Shi et al., 2022): MoCo-V2 as small encoders want it, with a lower temperature, a head twice as wide as the features
- * and stronger colors (those are the views'). Its authors start it from a few epochs of distillation: train by `seed`, and give the
- * encoder to the trainer as `init`.
+ * SSL-Small (Shi et al., 2022): MoCo-V2 tuned for small encoders: a lower temperature, a head twice as wide as the features and
+ * stronger color jitter (set in the views). Its authors start from a few epochs of distillation: train by `seed`, and pass
+ * the encoder to the trainer as `init`.
  */
 export function sslSmall(encoder: Encoder, settings: ContrastSettings = {}): Method {
   return mocoV2(encoder, settle('sslSmall', encoder, settings, sslSmallSpec));

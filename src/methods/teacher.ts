@@ -7,7 +7,7 @@ import type { Pass } from '../nn/module.js';
 import { l2Normalize } from '../ops/l2_normalize.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** A frozen encoder to learn from: a trained one, with the running statistics that it has. An `ImageEncoder` is one. */
+/** A frozen, trained encoder to learn from, with its running statistics. An `ImageEncoder` is one. */
 export interface Teacher {
   readonly backbone: Encoder;
   /** Holds the backbone's tensors at its host's width. */
@@ -15,10 +15,10 @@ export interface Teacher {
 }
 
 /**
- * A teacher's features (N, F) of a view (N, 3, H, W), rows of length 1, by its running statistics. No gradient flows: of the
- * tape, its plan alone is used.
+ * A teacher's features (N, F) of a view (N, 3, H, W), rows of length 1, by its running statistics. No gradient flows: only the
+ * tape's plan is used.
  *
- * @throws ConfigError where there is no teacher, or one of larger images
+ * @throws ConfigError if there is no teacher, or it needs larger images
  */
 export function teacherFeatures({ plan }: Pick<Tape, 'plan'>, teacher: Teacher | undefined, x: Tensor): Tensor {
   if (!teacher) throw new ConfigError('teacher (--teacher): expected a trained encoder to learn from, got none');

@@ -18,7 +18,7 @@ export const xdSpec = {
 } as const satisfies MethodSpec;
 
 /**
- * Cross distillation without slicing: one encoder on both views. Its frozen twins would equal the live embeddings bit for
+ * Cross distillation without slicing: one encoder on both views. The frozen embeddings would equal the live ones bit for
  * bit, so there are no frozen passes: each view is decorrelated with itself as a constant.
  */
 export function xd(encoder: Encoder, settings: CorrelationSettings = {}): Method {

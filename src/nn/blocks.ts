@@ -1,4 +1,4 @@
-// The layers that encoders and heads are made of: convolutions, batchnorm, linear.
+// The layers of encoders and heads: convolutions, batchnorm, linear.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { expectChannels } from '../core/parameter.js';
 import { type Channels, type Dim, parameter } from '../core/parameters.js';
@@ -10,15 +10,15 @@ import { linear } from '../ops/linear.js';
 import { constant, kaimingNormal, uniformFanIn } from './init.js';
 import { type Module, sequential } from './module.js';
 
-/** As `conv2d`, but padding is half the kernel by default. */
+/** As for `conv2d`, but padding defaults to half the kernel size. */
 export interface ConvLayerOptions extends ConvOptions {
-  /** K, the kernel side; default 1, of a depthwise convolution 3. */
+  /** K, the kernel size; default 1, for a depthwise convolution 3. */
   kernelSize?: number;
 }
 
 const moduleOptions: Kinds<ConvLayerOptions> = { ...convOptions, kernelSize: 'number' };
 
-/** The side of a kernel and how it moves, checked. */
+/** Kernel size, stride and padding, checked. */
 function windowOf(name: string, options: ConvLayerOptions, standard: number) {
   const { kernelSize: K = standard, stride = 1, padding } = expectOptions(name, options, moduleOptions);
   if (!(Number.isInteger(K) && K >= 1))
@@ -58,7 +58,7 @@ export type BatchNormLayerOptions = Pick<BatchNormOptions, 'activation' | 'momen
 
 const normOptions: Kinds<BatchNormLayerOptions> = { activation: 'string', momentum: 'number', eps: 'number' };
 
-/** Batchnorm and activation in one. What host and slim encoder share of it is the network's `bn`. */
+/** Fused batchnorm and activation. The network's `bn` setting decides what host and slim encoder share. */
 export function batchNormLayer(name: string, channels: Channels, options: BatchNormLayerOptions = {}): Module {
   checkNorm(name, expectOptions(name, options, normOptions));
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];

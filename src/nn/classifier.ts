@@ -1,4 +1,4 @@
-// The linear classifier behind an encoder: its layer, its standardization, its logits.
+// The linear classifier on the features of an encoder: its layer, its standardization, its logits.
 import { type Parameters, type ParameterView, parameter } from '../core/parameters.js';
 import type { Tensors } from '../core/state.js';
 import { Tape } from '../core/tape.js';
@@ -15,7 +15,7 @@ const [scale, shift] = ['standardize.weight', 'standardize.bias'];
 const [mean, variance] = ['standardize.running_mean', 'standardize.running_var'];
 const eps = 1e-5;
 
-/** A linear classifier of an encoder's features (N, F). */
+/** A linear classifier on an encoder's features (N, F). */
 export interface Classifier {
   /** Their names, K of them. */
   readonly classes: readonly string[];
@@ -24,8 +24,8 @@ export interface Classifier {
 }
 
 /**
- * A linear layer from features (N, F) to logits (N, K): weights normal of deviation 0.01 at first, biases 0. With
- * `standardize` each feature is first centered and scaled by a mean and a variance that are set, not learned
+ * A linear layer from features (N, F) to logits (N, K): weights initialized normal with standard deviation 0.01, biases 0. With
+ * `standardize` each feature is first centered and scaled by a given mean and variance, not learned ones
  * (`setStatistics`).
  */
 export function classifier(features: number, classes: number, { standardize = false } = {}): Module {
@@ -38,7 +38,7 @@ export function classifier(features: number, classes: number, { standardize = fa
   return standardize ? sequential(standardizer(features), layer) : layer;
 }
 
-/** The shapes of a classifier's tensors, by name, which is that of `classifierState`. */
+/** The shapes of a classifier's tensors, by the names in `classifierState`. */
 export function classifierShapes(features: number, classes: number): ReadonlyMap<string, readonly number[]> {
   return new Map([
     [weight, [classes, features]],
@@ -46,7 +46,7 @@ export function classifierShapes(features: number, classes: number): ReadonlyMap
   ]);
 }
 
-/** Batchnorm by given statistics: its affine tensors get no gradient and stay 1 and 0. */
+/** Batchnorm with given statistics: its affine parameters get no gradient and stay 1 and 0. */
 function standardizer(features: number): Module {
   const channels = { host: features, slim: features };
   const fixed = (parameters: ParameterView, name: string): Tensor => {
@@ -74,7 +74,7 @@ function standardizer(features: number): Module {
   };
 }
 
-/** Mean and biased variance of each of F features over `rows` of them. */
+/** Mean and biased variance of each of F features over `rows` samples. */
 export interface Moments {
   readonly rows: number;
   readonly means: Float64Array;
@@ -91,7 +91,7 @@ export function momentsOf(rows: Float32Array, features: number): Moments {
   return { rows: N, means, variances };
 }
 
-/** The moments of the rows of both (Chan, Golub and LeVeque). */
+/** The combined moments of both (Chan, Golub and LeVeque). */
 export function together(a: Moments, b: Moments): Moments {
   const rows = a.rows + b.rows;
   const share = b.rows / rows;
@@ -105,13 +105,13 @@ export function together(a: Moments, b: Moments): Moments {
   };
 }
 
-/** Sets what a standardizing classifier takes away and divides by. */
+/** Sets the mean and variance of a standardizing classifier. */
 export function setStatistics(parameters: Parameters, { means, variances }: Moments): void {
   parameters.write(`host.${mean}`, Float32Array.from(means));
   parameters.write(`host.${variance}`, Float32Array.from(variances));
 }
 
-/** The layer as it applies to features as they are, a standardization folded in: `classifier.weight` and `.bias`. */
+/** The layer for unstandardized features, with the standardization folded in: `classifier.weight` and `.bias`. */
 export async function classifierState(parameters: Parameters): Promise<Tensors> {
   const all = await parameters.read();
   const values = (name: string) => all.get(name)?.data;
@@ -135,7 +135,7 @@ export async function classifierState(parameters: Parameters): Promise<Tensors> 
 
 const most = 256; // rows in a batch
 
-/** Logits (N, K) of features `rows` (N, F), by a head and its parameters. */
+/** Logits (N, K) of features `rows` (N, F), from a head and its parameters. */
 export async function logitsOf(
   device: Device,
   head: Module,

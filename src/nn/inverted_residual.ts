@@ -8,9 +8,9 @@ import { residual } from './residual.js';
 export interface InvertedResidualOptions {
   kernelSize: number;
   stride: number;
-  /** Of every batchnorm; its activation follows the expansion and the depthwise convolution. */
+  /** For every batchnorm; its activation follows the expansion and the depthwise convolution. */
   norm: BatchNormLayerOptions;
-  /** Squeeze-and-excitation of the expanded channels, to be named as given. */
+  /** Squeeze-and-excitation of the expanded channels, with the given name. */
   squeeze?: (name: string, channels: Channels) => Module;
 }
 
@@ -22,9 +22,9 @@ const blockOptions: Kinds<InvertedResidualOptions> = {
 };
 
 /**
- * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1). One that ends in
- * the channels it began with adds its input; one whose `expanded` are its input's expands nothing. Parts are numbered
- * `name`.0, `name`.1, …
+ * The block of MobileNet-V3 and EfficientNet: expand (1x1), depthwise, squeeze-excite, project (1x1). If output and
+ * input channels are the same, the input is added; if `expanded` are the input's channels, there is no expansion. Parts are
+ * numbered `name`.0, `name`.1, …
  */
 export function invertedResidual(
   name: string,

@@ -18,7 +18,7 @@ export interface MlpOptions {
 const mlpOptions: Kinds<MlpOptions> = { hidden: 'number', output: 'number', batchnorm: 'boolean' };
 
 /**
- * A head of two layers: Linear(F, P), ReLU, Linear(P, D), with batchnorm before the ReLU where asked. Names are those of an
+ * A head of two layers: Linear(F, P), ReLU, Linear(P, D), optionally with batchnorm before the ReLU. Names are those of an
  * nn.Sequential.
  */
 export function mlp(name: string, features: Channels, options: MlpOptions): Module {
@@ -34,7 +34,7 @@ export function mlp(name: string, features: Channels, options: MlpOptions): Modu
     : sequential(first, relu, linearLayer(`${name}.2`, hidden, output));
 }
 
-/** Rows of length 1: embeddings on the unit sphere. */
+/** L2 normalization of rows: embeddings on the unit sphere. */
 export const l2NormalizeLayer: Module = {
   parameters: [],
   statistics: [],

@@ -4,32 +4,32 @@ import type { Tape } from '../core/tape.js';
 import { ConfigError } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** One pass of a network over a batch: on which tape, at which width, and what batchnorm does. */
+/** One pass of a network over a batch: its tape, its width, and the mode of batchnorm. */
 export interface Pass {
   readonly tape: Tape;
   readonly parameters: ParameterView;
   readonly width: Width;
-  /** Batch statistics (true) or running ones (false). */
+  /** Use batch statistics (true) or running ones (false). */
   readonly training: boolean;
-  /** Whether running statistics move; the frozen passes leave them alone. */
+  /** Whether running statistics are updated; frozen passes do not. */
   readonly updateStats: boolean;
-  /** The batch's share in the new running statistics, where it is not to be each layer's own. */
+  /** Overrides each layer's momentum: the weight of the batch in the updated running statistics. */
   readonly momentum?: number;
 }
 
-/** A part of a network: what it owns, and how it computes at either width. */
+/** A part of a network: its tensors, and its forward pass at either width. */
 export interface Module extends ModuleState {
   forward(pass: Pass, x: Tensor): Tensor;
 }
 
-/** @throws ConfigError, in the name of `where`, where something else is given as a module */
+/** @throws ConfigError, in the name of `where`, if it is not a module */
 export function expectModule(where: string, module: unknown): void {
   expectModuleState(where, module);
   if (typeof Object(module).forward !== 'function')
     throw new ConfigError(`${where}: expected a module, with a function forward(pass, x), got one without`);
 }
 
-/** Modules in a row. */
+/** Modules applied one after another. */
 export function sequential(...modules: readonly Module[]): Module {
   for (const module of modules) expectModule('sequential', module);
   return {
@@ -39,7 +39,7 @@ export function sequential(...modules: readonly Module[]): Module {
   };
 }
 
-/** A module whose tensors are named `scope`.NAME, so that two of a kind can lie in one network. */
+/** A module whose tensors are named `scope`.NAME, so that a network can contain two of the same kind. */
 export function prefixed<M extends Module>(scope: string, module: M): M {
   expectModule(scope, module);
   const inScope = (name: string) => `${scope}.${name}`;

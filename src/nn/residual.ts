@@ -4,9 +4,9 @@ import { add } from '../ops/add.js';
 import { expectModule, type Module } from './module.js';
 
 export interface ResidualOptions {
-  /** Brings x to the body's shape; default identity. */
+  /** Maps x to the body's shape; default identity. */
   shortcut?: Module;
-  /** Of the sum. */
+  /** Applied to the sum. */
   activation?: Activation;
 }
 

@@ -11,18 +11,18 @@ import { constant, kaimingNormal } from './init.js';
 import type { Module } from './module.js';
 
 export interface SqueezeExciteOptions {
-  /** Behind the first layer. */
+  /** After the first layer. */
   activation: Activation;
-  /** Behind the second: what makes a factor of it. */
+  /** After the second layer: maps its output to factors. */
   gate: Activation;
 }
 
 const squeezeExciteOptions: Kinds<SqueezeExciteOptions> = { activation: 'string', gate: 'string' };
 
 /**
- * Squeeze and excitation (Hu et al., 2018): each channel times a factor that two layers make of all channels' means.
+ * Squeeze and excitation (Hu et al., 2018): scales each channel by a factor that two layers compute from all channel means.
  * The layers are torchvision's 1x1 convolutions `name`.fc1 and `name`.fc2, with biases; here they see (N, C) matrices.
- * `squeezed` are the channels between them.
+ * `squeezed` are the channels between the two.
  */
 export function squeezeExcite(
   name: string,
@@ -34,7 +34,7 @@ export function squeezeExcite(
   checkActivation(`${name}: activation`, act);
   checkActivation(`${name}: gate`, gate);
   return {
-    // fc2 makes no channels: it scales those that others make
+    // fc2 does not create channels: it scales existing ones
     parameters: [
       ...convolution(`${name}.fc1`, channels, squeezed, { makesChannels: true }),
       ...convolution(`${name}.fc2`, squeezed, channels),

@@ -4,7 +4,7 @@ import type { Tape } from '../core/tape.js';
 import { activation as kernel } from '../generated/activation.js';
 import { numel, type Tensor } from '../tensor/tensor.js';
 
-/** The activations, by the number that their kernels know them by (`ACT`). */
+/** The activations, with the value of `ACT` that selects each in the kernels. */
 export const activations = { none: 0, relu: 1, relu6: 2, hardswish: 3, hardsigmoid: 4, silu: 5, sigmoid: 6 } as const;
 
 export type Activation = keyof typeof activations;
@@ -15,7 +15,7 @@ export function checkActivation(op: string, name: Activation): void {
 }
 
 /**
- * y = act(x), elementwise, any shape. At its kinks an activation has the slope of its outer piece, as in PyTorch.
+ * y = act(x), elementwise, any shape. At a kink the gradient is that of the outer piece, as in PyTorch.
  * `none` returns x itself. After a batch normalization, pass the activation to `batchnorm`: it costs nothing there.
  *
  * @throws ConfigError where `name` is no activation's

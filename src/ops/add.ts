@@ -4,10 +4,10 @@ import { operand } from './copy.js';
 import { binary, expectOperands } from './elementwise.js';
 
 /**
- * a + b, broadcast as `sub` is. Of equal shapes it is the residual add, by a kernel of its own.
+ * a + b, broadcast as in `sub`. Equal shapes (the residual add) have a dedicated kernel.
  *
- * @returns the shape that both are broadcast to
- * @throws ShapeError where the shapes do not fit, ConfigError where a number is not finite
+ * @returns a tensor of the broadcast shape
+ * @throws ShapeError if the shapes cannot be broadcast, ConfigError if a number is not finite
  */
 export function add(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
   expectOperands('add', tape, a, b);

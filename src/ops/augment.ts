@@ -1,5 +1,5 @@
-// Views of a batch of images: random augmentations, or the center crop of evaluation. Draws depend on (seed, step, sample,
-// view) alone.
+// Views of a batch of images: random augmentations, or the center crop of evaluation. Random draws depend only on (seed,
+// step, sample, view).
 import { expectArguments, expectMemory } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { textOf } from '../checks/text_of.js';
@@ -12,18 +12,18 @@ import { type Precision, type Tensor, transient } from '../tensor/tensor.js';
 type Range = readonly [min: number, max: number];
 type Color = readonly [r: number, g: number, b: number];
 
-/** The images of a batch in GPU memory; a `Loader` keeps one of these. */
+/** A batch of images in GPU memory, as a `Loader` provides it. */
 export interface ImageBatch {
   /** Images in the batch. */
   readonly batch: number;
-  /** The longest side that any of them can have. */
+  /** Upper bound on the side of an image. */
   readonly maxSide: number;
   readonly bindings: {
     /** u32 RGBA, red lowest, row by row; alpha is ignored. */
     readonly pixels: Binding;
-    /** Four u32 a stored image: its first pixel, width, height, 0. */
+    /** Four u32 per stored image: offset of its first pixel, width, height, 0. */
     readonly table: Binding;
-    /** Four u32 a place in the batch: the sample's number, its entry in the table for view 0 and for view 1, 0. */
+    /** Four u32 per batch element: sample index, table index for view 0, table index for view 1, 0. */
     readonly batch: Binding;
   };
 }
@@ -34,24 +34,24 @@ export interface Normalization {
   readonly std: Color;
 }
 
-/** One view's random transformations, in the order they happen. Numbers without a comment are probabilities. */
+/** The random transformations of a view, in order of application. Numbers without a comment are probabilities. */
 export interface Augmentation extends Normalization {
   /** Side of the view in pixels. */
   readonly size: number;
-  /** The crop's share of the image's area, and its width to its height. */
+  /** Area of the crop relative to the image, and its aspect ratio (width / height). */
   readonly crop: {
     readonly scale: Range;
     readonly ratio: Range;
-    /** The largest window of an allowed ratio, at the center, whatever `scale` says; a random one where left out. */
+    /** The largest window of an allowed ratio, at the center, whatever `scale` says; a random one if omitted. */
     readonly centered?: boolean;
   };
   /**
    * With probability p, the crop is rotated about its center by an angle within ± degrees (0 to 180). All crops are then means of
-   * bilinear samples, clamped to the image's edge; they are bicubic where this is left out, or never happens.
+   * bilinear samples, clamped to the image's edge; if omitted, they are bicubic.
    */
   readonly rotate?: { readonly p: number; readonly degrees: number };
   readonly flip: number;
-  /** With probability p, in random order: factors in 1 ± strength, and a turn of the hue in ± strength circles. */
+  /** With probability p, in random order: factors in 1 ± strength, and a hue shift in ± strength turns. */
   readonly jitter: {
     readonly p: number;
     readonly brightness: number;
@@ -62,14 +62,14 @@ export interface Augmentation extends Normalization {
   readonly grayscale: number;
   /** Sigma and window in pixels; the window is odd. */
   readonly blur: { readonly p: number; readonly sigma: Range; readonly window: number };
-  /** Inverts values from 0.5 on. */
+  /** Inverts values of 0.5 and above. */
   readonly solarize: number;
 }
 
 /** The fixed transformation of evaluation: the shorter side to `resize`, then the center of `size` x `size` pixels. */
 export interface CenterCrop extends Normalization {
   readonly size: number;
-  /** `size` where nothing is given, which for square images is a plain resize. */
+  /** Default `size`, which for square images is a plain resize. */
   readonly resize?: number;
 }
 
@@ -104,10 +104,10 @@ const blurSettings: Kinds<Augmentation['blur']> = { p: 'number', sigma: 'array',
 /** Mean and standard deviation of ImageNet's pixels. */
 export const imagenetStatistics: Normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-/** Whether images are those of CIFAR's kind, for which recipes leave out blur and encoders their first strides. */
+/** Whether images are as small as CIFAR's, for which recipes omit blur and encoders their first strides. */
 export const isSmall = (imageSize: number) => imageSize <= 64;
 
-/** The method's two pipelines for a size (DESIGN.md, "Views"). Blur is for images above 64 pixels, its window a tenth of them. */
+/** The augmentations of both views for an image size (DESIGN.md, "Views"). Blur only above 64 pixels, its window a tenth of the size. */
 export function defaultViews(size: number): [Augmentation, Augmentation] {
   const shared = {
     size,
@@ -125,7 +125,7 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
   ];
 }
 
-/** A view that nothing is changed in: the largest square at the image's center, resized, as evaluation does it. */
+/** A view without random changes: the largest square at the image's center, resized, as evaluation does it. */
 export const cleanView = (size: number): Augmentation => ({
   size,
   crop: { scale: [1, 1], ratio: [1, 1], centered: true },
@@ -138,8 +138,8 @@ export const cleanView = (size: number): Augmentation => ({
 });
 
 /**
- * Records the making of a view of the batch: (N, 3, size, size) f32. Draws depend on the run's seed and step, on each
- * sample's number in its data set, and on `view`, and on nothing else.
+ * Records an augmented view of the batch: (N, 3, size, size) f32. Random draws depend only on the run's seed and step, each
+ * sample's index in its data set, and `view`.
  *
  * @param view which view, 0 or 1; with paired images also which image
  * @throws ConfigError on options out of range
@@ -205,7 +205,7 @@ export function augmentParams(images: ImageBatch, view: 0 | 1, options: Augmenta
 
 type Params = ReturnType<typeof augmentParams>;
 
-// what `draw` does not read without randomness
+// not read without randomness
 const neutral = {
   tries: 0,
   scale_min: 1,
@@ -247,7 +247,7 @@ function shape(images: ImageBatch, view: 0 | 1, { size, mean, std }: CenterCrop)
 const drawBytes = 96;
 const blockBytes = 16;
 const pixelBytes = 16; // of the images between passes
-const chunkBytes = 64 << 20; // the most that these may take: larger batches go through in parts
+const chunkBytes = 64 << 20; // upper bound for these: larger batches are processed in parts
 
 function record(plan: Plan, images: ImageBatch, params: Params, blurred: boolean, precision: Precision): Tensor {
   expect(params.view === 0 || params.view === 1, 'view', '0 or 1', params.view);

@@ -11,20 +11,20 @@ import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { type Activation, activations, checkActivation } from './activation.js';
 
 export interface BatchNormParameters {
-  /** Scale and shift, (C) each; a slim encoder passes C of its host's, the leading ones or kept by a list. */
+  /** Scale and shift, (C) each; a slim encoder passes C of its host's channels: the leading ones, or an index list's. */
   gamma: Tensor;
   beta: Tensor;
-  /** (C) each, kept by the same list, variance unbiased; updated in place, in a buffer that holds no weights. */
+  /** (C) each, selected by the same index list, variance unbiased; updated in place, in a buffer separate from the weights. */
   runningMean: Tensor;
   runningVar: Tensor;
 }
 
 export interface BatchNormOptions {
-  /** Normalize by the batch's statistics; otherwise by the running ones, which are then constants to the backward. */
+  /** Normalize by the batch's statistics; otherwise by the running ones, which the backward treats as constants. */
   training?: boolean;
   /** Fold the batch into the running statistics. Default in training, but not on a tape with noGrad. */
   updateStats?: boolean;
-  /** The batch's share in the new running statistics. */
+  /** Weight of the batch in the updated running statistics. */
   momentum?: number;
   eps?: number;
   /** Applied to the result, in the same pass. */
@@ -48,10 +48,10 @@ const batchNormOptions: Kinds<BatchNormOptions> = {
 /**
  * y = act(gamma · (x − mean) / sqrt(var + eps) + beta) per channel of x (N, C, H, W) or (N, C).
  *
- * Forward: three tensor passes in two dispatches (three where a channel is so large that its reduction is split).
- * Backward: five in two; only five floats a channel are kept, x̂ and the activation's slope are recomputed.
+ * Forward: three tensor passes in two dispatches (three if a channel is so large that its reduction is split).
+ * Backward: five passes in two dispatches; five floats per channel are saved, x̂ and the activation's derivative are recomputed.
  *
- * @throws ShapeError where a parameter is not (C), or a training batch holds a single element a channel.
+ * @throws ShapeError if a parameter is not (C), or a training batch has a single element per channel.
  */
 export function batchnorm(
   tape: Tape,
@@ -100,14 +100,14 @@ export function batchnorm(
 }
 
 interface Form extends Variant {
-  /** Threads that meet in a tree: a workgroup's in the planes' layout and in merges. */
+  /** Threads of a tree reduction: a workgroup's, in the planes layout and in merges. */
   readonly threads: number;
   /** Workgroups wanted in a reduction, and in a pass over all elements. */
   readonly reducing: number;
   readonly mapping: number;
 }
 
-/** On software adapters cores are few and barriers slow: narrow is four times as fast there. */
+/** Software adapters have few cores and slow barriers: narrow is four times as fast there. */
 function forms(software: boolean): readonly Form[] {
   const narrow: Form = { name: 'narrow', threads: 8, reducing: 8, mapping: 8 };
   const wide: Form = { name: 'wide', threads: 64, reducing: 256, mapping: 1024 };
@@ -134,7 +134,7 @@ function layOut(plan: Plan, form: Form, sizes: Sizes, updateStats: boolean) {
     plan,
     planes,
     C,
-    /** Partial results of a channel's reduction; where there is one, nothing is merged. */
+    /** Partial results of a channel's reduction; with one, no merge is needed. */
     partials,
     partial: (label: string, floats: number) =>
       transient(plan, label, partials === 1 ? [floats] : [partials, C, floats]),
@@ -188,7 +188,7 @@ function normalize({ plan, planes, mapped }: Work, x: Tensor, channel: Tensor, y
   else plan.dispatch(kernel, 'forward_columns', { ...mapped, ...cost, bindings: { x, channel, y } });
 }
 
-/** dgamma and dbeta, added in place, and the sums behind them, which dx needs too. */
+/** dgamma and dbeta, accumulated in place, and the sums that dx needs too. */
 function backwardParameters(
   work: Work,
   x: Tensor,
@@ -234,7 +234,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
   const { keptRows: kept } = parameters.gamma;
   for (const [name, { keptRows: list }] of Object.entries(parameters))
     if (list?.storage !== kept?.storage || list?.offset !== kept?.offset)
-      throw new ShapeError(`batchnorm: expected ${name} to be kept by the list of gamma`);
+      throw new ShapeError(`batchnorm: expected ${name} to use the index list of gamma`);
   if (training && N * H * W < 2)
     throw new ShapeError(
       `batchnorm: expected more than one value a channel in training, got x ${shapeText(x.shape)}; use a larger batch`,
@@ -243,7 +243,7 @@ function check(x: Tensor, parameters: BatchNormParameters, options: BatchNormOpt
 }
 
 /**
- * The options of the arithmetic, with defaults filled in.
+ * The numeric options, with defaults filled in.
  *
  * @throws ConfigError where one is out of range
  */
@@ -262,13 +262,13 @@ interface Cut {
   threads: number;
   /** Workgroups wanted in all, to occupy the adapter. */
   groups: number;
-  /** Quads (planes) or rows (columns) that a thread should keep at least. */
+  /** Minimum quads (planes) or rows (columns) per thread. */
   least: number;
 }
 
-const longest = 1024; // elements that a thread adds up one after the other: more would show in the sum's last digits
+const longest = 1024; // elements that a thread sums sequentially: more would cost precision
 
-/** Cuts each channel's work into splits. */
+/** Divides each channel's work into splits. */
 function cut(planes: boolean, N: number, C: number, HW: number, { threads, groups, least }: Cut) {
   const tiles = planes ? 1 : Math.ceil((C * HW) / threads);
   const length = planes ? (N * HW) / 4 : N;

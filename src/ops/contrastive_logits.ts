@@ -1,4 +1,4 @@
-// Similarities of queries with their own keys and with a queue: the logits of InfoNCE.
+// Dot products of queries with their own keys and with a queue: the logits of InfoNCE.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
@@ -9,18 +9,18 @@ import { matmulInto } from './matmul.js';
 import { overRows, rowForms } from './reduction_width.js';
 
 /**
- * Scalar products of each embedding with its own key and with all keys of a queue: the logits of InfoNCE, where column 0 is
- * the positive. Of rows of length 1 they are cosines. Keys get gradients where they are tracked; else they are constants.
+ * Dot products of each embedding with its own key and with all keys of a queue: the logits of InfoNCE, where column 0 is
+ * the positive. For rows of length 1 they are cosines. Keys that require a gradient get one; others are constants.
  *
  * @param q (N, D)
- * @param own (N, D), the key of each row, or nothing
+ * @param own (N, D), the key of each row; optional
  * @param queue (Q, D)
- * @returns (N, 1 + Q): q_n · own_n, then q_n · queue_j; without `own` (N, Q), the latter alone
+ * @returns (N, 1 + Q): q_n · own_n, then q_n · queue_j; without `own`, (N, Q): the latter only
  * @throws ShapeError where the shapes do not fit
  */
 export function contrastiveLogits(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): Tensor {
   expectArguments('contrastiveLogits', { tape, q, queue, ...(own !== undefined && { own }) });
-  const given = (x: Tensor) => (x.grad && tape.requiresGrad(x) ? operand(tape, x) : x); // a parameter's gradient is added in place
+  const given = (x: Tensor) => (x.grad && tape.requiresGrad(x) ? operand(tape, x) : x); // a parameter's gradient is accumulated in place
   return ofRows(tape, given(q), own && given(own), given(queue));
 }
 
@@ -28,7 +28,7 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
   const [N, D] = q.shape;
   const [Q] = queue.shape;
   if (q.shape.length !== 2 || N * D === 0)
-    throw new ShapeError(`contrastiveLogits: expected q (N, D), none of them 0, got ${shapeText(q.shape)}`);
+    throw new ShapeError(`contrastiveLogits: expected q (N, D), all above 0, got ${shapeText(q.shape)}`);
   if (own && shapeText(own.shape) !== shapeText(q.shape))
     throw new ShapeError(`contrastiveLogits: expected own ${shapeText(q.shape)} as q is, got ${shapeText(own.shape)}`);
   if (queue.shape.length !== 2 || Q === 0 || queue.shape[1] !== D)
@@ -51,7 +51,7 @@ function ofRows(tape: Tape, q: Tensor, own: Tensor | undefined, queue: Tensor): 
       plan.dispatch(kernel, 'forward', { ...common, ...work, params: { N, D, ld, half }, bindings });
     });
   return tape.record('contrastiveLogits', own ? [q, own, queue] : [q, queue], logits, (dlogits) => {
-    // of a pair of rows, what the first column's gradient makes of the other
+    // the gradient through column 0 for one row of each pair
     const pairs = (other: Tensor, dx: Tensor) =>
       plan.choose('contrastiveLogits.backward', forms, (form, plan) => {
         const { half, ...common } = overRows(form, N);

@@ -1,4 +1,4 @@
-// conv2d: shapes, the choice of a kernel variant, forward and backward.
+// conv2d: shapes, selection of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -16,7 +16,7 @@ import { pointwise } from './pointwise.js';
 import { lists } from './selection_bindings.js';
 import { batches } from './split_batch.js';
 
-/** How a kernel moves over the map, in pixels. */
+/** Stride and padding of a kernel, in pixels. */
 export interface ConvOptions {
   /** Default 1. */
   stride?: number;
@@ -30,7 +30,7 @@ export const convOptions: Kinds<ConvOptions> = { stride: 'number', padding: 'num
  * Convolution without bias: x (N, I, H, W), weight (O, I, k, k) → (N, O, OH, OW),
  * OH = ⌊(H + 2·padding − k) / stride⌋ + 1.
  *
- * The weight may be a slice of a wider host's, the leading (O, I) block or kept by lists; its gradient is added to the same slice.
+ * The weight may be a slice of a wider host's, the leading (O, I) block or an index list's; its gradient is accumulated there.
  * k = 1, stride 1, padding 0 is `pointwise`.
  *
  * @throws ShapeError where the shapes do not fit.
@@ -78,14 +78,14 @@ function check(x: Tensor, weight: Tensor, S: number, pad: number): Shape {
     throw new ShapeError(`conv2d: expected weight (O, ${I}, k, k), got ${shapeText(weight.shape)}`);
   if (weight.strides[1] !== k * k && I > 1)
     throw new ShapeError(
-      `conv2d: expected a weight whose rows alone lie apart, got a view ${viewText(weight)}; copy it by contiguous()`,
+      `conv2d: expected a weight with contiguous rows, got a view ${viewText(weight)}; copy it by contiguous()`,
     );
   const [OH, OW] = outputSize('conv2d', x, k, S, pad);
   return { N, I, O, H, W, OH, OW, k, S, pad, ldw: weight.strides[0] };
 }
 
 /**
- * Rows and columns of the output of a k x k window that moves over x (…, H, W).
+ * Height and width of the output of a k x k window sliding over x (…, H, W).
  *
  * @throws ShapeError, in the op's name.
  */
@@ -117,14 +117,14 @@ export function checkMoves(op: string, stride: number, padding: number): void {
 const macsOf = ({ N, O, OH, OW, I, k }: Shape): number => N * O * OH * OW * I * k * k;
 const octets = (channels: number): number => Math.ceil(channels / 8);
 
-/** Every pass has these forms; the plain one is the reference and never the first choice. */
+/** Every pass has these variants; the plain one is the reference and never the default. */
 const windows = [
   { name: 'subgroup8', subgroups: 8, kernel: subgroupKernel, consts: { LANES: 8 } },
   { name: 'subgroup4', subgroups: 4, kernel: subgroupKernel, consts: { LANES: 4 } },
   { name: 'window', kernel: windowKernel, consts: {} },
 ] as const;
 const plain = { name: 'plain' } as const;
-/** For 3x3 kernels: twice as many outputs a thread as a register file of a GPU holds with ease, so no first choice there. */
+/** For 3x3 kernels: twice as many outputs per thread as fit easily into GPU registers, so not the default there. */
 const tiles = [
   { name: 'tile8', subgroups: 8, share: 8 },
   { name: 'tile4', subgroups: 4, share: 4 },
@@ -133,7 +133,7 @@ const tiles = [
 type Window = (typeof windows)[number];
 type Form = Window | (typeof tiles)[number] | typeof plain;
 
-/** Multiply-adds from which on a tile's longer compiling, half a second, is made good within a few hundred steps. */
+/** Multiply-adds above which a tile's extra compile time, half a second, is recovered within a few hundred steps. */
 const worthTiles = 16e6;
 
 function forms({ device }: Plan, tiled: boolean, macs: number): readonly Form[] {
@@ -217,7 +217,7 @@ function tile(
   else plan.dispatch(tileKernel, 'forward_tile', { ...common, bindings: { x, weight, y, ...lists(weight) } });
 }
 
-/** A CPU adapter has one vector at a time, and a workgroup of one wastes none on small maps. */
+/** A software adapter executes one SIMD vector at a time; workgroups of that size waste no lanes on small maps. */
 const tileThreads = (plan: Plan): number => (plan.device.software ? 8 : 64);
 
 function backwardWeight(plan: Plan, shape: Shape, x: Tensor, dy: Tensor, dweight: Tensor): void {
@@ -258,7 +258,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
     return;
   }
   const threads = I * k * Math.ceil(k / 3);
-  // Whole vectors of lanes, since every lane loads for the others; no more of them than there is work for.
+  // Whole vectors of lanes, since every lane loads for the others; no more than the work fills.
   const lanes = form.name === 'subgroup4' ? 4 : 8;
   const THREADS = Math.min(32, Math.ceil(threads / lanes) * lanes);
   const groups = Math.ceil(threads / THREADS) * octets(O);
@@ -286,7 +286,7 @@ function addUp(plan: Plan, params: Shape & { splits: number }, partial: Tensor, 
   });
 }
 
-/** Enough splits to keep a GPU busy, as long as each has a few hundred tiles of dy to go through. */
+/** Enough splits to occupy a GPU, provided that each processes a few hundred tiles of dy. */
 function splitsFor(groups: number, rows: number, tilesPerRow: number): number {
   const wanted = Math.ceil(256 / groups);
   return Math.max(1, Math.min(wanted, Math.floor((rows * tilesPerRow) / 256), rows));

@@ -1,5 +1,5 @@
-// What moves elements and computes nothing: dense copies of views, parts and joined tensors. The one place where the ops of
-// elementwise.ts and reduce.ts learn of strides, keep-lists and gradients that are added in place.
+// Ops that copy without arithmetic: contiguous copies of views, parts and concatenations. The ops of elementwise.ts and
+// reduce.ts leave strides, index lists and gradients accumulated in place to this file.
 
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { textOf } from '../checks/text_of.js';
@@ -12,20 +12,20 @@ import { denseStrides, numel, shapeText, type Tensor, transposeView } from '../t
 import { isBindable, walk } from './strides.js';
 
 /**
- * x in dense memory: x itself where it is dense, else a copy. Takes what `prefix`, `columns`, `keep` and `transposed` make of a
- * tensor. The gradient of a parameter's view is added to the same view of its gradient. A view of an activation is a tensor of its
- * own to the tape: for its gradient to reach the whole, make it by `narrow` or `transpose`.
+ * x in contiguous memory: x itself if it is contiguous, else a copy. Accepts the views that `slice`, `narrow`, `select` and
+ * `transpose` of a DeviceTensor return. The gradient of a parameter's view is accumulated in the same view of its gradient.
+ * The tape does not connect a view of an activation with the whole: use the ops `narrow` and `transpose` for that.
  *
- * @param x any shape; at most four of its sides may lie apart
+ * @param x any shape; at most four dimensions that cannot be merged
  * @returns the same shape
- * @throws ShapeError where more lie apart
+ * @throws ShapeError if there are more
  */
 export function contiguous(tape: Tape, x: Tensor): Tensor {
   expectArguments('contiguous', { tape, x });
   return isBindable(x, alignment(tape.plan)) ? x : operand(tape, x);
 }
 
-/** x for kernels that take neither strides nor index lists, and that write its gradient instead of adding to it: dense, copied where it is not. */
+/** x for kernels that take neither strides nor index lists, and that overwrite its gradient: contiguous, copied if it is not. */
 export function operand(tape: Tape, x: Tensor): Tensor {
   const dense = isBindable(x, alignment(tape.plan));
   if (dense && !(x.grad && tape.requiresGrad(x))) return x;
@@ -51,11 +51,11 @@ export function detach(tape: Tape, x: Tensor): Tensor {
 }
 
 /**
- * A part of a tensor, copied: `length` of the positions along a side, from `start` on.
+ * A part of a tensor, copied: `length` positions of dimension `dim`, starting at `start`.
  *
  * @param x any shape
  * @param dim the side, counted from 0, or from the last by −1
- * @returns x's shape, with `length` in place of that side
+ * @returns x's shape, with `length` in that dimension
  * @throws ShapeError where x has no such dimension or too few positions
  */
 export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length: number): Tensor {
@@ -63,7 +63,7 @@ export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length
   const d = sideOf('narrow', x.shape, dim);
   if (![start, length].every(Number.isInteger) || start < 0 || length < 1 || start + length > x.shape[d])
     throw new ShapeError(
-      `narrow: expected positions of side ${d} of ${shapeText(x.shape)}, at least 1, got ${length} from ${start} on`,
+      `narrow: expected positions of dimension ${d} of ${shapeText(x.shape)}, at least 1, got ${length} from ${start} on`,
     );
   const from = operand(tape, x);
   const y = gather(tape, 'narrow', part(from, d, start, length));
@@ -76,11 +76,11 @@ export function narrow(tape: Tape, x: Tensor, dim: number, start: number, length
 }
 
 /**
- * The leading block of a tensor, copied: of an activation what `DeviceTensor.slice` is of a weight.
+ * The leading block of a tensor, copied: for activations what `DeviceTensor.slice` is for weights.
  *
  * @param x any shape
- * @param shape of the block: as many sides as x has, none longer
- * @throws ShapeError where it is no block of x
+ * @param shape of the block: as many dimensions as x, none larger
+ * @throws ShapeError if it is not a block of x
  */
 export function slice(tape: Tape, x: Tensor, shape: readonly number[]): Tensor {
   expectArguments('slice', { tape, x });
@@ -90,11 +90,11 @@ export function slice(tape: Tape, x: Tensor, shape: readonly number[]): Tensor {
 }
 
 /**
- * Tensors one behind the other along a side.
+ * Concatenates tensors along a dimension.
  *
- * @param tensors shapes that are equal but for that side; one may be there several times
+ * @param tensors shapes equal except in that dimension; a tensor may occur several times
  * @param dim the side, counted from 0, or from the last by −1
- * @throws ShapeError where there are none, or their shapes differ
+ * @throws ShapeError if the list is empty, or the other dimensions differ
  */
 export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor {
   expectArguments('concat', { tape });
@@ -109,7 +109,7 @@ export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor 
   for (const each of tensors)
     if (each.shape.length !== first.shape.length || without(each) !== without(first))
       throw new ShapeError(
-        `concat: expected shapes that are equal but for side ${d}, got ${shapeText(first.shape)} and ${shapeText(each.shape)}`,
+        `concat: expected shapes equal except in dimension ${d}, got ${shapeText(first.shape)} and ${shapeText(each.shape)}`,
       );
   const parts = tensors.map((x) => operand(tape, x));
   const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { shape }) => sum + shape[d], 0));
@@ -128,11 +128,11 @@ export function concat(tape: Tape, tensors: readonly Tensor[], dim = 0): Tensor 
 }
 
 /**
- * A matrix with rows and columns exchanged, copied.
+ * The transpose of a matrix, copied.
  *
  * @param x (N, D)
  * @returns (D, N)
- * @throws ShapeError where x is no matrix
+ * @throws ShapeError if x is not a matrix
  */
 export function transpose(tape: Tape, x: Tensor): Tensor {
   expectArguments('transpose', { tape, x });
@@ -143,7 +143,7 @@ export function transpose(tape: Tape, x: Tensor): Tensor {
   ]);
 }
 
-/** The number of a side that may be counted from the last, by −1. */
+/** The index of a dimension; negative ones count from the last. */
 export function sideOf(op: string, shape: readonly number[], dim: number): number {
   const d = dim < 0 ? dim + shape.length : dim;
   if (!(Number.isInteger(d) && d >= 0 && d < shape.length))
@@ -153,7 +153,7 @@ export function sideOf(op: string, shape: readonly number[], dim: number): numbe
   return d;
 }
 
-/** A view of some positions of a dense tensor along side d. */
+/** A view of some positions of dimension d of a contiguous tensor. */
 function part(x: Tensor, d: number, start: number, length: number): Tensor {
   const shape = x.shape.map((side, i) => (i === d ? length : side));
   return {
@@ -164,7 +164,7 @@ function part(x: Tensor, d: number, start: number, length: number): Tensor {
   };
 }
 
-/** A dense copy of a view, unrecorded. */
+/** A contiguous copy of a view, not recorded on the tape. */
 function gather(tape: Tape, op: string, x: Tensor): Tensor {
   const y = tape.emptyLike(x, `${op}.y`, x.shape);
   const { view, lists, ...common } = layout(tape.plan, op, x);
@@ -172,14 +172,14 @@ function gather(tape: Tape, op: string, x: Tensor): Tensor {
   return y;
 }
 
-/** Writes a dense block into a view, or adds it to what is there. */
+/** Writes a contiguous block into a view, or accumulates it there. */
 function scatter(plan: Plan, op: string, dense: Tensor, to: Tensor, accumulate = false): void {
   const { view, lists, ...common } = layout(plan, op, to);
   const consts = { ACCUMULATE: accumulate };
   plan.dispatch(kernel, 'scatter', { ...common, consts, bindings: { dense, view_out: view, ...lists } });
 }
 
-/** The parameters of a view's walk, and the memory to bind for it: from the last place before it where a binding may begin. */
+/** Stride parameters of a view, and its binding, which starts at the last allowed offset before it. */
 function layout(plan: Plan, op: string, x: Tensor) {
   if (x.integer)
     throw new ShapeError(
@@ -189,7 +189,7 @@ function layout(plan: Plan, op: string, x: Tensor) {
   const listed = x.keptRows || x.keptColumns;
   const beyond = x.offset % alignment(plan);
   const four = <T>(values: readonly T[], fill: T) => [...values, ...Array<T>(4 - values.length).fill(fill)];
-  // lists name the first two sides, which so may not be joined
+  // index lists apply to the first two dimensions, which therefore cannot be merged
   const { sides, strides } = listed
     ? { sides: four(x.shape, 1), strides: [four(x.strides, 0)] }
     : walk(op, x.shape, [x.strides]);

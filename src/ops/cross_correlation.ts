@@ -28,7 +28,7 @@ export interface LossOptions {
   scale?: number;
   /** How the products are formed; default: by N and D. */
   form?: 'gram' | 'direct';
-  /** Direct form: rows of C made at a time, a multiple of 64; default: as many as one binding holds. */
+  /** Direct form: rows of C computed at a time, a multiple of 64; default: as many as fit into one binding. */
   panelRows?: number;
 }
 
@@ -54,7 +54,7 @@ const zero = {
 };
 
 /**
- * A = (z − mean) / sqrt(var + eps) per column of z (N, D); z may be columns of wider rows, the leading ones or kept by a list.
+ * A = (z − mean) / sqrt(var + eps) per column of z (N, D); z may be columns of wider rows: the leading ones, or an index list's.
  *
  * @throws ShapeError where z is not (N, D) with N > 1.
  */
@@ -94,10 +94,10 @@ export function correlation(plan: Plan, u: Standardized, v: Standardized): Tenso
  * pairs of batches, and the gradient of their weighted sum (SACL, section 3; closed form in DESIGN.md). Row t of
  * `metrics` (T, 4) gets term t's L, Σ (C_ii − 1)², Σ_{i≠j} C_ij² and mean C_ii, unweighted.
  *
- * A batch that no target names is a constant. So is the second of a pair of a batch with itself. All pairs of one
- * training step belong in one call: they share Gram matrices, and each target costs one product.
+ * A batch without a target is a constant. So is the second of a pair of a batch with itself. Pass all pairs of a
+ * training step in one call: they share Gram matrices, and each target costs one product.
  *
- * @throws ShapeError where shapes differ, ConfigError where a target is part of no term.
+ * @throws ShapeError if shapes differ, ConfigError if a target is not part of any term.
  */
 export function crossCorrelationLoss(
   plan: Plan,
@@ -127,8 +127,8 @@ export function crossCorrelationLoss(
 }
 
 /**
- * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and next to it, to be read, `on`,
- * `off` and `mean`, the other columns of its row (see `crossCorrelationLoss`). The gradient is made along with the loss.
+ * The loss of two batches of embeddings, recorded: za, zb (N, D) → `loss` (1), differentiable, and `on`, `off` and `mean` for logging,
+ * the other columns of its row (see `crossCorrelationLoss`). The gradient is computed together with the loss.
  */
 export function crossCorrelation(
   tape: Tape,
@@ -148,8 +148,8 @@ export function crossCorrelation(
   const [loss, on, off, mean] = metricColumns.map((name, i) => tensor(metrics.storage, name, [1], 4 * i));
   let went = false;
   tape.record('crossCorrelation', [za, zb], loss, (dloss) => {
-    // the gradient is there since the forward, and multiplied where it lies
-    if (went) throw new ValidationError('crossCorrelation: went back already; sum the losses and go back once');
+    // the forward computed the gradient; it is scaled in place
+    if (went) throw new ValidationError('crossCorrelation: backward already ran; sum the losses and call it once');
     went = true;
     for (const { dz } of targets) {
       const count = numel(dz.shape);
@@ -169,7 +169,7 @@ interface Form extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** The workgroups of sums and of passes by columns: narrow on software adapters, where barriers are slow. */
+/** Workgroup sizes of sums and column passes: narrow on software adapters, where barriers are slow. */
 function forms(software: boolean): readonly Form[] {
   const { COLUMNS, ROWS, THREADS } = kernel.consts;
   const wide = { name: 'wide', consts: { COLUMNS: COLUMNS.value, ROWS: ROWS.value, THREADS: THREADS.value } };
@@ -177,7 +177,7 @@ function forms(software: boolean): readonly Form[] {
   return software ? [narrow, wide] : [wide, narrow];
 }
 
-/** Dispatches an entry point in one of the forms, over as many workgroups as D columns take where nothing else is said. */
+/** Dispatches an entry point in one of the variants; default workgroups: as many as D columns need. */
 function dispatch<E extends EntryName<typeof kernel>>(
   plan: Plan,
   entry: E,
@@ -206,8 +206,8 @@ interface Loss {
 }
 
 /**
- * By K = A Aᵀ: T = Σ_terms 2·weight·s [(λ/N) K_B A + B · ((1 − λ) c − 1)]. The K_B of all terms are added up before
- * their one product with A.
+ * Gram form, K = A Aᵀ: T = Σ_terms 2·weight·s [(λ/N) K_B A + B · ((1 − λ) c − 1)]. The K_B of all terms are summed before
+ * a single product with A.
  */
 function gramForm(loss: Loss): Map<Target, Tensor> {
   const { plan, N, D, lambda, scale, terms, targets } = loss;
@@ -275,7 +275,7 @@ function gramForm(loss: Loss): Map<Target, Tensor> {
   );
 }
 
-/** By C itself, in panels of rows that become G = dL/dC in place: T_A = B Gᵀ, T_B = A G. */
+/** Direct form: C in panels of rows, overwritten by G = dL/dC: T_A = B Gᵀ, T_B = A G. */
 function directForm(loss: Loss, height: number): Map<Target, Tensor> {
   const { plan, N, D, lambda, scale, terms, targets } = loss;
   const sums = new Map(targets.map((target) => [target, transient(plan, 'cross_correlation.t', [N, D])]));

@@ -1,4 +1,4 @@
-// Depthwise convolution: shapes, the choice of a kernel variant, forward and backward.
+// Depthwise convolution: shapes, selection of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions } from '../checks/options.js';
 import type { Tape } from '../core/tape.js';
@@ -16,7 +16,7 @@ import { batches } from './split_batch.js';
  * Depthwise convolution without bias: x (N, C, H, W), weight (C, 1, k, k) → (N, C, OH, OW),
  * OH = ⌊(H + 2·padding − k) / stride⌋ + 1.
  *
- * The weight may be C channels of a wider host's, the first ones or kept by a list; its gradient is added to the same channels.
+ * The weight may be C channels of a wider host's: the leading ones, or an index list's; its gradient is accumulated there.
  *
  * @throws ShapeError where the shapes do not fit.
  */
@@ -66,9 +66,9 @@ function check(x: Tensor, weight: Tensor, S: number, pad: number): Shape {
 type Form = 'shuffle' | 'strip' | 'row' | 'plain';
 
 /**
- * The forms of a pass for this shape, the best first. Strips are for k = 3 and 5 with strides 1 and 2. With k = 3,
- * stride 1, padding 1 and a power of two of tiles a row, no more than a workgroup has threads, lanes can shuffle each
- * other the edges. The row form takes any shape; plain is the reference.
+ * The variants of a pass for this shape, fastest first. Strips are for k = 3 and 5 with strides 1 and 2. With k = 3,
+ * stride 1, padding 1 and a power of two of tiles per row, at most the threads of a workgroup, lanes exchange edges by
+ * subgroup shuffles. The row variant takes any shape; plain is the reference.
  */
 function forms(
   { OW, k, S, pad }: Shape,
@@ -85,14 +85,14 @@ function forms(
 
 const hasStrips = ({ k, S }: Shape): boolean => (k === 3 || k === 5) && S <= 2;
 
-/** Rows that a thread walks down: more of them load fewer pixels twice, fewer make more threads. */
+/** Rows per thread: more rows load fewer pixels twice, fewer rows yield more threads. */
 function stripRows(plan: Plan, rows: number): number {
   return Math.min(rows, plan.device.software ? 32 : 4);
 }
 
 const macsOf = ({ N, C, OH, OW, k }: Shape): number => N * C * OH * OW * k * k;
 const wide = 64; // threads of a workgroup
-/** On a CPU adapter a thread is a lane of one core's vector: a workgroup of one vector wastes none on small maps. */
+/** On a software adapter a thread is a SIMD lane: workgroups of one vector waste no lanes on small maps. */
 const weightThreads = (plan: Plan): number => (plan.device.software ? 8 : wide);
 const groupsOf = (count: number): number => Math.ceil(count / wide);
 
@@ -199,7 +199,7 @@ function correlate(plan: Plan, form: Form, shape: Shape, x: Tensor, dy: Tensor, 
   });
 }
 
-/** Enough splits to keep a GPU busy, as long as a thread of each has a few strips to go through. */
+/** Enough splits to occupy a GPU, provided that each thread processes a few strips. */
 function splitsFor(groups: number, stripsPerThread: number): number {
   return Math.max(1, Math.min(Math.ceil(256 / groups), Math.floor(stripsPerThread / 4)));
 }

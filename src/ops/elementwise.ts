@@ -1,5 +1,4 @@
-// Arithmetic element by element, with NumPy's broadcasting, and functions of one tensor. ReLU and other activations are ops of
-// their own (activation.ts).
+// Elementwise arithmetic with NumPy's broadcasting, and unary functions. ReLU and other activations are in activation.ts.
 
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
@@ -16,61 +15,61 @@ const noParams = { n1: 1, n2: 1, n3: 1, a0: 0, a1: 0, a2: 0, a3: 0, b0: 0, b1: 0
 const threads = kernel.consts.THREADS.value;
 
 /**
- * a − b, broadcast as in NumPy: shapes are aligned at their last sides, each of which must be equal, 1 or missing. So b may be a row
- * (F) or (1, F), a column (N, 1) or a scalar (1) beside a of (N, F); either may be a number.
+ * a − b, broadcast as in NumPy: shapes are aligned at their last dimensions, which must be equal, 1 or missing. For a of
+ * (N, F), b may be a row (F) or (1, F), a column (N, 1) or a scalar (1); either may be a number.
  *
- * Both are f32 or both f16, as y then is; gradients are f32, summed in a fixed order where a side was repeated. Views and slices
- * are read as they are by copying them first.
+ * Both are f32 or both f16, and so is the result; gradients are f32, summed in a fixed order over broadcast dimensions. Views
+ * and slices are copied first.
  *
- * @returns the shape that both are broadcast to
- * @throws ShapeError where the shapes do not fit, ConfigError where a number is not finite
+ * @returns a tensor of the broadcast shape
+ * @throws ShapeError if the shapes cannot be broadcast, ConfigError if a number is not finite
  */
 export function sub(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
   return binary(tape, 'sub', a, b);
 }
 
-/** a · b, element by element, broadcast as `sub` is. */
+/** a · b elementwise, broadcast as in `sub`. */
 export function mul(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
   return binary(tape, 'mul', a, b);
 }
 
-/** a / b, element by element, broadcast as `sub` is. */
+/** a / b elementwise, broadcast as in `sub`. */
 export function div(tape: Tape, a: Tensor | number, b: Tensor | number): Tensor {
   return binary(tape, 'div', a, b);
 }
 
 /**
- * factor · x, element by element.
+ * factor · x, elementwise.
  *
  * @param x any shape, f32 or f16
  * @returns the same shape
- * @throws ConfigError where the factor is not finite
+ * @throws ConfigError if the factor is not finite
  */
 export function scale(tape: Tape, x: Tensor, factor: number): Tensor {
   return apply(tape, 'scale', x, { factor });
 }
 
-/** e to the power of x, element by element, any shape. */
+/** eˣ elementwise, any shape. */
 export function exp(tape: Tape, x: Tensor): Tensor {
   return apply(tape, 'exp', x);
 }
 
-/** The natural logarithm of x, element by element, any shape: NaN below 0, −∞ at 0. */
+/** The natural logarithm of x, elementwise, any shape: NaN below 0, −∞ at 0. */
 export function log(tape: Tape, x: Tensor): Tensor {
   return apply(tape, 'log', x);
 }
 
-/** √x, element by element, any shape: NaN below 0. At 0 its gradient is infinite, as in PyTorch: add an eps before. */
+/** √x elementwise, any shape: NaN below 0. At 0 its gradient is infinite, as in PyTorch: add an eps before. */
 export function sqrt(tape: Tape, x: Tensor): Tensor {
   return apply(tape, 'sqrt', x);
 }
 
-/** x², element by element, any shape. */
+/** x² elementwise, any shape. */
 export function square(tape: Tape, x: Tensor): Tensor {
   return apply(tape, 'square', x);
 }
 
-/** An op of two tensors, or of a tensor and a number. */
+/** A binary op of two tensors, or of a tensor and a number. */
 export function binary(tape: Tape, op: keyof typeof binaries, a: Tensor | number, b: Tensor | number): Tensor {
   expectOperands(op, tape, a, b);
   if (typeof a === 'number') {
@@ -121,7 +120,7 @@ function ofTwo(tape: Tape, op: keyof typeof binaries, a: Tensor, b: Tensor): Ten
   return tape.record(op, [a, b], y, (dy) => [gradient(0, dy), gradient(1, dy)]);
 }
 
-/** The sum of a gradient over the sides along which what it is of was repeated; times `factor`. */
+/** Sums a gradient over the dimensions that were broadcast, and multiplies it by `factor`. */
 function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], factor = 1): Tensor {
   const { sides, strides } = walk(op, dy.shape, [broadcastStrides(shape, dy.shape)]);
   const left = [...sides];
@@ -136,7 +135,7 @@ function sumTo(tape: Tape, op: string, dy: Tensor, shape: readonly number[], fac
   return reshapeView(total, shape);
 }
 
-/** Checks that the operands are tensors, but for numbers. */
+/** Checks that the operands are tensors or numbers. */
 export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Tensor | number): void {
   expectArguments(op, { tape, ...(typeof a !== 'number' && { a }), ...(typeof b !== 'number' && { b }) });
   const divides = op === 'div' && typeof b === 'number';
@@ -147,7 +146,7 @@ export function expectOperands(op: string, tape: Tape, a: Tensor | number, b: Te
       );
 }
 
-/** A function of one tensor. */
+/** A unary op. */
 function apply(
   tape: Tape,
   op: keyof typeof functions,

@@ -8,7 +8,7 @@ import { viewText } from '../tensor/footprint.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 import { overRows, rowForms } from './reduction_width.js';
 
-/** What lengths are raised to before a row is divided by its own. */
+/** Lower bound for the length that a row is divided by. */
 export const shortest = 1e-12;
 
 /**
@@ -16,7 +16,7 @@ export const shortest = 1e-12;
  *
  * @param x (N, D)
  * @returns (N, D), rows of length 1
- * @throws ShapeError where x is no matrix
+ * @throws ShapeError if x is not a matrix
  */
 export function l2Normalize(tape: Tape, x: Tensor): Tensor {
   expectArguments('l2Normalize', { tape, x });
@@ -41,11 +41,11 @@ export function l2Normalize(tape: Tape, x: Tensor): Tensor {
 }
 
 /**
- * Gives every row of a parameter length 1 where it lies, unrecorded: what keeps prototypes on the sphere after each update of
- * the optimizer.
+ * Normalizes every row of a parameter to length 1 in place, not recorded on the tape: keeps prototypes on the unit sphere
+ * after each update of the optimizer.
  *
- * @param rows (N, D), maybe the leading block of a wider matrix
- * @throws ShapeError where `rows` is no matrix, or elements of a row lie apart
+ * @param rows (N, D), possibly the leading block of a wider matrix
+ * @throws ShapeError if `rows` is not a matrix, or the elements of a row are not adjacent
  */
 export function l2NormalizeInPlace(plan: Plan, rows: Tensor): void {
   expectArguments('l2NormalizeInPlace', { plan, rows });
@@ -63,6 +63,6 @@ export function l2NormalizeInPlace(plan: Plan, rows: Tensor): void {
 
 function matrixOf(op: string, { shape }: Tensor): readonly number[] {
   if (shape.length !== 2 || numel(shape) === 0)
-    throw new ShapeError(`${op}: expected a matrix (N, D), none of its sides 0, got ${shapeText(shape)}`);
+    throw new ShapeError(`${op}: expected a nonempty matrix (N, D), got ${shapeText(shape)}`);
   return shape;
 }

@@ -10,17 +10,17 @@ import { matmulInto } from './matmul.js';
  * Fully connected layer: y = x weightᵀ + bias.
  *
  * @param x (N, I)
- * @param weight (O, I); may be a slice of a host's tensor, leading or by keep-lists
+ * @param weight (O, I); may be a slice of a host's tensor: a leading block, or by index lists
  * @param bias (O); likewise
  * @returns (N, O)
- * @throws ShapeError where the shapes do not fit
+ * @throws ShapeError if the shapes do not match
  */
 export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   expectArguments('linear', { tape, x, weight, ...(bias !== undefined && { bias }) });
   const [N, I] = x.shape;
   const [O] = weight.shape;
   if (x.shape.length !== 2 || N * I === 0)
-    throw new ShapeError(`linear: expected x (N, I), none of them 0, got ${shapeText(x.shape)}`);
+    throw new ShapeError(`linear: expected x (N, I), all above 0, got ${shapeText(x.shape)}`);
   if (weight.shape.length !== 2 || weight.shape[1] !== I || O === 0)
     throw new ShapeError(
       `linear: expected weight (O, ${I}) for x ${shapeText(x.shape)}, got ${shapeText(weight.shape)}`,

@@ -14,11 +14,11 @@ import { lists } from './selection_bindings.js';
 
 export interface MatmulIntoOptions {
   /**
-   * (M, K), or (K, M) where transposed. Rows may start anywhere and lie apart (a slice of columns); elements of a row lie
-   * together.
+   * (M, K), or (K, M) if transposed. Rows may have any offset and stride (a slice of columns); the elements of a row are
+   * adjacent.
    */
   a: Tensor;
-  /** (K, N), or (N, K) where transposed. May be `a` itself: A Aᵀ is a Gram matrix. It, and `out`, may be a slice by keep-lists. */
+  /** (K, N), or (N, K) if transposed. May be `a` itself: A Aᵀ is a Gram matrix. `b` and `out` may be slices by index lists. */
   b: Tensor;
   /** (M, N); neither `a` nor `b`. */
   out: Tensor;
@@ -47,13 +47,13 @@ const intoOptions: Kinds<MatmulIntoOptions> = {
 };
 
 /**
- * y = op(a) op(b), where op is the transpose if that is asked for, with gradients for both: dop(a) = dy op(b)ᵀ, dop(b) = op(a)ᵀ dy.
- * The product without a tape, into given memory, is `matmulInto`; of a weight and a batch of rows, `linear`.
+ * y = op(a) op(b), where op transposes if requested, with gradients for both: dop(a) = dy op(b)ᵀ, dop(b) = op(a)ᵀ dy.
+ * Without a tape, into given memory, use `matmulInto`; for a weight and a batch of rows, `linear`.
  *
- * @param a (M, K), or (K, M) where transposed; f32
- * @param b (K, N), or (N, K) where transposed; may be `a` itself: A Aᵀ is a Gram matrix
+ * @param a (M, K), or (K, M) if transposed; f32
+ * @param b (K, N), or (N, K) if transposed; may be `a` itself: A Aᵀ is a Gram matrix
  * @returns (M, N)
- * @throws ShapeError where the shapes do not fit
+ * @throws ShapeError if the shapes do not match
  */
 export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   expectArguments('matmul', { tape, a, b });
@@ -62,9 +62,7 @@ export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions 
   const [left, right] = [a, b].map((x) => (isReadable(x) ? x : operand(tape, x)));
   const sides = [transposeA ? a.shape[1] : a.shape[0], transposeB ? b.shape[0] : b.shape[1]];
   if ([a, b].some(({ shape }) => shape.length !== 2 || numel(shape) === 0))
-    throw new ShapeError(
-      `matmul: expected matrices, none of their sides 0, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`,
-    );
+    throw new ShapeError(`matmul: expected nonempty matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}`);
   const y = tape.empty('matmul.y', sides);
   matmulInto(plan, { a: left, b: right, out: y, transposeA, transposeB });
   return tape.record({ op: 'matmul', transposeA, transposeB }, [left, right], y, (dy) => {
@@ -78,12 +76,12 @@ export function matmul(tape: Tape, a: Tensor, b: Tensor, options: MatmulOptions 
   });
 }
 
-/** Whether the kernels read it where it lies, and its gradient, if any, is none that is added in place. */
+/** Whether kernels can read it in place, and no gradient is accumulated in place. */
 function isReadable({ strides, grad, keptRows, keptColumns }: Tensor): boolean {
   return strides[1] === 1 && !grad && !keptRows && !keptColumns;
 }
 
-/** A way to compute a product: of matrices, or of a weight and the pixels of images. */
+/** A variant of a product: of matrices, or of a weight and the pixels of images. */
 export interface Form extends Variant {
   readonly name: 'subgroup8' | 'subgroup4' | 'register' | 'shared64' | 'shared32' | 'plain';
   /** Lanes that share the rows of the left operand. */
@@ -93,8 +91,8 @@ export interface Form extends Variant {
 }
 
 /**
- * The forms of a (rows, columns) product, best first. On a CPU barriers cost more than they save; on a GPU they are what
- * is fast, in tiles small enough that many of them are full.
+ * The variants of a (rows, columns) product, fastest first. On a software adapter barriers cost more than they save; on a
+ * GPU tiles in workgroup memory are fast, if small enough that most are full.
  */
 export function productForms(software: boolean, rows: number, columns: number): readonly Form[] {
   const subgroup: Form[] = [
@@ -111,33 +109,34 @@ export function productForms(software: boolean, rows: number, columns: number): 
   return software ? [...subgroup, register, ...shared, plain] : [...shared, ...subgroup, register, plain];
 }
 
-/** Rows of a thread's tile: with subgroups 16 are faster by a quarter or more, unless many stand empty. */
+/** Rows of a thread's tile: with subgroups 16 are faster by a quarter or more, unless many are padding. */
 export function tileRows({ share }: Pick<Form, 'share'>, rows: number): number {
   if (!share) return 8;
   return Math.ceil(rows / 16) * 16 <= 1.25 * Math.ceil(rows / 8) * 8 ? 16 : 8;
 }
 
-/** Into how many parts a sum falls so that `tiles` tiles occupy the device, none shorter than `least`. */
+/** Number of splits of a sum so that `tiles` tiles occupy the device, none shorter than `least`. */
 export function splitsFor(software: boolean, tiles: number, length: number, least: number): number {
   const enough = software ? 64 : 512; // workgroups; beyond that, splits only add partial sums
   return Math.min(Math.ceil(enough / tiles), Math.ceil(length / least));
 }
 
 const enoughTiles = 64; // workgroups of a GPU: fewer leave parts of it idle
-const leastSteps = 128; // elements of k that a split is worth its partial sums for
-const offsetAlignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
+const leastSteps = 128; // elements of k that make a split worth its partial sums
+const offsetAlignment = 256; // bytes: WebGPU's largest minimum alignment of a binding's offset
 
 /**
  * out = scale · op(a) · op(b), or out += the same. Recorded into the plan without a tape: no gradient flows through it.
  *
- * @throws ShapeError where the shapes do not fit, or a view is none that the kernel can read
+ * @throws ShapeError if the shapes do not match, or the kernel cannot read a view
  */
 export function matmulInto(plan: Plan, options: MatmulIntoOptions): void {
   const { a, b, out, transposeA = false, transposeB = false } = expectOptions('matmul', options, intoOptions);
   expectArguments('matmul', { plan, a, b, out });
   if (options.scale !== undefined) expectFinite('matmul: scale', options.scale);
   for (const view of [a, b, out]) checkView(view);
-  if (a.keptRows || a.keptColumns) throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by keep-lists`);
+  if (a.keptRows || a.keptColumns)
+    throw new ShapeError(`matmul: expected ${a.label} whole, got a slice by index lists`);
   const [[M, K], [am, ak]] = orient(a, transposeA);
   const [[inner, N], [bk, bn]] = orient(b, transposeB);
   if (K !== inner || out.shape[0] !== M || out.shape[1] !== N)
@@ -163,7 +162,7 @@ function rowsOf(x: Tensor, first: number, count: number, transpose = false): Ten
   if (x.keptRows)
     return { ...x, shape, keptRows: { ...x.keptRows, offset: x.keptRows.offset + 4 * first, bytes: 4 * count } };
   const offset = x.offset + 4 * first * (transpose ? 1 : x.strides[0]);
-  const width = x.keptColumns ? x.strides[0] : shape[1]; // what is kept may lie anywhere in the host's row
+  const width = x.keptColumns ? x.strides[0] : shape[1]; // selected columns may be anywhere in the host's row
   return { ...x, shape, offset, bytes: 4 * ((shape[0] - 1) * x.strides[0] + width) };
 }
 
@@ -234,7 +233,7 @@ function multiply(plan: Plan, form: Form, sizes: Sizes, options: MatmulIntoOptio
 
 function checkView({ label, shape, strides, offset }: Tensor): void {
   if (shape.length !== 2 || shape[0] * shape[1] === 0)
-    throw new ShapeError(`matmul: expected matrices, none of their sides 0, got ${shapeText(shape)} of ${label}`);
+    throw new ShapeError(`matmul: expected nonempty matrices, got ${shapeText(shape)} of ${label}`);
   if (strides[1] !== 1 || strides[0] < shape[1])
     throw new ShapeError(
       `matmul: expected rows of neighboring elements, got strides ${shapeText(strides)} of ${label}; copy it by contiguous()`,
@@ -243,7 +242,7 @@ function checkView({ label, shape, strides, offset }: Tensor): void {
     throw new ShapeError(`matmul: expected a view that starts on a multiple of 4 bytes, got ${offset} of ${label}`);
 }
 
-/** What to bind for a view that may start anywhere, and its first element in that. */
+/** The binding of a view with any offset, and the index of its first element there. */
 function bound(view: Tensor): readonly [Tensor, number] {
   const beyond = view.offset % offsetAlignment;
   return [{ ...view, offset: view.offset - beyond, bytes: view.bytes + beyond }, beyond / 4];

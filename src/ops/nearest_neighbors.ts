@@ -7,10 +7,10 @@ import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { overRows, rowForms } from './reduction_width.js';
 
 /**
- * Targets that call positive what a teacher finds alike (ReKD): in each row a mass of 1, spread equally over the own key in
- * column 0 and the `count` largest of the other columns, the queue's. Of equal similarities the leftmost is taken.
+ * Targets whose positives are a teacher's nearest neighbors (ReKD): each row spreads a mass of 1 equally over the own key in
+ * column 0 and the `count` largest of the other columns, the queue's. Ties go to the leftmost.
  *
- * @param similarities (N, L) of the teacher, as the op of that name gives them
+ * @param similarities (N, L) of the teacher, as `contrastiveLogits` returns them
  * @returns (N, L), a constant
  * @throws ShapeError where `similarities` is no matrix, or the queue holds fewer than `count`; ConfigError where `count` is no
  * whole number of at least 1

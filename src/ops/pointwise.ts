@@ -1,4 +1,4 @@
-// 1x1 convolution: shapes, the choice of a kernel variant, forward and backward.
+// 1x1 convolution: shapes, selection of a kernel variant, forward and backward.
 import { expectArguments } from '../checks/arguments.js';
 import type { Tape } from '../core/tape.js';
 import { ShapeError } from '../errors.js';
@@ -19,31 +19,31 @@ import { type Form, productForms, sharedConsts, splitsFor, tileRows } from './ma
 import { lists } from './selection_bindings.js';
 import { batches } from './split_batch.js';
 
-const leastSteps = 32; // groups of four pixels that a split is worth its partial sums for
+const leastSteps = 32; // groups of four pixels that make a split worth its partial sums
 
 /**
  * Pointwise (1x1) convolution, stride 1, no bias: y[n,o] = Σ_i weight[o,i] x[n,i].
  *
  * @param x (N, I, H, W)
- * @param weight (O, I) or (O, I, 1, 1); may be a slice of a host's tensor, leading or by keep-lists
+ * @param weight (O, I) or (O, I, 1, 1); may be a slice of a host's tensor: a leading block, or by index lists
  * @returns (N, O, H, W)
- * @throws ShapeError where the shapes do not fit
+ * @throws ShapeError if the shapes do not match
  */
 export function pointwise(tape: Tape, x: Tensor, weight: Tensor): Tensor {
   expectArguments('pointwise', { tape, x, weight });
   const [N, I, H, W] = x.shape;
   const [O, , KH = 1, KW = 1] = weight.shape;
   if (x.shape.length !== 4 || numel(x.shape) === 0)
-    throw new ShapeError(`pointwise: expected x (N, I, H, W), none of them 0, got ${shapeText(x.shape)}`);
+    throw new ShapeError(`pointwise: expected x (N, I, H, W), all above 0, got ${shapeText(x.shape)}`);
   const { length } = weight.shape;
   if ((length !== 2 && length !== 4) || O === 0 || weight.shape[1] !== I || KH !== 1 || KW !== 1)
     throw new ShapeError(
       `pointwise: expected weight (O, ${I}) or (O, ${I}, 1, 1) for x ${shapeText(x.shape)}, ` +
         `got ${shapeText(weight.shape)}`,
     );
-  // a map of one pixel is a row of a matrix, which is f32
+  // a one-pixel map is a row of a matrix, which is f32
   if (H * W === 1 && !x.half) {
-    // a parameter's gradient is a view of its own; the tape has to route the gradient of any other tensor
+    // a parameter has a gradient view of its own; the tape must route the gradient of any other tensor
     const isMade = !weight.grad && tape.requiresGrad(weight);
     const rows = isMade ? tape.reshape(weight, [O, I]) : squeezeKernel(weight);
     return tape.reshape(linear(tape, tape.reshape(x, [N, I]), rows), [N, O, 1, 1]);
@@ -77,7 +77,7 @@ interface Sizes {
 
 const unsplit = { splits: 1, steps: 0, accumulate: 1, rows: 0 };
 
-/** The strides of a weight, or of what takes its gradient. */
+/** The strides of a weight or of its gradient. */
 const view = ({ strides: [row, column] }: Tensor) => ({ row, column });
 
 const macsOf = ({ N, I, O, HW }: Sizes): number => N * I * O * HW;
@@ -118,7 +118,7 @@ function backwardInput(plan: Plan, sizes: Sizes, dy: Tensor, weight: Tensor, dx:
   );
 }
 
-/** y = weight times every pixel of x, in the given form. */
+/** y = weight times every pixel of x, by the given variant. */
 function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor, y: Tensor): void {
   const { N, O, HW } = sizes;
   const pixels = N * HW;
@@ -126,7 +126,7 @@ function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor
   const params = { ...sizes, ...view(weight), ...unsplit, rows };
   const kept = lists(weight);
   if (form.share) {
-    const THREADS = plan.device.software ? 8 : 32; // a CPU adapter has one vector at a time: short rows waste less
+    const THREADS = plan.device.software ? 8 : 32; // a software adapter executes one SIMD vector at a time: short rows waste less
     const common = {
       params,
       workgroups: Math.ceil(O / rows) * Math.ceil(pixels / (8 * THREADS)),
@@ -152,13 +152,13 @@ function project(plan: Plan, form: Form, sizes: Sizes, x: Tensor, weight: Tensor
     });
 }
 
-/** dweight += Σ_n,p dy[n,o,p] x[n,i,p], in parts over the pixels where the weight is too small to fill the adapter. */
+/** dweight += Σ_n,p dy[n,o,p] x[n,i,p], split over the pixels if the weight is too small to occupy the adapter. */
 function backwardWeight(plan: Plan, sizes: Sizes, x: Tensor, dy: Tensor, dweight: Tensor): void {
   const { I, O } = sizes;
   const straight: Correlation = { sizes, x, dy, dweight };
   const turned: Correlation = { sizes: { ...sizes, I: O, O: I }, x: dy, dy: x, dweight: transposeView(dweight) };
   plan.choose('pointwise.backward_weight', productForms(plan.device.software, O, I), (form, plan) => {
-    // only what a kernel calls x may be f16
+    // only the kernel's operand x may be f16
     const across = !x.half && tilesOf(plan, form, I, O).work < tilesOf(plan, form, O, I).work;
     correlate(plan, form, across ? turned : straight);
   });
@@ -219,7 +219,7 @@ function correlate(plan: Plan, form: Form, { sizes, x, dy, dweight }: Correlatio
   });
 }
 
-/** The tiles of an (O, I) weight: their number, rows, threads, and what they cost together in tiles of 16 rows. */
+/** The tiles of an (O, I) weight: their number, rows, threads, and their total cost in tiles of 16 rows. */
 function tilesOf(plan: Plan, form: Form, O: number, I: number) {
   const rows = tileRows(form, O);
   const columns = Math.max(subgroupKernel.consts.COLUMNS.value, plan.device.subgroupSize);

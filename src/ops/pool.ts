@@ -79,8 +79,8 @@ export function averagePool(tape: Tape, x: Tensor, options: PoolOptions): Tensor
 }
 
 /**
- * Maxima over windows: (N, C, H, W) → (N, C, OH, OW). Padding never wins; of equal values the first in reading order
- * does, and it alone gets the gradient, as in PyTorch.
+ * Maxima over windows: (N, C, H, W) → (N, C, OH, OW). Padding is never selected; of equal values the first in row-major order
+ * is, and only it gets the gradient, as in PyTorch.
  */
 export function maxPool(tape: Tape, x: Tensor, options: MaxPoolOptions): Tensor {
   expectArguments('maxPool', { tape, x });

@@ -5,21 +5,21 @@ import type { Plan } from '../runtime/plan.js';
 import { numel, shapeText, type Tensor } from '../tensor/tensor.js';
 
 /**
- * Writes a batch of keys over the oldest of a queue, unrecorded: row n goes to row (step·N + n) mod Q, where `step` is the one
- * that the plan runs with, counted from 0. The queue is all the state there is; Q need be no multiple of N.
+ * Overwrites the oldest rows of a queue with a batch of keys, not recorded on the tape: row n goes to row (step·N + n) mod Q,
+ * where `step` is the plan's current step, counted from 0. There is no other state; Q need not be a multiple of N.
  *
- * Record it behind everything that reads the queue in the same step.
+ * Record it after everything that reads the queue in the same step.
  *
  * @param queue (Q, D) in a buffer that outlives the step
  * @param rows (N, D), N ≤ Q
- * @throws ShapeError where the shapes do not fit
+ * @throws ShapeError if the shapes do not match
  */
 export function queuePush(plan: Plan, queue: Tensor, rows: Tensor): void {
   expectArguments('queuePush', { plan, queue, rows });
   const [Q, D] = queue.shape;
   const [N] = rows.shape;
   if (queue.shape.length !== 2 || numel(queue.shape) === 0)
-    throw new ShapeError(`queuePush: expected queue (Q, D), none of them 0, got ${shapeText(queue.shape)}`);
+    throw new ShapeError(`queuePush: expected queue (Q, D), all above 0, got ${shapeText(queue.shape)}`);
   if (rows.shape.length !== 2 || rows.shape[1] !== D || N < 1 || N > Q)
     throw new ShapeError(
       `queuePush: expected rows (N, ${D}), N from 1 to ${Q}, for queue ${shapeText(queue.shape)}, ` +

@@ -1,4 +1,4 @@
-// Sums and means of a tensor, of all its elements or along a side.
+// Sums and means of a tensor, over all elements or along a dimension.
 
 import { expectArguments } from '../checks/arguments.js';
 import { expectOptions, type Kinds } from '../checks/options.js';
@@ -8,27 +8,27 @@ import { numel, reshapeView, type Tensor } from '../tensor/tensor.js';
 import { operand, sideOf } from './copy.js';
 
 export interface ReduceOptions {
-  /** The side that is summed over, counted from 0, or from the last by −1; default all elements. */
+  /** The dimension to reduce; negative values count from the last. Default all elements. */
   dim?: number;
-  /** Leave 1 in place of that side, as broadcasting wants it. Without, it is gone. */
+  /** Keep that dimension with size 1, for broadcasting. Default false: it is removed. */
   keepdim?: boolean;
 }
 
 const reduceOptions: Kinds<ReduceOptions> = { dim: 'number', keepdim: 'boolean' };
 
 /**
- * The sum of all elements, or along a side: of a matrix (N, D), `dim` 0 gives a sum a column, (D), and 1 a sum a row, (N). Summed
- * by tree, so that a million elements are as exact as a few; f32, also of x in f16.
+ * The sum of all elements, or along a dimension: for a matrix (N, D), `dim` 0 sums each column, (D), and 1 each row, (N). A
+ * tree reduction, so that a million elements are as exact as a few; in f32, also for x in f16.
  *
  * @param x any shape
- * @returns (1), or x's shape without the side, where nothing is left (1); with `keepdim` 1 in its place
- * @throws ShapeError where x has no such side
+ * @returns (1), or x's shape without the dimension, (1) if none is left; with `keepdim`, of size 1 there
+ * @throws ShapeError if x has no such dimension
  */
 export function sum(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce(tape, 'sum', x, options);
 }
 
-/** The sum over the number of summands; else as `sum`. */
+/** The mean of all elements, or along a dimension; options as for `sum`. */
 export function mean(tape: Tape, x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce(tape, 'mean', x, options);
 }
@@ -62,21 +62,21 @@ function reduce(tape: Tape, op: 'sum' | 'mean', x: Tensor, options: ReduceOption
   });
 }
 
-/** A dense tensor as the kernel sees it: sides before, along and behind what is summed over. */
+/** A contiguous tensor as the kernel sees it: sizes before, of and after the reduced dimension. */
 export interface Span {
   readonly outer: number;
   readonly L: number;
   readonly inner: number;
 }
 
-/** The span of side d. */
+/** The span of dimension d. */
 export function around(shape: readonly number[], d: number): Span {
   return { outer: numel(shape.slice(0, d)), L: shape[d], inner: numel(shape.slice(d + 1)) };
 }
 
-const each = 64; // elements that a thread adds up
+const each = 64; // elements per thread
 
-/** factor Σ_l x[o, l, i] as (outer, inner), unrecorded, of a dense x. */
+/** factor Σ_l x[o, l, i] as (outer, inner), not recorded on the tape, for a contiguous x. */
 export function sumOver(tape: Tape, op: string, x: Tensor, { outer, L, inner }: Span, factor = 1): Tensor {
   const splits = Math.ceil(L / each);
   const y = tape.empty(`${op}.${splits > 1 ? 'partials' : 'y'}`, splits > 1 ? [outer, splits, inner] : [outer, inner]);

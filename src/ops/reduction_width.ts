@@ -5,7 +5,7 @@ export interface ReductionWidth extends Variant {
   readonly lanes: number;
 }
 
-/** One lane a plane where planes are small, and on software adapters, where barriers are slow. */
+/** One lane per plane if planes are small, and on software adapters, where barriers are slow. */
 export function laneForms(software: boolean, pixels: number, lanes: number): readonly ReductionWidth[] {
   const alone: ReductionWidth = { name: 'alone', lanes: 1 };
   const together: ReductionWidth = { name: 'together', lanes };

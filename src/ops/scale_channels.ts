@@ -11,13 +11,13 @@ import { laneForms } from './reduction_width.js';
  * @param x (N, C, H, W)
  * @param scale (N, C), f32
  * @returns (N, C, H, W)
- * @throws ShapeError where the shapes do not fit
+ * @throws ShapeError if the shapes do not match
  */
 export function scaleChannels(tape: Tape, x: Tensor, scale: Tensor): Tensor {
   expectArguments('scaleChannels', { tape, x, scale });
   const [N, C, H, W] = x.shape;
   if (x.shape.length !== 4 || numel(x.shape) === 0)
-    throw new ShapeError(`scaleChannels: expected x (N, C, H, W), none of them 0, got ${shapeText(x.shape)}`);
+    throw new ShapeError(`scaleChannels: expected x (N, C, H, W), all above 0, got ${shapeText(x.shape)}`);
   if (shapeText(scale.shape) !== shapeText([N, C]))
     throw new ShapeError(
       `scaleChannels: expected scale ${shapeText([N, C])} for x ${shapeText(x.shape)}, got ${shapeText(scale.shape)}`,

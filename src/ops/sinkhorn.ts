@@ -8,13 +8,13 @@ import type { Variant } from '../runtime/variants.js';
 import { shapeText, type Tensor, transient } from '../tensor/tensor.js';
 import { overRows, rowForms } from './reduction_width.js';
 
-/** Those of SwAV. */
+/** Defaults of SwAV. */
 export const sinkhornDefaults = { iterations: 3, epsilon: 0.05 };
 
 export interface SinkhornOptions {
-  /** Times that columns and rows are scaled. */
+  /** How often columns and rows are scaled. */
   iterations?: number;
-  /** ε: the smaller, the closer a row's code comes to one prototype. */
+  /** ε: the smaller, the closer each row's code is to one-hot. */
   epsilon?: number;
 }
 
@@ -22,11 +22,11 @@ const sinkhornOptions: Kinds<SinkhornOptions> = { iterations: 'number', epsilon:
 
 /**
  * Codes of a batch, spread evenly over the prototypes (SwAV): exp(scores / ε), its columns scaled to sums of 1/T, then its rows
- * to 1/N, `iterations` times; the rows at last to 1. Computed in logarithms: scores of any size are safe.
+ * to 1/N, `iterations` times; finally the rows to 1. Computed in logarithms, so large scores do not overflow.
  *
  * @param scores (N, T) of N embeddings and T prototypes
  * @returns (N, T), a constant: a distribution for each row
- * @throws ShapeError where `scores` is no matrix, ConfigError where an option is out of range
+ * @throws ShapeError if `scores` is not a matrix, ConfigError if an option is out of range
  */
 export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = {}): Tensor {
   expectArguments('sinkhorn', { plan, scores });
@@ -37,7 +37,7 @@ export function sinkhorn(plan: Plan, scores: Tensor, options: SinkhornOptions = 
   );
   const [N, T] = scores.shape;
   if (scores.shape.length !== 2 || N * T === 0)
-    throw new ShapeError(`sinkhorn: expected scores (N, T), none of them 0, got ${shapeText(scores.shape)}`);
+    throw new ShapeError(`sinkhorn: expected scores (N, T), all above 0, got ${shapeText(scores.shape)}`);
   if (!(Number.isInteger(iterations) && iterations >= 1))
     throw new ConfigError(`sinkhorn: expected iterations that are whole and at least 1, got ${iterations}`);
   if (!(epsilon > 0 && Number.isFinite(1 / epsilon)))
@@ -85,7 +85,7 @@ interface ColumnForm extends Variant {
   readonly consts: { readonly COLUMNS: number; readonly ROWS: number; readonly THREADS: number };
 }
 
-/** Columns side by side, so that neighbors in a row are read together; shared by several threads where barriers are cheap. */
+/** Adjacent columns per workgroup, for coalesced reads; several threads share a column if barriers are cheap. */
 function columnForms(software: boolean): readonly ColumnForm[] {
   const alone: ColumnForm = { name: 'alone', consts: { COLUMNS: 8, ROWS: 1, THREADS: 8 } };
   const many: ColumnForm = { name: 'many', consts: { COLUMNS: 16, ROWS: 4, THREADS: 64 } };

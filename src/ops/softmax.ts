@@ -14,9 +14,9 @@ import { sum } from './reduce.js';
 import { overRows, rowForms } from './reduction_width.js';
 
 export interface CrossEntropyOptions {
-  /** τ: what logits are divided by. */
+  /** τ: logits are divided by it. */
   temperature?: number;
-  /** Of the loss among others that are added to it. */
+  /** Weight of the loss in a sum of losses. */
   scale?: number;
 }
 
@@ -24,11 +24,11 @@ const softmaxOptions: Kinds<Pick<CrossEntropyOptions, 'temperature'>> = { temper
 const crossEntropyOptions: Kinds<CrossEntropyOptions> = { ...softmaxOptions, scale: 'number' };
 
 /**
- * softmax(logits / τ) by row. A teacher's distribution is made on a frozen tape, or of logits that were `detach`ed.
+ * softmax(logits / τ) of each row. Compute a teacher's distribution on a noGrad tape, or from `detach`ed logits.
  *
  * @param logits (N, L)
- * @returns (N, L), rows that add up to 1
- * @throws ShapeError where logits are no matrix, ConfigError where τ is not above 0
+ * @returns (N, L), rows that sum to 1
+ * @throws ShapeError if logits are not a matrix, ConfigError if τ is not above 0
  */
 export function softmax(tape: Tape, logits: Tensor, options: { temperature?: number } = {}): Tensor {
   expectArguments('softmax', { tape, logits });
@@ -40,21 +40,22 @@ export function softmax(tape: Tape, logits: Tensor, options: { temperature?: num
   dispatch(plan, 'sums_alone', rows, { x: logits, sums_out: sums });
   dispatch(plan, 'probabilities', rows, { x: logits, sums, p });
   return tape.record({ op: 'softmax', temperature }, [logits], p, (dy) => {
-    const still = new Tape(plan, { noGrad: true });
-    const mean = sum(still, mul(still, dy, p), { dim: 1, keepdim: true }); // of dy by row, weighted by p
-    return [scale(still, mul(still, sub(still, dy, mean), p), 1 / temperature)];
+    const noGradTape = new Tape(plan, { noGrad: true });
+    const mean = sum(noGradTape, mul(noGradTape, dy, p), { dim: 1, keepdim: true }); // of dy by row, weighted by p
+    return [scale(noGradTape, mul(noGradTape, sub(noGradTape, dy, mean), p), 1 / temperature)];
   });
 }
 
 /**
  * The mean over the rows of −Σ_k t_nk log softmax(logits / τ)_nk, times `scale`: InfoNCE, distillation of a distribution, or
- * classification. Logits of any size are safe: a row's largest is subtracted first.
+ * classification. Large logits do not overflow: the maximum of each row is subtracted first.
  *
  * @param logits (N, L)
- * @param targets constants: (N, L), a distribution for each row; or (N), of i32 or u32, the row's class each; or nothing, where the class is 0, as in a row of similarities whose column 0 is the positive. A row whose class is none of
- * its L counts as one without loss and gets no gradient (the mean is still over N): so a batch may be filled up.
+ * @param targets constants: (N, L), a distribution for each row; or (N), i32 or u32, the class of each row; default class 0, as
+ * in logits whose column 0 is the positive. A row whose class is outside 0..L−1 has no loss and gets no gradient (the mean is
+ * still over N), so a batch may be padded.
  * @returns the loss (1)
- * @throws ShapeError where the shapes do not fit, ConfigError where τ is not above 0
+ * @throws ShapeError if the shapes do not match, ConfigError if τ is not above 0
  */
 export function softmaxCrossEntropy(
   tape: Tape,
@@ -101,13 +102,13 @@ interface Rows {
 function rowsOf(op: string, { shape }: Tensor, temperature: number): Rows {
   const [N, L] = shape;
   if (shape.length !== 2 || N * L === 0)
-    throw new ShapeError(`${op}: expected logits (N, L), none of them 0, got ${shapeText(shape)}`);
+    throw new ShapeError(`${op}: expected logits (N, L), all above 0, got ${shapeText(shape)}`);
   if (!(temperature > 0 && Number.isFinite(1 / temperature)))
     throw new ConfigError(`${op}: expected a temperature above 0, got ${temperature}`);
   return { N, L, inverse: 1 / temperature, scale: 1 };
 }
 
-/** The rows' classes as the kernel reads them: below 0, an i32 is no class of a row as a u32 either. Class 0 where none are given. */
+/** The rows' classes as the kernel reads them: a negative i32 is out of range as a u32 too. Default class 0. */
 function classesOf(plan: Plan, N: number, given?: Tensor): Tensor {
   if (given) return given.integer === 'i32' ? { ...given, integer: 'u32' } : given;
   const classes = transient(plan, 'softmaxCrossEntropy.classes', [N], 'u32');
@@ -115,7 +116,7 @@ function classesOf(plan: Plan, N: number, given?: Tensor): Tensor {
   return classes;
 }
 
-/** Dispatches an entry point over the rows, `mean_loss` over the one row that the rows' losses are. */
+/** Dispatches an entry point over the rows, `mean_loss` over the single row of all losses. */
 function dispatch<E extends EntryName<typeof kernel>>(
   plan: Plan,
   entry: E,

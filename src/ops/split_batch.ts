@@ -1,11 +1,11 @@
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-const alignment = 256; // bytes: the most that WebGPU may ask of a binding's offset
+const alignment = 256; // bytes: WebGPU's largest minimum alignment of a binding's offset
 
 /**
- * Views of the same images of some contiguous tensors (N, …), one group of images after the other, so that no dispatch over
- * a group takes more multiply-adds than the device allows: a driver resets a GPU that is not heard of for long.
+ * Splits contiguous tensors (N, …) along the batch dimension into groups of images, so that no dispatch exceeds the
+ * multiply-adds that the device allows: drivers reset a GPU that does not respond for long.
  *
  * @param macs of all N images
  */

@@ -15,7 +15,7 @@ const leastChunk = 1024;
  * @param a any shape
  * @param target the same shape, a constant
  * @returns the loss (1)
- * @throws ShapeError where shapes differ, ConfigError where the scale is not finite
+ * @throws ShapeError if shapes differ, ConfigError if the scale is not finite
  */
 export function squaredDistance(tape: Tape, a: Tensor, target: Tensor, options: { scale?: number } = {}): Tensor {
   expectArguments('squaredDistance', { tape, a, target });

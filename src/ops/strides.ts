@@ -1,21 +1,21 @@
-// How the kernels of elementwise.wgsl and copy.wgsl walk through views: at most four sides, and a stride of each view for each.
-// Knows shapes alone, no memory.
+// Shapes and strides for the kernels of elementwise.wgsl and copy.wgsl: at most four dimensions, with a stride per view.
+// Independent of buffers.
 import { ShapeError } from '../errors.js';
 import { isDense } from '../tensor/footprint.js';
 import { denseStrides, shapeText, type Tensor } from '../tensor/tensor.js';
 
-const most = 4; // sides that the kernels know
+const most = 4; // dimensions that the kernels support
 
-/** Sides, and for each view its strides over them: four each, from the outermost on. */
+/** Sizes of the dimensions, and the strides of each view: four each, outermost first. */
 export interface Walk {
   readonly sides: readonly number[];
   readonly strides: readonly (readonly number[])[];
 }
 
 /**
- * A walk through views of one shape: sides that lie together in all of them are joined.
+ * Sizes and strides of views of one shape: dimensions that are contiguous in all of them are merged.
  *
- * @throws ShapeError where more than four remain
+ * @throws ShapeError if more than four remain
  */
 export function walk(op: string, shape: readonly number[], views: readonly (readonly number[])[]): Walk {
   const joined: { side: number; strides: number[] }[] = [];
@@ -28,37 +28,35 @@ export function walk(op: string, shape: readonly number[], views: readonly (read
   }
   if (joined.length > most)
     throw new ShapeError(
-      `${op}: expected at most ${most} sides that lie apart, got ${joined.length} of ${shapeText(shape)}; reshape it`,
+      `${op}: expected at most ${most} dimensions that cannot be merged, got ${joined.length} of ${shapeText(shape)}; reshape it`,
     );
   while (joined.length < most) joined.unshift({ side: 1, strides: views.map(() => 0) });
   return { sides: joined.map(({ side }) => side), strides: views.map((_, i) => joined.map((each) => each.strides[i])) };
 }
 
 /**
- * The shape that two broadcast to, as NumPy has it: aligned at their last sides, which are equal, or 1, or missing.
+ * The broadcast shape of two shapes, as in NumPy: aligned at the last dimensions, which must be equal, 1 or missing.
  *
- * @throws ShapeError where they do not
+ * @throws ShapeError if they cannot be broadcast
  */
 export function broadcastShape(op: string, a: readonly number[], b: readonly number[]): number[] {
   const length = Math.max(a.length, b.length);
   return Array.from({ length }, (_, i) => {
     const [of, or] = [a, b].map((shape) => shape[shape.length - length + i] ?? 1);
     if (of !== or && of !== 1 && or !== 1)
-      throw new ShapeError(
-        `${op}: expected shapes whose sides, aligned at the last, are equal or 1, got ${shapeText(a)} and ${shapeText(b)}`,
-      );
+      throw new ShapeError(`${op}: expected shapes that can be broadcast, got ${shapeText(a)} and ${shapeText(b)}`);
     return of === 1 ? or : of;
   });
 }
 
-/** Strides of a dense tensor of `shape` over what it is broadcast to: 0 where it is repeated. */
+/** Strides of a contiguous tensor of `shape` in its broadcast shape: 0 in broadcast dimensions. */
 export function broadcastStrides(shape: readonly number[], to: readonly number[]): number[] {
   const strides = denseStrides(shape);
   const missing = to.length - shape.length;
   return to.map((_, d) => (d < missing || shape[d - missing] === 1 ? 0 : strides[d - missing]));
 }
 
-/** Whether a tensor is dense and begins where a binding may. */
+/** Whether a tensor is contiguous and starts at an allowed binding offset. */
 export function isBindable(x: Tensor, alignment: number): boolean {
   return isDense(x) && x.offset % alignment === 0;
 }

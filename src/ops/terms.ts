@@ -1,41 +1,41 @@
-// What a cross-correlation loss is made of: pairs of standardized batches, and where their gradients go.
+// The terms of a cross-correlation loss: pairs of standardized batches, and where their gradients go.
 
 import { expectTensors } from '../checks/arguments.js';
 import { expectFinite } from '../checks/one_of.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import { shapeText, type Tensor } from '../tensor/tensor.js';
 
-/** A batch of embeddings with mean 0 and variance 1 in every column, as the loss sees it. */
+/** A batch of embeddings standardized to mean 0 and variance 1 in every column. */
 export interface Standardized {
   /** (N, D) */
   readonly a: Tensor;
-  /** (D): 1 / sqrt(var + eps), or 0 where a column is as good as constant and gets no gradient. */
+  /** (D): 1 / sqrt(var + eps), or 0 if a column is practically constant; it gets no gradient. */
   readonly r: Tensor;
 }
 
-/** One loss L_BT(u, v) among those whose weighted sum is differentiated. */
+/** One loss L_BT(u, v) of the weighted sum that is differentiated. */
 export interface Term {
   readonly u: Standardized;
   readonly v: Standardized;
-  /** Of this loss in the gradient; default 1. */
+  /** Weight of this loss in the gradient; default 1. */
   readonly weight?: number;
 }
 
-/** Where to write the gradient with respect to the embeddings (N, D) behind a standardized batch. */
+/** Where to write the gradient with respect to the embeddings (N, D) of a standardized batch. */
 export interface Target {
   readonly of: Standardized;
   readonly dz: Tensor;
 }
 
-/** Columns of a row of metrics: the loss first, where a binding may begin. */
+/** Columns of a row of metrics: the loss first, at an aligned binding offset. */
 export const metricColumns = ['loss', 'on', 'off', 'mean'] as const;
 
-/** The batch that stands against `x` in a term, if `x` is part of it. */
+/** The other batch of a term that contains `x`. */
 export function partner({ u, v }: Term, x: Standardized): Standardized | undefined {
   return u === x ? v : v === x ? u : undefined;
 }
 
-/** Checks that terms, targets and the row of metrics fit each other. */
+/** Checks that terms, targets and metrics match. */
 export function checkTerms(terms: readonly Term[], targets: readonly Target[], metrics: Tensor): void {
   if (!Array.isArray(terms) || !Array.isArray(targets))
     throw new ConfigError('crossCorrelationLoss: expected a list of terms and one of targets');

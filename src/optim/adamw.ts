@@ -21,7 +21,7 @@ export interface AdamWOptions extends OptimizerOptions {
   eps?: number;
   /** Decoupled: w *= 1 − lr·weightDecay; default 1e-4. */
   weightDecay?: number;
-  /** Decay tensors of one dimension too, that is biases and batchnorm. */
+  /** Also decay one-dimensional tensors, i.e. biases and batchnorm. */
   decayAll?: boolean;
 }
 
@@ -35,8 +35,8 @@ const adamwOptions: Kinds<AdamWOptions> = {
 };
 
 /**
- * Records what updates all weights by AdamW (Loshchilov and Hutter), in one dispatch where they can be bound at once. The
- * bias corrections follow from the plan's own count of steps.
+ * Records the AdamW update of all weights (Loshchilov and Hutter), in one dispatch if they fit into one binding. The bias
+ * corrections use the plan's step count.
  */
 export function adamw(plan: Plan, trained: Trainable | readonly Tensor[], options: AdamWOptions = {}): Optimizer {
   const { beta1, beta2, eps, weightDecay, decayAll } = withDefaults(

@@ -1,5 +1,5 @@
 /**
- * Defaults of the optimizers, in a program and on the command line alike: the recipe of the paper (DESIGN.md).
+ * Defaults of the optimizers, in programs and on the command line: the recipe of the paper (DESIGN.md).
  * Learning rates come with the steps.
  */
 export const sgdDefaults = { momentum: 0.9, weightDecay: 1e-4, nesterov: false, decayAll: true };

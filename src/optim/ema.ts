@@ -6,7 +6,7 @@ import type { Plan } from '../runtime/plan.js';
 import { shapeText } from '../tensor/tensor.js';
 import { expectTrainable, spanOf, spans, type Trainable, within } from './optimizer.js';
 
-/** Weights that lie in one buffer (`Parameters`). */
+/** Weights in a single buffer (`Parameters`). */
 export type Averaged = Pick<Trainable, 'weights' | 'places' | 'size'>;
 
 export interface EmaOptions {
@@ -15,11 +15,11 @@ export interface EmaOptions {
 }
 
 /**
- * Records what moves the target's weights to the source's: target ← m·target + (1 − m)·source, as the key
- * encoder of MoCo and the target network of BYOL. The target's tensors are the source's, or its first ones: a predictor
- * that follows them has no average. Running statistics stay each network's own.
+ * Records the EMA update target ← m·target + (1 − m)·source, as for the key encoder of MoCo and the target network of
+ * BYOL. The target's tensors correspond to the source's, or to its first ones: a predictor that follows has no average.
+ * Running statistics are not averaged.
  *
- * @throws ShapeError where the target's tensors are not the source's first ones, ConfigError where m is not from 0 to 1
+ * @throws ShapeError if the target's tensors are not the source's first ones, ConfigError if m is not from 0 to 1
  */
 export function ema(plan: Plan, target: Averaged, source: Averaged, options: EmaOptions = {}): void {
   const { momentum } = expectOptions('ema', options, { momentum: 'number' });

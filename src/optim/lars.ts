@@ -14,7 +14,7 @@ export interface LarsOptions extends OptimizerOptions {
   weightDecay?: number;
   /** Trust coefficient η; default 0.02. */
   trust?: number;
-  /** Bound a tensor's rate by the learning rate itself: q = min(q / lr, 1); default true. */
+  /** Limit a tensor's rate to the learning rate: q = min(q / lr, 1); default true. */
   clip?: boolean;
 }
 
@@ -29,7 +29,7 @@ const larsOptions: Kinds<LarsOptions> = {
 const chunkQuads = 4096; // 64 KiB of weights a workgroup
 
 /**
- * Records the norms of every tensor's weights and gradients, then the update of all weights, a dispatch each
+ * Records the norms of every tensor's weights and gradients, then the update of all weights, one dispatch each
  * (DESIGN.md, "Optimizers and schedule"). One-dimensional tensors, biases and batchnorm, get neither adaptation nor decay.
  */
 export function lars(plan: Plan, trained: Trainable | readonly Tensor[], options: LarsOptions = {}): Optimizer {
@@ -63,7 +63,7 @@ export function lars(plan: Plan, trained: Trainable | readonly Tensor[], options
   });
 }
 
-/** A span's tensors cut into chunks; a row of the table: begin, end, first chunk of the tensor, its number of chunks, adapt. */
+/** A span's tensors divided into chunks; columns of the table: begin, end, first chunk of the tensor, its number of chunks, adapt. */
 function chunkTable(device: Device, { places, offset: start }: Span): { rows: number; chunks: Tensor } {
   const rows = places.flatMap(({ shape, offset, length }) => {
     const begin = (offset - start) / 4;

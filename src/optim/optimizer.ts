@@ -1,4 +1,4 @@
-// What optimizers share: which parameters they take, moments, weight decay, checks of options.
+// Shared by the optimizers: accepted parameters, moments, weight decay, checks of options.
 
 import { expectArguments, expectTensors } from '../checks/arguments.js';
 import { textOf } from '../checks/text_of.js';
@@ -11,7 +11,7 @@ import { bufferOf } from '../tensor/binding.js';
 import { isDense, viewText } from '../tensor/footprint.js';
 import { numel, type Tensor, tensor } from '../tensor/tensor.js';
 
-/** What an optimizer trains: weights and gradients that lie alike, tensors on 64-float boundaries (`Parameters`). */
+/** What an optimizer trains: weights and gradients of the same layout, tensors aligned to 64 floats (`Parameters`). */
 export interface Trainable {
   readonly weights: GPUBuffer;
   readonly grads: GPUBuffer;
@@ -23,7 +23,7 @@ export interface Trainable {
 /** An optimizer whose update has been recorded into a plan. */
 export interface Optimizer {
   /**
-   * What it carries from step to step, by name, lying like the weights; all that a checkpoint needs. Zero at first. Of a list of
+   * State of the optimizer, by name, laid out like the weights; all that a checkpoint needs. Initially zero. For a list of
    * tensors each has its own, `momentum.0` and so on.
    */
   readonly moments: Readonly<Record<string, GPUBuffer>>;
@@ -32,18 +32,18 @@ export interface Optimizer {
 
 /** Options of every optimizer. */
 export interface OptimizerOptions {
-  /** Learning rate of every run; where it is not given, each run passes one: `run({ lr })`. */
+  /** Learning rate of every run; without it, each run passes one: `run({ lr })`. */
   lr?: number;
 }
 
-/** A span's weights and gradients, and by name what the optimizer carries for it. */
+/** A span's weights and gradients, and by name the optimizer's state for it. */
 type Bound<Moment extends string> = Readonly<Record<'weights' | 'grads' | Moment, Tensor>>;
 
 /**
- * Records an update of all that is trained, span by span, and makes what is carried from step to step.
+ * Records the update of all parameters, span by span, and allocates the state.
  *
- * @param trained `Parameters`, or what `device.parameter` made, one by one
- * @param record records the update of a span, and returns a table that it made for it
+ * @param trained `Parameters`, or a list of tensors of `device.parameter`
+ * @param record records the update of a span, and returns a table that it created for it
  */
 export function optimizerOf<Moment extends string>(
   plan: Plan,
@@ -77,7 +77,7 @@ export function optimizerOf<Moment extends string>(
   return { moments: carried, dispose: () => device.release([...Object.values(carried), ...tables]) };
 }
 
-/** @throws ConfigError or ValidationError, in the name of `where`, where something else is given as what is trained */
+/** @throws ConfigError or ValidationError, in the name of `where`, if it is neither */
 export function expectTrainable(where: string, trained: unknown, listed = true): void {
   if (listed && Array.isArray(trained))
     for (const [i, x] of trained.entries()) expectTensors(where, { [`parameter ${i}`]: x });
@@ -87,7 +87,7 @@ export function expectTrainable(where: string, trained: unknown, listed = true):
     );
 }
 
-/** Tensors as things to train, each by itself. */
+/** Wraps tensors to be trained, one by one. */
 function partsOf(
   device: Device,
   name: string,
@@ -118,14 +118,14 @@ function partsOf(
   });
 }
 
-/** Whole tensors, one after another, that are short enough to be bound: what one dispatch updates. In floats. */
+/** Consecutive whole tensors that fit into one binding and are updated by one dispatch. In floats. */
 export interface Span {
   readonly places: readonly Place[];
   readonly offset: number;
   readonly size: number;
 }
 
-/** All weights in as few spans as the device's limit on bindings allows: one, but for the largest networks. */
+/** All weights in as few spans as the device's binding size limit allows: one, except for the largest networks. */
 export function spans({ limits }: Device, { places, size }: Pick<Trainable, 'places' | 'size'>): Span[] {
   const most = limits.maxStorageBufferBindingSize / 4;
   const cuts = [0];
@@ -148,7 +148,7 @@ export function spanOf(buffer: GPUBuffer, { offset, size }: Span): Tensor {
   return tensor(buffer, buffer.label, [size], offset * 4);
 }
 
-/** One float for every `placeAlignment` weights of a span: 1 where the tensor that they belong to decays. */
+/** One float for every `placeAlignment` weights of a span: 1 if their tensor decays. */
 export function decayTable(device: Device, { places, offset, size }: Span, decayAll: boolean): Tensor {
   const table = new Float32Array(size / placeAlignment);
   for (const { shape, offset: at, length } of places)

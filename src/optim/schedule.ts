@@ -1,4 +1,4 @@
-/** The course of the learning rate over a run. */
+/** The learning rate schedule of a run. */
 export interface Rates {
   /** Steps in all. */
   readonly steps: number;
@@ -10,12 +10,12 @@ export interface Rates {
 
 const start = 3e-5;
 
-/** Of a step counted from 0: the peak, a tenth of it from 60 % of the steps on, a hundredth from 80 %. */
+/** Rate at a step, counted from 0: the peak, a tenth of it after 60 % of the steps, a hundredth after 80 %. */
 export function steppedRate(step: number, { steps, peak }: Pick<Rates, 'steps' | 'peak'>): number {
   return step < 0.6 * steps ? peak : step < 0.8 * steps ? peak / 10 : peak / 100;
 }
 
-/** Of a step counted from 0: linear warm-up from 3e-5 to the peak, then half a cosine, 0 after the last step. */
+/** Rate at a step, counted from 0: linear warm-up from 3e-5 to the peak, then half a cosine, 0 after the last step. */
 export function learningRate(step: number, { steps, warmup, peak }: Rates): number {
   const first = Math.min(start, peak);
   if (step < warmup) return first + ((peak - first) * step) / warmup;
@@ -23,7 +23,7 @@ export function learningRate(step: number, { steps, warmup, peak }: Rates): numb
   return (peak / 2) * (1 + Math.cos(Math.PI * progress));
 }
 
-/** The momentum of a moving average at a step counted from 0: half a cosine from `base` to 1, as BYOL's target network. */
+/** EMA momentum at a step, counted from 0: half a cosine from `base` to 1, as for BYOL's target network. */
 export function emaMomentum(step: number, { steps, base }: { steps: number; base: number }): number {
   return 1 - ((1 - base) / 2) * (1 + Math.cos(Math.PI * Math.min(1, step / steps)));
 }

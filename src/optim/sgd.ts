@@ -13,7 +13,7 @@ export interface SgdOptions extends OptimizerOptions {
   /** Default 1e-4. */
   weightDecay?: number;
   nesterov?: boolean;
-  /** Decay tensors of one dimension too, that is biases and batchnorm; default true. */
+  /** Also decay one-dimensional tensors, i.e. biases and batchnorm; default true. */
   decayAll?: boolean;
 }
 
@@ -26,8 +26,8 @@ const sgdOptions: Kinds<SgdOptions> = {
 };
 
 /**
- * Records what updates all weights, in one dispatch where they can be bound at once: g = grad + wd·w; buf = m·buf + g; w −= lr·buf, or with Nesterov
- * w −= lr·(g + m·buf).
+ * Records the update of all weights, in one dispatch if they fit into one binding: g = grad + wd·w; buf = m·buf + g;
+ * w −= lr·buf, or with Nesterov w −= lr·(g + m·buf).
  */
 export function sgd(plan: Plan, trained: Trainable | readonly Tensor[], options: SgdOptions = {}): Optimizer {
   const {

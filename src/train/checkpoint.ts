@@ -1,4 +1,4 @@
-// What decides a run's bits, kept in its checkpoint and compared when it is resumed.
+// Everything that determines a run's results, stored in its checkpoint and compared when it is resumed.
 import { digestOf, type Tensors } from '../core/state.js';
 import { fnv1a } from '../data/fnv1a.js';
 import type { ImageSource } from '../data/source.js';
@@ -17,7 +17,7 @@ type Facts = Checkpoint['config'];
 const what = 'checkpoint';
 const remedy = 'open the trainer as it was, or start again without resume';
 
-/** What decides a run's bits beside its method and optimizer, by name. */
+/** What determines a run's results besides its method and optimizer, by name. */
 export function factsOf(
   { batch, seed, precision, views, sliceEvery, sliceWarmup }: Settled,
   { steps, warmup, peak }: Schedule,
@@ -49,7 +49,7 @@ function fingerprintOf({ digests, names }: Pick<ImageSource, 'digests' | 'names'
   return told === undefined ? null : fnv1a(told).toString(16);
 }
 
-/** A value's plain parts, by the path that leads to each. */
+/** The primitive values inside a value, by path. */
 function leaves(path: string, value: Json): [path: string, value: Json][] {
   if (typeof value !== 'object' || value === null) return [[path, value]];
   return Object.entries(value).flatMap(([key, part]) => leaves(`${path}.${key}`, part));
@@ -69,7 +69,7 @@ export function digestsOf(plan: Plan): Facts {
   return Object.fromEntries(Object.entries(phases).map(([phase, hash]) => [phase, hash.toString(16).padStart(8, '0')]));
 }
 
-/** All of a run at a step, as `checkpoint()` gives it. */
+/** The complete state of a run at a step, as `checkpoint()` returns it. */
 interface Run {
   readonly step: number;
   readonly facts: Facts;
@@ -94,7 +94,7 @@ export function writeRun({ step, facts, recompute, plan, variants, tensors }: Ru
 /**
  * Reads what `writeRun` wrote.
  *
- * @throws DataError where the bytes are no checkpoint, or one of a run of other facts, each of which it names
+ * @throws DataError if the bytes are not a checkpoint, or the checkpoint of a different run; lists every difference
  */
 export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
   const checkpoint = readCheckpoint(bytes, what);
@@ -110,10 +110,10 @@ export function readRun(bytes: Uint8Array, facts: Facts): Checkpoint {
 }
 
 /**
- * Checks that a step is recorded as that of a checkpoint was. On another adapter, where kernels differ, it cannot be checked; where
- * outputs are made again that were kept, or the other way round, which leaves all bits as they are, by the forward alone.
+ * Checks that a step is recorded as in the checkpoint. On another adapter kernels differ, and it cannot be checked. If
+ * only `recompute` differs, which does not change results, the forward alone is compared.
  *
- * @throws DataError that names the phases that differ
+ * @throws DataError naming the phases that differ
  */
 export function checkRecorded({ config, adapter }: Checkpoint, plan: Plan, recompute: boolean): void {
   if (adapter !== plan.device.name) return;

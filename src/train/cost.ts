@@ -1,11 +1,11 @@
-// What a run computes and holds, from its step as it is recorded.
+// FLOPs and memory of a run, from its recorded step.
 import { type Ledger, ledgerOf } from '../runtime/ledger.js';
 import { heldBytes } from '../runtime/memory.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 
-/** What a run takes. */
+/** The cost of a run. */
 export interface RunCost {
   readonly step: Ledger;
   /** Images in a step. */
@@ -13,11 +13,11 @@ export interface RunCost {
   readonly steps: number;
   /** FLOPs of all steps. */
   readonly flops: number;
-  /** Bytes in GPU memory, those of the data set and of a teacher aside. */
+  /** Bytes in GPU memory, without the data set and a teacher. */
   readonly memory: {
-    /** Weights, gradients, running statistics, and what the optimizer and the method carry. */
+    /** Weights, gradients, running statistics, and the state of optimizer and method. */
     readonly lasting: number;
-    /** Views, activations, and all else that a step makes. */
+    /** Views, activations and everything else that a step allocates. */
     readonly transient: number;
   };
 }

@@ -5,7 +5,7 @@ import type { Method } from '../methods/method.js';
 import { Network } from '../methods/network.js';
 import type { Device } from '../runtime/device.js';
 
-/** One encoder as the seed makes it, before any step: what a trained one is measured against. */
+/** One encoder as initialized by the seed, before any step: the baseline of a trained one. */
 export async function initialState(device: Device, method: Method, width: Width, seed: number): Promise<Tensors> {
   const network = new Network(device, method);
   try {

@@ -14,31 +14,31 @@ export interface Laid {
   readonly options: Settled;
   /** What a checkpoint must match to be resumed by this run. */
   readonly facts: Checkpoint['config'];
-  /** The weights that an encoder starts from. */
+  /** Initial weights of an encoder. */
   readonly init: Tensors | undefined;
-  /** Where it goes on from. */
+  /** The checkpoint to resume from. */
   readonly before: Checkpoint | undefined;
 }
 
 /**
  * A run of a method on a source of images.
  *
- * @throws ConfigError for options that are wrong or do not go with the method and the images; DataError for a checkpoint of
+ * @throws ConfigError for options that are invalid or do not match the method and the images; DataError for a checkpoint of
  * another run
  */
 export function layOut(device: Device, method: Method, source: ImageSource, given: TrainerOptions): Laid {
-  const { resume, init, ...options } = settleOptions(given); // what was read is not kept
+  const { resume, init, ...options } = settleOptions(given); // so that their bytes can be freed
   checkMethod(method, given, options.imageSize);
   const schedule = scheduleOf(options, source);
   const facts = factsOf(options, schedule, source, init);
   const before = resume && readRun(resume, facts);
-  // another adapter may not have them
+  // another adapter may lack them
   const variants = { ...options.variants, ...(before?.adapter === device.name && before.variants) };
-  const began = before && { init: before.config.init ?? null }; // resumed without init: as it began
+  const began = before && { init: before.config.init ?? null }; // resumed without init: keeps its own
   return { schedule, options: { ...options, variants }, facts: { ...facts, ...began }, init, before };
 }
 
-/** Checks that a method is one, and that options go with it. */
+/** Checks the method, and that the options match it. */
 function checkMethod(method: Method, { sliceEvery, sliceWarmup }: TrainerOptions, imageSize: number): void {
   expectMethod('Trainer', method);
   const { encoders, sliced } = method;

@@ -15,13 +15,13 @@ import { defaultEpochs, mostSteps, show } from './schedule.js';
 export interface TrainerOptions {
   /** Images in a step, default 256; a last partial batch of an epoch is dropped. */
   readonly batch?: number;
-  /** Passes over the images: 100 where neither these nor `steps` are given. */
+  /** Passes over the images; default 100, unless `steps` is given. */
   readonly epochs?: number;
   /** Optimizer steps, in place of `epochs`. */
   readonly steps?: number;
   /** Steps of linear warm-up; default 10 epochs, at most 10 % of the steps. */
   readonly warmup?: number;
-  /** Records the update of all weights, once into every plan of a step; default `lars`. */
+  /** Records the update of all weights, once per plan of a step; default `lars`. */
   readonly optimizer?: (plan: Plan, parameters: Parameters) => Optimizer;
   /** Peak learning rate for a batch of 256, scaled by batch / 256; default 0.3 for `lars`, required with another optimizer. */
   readonly lr?: number;
@@ -29,7 +29,7 @@ export interface TrainerOptions {
   readonly imageSize?: number;
   /** The random transformations of view A and view B; default `defaultViews(imageSize)`. */
   readonly views?: readonly [Augmentation, Augmentation];
-  /** How the encoders' activations are kept, all else being f32; default f32. */
+  /** Storage of the encoders' activations, everything else is f32; default f32. */
   readonly precision?: Precision;
   /** Recompute batchnorm outputs in the backward: less memory, more time, the same bits. */
   readonly recompute?: boolean;
@@ -39,11 +39,11 @@ export interface TrainerOptions {
   readonly sliceEvery?: number;
   /** Steps before channels are first selected by trained weights, for a method with `slice: 'l1'`; default `warmup`. */
   readonly sliceWarmup?: number;
-  /** Kernel variants to use, as a checkpoint names them. */
+  /** Kernel variants to use, by the names in a checkpoint. */
   readonly variants?: Readonly<Record<string, string>>;
   /**
-   * Finds the kernels' variants that are fastest on the adapter, from a step as it is recorded: `tune`, or of your own; `variants`
-   * stand where they name one.
+   * Selects the kernel variants that are fastest on the adapter, from the recorded step: `tune`, or a custom function;
+   * `variants` take precedence.
    */
   readonly tune?: (plan: Plan) => Promise<Readonly<Record<string, string>>>;
   /** Called as pipelines are compiled. */
@@ -54,14 +54,14 @@ export interface TrainerOptions {
    * run does not need them.
    */
   readonly init?: Tensors;
-  /** What `checkpoint()` gave: the run goes on from there. */
+  /** The result of `checkpoint()`: the run continues from there. */
   readonly resume?: Uint8Array;
 }
 
 /** Defaults. */
 export const trainerDefaults = { batch: 256, epochs: defaultEpochs, lr: 0.3, imageSize: 32, seed: 0, sliceEvery: 1000 };
 
-/** What numbers may be. */
+/** Ranges of numeric options. */
 export const ranges = {
   batch: { min: 2, max: 65536, whole: true },
   epochs: { min: 1, max: mostSteps, whole: true },
@@ -128,9 +128,9 @@ const rules = {
 const known = Object.fromEntries(Object.keys(rules).map((key) => [key, 'any'])) as Kinds<TrainerOptions>;
 
 /**
- * Options as they are used, checked and completed.
+ * Options, checked and completed.
  *
- * @throws ConfigError that names one that is unknown, wrong, or goes not with the others
+ * @throws ConfigError naming an option that is unknown, invalid, or incompatible with others
  */
 export function settleOptions(options: TrainerOptions): Settled {
   const refuse = (message: string): never => {

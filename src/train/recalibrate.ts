@@ -11,7 +11,7 @@ import { centerCrop, imagenetStatistics } from '../ops/augment.js';
 import type { Device } from '../runtime/device.js';
 import { Plan } from '../runtime/plan.js';
 
-/** What is recalibrated: the batchnorms of a part of a network, as one of its encoders sees them. */
+/** What is recalibrated: the batchnorms of a part of a network, at the width of one encoder. */
 export interface Recalibrated {
   readonly module: Module;
   readonly parameters: Parameters;
@@ -19,9 +19,9 @@ export interface Recalibrated {
 }
 
 export interface RecalibrateOptions {
-  /** Images in a batch: fewer where there are fewer, or where so many would be over 128 MiB. */
+  /** Images in a batch; fewer if there are fewer, or if a batch would exceed 128 MiB. */
   batch?: number;
-  /** How images become squares, as `WeightedEncoder` has it. */
+  /** How images are made square, as in `WeightedEncoder`. */
   square?: SquareOptions;
 }
 
@@ -29,12 +29,12 @@ const recalibrateOptions: Kinds<RecalibrateOptions> = { batch: 'number', square:
 
 /**
  * Re-estimates running statistics from images: each becomes the mean, over batches of the same size, of the batch's mean or
- * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode, no weight moves.
- * Images are resized and center-cropped, as for an embedding; those that fill no batch are left out. Of items with several
- * images the first counts: `eachImage()` makes an item of each.
+ * unbiased variance, as PyTorch's BatchNorm with momentum None has it. Forward passes in training mode; weights do not change.
+ * Images are resized and center-cropped, as for an embedding; an incomplete last batch is dropped. Of items with several
+ * images the first is used: `eachImage()` makes an item of each.
  *
- * @param size side of the squares that the network sees, in pixels
- * @throws DataError where there are fewer than two images, or one cannot be had: the statistics then stay as they were
+ * @param size side of the input images, in pixels
+ * @throws DataError if there are fewer than two images, or one cannot be loaded: the statistics then stay unchanged
  */
 export async function recalibrate(
   device: Device,
@@ -56,12 +56,12 @@ export async function recalibrate(
   const before = new Float32Array(await device.read(parameters.stats));
   try {
     const view = centerCrop(plan, loader, { size, ...imagenetStatistics });
-    // with momentum 1 what a pass leaves are the batch's own statistics
+    // with momentum 1 a pass stores exactly the batch's statistics
     const pass = { parameters, width, training: true, updateStats: true, momentum: 1 };
     module.forward({ ...pass, tape: new Tape(plan, { noGrad: true }) }, view);
     await plan.compile();
     const places = module.statistics.flatMap(({ name }) => [...parameters.elements(name, width).at]);
-    device.write(parameters.stats, new Float32Array(before.length)); // old ones, even NaN, must leave no trace
+    device.write(parameters.stats, new Float32Array(before.length)); // old values, even NaN, must have no effect
     const sums = new Float64Array(before.length);
     const batches = Math.floor(images.length / loader.batch);
     const itemsOf = (b: number) => Array.from({ length: loader.batch }, (_, i) => b * loader.batch + i);

@@ -1,4 +1,4 @@
-// The length of a run and the course of its learning rate.
+// The length of a run and its learning rate schedule.
 import type { ImageSource } from '../data/source.js';
 import { ConfigError } from '../errors.js';
 import type { Rates } from '../optim/schedule.js';
@@ -6,7 +6,7 @@ import type { Rates } from '../optim/schedule.js';
 /** The largest number of a step: a u32 in the kernels. */
 export const mostSteps = 2 ** 32 - 1;
 
-/** How long a run is, and the course of its learning rate, once the number of training images is known. */
+/** The length of a run and its learning rate schedule, once the number of training images is known. */
 export interface Schedule extends Rates {
   /** Steps in all. */
   readonly steps: number;
@@ -29,9 +29,9 @@ export interface Length {
 }
 
 /**
- * Steps, steps an epoch, warm-up and peak learning rate of a run on `images`; a last partial batch is dropped.
+ * Steps, steps per epoch, warm-up and peak learning rate of a run on `images`; a last partial batch is dropped.
  *
- * @throws ConfigError where there are fewer images than one batch, or the steps are too many, or fewer than the warm-up
+ * @throws ConfigError if there are fewer images than a batch, too many steps, or fewer than the warm-up
  */
 export function scheduleOf(
   { batch, epochs, steps: counted, warmup: asked, lr }: Length,
@@ -58,7 +58,7 @@ export function scheduleOf(
 /** Of a run whose length is not given. */
 export const defaultEpochs = 100;
 
-/** A value as messages show it. */
+/** Formats a value for messages. */
 export function show(value: unknown): string {
   if (typeof value === 'number' || value === undefined) return String(value);
   const json = JSON.stringify(value) ?? typeof value;

@@ -13,7 +13,7 @@ function shapedAsWeights({ average }: Network, moments: Optimizer['moments']): [
 
 /** State of a run outside its network. */
 export interface Held {
-  /** Of the optimizer, laid out like the weights. */
+  /** The optimizer's, laid out like the weights. */
   readonly moments: Optimizer['moments'];
   /** Fingerprint of the teacher, if there is one. */
   readonly teacher: Float32Array | undefined;
@@ -21,7 +21,7 @@ export interface Held {
 
 const teacherName = 'teacher.fingerprint';
 
-/** Every tensor that defines a run: weights, running statistics, what the method carries, and the optimizer's moments. */
+/** Every tensor that defines a run: weights, running statistics, the state of the method, and the optimizer's moments. */
 export async function saveState(device: Device, network: Network, { moments, teacher }: Held): Promise<Tensors> {
   const tensors: Tensors = await network.parameters.read();
   for (const [prefix, buffer] of shapedAsWeights(network, moments)) {
@@ -36,7 +36,7 @@ export async function saveState(device: Device, network: Network, { moments, tea
 }
 
 /**
- * @throws DataError that lists every tensor that is missing, extra or of another shape, or says that the teacher is another
+ * @throws DataError listing every tensor that is missing, extra or of another shape, or saying that the teacher differs
  */
 export function checkLoad(network: Network, { moments, teacher }: Held, tensors: Tensors): void {
   const { parameters, queues } = network;
@@ -49,7 +49,7 @@ export function checkLoad(network: Network, { moments, teacher }: Held, tensors:
     ...(teacher ? [[teacherName, [teacher.length]] as const] : []),
   ]);
   const taught = tensors.get(teacherName)?.data;
-  // first: one of other features has tensors of other shapes as well, which say less
+  // first: a teacher with other features changes tensor shapes too, and that message would say less
   if (taught && teacher?.some((value, i) => value !== taught[i]))
     throw new DataError(
       'checkpoint: the run learns from another teacher; resume with the encoder (--teacher) that it began with',
@@ -57,7 +57,7 @@ export function checkLoad(network: Network, { moments, teacher }: Held, tensors:
   checkState(tensors, expected, 'checkpoint');
 }
 
-/** Puts what `saveState` gave, and `checkLoad` finds right, in its place. */
+/** Loads the result of `saveState`, after `checkLoad`. */
 export async function loadState(
   device: Device,
   network: Network,

@@ -1,4 +1,4 @@
-// A recorded training step: views, the method's passes and loss, the optimizer, what is read back.
+// A recorded training step: views, the method's passes and loss, the optimizer, metrics.
 import { Tape } from '../core/tape.js';
 import { ConfigError, ShapeError } from '../errors.js';
 import type { Method, StepOutputs, Summary } from '../methods/method.js';
@@ -17,14 +17,14 @@ import type { Settled } from './options.js';
 import type { Schedule } from './schedule.js';
 import { augmentedViews } from './views.js';
 
-/** What a step is recorded from. */
+/** The inputs of the recording. */
 interface StepParts {
   readonly method: Method;
   readonly schedule: Schedule;
   readonly options: Settled;
 }
 
-/** A training step, recorded: one plan from images to updated weights, and what it leaves to be read. */
+/** A recorded training step: one plan from images to updated weights, and its outputs. */
 export class TrainingStep {
   readonly plan: Plan;
   readonly #method: Method;
@@ -69,7 +69,7 @@ export class TrainingStep {
     checkAverage(plan, network, method);
   }
 
-  /** What the optimizer carries from step to step, laid out like the weights. */
+  /** The optimizer's state, laid out like the weights. */
   get moments(): Optimizer['moments'] {
     return this.#optimizer.moments;
   }

@@ -1,4 +1,4 @@
-// The trainer: opens a run, trains step by step, makes and resumes checkpoints, gives the encoders.
+// The trainer: opens a run, trains step by step, saves and resumes checkpoints, returns the encoders.
 import { expectArguments } from '../checks/arguments.js';
 import type { Width } from '../core/parameters.js';
 import { draws, stream } from '../core/random.js';
@@ -26,18 +26,18 @@ import { TrainingStep } from './step.js';
 
 /** What is logged of a step: the loss, its parts, and what the method measures besides. */
 export interface StepMetrics extends Summary {
-  /** Steps done, this one among them. */
+  /** Steps done, including this one. */
   step: number;
-  /** Epochs that were done before it. */
+  /** Epochs completed before it. */
   epoch: number;
   lr: number;
 }
 
-/** An encoder that was trained: the network, of one width; its tensors by its own names; how it was trained. */
+/** A trained encoder: the network, of one width; its tensors by name; how it was trained. */
 export interface TrainedEncoder {
   readonly encoder: Encoder;
   readonly state: Tensors;
-  /** Side of the squares that it saw. */
+  /** Side of its training images. */
   readonly imageSize: number;
   /** Steps of training. */
   readonly step: number;
@@ -64,7 +64,7 @@ export class Trainer {
   /** Fingerprint of the teacher. */
   #teacher: Float32Array | undefined;
   #recorded: TrainingStep | undefined;
-  /** Bytes that last: of the network, and of what the optimizer carries. */
+  /** Bytes allocated for the whole run: the network and the optimizer state. */
   #lasting: number;
   #step = 0;
   /** Name of the pending async call, for re-entrancy errors. */
@@ -88,10 +88,10 @@ export class Trainer {
   /**
    * Lays out the network, records a step and compiles it.
    *
-   * @param method what to train and how, as `saclXd(encoder)`, or one of your own
-   * @throws ConfigError for an option that is unknown or wrong, images that are fewer than a batch or smaller than the encoder's
-   * stride, or where there is no teacher to distil from; DataError for bytes to resume that are those of another run, all that
-   * differs by name, or for `init` that does not fit the encoders; OutOfMemoryError where a tensor is over the adapter's limits, before any activation is allocated
+   * @param method what to train and how, such as `saclXd(encoder)`, or a custom one
+   * @throws ConfigError for an option that is unknown or invalid, fewer images than a batch, images smaller than the encoder's
+   * stride, or a missing teacher; DataError for a checkpoint of another run, listing all differences, or for `init` that does
+   * not match the encoders; OutOfMemoryError if a tensor exceeds the adapter's limits, before any activation is allocated
    */
   static async open(
     device: Device,
@@ -101,7 +101,7 @@ export class Trainer {
   ): Promise<Trainer> {
     expectArguments('Trainer', { device });
     checkSource(source);
-    const laid = layOut(device, method, source, options); // refuses what it can before any image is decoded
+    const laid = layOut(device, method, source, options); // rejects what it can before decoding images
     const { batch, seed } = laid.options;
     const loader = await Loader.open(device, source, { batch, seed });
     let trainer: Trainer | undefined;
@@ -124,7 +124,7 @@ export class Trainer {
     await this.load(before.step, toTensors(before.tensors, 'checkpoint'));
   }
 
-  /** Records the step, tunes it where that is asked for, and compiles it. */
+  /** Records the step, tunes it if requested, and compiles it. */
   async #open(): Promise<void> {
     const { variants, tune, onCompile } = this.#options;
     const { allocated } = this.#device;
@@ -166,7 +166,7 @@ export class Trainer {
     return this.#current.plan;
   }
 
-  /** What the run computes and holds, from its step as it is recorded. */
+  /** FLOPs and memory of the run, from its recorded step. */
   get cost(): RunCost {
     return runCostOf(this.plan, this.schedule, this.#options, this.#lasting);
   }
@@ -181,17 +181,17 @@ export class Trainer {
     return this.schedule.steps;
   }
 
-  /** The kernel variants that the run computes with, by the key of the choice. */
+  /** The kernel variants in use, by their keys. */
   get choices(): Record<string, string> {
     return this.#current.choices;
   }
 
   /**
-   * Does one step, and resolves when its log is read back. The next batch is prepared while the GPU works. The last step of
-   * an epoch also tells the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
+   * Runs one step, and resolves when its metrics are read back. The next batch is prepared while the GPU works. The last step of
+   * an epoch also reports the mean standard deviation and the effective rank of embeddings and features, `std.zA` and so on.
    *
-   * @throws ConfigError where the step before, or a save or load, is still pending, or all steps are done; DeviceLostError
-   * where the device went away: open another, and `load()` what was saved last
+   * @throws ConfigError if the previous step, a save or a load is still pending, or all steps are done; DeviceLostError if
+   * the device was lost: open another, and `load()` what was saved last
    */
   async train(): Promise<StepMetrics> {
     return this.#alone('train', async () => {
@@ -201,7 +201,7 @@ export class Trainer {
   }
 
   /**
-   * Trains step by step until all are done, or the loop is left; then others may go on where it ended.
+   * Trains step by step until all are done or the loop is left; another loop continues from there.
    *
    * @throws NonFiniteError, naming the first tensor that is not finite, where the loss of a step is a NaN or infinity
    */
@@ -245,7 +245,7 @@ export class Trainer {
     return { step: this.#step, epoch, lr, ...summary, ...collapsing, ...selection };
   }
 
-  /** Whether the slim encoder's channels are selected again before a step, by the weights that the step before it left. */
+  /** Whether the slim encoder's channels are selected again before a step, by the weights after the previous step. */
   #reselects(step: number): boolean {
     const { sliceEvery, sliceWarmup = this.schedule.warmup } = this.#options;
     const after = step - sliceWarmup;
@@ -255,17 +255,17 @@ export class Trainer {
   /**
    * Every tensor that defines the run at `step`: weights, running statistics, what the method carries, and the optimizer's moments.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async save(): Promise<Tensors> {
     return this.#alone('save', () => saveState(this.#device, this.network, this.#held));
   }
 
   /**
-   * All of the run as it stands, a safetensors file: `Trainer.open(device, method, source, { resume })` goes on from there bit for
-   * bit, given the same method, images and options. On another adapter it goes on too, but its last bits are others.
+   * The complete state of the run, a safetensors file: `Trainer.open(device, method, source, { resume })` continues from there
+   * bit-identically, given the same method, images and options. On another adapter results differ in the last bits.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async checkpoint(): Promise<Uint8Array<ArrayBuffer>> {
     return this.#alone('checkpoint', async () => {
@@ -281,10 +281,10 @@ export class Trainer {
   }
 
   /**
-   * Continues from what `save()` gave at `step`.
+   * Continues from the result of `save()` at `step`.
    *
-   * @throws DataError for a step that the run does not have, or one that lists every tensor that is missing, extra or of
-   * another shape, or says that the teacher is another, before any is taken; ConfigError where a step is pending
+   * @throws DataError for a step outside the run, or listing every tensor that is missing, extra or of another shape, or
+   * saying that the teacher differs, before any is loaded; ConfigError if a step is pending
    */
   async load(step: number, tensors: Tensors): Promise<void> {
     if (!(Number.isInteger(step) && step >= 0 && step <= this.steps))
@@ -297,18 +297,18 @@ export class Trainer {
   }
 
   /**
-   * One encoder's backbone as torchvision names and shapes it; slim tensors are cut out of the host's.
+   * One encoder's backbone as torchvision names and shapes it; slim tensors are slices of the host's.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async encoderState(width: Width): Promise<Tensors> {
     return this.#alone('encoderState', () => this.network.encoderState(width));
   }
 
   /**
-   * One encoder as it is now, by itself: what `writeEncoder` keeps, and `ImageEncoder` and `exportOnnx` take.
+   * A standalone copy of one encoder, for `writeEncoder`, `ImageEncoder` and `exportOnnx`.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async encoder(width: Width): Promise<TrainedEncoder> {
     return this.#alone('encoder', async () => {
@@ -325,10 +325,10 @@ export class Trainer {
   }
 
   /**
-   * Re-estimates the running statistics of one encoder's backbone from images (`recalibrate`). They are part of the run: what is
-   * saved afterwards holds them. With `bn` shared they are the other encoder's too.
+   * Re-estimates the running statistics of one encoder's backbone from images (`recalibrate`). They are part of the run
+   * and of what is saved afterwards. With `bn` shared they are the other encoder's too.
    *
-   * @throws ConfigError where a step is pending; DataError as `recalibrate`
+   * @throws ConfigError if a step is pending; DataError as `recalibrate`
    */
   async recalibrate(width: Width, images: ImageSource, options: RecalibrateOptions = {}): Promise<void> {
     await this.#alone('recalibrate', () =>
@@ -339,7 +339,7 @@ export class Trainer {
   /**
    * The first tensor that holds a NaN or infinity, in the order in which the step computes them.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async firstNonFinite(): Promise<string | undefined> {
     return this.#alone('firstNonFinite', () => this.#firstNonFinite());
@@ -360,7 +360,7 @@ export class Trainer {
   /**
    * C of (z^A, z^B) of the last step, its first 256 rows and columns at most.
    *
-   * @throws ConfigError where a step is pending
+   * @throws ConfigError if a step is pending
    */
   async correlation(): Promise<Correlation> {
     return this.#alone('correlation', () => this.#current.correlation());
@@ -380,5 +380,5 @@ export class Trainer {
   }
 }
 
-/** Whether a key names one choice, as those of checkpoints do, and not all of a kind. */
+/** Whether a key names a single variant choice, as those of checkpoints do, rather than all of an op. */
 const isNumbered = (key: string) => / \d+$/.test(key);

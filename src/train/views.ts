@@ -3,7 +3,7 @@ import { type Augmentation, augment, type ImageBatch } from '../ops/augment.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Precision, Tensor } from '../tensor/tensor.js';
 
-/** Both views of a batch, each recorded into the plan when it is first asked for: a method that looks at one makes one. */
+/** Both views of a batch, each recorded into the plan on first use: a method that uses one view records one. */
 export function augmentedViews(
   plan: Plan,
   images: ImageBatch,

@@ -269,7 +269,7 @@ test('a list is heeded where reductions are split, and one list serves all four 
   const tape = new Tape(new Plan(device));
   assert.throws(
     () => batchnorm(tape, tape.empty('x', [2, 3]), { gamma, beta, runningMean, runningVar }),
-    /batchnorm: expected beta to be kept by the list of gamma/,
+    /batchnorm: expected beta to use the index list of gamma/,
   );
 });
 

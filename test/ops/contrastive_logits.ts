@@ -149,7 +149,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => contrastiveLogits(tape, make(4), undefined, make(9, 5)),
     ShapeError,
-    /contrastiveLogits: expected q \(N, D\), none of them 0, got \(4\)/,
+    /contrastiveLogits: expected q \(N, D\), all above 0, got \(4\)/,
   );
   await rejects(
     () => contrastiveLogits(tape, make(4, 5), make(4, 6), make(9, 5)),

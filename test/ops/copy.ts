@@ -227,7 +227,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => narrow(tape, make(4, 6), 1, 3, 4),
     ShapeError,
-    /narrow: expected positions of side 1 of \(4, 6\), at least 1, got 4 from 3 on/,
+    /narrow: expected positions of dimension 1 of \(4, 6\), at least 1, got 4 from 3 on/,
   );
   await rejects(
     () => narrow(tape, make(4), 1, 0, 1),
@@ -238,7 +238,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => concat(tape, [make(4, 6), make(4, 5)]),
     ShapeError,
-    /concat: expected shapes that are equal but for side 0, got \(4, 6\) and \(4, 5\)/,
+    /concat: expected shapes equal except in dimension 0, got \(4, 6\) and \(4, 5\)/,
   );
   await rejects(() => transpose(tape, make(4)), ShapeError, /transpose: expected x \(N, D\), got \(4\)/);
 });

@@ -120,10 +120,7 @@ test('shapes that do not fit are refused by name', () => {
   const plan = new Plan(device);
   const tape = new Tape(plan);
   const x = tape.empty('x', [2, 3, 4]);
-  assert.throws(
-    () => l2Normalize(tape, x),
-    /l2Normalize: expected a matrix \(N, D\), none of its sides 0, got \(2, 3, 4\)/,
-  );
+  assert.throws(() => l2Normalize(tape, x), /l2Normalize: expected a nonempty matrix \(N, D\), got \(2, 3, 4\)/);
   assert.throws(() => l2NormalizeInPlace(plan, x), /l2NormalizeInPlace: expected a matrix/);
 });
 

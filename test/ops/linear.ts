@@ -142,7 +142,7 @@ test('shapes that do not fit are refused by name', () => {
       [2, 3, 1],
       [8, 3],
     ],
-    /linear: expected x \(N, I\), none of them 0, got \(2, 3, 1\)/,
+    /linear: expected x \(N, I\), all above 0, got \(2, 3, 1\)/,
   );
   refuse(
     [

@@ -52,7 +52,7 @@ test('shapes that do not fit are refused by name', async () => {
   await rejects(
     () => queuePush(plan, make(4), make(1, 4)),
     ShapeError,
-    /queuePush: expected queue \(Q, D\), none of them 0, got \(4\)/,
+    /queuePush: expected queue \(Q, D\), all above 0, got \(4\)/,
   );
   for (const [rows, text] of [
     [make(5, 3), '\\(5, 3\\); use a smaller batch or a longer queue'],

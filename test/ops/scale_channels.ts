@@ -43,7 +43,7 @@ test('shapes that do not fit are refused by name', () => {
   const x = tape.empty('x', [2, 3, 4, 4]);
   assert.throws(
     () => scaleChannels(tape, tape.empty('x', [2, 3]), x),
-    /scaleChannels: expected x \(N, C, H, W\), none of them 0, got \(2, 3\)/,
+    /scaleChannels: expected x \(N, C, H, W\), all above 0, got \(2, 3\)/,
   );
   assert.throws(
     () => scaleChannels(tape, x, tape.empty('scale', [2, 4])),

@@ -87,7 +87,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => sinkhorn(plan, make(4)),
     ShapeError,
-    /sinkhorn: expected scores \(N, T\), none of them 0, got \(4\)/,
+    /sinkhorn: expected scores \(N, T\), all above 0, got \(4\)/,
   );
   await rejects(() => sinkhorn(plan, make(4, 3), { iterations: 0 }), ConfigError, /sinkhorn: expected iterations .* 0/);
   await rejects(() => sinkhorn(plan, make(4, 3), { epsilon: 0 }), ConfigError, /sinkhorn: expected an epsilon above 0/);

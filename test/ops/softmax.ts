@@ -158,7 +158,7 @@ test('what does not fit is refused by name', async () => {
   await rejects(
     () => softmaxCrossEntropy(tape, make(4)),
     ShapeError,
-    /softmaxCrossEntropy: expected logits \(N, L\), none of them 0, got \(4\)/,
+    /softmaxCrossEntropy: expected logits \(N, L\), all above 0, got \(4\)/,
   );
   await rejects(
     () => softmaxCrossEntropy(tape, make(4, 3), make(4, 2)),
