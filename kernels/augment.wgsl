@@ -3,7 +3,8 @@
 // or, with random = 0, Resize, CenterCrop, Normalize; named and defined as in torchvision. Dispatches, each of which reads
 // what the one before wrote:
 //   draw_words -> draw -> crop_rows -> crop_columns -> tone_finish                          without blur
-//                                                      tone -> blur_rows -> blur_finish     with blur
+//                         crop_turned                  tone -> blur_rows -> blur_finish     with blur
+// crop_turned is instead of crop_rows and crop_columns where crops may be rotated.
 // N batch, W H sides of a stored image, R rows that `rows` can hold for an image (R >= H, R >= side).
 //
 // Colors are f32 in 0..1, unrounded; resizing clamps after either direction, as Pillow's does by storing bytes.
@@ -11,8 +12,8 @@
 // A view is a function of (seed, step, sample, view) alone, with sample the image's number in the data set, so that it
 // depends neither on the rest of the batch nor on the machine. Its random draws are the i-th words of
 // philox((seed, step, sample, view), (i / 4, 0)):
-//    0 flip?   1 jitter?      2 grayscale?   3 blur?     4 solarize?   5 blur sigma   6 order of jitter   7 -
-//    8 brightness   9 contrast   10 saturation   11 hue  12 crop left  13 crop top    14 -                15 -
+//    0 flip?   1 jitter?      2 grayscale?   3 blur?     4 solarize?   5 blur sigma   6 order of jitter   7 rotate?
+//    8 brightness   9 contrast   10 saturation   11 hue  12 crop left  13 crop top    14 angle            15 -
 //   16 + 2t, 17 + 2t: area and log aspect ratio of the crop's try t, t = 0..9
 // Threads: each entry point says what a thread or a workgroup writes; nothing else writes it, so nothing races.
 
@@ -35,6 +36,8 @@ struct Params {
   sigma_min: f32, sigma_max: f32,
   mean_r: f32, mean_g: f32, mean_b: f32,
   std_r: f32, std_g: f32, std_b: f32,
+  rotate: f32,                               // a probability
+  turn: f32,                                 // the largest angle, in turns of 90 degrees
 }
 
 // <shared step>
@@ -58,7 +61,7 @@ struct Draw {
   grayscale: u32,
   sigma: f32,                // 0: no blur
   solarize: u32,
-  pad0: u32, pad1: u32,
+  cosine: f32, sine: f32,    // of the angle by which the picture is turned counterclockwise about the window's center
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -166,6 +169,18 @@ fn random_window(at: u32, size: vec2u) -> Window {
 // A factor in 1 ± strength, from u in [0, 1).
 fn around_one(strength: f32, u: f32) -> f32 { return mix(max(0.0, 1.0 - strength), 1.0 + strength, u); }
 
+// Cosine and sine of an angle in turns of 90 degrees, by their Taylor series within half a turn: WGSL's own may be off by 2^-11.
+fn cosine_and_sine(turns: f32) -> vec2f {
+  let whole = round(turns);
+  let a = (turns - whole) * 1.5707964;
+  let b = a * a;
+  let c = 1.0 - b * (0.5 - b * (0.041666668 - b * (0.0013888889 - b * 2.4801588e-5)));
+  let s = a * (1.0 - b * (0.16666667 - b * (0.008333334 - b * (1.984127e-4 - b * 2.7557319e-6))));
+  let quarter = u32(i32(whole)) % 4u;
+  let other = select(vec2f(c, s), vec2f(-s, c), quarter % 2u == 1u);
+  return select(other, -other, quarter >= 2u);
+}
+
 fn random_draw(n: u32, entry: vec4u) -> Draw {
   let at = n * BLOCKS;
   let window = random_window(at, entry.yz);
@@ -195,6 +210,10 @@ fn random_draw(n: u32, entry: vec4u) -> Draw {
   draw.grayscale = u32(happens.z);
   draw.sigma = select(0.0, mix(params.sigma_min, params.sigma_max, u.y), happens.w);
   draw.solarize = u32(u.x < params.solarize);
+  let is_turned = u.w < params.rotate;
+  let angle = cosine_and_sine(params.turn * (2.0 * unit(given[at + 3u]).z - 1.0));
+  draw.cosine = select(1.0, angle.x, is_turned);
+  draw.sine = select(0.0, angle.y, is_turned);
   return draw;
 }
 
@@ -216,13 +235,18 @@ fn center_draw(entry: vec4u) -> Draw {
   return draw;
 }
 
+// Image n's in the table of stored images.
+fn entry_of(n: u32) -> vec4u {
+  let place = batch[params.first + n];
+  return table[select(place.y, place.z, params.view == 1u)];
+}
+
 // One thread per image.
 @compute @workgroup_size(64)
 fn draw(@builtin(global_invocation_id) id: vec3u) {
   let n = id.x;
   if (n >= params.N) { return; }
-  let place = batch[params.first + n];
-  let entry = table[select(place.y, place.z, params.view == 1u)];
+  let entry = entry_of(n);
   var draw: Draw;
   if (params.random == 1u) { draw = random_draw(n, entry); } else { draw = center_draw(entry); }
   drawn[n] = draw;
@@ -383,6 +407,50 @@ fn crop_columns(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id)
   if (column + 1u <= last) { new_image[to + 1u] = saturate(c1 / total); }
   if (column + 2u <= last) { new_image[to + 2u] = saturate(c2 / total); }
   if (column + 3u <= last) { new_image[to + 3u] = saturate(c3 / total); }
+}
+
+// ---- Resizing, RandomHorizontalFlip and rotation in one pass
+
+// The mean of a grid of bilinear samples a pixel, spread evenly over its part of the turned window: across and down the least whole
+// number that is not below the pixels of the window to one of the view, so that none is passed over. Samples may lie outside of
+// the window, and are clamped to the image's edge. Without an angle and at the window's own size, pixels pass unchanged.
+//
+// One thread per pixel; the dispatch's y is the image.
+@compute @workgroup_size(64)
+fn crop_turned(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+  let n = group.y;
+  let side = params.side;
+  if (id.x >= side * side) { return; }
+  let draw = draws[n];
+  let entry = entry_of(n);
+  let last = vec2i(entry.yz) - 1;
+  let window = vec2u(draw.width, draw.height);
+  let grid = (window + side - 1u) / side;
+  let column = select(id.x % side, side - 1u - id.x % side, draw.flip == 1u);
+  // the window's center is a pixel's center or half a pixel after: a whole pixel and the rest, as in `taps`
+  let twice = 2u * vec2u(draw.left, draw.top) + window - 1u;
+  let center = vec2i(twice / 2u);
+  let rest = vec2f(twice % 2u) / 2.0;
+  let scale = vec2f(window) / vec2f(2u * grid * side);
+  let corner = vec2i(2u * vec2u(column, id.x / side) * grid + 1u) - vec2i(grid * side);
+  var sum = vec4f();
+  for (var j = 0u; j < grid.y; j++) {
+    for (var i = 0u; i < grid.x; i++) {
+      let d = vec2f(corner + 2 * vec2i(vec2u(i, j))) * scale;
+      let at = rest + vec2f(draw.cosine * d.x - draw.sine * d.y, draw.sine * d.x + draw.cosine * d.y);
+      let whole = floor(at);
+      let inside = at - whole;
+      let pixel = center + vec2i(whole);
+      let near = vec2u(clamp(pixel, vec2i(0), last));
+      let far = vec2u(clamp(pixel + 1, vec2i(0), last));
+      let row0 = entry.x + near.y * entry.y;
+      let row1 = entry.x + far.y * entry.y;
+      let c0 = mix(unpack4x8unorm(pixels[row0 + near.x]), unpack4x8unorm(pixels[row0 + far.x]), inside.x);
+      let c1 = mix(unpack4x8unorm(pixels[row1 + near.x]), unpack4x8unorm(pixels[row1 + far.x]), inside.x);
+      sum += mix(c0, c1, inside.y);
+    }
+  }
+  new_image[n * side * side + id.x] = sum / f32(grid.x * grid.y);
 }
 
 // ---- ColorJitter and RandomGrayscale: passes over an image

@@ -146,6 +146,7 @@ export {
   augment,
   type CenterCrop,
   centerCrop,
+  cleanView,
   defaultViews,
   type ImageBatch,
   imagenetStatistics,

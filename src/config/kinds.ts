@@ -24,7 +24,7 @@ export interface Options {
   shown?: string;
   /** What to do about an invalid value. */
   remedy?: string;
-  /** Only these encoders, methods or optimizers use the setting; with others it is rejected. */
+  /** Only these choices of another setting use the setting; with others it is rejected. */
   only?: { key: keyof Choices; values: readonly Choices[keyof Choices][] };
 }
 
@@ -36,10 +36,13 @@ export interface Choices {
   method: MethodName;
   optimizer: (typeof optimizers)[number];
   slice: SliceMode;
+  views: (typeof viewPairs)[number];
 }
 
 export const required = Symbol('required');
 export const optimizers = ['lars', 'sgd', 'adamw'] as const;
+/** What views A and B are: both random, or A the image as evaluation sees it. */
+export const viewPairs = ['both', 'clean-edited'] as const;
 
 export function number<T extends number | null = number>(
   doc: string,

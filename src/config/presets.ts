@@ -14,7 +14,32 @@ const small = {
   checkpointEvery: 50,
 } as const;
 
-/** Ready-made settings, to be spread under one's own: `small` for a first try, `demo` the same on emoji. */
+/**
+ * Views for an encoder that finds edited copies of an image: A is the image itself, B is cropped, rotated, mirrored and recolored
+ * as copies of photographs are.
+ */
+const photo = {
+  views: 'clean-edited',
+  cropMin: 0.5,
+  cropMax: 1,
+  rotate: 30,
+  rotateP: 0.8,
+  flip: 0.5,
+  jitter: 0.8,
+  brightness: 0.4,
+  contrast: 0.4,
+  saturation: 0.4,
+  hue: 0.08,
+  gray: 0,
+  blurB: 0.2,
+  solarizeB: 0,
+} as const;
+
+/**
+ * Ready-made settings, to be spread under one's own: `small` for a first try, `demo` the same on emoji. Views for an encoder that
+ * finds edited copies: `photo`; `drawing`, whose colors change less; `any-angle`, for images without an upright, as those of
+ * microscopes and from the air.
+ */
 export const presets = {
   small,
   demo: {
@@ -30,4 +55,7 @@ export const presets = {
     blurA: 0.2,
     blurB: 0.2,
   },
+  photo,
+  drawing: { ...photo, brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.03 },
+  'any-angle': { ...photo, rotate: 180, rotateP: 1 },
 } as const;

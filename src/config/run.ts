@@ -13,7 +13,7 @@ import type { MethodSetting } from '../methods/settings.js';
 import { sslSmall } from '../methods/ssl_small.js';
 import type { Teacher } from '../methods/teacher.js';
 import { xd } from '../methods/xd.js';
-import { type Augmentation, defaultViews } from '../ops/augment.js';
+import { type Augmentation, cleanView, defaultViews } from '../ops/augment.js';
 import { adamw } from '../optim/adamw.js';
 import { lars } from '../optim/lars.js';
 import { sgd } from '../optim/sgd.js';
@@ -95,6 +95,8 @@ export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
   const [a, b] = defaultViews(config.imageSize);
   const shared = {
     crop: { scale: [config.cropMin, config.cropMax], ratio: a.crop.ratio },
+    // left out where there is none: a run's checkpoint names all that is there
+    ...(config.rotateP > 0 && { rotate: { p: config.rotateP, degrees: config.rotate } }),
     flip: config.flip,
     jitter: {
       p: config.jitter,
@@ -106,7 +108,9 @@ export function viewsOf(config: TrainConfig): [Augmentation, Augmentation] {
     grayscale: config.gray,
   } as const;
   return [
-    { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
+    config.views === 'clean-edited'
+      ? cleanView(config.imageSize)
+      : { ...a, ...shared, blur: { ...a.blur, p: config.blurA }, solarize: config.solarizeA },
     { ...b, ...shared, blur: { ...b.blur, p: config.blurB }, solarize: config.solarizeB },
   ];
 }

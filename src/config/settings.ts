@@ -21,6 +21,7 @@ import {
   type Settled,
   text,
   toggle,
+  viewPairs,
 } from './kinds.js';
 import { checkMethod, methodSettings } from './method.js';
 import { unknown } from './names.js';
@@ -31,6 +32,7 @@ const rates: Record<(typeof optimizers)[number], number> = { lars: trainerDefaul
 
 const forSgd = { only: { key: 'optimizer', values: ['sgd'] } } as const;
 const forLars = { only: { key: 'optimizer', values: ['lars'] } } as const;
+const forBoth = { only: { key: 'views', values: ['both'] } } as const;
 const forAdamw = { only: { key: 'optimizer', values: ['adamw'] } } as const;
 const forMomentum = { only: { key: 'optimizer', values: ['sgd', 'lars'] } } as const;
 
@@ -125,8 +127,11 @@ const groups = {
     seed: integer('of initial weights, order of the data and augmentations', trainerDefaults.seed, ranges.seed),
   },
   Augmentation: {
+    views: choice('random edits in both views, or in B alone, with A only resized', 'both', viewPairs),
     cropMin: number('least share of the area that a crop keeps', 0.08, { above: 0, max: 1 }),
     cropMax: number('largest share of the area that a crop keeps', 1, { above: 0, max: 1 }),
+    rotate: number('largest angle that a crop is rotated by, in degrees', 0, { min: 0, max: 180 }),
+    rotateP: probability('rotation', (above) => (above.rotate === 0 ? 0 : 0.8), { shown: '0.8 with --rotate, else 0' }),
     flip: probability('horizontal flip', 0.5),
     jitter: probability('color jitter', 0.8),
     brightness: strength('brightness', [0.4, 0.8], 1),
@@ -136,11 +141,12 @@ const groups = {
     gray: probability('grayscale', 0.2),
     blurA: probability('Gaussian blur in view A', (above) => (isSmall(above.imageSize as number) ? 0 : 1), {
       shown: '0 up to 64 px, else 1',
+      ...forBoth,
     }),
     blurB: probability('Gaussian blur in view B', (above) => (isSmall(above.imageSize as number) ? 0 : 0.1), {
       shown: '0 up to 64 px, else 0.1',
     }),
-    solarizeA: probability('solarisation in view A', 0),
+    solarizeA: probability('solarisation in view A', 0, forBoth),
     solarizeB: probability('solarisation in view B', 0.2),
   },
   Run: {
@@ -267,6 +273,9 @@ function crossCheck(config: Mutable): void {
   if (steps !== null && warmup !== null && warmup > steps) {
     refuse('warmup', `expected at most the run's ${steps} steps, got ${warmup}`);
   }
+  if (config.rotate === 0 && config.rotateP > 0) {
+    refuse('rotateP', `only valid with --rotate above 0, got ${config.rotateP}. Give the largest angle by --rotate.`);
+  }
   if (config.cropMin > config.cropMax) {
     refuse('cropMin', `expected at most cropMax, ${config.cropMax}, got ${config.cropMin}`);
   }
@@ -280,13 +289,18 @@ function crossCheck(config: Mutable): void {
 /**
  * A preset with changes applied; settings that these make unused are dropped.
  *
- * @throws ConfigError if the name is unknown
+ * @param name or several, separated by commas, of which a later one wins
+ * @throws ConfigError if a name is unknown
  */
 export function withPreset(name: string, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  if (!Object.hasOwn(presets, name)) throw unknown('preset', name, Object.keys(presets));
   const known: Record<string, { readonly [K in SettingKey]?: unknown }> = presets;
-  const preset: Readonly<Record<string, unknown>> = known[name];
-  const all: Readonly<Record<string, unknown>> = { encoder: 'mobilenet_v1', method: 'sacl_xd', ...preset, ...changes };
+  const preset: Record<string, unknown> = {};
+  for (const each of name.split(',')) {
+    if (!Object.hasOwn(known, each)) throw unknown('preset', each, Object.keys(known));
+    Object.assign(preset, known[each]);
+  }
+  const standard = { encoder: 'mobilenet_v1', method: 'sacl_xd', views: 'both' };
+  const all: Readonly<Record<string, unknown>> = { ...standard, ...preset, ...changes };
   const isApt = (key: string) => {
     if (key === 'lr') return all.optimizer === preset.optimizer;
     const { only } = rows[key];

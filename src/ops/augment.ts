@@ -39,7 +39,17 @@ export interface Augmentation extends Normalization {
   /** Side of the view in pixels. */
   readonly size: number;
   /** Area of the crop relative to the image, and its aspect ratio (width / height). */
-  readonly crop: { readonly scale: Range; readonly ratio: Range };
+  readonly crop: {
+    readonly scale: Range;
+    readonly ratio: Range;
+    /** The largest window of an allowed ratio, at the center, whatever `scale` says; a random one if omitted. */
+    readonly centered?: boolean;
+  };
+  /**
+   * With probability p, the crop is rotated about its center by an angle within ± degrees (0 to 180). All crops are then means of
+   * bilinear samples, clamped to the image's edge; if omitted, they are bicubic.
+   */
+  readonly rotate?: { readonly p: number; readonly degrees: number };
   readonly flip: number;
   /** With probability p, in random order: factors in 1 ± strength, and a hue shift in ± strength turns. */
   readonly jitter: {
@@ -69,13 +79,19 @@ const augmentation: Kinds<Augmentation> = {
   ...statistics,
   size: 'number',
   crop: 'object',
+  rotate: 'object',
   flip: 'number',
   jitter: 'object',
   grayscale: 'number',
   blur: 'object',
   solarize: 'number',
 };
-const cropRanges: Kinds<Augmentation['crop']> = { scale: 'array', ratio: 'array' };
+const cropRanges: Kinds<Augmentation['crop']> = {
+  scale: 'array',
+  ratio: 'array',
+  centered: 'boolean',
+};
+const rotation: Kinds<NonNullable<Augmentation['rotate']>> = { p: 'number', degrees: 'number' };
 const jitterSettings: Kinds<Augmentation['jitter']> = {
   p: 'number',
   brightness: 'number',
@@ -108,6 +124,18 @@ export function defaultViews(size: number): [Augmentation, Augmentation] {
     { ...shared, blur: { ...blur, p: blurred ? 0.1 : 0 }, solarize: 0.2 },
   ];
 }
+
+/** A view without random changes: the largest square at the image's center, resized, as evaluation does it. */
+export const cleanView = (size: number): Augmentation => ({
+  size,
+  crop: { scale: [1, 1], ratio: [1, 1], centered: true },
+  flip: 0,
+  jitter: { p: 0, brightness: 0, contrast: 0, saturation: 0, hue: 0 },
+  grayscale: 0,
+  blur: { p: 0, sigma: [1, 1], window: 1 },
+  solarize: 0,
+  ...imagenetStatistics,
+});
 
 /**
  * Records an augmented view of the batch: (N, 3, size, size) f32. Random draws depend only on the run's seed and step, each
@@ -147,11 +175,12 @@ function expectImages(where: string, plan: Plan, images: ImageBatch): void {
 
 /** The kernel's parameters for a view of the whole batch. */
 export function augmentParams(images: ImageBatch, view: 0 | 1, options: Augmentation) {
-  const { crop, jitter, blur } = options;
+  const { crop, jitter, blur, rotate } = options;
+  const turn = rotate && rotate.p > 0 ? rotate.degrees / 90 : 0;
   return {
     ...shape(images, view, options),
     random: 1,
-    tries: 10,
+    tries: crop.centered ? 0 : 10,
     resize: options.size,
     scale_min: crop.scale[0],
     scale_max: crop.scale[1],
@@ -169,6 +198,8 @@ export function augmentParams(images: ImageBatch, view: 0 | 1, options: Augmenta
     radius: (blur.window - 1) / 2,
     sigma_min: blur.sigma[0],
     sigma_max: blur.sigma[1],
+    rotate: rotate && turn > 0 ? rotate.p : 0,
+    turn,
   };
 }
 
@@ -193,6 +224,8 @@ const neutral = {
   radius: 0,
   sigma_min: 1,
   sigma_max: 1,
+  rotate: 0,
+  turn: 0,
 };
 
 function shape(images: ImageBatch, view: 0 | 1, { size, mean, std }: CenterCrop) {
@@ -253,18 +286,27 @@ function recordPart(plan: Plan, images: ImageBatch, params: Params, blurred: boo
     workgroups: Math.ceil(N / 64),
     bytes: words.bytes + draws.bytes + 32 * N,
   });
-  plan.dispatch(kernel, 'crop_rows', {
-    params,
-    bindings: { pixels, draws, new_rows: rows },
-    workgroups: rowGroups,
-    bytes: N * images.maxSide * (4 * images.maxSide + pixelBytes * side),
-  });
-  plan.dispatch(kernel, 'crop_columns', {
-    params,
-    bindings: { draws, rows, new_image: image },
-    workgroups: columnGroups,
-    bytes: N * side * pixelBytes * (images.maxSide + side),
-  });
+  if (params.turn > 0)
+    plan.dispatch(kernel, 'crop_turned', {
+      params,
+      bindings: { pixels, table, batch, draws, new_image: image },
+      workgroups: groups(side * side),
+      bytes: N * (4 * images.maxSide ** 2 + pixelBytes * side ** 2),
+    });
+  else {
+    plan.dispatch(kernel, 'crop_rows', {
+      params,
+      bindings: { pixels, draws, new_rows: rows },
+      workgroups: rowGroups,
+      bytes: N * images.maxSide * (4 * images.maxSide + pixelBytes * side),
+    });
+    plan.dispatch(kernel, 'crop_columns', {
+      params,
+      bindings: { draws, rows, new_image: image },
+      workgroups: columnGroups,
+      bytes: N * side * pixelBytes * (images.maxSide + side),
+    });
+  }
   if (!blurred) {
     plan.dispatch(kernel, 'tone_finish', {
       params,
@@ -314,8 +356,9 @@ function checkSize({ size, mean, std }: CenterCrop): void {
 }
 
 function checkAugmentation(options: Augmentation): void {
-  const { crop, jitter, blur } = expectOptions('augment', options, augmentation);
+  const { crop, jitter, blur, rotate } = expectOptions('augment', options, augmentation);
   expectOptions('augment: crop', crop, cropRanges);
+  if (rotate) expectOptions('augment: rotate', rotate, rotation);
   expectOptions('augment: jitter', jitter, jitterSettings);
   expectOptions('augment: blur', blur, blurSettings);
   checkSize(options);
@@ -327,7 +370,10 @@ function checkAugmentation(options: Augmentation): void {
   range('crop.scale', crop.scale, 1);
   range('crop.ratio', crop.ratio, 100);
   range('blur.sigma', blur.sigma, 100);
+  const { p, degrees } = rotate ?? { p: 0, degrees: 0 };
+  expect(degrees >= 0 && degrees <= 180, 'rotate.degrees', 'a number from 0 to 180', degrees);
   const probabilities = {
+    'rotate.p': p,
     flip: options.flip,
     'jitter.p': jitter.p,
     grayscale: options.grayscale,

@@ -6,6 +6,7 @@ import { freeKeys } from '../../src/config/free.js';
 import { optimizers } from '../../src/config/kinds.js';
 import { methodNames } from '../../src/config/methods.js';
 import { presets } from '../../src/config/presets.js';
+import { viewsOf } from '../../src/config/run.js';
 import {
   changeSettings,
   flagOf,
@@ -17,6 +18,7 @@ import {
   withPreset,
 } from '../../src/config/settings.js';
 import { ConfigError } from '../../src/errors.js';
+import { cleanView } from '../../src/ops/augment.js';
 import { scheduleOf } from '../../src/train/schedule.js';
 import { seed } from '../random.js';
 
@@ -256,6 +258,44 @@ test('a preset gives way to what stands beside it, and to what it means nothing 
   assert.throws(
     () => withPreset('smal', {}),
     (error: Error) => error instanceof ConfigError && /unknown preset 'smal'.*'small'/.test(error.message),
+  );
+});
+
+test('views: rotation, a clean view A and their presets', () => {
+  const of = (raw: object) => viewsOf(parseConfig({ data: 'photos', ...raw }));
+  for (const view of of({}))
+    assert.not.ok('rotate' in view, 'without rotation, views are what they are without the setting');
+  for (const view of of({ rotate: 30 })) assert.equal(view.rotate, { p: 0.8, degrees: 30 });
+  for (const view of of({ rotate: 180, rotateP: 1 })) assert.equal(view.rotate, { p: 1, degrees: 180 });
+  assert.equal(of({ rotate: 30, rotateP: 0 }), of({}));
+  const [, edited] = of({ rotate: 30 });
+  assert.equal(of({ rotate: 30, views: 'clean-edited' }), [cleanView(32), edited]);
+
+  refused({ data: 'photos', rotate: 181 }, 'rotate (--rotate): expected a number from 0 to 180, got 181');
+  refused({ data: 'photos', rotate: -1 }, 'rotate (--rotate)');
+  refused({ data: 'photos', rotate: 30, rotateP: 1.1 }, 'rotateP (--rotate-p)', 'got 1.1');
+  refused({ data: 'photos', rotateP: 0.5 }, 'rotateP (--rotate-p): only valid with --rotate above 0, got 0.5');
+  refused({ data: 'photos', views: 'clean' }, 'views (--views): expected one of both, clean-edited, got "clean"');
+  for (const key of ['blurA', 'solarizeA'])
+    refused({ data: 'photos', views: 'clean-edited', [key]: 0.5 }, `only valid with views (--views) both, got 0.5`);
+
+  const preset = (name: string, more = {}) => parseConfig(withPreset(name, { data: 'photos', ...more }));
+  const photo = preset('small,photo');
+  assert.equal([photo.width, photo.cropMin, photo.views, photo.rotate], [0.25, 0.5, 'clean-edited', 30]);
+  assert.is(preset('photo,small').cropMin, 0.3, 'a later one wins');
+  assert.ok(preset('drawing').hue < photo.hue && preset('drawing').brightness < photo.brightness);
+  assert.equal([preset('any-angle').rotate, preset('any-angle').rotateP], [180, 1]);
+  assert.equal(parseConfig({ ...presets.photo, data: 'photos' }), preset('photo'));
+  preset('demo,photo', { data: 'emoji' }); // whose blur of view A means nothing then
+  assert.is(preset('photo', { views: 'both', blurA: 0.5 }).blurA, 0.5);
+  assert.throws(
+    () => withPreset('small,phto', {}),
+    (error: Error) => error instanceof ConfigError && /unknown preset 'phto'.*'photo'/.test(error.message),
+  );
+  const run = JSON.parse(JSON.stringify(photo));
+  assert.equal(
+    viewsOf(parseConfig(changeSettings(run, { views: 'both', rotate: 0, rotateP: 0 })))[1].rotate,
+    undefined,
   );
 });
 

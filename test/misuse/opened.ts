@@ -117,6 +117,7 @@ export const opened: Readonly<Record<string, Door>> = {
       grayscale: number(0, 1),
       solarize: number(0, 1),
       crop: never,
+      rotate: never,
       jitter: never,
       blur: never,
     },
@@ -124,8 +125,14 @@ export const opened: Readonly<Record<string, Door>> = {
   },
   'augment: crop': {
     where: /^augment: /,
-    options: { scale: never, ratio: never },
+    options: { scale: never, ratio: never, centered: flag },
     call: ({ plan }, options) => augment(plan, batchOf(plan), 0, { ...view, crop: given(options, view.crop) as never }),
+  },
+  'augment: rotate': {
+    where: /^augment: /,
+    options: { p: number(0, 1), degrees: number(0, 180) },
+    call: ({ plan }, options) =>
+      augment(plan, batchOf(plan), 0, { ...view, rotate: given(options, { p: 1, degrees: 30 }) as never }),
   },
   'augment: jitter': {
     where: /^augment: /,

@@ -1,6 +1,5 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { RgbaImage } from '../../src/data/source.js';
 import { ConfigError } from '../../src/errors.js';
 import { augment as kernel } from '../../src/generated/augment.js';
 import {
@@ -8,17 +7,16 @@ import {
   augment,
   augmentParams,
   centerCrop,
+  cleanView,
   defaultViews,
-  type ImageBatch,
   imagenetStatistics,
 } from '../../src/ops/augment.js';
 import type { Device } from '../../src/runtime/device.js';
 import { Plan } from '../../src/runtime/plan.js';
-import type { Binding } from '../../src/tensor/binding.js';
-import type { Tensor } from '../../src/tensor/tensor.js';
 import { close } from '../check.js';
 import { openTestDevice } from '../device.js';
-import { generator, seed } from '../random.js';
+import { seed } from '../random.js';
+import { drawsOf, fresh, uploadBatch, values } from './augment_batch.js';
 import {
   allOrders,
   centerDraw,
@@ -33,81 +31,6 @@ test.before(async () => {
   device = await openTestDevice();
 });
 test.after(() => device.dispose());
-
-const random = generator();
-const integer = (below: number) => Math.floor(random() * below);
-const fresh = () => integer(2 ** 31);
-
-/** Noise on a slope: every op has something to change, and no color is rare. */
-function randomImage(width: number, height: number): RgbaImage {
-  const pixels = new Uint8Array(width * height * 4);
-  const slope = [random(), random(), random()];
-  const noise = random() * 255;
-  for (let p = 0; p < width * height; p++) {
-    for (let c = 0; c < 3; c++) pixels[4 * p + c] = 255 * slope[c] * ((p % width) / width) + noise * random();
-    pixels[4 * p + 3] = integer(256);
-  }
-  return { width, height, pixels };
-}
-
-interface Batch extends ImageBatch {
-  readonly samples: readonly number[];
-  readonly of: (place: number, view: 0 | 1) => RgbaImage;
-  free(): void;
-}
-
-/** A batch whose places hold samples of random numbers and, for either view, random images of these sizes. */
-function uploadBatch(sizes: readonly (readonly [number, number])[], batch = sizes.length): Batch {
-  const stored = sizes.map(([width, height]) => randomImage(width, height));
-  const table = new Uint32Array(stored.length * 4);
-  let end = 3; // images need not begin at the first pixel
-  stored.forEach(({ width, height }, i) => {
-    table.set([end, width, height, 0], i * 4);
-    end += width * height;
-  });
-  const pixels = new Uint8Array(end * 4);
-  stored.forEach((image, i) => {
-    pixels.set(image.pixels, table[i * 4] * 4);
-  });
-  const places = new Uint32Array(batch * 4);
-  for (let n = 0; n < batch; n++) places.set([integer(2 ** 32), n % stored.length, integer(stored.length), 0], n * 4);
-  const buffers: GPUBuffer[] = [];
-  const bind = (label: string, data: Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): Binding => {
-    const storage = device.buffer(label, data.byteLength);
-    device.write(storage, data);
-    buffers.push(storage);
-    return { storage, offset: 0, bytes: data.byteLength };
-  };
-  return {
-    batch,
-    maxSide: Math.max(...sizes.flat()),
-    bindings: { pixels: bind('pixels', pixels), table: bind('table', table), batch: bind('batch', places) },
-    samples: Array.from({ length: batch }, (_, n) => places[n * 4]),
-    of: (n, view) => stored[places[n * 4 + 1 + view]],
-    free: () => {
-      for (const buffer of buffers) device.free(buffer);
-    },
-  };
-}
-
-/** What `record` makes of a step, with memory poisoned before. */
-async function values(
-  record: (plan: Plan) => Tensor | Binding,
-  step: number,
-  runSeed: number,
-): Promise<Float32Array<ArrayBuffer>> {
-  const plan = new Plan(device);
-  try {
-    const result = record(plan);
-    plan.retain(result);
-    await plan.compile();
-    plan.poison();
-    plan.run({ step, seed: runSeed });
-    return (await plan.read(result)).slice(0, result.bytes / 4);
-  } finally {
-    plan.dispose();
-  }
-}
 
 const off: Augmentation = {
   ...defaultViews(32)[0],
@@ -129,12 +52,12 @@ const all: Augmentation = {
 const white = 1 / Math.min(...imagenetStatistics.std);
 
 async function compare(options: Augmentation, sizes: readonly (readonly [number, number])[], maxSide?: number) {
-  const uploaded = uploadBatch(sizes);
+  const uploaded = uploadBatch(device, sizes);
   const batch = { ...uploaded, maxSide: maxSide ?? uploaded.maxSide };
   const [step, runSeed] = [fresh(), fresh()];
   let unclear = 0;
   for (const view of [0, 1] as const) {
-    const x = await values((plan) => augment(plan, batch, view, options), step, runSeed);
+    const x = await values(device, (plan) => augment(plan, batch, view, options), step, runSeed);
     const each = 3 * options.size ** 2;
     const expected = Float64Array.from(x);
     for (let n = 0; n < batch.batch; n++) {
@@ -167,6 +90,10 @@ for (const [name, options] of [
   ['crop to an odd size', { ...off, size: 17, crop: all.crop }],
   ['crop with no ratio that fits: the center', { ...off, crop: { scale: [1, 1], ratio: [1.72, 1.93] } }],
   ['flip', { ...off, flip: 1 }],
+  ['rotation', { ...off, rotate: { p: 1, degrees: 180 } }],
+  ['rotation of some crops, to an odd size', { ...off, size: 17, crop: all.crop, rotate: { p: 0.5, degrees: 30 } }],
+  ['rotation and flip of crops', { ...off, crop: all.crop, flip: 0.5, rotate: { p: 1, degrees: 180 } }],
+  ['nothing: clean', cleanView(32)],
   ['brightness', { ...off, jitter: { p: 1, brightness: 0.8, contrast: 0, saturation: 0, hue: 0 } }],
   ['contrast', { ...off, jitter: { p: 1, brightness: 0, contrast: 0.8, saturation: 0, hue: 0 } }],
   ['saturation', { ...off, jitter: { p: 1, brightness: 0, contrast: 0, saturation: 0.8, hue: 0 } }],
@@ -179,6 +106,7 @@ for (const [name, options] of [
   ['solarise', { ...off, solarize: 1 }],
   ['solarise after blur', { ...off, solarize: 1, blur: { ...off.blur, p: 1 } }],
   ['everything', { ...all, grayscale: 0.2, solarize: 0.5, blur: { ...off.blur, p: 0.5 } }],
+  ['everything, rotated', { ...all, grayscale: 0.2, blur: { ...off.blur, p: 0.5 }, rotate: { p: 0.8, degrees: 45 } }],
   ['one pixel', { ...all, size: 1, blur: { p: 1, sigma: [1, 1], window: 1 } }],
 ] as [string, Augmentation][]) {
   test(`both views as the reference makes them: ${name}`, () => compare(options, sizes));
@@ -187,11 +115,12 @@ for (const [name, options] of [
 test("square images of the view's own size pass unchanged", () => compare(off, square));
 
 test('the words of kernel and TypeScript are the same', async () => {
-  const batch = uploadBatch(square, 50);
+  const batch = uploadBatch(device, square, 50);
   const [step, runSeed] = [fresh(), fresh()];
   const bytes = 50 * 36 * 4;
   for (const view of [0, 1] as const) {
     const words = await values(
+      device,
       (plan) => {
         const binding = { storage: plan.slot('words', bytes), offset: 0, bytes };
         const bindings = { batch: batch.bindings.batch, words: binding };
@@ -213,12 +142,16 @@ test('the words of kernel and TypeScript are the same', async () => {
 });
 
 test("a step's view depends on seed, step, sample and view alone", async () => {
-  const batch = uploadBatch(sizes, 24);
+  const batch = uploadBatch(device, sizes, 24);
   const options = { ...all, blur: { ...off.blur, p: 0.5 }, grayscale: 0.2, solarize: 0.2 };
   const [step, runSeed] = [fresh(), fresh()];
-  const a = await values((plan) => augment(plan, batch, 0, options), step, runSeed);
-  await values((plan) => augment(plan, batch, 0, options), step + 1, runSeed);
-  assert.equal(await values((plan) => augment(plan, batch, 0, options), step, runSeed), a, `repeats, seed ${seed}`);
+  const a = await values(device, (plan) => augment(plan, batch, 0, options), step, runSeed);
+  await values(device, (plan) => augment(plan, batch, 0, options), step + 1, runSeed);
+  assert.equal(
+    await values(device, (plan) => augment(plan, batch, 0, options), step, runSeed),
+    a,
+    `repeats, seed ${seed}`,
+  );
 
   // places 20.. of the batch, alone
   const moved = device.buffer('moved', 4 * 16);
@@ -229,12 +162,12 @@ test("a step's view depends on seed, step, sample and view alone", async () => {
     bindings: { ...batch.bindings, batch: { storage: moved, offset: 0, bytes: 64 } },
   };
   const each = 3 * options.size ** 2;
-  const part = await values((plan) => augment(plan, alone, 0, options), step, runSeed);
+  const part = await values(device, (plan) => augment(plan, alone, 0, options), step, runSeed);
   assert.equal(part, a.subarray(20 * each), `whoever shares the batch, seed ${seed}`);
 
   for (const [what, other] of [
-    ['seed', await values((plan) => augment(plan, batch, 0, options), step, runSeed ^ 1)],
-    ['step', await values((plan) => augment(plan, batch, 0, options), step ^ 1, runSeed)],
+    ['seed', await values(device, (plan) => augment(plan, batch, 0, options), step, runSeed ^ 1)],
+    ['step', await values(device, (plan) => augment(plan, batch, 0, options), step ^ 1, runSeed)],
   ] as const) {
     for (const n of [0, 6, 14]) {
       const same = a.subarray(n * each, (n + 1) * each).every((value, i) => value === other[n * each + i]);
@@ -251,46 +184,10 @@ test('a batch too large for one part is made in several', () =>
 test('the far end of a tall image is as precise as the near one', () =>
   compare({ ...all, crop: { scale: [0.5, 1], ratio: [0.003, 0.003] } }, [[12, 4096]]));
 
-/** The kernel's `Draw` records of `n` samples of one image, as u32 and as f32 fields, 24 a sample. */
-async function drawsOf(n: number, size: readonly [number, number], options: Augmentation, view: 0 | 1) {
-  const batch = uploadBatch([size], n);
-  const bytes = n * 96;
-  const step = fresh();
-  const floats = await values(
-    (plan) => {
-      const drawn = { storage: plan.slot('drawn', bytes), offset: 0, bytes };
-      const { table, batch: places } = batch.bindings;
-      const params = augmentParams(batch, view, options);
-      const words = { storage: plan.slot('words', n * 144), offset: 0, bytes: n * 144 };
-      plan.dispatch(kernel, 'draw_words', {
-        params,
-        bindings: { batch: places, words },
-        workgroups: Math.ceil((n * 9) / 64),
-        bytes: words.bytes,
-      });
-      plan.dispatch(kernel, 'draw', {
-        params,
-        bindings: { table, batch: places, given: words, drawn },
-        workgroups: Math.ceil(n / 64),
-        bytes: words.bytes + bytes,
-      });
-      return drawn;
-    },
-    step,
-    seed,
-  );
-  batch.free();
-  const whole = new Uint32Array(floats.buffer);
-  return Array.from({ length: n }, (_, i) => ({
-    u: whole.subarray(i * 24, i * 24 + 24),
-    f: floats.subarray(i * 24, i * 24 + 24),
-  }));
-}
-
 test('draws are distributed as their options say', async () => {
   const n = 20000;
   const options = { ...defaultViews(224)[0], solarize: 0.2, blur: { p: 0.1, sigma: [0.1, 2], window: 23 } } as const;
-  const draws = await drawsOf(n, [200, 200], options, 0);
+  const draws = await drawsOf(device, n, [200, 200], options, 0);
   const near = (what: string, got: number, expected: number, deviation: number, count = n) =>
     assert.ok(
       Math.abs(got - expected) < 5 * (deviation / Math.sqrt(count)),
@@ -333,7 +230,13 @@ test('draws are distributed as their options say', async () => {
   assert.ok(chi2 < 23 + 8 * Math.sqrt(46), `orders: chi-square ${chi2} of 23 degrees, seed ${seed}`);
 
   // of a small crop, which always fits: area and log ratio as given, places evenly spread
-  const small = await drawsOf(n, [200, 200], { ...options, crop: { scale: [0.2, 0.5], ratio: [3 / 4, 4 / 3] } }, 1);
+  const small = await drawsOf(
+    device,
+    n,
+    [200, 200],
+    { ...options, crop: { scale: [0.2, 0.5], ratio: [3 / 4, 4 / 3] } },
+    1,
+  );
   const sides = small.map(({ u }) => ({ left: u[2], top: u[3], width: u[4], height: u[5] }));
   near('area', mean(sides.map(({ width, height }) => (width * height) / 40000)), 0.35, 0.3 / Math.sqrt(12));
   near(
@@ -395,9 +298,9 @@ for (const [size, resize] of [
   [1, 1],
 ] as const) {
   test(`the center crop of evaluation: ${size} of ${resize ?? size}`, async () => {
-    const batch = uploadBatch(sizes);
+    const batch = uploadBatch(device, sizes);
     const { mean, std, blur } = off;
-    const x = await values((plan) => centerCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
+    const x = await values(device, (plan) => centerCrop(plan, batch, { size, resize, mean, std }), fresh(), fresh());
     for (let n = 0; n < batch.batch; n++) {
       const image = batch.of(n, 0);
       const reference = referenceView(image, centerDraw(image, size, resize ?? size), { size, mean, std, blur });
@@ -412,7 +315,7 @@ for (const [size, resize] of [
 }
 
 test('options out of range are refused by name', () => {
-  const batch = uploadBatch(square);
+  const batch = uploadBatch(device, square);
   const plan = new Plan(device);
   for (const [options, message] of [
     [{ ...off, flip: 1.5 }, /flip to be a probability, got 1.5/],
@@ -429,6 +332,10 @@ test('options out of range are refused by name', () => {
     [{ ...off, blur: { ...off.blur, window: 4 } }, /blur.window to be an odd number/],
     [{ ...off, blur: { ...off.blur, window: 65 } }, /at most 63, got 65/],
     [{ ...off, std: [1, 0, 1] }, /std/],
+    [{ ...off, rotate: { p: 1.5, degrees: 30 } }, /rotate.p to be a probability, got 1.5/],
+    [{ ...off, rotate: { p: 1, degrees: 181 } }, /rotate.degrees to be a number from 0 to 180, got 181/],
+    [{ ...off, rotate: { p: 1, degrees: -1 } }, /rotate.degrees/],
+    [{ ...off, rotate: { p: 1 } } as Augmentation, /rotate.degrees to be a number from 0 to 180, got undefined/],
   ] as [Augmentation, RegExp][]) {
     assert.throws(
       () => augment(plan, batch, 0, options),

@@ -15,6 +15,8 @@ export interface Draw {
   stepX: number;
   stepY: number;
   flip: boolean;
+  /** Counterclockwise, in radians; undefined where no crop may be rotated, which is another way to resize. */
+  angle?: number;
   /** Brightness 0, contrast 1, saturation 2, hue 3; empty without jitter. */
   order: number[];
   brightness: number;
@@ -53,7 +55,7 @@ const mix = (min: number, max: number, u: number) => min + (max - min) * u;
 
 export function randomDraw(words: readonly number[], image: RgbaImage, options: Augmentation): Draw {
   const u = words.map(unit);
-  const { crop, jitter, blur } = options;
+  const { crop, jitter, blur, rotate } = options;
   const factor = (strength: number, at: number) => mix(Math.max(0, 1 - strength), 1 + strength, u[at]);
   const window = cropWindow(words, u, image, crop);
   return {
@@ -63,6 +65,12 @@ export function randomDraw(words: readonly number[], image: RgbaImage, options: 
     stepX: window.width / options.size,
     stepY: window.height / options.size,
     flip: u[0] < options.flip,
+    angle:
+      rotate && rotate.p * rotate.degrees > 0
+        ? u[7] < rotate.p
+          ? (mix(-rotate.degrees, rotate.degrees, u[14]) * Math.PI) / 180
+          : 0
+        : undefined,
     order: u[1] < jitter.p ? jitterOrder(words[6]) : [],
     brightness: factor(jitter.brightness, 8),
     contrast: factor(jitter.contrast, 9),
@@ -78,14 +86,14 @@ function cropWindow(
   words: readonly number[],
   u: readonly number[],
   { width, height }: RgbaImage,
-  { scale, ratio }: Augmentation['crop'],
+  { scale, ratio, centered }: Augmentation['crop'],
 ) {
   let ambiguous = false;
   const round = (value: number) => {
     ambiguous ||= Math.abs((value % 1) - 0.5) < 1e-4;
     return Math.round(value);
   };
-  for (let t = 0; t < 10; t++) {
+  for (let t = 0; t < (centered ? 0 : 10); t++) {
     const area = width * height * mix(scale[0], scale[1], u[16 + 2 * t]);
     const aspect = Math.exp(mix(Math.log(ratio[0]), Math.log(ratio[1]), u[17 + 2 * t]));
     const w = round(Math.sqrt(area * aspect));
@@ -181,6 +189,39 @@ export function resized(image: RgbaImage, draw: Draw, size: number): Image {
   );
 }
 
+/**
+ * The image's window rotated about its center, and mirrored before where `draw` says so: source = o + R S (±x, y), the mean of the
+ * bilinear samples of a grid with one for each pixel of the window at least.
+ */
+export function turned(image: RgbaImage, draw: Draw, angle: number, size: number): Image {
+  const [across, down] = [Math.ceil(draw.width / size), Math.ceil(draw.height / size)];
+  const centerX = draw.left + draw.width / 2 - 0.5;
+  const centerY = draw.top + draw.height / 2 - 0.5;
+  const at = (x: number, y: number, k: number) => {
+    const column = Math.min(image.width - 1, Math.max(0, x));
+    const row = Math.min(image.height - 1, Math.max(0, y));
+    return image.pixels[4 * (row * image.width + column) + k] / 255;
+  };
+  const sample = (x: number, y: number, k: number) => {
+    const [left, top] = [Math.floor(x), Math.floor(y)];
+    const row = (y: number) => mix(at(left, y, k), at(left + 1, y, k), x - left);
+    return mix(row(top), row(top + 1), y - top);
+  };
+  return Array.from({ length: size * size }, (_, p) => {
+    const sum: Rgb = [0, 0, 0];
+    for (let j = 0; j < down; j++) {
+      for (let i = 0; i < across; i++) {
+        const x = (((p % size) + (i + 0.5) / across) / size - 0.5) * draw.width * (draw.flip ? -1 : 1);
+        const y = ((Math.floor(p / size) + (j + 0.5) / down) / size - 0.5) * draw.height;
+        const sourceX = centerX + Math.cos(angle) * x - Math.sin(angle) * y;
+        const sourceY = centerY + Math.sin(angle) * x + Math.cos(angle) * y;
+        for (let k = 0; k < 3; k++) sum[k] += sample(sourceX, sourceY, k) / (across * down);
+      }
+    }
+    return sum;
+  });
+}
+
 export function flipped(image: Image, size: number): Image {
   return image.map((_, p) => image[p - (p % size) + size - 1 - (p % size)]);
 }
@@ -256,8 +297,8 @@ export function view(
   draw: Draw,
   { size, blur, mean, std }: Pick<Augmentation, 'size' | 'blur' | 'mean' | 'std'>,
 ): Float64Array {
-  let image = resized(source, draw, size);
-  if (draw.flip) image = flipped(image, size);
+  let image = draw.angle === undefined ? resized(source, draw, size) : turned(source, draw, draw.angle, size);
+  if (draw.flip && draw.angle === undefined) image = flipped(image, size);
   const jitters = [
     () => adjustBrightness(image, draw.brightness),
     () => adjustContrast(image, draw.contrast),

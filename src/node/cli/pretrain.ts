@@ -27,7 +27,8 @@ export const settingsAndConfig: readonly Flag[] = [
 const preset = flagsOf(
   {
     preset: choice<string | null>(
-      'settings for a first try: small trains four blocks, in minutes on a CPU; flags on the command line win',
+      'ready-made settings, one name or several, as small,photo: small trains four blocks, in minutes on a CPU; photo, drawing ' +
+        'and any-angle are views for finding edited copies; flags on the command line win',
       null,
       Object.keys(presets),
     ),
@@ -41,6 +42,10 @@ export const pretrainCommand: Command = {
   flags: [...settingsAndConfig, ...preset],
   examples: [
     ['slimgrad pretrain --data photos --preset small --epochs 60', 'a first try on a folder of images'],
+    [
+      'slimgrad pretrain --data photos --preset small,photo --method xd',
+      'to find cropped, rotated and recolored copies',
+    ],
     ['slimgrad pretrain --data photos --ratio 1.5 --epochs 200', 'SACL+XD with the published network'],
     ['slimgrad pretrain --data fashion-mnist --method xd --width 0.5 --steps 500', 'XD only, small'],
     ['slimgrad pretrain --config runs/a/config.json --out runs/a --resume', 'go on with a run that was stopped'],
