@@ -1,6 +1,6 @@
 // The settings of methods: their rows, derived from the table of methods, and checks of their combinations.
 import { contrastDefaults } from '../methods/contrast.js';
-import type { Distillation } from '../methods/sacl_xd.js';
+import { type Distillation, saclXdSpec } from '../methods/sacl_xd.js';
 import { type Default, type MethodSetting, settingRanges } from '../methods/settings.js';
 import { isSmall } from '../ops/augment.js';
 import { backbone, type EncoderSpec } from './encoders.js';
@@ -70,7 +70,7 @@ export const methodSettings = {
   xd: choice<Distillation>(
     "distil each encoder from the other one's embeddings, or its own",
     'cross',
-    ['cross', 'inner'],
+    saclXdSpec.choices.xd,
     {
       only: { key: 'method', values: methodsWhere(({ choices }) => choices?.xd !== undefined) },
     },

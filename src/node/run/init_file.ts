@@ -35,16 +35,19 @@ export async function readInit(config: TrainConfig): Promise<Tensors | undefined
   }
 }
 
+/** Width of an encoder against the published network. */
+function widthOf({ width, ratio }: TrainConfig, part: Width): number {
+  return Number((width * (part === 'host' ? ratio : 1)).toPrecision(6));
+}
+
 /** The tensors of another run's encoder, where it is that of these settings. */
 function stateOf(config: TrainConfig, { encoder, state, config: other, part }: RunEncoderFile, file: string): Tensors {
   const shapes = (of: Encoder) => [...shapesOf(of)].sort().join();
   if ((['slim', 'host'] as const).some((width) => shapes(encoderOf(config, width)) === shapes(encoder))) return state;
-  const width = (of: TrainConfig, which: Width) =>
-    Number((of.width * (which === 'host' ? of.ratio : 1)).toPrecision(6));
-  const wanted = [...new Set([width(config, 'slim'), width(config, 'host')])];
+  const wanted = [...new Set([widthOf(config, 'slim'), widthOf(config, 'host')])];
   throw new DataError(
     `${file}: expected ${config.encoder} of width ${wanted.join(' or ')}, as the settings have it, got ${other.encoder} of width ` +
-      `${width(other, part)}; give the settings of the encoder (--encoder, --width, --blocks) that it has`,
+      `${widthOf(other, part)}; give the settings of the encoder (--encoder, --width, --blocks) that it has`,
   );
 }
 
@@ -55,9 +58,8 @@ function torchvisionState(
   file: string,
   sliced: boolean,
 ): Tensors {
-  const of = (part: 'host' | 'slim') => {
-    const width = config.width * (part === 'host' ? config.ratio : 1);
-    const what = `${config.encoder} of width ${width}`;
+  const of = (part: Width) => {
+    const what = `${config.encoder} of width ${widthOf(config, part)}`;
     return findState(encoderOf(config, part), tensors, { what, namings: namingsOf(config.encoder) }, file);
   };
   try {

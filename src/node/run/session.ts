@@ -18,6 +18,7 @@ import { openTeacher } from './teacher_file.js';
 /** Opens device, data and trainer for a run. */
 export const openSession: OpenSession = async (config, { kernels, known, resumed, note, status }): Promise<Session> => {
   const { data, protocol } = config;
+  const init = resumed ? undefined : await readInit(config); // before images are decoded for nothing
   const dataset = await openDataset(data, {
     ...datasetOptionsOf(config),
     ...(known && { known }),
@@ -30,7 +31,6 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
     const teacher = await openTeacher(config, device);
     if (teacher) note(`Learning from ${config.teacher}, ${teacher.features} features.`);
     note(`Training on ${dataset.train.length} ${protocol === 'paired' ? 'pairs' : 'images'} with ${device.name}.`);
-    const init = resumed ? undefined : await readInit(config);
     if (init) note(`Starting from ${config.init}.`);
     const started = performance.now();
     // Another adapter may not have them; `pretrain` warns then.
@@ -45,7 +45,8 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     note(`Compiled ${statsOf(trainer.plan).pipelines} kernels in ${seconds} s.`);
-    note(costNote(trainer.cost));
+    const { cost } = trainer;
+    note(costNote(cost));
     // Before any checkpoint is loaded: the encoder as the seed made it.
     const untrained = init
       ? await initialState(device, method, 'slim', config.seed)
@@ -56,7 +57,7 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
       images: dataset.train.length,
       ...(dataset.record && { data: dataset.record }),
       ...(dataset.train.digests && { digests: dataset.train.digests }),
-      cost: trainer.cost,
+      cost,
       evaluate: async () => {
         note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
         const states: [string, Tensors][] = [
