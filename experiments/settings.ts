@@ -24,7 +24,7 @@ export const taught: readonly string[] = ['seed', 'disco', 'ssl_small'];
 /** Share of its images that SSL-Small spends on distillation. */
 export const distilled = 0.25;
 
-const { data: _, protocol: _p, method: _m, ratio: _r, alpha, lambda, projector, steps: _s, ...recipe } = presets.demo;
+const { data: _, protocol: _p, method: _m, ratio: _r, alpha, lambda, projector, steps: _s, ...recipe } = presets.twins;
 
 const correlation = { lambda, projector };
 // Averages over 1,000 steps would still be the first weights when a short run ends, and a queue longer than the data would
@@ -42,7 +42,7 @@ const own: Record<string, Settings> = {
   ssl_small: { ...contrast, saturation: null },
   seed: { queue: 512 },
   // as long as the teacher's features, so that no adaptor stands between
-  disco: { ...contrast, projector, embedding: 512 * presets.demo.width * ratio },
+  disco: { ...contrast, projector, embedding: 512 * presets.twins.width * ratio },
   rekd: { ...contrast, ratio },
   oss: { projector, ratio, prototypes: 64, epsilon: 0.01 },
 };

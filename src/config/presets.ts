@@ -36,13 +36,24 @@ const photo = {
 } as const;
 
 /**
- * Ready-made settings, to be spread under one's own: `small` for a first try, `demo` the same on emoji. Views for an encoder that
- * finds edited copies: `photo`; `drawing`, whose colors change less; `any-angle`, for images without an upright, as those of
- * microscopes and from the air.
+ * Ready-made settings, to be spread under one's own: `small` for a first try, `demo` to find edited copies of emoji, `twins` to find
+ * an emoji's drawing by another artist. Views for an encoder that finds edited copies: `photo`; `drawing`, whose colors change less;
+ * `any-angle`, for images without an upright, as those of microscopes and from the air.
  */
 export const presets = {
   small,
   demo: {
+    ...small,
+    ...photo,
+    data: 'emoji',
+    protocol: 'augmented',
+    method: 'xd',
+    batch: 128,
+    steps: 118,
+    lr: 0.03,
+    warmup: 41,
+  },
+  twins: {
     ...small,
     data: 'emoji',
     protocol: 'paired',

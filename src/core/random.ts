@@ -8,7 +8,7 @@
 export type Words = readonly [number, number, number, number];
 
 /** Second word of the key: one number per use, so that no two uses ever share words. */
-export const stream = { augment: 0, order: 1, split: 2, init: 3, head: 4 } as const;
+export const stream = { augment: 0, order: 1, split: 2, init: 3, head: 4, edit: 5 } as const;
 
 /** Ten rounds. Every word in and out is an unsigned 32-bit integer. */
 export function philox(counter: Words, key: readonly [number, number]): Words {

@@ -1,11 +1,9 @@
 // k-nearest-neighbor classification of embeddings, on the CPU and on the device.
 import { expectOptions, type Kinds } from '../checks/options.js';
 import { ShapeError } from '../errors.js';
-import { matmulInto } from '../ops/matmul.js';
 import type { Device } from '../runtime/device.js';
-import { Plan } from '../runtime/plan.js';
-import { tensor, transient } from '../tensor/tensor.js';
-import { fourDots, l2NormalizedRows, rowsOf } from './rows.js';
+import { deviceNearestRows, type Nearest, nearestRows } from './nearest.js';
+import { l2NormalizedRows, rowsOf } from './rows.js';
 
 /** Labeled embeddings: `data` (N, F), `labels` (N) of whole numbers from 0. */
 export interface Labeled {
@@ -41,14 +39,8 @@ const knnOptions: Kinds<KnnOptions> = { k: 'number', temperature: 'number' };
  * @throws ShapeError when sizes do not fit; NonFiniteError when an embedding holds a NaN or infinity
  */
 export function knn(bank: Labeled, queries: Labeled, features: number, options: KnnOptions = {}): KnnResult {
-  const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
-  const dots = new Float64Array(4 * bankRows);
-  const nearest = Array.from({ length: queryRows }, (_, n) => {
-    if (n % 4 === 0) fourDots(b, n, a, features, dots);
-    const found = new Nearest(near);
-    found.offer(dots.subarray((n % 4) * bankRows, ((n % 4) + 1) * bankRows), 0);
-    return found;
-  });
+  const { a, b, near } = prepare(bank, queries, features, options);
+  const nearest = nearestRows(a, b, features, near);
   return tally(nearest, bank.labels, queries.labels, options);
 }
 
@@ -61,80 +53,21 @@ export async function deviceKnn(
   given: KnnOptions & { /** Most bytes of a block of the bank. */ block?: number } = {},
 ): Promise<KnnResult> {
   const { block = 2 ** 26, ...options } = expectOptions('knn', given, { ...knnOptions, block: 'number' });
-  const { a, b, bankRows, queryRows, near } = prepare(bank, queries, features, options);
-  const rows = Math.min(bankRows, Math.max(1, Math.floor(block / 4 / features)));
-  const batch = Math.min(queryRows, 64);
-  const nearest = Array.from({ length: queryRows }, () => new Nearest(near));
-  const plan = new Plan(device, { label: 'knn' });
-  const buffers = [device.buffer('knn.bank', rows * features * 4), device.buffer('knn.queries', batch * features * 4)];
-  try {
-    const [searched, asked] = buffers;
-    const out = transient(plan, 'knn.similarities', [batch, rows]);
-    matmulInto(plan, {
-      a: tensor(asked, 'queries', [batch, features]),
-      b: tensor(searched, 'bank', [rows, features]),
-      out,
-      transposeB: true,
-    });
-    plan.retain(out);
-    await plan.compile();
-    for (let first = 0; first < bankRows; first += rows) {
-      const count = Math.min(rows, bankRows - first);
-      device.write(searched, a.subarray(first * features, (first + count) * features));
-      for (let n = 0; n < queryRows; n += batch) {
-        device.write(asked, b.subarray(n * features, Math.min(n + batch, queryRows) * features));
-        plan.run();
-        const similarities = await plan.read(out);
-        for (let i = 0; i < Math.min(batch, queryRows - n); i++)
-          nearest[n + i].offer(similarities.subarray(i * rows, i * rows + count), first);
-      }
-    }
-    return tally(nearest, bank.labels, queries.labels, options);
-  } finally {
-    plan.dispose();
-    for (const buffer of buffers) device.free(buffer);
-  }
+  const { a, b, near } = prepare(bank, queries, features, options);
+  const nearest = await deviceNearestRows(device, a, b, features, near, block);
+  return tally(nearest, bank.labels, queries.labels, options);
 }
 
 function prepare(bank: Labeled, queries: Labeled, features: number, options: KnnOptions) {
   const { k = knnDefaults.k, temperature = knnDefaults.temperature } = expectOptions('knn', options, knnOptions);
   const bankRows = checkLabels('knn bank', bank, features);
-  const queryRows = checkLabels('knn queries', queries, features);
+  checkLabels('knn queries', queries, features);
   if (!Number.isInteger(k) || k < 1)
     throw new ShapeError(`knn: expected k to be a whole number of at least 1, got ${k}`);
   if (!(temperature > 0)) throw new ShapeError(`knn: expected a temperature above 0, got ${temperature}`);
   const a = l2NormalizedRows('knn bank', bank.data, features);
   const b = l2NormalizedRows('knn queries', queries.data, features);
-  return { a, b, bankRows, queryRows, near: Math.min(k, bankRows) };
-}
-
-/** The nearest rows of a bank to one query, the nearest first. */
-class Nearest {
-  readonly similarity: Float64Array;
-  readonly rows: Int32Array;
-  #found = 0;
-
-  constructor(count: number) {
-    this.similarity = new Float64Array(count);
-    this.rows = new Int32Array(count);
-  }
-
-  /** Takes those that are nearer, of rows `first`, first + 1, ...; of equal ones the first. */
-  offer(similarities: Float64Array | Float32Array, first: number): void {
-    const { similarity, rows } = this;
-    const most = rows.length;
-    for (let m = 0; m < similarities.length; m++) {
-      const s = similarities[m];
-      if (this.#found === most && s <= similarity[most - 1]) continue;
-      let at = this.#found < most ? this.#found++ : most - 1;
-      for (; at > 0 && s > similarity[at - 1]; at--) {
-        similarity[at] = similarity[at - 1];
-        rows[at] = rows[at - 1];
-      }
-      similarity[at] = s;
-      rows[at] = first + m;
-    }
-  }
+  return { a, b, near: Math.min(k, bankRows) };
 }
 
 function tally(

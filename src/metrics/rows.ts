@@ -3,21 +3,31 @@ import { NonFiniteError, ShapeError } from '../errors.js';
 
 /** Rows of (N, F) `data` scaled to length 1, as a copy; zeros stay zero. `center` removes the mean over the rows first. */
 export function l2NormalizedRows(what: string, data: Float32Array, features: number, center = false): Float32Array {
-  const rows = rowsOf(what, data, features);
+  rowsOf(what, data, features);
+  return l2NormalizedFrom(what, data, center ? rowMean(data, features) : new Float64Array(features));
+}
+
+/** The mean over the rows of (N, F) `data`, (F). */
+export function rowMean(data: Float32Array, features: number): Float64Array {
   const mean = new Float64Array(features);
-  if (center) {
-    for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
-  }
+  for (let i = 0; i < data.length; i++) mean[i % features] += data[i];
+  return mean.map((sum) => sum / (data.length / features));
+}
+
+/** Rows of (N, F) `data` less `mean` (F), scaled to length 1, as a copy; zeros stay zero. */
+export function l2NormalizedFrom(what: string, data: Float32Array, mean: Float64Array): Float32Array {
+  const features = mean.length;
+  const rows = rowsOf(what, data, features);
   const unit = new Float32Array(data.length);
   for (let n = 0; n < rows; n++) {
     const start = n * features;
     let square = 0;
-    for (let f = 0; f < features; f++) square += (data[start + f] - mean[f] / rows) ** 2;
+    for (let f = 0; f < features; f++) square += (data[start + f] - mean[f]) ** 2;
     if (!Number.isFinite(square)) {
       throw new NonFiniteError(`${what}: row ${n} of ${rows} holds a NaN or infinity; embeddings must be finite`);
     }
     const scale = square > 0 ? 1 / Math.sqrt(square) : 0;
-    for (let f = 0; f < features; f++) unit[start + f] = (data[start + f] - mean[f] / rows) * scale;
+    for (let f = 0; f < features; f++) unit[start + f] = (data[start + f] - mean[f]) * scale;
   }
   return unit;
 }

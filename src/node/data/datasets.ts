@@ -18,7 +18,9 @@ import { type FileRecord, RecordedFiles } from './record.js';
 
 /** How a run, or what was trained in it, sees its data. */
 export function datasetOptionsOf(config: TrainConfig): DatasetOptions {
-  const { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range } = config;
+  const { protocol, seed, labels, trainDir, testDir, holdOut, maxBad, range } = config;
+  // edits sample an image once: from twice the pixels they stay sharp
+  const imageSize = (config.views === 'clean-edited' ? 2 : 1) * config.imageSize;
   return { protocol, seed, imageSize, labels, trainDir, testDir, holdOut, maxBad, range };
 }
 

@@ -1,5 +1,6 @@
 // The results of an evaluation and their table.
 import type { Width } from '../../core/parameters.js';
+import type { RgbaImage } from '../../data/source.js';
 import type { EpochLog, RateTrial } from '../../eval/classifier_training.js';
 import type { ClassCounts } from '../../eval/labels.js';
 import { percent } from '../system/figures.js';
@@ -18,6 +19,13 @@ export interface Score {
   top1?: number;
   top5?: number;
   effectiveRank?: number;
+  /** Edited copies whose original is nearest, by edit: `combined` is cropped, rotated and recolored at once. */
+  combined?: number;
+  combinedMirrored?: number;
+  crop?: number;
+  rotate?: number;
+  recolor?: number;
+  mirror?: number;
 }
 
 /** Which class was taken for which: row i, column j counts the images of class i that were taken for class j. */
@@ -40,6 +48,19 @@ export interface FeatureMap {
   labels: readonly number[];
 }
 
+/** What was found for some edited copies: pictures of them and of what each contender calls nearest. */
+export interface FoundExamples {
+  /** How the copies were edited, in words. */
+  of: string;
+  /** Names of the contenders that are shown. */
+  by: readonly string[];
+  copies: readonly {
+    readonly copy: RgbaImage;
+    /** Of each contender the nearest images, the nearest first. */
+    readonly nearest: readonly (readonly { readonly image: RgbaImage; readonly isOriginal: boolean }[])[];
+  }[];
+}
+
 /** A final evaluation. */
 export interface Evaluation {
   /** On what, such as "381 held-out emoji". */
@@ -50,6 +71,7 @@ export interface Evaluation {
   /** Of the first contender. */
   confusion?: Confusion;
   map?: FeatureMap;
+  found?: FoundExamples;
 }
 
 /** How one contender was trained as a classifier. */
@@ -93,6 +115,12 @@ const measures: readonly Measure[] = [
   { key: 'knn', name: 'kNN accuracy', short: 'kNN' },
   { key: 'top1', name: 'retrieval top-1', short: 'retrieval top-1' },
   { key: 'top5', name: 'retrieval top-5', short: 'top-5' },
+  { key: 'combined', name: 'crop, rotate, recolor', short: 'all three' },
+  { key: 'combinedMirrored', name: 'and mirror', short: '+ mirror' },
+  { key: 'crop', name: 'crop', short: 'crop' },
+  { key: 'rotate', name: 'rotate', short: 'rotate' },
+  { key: 'recolor', name: 'recolor', short: 'recolor' },
+  { key: 'mirror', name: 'mirror', short: 'mirror' },
   { key: 'effectiveRank', name: 'effective rank', short: 'eff. rank', plain: true },
 ];
 

@@ -8,6 +8,7 @@ import { duration, figure, percent } from '../system/figures.js';
 import { type Chart, renderChart, span } from './chart.js';
 import { type Correlation, correlationSection } from './correlation.js';
 import { costSection } from './cost.js';
+import { foundSection } from './found.js';
 import { stepSeconds } from './pace.js';
 import { escapeHtml, renderPage, resultsHere } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
@@ -38,6 +39,7 @@ const pairs: Record<string, string> = {
 export function renderReport(data: ReportData): string {
   const { config, evaluation } = data;
   const main = [
+    evaluation?.found ? foundSection(evaluation.found) : '',
     tiles(data),
     evaluation ? evaluationSection(evaluation) : '',
     resultsHere,
@@ -79,6 +81,8 @@ function tiles({ config, metrics, evaluation, cost }: ReportData): string {
   const trained = evaluation?.scores[0];
   const items: [string, string, string][] = [];
   if (trained?.knn !== undefined) items.push(['kNN accuracy', percent(trained.knn), escapeHtml(trained.name)]);
+  if (trained?.combinedMirrored !== undefined)
+    items.push(['copies found', percent(trained.combinedMirrored), 'cropped, rotated, recolored, mirrored']);
   if (trained?.top1 !== undefined) items.push(['retrieval top-1', percent(trained.top1), 'twin in the other style']);
   if (last) {
     items.push(['final loss', figure(Number(last.loss)), `after ${last.step} steps of ${config.batch}`]);

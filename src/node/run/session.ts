@@ -1,5 +1,7 @@
 // Opens device, data and trainer for a run.
+import { methods } from '../../config/methods.js';
 import { methodOf, trainerOptionsOf } from '../../config/run.js';
+import type { Width } from '../../core/parameters.js';
 import type { Tensors } from '../../core/state.js';
 import { costNote } from '../../cost/text.js';
 import { ImageEncoder } from '../../inference/image_encoder.js';
@@ -10,6 +12,7 @@ import { Trainer } from '../../train/trainer.js';
 import { datasetOptionsOf, openDataset } from '../data/datasets.js';
 import { openDevice } from '../device/device.js';
 import { tuning } from '../device/tuning.js';
+import { evaluateCopies } from '../eval/copies.js';
 import { evaluate, pixelBaseline } from '../eval/evaluate.js';
 import { readInit } from './init_file.js';
 import type { OpenSession, Session } from './pretrain.js';
@@ -18,6 +21,7 @@ import { openTeacher } from './teacher_file.js';
 /** Opens device, data and trainer for a run. */
 export const openSession: OpenSession = async (config, { kernels, known, resumed, note, status }): Promise<Session> => {
   const { data, protocol } = config;
+  const { networks } = methods[config.method];
   const init = resumed ? undefined : await readInit(config); // before images are decoded for nothing
   const dataset = await openDataset(data, {
     ...datasetOptionsOf(config),
@@ -59,19 +63,27 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
       ...(dataset.train.digests && { digests: dataset.train.digests }),
       cost,
       evaluate: async () => {
-        note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
-        const states: [string, Tensors][] = [
-          ['slim encoder, trained', await trainer.encoderState('slim')],
-          ['slim encoder, untrained', untrained],
+        const findsCopies = config.views === 'clean-edited';
+        const states: [Width, string, Tensors][] = [
+          ['slim', 'slim encoder, trained', await trainer.encoderState('slim')],
+          ...(findsCopies && networks === 'sliced'
+            ? [['host', 'host encoder, trained', await trainer.encoderState('host')] as [Width, string, Tensors]]
+            : []),
+          ['slim', 'slim encoder, untrained', untrained],
         ];
-        const slim = encoderOf(config, 'slim');
-        const encoders = states.map(([name, state]) => ({
+        const { imageSize, seed } = config;
+        const encoders = states.map(([width, name, state]) => ({
           name,
-          embedder: new ImageEncoder(device, { encoder: slim, state, imageSize: config.imageSize }),
+          embedder: new ImageEncoder(device, { encoder: encoderOf(config, width), state, imageSize }),
           ranked: true,
         }));
         try {
-          return await evaluate(dataset, [...encoders, pixelBaseline(config.imageSize)], { device });
+          if (findsCopies) {
+            note('Evaluating: edited copies are searched by the encoders, and by what is not trained.');
+            return await evaluateCopies(dataset, encoders, { device, imageSize, seed });
+          }
+          note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
+          return await evaluate(dataset, [...encoders, pixelBaseline(imageSize)], { device });
         } finally {
           for (const { embedder } of encoders) embedder.dispose();
         }
