@@ -237,10 +237,12 @@ test('the schedule follows images, batch and epochs', () => {
 test('presets parse, and what is given on top wins', () => {
   const demo: TrainConfig = parseConfig(presets.demo);
   assert.equal(
-    [demo.data, demo.protocol, demo.method, demo.steps, demo.batch],
-    ['emoji', 'paired', 'sacl_xd', 118, 128],
+    [demo.data, demo.protocol, demo.method, demo.xd, demo.views, demo.steps, demo.batch],
+    ['emoji', 'augmented', 'sacl_xd', 'inner', 'clean-edited', 200, 128],
   );
   assert.is(demo.blocks?.length, 4);
+  const twins = parseConfig(presets.twins);
+  assert.equal([twins.protocol, twins.method, twins.views, twins.steps], ['paired', 'sacl_xd', 'both', 118]);
   assert.is(parseConfig({ ...presets.demo, alpha: 0.95 }).alpha, 0.95);
 });
 

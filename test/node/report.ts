@@ -13,7 +13,7 @@ const steps = Array.from({ length: 900 }, (_, i) => i + 1);
 function data(more: Partial<ReportData> = {}): ReportData {
   const size = 5;
   return {
-    config: parseConfig({ ...presets.demo, out: 'runs/<b>&"\'' }),
+    config: parseConfig({ ...presets.twins, out: 'runs/<b>&"\'' }),
     adapter: 'llvm<script>alert(1)</script>',
     images: 1525,
     metrics: steps.map((step) => ({
@@ -50,7 +50,7 @@ test('the page asks the network for nothing, and escapes what it is given', () =
 });
 
 test('the page tells what the run computes, where that is known', () => {
-  const config = parseConfig({ ...presets.demo, steps: 900 });
+  const config = parseConfig({ ...presets.twins, steps: 900 });
   const cost = runCost(config, 1525);
   const { step } = cost;
   const page = renderReport(data({ config, cost }));
@@ -66,7 +66,7 @@ test('the page tells what the run computes, where that is known', () => {
 });
 
 test('every table scrolls in a region that the keyboard reaches, and no header cell is empty', () => {
-  const page = renderReport(data({ cost: runCost(parseConfig({ ...presets.demo, steps: 900 }), 1525) }));
+  const page = renderReport(data({ cost: runCost(parseConfig({ ...presets.twins, steps: 900 }), 1525) }));
   const tables = page.match(/<table/g) ?? [];
   const regions = page.match(/<div class="scroll" role="region" aria-label="[^"]+" tabindex="0"><table/g) ?? [];
   assert.is(tables.length, 2);

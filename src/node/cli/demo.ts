@@ -1,23 +1,40 @@
+// `slimgrad demo`: a run on emoji with ready-made settings, that shows what was learned without labels.
 import { existsSync } from 'node:fs';
+import { flagsOf } from '../../config/flags.js';
+import { choice } from '../../config/kinds.js';
 import { presets } from '../../config/presets.js';
 import type { Command } from './command.js';
+import { completeFlags } from './flags.js';
 import { settingsAndConfig, train } from './pretrain.js';
 
 const changeable = ['seed', 'steps', 'alpha', 'out', 'tune', 'resume'];
 
+const settings = {
+  task: choice('what is learned: to find edited copies, or the drawing by another artist', 'copies', [
+    'copies',
+    'twins',
+  ]),
+};
+
 export const demoCommand: Command = {
   usage: 'demo [FLAGS]',
   positional: [],
-  flags: settingsAndConfig
-    .filter(({ key }) => changeable.includes(key))
-    .map(({ group: _, ...flag }) => withDemoDefault(flag)),
-  examples: [
-    ['slimgrad demo', 'about 15,000 pairs of emoji'],
-    ['slimgrad demo --seed 1 --out runs/demo-1', 'another seed'],
+  flags: [
+    ...flagsOf(settings),
+    ...settingsAndConfig
+      .filter(({ key }) => changeable.includes(key))
+      .map(({ group: _, ...flag }) => withDemoDefault(flag)),
   ],
-  async run({ values }) {
-    const folder = `runs/demo-${values.seed ?? 0}`;
-    return train({ ...presets.demo, out: values.resume ? folder : unused(folder), ...values });
+  examples: [
+    ['slimgrad demo', 'learn to find cropped, rotated, recolored and mirrored copies'],
+    ['slimgrad demo --seed 1 --out runs/demo-1', 'another seed'],
+    ['slimgrad demo --task twins', 'SACL + XD on pairs of drawings'],
+  ],
+  async run({ values: { task: given, ...values } }) {
+    const { task } = completeFlags('slimgrad demo', settings, { ...(given !== undefined && { task: given }) });
+    const preset = task === 'twins' ? presets.twins : presets.demo;
+    const folder = `runs/${task === 'twins' ? 'twins' : 'demo'}-${values.seed ?? 0}`;
+    return train({ ...preset, out: values.resume ? folder : unused(folder), ...values });
   },
 };
 
