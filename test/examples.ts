@@ -13,8 +13,9 @@ test.after(() => playground.close());
 const pages = docsPages().filter((page) => !isGuide(page));
 /** All but `supervised`, whose figures a test below judges. */
 const printing = exampleFiles().filter(({ name }) => name !== 'supervised');
-for (const { name, source } of [...pages.flatMap(examplesOf), ...printing])
-  test(name, () => playground.program(name, source));
+for (const { name, source } of pages.flatMap(examplesOf))
+  test(name, () => playground.program(name, source, { inProcess: true }));
+for (const { name, source } of printing) test(name, () => playground.program(name, source));
 
 /** Lines that are neither blank nor comments, nor WGSL. */
 const codeLines = (source: string) =>

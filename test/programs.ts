@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
 import { transform } from 'esbuild';
 import sharp from 'sharp';
 import * as assert from 'uvu/assert';
@@ -87,9 +89,13 @@ export class Playground {
     assert.is(code, 0, out + err);
   }
 
-  /** Runs a TypeScript program; what it prints must be what the comments behind its `console.log` say, where there are any. */
-  async program(name: string, source: string): Promise<void> {
-    const out = await this.output(name, source);
+  /**
+   * Runs a TypeScript program; what it prints must be what the comments behind its `console.log` say, where there are any.
+   *
+   * @param inProcess import it here instead of in a process of its own, which takes a driver a second to be loaded in
+   */
+  async program(name: string, source: string, { inProcess = false } = {}): Promise<void> {
+    const out = await (inProcess ? this.#imported(name, source) : this.output(name, source));
     const promised = [...source.matchAll(/console\.log\(.*\); \/\/ (.*)/g)].map(([, text]) => text);
     const printed = out.trim().replaceAll('[ ', '[').replaceAll(' ]', ']').split('\n');
     if (promised.length > 0) assert.equal(printed, promised);
@@ -98,12 +104,32 @@ export class Playground {
 
   /** What a TypeScript program prints, given these arguments; fails unless it succeeds. */
   async output(name: string, source: string, ...args: string[]): Promise<string> {
-    const { code: script } = await transform(source, { loader: 'ts', format: 'esm', target: 'es2022' });
-    const file = join(this.beside, `${name}.mjs`);
-    writeFileSync(file, script);
-    const { code, out, err } = await this.#run([file, ...args]);
+    const { code, out, err } = await this.#run([await this.#compiled(name, source), ...args]);
     assert.is(code, 0, out + err);
     return out;
+  }
+
+  /** The same of a program that is imported, in the playground's folder; it takes no arguments. */
+  async #imported(name: string, source: string): Promise<string> {
+    const file = await this.#compiled(name, source);
+    const [log, folder] = [console.log, process.cwd()];
+    const lines: string[] = [];
+    console.log = (...values) => lines.push(format(...values));
+    process.chdir(this.folder);
+    try {
+      await import(pathToFileURL(file).href);
+    } finally {
+      process.chdir(folder);
+      console.log = log;
+    }
+    return lines.join('\n');
+  }
+
+  async #compiled(name: string, source: string): Promise<string> {
+    const { code } = await transform(source, { loader: 'ts', format: 'esm', target: 'es2022' });
+    const file = join(this.beside, `${name}.mjs`);
+    writeFileSync(file, code);
+    return file;
   }
 
   #run(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {

@@ -47,7 +47,6 @@ export const presets = {
     ...photo,
     data: 'emoji',
     protocol: 'augmented',
-    ratio: 1.5,
     method: 'sacl_xd',
     xd: 'inner',
     batch: 128,

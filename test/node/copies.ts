@@ -78,12 +78,12 @@ test('copies of held-out images are searched by all contenders, and words say wh
   device.dispose();
 
   const { copies, by } = found.found!;
-  assert.equal([by, copies.length], [['raw pixels', 'slim encoder, trained'], 8]);
+  assert.equal([by, copies.length], [['raw pixels', 'slim encoder, trained'], 16]);
   for (const { nearest } of copies)
     for (const of of nearest) assert.ok(of.length === 5 && of.filter(({ isOriginal }) => isOriginal).length <= 1);
   const page = foundSection({ ...found.found!, by: ['<b>', 'slim'] });
   const marked = copies.flatMap(({ nearest }) => nearest.flat()).filter(({ isOriginal }) => isOriginal);
-  assert.is(page.match(/<img/g)?.length, 8 * 11);
+  assert.is(page.match(/<img/g)?.length, 16 * 11);
   assert.is(page.match(/class="hit" alt="the original, number \d by /g)?.length, marked.length);
   assert.match(page, '<span>&#60;b&#62;</span>');
   assert.not.match(page, /<b>|https?:/);

@@ -35,7 +35,7 @@ export interface EvaluateCopiesOptions {
 
 /** The edit that examples are shown of. */
 const shown: EditName = 'combinedMirrored';
-const examples = 8;
+const examples = 16;
 
 /**
  * Measures encoders, best first, and their rivals on copies of what `dataset` holds out, or of its training images where it holds

@@ -4,8 +4,16 @@ import type { FoundExamples } from '../eval/scores.js';
 import { escapeHtml } from './page.js';
 import { encodePng } from './png.js';
 
-/** A row for each copy: the copy, then of every contender the nearest images, the original marked. */
+/** Copies in two columns, a row each: the copy, then of every contender the nearest images, the original framed. */
 export function foundSection({ of, by, copies }: FoundExamples): string {
+  const half = Math.ceil(copies.length / 2);
+  const columns = [copies.slice(0, half), copies.slice(half)].filter((part) => part.length > 0);
+  return `<section><h2>Find the original</h2><p>Images that training never saw, ${escapeHtml(of)}: each beside the nearest of the
+gallery by each contender, the original framed. The copies are evenly spaced through the gallery, not picked.</p>
+<div class="scroll" role="region" aria-label="Copies and what is nearest" tabindex="0"><div class="columns">${columns.map((part) => grid(by, part)).join('')}</div></div></section>`;
+}
+
+function grid(by: readonly string[], copies: FoundExamples['copies']): string {
   const heads = ['copy', ...by].map((name) => `<span>${escapeHtml(name)}</span>`);
   const rows = copies.map(({ copy, nearest }) => {
     const groups = nearest.map((found, c) => {
@@ -17,9 +25,7 @@ export function foundSection({ of, by, copies }: FoundExamples): string {
     });
     return `<div>${picture(copy, 'the copy', '')}</div>${groups.join('')}`;
   });
-  return `<section><h2>Find the original</h2><p>Images that training never saw, ${escapeHtml(of)}: each beside the nearest five of the
-gallery by each contender, the original framed. The copies are evenly spaced through the gallery, not picked.</p>
-<div class="scroll" role="region" aria-label="Copies and what is nearest" tabindex="0"><div class="found">${heads.join('')}${rows.join('')}</div></div></section>`;
+  return `<div class="found">${heads.join('')}${rows.join('')}</div>`;
 }
 
 function picture({ width, height, pixels }: RgbaImage, alt: string, kind: string): string {

@@ -132,10 +132,11 @@ details { margin-top: 12px; }
 .map .legend { margin-top: 10px; }
 .map .legend i { width: 10px; height: 10px; border-radius: 1px; }
 .map .legend .round { border-radius: 50%; }
-.found { display: grid; grid-template-columns: max-content repeat(2, max-content); gap: 6px 28px; align-items: center; width: max-content; }
+.columns { display: flex; flex-wrap: wrap; gap: 6px 36px; }
+.found { display: grid; grid-template-columns: repeat(3, max-content); gap: 5px 14px; align-items: center; }
 .found span { color: var(--soft); font-size: 13px; }
-.found div { display: flex; gap: 5px; }
-.found img { width: 52px; height: 52px; border-radius: 7px; box-sizing: border-box; border: 1px solid var(--line); opacity: .55; }
+.found div { display: flex; gap: 3px; }
+.found img { width: 42px; height: 42px; border-radius: 6px; box-sizing: border-box; border: 1px solid var(--line); opacity: .55; }
 .found div:nth-child(3n + 1) img, .found .hit { opacity: 1; }
 .found .hit { outline: 3px solid var(--accent); outline-offset: -1px; }
 @media (max-width: 960px) { .correlation { grid-template-columns: 1fr; } }
