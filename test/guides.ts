@@ -96,7 +96,8 @@ test('there are guides, and docs/api.md links to each', () => {
   for (const guide of guides) assert.ok(index.includes(`](guides/${basename(guide)})`), guide);
 });
 
-for (const { name, source } of guides.flatMap(examplesOf)) test(name, () => playground.program(name, source, { inProcess: true }));
+for (const { name, source } of guides.flatMap(examplesOf))
+  test(name, () => playground.program(name, source, { inProcess: true }));
 
 for (const guide of guides) {
   test(`${guide} names in code font what exists`, () => {
