@@ -201,7 +201,9 @@ function subset(all: number, count: number, random: () => number): number[] {
 }
 
 function gather(values: Float32Array, view: Tensor, kept: Kept): Float32Array {
-  return Float32Array.from({ length: numel(view.shape) }, (_, i) => values[place(view, i, kept)]);
+  const gathered = new Float32Array(numel(view.shape));
+  for (let i = 0; i < gathered.length; i++) gathered[i] = values[place(view, i, kept)];
+  return gathered;
 }
 
 async function sampledError(

@@ -14,5 +14,7 @@ export function generator(from: number = seed): () => number {
 
 /** `n` values around `mean`, spread evenly over ±`spread`, rounded to f32. */
 export function randoms(random: () => number, n: number, mean = 0.3, spread = 1): Float32Array<ArrayBuffer> {
-  return Float32Array.from({ length: n }, () => mean + (2 * random() - 1) * spread);
+  const values = new Float32Array(n);
+  for (let i = 0; i < n; i++) values[i] = mean + (2 * random() - 1) * spread;
+  return values;
 }

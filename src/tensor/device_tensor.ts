@@ -166,14 +166,13 @@ function numbersOf(label: string, shape: readonly number[], values: Values, inte
     throw new ShapeError(`${label}: expected ${count} numbers for ${shapeText(shape)}, got ${given.length}`);
   const at = given ? (i: number) => given[i] : typeof values === 'function' ? values : () => values as number;
   const [least, most] = integer === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
-  const number = (_: unknown, i: number): number => {
+  const numbers = new { i32: Int32Array, u32: Uint32Array, f32: Float32Array }[integer ?? 'f32'](count);
+  for (let i = 0; i < count; i++) {
     const value: unknown = at(i);
     if (typeof value !== 'number') throw new ConfigError(`${label}: expected numbers, got ${value} at ${i}`);
     if (integer && !(Number.isInteger(value) && value >= least && value <= most))
       throw new ConfigError(`${label}: expected whole numbers from ${least} to ${most}, got ${value} at ${i}`);
-    return value;
-  };
-  const all = Array.from({ length: count }, number);
-  if (integer === 'i32') return Int32Array.from(all);
-  return integer === 'u32' ? Uint32Array.from(all) : Float32Array.from(all);
+    numbers[i] = value;
+  }
+  return numbers;
 }
