@@ -95,12 +95,13 @@ function jobsOf(files, adapters, pattern) {
   const own = pattern === undefined ? [] : [pattern];
   return files.flatMap((name) => {
     const code = readFileSync(bundleOf(name), 'utf8');
-    const runs = code.includes('openTestDevice') ? runsOf(name, adapters) : [{ adapter: '', patterns: [] }];
     const seed = process.env.SLIMGRAD_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
-    return runs.map(({ adapter, patterns }) => ({
+    const runs = code.includes('openTestDevice') ? runsOf(name, adapters, seed) : [{ adapter: '', patterns: [] }];
+    return runs.map(({ adapter, patterns, share }) => ({
       name,
       adapter,
       patterns: [...patterns, ...own],
+      share: own.length > 0 ? undefined : share,
       mayBeEmpty: own.length > 0,
       seed: code.includes('SLIMGRAD_SEED') ? seed : undefined,
       sharesNumbers: /^(const|let|var) \w+ = generator\(/m.test(code),
@@ -108,7 +109,7 @@ function jobsOf(files, adapters, pattern) {
   });
 }
 
-function run({ name, adapter, patterns, seed, mayBeEmpty }) {
+function run({ name, adapter, patterns, share, seed, mayBeEmpty }) {
   return new Promise((resolve) => {
     const started = Date.now();
     const env = {
@@ -116,6 +117,7 @@ function run({ name, adapter, patterns, seed, mayBeEmpty }) {
       ...(adapter && { SLIMGRAD_ADAPTER: adapter }),
       ...(seed !== undefined && { SLIMGRAD_SEED: seed }),
       SLIMGRAD_TEST_NAMES: JSON.stringify(patterns),
+      ...(share && { SLIMGRAD_TEST_SHARE: share }),
       // glibc keeps what is freed: compilers of shaders free and take the same megabytes again, a page fault for every 4 KiB
       MALLOC_TOP_PAD_: process.env.MALLOC_TOP_PAD_ ?? String(64 << 20),
     };
@@ -147,11 +149,11 @@ function run({ name, adapter, patterns, seed, mayBeEmpty }) {
 }
 
 /** For a shell, the command that repeats each test that failed, or the file where that is not known. */
-function repeats({ name, adapter, seed, sharesNumbers }, output) {
+function repeats({ name, adapter, seed, share, sharesNumbers }, output) {
   const failed = [...output.matchAll(/^ {2} FAIL .*?"(.*)"$/gm)].map(
     ([, test]) => ` -t '${test.replaceAll("'", "'\\''")}'`,
   );
-  const environment = `${seed === undefined ? '' : `SLIMGRAD_SEED=${seed} `}${adapter && `SLIMGRAD_ADAPTER=${adapter} `}`;
+  const environment = `${seed === undefined ? '' : `SLIMGRAD_SEED=${seed} `}${adapter && `SLIMGRAD_ADAPTER=${adapter} `}${share ? `SLIMGRAD_TEST_SHARE=${share} ` : ''}`;
   const tests = sharesNumbers || failed.length === 0 ? [''] : failed;
   return tests.map((test) => `repeat: ${environment}npm test -- ${name}${test}`).join('\n');
 }

@@ -50,8 +50,6 @@ export const presets = {
     method: 'sacl_xd',
     xd: 'inner',
     lambda: 0.04,
-    rotateP: 1,
-    jitter: 1,
     batch: 128,
     steps: 200,
     lr: 0.03,

@@ -40,8 +40,13 @@ export async function findAdapters() {
   return software.length > 0 ? software : (await opens()) ? ['system'] : [];
 }
 
-/** The runs of a GPU test file: the adapter of each, and which of its tests run, by a pattern for their names. */
-export function runsOf(name, adapters) {
-  const isWhole = (adapter) => adapter === adapters.at(-1) || !(name in once);
-  return adapters.map((adapter) => ({ adapter, patterns: isWhole(adapter) ? [] : [once[name]] }));
+/**
+ * The runs of a GPU test file: the adapter of each and which of its tests run, by a pattern for their names. Where none says which,
+ * adapters beside the fastest run a third of them, `share`, another by another seed.
+ */
+export function runsOf(name, adapters, seed) {
+  return adapters.map((adapter) => {
+    if (adapter === adapters.at(-1)) return { adapter, patterns: [] };
+    return name in once ? { adapter, patterns: [once[name]] } : { adapter, patterns: [], share: `3/${seed % 3}` };
+  });
 }

@@ -34,7 +34,7 @@ test('an unknown name or flag is refused, with the nearest name, before anything
 });
 
 /** What a file of two tests prints that every one of these patterns leaves. */
-async function left(...patterns: string[]): Promise<string> {
+async function left(patterns: readonly string[], share = '1/0'): Promise<string> {
   let out = '';
   await inFolder(async (folder) => {
     const file = join(folder, 'two.mjs');
@@ -47,7 +47,7 @@ test('half (of it)', () => console.log('first ran'));
 test('all 3', () => console.log('second ran'));
 test.run();`,
     );
-    const env = { ...process.env, SLIMGRAD_TEST_NAMES: JSON.stringify(patterns) };
+    const env = { ...process.env, SLIMGRAD_TEST_NAMES: JSON.stringify(patterns), SLIMGRAD_TEST_SHARE: share };
     const { status, stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', env });
     assert.is(status, 0, stderr);
     out = stdout;
@@ -64,11 +64,21 @@ test('a pattern is part of a name, or a regular expression, and of several all m
     [['half', 'all 3'], 0, false],
     [['(nowhere'], 0, false],
   ] as const) {
-    const out = await left(...patterns);
+    const out = await left(patterns);
     assert.match(out, new RegExp(`Total: +${count}\\n`), patterns.join());
     assert.is(out.split(' ran').length - 1, count, patterns.join());
     assert.is(out.includes('opened'), opened, patterns.join());
   }
+});
+
+test('a share is every so many tests, and never none', async () => {
+  const parts = await Promise.all([0, 1, 2].map((from) => left([], `3/${from}`)));
+  for (const out of parts) assert.match(out, /Total: +1\n/);
+  assert.equal(
+    parts.map((out) => /(\w+) ran/.exec(out)?.[1]),
+    ['first', 'second', 'first'],
+  );
+  assert.match(await left(['all 3'], '3/1'), 'second ran');
 });
 
 test.run();

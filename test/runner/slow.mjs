@@ -10,7 +10,7 @@ export const longest = [
 /**
  * Tests in which the adapter plays no role: of what is built of ops, which are tested on each, of what is refused before any work,
  * of processes that choose their adapter themselves, and of large grids of shapes.
- * They run on the fastest adapter; on the others only those whose names match.
+ * They run on the fastest adapter; on the others only those whose names match, where of other files' tests a third runs.
  */
 export const once = {
   bundle: 'one file is all',

@@ -1,4 +1,5 @@
-// What tests get as 'uvu' (by build.mjs): uvu itself, less the tests that the runner's patterns leave out. A file that is left
+// What tests get as 'uvu' (by build.mjs): uvu itself, less the tests that the runner's patterns, or its share of them,
+// leave out. A file that is left
 // without any test opens no device: its hooks do not run either.
 import * as uvu from 'uvu';
 
@@ -7,6 +8,9 @@ delete process.env.NODE_V8_COVERAGE;
 
 /** Each is part of the name of every test that runs, or a regular expression that matches it. */
 const patterns = JSON.parse(process.env.SLIMGRAD_TEST_NAMES ?? '[]');
+
+/** '3/1': of every three tests the second; the runner chooses. */
+const [every, from] = (process.env.SLIMGRAD_TEST_SHARE ?? '1/0').split('/').map(Number);
 
 function matches(name, pattern) {
   if (name.includes(pattern)) return true;
@@ -18,13 +22,15 @@ function matches(name, pattern) {
 }
 
 function filtered(own) {
-  let count = 0;
+  const kept = [];
   const add = (register) => (name, handler) => {
-    if (!patterns.every((pattern) => matches(name, pattern))) return;
-    count++;
-    register(name, handler);
+    if (patterns.every((pattern) => matches(name, pattern))) kept.push(() => register(name, handler));
   };
-  const run = () => (count > 0 || patterns.length === 0 ? own.run() : console.log('  Total:     0'));
+  const run = () => {
+    const parts = Math.min(every, kept.length);
+    for (const [i, register] of kept.entries()) if (i % parts === from % parts) register();
+    return kept.length > 0 || patterns.length === 0 ? own.run() : console.log('  Total:     0');
+  };
   return Object.assign(add(own), own, { only: add(own.only), run });
 }
 
