@@ -32,11 +32,18 @@ export const demoCommand: Command = {
   ],
   async run({ values: { task: given, ...values } }) {
     const { task } = completeFlags('slimgrad demo', settings, { ...(given !== undefined && { task: given }) });
-    const preset = task === 'twins' ? presets.twins : presets.demo;
-    const folder = `runs/${task === 'twins' ? 'twins' : 'demo'}-${values.seed ?? 0}`;
+    const [name, preset] = task === 'twins' ? ['twins', presets.twins] : ['demo', scaled(values.steps)];
+    const folder = `runs/${name}-${values.seed ?? 0}`;
     return train({ ...preset, out: values.resume ? folder : unused(folder), ...values });
   },
 };
+
+/** The settings for finding copies, the warm-up the same share of the steps where others are asked for. */
+function scaled(steps: unknown): Readonly<Record<string, unknown>> {
+  const { demo } = presets;
+  const count = Number(steps);
+  return Number.isInteger(count) ? { ...demo, warmup: Math.round((demo.warmup / demo.steps) * count) } : demo;
+}
 
 /** `folder`, or the first of folder-2, folder-3, ... that is not there: a demo may be started again. */
 function unused(folder: string): string {
