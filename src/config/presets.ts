@@ -51,9 +51,9 @@ export const presets = {
     xd: 'inner',
     lambda: 0.04,
     batch: 128,
-    steps: 200,
+    steps: 300,
     lr: 0.03,
-    warmup: 70,
+    warmup: 105,
   },
   twins: {
     ...small,

@@ -238,7 +238,7 @@ test('presets parse, and what is given on top wins', () => {
   const demo: TrainConfig = parseConfig(presets.demo);
   assert.equal(
     [demo.data, demo.protocol, demo.method, demo.xd, demo.views, demo.steps, demo.batch],
-    ['emoji', 'augmented', 'sacl_xd', 'inner', 'clean-edited', 200, 128],
+    ['emoji', 'augmented', 'sacl_xd', 'inner', 'clean-edited', 300, 128],
   );
   assert.is(demo.blocks?.length, 4);
   const twins = parseConfig(presets.twins);

@@ -132,7 +132,7 @@ details { margin-top: 12px; }
 .map .legend { margin-top: 10px; }
 .map .legend i { width: 10px; height: 10px; border-radius: 1px; }
 .map .legend .round { border-radius: 50%; }
-.columns { display: flex; flex-wrap: wrap; gap: 6px 36px; }
+.columns { display: flex; flex-wrap: wrap; gap: 6px 36px; padding: 3px; }
 .found { display: grid; grid-template-columns: repeat(3, max-content); gap: 5px 14px; align-items: center; }
 .found span { color: var(--soft); font-size: 13px; }
 .found div { display: flex; gap: 3px; }
