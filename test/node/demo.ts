@@ -13,7 +13,7 @@ function rowOf(table: string, name: string): number[] {
 
 test('in a fraction of its steps the demo learns to find copies, host and slim, and shows them first', () =>
   inFolder(async (folder) => {
-    const { code, stdout, stderr } = await askHere(folder, ['demo', '--steps', '50', '--out', 'run']);
+    const { code, stdout, stderr } = await askHere(folder, ['demo', '--steps', '40', '--out', 'run']);
     assert.is(code, 0, stdout + stderr);
     const [slim, host, untrained, pixels] = [
       'slim encoder, trained',

@@ -31,6 +31,8 @@ export interface EvaluateCopiesOptions {
   /** Most images to search, and to fit the whitening to; more are thinned evenly. */
   readonly gallery?: number;
   readonly fitted?: number;
+  /** Told whose turn it is: a search takes seconds. */
+  readonly onContender?: (name: string) => void;
 }
 
 /** The edit that examples are shown of. */
@@ -44,7 +46,7 @@ const examples = 16;
 export async function evaluateCopies(
   dataset: Dataset,
   encoders: readonly { readonly name: string; readonly embedder: ImageEmbedder }[],
-  { device, imageSize: size, seed, gallery: most = 1000, fitted = 2000 }: EvaluateCopiesOptions,
+  { device, imageSize: size, seed, gallery: most = 1000, fitted = 2000, onContender }: EvaluateCopiesOptions,
 ): Promise<Evaluation> {
   const originals = downsample(eachImage(dataset.test ?? dataset.train), most);
   const known = downsample(eachImage(dataset.train), fitted);
@@ -58,6 +60,7 @@ export async function evaluateCopies(
   const scores: Score[] = [];
   const nearest = new Map<string, FoundCopies['nearest']>();
   for (const { name, embed, center } of contenders) {
+    onContender?.(name);
     const score: Score = { name };
     const rows = await embed(gallery);
     const features = rows.length / gallery.length;

@@ -80,11 +80,13 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
         try {
           if (findsCopies) {
             note('Evaluating: edited copies are searched by the encoders, and by what is not trained.');
-            return await evaluateCopies(dataset, encoders, { device, imageSize, seed });
+            const onContender = (name: string) => status?.(`Searching copies by ${name}`);
+            return await evaluateCopies(dataset, encoders, { device, imageSize, seed, onContender });
           }
           note('Evaluating the slim encoder, trained and untrained, and raw pixels.');
           return await evaluate(dataset, [...encoders, pixelBaseline(imageSize)], { device });
         } finally {
+          status?.('');
           for (const { embedder } of encoders) embedder.dispose();
         }
       },
