@@ -4,6 +4,7 @@ import type { SettingKey } from './settings.js';
 export const freeKeys: readonly SettingKey[] = [
   'maxBad',
   'checkpointEvery',
+  'evalEvery',
   'out',
   'recompute',
   'tune',

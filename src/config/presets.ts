@@ -54,6 +54,7 @@ export const presets = {
     steps: 300,
     lr: 0.03,
     warmup: 105,
+    evalEvery: 60,
   },
   twins: {
     ...small,

@@ -151,6 +151,7 @@ const groups = {
   },
   Run: {
     checkpointEvery: integer('steps between checkpoints', 200, { min: 1 }),
+    evalEvery: integer('steps between scores on held-out images; 0 for none', 0, { min: 0 }),
     out: text('run folder', (above) => `runs/${shortName(above.data as string)}-${above.method}-${above.seed}`, 'DIR', {
       shown: 'runs/DATA-METHOD-SEED',
     }),

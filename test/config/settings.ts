@@ -340,7 +340,7 @@ test('every setting has a flag, a doc and a printed default', () => {
     );
   assert.equal(
     [...freeKeys],
-    ['maxBad', 'checkpointEvery', 'out', 'recompute', 'tune', 'tensorboard', 'resume', 'acceptData'],
+    ['maxBad', 'checkpointEvery', 'evalEvery', 'out', 'recompute', 'tune', 'tensorboard', 'resume', 'acceptData'],
   );
 });
 

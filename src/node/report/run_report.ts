@@ -12,6 +12,7 @@ import { foundSection } from './found.js';
 import { stepSeconds } from './pace.js';
 import { escapeHtml, renderPage, resultsHere } from './page.js';
 import { figures, noteLines, scoreTable } from './scores.js';
+import { scoreNames } from './verdict.js';
 
 export interface ReportData {
   config: TrainConfig;
@@ -25,6 +26,8 @@ export interface ReportData {
   evaluation?: Evaluation;
   /** What the run computes. */
   cost?: RunCost;
+  /** What its scores say, in a sentence. */
+  verdict?: string;
 }
 
 /** Names of the pairs of views that are correlated. */
@@ -43,7 +46,7 @@ export function renderReport(data: ReportData): string {
     tiles(data),
     evaluation ? evaluationSection(evaluation) : '',
     resultsHere,
-    `<section><h2>Training</h2><div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
+    `<section><h2>Training</h2>${data.verdict ? `<p>${escapeHtml(data.verdict)}</p>` : ''}<div class="charts">${charts(data.metrics).map(renderChart).join('')}</div></section>`,
     data.correlation ? correlationSection(data.correlation, methods[config.method].compared) : '',
     data.cost ? costSection(data.cost, stepSeconds(data.metrics)) : '',
     configSection(data),
@@ -162,6 +165,20 @@ function charts(metrics: ReportData['metrics']): Chart[] {
       series: ranked.map((key) => series(key, key.slice(rank.length))),
       include: [1],
     },
+    ...(has('score.copies')
+      ? [
+          {
+            title: 'On held-out images',
+            caption:
+              'Share of edited copies whose original is the nearest and, with labels, that kNN classifies right.',
+            xLabel: 'step',
+            series: Object.entries(scoreNames)
+              .filter(([key]) => has(key))
+              .map(([key, name]) => series(key, name)),
+            include: [0],
+          },
+        ]
+      : []),
     {
       title: 'Learning rate',
       caption: 'Linear warm-up, then a cosine to 0.',

@@ -11,6 +11,7 @@ import type { Trainer } from '../../train/trainer.js';
 import { changedDataError, type DataRecord, differenceOf, differenceText, digestOf } from '../data/record.js';
 import type { Evaluation } from '../eval/scores.js';
 import { renderReport } from '../report/run_report.js';
+import { verdictOf } from '../report/verdict.js';
 import { openPrelude, openProgress, type Progress, type Terminal } from './progress.js';
 import { type Kernels, RunFolder } from './run_folder.js';
 
@@ -41,6 +42,8 @@ export interface Session {
   digests?: Uint32Array;
   /** What the run computes, where that is known. */
   cost?: RunCost;
+  /** Quick scores of the current slim encoder on held-out images, by their names in metrics. */
+  score?(): Promise<Readonly<Record<string, number>>>;
   /** Evaluates the current slim encoder, the untrained one and raw pixels. */
   evaluate?(): Promise<Evaluation>;
   dispose(): void | Promise<void>;
@@ -110,7 +113,8 @@ export async function pretrain(config: TrainConfig, open: OpenSession, screen: T
     if (session.data) await folder.saveData(session.data);
     await folder.saveKernels({ adapter, variants: trainer.choices });
     const trained = trainedOn(session, readTrained(checkpoint?.trained, `${config.out}/checkpoint.safetensors`));
-    const run = { config, folder, trainer, adapter, origin: originOf(session.data, trained) };
+    const { score } = session;
+    const run = { config, folder, trainer, adapter, ...(score && { score }), origin: originOf(session.data, trained) };
     if (checkpoint) {
       await trainer.load(checkpoint.step, toTensors(checkpoint.tensors, `${config.out}/checkpoint.safetensors`));
       warnOfOtherBits(checkpoint, run, note);
@@ -136,6 +140,7 @@ interface Run {
   folder: RunFolder;
   trainer: SessionTrainer;
   adapter: string;
+  score?: Session['score'];
   /** What the weights are made from, for the metadata of files. */
   origin: Pick<Checkpoint, 'data' | 'trained'>;
 }
@@ -175,13 +180,18 @@ function compareData(
 async function loop(run: Run, progress: Progress, signals: Signals, onStep: () => void): Promise<void> {
   const { config, folder, trainer } = run;
   let saved = trainer.step;
+  let scores: Readonly<Record<string, number>> = {};
   while (trainer.step < trainer.steps) {
     if (!signals.received) {
       const metrics = await trainer.train();
       onStep();
       if (!Number.isFinite(metrics.loss)) await stop(run, metrics.step, `the loss is ${metrics.loss}`, saved);
-      await folder.log({ ...metrics, time: new Date().toISOString() });
-      progress.step(metrics);
+      const isScored =
+        config.evalEvery > 0 && (metrics.step % config.evalEvery === 0 || metrics.step === trainer.steps);
+      const found = isScored ? await run.score?.() : undefined;
+      if (found) scores = found;
+      await folder.log({ ...metrics, ...found, time: new Date().toISOString() });
+      progress.step({ ...metrics, ...scores });
     }
     const { step } = trainer;
     if (signals.received || step % config.checkpointEvery === 0 || step === trainer.steps) {
@@ -271,11 +281,13 @@ async function finish(
   }
   const evaluation = await session.evaluate?.();
   const metrics = await folder.metrics();
+  const verdict = verdictOf(metrics);
+  if (verdict) note(verdict);
   // A finished run that was resumed has made no step to show the correlations of: its report stays.
   if (hasTrained || !(await folder.has('report.html'))) {
     const correlation = hasTrained ? await trainer.correlation() : undefined;
     const { images, cost } = session;
-    const report = renderReport({ config, adapter, images, metrics, correlation, evaluation, cost });
+    const report = renderReport({ config, adapter, images, metrics, correlation, evaluation, cost, verdict });
     await folder.write('report.html', report);
   }
   note(`slim.safetensors, host.safetensors and report.html are in ${folder.path}`);

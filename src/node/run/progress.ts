@@ -205,6 +205,8 @@ function values(metrics: StepMetrics): [string, string][] {
     ...pick('teacher', 'teacher'),
     ...pick('mean C_ii', 'onDiagonal.live'),
     ...pick('off-diagonal', 'offDiagonal.live'),
+    ...pick('copies found', 'score.copies'),
+    ...pick('kNN', 'score.knn'),
     ...pick('lr', 'lr'),
   ];
 }

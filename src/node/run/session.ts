@@ -14,6 +14,7 @@ import { openDevice } from '../device/device.js';
 import { tuning } from '../device/tuning.js';
 import { evaluateCopies } from '../eval/copies.js';
 import { evaluate, pixelBaseline } from '../eval/evaluate.js';
+import { quickScores } from '../eval/quick_scores.js';
 import { readInit } from './init_file.js';
 import type { OpenSession, Session } from './pretrain.js';
 import { openTeacher } from './teacher_file.js';
@@ -62,6 +63,16 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
       ...(dataset.record && { data: dataset.record }),
       ...(dataset.train.digests && { digests: dataset.train.digests }),
       cost,
+      score: async () => {
+        const { imageSize, seed } = config;
+        const state = await trainer.encoderState('slim');
+        const encoder = new ImageEncoder(device, { encoder: encoderOf(config, 'slim'), state, imageSize });
+        try {
+          return { ...(await quickScores(dataset, encoder, { device, imageSize, seed })) };
+        } finally {
+          encoder.dispose();
+        }
+      },
       evaluate: async () => {
         const findsCopies = config.views === 'clean-edited';
         const states: [Width, string, Tensors][] = [
