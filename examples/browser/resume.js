@@ -21,7 +21,7 @@ const source = {
 async function train() {
   const device = await openDevice();
   try {
-    const method = saclXd(mobilenetV1({ width: 0.25, ratio: 1.5, blocks: [[64, 2]] }), {
+    const method = saclXd(mobilenetV1({ width: 0.25, ratio: 1.5, stemStride: 1, blocks: [[64, 2]] }), {
       projector: 64,
     });
     const options = { batch: 16, steps: 60, optimizer: adamw, lr: 0.01 };
