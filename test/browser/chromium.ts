@@ -11,6 +11,7 @@ const flags = [
   '--enable-unsafe-webgpu',
   '--headless=shell',
   '--no-sandbox',
+  '--disable-gpu-watchdog', // it ends a GPU process that a busy machine holds up
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',
