@@ -1,6 +1,5 @@
-// What tests get as 'uvu' (by build.mjs): uvu itself, less the tests that the runner's patterns, or its share of them,
-// leave out. A file that is left
-// without any test opens no device: its hooks do not run either.
+// What tests get as 'uvu' (by build.mjs): uvu itself, less the tests that the runner's patterns, or its share of them, leave out. A
+// file that is left without any test opens no device: its hooks do not run either.
 import * as uvu from 'uvu';
 
 // The report of coverage is on what test files reach themselves: what they start would record a lot for nothing.
