@@ -153,9 +153,11 @@ function repeats({ name, adapter, seed, share, sharesNumbers }, output) {
   const failed = [...output.matchAll(/^ {2} FAIL .*?"(.*)"$/gm)].map(
     ([, test]) => ` -t '${test.replaceAll("'", "'\\''")}'`,
   );
-  const environment = `${seed === undefined ? '' : `SLIMGRAD_SEED=${seed} `}${adapter && `SLIMGRAD_ADAPTER=${adapter} `}${share ? `SLIMGRAD_TEST_SHARE=${share} ` : ''}`;
+  const environment = `${seed === undefined ? '' : `SLIMGRAD_SEED=${seed} `}${adapter && `SLIMGRAD_ADAPTER=${adapter} `}`;
   const tests = sharesNumbers || failed.length === 0 ? [''] : failed;
-  return tests.map((test) => `repeat: ${environment}npm test -- ${name}${test}`).join('\n');
+  // a named test is no share of those that have its name
+  const whole = (test) => (share && test === '' ? `SLIMGRAD_TEST_SHARE=${share} ` : '');
+  return tests.map((test) => `repeat: ${environment}${whole(test)}npm test -- ${name}${test}`).join('\n');
 }
 
 async function runAll({ files, isWhole, name: pattern }) {
