@@ -2,6 +2,9 @@
 import { loadImage } from '../data/rgba_image.js';
 import type { ImageSource, RgbaImage } from '../data/source.js';
 
+/** Weights of red, green and blue in luminance (ITU-R BT.601). */
+export const luminanceWeights = [0.299, 0.587, 0.114] as const;
+
 /** A 64-bin color histogram of every image (N, 64): the square roots of the shares of 4 x 4 x 4 boxes of colors. */
 export function colorHistograms(source: ImageSource): Promise<Float32Array> {
   return rows(source, 64, ({ pixels }, row) => {
@@ -43,7 +46,7 @@ function grayCells({ width, height, pixels }: RgbaImage, across: number, down: n
     for (let x = 0; x < width; x++) {
       const cell = Math.floor(((y + 0.5) * down) / height) * across + Math.floor(((x + 0.5) * across) / width);
       const at = (y * width + x) * 4;
-      sums[cell] += 0.299 * pixels[at] + 0.587 * pixels[at + 1] + 0.114 * pixels[at + 2];
+      sums[cell] += luminanceWeights.reduce((sum, weight, c) => sum + weight * pixels[at + c], 0);
       counts[cell]++;
     }
   }

@@ -2,6 +2,7 @@
 import { philox, stream, unit } from '../core/random.js';
 import { loadImage } from '../data/rgba_image.js';
 import { checkItem, type ImageSource, type RgbaImage } from '../data/source.js';
+import { luminanceWeights } from './classical_features.js';
 
 /** Names of the edits; `combined` is the first three at once, `combinedMirrored` all four. */
 export const editNames = ['combined', 'combinedMirrored', 'crop', 'rotate', 'recolor', 'mirror'] as const;
@@ -119,15 +120,12 @@ function addSample({ width, height, pixels }: RgbaImage, x: number, y: number, p
   }
 }
 
-/** Weights of red, green and blue in luminance (ITU-R BT.601). */
-const luminance = [0.299, 0.587, 0.114];
-
 /** Sums of `count` samples with their colors changed: brightness, contrast about the mean luminance, saturation, hue; then clamped. */
 function recolored(sums: Float64Array, edit: Edit, size: number, count: number): RgbaImage {
   const { brightness, contrast, saturation } = edit;
   const area = size * size;
   const luminanceOf = (at: number) =>
-    luminance.reduce((sum, weight, c) => sum + (weight * sums[c * area + at]) / count, 0);
+    luminanceWeights.reduce((sum, weight, c) => sum + (weight * sums[c * area + at]) / count, 0);
   let mean = 0;
   for (let at = 0; at < area; at++) mean += (luminanceOf(at) * brightness) / area;
   const turn = hueRotation(edit.hue);

@@ -42,9 +42,9 @@ test('copies of held-out images are searched by all contenders, and words say wh
   const device = await openTestDevice();
   const dataset = { name: 'blocks', train: blocks('train', 120), test: blocks('test', 40), notes: [] };
   const encoders = [
-    { name: 'slim encoder, trained', embedder: symmetric },
-    { name: 'host encoder, trained', embedder: symmetric },
-    { name: 'slim encoder, untrained', embedder: blind },
+    { name: 'slim encoder, trained', embedder: symmetric, isTrained: true },
+    { name: 'host encoder, trained', embedder: symmetric, isTrained: true },
+    { name: 'slim encoder, untrained', embedder: blind, isTrained: false },
   ];
   const found = await evaluateCopies(dataset, encoders, { device, imageSize: 16, seed: 3 });
   const [slim, host, untrained, pixels, histogram, hash] = found.scores;

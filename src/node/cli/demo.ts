@@ -31,7 +31,7 @@ export const demoCommand: Command = {
     ['slimgrad demo --task twins', 'SACL + XD on pairs of drawings'],
   ],
   async run({ values: { task: given, ...values } }) {
-    const { task } = completeFlags('slimgrad demo', settings, { ...(given !== undefined && { task: given }) });
+    const { task } = completeFlags('slimgrad demo', settings, { task: given });
     const [name, preset] = task === 'twins' ? ['twins', presets.twins] : ['demo', scaled(values.steps)];
     const folder = `runs/${name}-${values.seed ?? 0}`;
     return train({ ...preset, out: values.resume ? folder : unused(folder), ...values });

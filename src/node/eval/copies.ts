@@ -45,7 +45,7 @@ const examples = 16;
  */
 export async function evaluateCopies(
   dataset: Dataset,
-  encoders: readonly { readonly name: string; readonly embedder: ImageEmbedder }[],
+  encoders: readonly { readonly name: string; readonly embedder: ImageEmbedder; readonly isTrained: boolean }[],
   { device, imageSize: size, seed, gallery: most = 1000, fitted = 2000, onContender }: EvaluateCopiesOptions,
 ): Promise<Evaluation> {
   const originals = downsample(eachImage(dataset.test ?? dataset.train), most);
@@ -78,7 +78,10 @@ export async function evaluateCopies(
   return {
     on: `${gallery.length} ${part}: share of copies whose original is the nearest of all ${gallery.length}`,
     scores,
-    notes: remarks(scores, encoders.length),
+    notes: remarks(
+      scores[0],
+      scores.filter((_, i) => !encoders[i]?.isTrained),
+    ),
     found: await exampleOf(originals, gallery, nearest, ['raw pixels', encoders[0].name], { size, seed }),
   };
 }
@@ -126,13 +129,11 @@ const words: Record<EditName, string> = {
   mirror: 'mirrored copies',
 };
 
-/** In words, where the first encoder leads and where a rival does: what was not trained counts as a rival. */
-function remarks(scores: readonly Score[], trained: number): string[] {
-  const [first, ...others] = scores;
+/** In words, where the first encoder leads and where a rival does. */
+function remarks(first: Score, rivals: readonly Score[]): string[] {
   const wins: string[] = [];
   const losses: string[] = [];
   for (const edit of editNames) {
-    const rivals = others.filter(({ name }, i) => i >= trained - 1 || name.endsWith('untrained'));
     const best = rivals.reduce((a, b) => ((b[edit] ?? 0) > (a[edit] ?? 0) ? b : a));
     const [own, other] = [first[edit] ?? 0, best[edit] ?? 0];
     if (own > other) wins.push(`${words[edit]} (${percent(own)}; next best: ${best.name}, ${percent(other)})`);

@@ -3,7 +3,7 @@ import { eachImage } from '../../data/derived.js';
 import { squares } from '../../data/squares.js';
 import { editedCopies } from '../../eval/edits.js';
 import { findCopies } from '../../eval/find_copies.js';
-import { deviceKnn, knnDefaults } from '../../metrics/knn.js';
+import { deviceKnn } from '../../metrics/knn.js';
 import { fitWhitening, whiten } from '../../metrics/whitening.js';
 import type { Device } from '../../runtime/device.js';
 import type { Dataset } from '../data/dataset.js';
@@ -37,13 +37,11 @@ export async function quickScores(
   const { top1 } = await findCopies(whiten(whitening, gallery), whiten(whitening, copies), features, { device });
   const labels = test && bank.labels && new Set(bank.labels).size > 1 ? originals.labels : undefined;
   if (!labels || !bank.labels) return { 'score.copies': top1 };
-  const k = Math.min(knnDefaults.k, bank.length);
   const { accuracy } = await deviceKnn(
     device,
     { data: rows, labels: bank.labels },
     { data: gallery, labels },
     features,
-    { k },
   );
   return { 'score.copies': top1, 'score.knn': accuracy };
 }

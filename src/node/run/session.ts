@@ -56,6 +56,8 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
     const untrained = init
       ? await initialState(device, method, 'slim', config.seed)
       : await trainer.encoderState('slim');
+    const imageEncoder = (width: Width, state: Tensors) =>
+      new ImageEncoder(device, { encoder: encoderOf(config, width), state, imageSize: config.imageSize });
     return {
       trainer,
       adapter: device.name,
@@ -65,8 +67,7 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
       cost,
       score: async () => {
         const { imageSize, seed } = config;
-        const state = await trainer.encoderState('slim');
-        const encoder = new ImageEncoder(device, { encoder: encoderOf(config, 'slim'), state, imageSize });
+        const encoder = imageEncoder('slim', await trainer.encoderState('slim'));
         try {
           return { ...(await quickScores(dataset, encoder, { device, imageSize, seed })) };
         } finally {
@@ -85,7 +86,8 @@ export const openSession: OpenSession = async (config, { kernels, known, resumed
         const { imageSize, seed } = config;
         const encoders = states.map(([width, name, state]) => ({
           name,
-          embedder: new ImageEncoder(device, { encoder: encoderOf(config, width), state, imageSize }),
+          embedder: imageEncoder(width, state),
+          isTrained: state !== untrained,
           ranked: true,
         }));
         try {
